@@ -1,0 +1,1 @@
+"""Typed messages over NATS; knows nothing of roles, patterns or faults."""

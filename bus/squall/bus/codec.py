@@ -1,0 +1,53 @@
+"""Bytes to messages and back: the one encoder and the one decoder."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from squall.bus import messages
+from squall.bus.errors import DecodeError, MessageTooLargeError
+from squall.bus.messages import SCHEMA, Message
+
+MESSAGE_BYTES_MAX = 512 * 1024
+"""Bound on one encoded message; half of the broker's, so that a dead letter can carry its task."""
+
+M = TypeVar("M", bound=Message)
+
+_KINDS = tuple(
+    kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Message)
+)
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS if kind is not Message}
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message.
+
+    Raises:
+        MessageTooLargeError: More than `MESSAGE_BYTES_MAX`.
+    """
+    data = _encoder.encode(message)
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise MessageTooLargeError(
+            f"a {type(message).__name__} of {len(data):,} bytes passes the bound of {MESSAGE_BYTES_MAX:,}"
+        )
+    return data
+
+
+def decode(data: bytes, kind: type[M]) -> M:
+    """The message in these bytes, which must be of this kind.
+
+    Raises:
+        DecodeError: Not msgpack, another kind, a wrong type, or a schema other than ours and the one
+            before.
+    """
+    try:
+        message = _decoders[kind].decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not a {kind.__name__}: {error}") from error
+    if not SCHEMA - 1 <= message.schema <= SCHEMA:
+        raise DecodeError(
+            f"a {kind.__name__} of schema {message.schema}; this node reads {SCHEMA - 1} and {SCHEMA}"
+        )
+    return message  # type: ignore[return-value]

@@ -1,0 +1,99 @@
+"""What can go wrong on the bus.
+
+    BusError
+    ├── InvalidNameError (ValueError)            a name or token that must not reach a subject or a template
+    ├── DecodeError                              these bytes are not a message we know
+    ├── MessageTooLargeError                     this message would pass the size bound
+    ├── BrokerError                              the embedded nats-server did not start, or stopped
+    ├── AuthorizationError                       the broker does not accept these credentials
+    └── RequestError                             carries subject and definite
+        ├── ForbiddenError                       definite: the broker refused it, by permission
+        ├── NotConnectedError                    definite: it was never sent
+        ├── NoRespondersError                    definite: nobody was listening
+        ├── RejectedError                        definite: JetStream said no, with an error code
+        │   └── DeposedError                     definite: a newer term exists
+        └── RequestTimeoutError (TimeoutError)   indefinite: it may have happened, or may yet
+            └── ConnectionLostError              indefinite: the connection died under it
+
+*Definite* means: it did not happen and never will. Only an indefinite outcome
+is retried with the same id.
+"""
+
+from __future__ import annotations
+
+
+class BusError(Exception):
+    """Base of everything the bus raises."""
+
+
+class InvalidNameError(BusError, ValueError):
+    """A name or token that must not reach a subject or a permission template."""
+
+
+class DecodeError(BusError):
+    """These bytes are not a message we know."""
+
+
+class MessageTooLargeError(BusError):
+    """This message would pass the size bound of the bus."""
+
+
+class BrokerError(BusError):
+    """The embedded nats-server did not start, or stopped."""
+
+
+class AuthorizationError(BusError):
+    """The broker does not accept these credentials."""
+
+
+class RequestError(BusError):
+    """A request or publish that did not succeed.
+
+    Attributes:
+        subject: What it was addressed to.
+        definite: True when it did not happen and never will.
+    """
+
+    definite = True
+
+    def __init__(self, subject: str, message: str) -> None:
+        super().__init__(message)
+        self.subject = subject
+
+
+class ForbiddenError(RequestError):
+    """The broker refused the subject: these credentials do not reach it."""
+
+
+class NotConnectedError(RequestError):
+    """There was no connection, so nothing was sent."""
+
+
+class NoRespondersError(RequestError):
+    """Nobody was listening, or no import leads there."""
+
+
+class RejectedError(RequestError):
+    """JetStream answered with an error.
+
+    Attributes:
+        code: Its ``err_code``, for instance 10071 (wrong last sequence).
+    """
+
+    def __init__(self, subject: str, message: str, code: int) -> None:
+        super().__init__(subject, f"{message} ({code})")
+        self.code = code
+
+
+class DeposedError(RejectedError):
+    """A fenced write was refused because a newer term exists."""
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    """No answer before the deadline: it may have happened, or may yet."""
+
+    definite = False
+
+
+class ConnectionLostError(RequestTimeoutError):
+    """The connection died while the answer was outstanding."""

@@ -1,0 +1,168 @@
+"""Log: an ordered, replayable record, trimmed only below a snapshot.
+
+A decision is a pure function of a log's prefix, so all a reader needs is that
+every record arrives once and in order. `read` sees to that with a consumer of
+its own that it replaces, from the sequence after the last record it yielded,
+whenever the broker or the connection leaves a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from squall.bus.connection import Connection
+from squall.bus.errors import ForbiddenError, RejectedError, RequestError
+from squall.bus.jetstream import NO_MESSAGE_FOUND, call, create_consumer
+from squall.bus.pull import Delivery, Puller
+
+BUFFER = 1024
+"""Records that may wait for the reader; no more are asked for."""
+
+
+RETRY_S = 0.2
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The last message on a subject.
+
+    Attributes:
+        subject: Its subject.
+        sequence: Its place in the stream.
+        data: Its payload.
+    """
+
+    subject: str
+    sequence: int
+    data: bytes
+
+
+async def last(connection: Connection, stream: str, subject: str, *, timeout_s: float = 3.0) -> Record | None:
+    """The newest record on a subject, from the stream's leader; None if there is none.
+
+    Raises:
+        RequestError: No answer.
+    """
+    try:
+        answer = await call(
+            connection, "STREAM", "MSG", "GET", stream, request={"last_by_subj": subject}, timeout_s=timeout_s
+        )
+    except RejectedError as error:
+        if error.code == NO_MESSAGE_FOUND:
+            return None
+        raise
+    message = answer["message"]
+    data = msgspec.json.decode(f'"{message.get("data", "")}"', type=bytes)
+    return Record(message["subject"], message["seq"], data)
+
+
+async def state(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> dict[str, Any]:
+    """The state of a stream: ``first_seq``, ``last_seq``, ``messages``, ``bytes``.
+
+    Raises:
+        RequestError: No answer.
+    """
+    answer: dict[str, Any] = await call(connection, "STREAM", "INFO", stream, timeout_s=timeout_s)
+    described: dict[str, Any] = answer["state"]
+    return described
+
+
+async def trim(
+    connection: Connection, stream: str, *, below: int, subject: str = "", timeout_s: float = 3.0
+) -> None:
+    """Remove the records before a sequence, which a snapshot must cover; of one subject pattern, if given."""
+    request: dict[str, Any] = {"seq": below}
+    if subject:
+        request["filter"] = subject
+    await call(connection, "STREAM", "PURGE", stream, request=request, timeout_s=timeout_s)
+
+
+class _Gap(Exception):
+    pass
+
+
+async def read(
+    connection: Connection, stream: str, subject: str, *, after: int = 0, until: int | None = None
+) -> AsyncGenerator[Delivery, None]:
+    """Every record on a subject pattern, in order, from the one after a sequence; then wait for more.
+
+    Args:
+        after: The last sequence that is not wanted.
+        until: End once all records up to this sequence were yielded; None never ends.
+
+    Raises:
+        ForbiddenError: These credentials may not read it.
+    """
+    seen = after
+    while True:
+        if until is not None and seen >= until:
+            return
+        try:
+            async with contextlib.aclosing(_read_once(connection, stream, subject, seen, until)) as records:
+                async for record in records:
+                    seen = record.sequence
+                    yield record
+            return
+        except _Gap:
+            continue
+
+
+async def _read_once(
+    connection: Connection, stream: str, subject: str, after: int, until: int | None
+) -> AsyncGenerator[Delivery, None]:
+    """Read with one consumer until it shows a gap."""
+    name = f"{connection.name}-{secrets.token_hex(6)}"
+    config = {
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": after + 1,
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": int(30e9),
+    }
+    await connection.connected()
+    try:
+        created = await create_consumer(connection, stream, name, config, filter_subject=subject)
+    except (RejectedError, ForbiddenError):
+        raise
+    except RequestError as error:
+        await asyncio.sleep(RETRY_S)
+        raise _Gap from error
+    if until is not None and created["num_pending"] == 0:
+        return
+
+    queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+    puller = Puller(
+        connection,
+        stream,
+        name,
+        queue.put_nowait,
+        lambda: BUFFER - queue.qsize(),
+        chunk=BUFFER // 4,
+        missing=lambda: queue.put_nowait(None),
+    )
+    pulling = asyncio.create_task(puller.run())
+    pulling.add_done_callback(lambda _: queue.put_nowait(None))
+    order = 0
+    try:
+        while True:
+            record = await queue.get()
+            if record is None or record.order != order + 1:
+                if pulling.done() and not pulling.cancelled():
+                    pulling.result()
+                raise _Gap
+            order = record.order
+            puller.wake()
+            yield record
+            if until is not None and (record.sequence >= until or record.pending == 0):
+                return
+    finally:
+        pulling.cancel()
+        with contextlib.suppress(asyncio.CancelledError, RequestError):
+            await pulling
+        with contextlib.suppress(RequestError):
+            await call(connection, "CONSUMER", "DELETE", stream, name, timeout_s=1.0)

@@ -1,0 +1,212 @@
+"""Every message on the wire.
+
+One frozen struct a message, told apart by ``kind``. The envelope (ids, lane,
+term, attempt, deadline, trace) is part of the payload: four NATS headers would
+cost almost half of the request rate. The user's bytes travel in ``body``,
+untouched.
+
+New fields get a default; old ones keep their name, type and meaning. Field
+types are imported for real, because msgspec reads them at run time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+SCHEMA = 1
+"""Version of the messages below. A node reads its own and the one before."""
+
+Count = Annotated[int, Meta(ge=0)]
+TaskId = Annotated[str, Meta(min_length=1, max_length=256)]
+Status = Literal["ok", "dead", "cancelled"]
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """What all messages share.
+
+    Attributes:
+        schema: Version of the sender's messages.
+        trace: W3C ``traceparent`` of the task, or empty.
+    """
+
+    schema: int = SCHEMA
+    trace: str = ""
+
+
+class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
+    """A task, from submission to the work queue.
+
+    Attributes:
+        task: Its id, unique in the swarm.
+        key: What it belongs to (account and symbol); decides its lane.
+        job: The job it is part of.
+        number: Its place within its key, from 1.
+        submit_s: When it was meant to be submitted, in seconds since the epoch.
+        deadline_s: When its result is worth nothing any more, likewise; 0 is never.
+        ingress: Sequence of its submission in the ingress stream; 0 before dispatch.
+        term: Term of the leader that dispatched it; 0 before dispatch.
+        body: The handler's input.
+    """
+
+    task: TaskId
+    key: TaskId
+    job: TaskId
+    number: Count = 0
+    submit_s: float = 0.0
+    deadline_s: float = 0.0
+    ingress: Count = 0
+    term: Count = 0
+    body: bytes = b""
+
+
+class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):
+    """No more tasks will be submitted for this job."""
+
+    job: TaskId
+
+
+class Effect(Struct, frozen=True):
+    """Something to be done in the outside world, once.
+
+    Attributes:
+        id: Decided by the task alone, never by the attempt, so that a repeat can be refused.
+        body: What is to be done, as the outside world wants to read it.
+    """
+
+    id: TaskId
+    body: bytes
+
+
+class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
+    """The content of a task's register, its only terminal record.
+
+    Attributes:
+        task, key, job, number, submit_s, deadline_s, term: As in `RunTask`.
+        lane: The lane it ran in.
+        attempt: Which attempt this came from, from 1.
+        agent: Who wrote it.
+        status: ``ok`` with effects, or ``dead`` or ``cancelled`` without.
+        effects: What the gateway is to carry out.
+        value: What the handler returned beside its effects.
+        reason: Why it is dead, in one sentence.
+        body: The task's own input, kept with a dead one so that it can be replayed.
+    """
+
+    task: TaskId
+    key: TaskId
+    job: TaskId
+    status: Status
+    number: Count = 0
+    submit_s: float = 0.0
+    deadline_s: float = 0.0
+    term: Count = 0
+    lane: str = ""
+    attempt: Count = 0
+    agent: str = ""
+    effects: tuple[Effect, ...] = ()
+    value: bytes = b""
+    reason: str = ""
+    body: bytes = b""
+
+
+class DeadLetter(Message, frozen=True, kw_only=True, tag="dead-letter"):
+    """A task that ended ``dead``: its register's record, for whoever looks after it."""
+
+    result: TaskResult
+
+
+class TermClaimed(Message, frozen=True, kw_only=True, tag="term-claimed"):
+    """Somebody leads from here on; the record's stream sequence is the term."""
+
+    holder: str
+    write: str
+
+
+class LeaseRenewed(Message, frozen=True, kw_only=True, tag="lease-renewed"):
+    """The leader is alive, or (``released``) stops leading of its own accord."""
+
+    holder: str
+    write: str
+    released: bool = False
+
+
+class JobProgress(Struct, frozen=True, kw_only=True):
+    """Where one job stands, in numbers of tasks."""
+
+    dispatched: Count = 0
+    ok: Count = 0
+    dead: Count = 0
+    cancelled: Count = 0
+    closed: bool = False
+    done: bool = False
+
+
+class CoordinatorState(Message, frozen=True, kw_only=True, tag="coordinator-state"):
+    """A snapshot: what a new leader needs beside the records that follow it.
+
+    Attributes:
+        write: Id of the batch that stored it.
+        ingress: All submissions up to this sequence were dispatched.
+        results: All registers up to this sequence of their stream are counted in.
+        dispatched: Tasks dispatched in all, repeats included.
+        jobs: Progress by job.
+        open: Tasks dispatched and not yet terminal: id to dispatch sequence.
+    """
+
+    write: str
+    ingress: Count = 0
+    results: Count = 0
+    dispatched: Count = 0
+    jobs: dict[str, JobProgress] = {}
+    open: dict[str, Count] = {}
+
+
+class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):
+    job: TaskId
+
+
+class JobDone(Message, frozen=True, kw_only=True, tag="job-done"):
+    job: TaskId
+    progress: JobProgress
+
+
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    """A node is alive, and how it fares.
+
+    Attributes:
+        incarnation: Counts the starts of this node, from 1.
+        slots: Tasks it can run at a time.
+        in_flight: Tasks it runs now.
+        service_ms: Moving average of what a task takes it.
+        counters: What it counted since it started.
+    """
+
+    role: str
+    node: str
+    incarnation: Count
+    slots: Count = 0
+    in_flight: Count = 0
+    service_ms: float = 0.0
+    counters: dict[str, int] = {}
+
+
+class AnnounceLeader(Message, frozen=True, kw_only=True, tag="announce-leader"):
+    """Command: from now on obey this term and none below it.
+
+    Attributes:
+        token: The answer goes to ``rep.<node>.<token>``; never to an inbox the caller names.
+    """
+
+    holder: str
+    term: Count
+    token: str
+
+
+class LeaderAccepted(Message, frozen=True, kw_only=True, tag="leader-accepted"):
+    """Answer to `AnnounceLeader`: the highest term the node has seen, and its slots."""
+
+    node: str
+    term: Count
+    slots: Count = 0

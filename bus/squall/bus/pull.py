@@ -1,0 +1,208 @@
+"""Pull requests kept open for one consumer.
+
+A request for as many messages as there is room for stays open at the broker, so
+that work arrives the moment it exists; room that becomes free is asked for in a
+further request. What the broker says of a request (expired, no consumer, leader
+moved) arrives as a status and is counted against it:
+
+    room ──► MSG.NEXT {batch, expires, heartbeat} ──► messages … status 408: n not delivered
+
+nats-py's own ``fetch`` swallows those statuses and waits twice its time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+from nats.aio.msg import Msg
+from squall.bus import subjects
+from squall.bus.connection import Connection
+from squall.bus.errors import ConnectionLostError, NotConnectedError
+
+EXPIRES_S = 5.0
+"""How long one request stays open; also what a retired link must be kept for."""
+
+HEARTBEAT_S = 1.0
+"""How often the broker shows that a request is open; three missing and it is asked anew."""
+
+MISSING_CONSUMER_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as a consumer delivered it.
+
+    Attributes:
+        subject: The subject it is stored under.
+        data: Its payload.
+        reply: Where its acknowledgement goes.
+        attempt: How often it has been delivered, this time included.
+        sequence: Its place in the stream.
+        order: Its place among this consumer's deliveries.
+        stored_s: When the broker stored it, in seconds since the epoch.
+        pending: How many more match the consumer.
+    """
+
+    subject: str
+    data: bytes
+    reply: str
+    attempt: int
+    sequence: int
+    order: int
+    stored_s: float
+    pending: int
+
+
+def parse_delivery(message: Msg, prefix: str) -> Delivery | None:
+    """The delivery in a message, or None if its reply is not an acknowledgement of this consumer.
+
+    A delivery keeps the subject it is stored under and arrives wherever the puller's reply said, so
+    this check is what tells a consumer's message from one that somebody steered here.
+    """
+    if not message.reply.startswith(prefix):
+        return None
+    tokens = message.reply[len(prefix) :].split(".")
+    try:
+        attempt, sequence, order, stored_ns, pending = map(int, tokens)
+    except ValueError:
+        return None
+    return Delivery(
+        message.subject, message.data, message.reply, attempt, sequence, order, stored_ns / 1e9, pending
+    )
+
+
+class Puller:
+    """Keeps a consumer's pull requests open while `run` runs.
+
+    Args:
+        take: Called with each delivery; must not block.
+        room: How many more messages could be taken now, were none on their way.
+        chunk: Ask again once this many could be asked for.
+        missing: Called when the broker says there is no such consumer; without, it is asked again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        consumer: str,
+        take: Callable[[Delivery], None],
+        room: Callable[[], int],
+        *,
+        chunk: int = 1,
+        missing: Callable[[], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._subject = subjects.next_message(stream, consumer)
+        self._prefix = subjects.acks(stream, consumer)
+        self._take = take
+        self._room = room
+        self._chunk = chunk
+        self._missing = missing
+        self._wake = asyncio.Event()
+        self._names = itertools.count(1)
+        self._asked = 0
+        self._heard_s = 0.0
+        self._broken = False
+        self._inbox = ""
+        self._stop: Callable[[], Awaitable[None]] | None = None
+
+    def wake(self) -> None:
+        """Look at the room again: some has become free."""
+        self._wake.set()
+
+    def _link_changed(self) -> None:
+        self._broken = True
+        self._wake.set()
+
+    def _on_message(self, message: Msg) -> None:
+        self._heard_s = asyncio.get_running_loop().time()
+        headers = message.headers
+        status = headers.get("Status") if headers else None
+        if headers is not None and status is not None:
+            self._on_status(status, headers.get("Nats-Pending-Messages"))
+            return
+        delivery = parse_delivery(message, self._prefix)
+        if delivery is None:
+            self._connection.counters["unasked"] += 1
+            return
+        self._asked = max(0, self._asked - 1)
+        self._take(delivery)
+        self._wake.set()
+
+    def _on_status(self, status: str, pending: str | None) -> None:
+        if status == "100":
+            return
+        if status == "503":
+            self._broken = True
+            if self._missing is not None:
+                self._missing()
+        elif pending is not None:
+            self._asked = max(0, self._asked - int(pending))
+        else:
+            self._asked = 0
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Ask, for as long as this is not cancelled.
+
+        Raises:
+            ForbiddenError: These credentials may not pull here.
+        """
+        forget = self._connection.on_link(self._link_changed)
+        try:
+            await self._keep_asking()
+        finally:
+            forget()
+            if self._stop is not None:
+                await self._stop()
+
+    async def _keep_asking(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._broken = True
+        while True:
+            await self._connection.connected()
+            try:
+                if self._broken:
+                    self._broken = False
+                    await self._start_anew()
+                await self._ask()
+            except (NotConnectedError, ConnectionLostError):
+                self._broken = True
+            if self._broken:  # no connection, or no such consumer: it may come
+                await asyncio.sleep(MISSING_CONSUMER_PAUSE_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            if self._asked and loop.time() - self._heard_s > 3 * HEARTBEAT_S:
+                self._broken = True
+
+    async def _start_anew(self) -> None:
+        """Listen on a fresh inbox and forget what was asked; the old requests lose their listener."""
+        previous = self._stop
+        name = f"p.{next(self._names)}"
+        self._stop = await self._connection.subscribe(name, self._on_message, private=True, pending_max=65536)
+        if previous is not None:
+            await previous()
+        self._inbox = name
+        self._asked = 0
+
+    async def _ask(self) -> None:
+        batch = self._room() - self._asked
+        if batch < self._chunk and not (batch > 0 and self._asked == 0):
+            return
+        request = {"batch": batch, "expires": int(EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
+        self._asked += batch
+        self._heard_s = asyncio.get_running_loop().time()
+        await self._connection.publish(
+            self._subject,
+            msgspec.json.encode(request),
+            reply=f"{self._connection.private_inbox}.{self._inbox}",
+        )

@@ -1,0 +1,64 @@
+"""Register: the first writer wins for the life of the swarm; the second learns that somebody won.
+
+A task's register is its only terminal record. It is one subject of a stream that
+holds one message a subject and refuses a second, and is written with expected
+sequence 0. It carries no message id: an id could be used up by somebody else, and
+the victim's record would be taken for a duplicate (`Nats-Msg-Id` poisoning).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RejectedError
+from squall.bus.jetstream import EXPECT_NEW, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
+from squall.bus.messages import TaskResult
+from squall.bus.subjects import Subjects
+
+Written = Literal["won", "already", "settled", "unknown"]
+"""``won``: this call wrote it. ``already``: somebody had. ``settled``: somebody had, perhaps an earlier
+try of this call whose answer was lost. ``unknown``: time ran out."""
+
+
+def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
+    """The stream behind the registers. No age limit: after one, a second writer would win."""
+    return {
+        "name": swarm.stream("RES"),
+        "subjects": [swarm.registers],
+        "storage": "file",
+        "retention": "limits",
+        "num_replicas": replicas,
+        "max_msgs_per_subject": 1,
+        "max_bytes": bytes_max,
+        "discard": "new",
+        "discard_new_per_subject": True,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
+
+
+async def write(
+    connection: Connection, swarm: Subjects, result: TaskResult, *, timeout_s: float
+) -> tuple[Written, str]:
+    """Write a task's register if nobody has.
+
+    Returns:
+        What came of it, and the broker's words where it is unknown.
+
+    Raises:
+        MessageTooLargeError: The record would pass the size bound.
+        RejectedError: The broker refuses it for another reason, for instance because the stream is full.
+    """
+    subject = swarm.register(result.lane, result.task)
+    outcome = await publish(connection, subject, encode(result), timeout_s=timeout_s, headers=EXPECT_NEW)
+    if outcome.accepted:
+        return "won", ""
+    if outcome.code == WRONG_LAST_SEQUENCE or (
+        outcome.code == STORE_REFUSED and "per subject" in outcome.reason
+    ):
+        return ("settled" if outcome.tries > 1 else "already"), ""
+    if outcome.kind == "refused":
+        raise RejectedError(subject, f"{outcome.reason} on {subject}", outcome.code)
+    return "unknown", outcome.reason

@@ -1,0 +1,265 @@
+"""Every subject, stream name and consumer name of a swarm.
+
+The only file that writes dots and wildcards. Subjects go from general to
+particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
+
+    in.task.<key>                    what producers submit; stored here = accepted
+    in.close.<job>                   no more tasks will come for this job
+    job.term  job.lease  job.state   who leads, until when, and what it knew
+    job.<job>.open|done              a job's life
+    job.<job>.task.<key>.<task>      dispatched, fenced by the term
+    job.<job>.dead.<task>            dead letter, derived from the register
+    wk.<lane>.task.<key>.<task>      the work queue, sourced from job.*.task
+    res.<lane>.<task>                a task's register
+    dlq.<job>.<task>                 dead letters, sourced from job.*.dead
+    hb.<role>.<node>                 heartbeats
+    cmd.<node>.<verb>                commands; answers on rep.<node>.<token>
+
+A name reaches permission templates and subjects unescaped, so `check_name` is a
+security boundary: it is called wherever a name enters the system.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from squall.bus.errors import InvalidNameError
+
+LANES = 100
+"""Lanes a work queue is cut into; a key always falls into the same one."""
+
+NAME_LENGTH_MAX = 40
+"""Six tokens of this length and the fixed ones stay below 256 characters."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return ``name`` if it may become one token of a subject.
+
+    Args:
+        name: At most `NAME_LENGTH_MAX` characters of a-z, 0-9 and hyphen, not beginning with a hyphen.
+        what: What the name is of, for the message.
+
+    Raises:
+        InvalidNameError: It may not; the message says what a name looks like.
+    """
+    if len(name) > NAME_LENGTH_MAX or not _NAME.match(name):
+        shown = name if len(name) <= 60 else name[:57] + "..."
+        raise InvalidNameError(
+            f"{what} {shown!r} cannot be used: use 1 to {NAME_LENGTH_MAX} of the characters a-z, 0-9 and "
+            "hyphen, beginning with a letter or digit"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The subjects of one swarm.
+
+    Raises:
+        InvalidNameError: The swarm's name, or a token given to a method that takes names from outside.
+    """
+
+    swarm: str
+
+    def __post_init__(self) -> None:
+        check_name(self.swarm, "swarm name")
+
+    def _at(self, *tokens: str) -> str:
+        return ".".join(("sw", self.swarm, *tokens))
+
+    # Streams. Upper case as is the custom; unambiguous because names are lower case.
+
+    def stream(self, plane: str) -> str:
+        """The name of the stream behind a plane: ``IN``, ``JOB``, ``WK``, ``RES`` or ``DLQ``."""
+        return f"{self.swarm.upper()}_{plane}"
+
+    # Ingress.
+
+    @property
+    def ingress(self) -> str:
+        return self._at("in", ">")
+
+    def submit(self, key: str) -> str:
+        return self._at("in", "task", check_name(key, "key"))
+
+    def close(self, job: str) -> str:
+        return self._at("in", "close", check_name(job, "job"))
+
+    def is_close(self, subject: str) -> bool:
+        return subject.startswith(self._at("in", "close", ""))
+
+    # The coordinator's stream.
+
+    @property
+    def jobs(self) -> str:
+        return self._at("job", ">")
+
+    @property
+    def term(self) -> str:
+        return self._at("job", "term")
+
+    @property
+    def lease(self) -> str:
+        return self._at("job", "lease")
+
+    @property
+    def state(self) -> str:
+        return self._at("job", "state")
+
+    def job_opened(self, job: str) -> str:
+        return self._at("job", check_name(job, "job"), "open")
+
+    def job_done(self, job: str) -> str:
+        return self._at("job", check_name(job, "job"), "done")
+
+    def dispatch(self, job: str, key: str, task: str) -> str:
+        return self._at("job", job, "task", check_name(key, "key"), check_name(task, "task"))
+
+    @property
+    def dispatches(self) -> str:
+        return self._at("job", "*", "task", "*", "*")
+
+    def dead(self, job: str, task: str) -> str:
+        return self._at("job", job, "dead", check_name(task, "task"))
+
+    @property
+    def deads(self) -> str:
+        return self._at("job", "*", "dead", "*")
+
+    # The work queue and the registers.
+
+    @property
+    def work(self) -> str:
+        return self._at("wk", ">")
+
+    def queued(self, lane: str, key: str, task: str) -> str:
+        """Where a task waits for a worker; ``lane`` may be a wildcard."""
+        return self._at("wk", lane, "task", key, task)
+
+    @property
+    def work_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the work queue from the jobs."""
+        return self.dispatches, self._at(
+            "wk", f"{{{{partition({LANES},2)}}}}", "task", "{{wildcard(2)}}", "{{wildcard(3)}}"
+        )
+
+    @property
+    def dead_letter_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the dead letters from the jobs."""
+        return self.deads, self._at("dlq", "{{wildcard(1)}}", "{{wildcard(2)}}")
+
+    @property
+    def registers(self) -> str:
+        return self._at("res", "*", "*")
+
+    def register(self, lane: str, task: str) -> str:
+        return self._at("res", lane, task)
+
+    @property
+    def dead_letters(self) -> str:
+        return self._at("dlq", "*", "*")
+
+    # Core NATS: what may be lost.
+
+    def heartbeat(self, role: str, node: str) -> str:
+        return self._at("hb", role, node)
+
+    @property
+    def heartbeats(self) -> str:
+        return self._at("hb", "*", "*")
+
+    def command(self, node: str, verb: str) -> str:
+        return self._at("cmd", node, verb)
+
+    def reply(self, node: str, token: str) -> str:
+        return self._at("rep", node, token)
+
+    # Whole planes, for permissions.
+
+    @property
+    def submissions(self) -> str:
+        return self._at("in", "task", "*")
+
+    @property
+    def closes(self) -> str:
+        return self._at("in", "close", "*")
+
+    @property
+    def commands(self) -> str:
+        return self._at("cmd", "*", "*")
+
+    @property
+    def replies(self) -> str:
+        return self._at("rep", "*", "*")
+
+
+def lane_of(subject: str) -> str:
+    """The lane token of a work or register subject."""
+    return subject.split(".", 4)[3]
+
+
+def last_token(subject: str) -> str:
+    """The last token: the task of a work, register or dispatch subject, the verb of a command."""
+    return subject.rsplit(".", 1)[1]
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject falls under a pattern with ``*`` and ``>``."""
+    if pattern == subject:
+        return True
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted = wanted[:-1]
+        if len(given) <= len(wanted):
+            return False
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+
+
+# JetStream's own subjects.
+
+
+def next_message(stream: str, consumer: str) -> str:
+    return f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+
+
+def acks(stream: str, consumer: str) -> str:
+    """Prefix of every acknowledgement subject of one consumer, with the closing dot."""
+    return f"$JS.ACK.{stream}.{consumer}."
+
+
+def api(*tokens: str) -> str:
+    return ".".join(("$JS", "API", *tokens))
+
+
+def inbox(node: str, nonce: str) -> str:
+    """The prefix of a node's private inbox; the nonce makes it unguessable."""
+    return f"_INBOX.{node}.{nonce}"
+
+
+# Wildcards and names for permissions.
+
+ANY = "*"
+"""Stands for one token."""
+
+REST = ">"
+"""Stands for all that follows, at least one token."""
+
+POOL = "pool"
+"""The consumer of the work queue that all agents of a pool pull from."""
+
+GATEWAY = "gateway"
+"""The gateway's consumer of the registers."""
+
+
+def every_ack(stream: str, consumer: str) -> str:
+    """All acknowledgements of one consumer."""
+    return acks(stream, consumer) + ">"
+
+
+def every_inbox(node: str) -> str:
+    """All inboxes of one node, whatever their nonces."""
+    return f"_INBOX.{node}.>"

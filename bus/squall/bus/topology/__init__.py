@@ -1,0 +1,1 @@
+"""Who may talk to whom: nodes in; links, permissions and imports out. Pure."""

@@ -1,0 +1,312 @@
+"""Work queue: every task is tried until its register is written.
+
+    dispatched ──source──► stream WK ──pull──► attempt ──► register ──► confirmed ack
+                              ▲                   │            │
+                              └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
+
+The order is fixed: compute, commit the register, acknowledge. Whatever dies in
+between is delivered again, and the register refuses the second result. A task
+whose attempts are used up gets a ``dead`` register; its dead letter follows from
+that. The server's own ``max_deliver`` is off: it would hide the message.
+
+All members of a consumer are one trust domain: whoever may acknowledge on it
+may acknowledge what another member holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any, Literal, Protocol
+
+import msgspec
+from squall.bus import register, subjects
+from squall.bus.codec import decode
+from squall.bus.connection import Connection
+from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
+from squall.bus.messages import Effect, RunTask, TaskResult
+from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import Subjects
+from squall.bus.tasks import Tasks, task_group
+
+COMMIT_TIMEOUT_S = 60.0
+ACK_TIMEOUT_S = 5.0
+
+POOL = "pool"
+"""The consumer all agents of a pool pull from."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """An attempt that succeeded."""
+
+    effects: tuple[Effect, ...] = ()
+    value: bytes = b""
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """An attempt that did not.
+
+    Attributes:
+        reason: In one sentence.
+        final: True when another attempt would fail alike: the task is dead now.
+    """
+
+    reason: str
+    final: bool = False
+
+
+class Run(Protocol):
+    """Makes one attempt of a task. Must not raise."""
+
+    def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Done | Failed]: ...
+
+
+class Observer(Protocol):
+    """Told of what happened, as a line of a history: an operation, its type and its facts."""
+
+    def __call__(
+        self, op: str, kind: Literal["invoke", "ok", "fail", "unknown"], /, **facts: Any
+    ) -> None: ...
+
+
+class Pacing(msgspec.Struct, frozen=True):
+    """The timers of a work queue.
+
+    Attributes:
+        ack_wait_s: Silence after which a task is delivered again; higher means fewer needless repeats
+            and a slower recovery from a dead worker.
+        attempts: Attempts a task gets before it is dead.
+        retry_base_s, retry_cap_s: A failed attempt is repeated after a random time up to
+            base × 2^attempt, at most the cap.
+    """
+
+    ack_wait_s: float = 30.0
+    attempts: int = 5
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 60.0
+
+    def pause_s(self, attempt: int, chance: random.Random) -> float:
+        """How long to wait after a failed attempt; full jitter."""
+        return chance.uniform(0.0, min(self.retry_cap_s, self.retry_base_s * 2.0**attempt))
+
+
+def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
+    """The stream behind the queue, fed by the server from the dispatches and from nowhere else."""
+    source, destination = swarm.work_transform
+    return {
+        "name": swarm.stream("WK"),
+        "storage": "file",
+        "retention": "workqueue",
+        "num_replicas": replicas,
+        "max_bytes": bytes_max,
+        "discard": "new",
+        "duplicate_window": 100_000_000,  # the smallest: a re-dispatch must not be taken for a repeat
+        "sources": [
+            {
+                "name": swarm.stream("JOB"),
+                "subject_transforms": [{"src": source, "dest": destination}],
+            }
+        ],
+    }
+
+
+def consumer_config(swarm: Subjects, pacing: Pacing, *, ack_pending_max: int) -> dict[str, Any]:
+    """The pool's consumer."""
+    return {
+        "durable_name": POOL,
+        "ack_policy": "explicit",
+        "ack_wait": int(pacing.ack_wait_s * 1e9),
+        "max_ack_pending": ack_pending_max,
+        "max_waiting": 512,
+        "filter_subject": swarm.work,
+    }
+
+
+class WorkQueue:
+    """One member of a pool.
+
+    Args:
+        run: Makes one attempt.
+        slots: Attempts at a time; no more is pulled than there are free slots.
+        observer: Told of each attempt and each commit.
+        counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
+
+    Attributes:
+        service_ms: Moving average of what an attempt takes.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        swarm: Subjects,
+        run: Run,
+        *,
+        agent: str,
+        slots: int,
+        pacing: Pacing,
+        observer: Observer,
+        counters: Counter[str],
+        chance: random.Random,
+    ) -> None:
+        self._connection = connection
+        self._swarm = swarm
+        self._run = run
+        self._agent = agent
+        self._slots = slots
+        self._pacing = pacing
+        self._observer = observer
+        self._chance = chance
+        self._held: dict[str, Delivery] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self.counters = counters
+        self.service_ms = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._held)
+
+    async def serve(self, stop: asyncio.Event, *, grace_s: float) -> None:
+        """Work until asked to stop, then finish what is in flight.
+
+        Args:
+            stop: Set to stop; nothing new is taken then.
+            grace_s: How long what is in flight may take; what is not finished is delivered again elsewhere.
+        """
+        async with task_group() as tasks:
+            puller = Puller(
+                self._connection,
+                self._swarm.stream("WK"),
+                POOL,
+                lambda delivery: self._take(tasks, puller, delivery),
+                lambda: 0 if self._stopping else self._slots - len(self._held),
+                chunk=max(1, self._slots // 4),
+            )
+            pulling = tasks.daemon(puller.run())
+            tasks.daemon(self._keep_alive())
+            await stop.wait()
+            self._stopping = True
+            pulling.cancel()
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self._idle.wait()
+            except TimeoutError:
+                self.counters["abandoned"] += len(self._held)
+
+    def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
+        if not subjects.matches(self._swarm.work, delivery.subject):
+            self._connection.counters["unasked"] += 1
+            return
+        self._held[delivery.reply] = delivery
+        self._idle.clear()
+
+        async def attempt() -> None:
+            try:
+                await self._attempt(delivery)
+            finally:
+                self._held.pop(delivery.reply, None)
+                if not self._held:
+                    self._idle.set()
+                puller.wake()
+
+        tasks.daemon(attempt())
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        started_s = time.monotonic()
+        task, ended = await self._compute(delivery)
+        self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+        if isinstance(ended, Failed) and not ended.final and delivery.attempt < self._pacing.attempts:
+            self.counters["failed"] += 1
+            self._observer("attempt", "fail", task=task.task, attempt=delivery.attempt, reason=ended.reason)
+            await self._again(delivery)
+            return
+        await self._commit(delivery, task, ended)
+
+    async def _compute(self, delivery: Delivery) -> tuple[RunTask, Done | Failed]:
+        try:
+            task = decode(delivery.data, RunTask)
+        except DecodeError as error:
+            name = subjects.last_token(delivery.subject)
+            return RunTask(task=name, key=name, job="unreadable"), Failed(str(error), final=True)
+        if delivery.attempt > self._pacing.attempts:
+            # The last attempt began and neither committed nor failed: its worker died under it.
+            reason = f"{self._pacing.attempts} attempts ended without a result: their workers died or hung"
+            return task, Failed(reason, final=True)
+        self._observer("run", "invoke", task=task.task, attempt=delivery.attempt)
+        return task, await self._run(task, delivery.attempt)
+
+    def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed) -> TaskResult:
+        return TaskResult(
+            task=task.task,
+            key=task.key,
+            job=task.job,
+            number=task.number,
+            submit_s=task.submit_s,
+            deadline_s=task.deadline_s,
+            term=task.term,
+            trace=task.trace,
+            lane=subjects.lane_of(delivery.subject),
+            attempt=min(delivery.attempt, self._pacing.attempts),
+            agent=self._agent,
+            status="ok" if isinstance(ended, Done) else "dead",
+            effects=ended.effects if isinstance(ended, Done) else (),
+            value=ended.value if isinstance(ended, Done) else b"",
+            reason="" if isinstance(ended, Done) else ended.reason,
+            body=b"" if isinstance(ended, Done) else task.body,
+        )
+
+    async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed) -> None:
+        result = self._result(delivery, task, ended)
+        facts: dict[str, Any] = {"task": task.task, "attempt": delivery.attempt}
+        try:
+            written, why = await register.write(
+                self._connection, self._swarm, result, timeout_s=COMMIT_TIMEOUT_S
+            )
+        except MessageTooLargeError as error:
+            await self._commit(delivery, task, Failed(f"the result is too large: {error}", final=True))
+            return
+        except RejectedError as error:
+            self.counters["refused"] += 1
+            self._observer("commit", "fail", reason=str(error), **facts)
+            await self._again(delivery)
+            return
+        if written == "unknown":
+            self.counters["unsettled"] += 1
+            self._observer("commit", "unknown", reason=why, **facts)
+            return  # not acknowledged: it is delivered again, and the register decides
+        if written == "won":
+            self.counters["done" if result.status == "ok" else "dead"] += 1
+            self._observer("commit", "ok", status=result.status, **facts)
+        elif written == "already":
+            self.counters["suppressed"] += 1
+            self._observer("commit", "fail", reason="already", **facts)
+        else:
+            self._observer("commit", "unknown", reason="settled", **facts)
+        try:
+            await self._connection.request(delivery.reply, b"+ACK", timeout_s=ACK_TIMEOUT_S)
+        except RequestError:
+            self.counters["unacknowledged"] += 1  # delivered again, and suppressed then
+
+    async def _again(self, delivery: Delivery) -> None:
+        """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""
+        pause_ns = int(self._pacing.pause_s(delivery.attempt, self._chance) * 1e9)
+        try:
+            await self._connection.publish(
+                delivery.reply, b'-NAK {"delay": %d}' % pause_ns, reply="", confirm=False
+            )
+        except RequestError:
+            self.counters["unacknowledged"] += 1
+
+    async def _keep_alive(self) -> None:
+        """Tell the broker three times an ack wait that what is held is worked on."""
+        while True:
+            await asyncio.sleep(self._pacing.ack_wait_s / 3)
+            for reply in list(self._held):
+                try:
+                    await self._connection.publish(reply, b"+WPI", confirm=False)
+                except RequestError:
+                    break  # no connection: the broker will hear of it, or deliver it again

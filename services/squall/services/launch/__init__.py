@@ -1,0 +1,66 @@
+"""Three ways to run a node, one protocol. Processes are the default."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from squall.services.service import NodeStart, Order, Ready
+
+
+class Unit(Protocol):
+    """One started node.
+
+    Attributes:
+        id: What the target calls it: a process id, a container or a sandbox id.
+        ready: Its answer once it serves.
+    """
+
+    id: str
+    ready: Ready
+
+    async def ended(self) -> int:
+        """Wait for its end; its exit status, negative for a signal."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts and handles units.
+
+    Attributes:
+        target: Its name in reports: ``processes``, ``containers`` or ``sandboxes``.
+    """
+
+    target: str
+
+    async def start(self, start: NodeStart) -> Unit:
+        """Start a node and wait for its answer.
+
+        Raises:
+            SpecError: It says that what it was given is unusable.
+            LaunchError: It did not start.
+        """
+        ...
+
+    async def tell(self, unit: Unit, order: Order) -> None:
+        """Give a running node an order; one that has ended misses it."""
+        ...
+
+    async def freeze(self, unit: Unit) -> bool:
+        """Stop it in its tracks, as it is; True once it is seen to stand still."""
+        ...
+
+    async def thaw(self, unit: Unit) -> bool:
+        """Let it go on; True once it is seen to."""
+        ...
+
+    async def kill(self, unit: Unit) -> None:
+        """End it at once, without a word to it."""
+        ...
+
+    async def stop(self, unit: Unit, *, grace_s: float) -> None:
+        """Ask it to drain and end; kill it if it takes longer."""
+        ...
+
+    def forget(self, unit: Unit) -> None:
+        """It has ended."""
+        ...

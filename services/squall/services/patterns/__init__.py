@@ -1,0 +1,1 @@
+"""The deployment patterns: which roles, how many, which workload."""

@@ -1,0 +1,109 @@
+"""Hierarchical: a coordinator with a warm standby, and workers that pull from one pool.
+
+producer ─► IN ─► coordinator ─► JOB ─sourced─► WK ─► agents ─► RES ─► gateway ─► venue
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.bus import register, work_queue
+from squall.bus.connection import Connection
+from squall.bus.jetstream import create_consumer, create_stream
+from squall.bus.subjects import Subjects
+from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.model import Topology
+from squall.services.gateway import GATEWAY
+from squall.services.spec import Spec
+
+INGRESS_BYTES_MAX = 512 * 1024**2
+QUEUE_BYTES_MAX = 1024**3
+REGISTER_BYTES_MAX = 2 * 1024**3
+DEAD_LETTER_BYTES_MAX = 512 * 1024**2
+
+DUPLICATE_WINDOW_S = 120
+"""Twice the time for which a producer repeats an unknown submission."""
+
+DEAD_LETTER_AGE_S = 14 * 24 * 3600
+
+
+def topology(spec: Spec) -> Topology:
+    """Who there is, and who may do what."""
+    return hierarchical(spec.swarm, agents=spec.agents, coordinators=spec.coordinators)
+
+
+def streams(spec: Spec) -> list[dict[str, Any]]:
+    """The streams, in the order in which they must be made: a source before what it feeds."""
+    swarm = Subjects(spec.swarm)
+    common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
+    source, destination = swarm.dead_letter_transform
+    return [
+        {
+            "name": swarm.stream("IN"),
+            "subjects": [swarm.ingress],
+            "retention": "limits",
+            "discard": "new",
+            # The bound refuses producers; trimmed behind the coordinator's snapshot.
+            "max_msgs": spec.ingress_max,
+            "max_bytes": INGRESS_BYTES_MAX,
+            "duplicate_window": DUPLICATE_WINDOW_S * 10**9,
+            **common,
+        },
+        {
+            "name": swarm.stream("JOB"),
+            "subjects": [swarm.jobs],
+            "retention": "limits",
+            # Refuses when full: under discard-old the term's record would be evicted in the end.
+            "discard": "new",
+            "max_msgs_per_subject": 1,
+            "max_bytes": QUEUE_BYTES_MAX,
+            "allow_atomic": True,
+            **common,
+        },
+        work_queue.stream_config(swarm, bytes_max=QUEUE_BYTES_MAX),
+        register.stream_config(swarm, bytes_max=REGISTER_BYTES_MAX),
+        {
+            "name": swarm.stream("DLQ"),
+            "retention": "limits",
+            "discard": "old",
+            "max_bytes": DEAD_LETTER_BYTES_MAX,
+            "max_age": DEAD_LETTER_AGE_S * 10**9,
+            "sources": [
+                {
+                    "name": swarm.stream("JOB"),
+                    "subject_transforms": [{"src": source, "dest": destination}],
+                }
+            ],
+            **common,
+        },
+    ]
+
+
+async def provision(connection: Connection, spec: Spec) -> None:
+    """Make the streams and consumers. Done again, it changes nothing.
+
+    Raises:
+        RequestError: The broker refuses, or does not answer.
+    """
+    swarm = Subjects(spec.swarm)
+    for config in streams(spec):
+        await create_stream(connection, config)
+    await create_consumer(
+        connection,
+        swarm.stream("WK"),
+        work_queue.POOL,
+        work_queue.consumer_config(swarm, spec.pacing, ack_pending_max=2 * spec.slots * spec.agents),
+        filter_subject=swarm.work,
+    )
+    await create_consumer(
+        connection,
+        swarm.stream("RES"),
+        GATEWAY,
+        {
+            "durable_name": GATEWAY,
+            "ack_policy": "explicit",
+            "ack_wait": int(spec.ack_wait_s * 1e9),
+            "max_ack_pending": 4096,
+        },
+        filter_subject=swarm.registers,
+    )

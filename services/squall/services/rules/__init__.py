@@ -1,0 +1,1 @@
+"""Rules: pure functions and small pure state machines that decide."""

@@ -1,0 +1,251 @@
+"""One run: start a swarm, drive the workload, stop and resume the leader, drain, read what is left, judge.
+
+What is found goes into the run's directory as it is found; the verdict comes from
+the directory alone, so that anybody can come to it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from squall.bus import log as bus_log
+from squall.bus.codec import decode
+from squall.bus.errors import DecodeError, RequestError
+from squall.bus.messages import TaskResult
+from squall.services.errors import SpecError
+from squall.services.history import History
+from squall.services.run_directory import RunDirectory
+from squall.services.spec import Spec
+from squall.services.swarm import Backlog, Swarm, running
+
+LOOK_S = 0.25
+PAUSE_AT = 0.6
+"""Share of the tasks that must have ended before the leader is paused."""
+
+PAUSE_MARGIN_S = 1.5
+"""How much longer than its lease the leader stands still."""
+
+RESUMED_S = 15.0
+"""How long to wait for the resumed leader to find out that it was followed."""
+
+
+class Interrupt:
+    """How the user wants it to end: set once to drain and report; `hard` is another's to handle."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+
+async def execute(
+    spec: Spec,
+    run: RunDirectory,
+    *,
+    url: str | None,
+    interrupt: Interrupt,
+    progress: Callable[[str], None],
+) -> None:
+    """Run a swarm to its end and leave everything that judging it takes in its directory.
+
+    Raises:
+        ServiceError, BusError: It could not be run; the directory holds what there was.
+    """
+    started_s = time.monotonic()
+    with History(run.history, "squall", 1) as history:
+        async with running(spec, run, url=url, progress=progress) as swarm:
+            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm))
+            producer = await swarm.start_producer()
+            watch = asyncio.create_task(_show(swarm, progress))
+            pausing = asyncio.create_task(_pause_leader(swarm, run)) if spec.pause_leader else None
+            try:
+                await _drive(swarm, producer, interrupt)
+                if pausing is not None:
+                    if interrupt.asked.is_set():
+                        pausing.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await pausing
+                drain_s = time.monotonic()
+                drained = await _drain(swarm)
+                took_s = time.monotonic() - drain_s
+            finally:
+                for task in (watch, pausing):
+                    if task is not None:
+                        task.cancel()
+            progress("reading the registers")
+            registers = await _read_back(swarm, history)
+            history(
+                "final",
+                "ok",
+                what="complete",
+                registers=registers,
+                drained=drained,
+                bound_s=spec.drain_bound_s,
+                took_s=took_s,
+                interrupted=interrupt.asked.is_set(),
+                duration_s=time.monotonic() - started_s,
+            )
+
+
+async def _drive(swarm: Swarm, producer: asyncio.Task[None], interrupt: Interrupt) -> None:
+    """Wait for the workload's end, or for the user."""
+    asked = asyncio.ensure_future(interrupt.asked.wait())
+    try:
+        await asyncio.wait({producer, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not producer.done():
+            await swarm.stop_producer()
+        await producer
+    finally:
+        asked.cancel()
+
+
+async def _show(swarm: Swarm, progress: Callable[[str], None]) -> None:
+    while True:
+        with contextlib.suppress(RequestError):
+            backlog = await swarm.backlog()
+            progress(f"{backlog.registers:,} of {swarm.spec.tasks:,} tasks ended")
+        await asyncio.sleep(LOOK_S)
+
+
+async def _ended(swarm: Swarm) -> int:
+    with contextlib.suppress(RequestError):
+        state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
+        return int(state["messages"])
+    return 0
+
+
+async def _pause_leader(swarm: Swarm, run: RunDirectory) -> None:
+    """Stop the leader in its tracks for longer than its lease, let it go on, and see that it stood down."""
+    while await _ended(swarm) < swarm.spec.tasks * PAUSE_AT:
+        await asyncio.sleep(LOOK_S / 5)
+    leading = await swarm.leader()
+    unit = swarm.units.get(leading[0]) if leading else None
+    if leading is None or unit is None:
+        return
+    node, term = leading
+    start_s = time.time()
+    verified = await swarm.launcher.freeze(unit)
+    try:
+        await asyncio.sleep(swarm.spec.lease_s + PAUSE_MARGIN_S)
+    finally:
+        thawed = await swarm.launcher.thaw(unit)
+        run.append(
+            "faults.jsonl",
+            kind="pause",
+            target="leader",
+            node=node,
+            start_s=start_s,
+            end_s=time.time(),
+            verified=verified and thawed,
+        )
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RESUMED_S):
+            while not _stood_down(run.history, node, term):
+                await asyncio.sleep(LOOK_S)
+
+
+def _stood_down(history: Path, node: str, term: int) -> bool:
+    """Whether a node wrote that it gave a term up."""
+    with history.open("rb") as lines:
+        for line in lines:
+            if b'"op":"resign"' in line:
+                with contextlib.suppress(msgspec.DecodeError):
+                    fact = msgspec.json.decode(line)
+                    if fact["node"] == node and fact["term"] == term:
+                        return True
+    return False
+
+
+async def _drain(swarm: Swarm) -> bool:
+    """Wait until everything accepted has ended and been delivered; False if the bound passed first."""
+    deadline = time.monotonic() + swarm.spec.drain_bound_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(RequestError):
+            backlog: Backlog = await swarm.backlog()
+            if backlog.drained:
+                return True
+        await asyncio.sleep(LOOK_S / 5)
+    return False
+
+
+async def _read_back(swarm: Swarm, history: History) -> int:
+    """Write what the broker holds in the end into the history; the number of registers."""
+    observer, subjects = swarm.observer, swarm.swarm
+    registers = 0
+    through = int((await bus_log.state(observer, subjects.stream("RES")))["last_seq"])
+    reading = bus_log.read(observer, subjects.stream("RES"), subjects.registers, until=through)
+    async with contextlib.aclosing(reading) as records:
+        async for record in records:
+            registers += 1
+            try:
+                result = decode(record.data, TaskResult)
+            except DecodeError as error:
+                history("final", "fail", what="register", subject=record.subject, reason=str(error))
+                continue
+            history(
+                "final",
+                "ok",
+                what="register",
+                task=result.task,
+                key=result.key,
+                job=result.job,
+                status=result.status,
+                effects=[effect.id for effect in result.effects],
+                attempt=result.attempt,
+                term=result.term,
+                agent=result.agent,
+                reason=result.reason,
+                time_s_stored=record.stored_s,
+            )
+    state = await swarm.state()
+    work = await bus_log.state(observer, subjects.stream("WK"))
+    for job, at in (state.jobs if state else {}).items():
+        history("final", "ok", what="job", job=job, opened=True, **msgspec.structs.asdict(at))
+    history(
+        "final",
+        "ok",
+        what="queue",
+        dispatched=state.dispatched if state else 0,
+        arrivals=work["last_seq"],
+        left=work["messages"],
+    )
+    through = int((await bus_log.state(observer, subjects.stream("DLQ")))["last_seq"])
+    reading = bus_log.read(observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
+    async with contextlib.aclosing(reading) as records:
+        async for record in records:
+            history("final", "ok", what="dead-letter", task=record.subject.rsplit(".", 1)[1])
+    return registers
+
+
+def _limits(swarm: Swarm) -> list[str]:
+    return [
+        *swarm.limits,
+        "durability dev: one server, synced to disk every two minutes; a power loss may lose accepted tasks",
+    ]
+
+
+def _environment(swarm: Swarm) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "nats_server": swarm.server_version,
+        "toxiproxy": None,
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+    }
+
+
+def judge(path: Path) -> object:
+    """Have the harness judge a run's directory, and write the result there.
+
+    Raises:
+        SpecError: The harness is not installed.
+    """
+    for entry in importlib.metadata.entry_points(group="squall.judge"):
+        return entry.load()(path)
+    raise SpecError("nothing here can judge a run", "install squall with its chaos part")

@@ -1,0 +1,109 @@
+"""The directory of one run: what it holds is all that is needed to judge the run again.
+
+spec.toml  nodes.jsonl  history.jsonl  faults.jsonl  venue.sqlite  result.json  junit.xml  logs/<node>.log
+broker/    the private broker's store, while the run lasts
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from squall.services.errors import DiskError, SpecError
+from squall.services.spec import Spec
+
+FREE_BYTES_MIN = 256 * 1024**2
+"""What a run may need: the broker's store, the venue's journal, the history."""
+
+
+class RunDirectory:
+    """Made by `claim`.
+
+    Attributes:
+        path: The directory.
+        id: The run's name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self.history = path / "history.jsonl"
+        self.venue = path / "venue.sqlite"
+        self.logs = path / "logs"
+        self.broker = path / "broker"
+
+    def append(self, file: str, **facts: Any) -> None:
+        """Append one line to ``nodes.jsonl`` or ``faults.jsonl``."""
+        line = msgspec.json.encode(facts) + b"\n"
+        with writing(self.path), (self.path / file).open("ab", buffering=0) as lines:
+            lines.write(line)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Translate what the file system says into one sentence.
+
+    Raises:
+        DiskError: It said no.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskError(f"the disk of {path} is full", "free some room, or name another --out") from error
+        raise DiskError(f"{path} cannot be written: {error.strerror}", "name another with --out") from error
+
+
+@contextlib.contextmanager
+def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
+    """Make a run's directory and hold it until the block ends.
+
+    Args:
+        out: The directory, which must be new or empty; None makes ``runs/<id>``.
+
+    Raises:
+        SpecError: It holds a run, or another run is using it, or the disk is too full to begin.
+    """
+    path = (out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}").absolute()
+    try:
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except DiskError as error:
+        raise SpecError(str(error), error.remedy) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SpecError(f"another run is using {path}", "wait for it, or name another --out") from error
+        if any(entry.name != "lock" for entry in path.iterdir()):
+            raise SpecError(f"{path} is not empty", "name a new directory with --out, or remove it")
+        free = shutil.disk_usage(path).free
+        if free < FREE_BYTES_MIN:
+            raise SpecError(
+                f"{path} has {free // 1024**2} MiB free and a run may need {FREE_BYTES_MIN // 1024**2}",
+                "free some room, or name another --out",
+            )
+        run = RunDirectory(path)
+        try:
+            with writing(path):
+                run.logs.mkdir()
+                (path / "spec.toml").write_text(spec.toml())
+                for name in ("nodes.jsonl", "history.jsonl", "faults.jsonl"):
+                    (path / name).touch(mode=0o600)
+        except DiskError as error:
+            raise SpecError(str(error), error.remedy) from error
+        yield run
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            (path / "lock").unlink()
+        os.close(lock)

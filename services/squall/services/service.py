@@ -1,0 +1,119 @@
+"""The life all roles share: start, ready, serve, drain, stop.
+
+stdin ──first line──► NodeStart ──► connect ──► role.serve(service) ──► drain ──► exit
+      ──further lines─► fresh credentials, "stop"
+      ──end of file───► the parent is gone: exit at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RequestError
+from squall.bus.identity import Credentials
+from squall.bus.messages import Heartbeat
+from squall.bus.subjects import Subjects
+from squall.services.history import History
+from squall.services.spec import Spec
+
+HEARTBEAT_S = 1.0
+
+log = logging.getLogger("squall")
+
+
+class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is told when it starts. Travels over its standard input, never by argument or file.
+
+    Attributes:
+        spec: The swarm.
+        node, role, incarnation: Who it is.
+        url: The broker, or empty for a node that does not use it.
+        credentials: What it connects with.
+        history: The run's history file, or empty.
+        venue: Where the venue answers, for the gateway.
+        path: The venue's database, for the venue.
+        port: The port to listen on, for the venue; 0 chooses.
+    """
+
+    spec: Spec
+    node: str
+    role: str
+    incarnation: int
+    url: str = ""
+    credentials: Credentials | None = None
+    history: str = ""
+    venue: str = ""
+    path: str = ""
+    port: int = 0
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A further line on a node's standard input."""
+
+    credentials: Credentials | None = None
+    stop: bool = False
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's answer: it serves, or why it cannot.
+
+    Attributes:
+        url: Where it answers, for a node that listens.
+        error, remedy, kind, code: Why it does not serve; ``code`` is the exit code it means for a command.
+    """
+
+    url: str = ""
+    error: str = ""
+    remedy: str = ""
+    kind: str = ""
+    code: int = 0
+
+
+class Service:
+    """What a role is given.
+
+    Attributes:
+        start: Who and what it is.
+        connection: Its connection.
+        swarm: The swarm's subjects.
+        history: Where it writes what it did.
+        stop: Set when it should drain and return.
+        counters: Its own counts, sent with each heartbeat.
+    """
+
+    def __init__(
+        self, start: NodeStart, connection: Connection, history: History, ready: Callable[[], None]
+    ) -> None:
+        self.start = start
+        self.spec = start.spec
+        self.node = start.node
+        self.connection = connection
+        self.swarm = Subjects(start.spec.swarm)
+        self.history = history
+        self.ready = ready
+        self.stop = asyncio.Event()
+        self.counters: Counter[str] = Counter()
+        self.vitals: Callable[[], dict[str, Any]] = dict
+
+    async def beat(self) -> None:
+        """Tell the swarm once a second that this node is alive; what cannot be sent is not missed."""
+        subject = self.swarm.heartbeat(self.start.role, self.node)
+        while True:
+            heartbeat = Heartbeat(
+                role=self.start.role,
+                node=self.node,
+                incarnation=self.start.incarnation,
+                **{"counters": {**self.connection.counters, **self.counters}, **self.vitals()},
+            )
+            try:
+                await self.connection.publish(subject, encode(heartbeat))
+            except RequestError as error:
+                log.info("heartbeat not sent: %s", error)
+            await asyncio.sleep(HEARTBEAT_S)

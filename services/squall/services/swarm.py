@@ -1,0 +1,353 @@
+"""A running swarm: its broker, its credentials, its nodes, kept alive until the block ends.
+
+guard ─► broker ─► streams ─► venue ─► coordinators, gateway, agents ─► (producer, when told)
+  └── ends every process with this one
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from squall.bus import log as bus_log
+from squall.bus.broker import Broker, jetstream_probe
+from squall.bus.codec import decode
+from squall.bus.connection import Connection, connect
+from squall.bus.errors import RejectedError, RequestError
+from squall.bus.guard import Guard
+from squall.bus.identity import Authority, Credentials
+from squall.bus.jetstream import call
+from squall.bus.messages import CoordinatorState, TermClaimed
+from squall.bus.subjects import Subjects, inbox
+from squall.bus.tasks import Tasks, task_group
+from squall.services.errors import LaunchError, SpecError
+from squall.services.gateway import GATEWAY
+from squall.services.launch import Launcher, Unit
+from squall.services.launch.processes import ProcessLauncher
+from squall.services.patterns import hierarchical
+from squall.services.run_directory import RunDirectory
+from squall.services.service import NodeStart, Order
+from squall.services.spec import Spec
+
+log = logging.getLogger("squall")
+
+CREDENTIALS_ENV = "NATS_CREDS"
+"""Names a credentials file for an outside broker."""
+
+STARTS_MAX = 5
+"""Starts of one node in a row that may end before it serves."""
+
+RESTART_PAUSE_S = 0.1
+STOP_S = 10.0
+NO_PERMISSIONS = (
+    "permissions by topology: the broker's operator keys are not ours, so every node has the same rights"
+)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How far a swarm has come.
+
+    Attributes:
+        submitted: Tasks and ends of jobs in the ingress so far.
+        registers: Tasks with a terminal record.
+        drained: Every job is done and every register has been through the gateway.
+    """
+
+    submitted: int
+    registers: int
+    drained: bool
+
+
+class Swarm:
+    """Made by `running`.
+
+    Attributes:
+        spec: What it runs.
+        units: The nodes that serve now, by name.
+        limits: Guarantees it does not have, in words.
+        server_version: The broker's version.
+        restarts: Nodes that had to be started again so far.
+    """
+
+    def __init__(self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks) -> None:
+        self.spec = spec
+        self.swarm = Subjects(spec.swarm)
+        self.units: dict[str, Unit] = {}
+        self.limits: list[str] = []
+        self.server_version = ""
+        self.restarts = 0
+        self._run = run
+        self.launcher = launcher
+        self._tasks = tasks
+        self._url = ""
+        self._venue = ""
+        self._mint: Callable[[str], Credentials | None] = lambda node: None
+        self._stopping = False
+        self._supervisors: dict[str, asyncio.Task[None]] = {}
+        self._connections: list[tuple[str, Connection]] = []
+        self.observer: Connection
+
+    # Starting.
+
+    def _note(self, node: str, role: str, incarnation: int, pid: str, target: str) -> None:
+        self._run.append(
+            "nodes.jsonl",
+            node=node,
+            role=role,
+            incarnation=incarnation,
+            target=target,
+            pid=int(pid) if pid.isdigit() else pid,
+            started_s=time.time(),
+        )
+
+    async def _supervise(self, node: str, role: str, serving: asyncio.Event) -> None:
+        """Start a node, and again whenever it ends, until the swarm stops or its work is done."""
+        incarnation = failures = 0
+        port = 0
+        while True:
+            incarnation += 1
+            start = NodeStart(
+                spec=self.spec,
+                node=node,
+                role=role,
+                incarnation=incarnation,
+                url=self._url,
+                credentials=self._mint(node) if role != "venue" else None,
+                history=str(self._run.history),
+                venue=self._venue,
+                path=str(self._run.venue),
+                port=port,
+            )
+            try:
+                unit = await self.launcher.start(start)
+            except LaunchError as error:
+                failures += 1
+                if failures >= STARTS_MAX:
+                    raise
+                log.warning("%s", error)
+                await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
+                continue
+            failures = 0
+            self._note(node, role, incarnation, unit.id, self.launcher.target)
+            self.units[node] = unit
+            if role == "venue":
+                self._venue = unit.ready.url
+                port = urlsplit(self._venue).port or 0
+            serving.set()
+            status = await unit.ended()
+            self.launcher.forget(unit)
+            self.units.pop(node, None)
+            if self._stopping or (role == "producer" and status == 0):
+                return
+            log.info("%s ended with status %d and is started again", node, status)
+            self.restarts += 1
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+    def _start(self, node: str, role: str) -> asyncio.Event:
+        serving = asyncio.Event()
+        self._supervisors[node] = self._tasks.daemon(self._supervise(node, role, serving))
+        return serving
+
+    async def start_producer(self) -> asyncio.Task[None]:
+        """Let the workload begin; the task ends with it."""
+        await self._start("producer", "producer").wait()
+        return self._supervisors["producer"]
+
+    async def stop_producer(self) -> None:
+        """Have the producer offer nothing more and say so."""
+        unit = self.units.get("producer")
+        if unit is not None:
+            await self.launcher.tell(unit, Order(stop=True))
+
+    async def _renew(self) -> None:
+        """Give everybody fresh credentials at two thirds of their life."""
+        while True:
+            await asyncio.sleep(self.spec.credentials_life_s * 2 / 3)
+            for node, unit in list(self.units.items()):
+                credentials = self._mint(node) if node != "venue" else None
+                if credentials is not None:
+                    await self.launcher.tell(unit, Order(credentials=credentials))
+            for name, connection in self._connections:
+                credentials = self._mint(name)
+                if credentials is not None:
+                    connection.renew(credentials)
+
+    # Looking.
+
+    async def leader(self) -> tuple[str, int] | None:
+        """Who holds the newest term, and the term; None while nobody does or the broker is away."""
+        with contextlib.suppress(RequestError):
+            record = await bus_log.last(self.observer, self.swarm.stream("JOB"), self.swarm.term)
+            if record is not None:
+                return decode(record.data, TermClaimed).holder, record.sequence
+        return None
+
+    async def state(self) -> CoordinatorState | None:
+        """The newest snapshot of the coordinator."""
+        record = await bus_log.last(self.observer, self.swarm.stream("JOB"), self.swarm.state)
+        return decode(record.data, CoordinatorState) if record is not None else None
+
+    async def backlog(self) -> Backlog:
+        """How far it has come.
+
+        Raises:
+            RequestError: The broker did not answer.
+        """
+        ingress = await bus_log.state(self.observer, self.swarm.stream("IN"))
+        registers = await bus_log.state(self.observer, self.swarm.stream("RES"))
+        state = await self.state()
+        gateway = await call(self.observer, "CONSUMER", "INFO", self.swarm.stream("RES"), GATEWAY)
+        drained = (
+            state is not None
+            and state.ingress >= ingress["last_seq"]
+            and all(job.done for job in state.jobs.values())
+            and gateway["num_pending"] == 0
+            and gateway["num_ack_pending"] == 0
+        )
+        return Backlog(ingress["last_seq"], registers["messages"], drained)
+
+    async def stop(self) -> None:
+        """Have every node drain and end."""
+        self._stopping = True
+        units = list(self.units.values())
+        await asyncio.gather(*(self.launcher.stop(unit, grace_s=STOP_S) for unit in units))
+
+
+@contextlib.asynccontextmanager
+async def running(
+    spec: Spec, run: RunDirectory, *, url: str | None, progress: Callable[[str], None]
+) -> AsyncIterator[Swarm]:
+    """A swarm that serves inside the block and is gone after it.
+
+    Args:
+        url: An outside broker, or None for one of our own.
+        progress: Told what is being done.
+
+    Raises:
+        SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
+    """
+    async with Guard() as guard, task_group() as tasks:
+        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks)
+        async with contextlib.AsyncExitStack() as stack:
+            if url is None:
+                await _own_broker(swarm, run, guard, stack, progress)
+            else:
+                await _outside_broker(swarm, url, stack, progress)
+            progress("starting the nodes")
+            await swarm._start("venue", "venue").wait()
+            nodes = [
+                node
+                for node in hierarchical.topology(spec).nodes
+                if node.role in ("coordinator", "gateway", "agent")
+            ]
+            serving = [swarm._start(node.name, node.role) for node in nodes]
+            for event in serving:
+                await event.wait()
+            tasks.daemon(swarm._renew())
+            yield swarm
+            progress("stopping the nodes")
+            await swarm.stop()
+
+
+async def _own_broker(
+    swarm: Swarm,
+    run: RunDirectory,
+    guard: Guard,
+    stack: contextlib.AsyncExitStack,
+    progress: Callable[[str], None],
+) -> None:
+    """A private nats-server with an operator of our own: permissions by topology."""
+    progress("starting nats-server")
+    spec = swarm.spec
+    topology = hierarchical.topology(spec)
+    authority = Authority.create(topology)
+    swarm._mint = lambda node: authority.credentials(node, spec.credentials_life_s)
+
+    def on_start(pid: int, incarnation: int) -> None:
+        swarm._note("broker", "broker", incarnation, str(pid), swarm.launcher.target)
+
+    broker = await stack.enter_async_context(
+        Broker.running(
+            run.broker,
+            authority.server_config(run.broker / "jwt"),
+            guard=guard,
+            log=run.logs / "broker.log",
+            probe=jetstream_probe(lambda: authority.credentials("launcher", 60)),
+            on_start=on_start,
+        )
+    )
+    swarm._url, swarm.server_version = broker.url, broker.version
+    async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
+        await hierarchical.provision(launcher, spec)
+    swarm.observer = await stack.enter_async_context(connect(broker.url, "observer", swarm._mint("observer")))
+    swarm._connections.append(("observer", swarm.observer))
+
+
+async def _outside_broker(
+    swarm: Swarm, url: str, stack: contextlib.AsyncExitStack, progress: Callable[[str], None]
+) -> None:
+    """Somebody else's broker: one given credential, or none, serves all nodes."""
+    progress(f"connecting to {url}")
+    text = _credentials_text()
+    swarm._url = url
+    swarm._mint = lambda node: _given(text, node)
+    swarm.limits.append(NO_PERMISSIONS)
+    swarm.observer = await stack.enter_async_context(connect(url, "observer", swarm._mint("observer")))
+    swarm.server_version = swarm.observer.server_version
+    if tuple(map(int, re.findall(r"\d+", swarm.server_version)[:2])) < (2, 12):
+        raise SpecError(
+            f"the broker at {url} is nats-server {swarm.server_version}, which has no atomic batches",
+            "use nats-server 2.12 or newer",
+        )
+    stack.push_async_callback(_remove_streams, swarm)
+    try:
+        await hierarchical.provision(swarm.observer, swarm.spec)
+    except RejectedError as error:
+        raise SpecError(
+            f"the broker at {url} does not let the swarm make its streams: {error}",
+            "enable JetStream for the account, or raise its limits",
+        ) from error
+    except RequestError as error:
+        raise SpecError(f"the broker at {url} has no JetStream: {error}", "enable it") from error
+
+
+async def _remove_streams(swarm: Swarm) -> None:
+    for plane in ("DLQ", "WK", "RES", "JOB", "IN"):
+        with contextlib.suppress(RequestError):
+            await call(swarm.observer, "STREAM", "DELETE", swarm.swarm.stream(plane))
+
+
+def _credentials_text() -> str | None:
+    path = os.environ.get(CREDENTIALS_ENV)
+    if not path:
+        return None
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise SpecError(
+            f"{CREDENTIALS_ENV} names {path}, which cannot be read: {error.strerror}",
+            "name a credentials file, or unset it",
+        ) from error
+
+
+def _given(text: str | None, node: str) -> Credentials | None:
+    """The one given credential under a node's name."""
+    if text is None:
+        return None
+    parts = re.findall(r"-{3,}\n([\w.=+/-]+)\n-{3,}END", text)
+    if len(parts) != 2:
+        raise SpecError(
+            f"{os.environ.get(CREDENTIALS_ENV)} is no NATS credentials file",
+            f"name one in {CREDENTIALS_ENV}, or unset it",
+        )
+    return Credentials(name=node, jwt=parts[0], seed=parts[1], inbox=inbox(node, secrets.token_hex(12)))

@@ -1,0 +1,205 @@
+"""Who may do what in a hierarchical swarm, written out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from squall.bus.errors import InvalidNameError
+from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.model import Export, Import, Node, Permissions
+
+PERMISSIONS = {
+    "agent-1": Permissions(
+        publish=(
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool",
+            "$JS.ACK.DEMO_WK.pool.>",
+            "sw.demo.res.*.*",
+            "sw.demo.hb.agent.agent-1",
+            "sw.demo.rep.agent-1.*",
+        ),
+        subscribe=("_INBOX.agent-1.>", "sw.demo.cmd.agent-1.*"),
+    ),
+    "producer": Permissions(
+        publish=("sw.demo.in.task.*", "sw.demo.in.close.*", "sw.demo.hb.producer.producer"),
+        subscribe=("_INBOX.producer.>",),
+    ),
+    "gateway": Permissions(
+        publish=(
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.gateway",
+            "$JS.ACK.DEMO_RES.gateway.>",
+            "sw.demo.hb.gateway.gateway",
+        ),
+        subscribe=("_INBOX.gateway.>",),
+    ),
+    "coordinator-2": Permissions(
+        publish=(
+            "sw.demo.job.>",
+            "sw.demo.cmd.*.*",
+            "sw.demo.hb.coordinator.coordinator-2",
+            "$JS.API.STREAM.MSG.GET.DEMO_JOB",
+            "$JS.API.STREAM.MSG.GET.DEMO_WK",
+            "$JS.API.STREAM.PURGE.DEMO_IN",
+            "$JS.API.STREAM.PURGE.DEMO_JOB",
+            "$JS.API.STREAM.INFO.DEMO_IN",
+            "$JS.API.STREAM.INFO.DEMO_JOB",
+            "$JS.API.STREAM.INFO.DEMO_RES",
+            "$JS.API.CONSUMER.CREATE.DEMO_IN.*.sw.demo.in.>",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_IN.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_IN.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_JOB.*.sw.demo.job.*.task.*.*",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_JOB.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_JOB.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_RES.*.sw.demo.res.*.*",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_RES.*",
+        ),
+        subscribe=("_INBOX.coordinator-2.>", "sw.demo.hb.*.*", "sw.demo.rep.*.*"),
+    ),
+    "launcher": Permissions(
+        publish=(
+            "$JS.API.INFO",
+            "$JS.API.STREAM.CREATE.*",
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.CONSUMER.CREATE.>",
+            "$JS.API.CONSUMER.INFO.*.*",
+        ),
+        subscribe=("_INBOX.launcher.>",),
+    ),
+    "observer": Permissions(
+        publish=(
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.CONSUMER.INFO.*.*",
+            "$JS.API.STREAM.MSG.GET.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_IN.*.sw.demo.in.>",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_IN.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_IN.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_JOB.*.sw.demo.job.>",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_JOB.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_JOB.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_RES.*.sw.demo.res.*.*",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_RES.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_DLQ.*.sw.demo.dlq.*.*",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_DLQ.*",
+            "$JS.API.CONSUMER.DELETE.DEMO_DLQ.*",
+        ),
+        subscribe=("_INBOX.observer.>", "sw.demo.hb.*.*"),
+    ),
+}
+
+BAD_NAMES = ["", "*", ">", "a.b", "a b", "A", "-a", "a\n", "{{name()}}", "ä", "a" * 41]
+
+
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_a_node_may_do_exactly_this(name: str) -> None:
+    assert hierarchical("demo", agents=3).permissions[name] == PERMISSIONS[name]
+
+
+def test_nodes_are_named_after_their_roles() -> None:
+    topology = hierarchical("demo", agents=2)
+
+    assert topology.nodes == (
+        Node("launcher", "launcher"),
+        Node("coordinator-1", "coordinator"),
+        Node("coordinator-2", "coordinator"),
+        Node("gateway", "gateway"),
+        Node("agent-1", "agent", isolated=True),
+        Node("agent-2", "agent", isolated=True),
+        Node("producer", "producer"),
+        Node("observer", "observer"),
+    )
+    assert [node.name for node in topology.of_role("coordinator")] == ["coordinator-1", "coordinator-2"]
+
+
+def test_an_agent_imports_exactly_what_it_may_use() -> None:
+    assert hierarchical("demo", agents=2).imports["agent-2"] == (
+        Import("$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool"),
+        Import("$JS.ACK.DEMO_WK.pool.>"),
+        Import("sw.demo.res.*.*"),
+        Import("sw.demo.hb.agent.agent-2"),
+        Import("sw.demo.rep.agent-2.*"),
+        Import("sw.demo.cmd.agent-2.*", "stream"),
+    )
+
+
+def test_core_exports_only_what_agents_need() -> None:
+    assert hierarchical("demo", agents=1).exports == (
+        Export("$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool", many_answers=True),
+        Export("$JS.ACK.DEMO_WK.pool.>"),
+        Export("sw.demo.res.*.*"),
+        Export("sw.demo.hb.agent.*"),
+        Export("sw.demo.rep.*.*"),
+        Export("sw.demo.cmd.*.*", "stream"),
+    )
+
+
+def test_links_join_roles_and_planes() -> None:
+    topology = hierarchical("demo", agents=5)
+    ends = {node.role for node in topology.nodes} | {"IN", "JOB", "WK", "RES", "DLQ"}
+
+    assert {(link.source, link.target) for link in topology.links} >= {
+        ("producer", "IN"),
+        ("IN", "coordinator"),
+        ("coordinator", "JOB"),
+        ("JOB", "WK"),
+        ("WK", "agent"),
+        ("agent", "RES"),
+        ("RES", "gateway"),
+        ("agent", "coordinator"),
+        ("coordinator", "agent"),
+    }
+    assert {end for link in topology.links for end in (link.source, link.target)} <= ends
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_bad_swarm_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidNameError):
+        hierarchical(name, agents=1)
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_bad_node_name_is_refused(name: str) -> None:
+    topology = hierarchical("demo", agents=1)
+
+    with pytest.raises(InvalidNameError):
+        dataclasses.replace(topology, nodes=(*topology.nodes, Node(name, "producer")))
+    with pytest.raises(InvalidNameError):
+        topology.node(name)
+
+
+def test_an_unknown_node_is_refused() -> None:
+    with pytest.raises(InvalidNameError, match="no node 'agent-4'"):
+        hierarchical("demo", agents=3).node("agent-4")
+
+
+@pytest.mark.parametrize(("agents", "coordinators"), [(0, 2), (1, 0), (-1, 1)])
+def test_a_swarm_needs_an_agent_and_a_coordinator(agents: int, coordinators: int) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        hierarchical("demo", agents=agents, coordinators=coordinators)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("permissions", {}, "permissions and nodes"),
+        ("imports", {}, "imports and isolated nodes"),
+        ("exports", (), "is not exported"),
+        ("nodes", (Node("launcher", "launcher"), Node("launcher", "launcher")), "same name"),
+    ],
+)
+def test_a_topology_that_contradicts_itself_is_refused(field: str, value: Any, message: str) -> None:
+    changes: dict[str, Any] = {field: value}
+
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(hierarchical("demo", agents=1), **changes)
+
+
+def test_a_node_of_core_has_the_permissions_of_its_role_and_no_others() -> None:
+    topology = hierarchical("demo", agents=1)
+    wide = Permissions(publish=("sw.demo.res.*.*",), subscribe=())
+
+    with pytest.raises(ValueError, match="not those of its role"):
+        dataclasses.replace(topology, permissions={**topology.permissions, "producer": wide})
