@@ -206,9 +206,7 @@ def _worker_main(url: str, ready: Any) -> None:
 async def _workers(url: str) -> AsyncIterator[None]:
     context = multiprocessing.get_context("spawn")
     ready = context.Queue()
-    processes = [
-        context.Process(target=_worker_main, args=(url, ready), daemon=True) for _ in range(WORKERS)
-    ]
+    processes = [context.Process(target=_worker_main, args=(url, ready), daemon=True) for _ in range(WORKERS)]
     for process in processes:
         process.start()
     try:
@@ -356,9 +354,7 @@ def main() -> None:
             f"p99 {one['p99_ms']:.2f} ms\n"
         )
     ratio = document["ratio"]
-    sys.stdout.write(
-        f"squall / nats_py {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n"
-    )
+    sys.stdout.write(f"squall / nats_py {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})\n")
 
 
 if __name__ == "__main__":

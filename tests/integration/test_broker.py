@@ -23,7 +23,7 @@ from squall.bus import subjects
 from squall.bus.broker import STOP_S, Broker, find_server, jetstream_probe
 from squall.bus.errors import BrokerError
 from squall.bus.guard import Guard
-from squall.bus.identity import Authority, Credentials
+from squall.bus.identity import CONNECTIONS_MAX, Authority, Credentials
 from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.tasks import wait_until
 from squall.bus.topology.hierarchical import hierarchical
@@ -266,7 +266,7 @@ async def test_a_server_that_cannot_come_back_ends_the_block(
     monkeypatch.setenv("NATS_SERVER", str(program))
 
     async def lose_it() -> None:
-        async with running(tmp_path / "state") as (broker, _):
+        async with asyncio.timeout(10.0), running(tmp_path / "state") as (broker, _):
             program.unlink()
             os.kill(broker.pid, signal.SIGKILL)
             await asyncio.Event().wait()
@@ -277,7 +277,7 @@ async def test_a_server_that_cannot_come_back_ends_the_block(
 
 async def test_a_port_that_is_taken_meanwhile_ends_the_block(tmp_path: Path) -> None:
     async def lose_it(thief: socket.socket) -> None:
-        async with running(tmp_path) as (broker, _):
+        async with asyncio.timeout(10.0), running(tmp_path) as (broker, _):
             port = int(broker.url.rsplit(":", 1)[1])
             os.kill(broker.pid, signal.SIGKILL)
 
@@ -473,6 +473,16 @@ async def test_an_agent_cannot_make_the_broker_its_deputy(tmp_path: Path) -> Non
         assert answer.headers is not None
         assert answer.headers["Status"] == "404"
         assert await stored(launcher, "JOB") == 0
+
+
+async def test_an_agent_may_renew_but_not_crowd(tmp_path: Path) -> None:
+    async with running(tmp_path) as (broker, authority), contextlib.AsyncExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            credentials = authority.credentials("agent-1", 60.0)
+            await stack.enter_async_context(connected(broker.url, credentials))
+        with pytest.raises(NatsError, match="maximum account active connections exceeded"):
+            await stack.enter_async_context(connected(broker.url, authority.credentials("agent-1", 60.0)))
+        await stack.enter_async_context(connected(broker.url, authority.credentials("agent-2", 60.0)))
 
 
 async def test_credentials_of_another_authority_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from nats import errors as nats_errors
 from nats.aio.client import Client, RawCredentials
+
 from squall.bus import subjects
 from squall.bus.errors import BrokerError
 from squall.bus.guard import Guard, send_signal
@@ -178,12 +179,13 @@ class Broker:
 
     def _take_lock(self) -> bool:
         try:
-            with self._making_files():
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BrokerError as error:
-            if isinstance(error.__cause__, BlockingIOError):
-                return False
-            raise
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise BrokerError(
+                f"{self._dir} cannot be locked: {error.strerror}; name a local directory"
+            ) from error
         return True
 
     def _write_config(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
+
 from squall.bus import messages
 from squall.bus.errors import DecodeError, MessageTooLargeError
 from squall.bus.messages import SCHEMA, Message

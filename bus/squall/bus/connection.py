@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from nats import errors as nats_errors
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
+
 from squall.bus import subjects
 from squall.bus.errors import (
     AuthorizationError,

@@ -132,7 +132,8 @@ def send_signal(process: Process, number: signal.Signals) -> None:
     """Send a signal to a child of a guard, and to what that started.
 
     Not by the methods of `Process`: before they send, they look whether the child has ended, and where it
-    has they take its exit status away from the loop, which then reports 255 (CPython, seen in 3.11).
+    has they take its exit status away from the loop, which then reports 255 (python/cpython #87744, until
+    3.13).
     """
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

@@ -27,6 +27,7 @@ from typing import Any
 
 import msgspec
 import nkeys
+
 from squall.bus import subjects
 from squall.bus.subjects import check_name
 from squall.bus.topology.model import Permissions, Topology

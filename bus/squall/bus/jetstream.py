@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
 from squall.bus import subjects
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError, RequestError

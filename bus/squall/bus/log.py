@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
+
 from squall.bus.connection import Connection
 from squall.bus.errors import ForbiddenError, RejectedError, RequestError
 from squall.bus.jetstream import NO_MESSAGE_FOUND, call, create_consumer

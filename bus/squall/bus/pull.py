@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import msgspec
 from nats.aio.msg import Msg
+
 from squall.bus import subjects
 from squall.bus.connection import Connection
 from squall.bus.errors import ConnectionLostError, NotConnectedError

@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import msgspec
+
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection

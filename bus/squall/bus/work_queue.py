@@ -23,20 +23,18 @@ from collections.abc import Awaitable
 from typing import Any, Literal, Protocol
 
 import msgspec
+
 from squall.bus import register, subjects
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.messages import Effect, RunTask, TaskResult
 from squall.bus.pull import Delivery, Puller
-from squall.bus.subjects import Subjects
+from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import Tasks, task_group
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
-
-POOL = "pool"
-"""The consumer all agents of a pool pull from."""
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from nats.aio.msg import Msg
+
 from squall.bus.codec import decode, encode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import AnnounceLeader, LeaderAccepted

@@ -24,6 +24,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.status import Status
+
 from squall.bus.errors import AuthorizationError, BusError
 from squall.services import doctor as doctoring
 from squall.services import plan as planning

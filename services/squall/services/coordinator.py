@@ -19,6 +19,7 @@ import time
 
 import msgspec
 from nats.aio.msg import Msg
+
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
 from squall.bus.errors import DecodeError, RequestError

@@ -13,6 +13,7 @@ import sys
 import msgspec
 from rich.console import Console
 from rich.table import Table
+
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
 

@@ -16,17 +16,16 @@ import logging
 
 import httpx
 import msgspec
+
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group
 from squall.services.service import Service
 
 log = logging.getLogger("squall")
-
-GATEWAY = "gateway"
-"""The gateway's consumer on the registers."""
 
 BATCH_MAX = 256
 HELD_MAX = 1024

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+
 from squall.bus.connection import connect
 from squall.bus.errors import BusError
 from squall.bus.tasks import task_group

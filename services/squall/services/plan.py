@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
 from squall.services.patterns import hierarchical
 from squall.services.spec import Spec
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from squall.services.errors import DiskError, SpecError
 from squall.services.spec import Spec
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RequestError

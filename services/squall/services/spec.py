@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
 from squall.bus.errors import InvalidNameError
 from squall.bus.subjects import check_name
 from squall.bus.work_queue import Pacing

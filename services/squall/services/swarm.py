@@ -27,10 +27,9 @@ from squall.bus.guard import Guard
 from squall.bus.identity import Authority, Credentials
 from squall.bus.jetstream import call
 from squall.bus.messages import CoordinatorState, TermClaimed
-from squall.bus.subjects import Subjects, inbox
+from squall.bus.subjects import GATEWAY, Subjects, inbox
 from squall.bus.tasks import Tasks, task_group
 from squall.services.errors import LaunchError, SpecError
-from squall.services.gateway import GATEWAY
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.patterns import hierarchical

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from squall.bus.messages import Effect, RunTask
 from squall.bus.work_queue import Done, Failed, Run
 from squall.services.errors import SpecError

@@ -10,7 +10,8 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import msgspec
-from squall.bus.guard import Guard
+
+from squall.bus.guard import Guard, send_signal
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
 from squall.services.service import NodeStart, Order, Ready
@@ -67,7 +68,7 @@ class ProcessLauncher:
             await self._reap(process, kill=True)
             raise LaunchError(f"{start.node} did not answer within {READY_S:g} s") from error
         except BaseException:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             raise
         if not answer:
             status = await self._reap(process, kill=False)
@@ -85,7 +86,7 @@ class ProcessLauncher:
 
     async def _reap(self, process: Process, *, kill: bool) -> int:
         if kill:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
         status = await process.wait()
         self._guard.release(process.pid)
         return status
@@ -106,7 +107,7 @@ class ProcessLauncher:
         process = _process(unit)
         if process.returncode is not None:
             return False
-        process.send_signal(number)
+        send_signal(process, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEEN_S):
                 while _stands_still(process.pid) is not stands_still:
@@ -115,8 +116,7 @@ class ProcessLauncher:
         return False
 
     async def kill(self, unit: Unit) -> None:
-        if _process(unit).returncode is None:
-            _process(unit).kill()
+        send_signal(_process(unit), signal.SIGKILL)
 
     async def stop(self, unit: Unit, *, grace_s: float) -> None:
         process = _process(unit)
@@ -125,7 +125,7 @@ class ProcessLauncher:
             async with asyncio.timeout(grace_s):
                 await process.wait()
         except TimeoutError:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             await process.wait()
 
     def forget(self, unit: Unit) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 from squall.bus import register, work_queue
 from squall.bus.connection import Connection
 from squall.bus.jetstream import create_consumer, create_stream
-from squall.bus.subjects import Subjects
+from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
-from squall.services.gateway import GATEWAY
 from squall.services.spec import Spec
 
 INGRESS_BYTES_MAX = 512 * 1024**2
@@ -91,7 +90,7 @@ async def provision(connection: Connection, spec: Spec) -> None:
     await create_consumer(
         connection,
         swarm.stream("WK"),
-        work_queue.POOL,
+        POOL,
         work_queue.consumer_config(swarm, spec.pacing, ack_pending_max=2 * spec.slots * spec.agents),
         filter_subject=swarm.work,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from squall.services.spec import Spec
 from squall.services.trading.workload import Submission, independent
+
+from squall.services.spec import Spec
 
 __all__ = ["Submission", "submissions"]
 

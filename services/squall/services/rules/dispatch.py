@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
+
 from squall.bus.messages import CoordinatorState, JobProgress, RunTask, TaskResult
 
 

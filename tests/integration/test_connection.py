@@ -1,0 +1,203 @@
+"""A connection outlives its links, and says at once what was denied or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from squall.bus import connection as connections
+from squall.bus import log
+from squall.bus.codec import encode
+from squall.bus.connection import connect
+from squall.bus.errors import (
+    AuthorizationError,
+    ConnectionLostError,
+    ForbiddenError,
+    NotConnectedError,
+    RequestError,
+)
+from squall.bus.jetstream import publish
+from squall.bus.messages import Heartbeat, RunTask
+from squall.bus.subjects import api
+from squall.bus.tasks import wait_until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+LONG_S = 60.0
+
+
+async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+async def test_a_forbidden_request_fails_long_before_its_time_out(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(ForbiddenError, match="not allowed to reach"):
+            await within(LONG_S / 4, producer.request(b.swarm.term, b"", timeout_s=LONG_S))
+
+
+async def test_a_forbidden_publish_is_raised_at_the_call(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(ForbiddenError):
+            await producer.publish(b.swarm.command("agent-1", "lead"), b"")
+
+
+async def test_a_forbidden_subscription_is_raised_at_the_call(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(ForbiddenError):
+            await producer.subscribe(b.swarm.heartbeats, lambda message: None)
+
+
+async def test_nobody_at_the_address_is_said_in_one_sentence() -> None:
+    with pytest.raises(NotConnectedError, match="no broker answers at nats://127.0.0.1:1"):
+        async with connect("nats://127.0.0.1:1", "nobody"):
+            pass
+
+
+async def test_credentials_of_another_operator_are_refused(bus: Any) -> None:
+    from squall.bus.identity import Authority
+    from squall.services.patterns import hierarchical
+
+    async with bus() as b:
+        stranger = Authority.create(hierarchical.topology(b.spec)).credentials("producer", 60)
+        with pytest.raises(AuthorizationError):
+            async with connect(b.broker.url, "producer", stranger):
+                pass
+
+
+async def test_a_call_in_flight_fails_as_indefinite_when_the_broker_dies(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer:
+        os.kill(b.broker.pid, signal.SIGSTOP)  # so that the question stays unanswered
+        asking = asyncio.ensure_future(
+            observer.request(api("STREAM", "INFO", b.swarm.stream("IN")), b"", timeout_s=LONG_S)
+        )
+        await asyncio.sleep(0)
+        os.kill(b.broker.pid, signal.SIGKILL)
+        with pytest.raises(ConnectionLostError) as caught:
+            await within(LONG_S / 4, asking)
+        assert caught.value.definite is False
+
+
+async def test_subscriptions_and_calls_come_back_after_a_broker_crash(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+        heard: asyncio.Queue[Msg] = asyncio.Queue()
+        await observer.subscribe(b.swarm.heartbeats, heard.put_nowait)
+        before = b.broker.pid
+        os.kill(before, signal.SIGKILL)
+        beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+
+        async def send() -> int:
+            try:
+                await producer.publish(b.swarm.heartbeat("producer", "producer"), beat)
+            except RequestError:
+                return 0
+            return heard.qsize() if b.broker.pid != before else 0
+
+        await wait_until(send, bool, timeout_s=30, what="a heartbeat over the new broker")
+        assert observer.counters["reconnects"] >= 1
+
+
+async def test_a_broker_that_stands_still_is_given_up_and_found_again(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PROBE_TIMEOUT_S", 1.0)
+    async with bus() as b, b.connect("observer") as observer:
+        os.kill(b.broker.pid, signal.SIGSTOP)
+        try:
+
+            async def asked() -> bool:
+                try:
+                    await log.state(observer, b.swarm.stream("IN"), timeout_s=LONG_S)
+                except RequestError as error:
+                    return "lost" in str(error) or "no connection" in str(error)
+                return False
+
+            await wait_until(asked, bool, timeout_s=30, what="the silent link to be given up")
+        finally:
+            os.kill(b.broker.pid, signal.SIGCONT)
+
+        async def answered() -> bool:
+            try:
+                return bool(await log.state(observer, b.swarm.stream("IN")))
+            except RequestError:
+                return False
+
+        await wait_until(answered, bool, timeout_s=30, what="an answer after it went on")
+
+
+async def test_what_a_handler_raises_ends_the_block(bus: Any) -> None:
+    class HandlerError(Exception):
+        pass
+
+    def broken(message: Msg) -> None:
+        raise HandlerError
+
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(HandlerError):
+            async with b.connect("observer") as observer:
+                await observer.subscribe(b.swarm.heartbeats, broken)
+                beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+                await producer.publish(b.swarm.heartbeat("producer", "producer"), beat)
+                await within(LONG_S, asyncio.Event().wait())
+
+
+async def test_renewal_before_expiry_loses_no_call(bus: Any) -> None:
+    """Three renewals of credentials that live four seconds, under a stream of submissions."""
+    life_s = 4.0
+    async with bus(ingress_max=100_000) as b, b.connect("producer", life_s) as producer:
+        loop = asyncio.get_running_loop()
+        renew_at = loop.time() + life_s / 2
+        sent = renewals = 0
+        while renewals < 4:
+            if loop.time() >= renew_at:
+                producer.renew(b.authority.credentials("producer", life_s))
+                renewals += 1
+                renew_at += life_s / 2
+            task = RunTask(task=f"k-{sent}", key="k", job="j")
+            outcome = await publish(
+                producer, b.swarm.submit("k"), encode(task), timeout_s=10, message_id=task.task
+            )
+            assert (outcome.kind, outcome.tries) == ("stored", 1)
+            sent += 1
+        assert producer.counters["renewals"] >= 3
+        assert producer.counters["reconnects"] == 0
+
+
+async def test_credentials_that_are_never_renewed_end_the_block(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "AUTHORIZATION_PATIENCE_S", 1.0)
+    async with bus() as b:
+        with pytest.raises(AuthorizationError):
+            async with b.connect("producer", 2.0):
+                await within(LONG_S, asyncio.Event().wait())
+
+
+async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+        seen = 0
+
+        def count(message: Msg) -> None:
+            nonlocal seen
+            seen += 1
+
+        await observer.subscribe(b.swarm.heartbeats, count, pending_max=1)
+        beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+        subject = b.swarm.heartbeat("producer", "producer")
+        await producer.publish(subject, beat)
+        for _ in range(2000):
+            await producer.publish(subject, beat, confirm=False)
+        await producer.request(b.swarm.submit("k"), beat, timeout_s=10)
+
+        async def all_counted() -> int:
+            return seen + observer.counters["dropped"]
+
+        await wait_until(all_counted, lambda n: n == 2001, timeout_s=20, what="every message to be counted")
+        assert observer.counters["dropped"] > 0

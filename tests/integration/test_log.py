@@ -1,0 +1,70 @@
+"""Every record once and in order, whatever breaks the reading."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from squall.bus import log
+from squall.bus.codec import decode, encode
+from squall.bus.connection import Connection
+from squall.bus.jetstream import publish
+from squall.bus.messages import RunTask
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+GIVE_UP_S = 60.0
+
+
+async def submit(b: Any, producer: Connection, *numbers: int) -> None:
+    for number in numbers:
+        task = RunTask(task=f"k-{number}", key="k", job="j")
+        outcome = await publish(
+            producer, b.swarm.submit("k"), encode(task), message_id=task.task, timeout_s=30
+        )
+        assert outcome.accepted
+
+
+async def test_reading_ends_where_it_was_asked_to(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        stream = b.swarm.stream("IN")
+        async with contextlib.aclosing(log.read(observer, stream, b.swarm.ingress, until=0)) as empty:
+            assert [record async for record in empty] == []
+        await submit(b, producer, *range(10))
+        async with contextlib.aclosing(log.read(observer, stream, b.swarm.ingress, after=3, until=7)) as some:
+            assert [record.sequence async for record in some] == [4, 5, 6, 7]
+
+
+async def test_reading_goes_on_without_gap_or_repeat_over_a_broker_crash(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        await submit(b, producer, *range(5))
+        seen: list[str] = []
+        reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress)
+        async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+            async for record in records:
+                seen.append(decode(record.data, RunTask).task)
+                if len(seen) == 5:
+                    os.kill(b.broker.pid, signal.SIGKILL)
+                    await submit(b, producer, *range(5, 10))
+                if len(seen) == 10:
+                    break
+        assert seen == [f"k-{number}" for number in range(10)]
+
+
+async def test_trimming_removes_what_lies_below_and_nothing_else(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("coordinator-1") as coordinator:
+        await submit(b, producer, *range(10))
+        stream = b.swarm.stream("IN")
+        await log.trim(coordinator, stream, below=8)
+        state = await log.state(coordinator, stream)
+        assert (state["first_seq"], state["messages"]) == (8, 3)
+
+
+async def test_a_subject_without_record_has_no_last(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer:
+        assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.state) is None

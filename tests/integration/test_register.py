@@ -1,0 +1,55 @@
+"""The first writer of a register wins, whatever happens around it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from squall.bus import log, register
+from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
+from squall.bus.errors import MessageTooLargeError
+from squall.bus.messages import TaskResult
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+
+def result(task: str, agent: str, **facts: Any) -> TaskResult:
+    return TaskResult(task=task, key="k", job="j", lane="7", agent=agent, status="ok", **facts)
+
+
+async def test_one_of_many_concurrent_writers_wins_and_the_rest_learn_it(bus: Any) -> None:
+    async with bus() as b, b.connect("agent-1") as one, b.connect("agent-2") as two:
+        writes = [
+            register.write(connection, b.swarm, result("t", f"{connection.name}-{i}"), timeout_s=10)
+            for i in range(20)
+            for connection in (one, two)
+        ]
+        outcomes = [written for written, _ in await asyncio.gather(*writes)]
+        assert sorted(outcomes) == ["already"] * 39 + ["won"]
+
+
+async def test_a_message_id_used_up_by_another_does_not_cost_the_record(bus: Any) -> None:
+    async with bus() as b, b.connect("agent-1") as thief, b.connect("agent-2") as victim:
+        mine = encode(result("mine", "agent-1"))
+        for used_up in ("t", "7-t", b.swarm.register("7", "t")):
+            await thief.request(
+                b.swarm.register("7", "mine"), mine, timeout_s=5, headers={"Nats-Msg-Id": used_up}
+            )
+        written, _ = await register.write(victim, b.swarm, result("t", "agent-2"), timeout_s=5)
+        assert written == "won"
+        async with b.connect("observer") as observer:
+            record = await log.last(observer, b.swarm.stream("RES"), b.swarm.register("7", "t"))
+            assert record is not None
+            assert decode(record.data, TaskResult).agent == "agent-2"
+
+
+async def test_a_record_beyond_the_bound_is_refused_before_it_is_sent(bus: Any) -> None:
+    async with bus() as b, b.connect("agent-1") as one:
+        with pytest.raises(MessageTooLargeError):
+            await register.write(
+                one, b.swarm, result("t", "agent-1", value=b"x" * MESSAGE_BYTES_MAX), timeout_s=5
+            )
+        written, _ = await register.write(one, b.swarm, result("t", "agent-1"), timeout_s=5)
+        assert written == "won"

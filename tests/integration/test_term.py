@@ -1,0 +1,191 @@
+"""One leader's writes at a time, whoever believes to lead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from squall.bus import log
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.errors import DeposedError, RejectedError, RequestError
+from squall.bus.jetstream import Entry
+from squall.bus.messages import RunTask
+from squall.bus.tasks import task_group, wait_until
+from squall.bus.term import Leadership, Seat, _look, _take_over, campaign
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+LEASE_S = 1.0
+Events = list[tuple[str, str, int]]
+
+
+def seat_of(b: Any) -> Seat:
+    return Seat(b.swarm.stream("JOB"), b.swarm.term, b.swarm.lease)
+
+
+async def claim(b: Any, connection: Connection, events: Events) -> Leadership:
+    """Take the seat over at once, as a candidate does whose patience has ended."""
+    seat = seat_of(b)
+    term = await _take_over(connection, seat, connection.name, await _look(connection, seat))
+    assert term is not None
+    return Leadership(
+        connection, seat, connection.name, term, LEASE_S, lambda e, t, c: events.append((e, "", t))
+    )
+
+
+def entry(b: Any, task: str, term: int = 0) -> Entry:
+    return Entry(b.swarm.dispatch("j", "k", task), encode(RunTask(task=task, key="k", job="j", term=term)), 0)
+
+
+async def test_a_deposed_leader_can_write_nothing_and_is_counted(bus: Any) -> None:
+    events: Events = []
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        old = await claim(b, one, events)
+        await old.write([entry(b, "before")], timeout_s=5)
+        new = await claim(b, two, events)
+        before = await log.state(one, b.swarm.stream("JOB"))
+        with pytest.raises(DeposedError):
+            await old.write([entry(b, "late")], timeout_s=5)
+        with pytest.raises(DeposedError):
+            await old.write(timeout_s=5)
+        assert await log.state(one, b.swarm.stream("JOB")) == before
+        assert events == [("fenced", "", old.term), ("fenced", "", old.term)]
+        await new.write([entry(b, "after")], timeout_s=5)
+
+
+async def test_a_batch_is_stored_whole_or_not_at_all(bus: Any) -> None:
+    async with bus() as b, b.connect("coordinator-1") as one:
+        leader = await claim(b, one, [])
+        await leader.write([entry(b, "a")], timeout_s=5)
+        before = await log.state(one, b.swarm.stream("JOB"))
+        with pytest.raises(RejectedError):
+            await leader.write([entry(b, "b"), entry(b, "a"), entry(b, "c")], timeout_s=5)
+        after = await log.state(one, b.swarm.stream("JOB"))
+        assert after["messages"] == before["messages"]
+
+
+async def test_a_renewal_in_between_defeats_a_take_over(bus: Any) -> None:
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        leader = await claim(b, one, [])
+        stale = await _look(two, seat_of(b))
+        await leader.write(timeout_s=5)
+        assert await _take_over(two, seat_of(b), "coordinator-2", stale) is None
+        await leader.write([entry(b, "still")], timeout_s=5)
+
+
+async def test_no_write_of_an_old_term_lands_after_a_new_one(bus: Any) -> None:
+    """Two zealous writers, each taking the seat from the other twenty times while both keep writing."""
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        leaders = {one.name: await claim(b, one, [])}
+        numbers = iter(range(10**6))
+
+        async def spam(connection: Connection) -> None:
+            while True:
+                leader = leaders.get(connection.name)
+                if leader is not None:
+                    with contextlib.suppress(RequestError):
+                        await leader.write([entry(b, f"t{next(numbers)}", leader.term)], timeout_s=2)
+                await asyncio.sleep(0)
+
+        async with task_group() as tasks:
+            for connection in (one, two):
+                for _ in range(4):
+                    tasks.daemon(spam(connection))
+            for turn in range(20):
+                taker = (two, one)[turn % 2]
+                while True:
+                    seat = seat_of(b)
+                    term = await _take_over(taker, seat, taker.name, await _look(taker, seat))
+                    if term is not None:
+                        break
+                leaders[taker.name] = Leadership(taker, seat, taker.name, term, LEASE_S, lambda *_: None)
+        last = (await log.state(one, b.swarm.stream("JOB")))["last_seq"]
+        from squall.bus.codec import decode
+
+        newest = written = 0
+        reading = log.read(one, b.swarm.stream("JOB"), b.swarm.dispatches, until=last)
+        async with contextlib.aclosing(reading) as records:
+            async for record in records:
+                term = decode(record.data, RunTask).term
+                assert term < record.sequence
+                assert term >= newest, "a record of an older term follows one of a newer"
+                newest, written = term, written + 1
+        assert written > 20
+
+
+async def test_a_standby_takes_over_from_a_leader_that_falls_silent(bus: Any) -> None:
+    events: Events = []
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+
+        async def lead(leadership: Leadership) -> None:
+            await asyncio.Event().wait()
+
+        async def stand(connection: Connection, stop: asyncio.Event) -> None:
+            await campaign(
+                connection,
+                seat_of(b),
+                connection.name,
+                lease_s=LEASE_S,
+                lead=lead,
+                observer=lambda e, t, c: events.append((e, connection.name, t)),
+                stop=stop,
+            )
+
+        async def led() -> Events:
+            return [event for event in events if event[0] == "lead"]
+
+        async with task_group() as tasks:
+            first = tasks.daemon(stand(one, asyncio.Event()))
+            await wait_until(led, lambda e: len(e) == 1, timeout_s=10, what="a first leader")
+            tasks.daemon(stand(two, asyncio.Event()))
+            first.cancel()  # dies without a word
+            await wait_until(led, lambda e: len(e) == 2, timeout_s=10, what="the standby to take over")
+        terms = [term for _, _, term in await led()]
+        assert [name for _, name, _ in await led()] == [one.name, two.name]
+        assert terms == sorted(terms)
+
+
+async def test_a_clean_stop_hands_over_without_waiting_for_the_lease(bus: Any) -> None:
+    long_lease_s = 300.0
+    events: Events = []
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        leading = asyncio.Event()
+
+        async def stand(connection: Connection, leave: asyncio.Event, stop: asyncio.Event) -> None:
+            async def lead(leadership: Leadership) -> None:
+                events.append(("lead", connection.name, leadership.term))
+                leading.set()
+                await leave.wait()
+                stop.set()
+
+            await campaign(
+                connection,
+                seat_of(b),
+                connection.name,
+                lease_s=long_lease_s,
+                lead=lead,
+                observer=lambda *_: None,
+                stop=stop,
+            )
+
+        leave = asyncio.Event()
+        async with asyncio.timeout(long_lease_s / 2):
+            async with task_group() as tasks:
+                tasks.start(stand(one, leave, asyncio.Event()))
+                await leading.wait()
+                leave.set()
+                await wait_until(
+                    lambda: _released(two, b), bool, timeout_s=10, what="the seat to be given up"
+                )
+                now = asyncio.Event()
+                now.set()
+                await stand(two, now, asyncio.Event())
+        assert [name for _, name, _ in events] == [one.name, two.name]
+
+
+async def _released(connection: Connection, b: Any) -> bool:
+    return (await _look(connection, seat_of(b))).released

@@ -1,0 +1,311 @@
+"""Every task is tried until its register is written; a worker may die between any two steps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from squall.bus import log, register
+from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
+from squall.bus.connection import Connection
+from squall.bus.jetstream import Entry, publish_batch
+from squall.bus.messages import Effect, RunTask, TaskResult
+from squall.bus.tasks import task_group, wait_until
+from squall.bus.work_queue import Done, Failed, WorkQueue
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+FAST = {"ack_wait_s": 1.0, "attempts": 3, "retry_base_s": 0.1, "retry_cap_s": 0.3, "agents": 2}
+GIVE_UP_S = 40.0
+Run = Callable[[RunTask, int], Awaitable[Done | Failed]]
+
+
+class Seen:
+    """What workers told of, as a history would hold it."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, op: str, kind: Any, /, **facts: Any) -> None:
+        self.lines.append((op, kind, facts))
+
+    def runs(self, task: str) -> list[int]:
+        return [f["attempt"] for op, _, f in self.lines if op == "run" and f["task"] == task]
+
+    def commits(self, kind: str) -> list[str]:
+        return [f["task"] for op, k, f in self.lines if op == "commit" and k == kind]
+
+
+async def dispatch(b: Any, *tasks: str, data: bytes | None = None) -> None:
+    async with b.connect("coordinator-1") as coordinator:
+        for task in tasks:
+            message = RunTask(task=task, key="k", job="j", body=b"in")
+            outcome = await publish_batch(
+                coordinator,
+                [Entry(b.swarm.dispatch("j", "k", task), data or encode(message), 0)],
+                timeout_s=5,
+            )
+            assert outcome.accepted
+
+
+@contextlib.asynccontextmanager
+async def worker(b: Any, run: Run, seen: Seen, name: str = "agent-1") -> AsyncIterator[asyncio.Task[None]]:
+    """A member of the pool; cancelling the task it yields is its death."""
+    async with b.connect(name) as connection, task_group() as tasks:
+        yield tasks.daemon(serve(b, connection, run, seen))
+
+
+async def serve(b: Any, connection: Connection, run: Run, seen: Seen) -> None:
+    queue = WorkQueue(
+        connection,
+        b.swarm,
+        run,
+        agent=connection.name,
+        slots=2,
+        pacing=b.spec.pacing,
+        observer=seen,
+        counters=Counter(),
+        chance=random.Random(1),
+    )
+    await queue.serve(asyncio.Event(), grace_s=1)
+
+
+async def registered(b: Any, observer: Connection, task: str) -> TaskResult:
+    """The register of a task, once it is there."""
+
+    async def look() -> log.Record | None:
+        return await log.last(observer, b.swarm.stream("RES"), b.swarm.register("*", task))
+
+    record = await wait_until(look, bool, timeout_s=GIVE_UP_S, what=f"the register of {task}")
+    assert record is not None
+    return decode(record.data, TaskResult)
+
+
+async def emptied(b: Any, observer: Connection) -> None:
+    """Wait until the queue holds nothing: every task was acknowledged."""
+
+    async def look() -> int:
+        return int((await log.state(observer, b.swarm.stream("WK")))["messages"])
+
+    await wait_until(look, lambda left: left == 0, timeout_s=GIVE_UP_S, what="an empty queue")
+
+
+async def succeed(task: RunTask, attempt: int) -> Done:
+    return Done((Effect(f"{task.task}-0", b"{}"),))
+
+
+async def test_a_task_is_run_committed_and_acknowledged_once(bus: Any) -> None:
+    seen = Seen()
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, succeed, seen):
+        await dispatch(b, "t1", "t2")
+        result = await registered(b, observer, "t1")
+        await emptied(b, observer)
+    assert (result.status, result.agent, result.attempt) == ("ok", "agent-1", 1)
+    assert [effect.id for effect in result.effects] == ["t1-0"]
+    assert (seen.runs("t1"), seen.runs("t2")) == ([1], [1])
+
+
+async def test_a_worker_that_dies_while_it_computes_is_replaced(bus: Any) -> None:
+    seen, started = Seen(), asyncio.Event()
+
+    async def hang(task: RunTask, attempt: int) -> Done:
+        started.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, hang, seen) as first:
+        await dispatch(b, "t")
+        await started.wait()
+        first.cancel()
+        async with worker(b, succeed, seen, "agent-2"):
+            result = await registered(b, observer, "t")
+            await emptied(b, observer)
+    assert (result.agent, result.attempt) == ("agent-2", 2)
+
+
+async def test_a_worker_that_dies_between_commit_and_acknowledgement_leaves_one_record(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, committed = Seen(), asyncio.Event()
+    write = register.write
+
+    async def write_and_die(*args: Any, **kwargs: Any) -> Any:
+        written = await write(*args, **kwargs)
+        monkeypatch.setattr(register, "write", write)
+        committed.set()
+        await asyncio.Event().wait()
+        return written
+
+    async with bus(**FAST) as b, b.connect("observer") as observer:
+        monkeypatch.setattr(register, "write", write_and_die)
+        async with worker(b, succeed, seen) as first:
+            await dispatch(b, "t")
+            await committed.wait()
+            first.cancel()
+            async with worker(b, succeed, seen, "agent-2"):
+                await emptied(b, observer)
+        result = await registered(b, observer, "t")
+        state = await log.state(observer, b.swarm.stream("RES"))
+    assert (result.agent, state["messages"]) == ("agent-1", 1)
+    assert seen.commits("fail") == ["t"]
+
+
+async def test_a_zombie_that_wakes_after_another_committed_is_suppressed(bus: Any) -> None:
+    seen = Seen()
+    wake, started = asyncio.Event(), asyncio.Event()
+
+    async def sleep(task: RunTask, attempt: int) -> Done:
+        started.set()
+        await wake.wait()
+        return Done((Effect("of-the-zombie", b"{}"),))
+
+    async with bus(**FAST) as b, b.connect("observer") as observer:
+        async with b.connect("agent-1") as connection, task_group() as tasks:
+            zombie = WorkQueue(
+                connection,
+                b.swarm,
+                sleep,
+                agent="agent-1",
+                slots=1,
+                pacing=b.spec.pacing,
+                observer=seen,
+                counters=Counter(),
+                chance=random.Random(1),
+            )
+            zombie._keep_alive = asyncio.Event().wait  # type: ignore[method-assign, assignment]
+            tasks.daemon(zombie.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, "t")
+            await started.wait()
+            async with worker(b, succeed, Seen(), "agent-2"):
+                result = await registered(b, observer, "t")
+                wake.set()
+
+                async def suppressed() -> list[str]:
+                    return seen.commits("fail")
+
+                await wait_until(suppressed, bool, timeout_s=GIVE_UP_S, what="the zombie's commit")
+        assert (result.agent, [effect.id for effect in result.effects]) == ("agent-2", ["t-0"])
+        assert await registered(b, observer, "t") == result
+
+
+async def test_work_longer_than_the_ack_wait_is_not_given_away(bus: Any) -> None:
+    seen, started, go = Seen(), asyncio.Event(), asyncio.Event()
+
+    async def slow(task: RunTask, attempt: int) -> Done:
+        started.set()
+        await go.wait()
+        return Done()
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, slow, seen):
+        await dispatch(b, "t")
+        await started.wait()
+        async with worker(b, succeed, seen, "agent-2"):
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+
+            async def waited() -> float:
+                return loop.time() - begun
+
+            # Three ack waits pass while the other worker's requests are open.
+            await wait_until(waited, lambda s: s > 3 * b.spec.ack_wait_s, timeout_s=30, what="time")
+            go.set()
+            result = await registered(b, observer, "t")
+    assert (result.agent, result.attempt, seen.runs("t")) == ("agent-1", 1, [1])
+
+
+async def test_a_failing_task_is_dead_after_its_attempts_and_says_why(bus: Any) -> None:
+    seen = Seen()
+
+    async def fail(task: RunTask, attempt: int) -> Failed:
+        return Failed(f"no luck in attempt {attempt}")
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, fail, seen):
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+        await emptied(b, observer)
+    assert (result.status, result.reason, result.body) == ("dead", "no luck in attempt 3", b"in")
+    assert seen.runs("t") == [1, 2, 3]
+
+
+async def test_a_final_failure_is_not_tried_again(bus: Any) -> None:
+    seen = Seen()
+
+    async def give_up(task: RunTask, attempt: int) -> Failed:
+        return Failed("poison", final=True)
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, give_up, seen):
+        await dispatch(b, "t")
+        assert (await registered(b, observer, "t")).status == "dead"
+    assert seen.runs("t") == [1]
+
+
+async def test_a_task_that_kills_its_workers_is_dead_after_exactly_its_attempts(bus: Any) -> None:
+    seen = Seen()
+
+    async with bus(**FAST) as b, b.connect("observer") as observer:
+        await dispatch(b, "t")
+        for attempt in range(1, b.spec.attempts + 1):
+            started = asyncio.Event()
+
+            async def die(task: RunTask, attempt: int, started: asyncio.Event = started) -> Done:
+                started.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            async with worker(b, die, seen) as dying:
+                await started.wait()
+                dying.cancel()
+            assert seen.runs("t") == list(range(1, attempt + 1))
+        async with worker(b, succeed, seen):
+            result = await registered(b, observer, "t")
+    assert result.status == "dead"
+    assert seen.runs("t") == [1, 2, 3]
+
+
+async def test_what_is_no_task_ends_as_dead(bus: Any) -> None:
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, succeed, Seen()):
+        await dispatch(b, "t", data=b"\xc1 not a task")
+        result = await registered(b, observer, "t")
+        assert result.status == "dead"
+        assert "not a RunTask" in result.reason
+
+
+async def test_a_result_beyond_the_bound_ends_as_dead_and_says_so(bus: Any) -> None:
+    async def much(task: RunTask, attempt: int) -> Done:
+        return Done(value=b"x" * MESSAGE_BYTES_MAX)
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, much, Seen()):
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+        assert result.status == "dead"
+        assert "too large" in result.reason
+
+
+async def test_no_more_is_taken_than_there_are_slots(bus: Any) -> None:
+    running, most = 0, 0
+    release = asyncio.Event()
+
+    async def count(task: RunTask, attempt: int) -> Done:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return Done()
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, count, Seen()):
+        await dispatch(b, *(f"t{n}" for n in range(6)))
+
+        async def full() -> int:
+            return running
+
+        await wait_until(full, lambda n: n == 2, timeout_s=10, what="both slots to be taken")
+        release.set()
+        await emptied(b, observer)
+    assert most == 2
