@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from squall.services.trading.workload import Submission, independent
-
 from squall.services.spec import Spec
+from squall.services.trading.workload import Submission, independent
 
 __all__ = ["Submission", "submissions"]
 
