@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 
 from squall.bus import log as bus_log
@@ -192,7 +193,7 @@ async def _worker(url: str, ready: Any) -> None:
 
     ready.put(os.getpid())
     while True:
-        with contextlib.suppress(nats.errors.TimeoutError):
+        with contextlib.suppress(NatsTimeoutError):
             messages = await subscription.fetch(64, timeout=1)
             await asyncio.gather(*(work(message) for message in messages))
 

@@ -8,7 +8,6 @@ their consumers and what the others heard must be as they were.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

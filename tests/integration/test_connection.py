@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Awaitable
 from typing import Any
@@ -56,7 +57,7 @@ async def test_a_forbidden_subscription_is_raised_at_the_call(bus: Any) -> None:
 
 
 async def test_nobody_at_the_address_is_said_in_one_sentence() -> None:
-    with pytest.raises(NotConnectedError, match="no broker answers at nats://127.0.0.1:1"):
+    with pytest.raises(NotConnectedError, match=re.escape("no broker answers at nats://127.0.0.1:1")):
         async with connect("nats://127.0.0.1:1", "nobody"):
             pass
 
@@ -140,12 +141,16 @@ async def test_what_a_handler_raises_ends_the_block(bus: Any) -> None:
         raise HandlerError
 
     async with bus() as b, b.connect("producer") as producer:
-        with pytest.raises(HandlerError):
+
+        async def listen() -> None:
             async with b.connect("observer") as observer:
                 await observer.subscribe(b.swarm.heartbeats, broken)
                 beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
                 await producer.publish(b.swarm.heartbeat("producer", "producer"), beat)
-                await within(LONG_S, asyncio.Event().wait())
+                await asyncio.Event().wait()
+
+        with pytest.raises(HandlerError):
+            await within(LONG_S, listen())
 
 
 async def test_renewal_before_expiry_loses_no_call(bus: Any) -> None:

@@ -25,7 +25,7 @@ import random
 import re
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nats import errors as nats_errors
@@ -64,6 +64,21 @@ AUTHORIZATION_PATIENCE_S = 15.0
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 Handler = Callable[[Msg], None]
+
+
+@contextlib.contextmanager
+def _keeping_cancellation() -> Iterator[None]:
+    """Raise a cancellation that was swallowed inside.
+
+    nats-py waits with ``wait_for``, which until Python 3.12 forgets a cancellation that comes together
+    with the result (python/cpython #86296), and its flushing catches cancellations on purpose. A task that
+    goes on after it was cancelled is waited for in vain.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 @dataclass(slots=True, eq=False)
@@ -106,19 +121,20 @@ class Link:
     async def open(self, url: str, credentials: Credentials | None, name: str) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self.client.connect(
-                    url,
-                    name=name,
-                    allow_reconnect=False,
-                    connect_timeout=int(CONNECT_TIMEOUT_S),
-                    ping_interval=3600,  # liveness is probed from outside
-                    flush_timeout=PROBE_TIMEOUT_S,
-                    skip_subject_validation=True,  # they are validated where they are built
-                    error_cb=self._on_error,
-                    closed_cb=self._on_closed,
-                    inbox_prefix=self.inbox,
-                    user_credentials=RawCredentials(credentials.creds_file()) if credentials else None,
-                )
+                with _keeping_cancellation():
+                    await self.client.connect(
+                        url,
+                        name=name,
+                        allow_reconnect=False,
+                        connect_timeout=int(CONNECT_TIMEOUT_S),
+                        ping_interval=3600,  # liveness is probed from outside
+                        flush_timeout=PROBE_TIMEOUT_S,
+                        skip_subject_validation=True,  # they are validated where they are built
+                        error_cb=self._on_error,
+                        closed_cb=self._on_closed,
+                        inbox_prefix=self.inbox,
+                        user_credentials=RawCredentials(credentials.creds_file()) if credentials else None,
+                    )
         except nats_errors.AuthorizationError as error:
             raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
         except (nats_errors.Error, OSError, ValueError) as error:
@@ -176,7 +192,8 @@ class Link:
 
     async def publish(self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
         try:
-            await self.client.publish(subject, data, reply, dict(headers) if headers else None)
+            with _keeping_cancellation():
+                await self.client.publish(subject, data, reply, dict(headers) if headers else None)
         except nats_errors.MaxPayloadError as error:
             raise MessageTooLargeError(
                 f"{len(data):,} bytes for {subject} pass the broker's bound"
@@ -200,7 +217,8 @@ class Link:
     async def probe(self) -> float:
         """One round trip to the broker, in seconds; a link that does not answer is lost."""
         try:
-            return float(await self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
+            with _keeping_cancellation():
+                return float(await self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
         except (nats_errors.Error, OSError, TimeoutError) as error:
             self.lose(f"the broker did not answer a probe ({type(error).__name__})")
             raise ConnectionLostError("probe", self.reason) from error
@@ -275,7 +293,8 @@ class Link:
                 writer.transport.abort()
         with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self.client.close()
+                with _keeping_cancellation():
+                    await self.client.close()
         self.lose("closed")
 
 

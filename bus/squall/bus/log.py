@@ -163,7 +163,6 @@ async def _read_once(
                 return
     finally:
         pulling.cancel()
-        with contextlib.suppress(asyncio.CancelledError, RequestError):
-            await pulling
+        await asyncio.wait({pulling})
         with contextlib.suppress(RequestError):
             await call(connection, "CONSUMER", "DELETE", stream, name, timeout_s=1.0)

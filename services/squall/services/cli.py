@@ -30,6 +30,8 @@ from squall.services import doctor as doctoring
 from squall.services import plan as planning
 from squall.services import run as running
 from squall.services.errors import ServiceError, SpecError
+from squall.services.report import print_table
+from squall.services.result import Result, document, exit_code
 from squall.services.run_directory import claim
 from squall.services.spec import Spec, check, convert, load
 
@@ -196,22 +198,19 @@ def _progress() -> Iterator[Callable[[str], None]]:
     yield tell
 
 
-def _report(result: Any, path: Path, *, as_json: bool) -> int:
-    from squall.services.report import print_table
-    from squall.services.result import exit_code
-
+def _report(result: Result, path: Path, *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+        sys.stdout.write(document(result).decode() + "\n")
     else:
         print_table(result, Console())
         sys.stdout.write(f"run  {path}\n")
-    code: int = exit_code(result)
+    code = exit_code(result)
     if result.dead_letters:
         sys.stderr.write(f"squall: {_first_dead(result)}\n")
     return code
 
 
-def _first_dead(result: Any) -> str:
+def _first_dead(result: Result) -> str:
     detail = next((check.detail for check in result.checks if check.id == "H5"), "")
     return detail or f"{result.dead_letters} tasks are dead letters"
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
 from squall.services.errors import SpecError
 from squall.services.history import History
+from squall.services.result import Result
 from squall.services.run_directory import RunDirectory
 from squall.services.spec import Spec
 from squall.services.swarm import Backlog, Swarm, running
@@ -81,17 +83,32 @@ async def execute(
                         task.cancel()
             progress("reading the registers")
             registers = await _read_back(swarm, history)
-            history(
-                "final",
-                "ok",
-                what="complete",
-                registers=registers,
-                drained=drained,
-                bound_s=spec.drain_bound_s,
-                took_s=took_s,
-                interrupted=interrupt.asked.is_set(),
-                duration_s=time.monotonic() - started_s,
-            )
+            drained_s = time.time()
+        # Nobody writes any more. How many lines each wrote is what lets a reader notice a missing one.
+        history(
+            "final",
+            "ok",
+            what="complete",
+            registers=registers,
+            drained=drained,
+            drained_s=drained_s,
+            bound_s=spec.drain_bound_s,
+            took_s=took_s,
+            interrupted=interrupt.asked.is_set(),
+            duration_s=time.monotonic() - started_s,
+            lines=_lines(run.history),
+        )
+
+
+def _lines(history: Path) -> dict[str, int]:
+    """Lines by writer, a writer being a node and its incarnation."""
+    counts: Counter[str] = Counter()
+    with history.open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError):
+                fact = msgspec.json.decode(line)
+                counts[f"{fact['node']}/{fact['inc']}"] += 1
+    return dict(counts)
 
 
 async def _drive(swarm: Swarm, producer: asyncio.Task[None], interrupt: Interrupt) -> None:
@@ -241,12 +258,13 @@ def _environment(swarm: Swarm) -> dict[str, object]:
     }
 
 
-def judge(path: Path) -> object:
+def judge(path: Path) -> Result:
     """Have the harness judge a run's directory, and write the result there.
 
     Raises:
         SpecError: The harness is not installed.
     """
     for entry in importlib.metadata.entry_points(group="squall.judge"):
-        return entry.load()(path)
+        result: Result = entry.load()(path)
+        return result
     raise SpecError("nothing here can judge a run", "install squall with its chaos part")

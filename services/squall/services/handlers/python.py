@@ -109,8 +109,9 @@ class PythonHandler:
             deadline_s=task.deadline_s,
             body=task.body,
         )
+        limit = asyncio.timeout(self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s) as limit:
+            async with limit:
                 returned = await self._call(given)
         except PoisonError as error:
             return Failed(f"the handler gave it up: {error}", final=True)

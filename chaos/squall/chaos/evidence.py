@@ -1,0 +1,270 @@
+"""What a run left behind, as plain data, and what makes it doubtful. Pure.
+
+The checks and the figures see a run only through a `History`. Evidence can be
+incomplete in ways that look like a better or a worse run than there was, so a
+history also says what is missing from it: see `doubts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from squall.services.result import Environment
+
+COMMAND = "squall"
+"""The writer that is no node: the command itself, which reads back what the broker holds in the end."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for: the part of ``spec.toml`` that judging needs."""
+
+    pattern: str | None = None
+    seed: int | None = None
+    target: str | None = None
+    revision: str | None = None
+    durability: str | None = None
+    agents: int | None = None
+    workload: str | None = None
+    handler: str | None = None
+    tasks: int | None = None
+    venue: str | None = None
+    lease_s: float | None = None
+    ack_wait_s: float | None = None
+    task_deadline_s: float | None = None
+    pause_leader: bool = False
+
+
+class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
+    """One start of a node."""
+
+    node: str
+    role: str
+    incarnation: int
+    started_s: float
+    target: str | None = None
+
+
+class Injected(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault as it was logged; ``end_s`` is None while it lasts."""
+
+    kind: str
+    target: str
+    start_s: float
+    node: str | None = None
+    end_s: float | None = None
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """One start of one node, as far as its lines in the history tell.
+
+    Attributes:
+        lines: How many are here.
+        missing: How many its own count shows to be gone; those after its last are not noticed by this.
+        repeated: How many came twice or out of order.
+    """
+
+    node: str
+    incarnation: int
+    lines: int = 0
+    missing: int = 0
+    repeated: int = 0
+
+
+Outcome = Literal["accepted", "refused", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One task as the producer offered it, all its incarnations taken together.
+
+    Attributes:
+        intended_s: When it was first meant to be submitted; None if no line says so.
+        outcome: ``refused`` only if nothing else ever came back.
+        settled: Whether its last offer has an outcome. A producer that dies leaves offers without, but its
+            next incarnation makes them again, so that in a complete history all are settled.
+    """
+
+    task: str
+    intended_s: float | None
+    outcome: Outcome
+    settled: bool
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True):
+    """A task's terminal record, read back from the broker."""
+
+    task: str
+    key: str
+    job: str
+    status: Literal["ok", "dead", "cancelled"]
+    stored_s: float = msgspec.field(name="time_s_stored")
+    effects: tuple[str, ...] = ()
+    attempt: int = 0
+    term: int = 0
+    agent: str = ""
+    reason: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stood in the end."""
+
+    job: str
+    opened: bool
+    done: bool
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """The work queue in the end: task records written for it, messages that ever arrived, still in it."""
+
+    dispatched: int
+    arrivals: int
+    left: int
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """The command's last line: it read everything back.
+
+    Attributes:
+        time_s: When it was written. What nodes do after it belongs to stopping the swarm.
+        registers: How many register lines it wrote.
+        drained: Whether everything had ended and been delivered before the bound.
+        interrupted: Whether the user stopped it before all tasks were offered.
+    """
+
+    time_s: float
+    registers: int
+    drained: bool
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reign:
+    """A line about a term: taken over, given up, or a write of it refused."""
+
+    time_s: float
+    node: str
+    incarnation: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A batch stored in the coordinator's stream: ``tasks`` records, the first at sequence ``first``.
+
+    A term is the sequence of its own record in the same stream, so ``first`` and terms compare.
+    """
+
+    time_s: float
+    node: str
+    term: int
+    tasks: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """What the venue witnessed.
+
+    Attributes:
+        fills: For each order id, when it was filled, in order.
+        received: Rows of the journal.
+        invalid: Those that were no orders.
+        conflicting: Order ids that came with two different bodies.
+        missing: Rows that the journal's own numbers, or the fills, show to be gone.
+    """
+
+    fills: Mapping[str, tuple[float, ...]]
+    received: int
+    invalid: int
+    conflicting: tuple[str, ...]
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A run.
+
+    Attributes:
+        lines: Lines of the history that could be read.
+        truncated: Half lines at the end of a file, left by a writer that was killed.
+        unreadable: What could not be read, each with its reason in words.
+        submissions: By task, in the order of their first offer.
+        outcomes_unasked: Outcomes of offers that no line tells of.
+        registers: All that were read back, also several of one task.
+        registers_damaged: Tasks whose register held no record.
+        dead_letters: Tasks in the dead-letter stream.
+        suppressed: Commits that came second.
+        drained_s: When reading back began, right after draining.
+        first_s, last_s: The first and the last time stamp there is.
+        venue: None if there is no database.
+    """
+
+    asked: Asked = Asked()
+    nodes: tuple[NodeStart, ...] = ()
+    faults: tuple[Injected, ...] = ()
+    lines: int = 0
+    truncated: int = 0
+    unreadable: tuple[str, ...] = ()
+    writers: tuple[Writer, ...] = ()
+    submissions: Mapping[str, Submission] = field(default_factory=dict)
+    outcomes_unasked: int = 0
+    registers: tuple[Register, ...] = ()
+    registers_damaged: tuple[str, ...] = ()
+    dead_letters: tuple[str, ...] = ()
+    suppressed: int = 0
+    leads: tuple[Reign, ...] = ()
+    resigned: tuple[Reign, ...] = ()
+    fenced: tuple[Reign, ...] = ()
+    dispatches: tuple[Dispatch, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    queue: Queue | None = None
+    closing: Closing | None = None
+    drained_s: float | None = None
+    first_s: float | None = None
+    last_s: float | None = None
+    limits: tuple[str, ...] = ()
+    environment: Environment = Environment()
+    venue: Venue | None = None
+
+
+def doubts(history: History) -> list[str]:
+    """Why this evidence may not be all there was, in words; while there is a doubt, no check passes.
+
+    A writer counts its own lines, which shows every loss but that of its last ones. Of those, the ones that
+    a verdict could rest on show in another way: the command's by its closing line, the producer's by offers
+    without an outcome, a coordinator's by what the broker says was dispatched. What a truncated last line
+    may have said is covered by the same.
+    """
+    found = list(history.unreadable)
+    for writer in history.writers:
+        name = f"{writer.node} (incarnation {writer.incarnation})"
+        if writer.missing:
+            found.append(f"{_plural(writer.missing, 'line')} of {name} missing from the history")
+        if writer.repeated:
+            found.append(f"{_plural(writer.repeated, 'line')} of {name} repeated or out of order")
+    started = {(node.node, node.incarnation) for node in history.nodes}
+    unknown = [w.node for w in history.writers if w.node != COMMAND and (w.node, w.incarnation) not in started]
+    if unknown:
+        found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
+    if history.outcomes_unasked:
+        found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+    registers = len(history.registers) + len(history.registers_damaged)
+    if history.closing is None:
+        found.append("the run was not read back to its end")
+    elif history.closing.registers != registers:
+        found.append(f"{history.closing.registers} registers were read back and {registers} are here")
+    if history.venue is None:
+        found.append("there is no database of the venue")
+    elif history.venue.missing:
+        found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
+    return found
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

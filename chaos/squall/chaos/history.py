@@ -1,0 +1,412 @@
+"""Reads a run's directory into a `History`. Judges nothing: what it cannot read, it says.
+
+    spec.toml ─┐
+    nodes.jsonl, faults.jsonl ─┼─► History
+    history.jsonl ─┤
+    venue.sqlite ─┘
+
+Lines of ``history.jsonl`` have ``time_s``, ``node``, ``inc`` (incarnation), ``i`` (its writer's own count,
+from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
+
+    submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
+    commit  fail {reason: already}: a second register refused            agent
+    lead    ok {term}            resign  ok {term}                       coordinator
+    fenced  fail {term}          dispatch  ok {term, tasks, first}       coordinator
+    final   ok {what: register | job | queue | dead-letter | complete}   the command, from the broker
+    note    ok {limits, environment}                                     the command
+
+Other operations tell a reader what happened; no verdict rests on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from squall.bus.subjects import last_token
+from squall.chaos.errors import NotARunError
+from squall.chaos.evidence import (
+    Asked,
+    Closing,
+    Dispatch,
+    History,
+    Injected,
+    Job,
+    NodeStart,
+    Outcome,
+    Queue,
+    Register,
+    Reign,
+    Submission,
+    Venue,
+    Writer,
+)
+from squall.services.result import Environment
+
+SPEC = "spec.toml"
+NODES = "nodes.jsonl"
+HISTORY = "history.jsonl"
+FAULTS = "faults.jsonl"
+VENUE = "venue.sqlite"
+
+T = TypeVar("T")
+
+
+def read(run: Path) -> History:
+    """Everything a run's directory tells.
+
+    Raises:
+        NotARunError: It is no directory, or holds neither a spec nor a history.
+    """
+    if not run.is_dir():
+        raise NotARunError(f"{run} is no directory", "name the directory of a run, for instance runs/<id>")
+    if not (run / SPEC).exists() and not (run / HISTORY).exists():
+        raise NotARunError(
+            f"{run} holds no run: it has neither {SPEC} nor {HISTORY}",
+            "name the directory of a run, for instance runs/<id>",
+        )
+    fold = _Fold()
+    for number, line in fold.lines(run / HISTORY):
+        try:
+            fold.add(line)
+        except msgspec.DecodeError as error:
+            fold.reject(HISTORY, number, error)
+    nodes = tuple(_records(fold, run / NODES, NodeStart))
+    faults = tuple(_records(fold, run / FAULTS, Injected))
+    asked = _asked(fold, run / SPEC)
+    venue = _venue(fold, run / VENUE)
+    return fold.history(asked, nodes, faults, venue)
+
+
+class _Line(msgspec.Struct):
+    """What every line has."""
+
+    time_s: float
+    node: str
+    inc: int
+    i: int
+    op: str
+    type: Literal["invoke", "ok", "fail", "unknown"]
+    what: str = ""
+
+
+class _Task(msgspec.Struct):
+    task: str
+
+
+class _Offer(msgspec.Struct):
+    task: str
+    submit_s: float
+
+
+class _Commit(msgspec.Struct):
+    reason: str = ""
+
+
+class _Term(msgspec.Struct):
+    term: int
+
+
+class _Batch(msgspec.Struct):
+    term: int
+    tasks: int
+    first: int
+
+
+class _Damaged(msgspec.Struct):
+    subject: str = ""
+
+
+class _Note(msgspec.Struct):
+    limits: tuple[str, ...] = ()
+    environment: Environment = Environment()
+
+
+_line = msgspec.json.Decoder(_Line)
+_task = msgspec.json.Decoder(_Task)
+_offer = msgspec.json.Decoder(_Offer)
+_commit = msgspec.json.Decoder(_Commit)
+_term = msgspec.json.Decoder(_Term)
+_batch = msgspec.json.Decoder(_Batch)
+_damaged = msgspec.json.Decoder(_Damaged)
+_note = msgspec.json.Decoder(_Note)
+_register = msgspec.json.Decoder(Register)
+_job = msgspec.json.Decoder(Job)
+_queue = msgspec.json.Decoder(Queue)
+_closing = msgspec.json.Decoder(Closing)
+
+_OUTCOMES: dict[str, Outcome] = {"ok": "accepted", "fail": "refused", "unknown": "unknown"}
+
+
+class _Offers:
+    """All offers of one task: which incarnation still waits for an outcome, and what came back so far."""
+
+    def __init__(self, intended_s: float | None) -> None:
+        self.intended_s = intended_s
+        self.waiting: tuple[str, int] | None = None
+        self.outcomes: set[Outcome] = set()
+
+    def submission(self, task: str) -> Submission:
+        outcomes = self.outcomes if self.waiting is None else self.outcomes | {"unknown"}
+        outcome: Outcome = "refused"
+        if "accepted" in outcomes:
+            outcome = "accepted"
+        elif "unknown" in outcomes:
+            outcome = "unknown"
+        return Submission(task, self.intended_s, outcome, self.waiting is None)
+
+
+class _Fold:
+    """Gathers a history line by line."""
+
+    def __init__(self) -> None:
+        self.unreadable: list[str] = []
+        self._read = 0
+        self._truncated = 0
+        self._malformed: dict[str, list[int]] = {}
+        self._writers: dict[tuple[str, int], list[int]] = {}
+        self._offers: dict[str, _Offers] = {}
+        self._unasked = 0
+        self._suppressed = 0
+        self._registers: list[Register] = []
+        self._damaged: list[str] = []
+        self._dead: list[str] = []
+        self._leads: list[Reign] = []
+        self._resigned: list[Reign] = []
+        self._fenced: list[Reign] = []
+        self._dispatches: list[Dispatch] = []
+        self._jobs: list[Job] = []
+        self._queue: Queue | None = None
+        self._closing: Closing | None = None
+        self._drained_s: float | None = None
+        self._note = _Note()
+        self._times: tuple[float, float] | None = None
+
+    # Lines of a file.
+
+    def lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Its lines, numbered from 1; a half one at the end is counted and left out."""
+        try:
+            with path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if not line.endswith(b"\n") and not _is_json(line):
+                        self._truncated += 1
+                    else:
+                        yield number, line
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.unreadable.append(f"{path.name} cannot be read: {error.strerror}")
+
+    def reject(self, file: str, number: int, error: Exception) -> None:
+        """A whole line that says nothing: the first is described, the rest counted."""
+        if file not in self._malformed:
+            self._malformed[file] = []
+            self.unreadable.append(f"{file} line {number} is malformed ({error})")
+        self._malformed[file].append(number)
+
+    # Lines of the history.
+
+    def add(self, line: bytes) -> None:
+        """Take a line in.
+
+        Raises:
+            msgspec.DecodeError: It is malformed.
+        """
+        head = _line.decode(line)
+        who = (head.node, head.inc)
+        match head.op, head.type:
+            case "submit", "invoke":
+                offer = _offer.decode(line)
+                offers = self._offers.setdefault(offer.task, _Offers(offer.submit_s))
+                if offers.waiting is not None:
+                    offers.outcomes.add("unknown")
+                offers.waiting = who
+            case "submit", kind:
+                self._outcome(_task.decode(line).task, who, _OUTCOMES[kind])
+            case "commit", "fail":
+                self._suppressed += _commit.decode(line).reason == "already"
+            case "lead", "ok":
+                self._leads.append(Reign(head.time_s, *who, _term.decode(line).term))
+            case "resign", "ok":
+                self._resigned.append(Reign(head.time_s, *who, _term.decode(line).term))
+            case "fenced", "fail":
+                self._fenced.append(Reign(head.time_s, *who, _term.decode(line).term))
+            case "dispatch", "ok":
+                batch = _batch.decode(line)
+                self._dispatches.append(
+                    Dispatch(head.time_s, head.node, batch.term, batch.tasks, batch.first)
+                )
+            case "final", "ok" | "fail":
+                self._final(head, line)
+            case "note", "ok":
+                self._note = _note.decode(line)
+        self._count(who, head.i)
+        self._see(head.time_s)
+
+    def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
+        offers = self._offers.setdefault(task, _Offers(None))
+        if offers.waiting != who:
+            self._unasked += 1
+        offers.waiting = None
+        offers.outcomes.add(outcome)
+
+    def _final(self, head: _Line, line: bytes) -> None:
+        match head.what, head.type:
+            case "register", "ok":
+                self._registers.append(_register.decode(line))
+            case "register", _:
+                self._damaged.append(last_token("." + _damaged.decode(line).subject))
+            case "job", _:
+                self._jobs.append(_job.decode(line))
+            case "queue", _:
+                self._queue = _queue.decode(line)
+            case "dead-letter", _:
+                self._dead.append(_task.decode(line).task)
+            case "complete", _:
+                self._closing = _closing.decode(line)
+        if self._drained_s is None:
+            self._drained_s = head.time_s
+
+    def _count(self, who: tuple[str, int], i: int) -> None:
+        counts = self._writers.setdefault(who, [0, 0, 0, 0])  # lines, missing, repeated, highest
+        self._read += 1
+        counts[0] += 1
+        if i > counts[3]:
+            counts[1] += i - counts[3] - 1
+            counts[3] = i
+        else:
+            counts[2] += 1
+
+    def _see(self, time_s: float) -> None:
+        first, last = self._times or (time_s, time_s)
+        self._times = (min(first, time_s), max(last, time_s))
+
+    # All of it.
+
+    def history(
+        self,
+        asked: Asked,
+        nodes: tuple[NodeStart, ...],
+        faults: tuple[Injected, ...],
+        venue: Venue | None,
+    ) -> History:
+        for node in nodes:
+            self._see(node.started_s)
+        first, last = self._times or (None, None)
+        for file, numbers in self._malformed.items():
+            if len(numbers) > 1:
+                self.unreadable.append(f"{len(numbers) - 1} more lines of {file} are malformed")
+        return History(
+            asked=asked,
+            nodes=nodes,
+            faults=faults,
+            lines=self._read,
+            truncated=self._truncated,
+            unreadable=tuple(self.unreadable),
+            writers=tuple(
+                Writer(node, incarnation, *counts[:3])
+                for (node, incarnation), counts in self._writers.items()
+            ),
+            submissions={task: offers.submission(task) for task, offers in self._offers.items()},
+            outcomes_unasked=self._unasked,
+            registers=tuple(self._registers),
+            registers_damaged=tuple(self._damaged),
+            dead_letters=tuple(self._dead),
+            suppressed=self._suppressed,
+            leads=tuple(self._leads),
+            resigned=tuple(self._resigned),
+            fenced=tuple(self._fenced),
+            dispatches=tuple(self._dispatches),
+            jobs=tuple(self._jobs),
+            queue=self._queue,
+            closing=self._closing,
+            drained_s=self._drained_s,
+            first_s=first,
+            last_s=last,
+            limits=self._note.limits,
+            environment=self._note.environment,
+            venue=venue,
+        )
+
+
+def _is_json(line: bytes) -> bool:
+    with contextlib.suppress(msgspec.DecodeError):
+        msgspec.json.decode(line, type=msgspec.Raw)
+        return True
+    return False
+
+
+def _records(fold: _Fold, path: Path, kind: type[T]) -> Iterator[T]:
+    decoder = msgspec.json.Decoder(kind)
+    for number, line in fold.lines(path):
+        try:
+            yield decoder.decode(line)
+        except msgspec.DecodeError as error:
+            fold.reject(path.name, number, error)
+
+
+def _asked(fold: _Fold, path: Path) -> Asked:
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text())
+        return msgspec.convert(values, Asked)
+    except FileNotFoundError:
+        reason = "is missing"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        reason = f"is unusable: {error}"
+    fold.unreadable.append(f"{path.name} {reason}")
+    return Asked()
+
+
+def _venue(fold: _Fold, path: Path) -> Venue | None:
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(_open(path)) as database:
+            return _witnessed(database)
+    except (sqlite3.Error, OSError) as error:
+        fold.unreadable.append(f"{path.name} cannot be read: {error}")
+        return None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open a database for reading.
+
+    A venue that was killed leaves a write-ahead log, which only an ordinary reader takes into account; one
+    that ended leaves none, and then nothing beside the file is made or needed.
+    """
+    log = path.with_name(path.name + "-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+
+
+def _witnessed(database: sqlite3.Connection) -> Venue:
+    fills: dict[str, list[float]] = {}
+    for order_id, time_s in database.execute("SELECT order_id, time_s FROM fills ORDER BY time_s"):
+        fills.setdefault(order_id, []).append(time_s)
+    received, highest, invalid = database.execute(
+        "SELECT COUNT(*), COALESCE(MAX(seq), 0), COUNT(*) - COUNT(account) FROM journal"
+    ).fetchone()
+    (unheard,) = database.execute(
+        "SELECT COUNT(DISTINCT order_id) FROM fills"
+        " WHERE order_id NOT IN (SELECT order_id FROM journal WHERE order_id IS NOT NULL)"
+    ).fetchone()
+    conflicting = database.execute(
+        "SELECT order_id FROM journal WHERE order_id IS NOT NULL"
+        " GROUP BY order_id HAVING COUNT(DISTINCT body) > 1 ORDER BY MIN(seq)"
+    ).fetchall()
+    return Venue(
+        fills={order_id: tuple(times) for order_id, times in fills.items()},
+        received=received,
+        invalid=invalid,
+        conflicting=tuple(order_id for (order_id,) in conflicting),
+        missing=highest - received + unheard,
+    )

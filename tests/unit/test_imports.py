@@ -1,0 +1,89 @@
+"""Imports point one way, each outside library has its doors, and what decides does no I/O."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = {part: ROOT / part / "squall" / part for part in ("bus", "services", "chaos")}
+MAY_IMPORT = {"bus": {"bus"}, "services": {"bus", "services"}, "chaos": {"bus", "services", "chaos"}}
+
+DOORS = {
+    "nats": ("bus/",),
+    "nkeys": ("bus/squall/bus/identity.py",),
+    "e2b": ("services/squall/services/launch/sandboxes.py",),
+    "toxiproxy": ("chaos/squall/chaos/proxies.py",),
+    "sqlite3": ("services/squall/services/venue.py", "chaos/squall/chaos/history.py"),
+    "httpx": ("services/squall/services/gateway.py",),
+    "starlette": ("services/squall/services/venue.py",),
+    "uvicorn": ("services/squall/services/venue.py",),
+}
+TYPES_ONLY = {"nats.aio.msg"}
+"""What callbacks are handed; naming the type is no door."""
+
+PURE = ("bus/squall/bus/topology", "services/squall/services/rules", "chaos/squall/chaos/checks")
+IO = {"asyncio", "socket", "subprocess", "os", "pathlib", "sqlite3", "httpx", "nats", "time"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            if node.module.startswith("squall"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources(part: str) -> list[Path]:
+    return sorted(PARTS[part].rglob("*.py"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_imports_point_one_way(part: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(part)
+        for name in imports(path)
+        if name.startswith("squall.") and name.split(".")[1] not in MAY_IMPORT[part]
+    ]
+    assert wrong == []
+
+
+def test_each_outside_library_has_its_door() -> None:
+    wrong = []
+    for part in PARTS:
+        for path in sources(part):
+            here = str(path.relative_to(ROOT))
+            for name in imports(path):
+                doors = DOORS.get(name.split(".")[0])
+                if doors and name not in TYPES_ONLY and not any(here.startswith(door) for door in doors):
+                    wrong.append(f"{here} imports {name}")
+    assert wrong == []
+
+
+def test_what_decides_does_no_io() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for folder in PURE
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in imports(path)
+        if name.split(".")[0] in IO
+    ]
+    assert wrong == []
+
+
+def test_a_wrong_arrow_would_be_seen(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("from squall.chaos import judge\nimport nats.aio.client\n")
+    assert {"squall.chaos", "squall.chaos.judge", "nats.aio.client"} <= set(imports(wrong))
+
+
+def test_there_is_one_namespace_and_each_part_is_typed() -> None:
+    for part, folder in PARTS.items():
+        assert not (folder.parent / "__init__.py").exists(), f"{part} would close the namespace"
+        assert (folder / "py.typed").exists()
