@@ -1,4 +1,4 @@
-"""The harness's subcommands, plugged into the command by entry points."""
+"""What the harness adds to the command ``squall``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from squall.chaos.errors import ChaosError
 from squall.chaos.judge import judge
-from squall.services.cli import AsJson, sentences
+from squall.services.cli import AsJson, failing
 from squall.services.report import print_table
 from squall.services.result import document, exit_code
 
 
-def check(run: Annotated[Path, typer.Argument(help="A run's directory.")], as_json: AsJson = False) -> None:
-    """Judge a run again, from its directory alone."""
-    with sentences(as_json=as_json):
-        result = judge(run, write=False)
+def check(
+    run: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run again from its directory alone, which is left as it is."""
+    try:
+        result = judge(run, keep=False)
+    except ChaosError as error:
+        failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
     if as_json:
         sys.stdout.write(document(result).decode() + "\n")
     else:

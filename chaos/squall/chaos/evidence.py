@@ -85,15 +85,13 @@ class Submission:
 
     Attributes:
         intended_s: When it was first meant to be submitted; None if no line says so.
-        outcome: ``refused`` only if nothing else ever came back.
-        settled: Whether its last offer has an outcome. A producer that dies leaves offers without, but its
-            next incarnation makes them again, so that in a complete history all are settled.
+        outcome: ``refused`` only if nothing else ever came back. An offer that its producer did not live to
+            see answered is ``unknown``.
     """
 
     task: str
     intended_s: float | None
     outcome: Outcome
-    settled: bool
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,15 +129,16 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     """The command's last line: it read everything back.
 
     Attributes:
-        time_s: When it was written. What nodes do after it belongs to stopping the swarm.
         registers: How many register lines it wrote.
         drained: Whether everything had ended and been delivered before the bound.
+        lines: How many lines each writer (``node/incarnation``) had written when all nodes had ended, this
+            line not among them.
         interrupted: Whether the user stopped it before all tasks were offered.
     """
 
-    time_s: float
     registers: int
     drained: bool
+    lines: dict[str, int]
     interrupted: bool = False
 
 
@@ -197,15 +196,16 @@ class History:
         submissions: By task, in the order of their first offer.
         outcomes_unasked: Outcomes of offers that no line tells of.
         registers: All that were read back, also several of one task.
-        registers_damaged: Tasks whose register held no record.
+        registers_damaged: Subjects of registers that held no record.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
-        drained_s: When reading back began, right after draining.
+        read_back_s: When reading back began, right after draining. What nodes do after it belongs to
+            stopping the swarm.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
     """
 
-    asked: Asked = Asked()
+    asked: Asked = field(default_factory=Asked)
     nodes: tuple[NodeStart, ...] = ()
     faults: tuple[Injected, ...] = ()
     lines: int = 0
@@ -225,21 +225,20 @@ class History:
     jobs: tuple[Job, ...] = ()
     queue: Queue | None = None
     closing: Closing | None = None
-    drained_s: float | None = None
+    read_back_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
     limits: tuple[str, ...] = ()
-    environment: Environment = Environment()
+    environment: Environment = field(default_factory=Environment)
     venue: Venue | None = None
 
 
 def doubts(history: History) -> list[str]:
     """Why this evidence may not be all there was, in words; while there is a doubt, no check passes.
 
-    A writer counts its own lines, which shows every loss but that of its last ones. Of those, the ones that
-    a verdict could rest on show in another way: the command's by its closing line, the producer's by offers
-    without an outcome, a coordinator's by what the broker says was dispatched. What a truncated last line
-    may have said is covered by the same.
+    A writer counts its own lines, which shows every loss but that of its last ones. Those show in the
+    closing line, which counts the lines of all, and whose own absence shows by itself. So no line can go
+    unnoticed, a writer killed at any moment costs no verdict, and half a line that it left is no loss.
     """
     found = list(history.unreadable)
     for writer in history.writers:
@@ -249,11 +248,14 @@ def doubts(history: History) -> list[str]:
         if writer.repeated:
             found.append(f"{_plural(writer.repeated, 'line')} of {name} repeated or out of order")
     started = {(node.node, node.incarnation) for node in history.nodes}
-    unknown = [w.node for w in history.writers if w.node != COMMAND and (w.node, w.incarnation) not in started]
+    unknown = [
+        w.node for w in history.writers if w.node != COMMAND and (w.node, w.incarnation) not in started
+    ]
     if unknown:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
     if history.outcomes_unasked:
         found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+    found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
         found.append("the run was not read back to its end")
@@ -264,6 +266,20 @@ def doubts(history: History) -> list[str]:
     elif history.venue.missing:
         found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
     return found
+
+
+def _uncounted(history: History) -> list[str]:
+    """Where the closing line's counts and the lines disagree, beyond what the writers' own counts show."""
+    if history.closing is None:
+        return []
+    here = {f"{w.node}/{w.incarnation}": w.lines + w.missing for w in history.writers}
+    here[f"{COMMAND}/1"] = here.get(f"{COMMAND}/1", 0) - 1
+    counted = history.closing.lines
+    return [
+        f"{writer} had written {_plural(counted.get(writer, 0), 'line')} and {here.get(writer, 0)} are here"
+        for writer in sorted({*here, *counted})
+        if here.get(writer, 0) != counted.get(writer, 0)
+    ]
 
 
 def _plural(count: int, noun: str) -> str:

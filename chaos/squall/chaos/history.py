@@ -1,9 +1,9 @@
 """Reads a run's directory into a `History`. Judges nothing: what it cannot read, it says.
 
-    spec.toml ─┐
-    nodes.jsonl, faults.jsonl ─┼─► History
-    history.jsonl ─┤
-    venue.sqlite ─┘
+    spec.toml   nodes.jsonl   history.jsonl   faults.jsonl   venue.sqlite
+        └────────────┴──────┬──────┴───────────────┴──────────────┘
+                            ▼
+                         History
 
 Lines of ``history.jsonl`` have ``time_s``, ``node``, ``inc`` (incarnation), ``i`` (its writer's own count,
 from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
@@ -29,7 +29,6 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from squall.bus.subjects import last_token
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import (
     Asked,
@@ -120,7 +119,7 @@ class _Batch(msgspec.Struct):
 
 
 class _Damaged(msgspec.Struct):
-    subject: str = ""
+    subject: str
 
 
 class _Note(msgspec.Struct):
@@ -159,7 +158,7 @@ class _Offers:
             outcome = "accepted"
         elif "unknown" in outcomes:
             outcome = "unknown"
-        return Submission(task, self.intended_s, outcome, self.waiting is None)
+        return Submission(task, self.intended_s, outcome)
 
 
 class _Fold:
@@ -184,7 +183,7 @@ class _Fold:
         self._jobs: list[Job] = []
         self._queue: Queue | None = None
         self._closing: Closing | None = None
-        self._drained_s: float | None = None
+        self._read_back_s: float | None = None
         self._note = _Note()
         self._times: tuple[float, float] | None = None
 
@@ -262,7 +261,7 @@ class _Fold:
             case "register", "ok":
                 self._registers.append(_register.decode(line))
             case "register", _:
-                self._damaged.append(last_token("." + _damaged.decode(line).subject))
+                self._damaged.append(_damaged.decode(line).subject)
             case "job", _:
                 self._jobs.append(_job.decode(line))
             case "queue", _:
@@ -271,8 +270,8 @@ class _Fold:
                 self._dead.append(_task.decode(line).task)
             case "complete", _:
                 self._closing = _closing.decode(line)
-        if self._drained_s is None:
-            self._drained_s = head.time_s
+        if self._read_back_s is None:
+            self._read_back_s = head.time_s
 
     def _count(self, who: tuple[str, int], i: int) -> None:
         counts = self._writers.setdefault(who, [0, 0, 0, 0])  # lines, missing, repeated, highest
@@ -327,7 +326,7 @@ class _Fold:
             jobs=tuple(self._jobs),
             queue=self._queue,
             closing=self._closing,
-            drained_s=self._drained_s,
+            read_back_s=self._read_back_s,
             first_s=first,
             last_s=last,
             limits=self._note.limits,

@@ -1,198 +1,149 @@
-"""From a run's directory to its result document. The command and `squall check` both come this way."""
+"""Judges a run from its directory alone.
+
+run directory ─read─► History ─┬─ checks ──► verdicts ─┬─► Result ─write─► result.json, junit.xml
+                               └─ figures ─────────────┘
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import os
 from pathlib import Path
 
 from squall.chaos.checks import hierarchical
-from squall.chaos.history import History, read
-from squall.chaos.report.junit import junit
-from squall.services.result import (
-    Check,
-    Environment,
-    Fault,
-    Latency,
-    Recovery,
-    Result,
-    document,
+from squall.chaos.evidence import History
+from squall.chaos.figures import (
+    latency_ms,
+    recovery_s,
+    reliable,
+    throughput_per_s,
+    wilson_interval,
 )
+from squall.chaos.history import read
+from squall.chaos.report import junit
+from squall.chaos.tally import tally
+from squall.services.result import Check, Fault, Result, document
+from squall.services.run_directory import writing
 
-CHECKS: dict[str, Callable[[History], list[Check]]] = {"hierarchical": hierarchical.check}
 
-
-def judge(run: Path, *, write: bool = True) -> Result:
-    """Judge a run.
+def judge(run: Path, *, keep: bool = True) -> Result:
+    """The result of a run.
 
     Args:
         run: Its directory.
-        write: Leave ``result.json`` and ``junit.xml`` there.
+        keep: Leave ``result.json`` and ``junit.xml`` there.
 
     Raises:
-        NotARunError: It is no run's directory.
+        NotARunError: The directory holds no run.
+        DiskError: It cannot be written.
     """
-    result = measure(read(run), run.name)
-    if write:
-        _replace(run / "result.json", document(result, indent=2) + b"\n")
-        _replace(run / "junit.xml", junit(result))
-    return result
+    judged = result(read(run), run.absolute().name)
+    if keep:
+        write(run, judged)
+    return judged
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(data)
-    new.replace(path)
+def write(run: Path, judged: Result) -> None:
+    """Leave a result in a run's directory: each file whole, or as it was.
+
+    Raises:
+        DiskError: It cannot be written.
+    """
+    with writing(run):
+        _replace(run / "result.json", document(judged, indent=2) + b"\n")
+        _replace(run / "junit.xml", junit.render(judged))
 
 
-def measure(history: History, run: str) -> Result:
-    """Every figure of the document. Pure."""
-    spec = history.spec
-    accepted = [s for s in history.submissions if s.outcome == "ok"]
-    offered = len(history.submissions)
-    statuses = [register.status for register in history.registers]
-    intents = {order for r in history.registers if r.status == "ok" for order in r.effects}
-    filled = {fill.order_id for fill in history.fills}
-    repeats = sum(entry.readable for entry in history.journal) - len(history.fills)
-    late = sum(1 for line in history.of("commit", "fail") if line.get("reason") == "already")
-    good = _good(history)
-    known = bool(history.lines)
-    pattern = str(spec.get("pattern"))
-    note = history.of("note")
-    start_s = min((line["time_s"] for line in history.lines), default=0.0)
-    complete = history.final("complete")
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def result(history: History, run: str) -> Result:
+    """The result that a history gives."""
+    asked, counted, venue = history.asked, tally(history), history.venue
+    heard = history.lines > 0
+    offered = len(history.submissions) if heard else None
+    accepted = len(counted.accepted) if heard else None
+    ended = {task: counted.registers[task].status for task in counted.accepted if task in counted.registers}
+    statuses = list(ended.values())
+    # What a register says is known once all were read back; what became of an intent, with the venue too.
+    closed = history.closing is not None
+    whole = closed and venue is not None
+    kept = reliable(history, counted) if whole and accepted else None
     return Result(
-        pattern=pattern,
+        pattern=asked.pattern,
         run=run,
-        seed=spec.get("seed"),
-        target=history.nodes[0].get("target") if history.nodes else None,
-        revision=spec.get("revision"),
-        durability="dev",
-        agents=spec.get("agents"),
-        workload=spec.get("workload"),
-        offered=offered if known else None,
-        accepted=len(accepted) if known else None,
-        effects=len(intents & filled) if known else None,
-        dead_letters=statuses.count("dead") if known else None,
-        cancelled=statuses.count("cancelled") if known else None,
-        lost=len(hierarchical.lost_tasks(history)) + len(hierarchical.unfilled(history))
-        if complete
-        else None,
-        duplicated=len(hierarchical.repeated(history)) if complete else None,
-        conflicting=len(hierarchical.conflicting(history)) if known else None,
-        duplicates_suppressed=late + repeats if known else None,
-        refused_writes=len(history.of("fenced", "fail")) if known else None,
-        availability=len(accepted) / offered if offered else None,
-        reliability=good / len(accepted) if accepted else None,
-        reliability_interval=wilson(good, len(accepted)) if accepted else None,
-        latency_ms=_latency(history),
-        throughput_per_s=_throughput(history, len(intents & filled)),
-        duration_s=complete[0].get("duration_s") if complete else None,
-        recovery_s=_recovery(history),
-        faults=[
+        seed=asked.seed,
+        target=asked.target or next((node.target for node in history.nodes if node.target), None),
+        revision=asked.revision,
+        durability=asked.durability,
+        agents=asked.agents,
+        workload=asked.workload,
+        offered=offered,
+        accepted=accepted,
+        effects=counted.effects if whole else None,
+        dead_letters=statuses.count("dead") if closed else None,
+        cancelled=statuses.count("cancelled") if closed else None,
+        lost=len(counted.lost) + len(counted.unfilled) if whole else None,
+        duplicated=len(counted.doubled) + len(counted.stray) if whole else None,
+        conflicting=None if venue is None else len(venue.conflicting),
+        duplicates_suppressed=_suppressed(history),
+        refused_writes=len(history.fenced) if heard else None,
+        availability=accepted / offered if accepted is not None and offered else None,
+        reliability=kept / accepted if kept is not None and accepted else None,
+        reliability_interval=wilson_interval(kept, accepted) if kept is not None and accepted else None,
+        latency_ms=latency_ms(history, counted),
+        throughput_per_s=throughput_per_s(history, counted),
+        duration_s=_duration_s(history),
+        recovery_s=recovery_s(history),
+        faults=tuple(
             Fault(
-                kind=fault["kind"],
-                target=fault["target"],
-                start_s=fault["start_s"] - start_s,
-                end_s=fault["end_s"] - start_s if fault.get("end_s") is not None else None,
-                verified=bool(fault.get("verified")),
+                kind=fault.kind,
+                target=fault.target,
+                start_s=fault.start_s,
+                end_s=fault.end_s,
+                verified=fault.verified,
             )
             for fault in history.faults
-        ],
-        checks=CHECKS[pattern](history) if pattern in CHECKS else [],
-        limits=note[0].get("limits", []) if note else [],
-        environment=Environment(**note[0].get("environment", {})) if note else Environment(),
+        ),
+        checks=verdicts(history),
+        limits=history.limits,
+        environment=history.environment,
     )
 
 
-def _lost(history: History) -> int:
-    """Accepted tasks without register, and intents never filled."""
-    return len(hierarchical.lost_tasks(history)) + len(hierarchical.unfilled(history))
-
-
-def _last_fills(history: History) -> dict[str, float]:
-    """When each ok task's last intent was filled; tasks with an unfilled intent are left out."""
-    at = {fill.order_id: fill.time_s for fill in history.fills}
-    return {
-        register.task: max(at[order] for order in register.effects)
-        for register in history.registers
-        if register.status == "ok" and register.effects and all(order in at for order in register.effects)
-    }
-
-
-def _good(history: History) -> int:
-    """Accepted tasks with exactly their effects before their deadline."""
-    deadline_s = float(history.spec.get("task_deadline_s", math.inf))
-    more = set(hierarchical.repeated(history))
-    last = _last_fills(history)
-    registers = {register.task: register for register in history.registers}
-    good = 0
-    for submission in history.submissions:
-        register = registers.get(submission.task)
-        if submission.outcome != "ok" or register is None or register.status != "ok":
-            continue
-        ended_s = last.get(submission.task, register.stored_s if not register.effects else math.inf)
-        if ended_s - submission.submit_s <= deadline_s and more.isdisjoint(register.effects):
-            good += 1
-    return good
-
-
-def _latency(history: History) -> Latency | None:
-    last = _last_fills(history)
-    taken = sorted((last[s.task] - s.submit_s) * 1e3 for s in history.submissions if s.task in last)
-    if not taken:
+def _suppressed(history: History) -> int | None:
+    """Second commits, and orders that the venue journaled and did not fill."""
+    if not history.lines or history.venue is None:
         return None
-    return Latency(nearest_rank(taken, 0.5), nearest_rank(taken, 0.95), nearest_rank(taken, 0.99), taken[-1])
+    venue = history.venue
+    filled = sum(len(times) for times in venue.fills.values())
+    return history.suppressed + max(0, venue.received - venue.invalid - filled)
 
 
-def nearest_rank(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values does not exceed."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def _throughput(history: History, effects: int) -> float | None:
-    if not history.submissions or not history.fills:
+def _duration_s(history: History) -> float | None:
+    if history.first_s is None or history.last_s is None:
         return None
-    span_s = max(f.time_s for f in history.fills) - min(s.submit_s for s in history.submissions)
-    return effects / span_s if span_s > 0 else None
+    return round(history.last_s - history.first_s, 6)
 
 
-def _recovery(history: History) -> Recovery:
-    """Null where no fault asked for it."""
-    complete = history.final("complete")
-    ends = [fault["end_s"] for fault in history.faults if fault.get("end_s") is not None]
-    drain = complete[0]["drained_s"] - max(ends) if complete and ends and complete[0]["drained"] else None
-    faults = [fault for fault in history.faults if fault["target"] == "leader"]
-    if not faults:
-        return Recovery(drain=drain)
-    start_s = faults[0]["start_s"]
-    lead = min(
-        (line for line in history.of("lead") if line["time_s"] > start_s),
-        key=lambda line: line["time_s"],
-        default=None,
-    )
-    if lead is None:
-        return Recovery(drain=drain)
-    dispatches = [line["time_s"] for line in history.of("dispatch") if line["term"] == lead["term"]]
-    return Recovery(
-        detect=lead["time_s"] - start_s,
-        failover=min(dispatches) - start_s if dispatches else None,
-        drain=drain,
-    )
+def verdicts(history: History) -> tuple[Check, ...]:
+    """What the checks of a run's pattern say; never nothing, and a check that breaks is unknown."""
+    if history.asked.pattern != "hierarchical":
+        detail = (
+            f"There are no checks for the pattern {history.asked.pattern or 'of this run, which is unknown'}."
+        )
+        return (Check(id="H0", name="checks-exist", verdict="unknown", detail=detail),)
+    return tuple(_verdict(name, history) for name in hierarchical.CHECKS)
 
 
-def wilson(good: int, of: int) -> tuple[float, float]:
-    """The Wilson score interval of a share, at 95 %.
-
-    Args:
-        good: Successes.
-        of: Trials, at least 1.
-
-    Source: Wilson, 1927; the form of Brown, Cai and DasGupta, 2001, section 3.1.1.
-    """
-    z = 1.959963984540054
-    share = good / of
-    centre = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def _verdict(name: str, history: History) -> Check:
+    try:
+        return hierarchical.CHECKS[name](history)
+    except Exception as error:
+        detail = f"The check itself broke: {type(error).__name__}: {error}."
+        return Check(id=name, name=hierarchical.NAMES[name], verdict="unknown", detail=detail)

@@ -18,10 +18,8 @@ def print_table(result: Result, console: Console) -> None:
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")
     console.print("", _checks(result.checks), sep="\n")
-    for limit in result.limits:
-        note = Table.grid(padding=(0, 2))
-        note.add_row(Text("limit", style="dim"), Text(limit))
-        console.print("", note, sep="\n")
+    if result.limits:
+        console.print("", _limits(result.limits), sep="\n")
     console.print()
 
 
@@ -81,10 +79,17 @@ def _faults(faults: tuple[Fault, ...]) -> Table:
 
 
 def _checks(checks: tuple[Check, ...]) -> Table:
-    table = _table("check", "", "verdict", "")
+    table = _table("check", "verdict", "")
     for check in checks:
         verdict = Text(check.verdict, _VERDICTS[check.verdict])
-        table.add_row(Text(check.id), Text(check.name), verdict, Text(check.detail))
+        table.add_row(Text(f"{check.id} {check.name}"), verdict, Text(check.detail))
+    return table
+
+
+def _limits(limits: tuple[str, ...]) -> Table:
+    table = _table("limits of this run")
+    for limit in limits:
+        table.add_row(Text(limit))
     return table
 
 

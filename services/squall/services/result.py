@@ -126,6 +126,7 @@ def exit_code(result: Result) -> int:
     return 0 if verdicts == {"pass"} else 3
 
 
-def encode(result: Result) -> bytes:
-    """The document as a file: indented JSON that ends with a newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+def document(result: Result, *, indent: int = 0) -> bytes:
+    """The document as JSON: on one line, or indented for a file that people read."""
+    encoded = msgspec.json.encode(result)
+    return msgspec.json.format(encoded, indent=indent) if indent else encoded

@@ -1,25 +1,47 @@
-"""The verdicts as JUnit XML, which every CI reads."""
+"""A result as JUnit XML, for continuous integration: one test case a check.
+
+An unknown verdict becomes an *error*, not *skipped*: most readers show a skipped
+case as harmless, and unknown must never look like a pass.
+"""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
+import re
+from xml.etree import ElementTree as Xml
 
 from squall.services.result import Result
 
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write; a handler's reason may hold it."""
 
-def junit(result: Result) -> bytes:
-    """One test case a check. *Unknown* is an error, not a skip: CI must not take it for harmless."""
-    suite = ET.Element(
-        "testsuite",
-        name=f"squall.{result.pattern}",
-        tests=str(len(result.checks)),
-        failures=str(sum(check.verdict == "fail" for check in result.checks)),
-        errors=str(sum(check.verdict == "unknown" for check in result.checks)),
-    )
+
+def render(result: Result) -> bytes:
+    """The file's content."""
+    verdicts = [check.verdict for check in result.checks]
+    counts = {
+        "tests": str(len(verdicts)),
+        "failures": str(verdicts.count("fail")),
+        "errors": str(verdicts.count("unknown")),
+    }
+    time = {} if result.duration_s is None else {"time": f"{result.duration_s:.3f}"}
+    suites = Xml.Element("testsuites", counts)
+    suite = Xml.SubElement(suites, "testsuite", {"name": _clean(f"squall {result.run}"), **counts, **time})
     for check in result.checks:
-        case = ET.SubElement(suite, "testcase", classname=result.pattern, name=f"{check.id} {check.name}")
-        if check.verdict == "pass":
-            ET.SubElement(case, "system-out").text = check.detail
-        else:
-            ET.SubElement(case, "failure" if check.verdict == "fail" else "error", message=check.detail)
-    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+        case = Xml.SubElement(
+            suite,
+            "testcase",
+            {
+                "classname": _clean(f"squall.{result.pattern or 'unknown'}"),
+                "name": f"{check.id} {check.name}",
+            },
+        )
+        if check.verdict != "pass":
+            kind = "failure" if check.verdict == "fail" else "error"
+            Xml.SubElement(case, kind, {"message": _clean(check.detail), "type": check.verdict})
+    Xml.indent(suites)
+    content: bytes = Xml.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("�", text)

@@ -1,0 +1,324 @@
+"""What the checks of the hierarchical pattern say of good, empty and doctored histories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.histories import Run, T, good_run
+
+from squall.chaos.checks.hierarchical import CHECKS, NAMES
+from squall.chaos.evidence import History
+from squall.chaos.history import read
+from squall.services.result import Check, Verdict
+
+Doctor = Callable[[Run], Any]
+
+
+def judged(run: Run, path: Path) -> dict[str, Check]:
+    history = read(run.write(path))
+    return {name: check(history) for name, check in CHECKS.items()}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_good_history_passes(name: str, tmp_path: Path) -> None:
+    check = judged(good_run(), tmp_path)[name]
+    assert check == Check(id=name, name=NAMES[name], verdict="pass", detail=check.detail)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_an_empty_history_is_unknown(name: str) -> None:
+    assert CHECKS[name](History()).verdict == "unknown"
+
+
+def lose_register(run: Run, n: int) -> None:
+    run.drop("final", what="register", task=f"a-{n}")
+
+
+def crash(run: Run) -> None:
+    """The first leader is killed instead of paused, and started again."""
+    run.faults.clear()
+    run.spec["pause_leader"] = False
+    run.drop("fenced")
+    run.drop("resign", term=2)
+    run.start(2.4, "coordinator-1", 2)
+
+
+def slow_crash(run: Run) -> None:
+    crash(run)
+    run.find("lead", term=10)["time_s"] = T + 5.5
+    run.find("dispatch", term=10)["time_s"] = T + 5.6
+
+
+def idle(run: Run) -> None:
+    """Nothing tells why the first leader went, and it had dispatched long before."""
+    run.faults.clear()
+    run.spec["pause_leader"] = False
+    run.drop("resign", term=2)
+    run.find("lead", term=10)["time_s"] = T + 4.2
+    run.find("dispatch", term=10)["time_s"] = T + 4.3
+
+
+FAILING: list[tuple[str, str, Doctor, str]] = [
+    ("H1", "a task is lost at the head", lambda r: lose_register(r, 1), "1 head, 0 middle, 0 tail"),
+    ("H1", "a task is lost in the middle", lambda r: lose_register(r, 3), "0 head, 1 middle, 0 tail): a-3"),
+    ("H1", "a task is lost at the tail", lambda r: lose_register(r, 6), "0 head, 0 middle, 1 tail"),
+    ("H1", "every task is lost", lambda r: [lose_register(r, n) for n in range(1, 7)], "and 3 more"),
+    ("H1", "an intent is never filled", lambda r: r.fills.pop(), "1 intent has no fill: a-6.0"),
+    ("H1", "a task has two registers", lambda r: r.register(2.0, "a-1", term=2), "more than one register"),
+    (
+        "H1",
+        "two registers intend one order",
+        lambda r: r.find("final", task="a-2").update(effects=["a-1.0", "a-2.0"]),
+        "two registers that intend it: a-1.0",
+    ),
+    (
+        "H1",
+        "a task was never submitted",
+        lambda r: r.register(2.0, "b-1", term=2, effects=[]),
+        "never submitted",
+    ),
+    (
+        "H1",
+        "a refused task was run",
+        lambda r: r.register(2.0, "a-7", term=2, effects=[]),
+        "though the submission was refused: a-7",
+    ),
+    (
+        "H1",
+        "a register holds no record",
+        lambda r: r.line(
+            20.0, "squall", "final", "fail", what="register", subject="sw.s.res.1.x", reason="?"
+        ),
+        "no record in it",
+    ),
+    (
+        "H1",
+        "a dispatch never arrived",
+        lambda r: r.find("final", what="queue").update(arrivals=5),
+        "6 dispatch records and 5 arrivals",
+    ),
+    ("H1", "lines tell of more dispatches", lambda r: r.find("dispatch").update(tasks=9), "tell of 12"),
+    ("H1", "an intent is filled twice", lambda r: r.fill(5.0, "a-2"), "more than one fill: a-2.0"),
+    (
+        "H1",
+        "a task is lost and the bound passed",
+        lambda r: (lose_register(r, 3), r.find("final", what="complete").update(drained=False)),
+        "a-3",
+    ),
+    ("H2", "an intent is filled twice", lambda r: r.fill(5.0, "a-2"), "more than one fill: a-2.0"),
+    ("H2", "nothing intends an order", lambda r: r.fill(5.0, "b-9"), "no register that intends it: b-9.0"),
+    ("H2", "a dead task is filled", lambda r: r.find("final", task="a-2").update(status="dead"), "a-2.0"),
+    (
+        "H2",
+        "an order has two bodies",
+        lambda r: r.journal.append(("a-2.0", '{"quantity":2}')),
+        "two different bodies: a-2.0",
+    ),
+    ("H4", "the takeover is late", lambda r: r.faults[0].update(start_s=T + 0.2), "the bound is 3.00 s"),
+    ("H4", "the takeover after a crash is late", slow_crash, "3.10 s after the death of coordinator-1"),
+    (
+        "H4",
+        "a job is not ended",
+        lambda r: r.find("final", job="pairs").update(done=False),
+        "not ended: pairs",
+    ),
+    (
+        "H4",
+        "a deposed leader dispatches",
+        lambda r: r.line(4.55, "coordinator-1", "dispatch", "ok", term=2, tasks=1, first=15),
+        "deposed leaders: coordinator-1 in term 2",
+    ),
+    (
+        "H4",
+        "a term has two leaders",
+        lambda r: r.line(3.3, "coordinator-1", "lead", "ok", term=10),
+        "two leaders: 10",
+    ),
+    (
+        "H5",
+        "a task is dead",
+        lambda r: r.find("final", task="a-2").update(status="dead", effects=[], reason="ValueError: no bars"),
+        "the first a-2: ValueError: no bars",
+    ),
+    (
+        "H5",
+        "a dead letter has no register",
+        lambda r: r.line(20.0, "squall", "final", "ok", what="dead-letter", task="a-2"),
+        "no register that says so: a-2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "doctor", "says"), FAILING, ids=[f"{f[0]} {f[1]}" for f in FAILING])
+def test_a_broken_promise_fails_its_check(
+    name: str, what: str, doctor: Doctor, says: str, tmp_path: Path
+) -> None:
+    run = good_run()
+    doctor(run)
+    check = judged(run, tmp_path)[name]
+    assert check.verdict == "fail", check.detail
+    assert says in check.detail
+
+
+UNKNOWN: list[tuple[str, str, Doctor, str]] = [
+    ("H1", "nothing was accepted", lambda r: _refuse_all(r), "othing was accepted"),
+    ("H1", "the producer ended early", lambda r: r.spec.update(tasks=9), "8 of the 9 tasks asked for"),
+    ("H1", "the work queue was not read", lambda r: r.drop("final", what="queue"), "of the work queue"),
+    (
+        "H1",
+        "it did not drain, so the count lags",
+        lambda r: (
+            r.find("final", what="complete").update(drained=False),
+            r.find("final", what="queue").update(dispatched=5),
+        ),
+        "had not drained",
+    ),
+    (
+        "H2",
+        "it did not drain",
+        lambda r: r.find("final", what="complete").update(drained=False),
+        "not drained",
+    ),
+    (
+        "H5",
+        "it did not drain",
+        lambda r: r.find("final", what="complete").update(drained=False),
+        "not drained",
+    ),
+    ("H2", "nothing was filled", lambda r: r.fills.clear(), "Nothing was filled"),
+    ("H4", "nobody took over", lambda r: r.drop("lead", term=10), "No failover happened"),
+    (
+        "H4",
+        "the next leader came when all was over",
+        lambda r: r.find("lead", term=10).update(time_s=T + 20.8),
+        "No failover happened",
+    ),
+    ("H4", "the lease is not known", lambda r: r.spec.pop("lease_s"), "lease is not known"),
+    ("H4", "the fault was not in force", lambda r: r.faults[0].update(verified=False), "not verified"),
+    ("H4", "the resumed leader wrote nothing", lambda r: r.drop("fenced"), "no write refused"),
+    (
+        "H4",
+        "another had its write refused",
+        lambda r: r.find("fenced").update(node="agent-1"),
+        "no write refused",
+    ),
+    ("H4", "the fault is not logged", lambda r: r.faults.clear(), "no such fault is logged"),
+    (
+        "H4",
+        "no job was opened",
+        lambda r: [r.drop("final", what="job") for _ in range(2)],
+        "No job was opened",
+    ),
+    ("H4", "an idle leader was followed for no known reason", idle, "after the last dispatch"),
+    ("H4", "somebody led unseen", lambda r: r.find("final", task="a-6").update(term=17), "term 17 acted"),
+]
+
+
+def _refuse_all(run: Run) -> None:
+    run.rows = [row for row in run.rows if row.get("what") != "register"]
+    for row in run.rows:
+        if row["op"] == "submit" and row["type"] == "ok":
+            row["type"] = "fail"
+
+
+@pytest.mark.parametrize(("name", "what", "doctor", "says"), UNKNOWN, ids=[f"{u[0]} {u[1]}" for u in UNKNOWN])
+def test_what_was_not_seen_is_unknown(
+    name: str, what: str, doctor: Doctor, says: str, tmp_path: Path
+) -> None:
+    run = good_run()
+    doctor(run)
+    check = judged(run, tmp_path)[name]
+    assert check.verdict == "unknown", check.detail
+    assert says.lower() in check.detail.lower()
+
+
+def late_line(run: Run) -> None:
+    """The paused leader's last batch was stored before the takeover; it says so when it wakes."""
+    run.line(4.55, "coordinator-1", "dispatch", "ok", term=2, tasks=1, first=7)
+    run.find("final", what="queue").update(dispatched=7, arrivals=7)
+
+
+def producer_died(run: Run) -> None:
+    """An offer without an answer is made again by the next incarnation."""
+    run.start(2.9, "producer", 2)
+    run.submit(2.85, "a-9", "none")
+    run.submit(3.0, "a-9", "ok", inc=2)
+    run.register(3.7, "a-9", term=10)
+    run.fill(3.8, "a-9")
+
+
+HARMLESS: list[tuple[str, str, Doctor]] = [
+    ("H1", "an unknown submission was stored", lambda r: (
+        r.register(3.7, "a-8", term=10), r.fill(3.8, "a-8")
+    )),
+    ("H1", "a leader died before it said what it had stored", lambda r: r.drop("dispatch", term=10)),
+    ("H1", "a producer died", producer_died),
+    ("H1", "the user interrupted", lambda r: (
+        r.spec.update(tasks=99), r.find("final", what="complete").update(interrupted=True)
+    )),
+    ("H1", "a killed writer left half a line", lambda r: setattr(r, "truncated", b'{"time_s":17')),
+    ("H2", "a repeat was refused", lambda r: r.journal.append(("a-1.0", '{"quantity":1}'))),
+    ("H4", "the leader crashed", crash),
+    ("H4", "a batch was stored in time and reported late", late_line),
+    ("H4", "nobody could take over while the broker was away", lambda r: (
+        r.faults[0].update(start_s=T + 0.2), r.start(3.0, "broker", 2)
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "what", "doctor"), HARMLESS, ids=[f"{h[0]} {h[1]}" for h in HARMLESS])
+def test_what_may_happen_passes(name: str, what: str, doctor: Doctor, tmp_path: Path) -> None:
+    run = good_run()
+    doctor(run)
+    check = judged(run, tmp_path)[name]
+    assert check.verdict == "pass", check.detail
+
+
+def test_a_takeover_carries_open_tasks_over(tmp_path: Path) -> None:
+    assert "1 task dispatched before a takeover ended after it" in judged(good_run(), tmp_path)["H4"].detail
+
+
+def without_each_line(run: Run, path: Path) -> list[tuple[bytes, dict[str, Verdict]]]:
+    """Every line of a written history, and the verdicts once it alone is gone."""
+    run.write(path)
+    lines = run.lines()
+    found = []
+    for place, line in enumerate(lines):
+        (path / "history.jsonl").write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+        history = read(path)
+        found.append((line, {name: check(history).verdict for name, check in CHECKS.items()}))
+    return found
+
+
+def test_no_check_passes_once_any_line_is_gone(tmp_path: Path) -> None:
+    for line, verdicts in without_each_line(good_run(), tmp_path):
+        assert "pass" not in verdicts.values(), line
+
+
+@pytest.mark.parametrize(("name", "what", "doctor", "says"), FAILING, ids=[f"{f[0]} {f[1]}" for f in FAILING])
+def test_no_lost_line_turns_a_failure_into_a_pass(
+    name: str, what: str, doctor: Doctor, says: str, tmp_path: Path
+) -> None:
+    run = good_run()
+    doctor(run)
+    for line, verdicts in without_each_line(run, tmp_path):
+        assert verdicts[name] != "pass", line
+
+
+def test_what_lines_show_fails_even_where_others_are_missing(tmp_path: Path) -> None:
+    run = good_run()
+    run.fill(5.0, "a-2")
+    for line, verdicts in without_each_line(run, tmp_path):
+        if b'"register"' not in line:
+            assert verdicts["H2"] == "fail", line
+
+
+def test_what_is_only_inferred_is_unknown_while_lines_are_missing(tmp_path: Path) -> None:
+    run = good_run()
+    run.write(tmp_path)
+    lines = [line for line in run.lines() if b'"register","task":"a-3"' not in line]
+    (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
+    assert CHECKS["H1"](read(tmp_path)).verdict == "unknown"
