@@ -1,0 +1,147 @@
+"""The command as a user starts it, and a hand to shoot at its nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.services.spec import Spec
+from squall.services.trading.oracle import Row, ledger
+from squall.services.trading.workload import independent
+
+SQUALL = Path(sys.executable).parent / "squall"
+
+
+class Run:
+    """One ``squall run`` as a child, and its directory."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any], *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "run"
+        toml = folder / "swarm.toml"
+        toml.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in spec.items()))
+        self.stderr = folder / "stderr"
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [SQUALL, "run", str(toml), "--out", str(self.path), "--json", *options],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The newest start of each node."""
+        newest: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.path / "nodes.jsonl").read_text().splitlines():
+                node = json.loads(line)
+                newest[node["node"]] = node
+        return newest
+
+    def pids(self) -> list[int]:
+        """Every process a node ever had."""
+        lines = (self.path / "nodes.jsonl").read_text().splitlines()
+        return [json.loads(line)["pid"] for line in lines]
+
+    def lines(self, op: str) -> list[dict[str, Any]]:
+        """The lines of an operation in the history so far."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.path / "history.jsonl").read_bytes().splitlines():
+                with contextlib.suppress(ValueError):
+                    fact = json.loads(line)
+                    if fact["op"] == op:
+                        found.append(fact)
+        return found
+
+    def wait_for(self, look: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+        """Look until there is something, while the command runs."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            seen = look()
+            if seen:
+                return seen
+            assert self.process.poll() is None, f"ended before {what}: {self.stderr.read_text()}"
+            time.sleep(0.05)  # a look, not a wait for a time
+        raise AssertionError(f"no {what} within {timeout_s} s")
+
+    def signal(self, node: str, number: signal.Signals) -> bool:
+        """Send a node's process a signal; False if it is gone."""
+        at = self.nodes().get(node)
+        with contextlib.suppress(ProcessLookupError):
+            if at is not None:
+                os.kill(at["pid"], number)
+                return True
+        return False
+
+    def end(self, timeout_s: float = 240.0) -> dict[str, Any]:
+        """Wait for the command and return its document."""
+        out, _ = self.process.communicate(timeout=timeout_s)
+        document: dict[str, Any] = json.loads(out)
+        return document
+
+    def ledger(self) -> list[Row]:
+        database = sqlite3.connect(f"file:{self.path / 'venue.sqlite'}?mode=ro", uri=True)
+        try:
+            return list(database.execute("SELECT * FROM ledger"))
+        finally:
+            database.close()
+
+
+def oracle(spec: dict[str, Any]) -> list[Row]:
+    """The ledger that the input alone demands."""
+    full = Spec(**spec)
+    return ledger(independent(full.seed, full.tasks))
+
+
+RunMaker = Callable[..., Run]
+
+
+@pytest.fixture
+def squall_run(tmp_path: Path) -> Iterator[RunMaker]:
+    """``squall_run({"tasks": 100})`` starts a command; what still runs in the end is killed."""
+    started: list[Run] = []
+
+    def start(spec: dict[str, Any], *options: str) -> Run:
+        run = Run(tmp_path / f"{len(started)}", spec, *options)
+        started.append(run)
+        return run
+
+    yield start
+    for run in started:
+        if run.process.poll() is None:
+            run.process.kill()
+        run.process.wait()
+        if run.process.stdout is not None:
+            run.process.stdout.close()
+        shutil.rmtree(run.path / "broker", ignore_errors=True)
+
+
+@pytest.fixture
+def oracle_of() -> Callable[[dict[str, Any]], list[Row]]:
+    return oracle
+
+
+def alive(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    return alive
