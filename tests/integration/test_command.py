@@ -1,0 +1,147 @@
+"""Bad input gets one sentence with the remedy, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.nats
+
+SQUALL = Path(sys.executable).parent / "squall"
+
+
+def squall(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SQUALL, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def assert_one_sentence(done: subprocess.CompletedProcess[str], code: int, words: str) -> None:
+    """The exit code, one sentence that holds these words, and no traceback."""
+    assert done.returncode == code, done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("squall: start")]
+    assert "Traceback" not in done.stderr
+    assert words in said[-1], done.stderr
+    assert len([line for line in said if words in line]) == 1
+
+
+def refused(folder: Path, code: int, words: str, *arguments: str, **environment: str) -> None:
+    """Both ways of asking: a sentence for people, and a document with ``--json``."""
+    assert_one_sentence(squall(folder, *arguments, **environment), code, words)
+    done = squall(folder, *arguments, "--json", **environment)
+    assert done.returncode == code
+    error: dict[str, Any] = json.loads(done.stdout)["error"]
+    assert words in error["message"]
+    assert set(error) == {"kind", "message", "remedy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "hierarchial"], "did you mean 'hierarchical'"),
+        (["run", "mesh"], "is not built yet"),
+        (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
+        (["run", "hierarchical", "--tasks", "0"], "tasks"),
+        (["run", "hierarchical", "--agents", "0"], "agents"),
+        (["run", "hierarchical", "--on", "containers"], "cannot run on containers yet"),
+        (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
+        (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
+        (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
+        (["plan", "star"], "is not built yet"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_unusable_input_is_refused_before_anything_starts(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    refused(tmp_path, 2, words, *arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("agnets = 4", "did you mean 'agents'"),
+        ("agents = 'four'", "agents"),
+        ("agents = ", "not valid TOML"),
+        ('swarm = "*"', "swarm name"),
+        ('swarm = "peer:>"', "swarm name"),
+        ('swarm = "a.b"', "swarm name"),
+        ('swarm = ""', "swarm name"),
+        ('swarm = "Upper"', "swarm name"),
+        (f'swarm = "{"x" * 300}"', "swarm name"),
+        ("window_max = 10", "would starve"),
+        ("retry_base_s = 20", "retry_cap_s"),
+        ("lease_s = 0", "lease_s"),
+        ('workload = "dreams"', "workload"),
+    ],
+)
+def test_a_spec_that_cannot_be_run_is_refused(tmp_path: Path, toml: str, words: str) -> None:
+    (tmp_path / "swarm.toml").write_text(toml + "\n")
+    refused(tmp_path, 2, words, "run", "./swarm.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["swarm.toml"]
+
+
+def test_a_missing_nats_server_is_said(tmp_path: Path) -> None:
+    refused(tmp_path, 4, "names /nowhere/nats-server, which is no file", "run", "hierarchical",
+            NATS_SERVER="/nowhere/nats-server")  # fmt: skip
+
+
+def test_a_broker_that_nobody_runs_is_said(tmp_path: Path) -> None:
+    refused(tmp_path, 4, "no broker answers at nats://127.0.0.1:1", "run", "hierarchical",
+            "--nats", "nats://127.0.0.1:1")  # fmt: skip
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    refused(tmp_path, 2, "cannot be written", "run", "hierarchical", "--out", "/proc/nowhere/run")
+
+
+def test_what_is_no_run_cannot_be_checked(tmp_path: Path) -> None:
+    refused(tmp_path, 2, "holds no run", "check", str(tmp_path))
+
+
+def test_credentials_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    refused(tmp_path, 2, "which cannot be read", "run", "hierarchical", "--nats", "nats://127.0.0.1:1",
+            NATS_CREDS=str(tmp_path / "none.creds"))  # fmt: skip
+    (tmp_path / "bad.creds").write_text("no credentials")
+    refused(tmp_path, 2, "is no NATS credentials file", "run", "hierarchical", "--nats", "nats://127.0.0.1:1",
+            NATS_CREDS=str(tmp_path / "bad.creds"))  # fmt: skip
+
+
+def test_plan_shows_everything_and_starts_nothing(tmp_path: Path) -> None:
+    done = squall(tmp_path, "plan", "hierarchical", "--agents", "2", "--json")
+    planned = json.loads(done.stdout)
+    assert done.returncode == 0
+    agents = [node for node in planned["nodes"] if node["role"] == "agent"]
+    assert [(agent["node"], agent["account"]) for agent in agents] == [
+        ("agent-1", "agent-1"),
+        ("agent-2", "agent-2"),
+    ]
+    assert "sw.squall.hb.agent.agent-1" in agents[0]["publish"]
+    assert planned["links"]
+    assert {stream["stream"] for stream in planned["streams"]} >= {"SQUALL_JOB", "SQUALL_WK", "SQUALL_RES"}
+    shown = squall(tmp_path, "plan", "hierarchical")
+    assert "agent-4" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_says_what_is_here(tmp_path: Path) -> None:
+    done = squall(tmp_path, "doctor", "--json")
+    assert done.returncode == 0
+    found = {finding["what"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert found["nats-server"]["ok"]
+    broken = squall(tmp_path, "doctor", NATS_SERVER="/nowhere")
+    assert broken.returncode == 4
+    assert "nats-server" in broken.stdout
