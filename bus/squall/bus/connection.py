@@ -117,6 +117,7 @@ class Link:
         self._denied: set[str] = set()
         self._confirmed: set[str] = set()
         self._sids: dict[_Subscription, int] = {}
+        self._probes: set[asyncio.Future[float]] = set()
 
     async def open(self, url: str, credentials: Credentials | None, name: str) -> None:
         try:
@@ -184,6 +185,8 @@ class Link:
         if not self.lost.is_set():
             self.reason = reason
             self.lost.set()
+        for probe in self._probes:
+            probe.cancel()
         for token in list(self._calls):
             subject = self._calls[token].subject
             self._fail(token, ConnectionLostError(subject, f"connection lost during {subject}: {reason}"))
@@ -215,13 +218,28 @@ class Link:
             raise ForbiddenError(subject, f"not allowed to reach {subject}")
 
     async def probe(self) -> float:
-        """One round trip to the broker, in seconds; a link that does not answer is lost."""
+        """One round trip to the broker, in seconds; a link that does not answer is lost.
+
+        It goes on when its caller is cancelled: a PONG that nobody waits for any more ends nats-py's read
+        loop in silence (its `_process_pong` sets a result on a cancelled future).
+        """
+        probe = asyncio.ensure_future(self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
+        self._probes.add(probe)
+        probe.add_done_callback(self._probed)
         try:
-            with _keeping_cancellation():
-                return float(await self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
+            return float(await asyncio.shield(probe))
+        except asyncio.CancelledError:
+            if not probe.cancelled():
+                raise  # it was the caller who was cancelled
+            raise ConnectionLostError("probe", self.reason) from None
         except (nats_errors.Error, OSError, TimeoutError) as error:
             self.lose(f"the broker did not answer a probe ({type(error).__name__})")
             raise ConnectionLostError("probe", self.reason) from error
+
+    def _probed(self, probe: asyncio.Future[float]) -> None:
+        self._probes.discard(probe)
+        if not probe.cancelled() and probe.exception() is not None:
+            self.lose(f"the broker did not answer a probe ({type(probe.exception()).__name__})")
 
     async def request(
         self, subject: str, data: bytes, timeout_s: float, headers: Mapping[str, str] | None

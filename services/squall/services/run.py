@@ -13,8 +13,9 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -29,7 +30,12 @@ from squall.services.run_directory import RunDirectory
 from squall.services.spec import Spec
 from squall.services.swarm import Backlog, Swarm, running
 
+T = TypeVar("T")
+
 LOOK_S = 0.25
+READ_BACK_S = 60.0
+"""How long the broker may be away while the registers are read back."""
+
 PAUSE_AT = 0.6
 """Share of the tasks that must have ended before the leader is paused."""
 
@@ -192,11 +198,27 @@ async def _drain(swarm: Swarm) -> bool:
     return False
 
 
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: the broker may be on its way back."""
+    deadline = time.monotonic() + READ_BACK_S
+    while True:
+        try:
+            return await ask()
+        except RequestError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(LOOK_S)
+
+
 async def _read_back(swarm: Swarm, history: History) -> int:
     """Write what the broker holds in the end into the history; the number of registers."""
     observer, subjects = swarm.observer, swarm.swarm
+
+    async def state_of(plane: str) -> dict[str, Any]:
+        return await _patiently(lambda: bus_log.state(observer, subjects.stream(plane)))
+
     registers = 0
-    through = int((await bus_log.state(observer, subjects.stream("RES")))["last_seq"])
+    through = int((await state_of("RES"))["last_seq"])
     reading = bus_log.read(observer, subjects.stream("RES"), subjects.registers, until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:
@@ -221,8 +243,8 @@ async def _read_back(swarm: Swarm, history: History) -> int:
                 reason=result.reason,
                 time_s_stored=record.stored_s,
             )
-    state = await swarm.state()
-    work = await bus_log.state(observer, subjects.stream("WK"))
+    state = await _patiently(swarm.state)
+    work = await state_of("WK")
     for job, at in (state.jobs if state else {}).items():
         history("final", "ok", what="job", job=job, opened=True, **msgspec.structs.asdict(at))
     history(
@@ -233,7 +255,7 @@ async def _read_back(swarm: Swarm, history: History) -> int:
         arrivals=work["last_seq"],
         left=work["messages"],
     )
-    through = int((await bus_log.state(observer, subjects.stream("DLQ")))["last_seq"])
+    through = int((await state_of("DLQ"))["last_seq"])
     reading = bus_log.read(observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:

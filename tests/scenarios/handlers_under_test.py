@@ -1,0 +1,65 @@
+"""Handlers as users write them, and as they should not."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+async def fine(task: Any) -> dict[str, Any]:
+    return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
+
+
+def plain(task: Any) -> list[dict[str, Any]]:
+    return [
+        {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": place, "price": 1.0}
+        for place in range(2)
+    ]
+
+
+def raises(task: Any) -> None:
+    raise ValueError("this handler always raises")
+
+
+def exits(task: Any) -> None:
+    raise SystemExit(3)
+
+
+def returns_much(task: Any) -> dict[str, str]:
+    return {"much": "x" * 2_000_000}
+
+
+def returns_nonsense(task: Any) -> object:
+    return object()
+
+
+async def hangs(task: Any) -> None:
+    import asyncio
+
+    await asyncio.Event().wait()
+
+
+def blocks_for_ever(task: Any) -> None:
+    while True:
+        time.sleep(3600)
+
+
+def blocks(task: Any) -> None:
+    """As long as the environment says, and longer than any ack wait."""
+    time.sleep(float(os.environ.get("BLOCK_S", "6")))
+
+
+async def blocks_the_loop(task: Any) -> None:
+    time.sleep(float(os.environ.get("BLOCK_S", "6")))  # noqa: ASYNC251
+
+
+def kills_its_worker(task: Any) -> None:
+    """One task of them all is poison."""
+    if task.id == Path(os.environ["POISON_FILE"]).read_text():
+        os._exit(9)
+
+
+def prints(task: Any) -> None:
+    print("this goes to the log, not among the answers")  # noqa: T201

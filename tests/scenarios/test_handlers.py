@@ -1,0 +1,127 @@
+"""A handler that raises, hangs, blocks, returns too much or cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.services.spec import Spec
+from squall.services.trading.workload import independent
+
+pytestmark = pytest.mark.nats
+
+QUICK = {
+    "pattern": "hierarchical",
+    "tasks": 20,
+    "agents": 2,
+    "attempts": 2,
+    "ack_wait_s": 1.0,
+    "retry_base_s": 0.05,
+    "retry_cap_s": 0.1,
+    "handler_timeout_s": 2.0,
+    "pause_leader": False,
+}
+
+
+@pytest.fixture
+def run_with(squall_run: Any, tmp_path: Path) -> Any:
+    """Run a handler of the module beside this file, copied to where the command is started."""
+
+    def start(function: str, **changes: Any) -> Any:
+        (tmp_path / "0").mkdir()
+        shutil.copy(
+            Path(__file__).parent / "handlers_under_test.py", tmp_path / "0" / "handlers_under_test.py"
+        )
+        return squall_run({**QUICK, "handler": f"handlers_under_test:{function}", **changes})
+
+    return start
+
+
+def ended(run: Any, is_alive: Any) -> dict[str, Any]:
+    document: dict[str, Any] = run.end(120)
+    assert [pid for pid in run.pids() if is_alive(pid)] == []
+    return document
+
+
+@pytest.mark.parametrize(("function", "effects"), [("fine", 20), ("plain", 40), ("prints", 0)])
+def test_plain_and_async_handlers_have_their_effects(
+    run_with: Any, is_alive: Any, function: str, effects: int
+) -> None:
+    document = ended(run_with(function), is_alive)
+    assert (document["accepted"], document["effects"], document["dead_letters"]) == (20, effects, 0)
+    assert (document["lost"], document["reliability"]) == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("raises", "the handler raised ValueError: this handler always raises"),
+        ("exits", "the handler raised SystemExit"),
+        ("returns_much", "the result is too large"),
+        ("returns_nonsense", "the handler returned what cannot be sent"),
+        ("hangs", "the handler did not return within 2 s"),
+    ],
+)
+def test_a_handler_that_cannot_succeed_ends_in_dead_letters_and_one_sentence(
+    run_with: Any, is_alive: Any, function: str, reason: str
+) -> None:
+    run = run_with(function)
+    document = ended(run, is_alive)
+    assert run.process.returncode == 1
+    assert (document["dead_letters"], document["effects"], document["lost"]) == (20, 0, 0)
+    assert reason in run.stderr.read_text().splitlines()[-1]
+    letters = [line for line in run.lines("final") if line.get("what") == "dead-letter"]
+    assert len(letters) == 20
+
+
+def test_a_plain_handler_that_never_returns_costs_its_worker_and_ends_dead(
+    run_with: Any, is_alive: Any
+) -> None:
+    run = run_with("blocks_for_ever", tasks=3, handler_timeout_s=1.5)
+    document = ended(run, is_alive)
+    assert (document["dead_letters"], document["lost"]) == (3, 0)
+    starts = [json.loads(line) for line in (run.path / "nodes.jsonl").read_text().splitlines()]
+    assert max(start["incarnation"] for start in starts if start["role"] == "agent") > 1
+
+
+@pytest.mark.parametrize("function", ["blocks", "blocks_the_loop"])
+def test_a_handler_that_blocks_for_many_ack_waits_still_has_one_result(
+    run_with: Any, is_alive: Any, function: str
+) -> None:
+    run = run_with(function, tasks=2, slots=1, handler_timeout_s=60.0, attempts=5)
+    document = ended(run, is_alive)
+    assert (document["accepted"], document["dead_letters"], document["lost"]) == (2, 0, 0)
+    if function == "blocks":
+        attempts = [line["attempt"] for line in run.lines("run")]
+        assert attempts == [1, 1], "a thread that blocks must not cost the lease"
+
+
+@pytest.mark.parametrize("handler", ["no_such_module:f", "handlers_under_test:no_such_function"])
+def test_a_handler_that_cannot_be_imported_is_unusable_input(
+    run_with: Any, is_alive: Any, handler: str
+) -> None:
+    run = run_with("fine", handler=handler)
+    document = run.end(60)
+    assert run.process.returncode == 2
+    assert document["error"]["kind"] == "input"
+    assert handler.split(":")[0] in document["error"]["message"]
+    assert [pid for pid in run.pids() if is_alive(pid)] == []
+
+
+def test_a_task_that_kills_every_worker_is_dead_after_its_attempts_and_costs_no_other(
+    run_with: Any, is_alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(independent(Spec().seed, 1))
+    poison = f"{first.key}-{first.number}"
+    (tmp_path / "poison").write_text(poison)
+    monkeypatch.setenv("POISON_FILE", str(tmp_path / "poison"))
+    run = run_with("kills_its_worker", tasks=200, attempts=3, slots=1)
+    document = ended(run, is_alive)
+    dead = [line for line in run.lines("final") if line.get("status") == "dead"]
+    assert [line["task"] for line in dead] == [poison]
+    assert document["dead_letters"] == 1
+    assert [line["attempt"] for line in run.lines("run") if line["task"] == poison] == [1, 2, 3]
