@@ -28,7 +28,7 @@ SHOTS = {
     "kill": ("agent", "gateway", "leader", "broker"),
     "freeze": ("agent", "leader", "everybody"),
 }
-"""With everybody that is to move a task frozen, those dispatched so far can only finish under the next term."""
+"""With everybody frozen who could finish a task, those dispatched so far finish under the next term."""
 
 
 def shoot(run: Any, seed: int) -> dict[str, int]:
