@@ -12,8 +12,8 @@ from squall.bus import log
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import Entry
-from squall.bus.messages import RunTask
+from squall.bus.jetstream import Entry, publish_batch
+from squall.bus.messages import RunTask, TermClaimed
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.term import Leadership, Seat, _look, _take_over, campaign
 
@@ -77,19 +77,36 @@ async def test_a_renewal_in_between_defeats_a_take_over(bus: Any) -> None:
         await leader.write([entry(b, "still")], timeout_s=5)
 
 
+async def seize(b: Any, connection: Connection) -> int:
+    """Claim the next term without asking whether the leader is alive, which no candidate does."""
+    while True:
+        newest = await log.last(connection, b.swarm.stream("JOB"), b.swarm.term)
+        claim = encode(TermClaimed(holder=connection.name, write="w"))
+        outcome = await publish_batch(
+            connection, [Entry(b.swarm.term, claim, newest.sequence if newest else 0)], timeout_s=5
+        )
+        if outcome.accepted:
+            return outcome.sequence
+
+
 async def test_no_write_of_an_old_term_lands_after_a_new_one(bus: Any) -> None:
     """Two zealous writers, each taking the seat from the other twenty times while both keep writing."""
     async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
         leaders = {one.name: await claim(b, one, [])}
-        numbers = iter(range(10**6))
+        tried = 0
 
         async def spam(connection: Connection) -> None:
+            nonlocal tried
             while True:
                 leader = leaders.get(connection.name)
                 if leader is not None:
+                    tried += 1
                     with contextlib.suppress(RequestError):
-                        await leader.write([entry(b, f"t{next(numbers)}", leader.term)], timeout_s=2)
+                        await leader.write([entry(b, f"t{tried}", leader.term)], timeout_s=2)
                 await asyncio.sleep(0)
+
+        async def counted() -> int:
+            return tried
 
         async with task_group() as tasks:
             for connection in (one, two):
@@ -97,12 +114,12 @@ async def test_no_write_of_an_old_term_lands_after_a_new_one(bus: Any) -> None:
                     tasks.daemon(spam(connection))
             for turn in range(20):
                 taker = (two, one)[turn % 2]
-                while True:
-                    seat = seat_of(b)
-                    term = await _take_over(taker, seat, taker.name, await _look(taker, seat))
-                    if term is not None:
-                        break
-                leaders[taker.name] = Leadership(taker, seat, taker.name, term, LEASE_S, lambda *_: None)
+                term = await seize(b, taker)
+                leaders[taker.name] = Leadership(
+                    taker, seat_of(b), taker.name, term, LEASE_S, lambda *_: None
+                )
+                # Let both write on: one under the new term, one in vain.
+                await wait_until(counted, lambda n, past=tried: n > past + 20, timeout_s=30, what="writes")
         last = (await log.state(one, b.swarm.stream("JOB")))["last_seq"]
         from squall.bus.codec import decode
 
