@@ -26,6 +26,10 @@ FREE_BYTES_MIN = 256 * 1024**2
 """What a run may need: the broker's store, the venue's journal, the history."""
 
 
+FREE_BYTES_RESERVE = 32 * 1024**2
+"""With less a run is given up: what runs into a full disk fails in the middle of its writing."""
+
+
 class RunDirectory:
     """Made by `claim`.
 
@@ -47,6 +51,15 @@ class RunDirectory:
         line = msgspec.json.encode(facts) + b"\n"
         with writing(self.path), (self.path / file).open("ab", buffering=0) as lines:
             lines.write(line)
+
+    def check_room(self) -> None:
+        """See that there is room to go on.
+
+        Raises:
+            DiskError: The disk is as good as full.
+        """
+        if shutil.disk_usage(self.path).free < FREE_BYTES_RESERVE:
+            raise DiskError(f"the disk of {self.path} is full", "free some room, or name another --out")
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ STARTS_MAX = 5
 
 RESTART_PAUSE_S = 0.1
 STOP_S = 10.0
+DISK_LOOK_S = 0.5
 NO_PERMISSIONS = (
     "permissions by topology: the broker's operator keys are not ours, so every node has the same rights"
 )
@@ -168,6 +169,12 @@ class Swarm:
         if unit is not None:
             await self.launcher.tell(unit, Order(stop=True))
 
+    async def _watch_disk(self) -> None:
+        """End the swarm before the disk is full."""
+        while True:
+            self._run.check_room()
+            await asyncio.sleep(DISK_LOOK_S)
+
     async def _renew(self) -> None:
         """Give everybody fresh credentials at two thirds of their life."""
         while True:
@@ -253,6 +260,7 @@ async def running(
             for event in serving:
                 await event.wait()
             tasks.daemon(swarm._renew())
+            tasks.daemon(swarm._watch_disk())
             yield swarm
             progress("stopping the nodes")
             await swarm.stop()

@@ -15,10 +15,12 @@ from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.services.spec import Spec
 
-INGRESS_BYTES_MAX = 512 * 1024**2
-QUEUE_BYTES_MAX = 1024**3
-REGISTER_BYTES_MAX = 2 * 1024**3
-DEAD_LETTER_BYTES_MAX = 512 * 1024**2
+INGRESS_BYTES_MAX = 128 * 1024**2
+QUEUE_BYTES_MAX = 512 * 1024**2
+REGISTER_BYTES_MAX = 1024**3
+DEAD_LETTER_BYTES_MAX = 128 * 1024**2
+"""Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed:
+a register takes about 600 bytes, and the others are trimmed."""
 
 DUPLICATE_WINDOW_S = 120
 """Twice the time for which a producer repeats an unknown submission."""
