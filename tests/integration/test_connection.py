@@ -13,6 +13,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from squall.bus import connection as connections
+from squall.bus import link as links
 from squall.bus import log
 from squall.bus.codec import encode
 from squall.bus.connection import connect
@@ -108,7 +109,7 @@ async def test_subscriptions_and_calls_come_back_after_a_broker_crash(bus: Any) 
 async def test_a_broker_that_stands_still_is_given_up_and_found_again(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "PROBE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(links, "PROBE_TIMEOUT_S", 1.0)
     async with bus() as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)
         try:

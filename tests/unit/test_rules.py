@@ -1,0 +1,162 @@
+"""What decides, as tables: the coordinator's fold, the window, the pause between attempts, loyalty."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
+from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
+from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask, TaskResult
+from squall.bus.subjects import Subjects, check_name, matches
+from squall.bus.work_queue import Pacing
+from squall.services.agent import Loyalty
+from squall.services.rules.admission import Window
+from squall.services.rules.dispatch import Progress
+
+
+def task(name: str, ingress: int = 0) -> RunTask:
+    return RunTask(task=name, key="k", job="j", ingress=ingress)
+
+
+def result(name: str, status: str = "ok") -> TaskResult:
+    return TaskResult(task=name, key="k", job="j", status=status)  # type: ignore[arg-type]
+
+
+def test_a_fold_from_a_snapshot_equals_the_fold_from_the_start() -> None:
+    """However many records the snapshot covers, the same state comes out."""
+    chance = random.Random(5)
+    for _ in range(50):
+        whole = Progress()
+        ended = 0
+        snapshots: list[tuple[int, CoordinatorState]] = []
+        log: list[tuple[str, str]] = []
+        for step in range(60):
+            running = sorted(whole.open)
+            if running and chance.random() < 0.5:
+                name, ended = chance.choice(running), ended + 1
+                whole.result(result(name, chance.choice(["ok", "dead"])), ended)
+                log.append(("result", name))
+            else:
+                whole.dispatch(task(f"t{step}", ingress=step), step)
+                log.append(("dispatch", f"t{step}"))
+            snapshots.append((len(log), whole.snapshot("w")))
+        for _, snapshot in snapshots:
+            again = Progress(decode(encode(snapshot), CoordinatorState))
+            assert again.snapshot("w") == snapshot
+
+
+def test_a_job_is_finished_once_closed_and_all_its_tasks_are_terminal() -> None:
+    progress = Progress()
+    progress.dispatch(task("t1", 1), 1)
+    progress.dispatch(task("t2", 2), 2)
+    assert progress.finished() == []
+    progress.result(result("t1"), 1)
+    progress.close("j", 3)
+    assert progress.finished() == []
+    progress.result(result("t2", "dead"), 2)
+    assert progress.finished() == ["j"]
+    progress.finish(["j"])
+    assert progress.finished() == []
+    assert (progress.ingress, progress.jobs["j"].ok, progress.jobs["j"].dead) == (3, 1, 1)
+
+
+def test_a_task_submitted_twice_counts_once() -> None:
+    progress = Progress()
+    assert progress.dispatch(task("t", 1))
+    assert not progress.dispatch(task("t", 2))
+    progress.undo(task("t"))
+    assert (progress.dispatched, progress.open, progress.ingress) == (0, {}, 2)
+
+
+def test_an_answer_that_overtakes_the_acknowledgement_leaves_nothing_open() -> None:
+    progress = Progress()
+    progress.dispatch(task("t", 1))
+    assert progress.result(result("t"), 1)
+    progress.stored("t", 7)
+    assert progress.open == {}
+
+
+def test_the_window_opens_with_results_and_halves_once_a_window_when_they_are_late() -> None:
+    window = Window(4, limit_max=100, age_s_max=1.0)
+    assert window.limit == 8
+    for _ in range(2000):
+        window.ended(0.01)
+    assert window.limit == 100
+    for _ in range(30):
+        window.ended(5.0)
+    assert window.limit == 50
+    for _ in range(1000):
+        window.ended(5.0)
+    assert window.limit == 4
+
+
+def test_a_pause_is_random_below_a_doubling_cap() -> None:
+    pacing = Pacing(retry_base_s=1.0, retry_cap_s=5.0)
+    chance = random.Random(1)
+    for attempt, most in [(1, 2.0), (2, 4.0), (3, 5.0), (9, 5.0)]:
+        pauses = [pacing.pause_s(attempt, chance) for _ in range(200)]
+        assert 0 <= min(pauses) < 0.2 * most
+        assert 0.8 * most < max(pauses) <= most
+
+
+def test_a_command_of_an_older_term_is_refused() -> None:
+    loyalty = Loyalty()
+    assert [loyalty.accepts(term) for term in (3, 5, 5, 4, 6)] == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA])
+def test_a_message_of_this_schema_or_the_one_before_is_read(schema: int) -> None:
+    assert decode(encode(CloseJob(job="j", schema=schema)), CloseJob).schema == schema
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"not msgpack",
+        encode(CloseJob(job="j", schema=SCHEMA + 1)),
+        encode(CloseJob(job="j", schema=SCHEMA - 2)),
+        encode(RunTask(task="t", key="k", job="j")),
+        encode(CloseJob(job="")),
+    ],
+)
+def test_what_is_not_this_message_is_refused(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(data, CloseJob)
+
+
+def test_a_message_beyond_the_bound_is_not_sent() -> None:
+    with pytest.raises(MessageTooLargeError):
+        encode(RunTask(task="t", key="k", job="j", body=b"x" * MESSAGE_BYTES_MAX))
+
+
+@pytest.mark.parametrize(
+    "name", ["*", ">", "peer:>", "a.b", "", "Upper", "x" * 300, "-a", "a b", "a\n", "é", "$js", "a*"]
+)
+def test_a_name_that_could_widen_a_permission_is_refused_with_a_sentence(name: str) -> None:
+    with pytest.raises(InvalidNameError, match="cannot be used: use 1 to 40 of the characters"):
+        check_name(name)
+    with pytest.raises(InvalidNameError):
+        Subjects(name)
+    with pytest.raises(InvalidNameError):
+        Subjects("s").submit(name)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject", "expected"),
+    [
+        ("a.b", "a.b", True),
+        ("a.*", "a.b", True),
+        ("a.*", "a.b.c", False),
+        ("a.>", "a.b.c", True),
+        ("a.>", "a", False),
+        (">", "a", True),
+        ("*.b", "a.b", True),
+        ("a.b", "a.c", False),
+    ],
+)
+def test_patterns_match_as_the_broker_matches_them(pattern: str, subject: str, expected: bool) -> None:
+    assert matches(pattern, subject) is expected
