@@ -207,3 +207,9 @@ async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bu
 
         await wait_until(all_counted, lambda n: n == 2001, timeout_s=20, what="every message to be counted")
         assert observer.counters["dropped"] > 0
+
+
+async def test_a_forbidden_publish_to_a_stream_is_raised_and_not_repeated(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(ForbiddenError):
+            await within(LONG_S / 4, publish(producer, b.swarm.state, b"", timeout_s=LONG_S))

@@ -22,7 +22,7 @@ import msgspec
 
 from squall.bus import subjects
 from squall.bus.connection import Connection
-from squall.bus.errors import RejectedError, RequestError
+from squall.bus.errors import ForbiddenError, RejectedError, RequestError
 
 WRONG_LAST_SEQUENCE = 10071
 FENCE_BUSY = 10164
@@ -96,9 +96,15 @@ async def publish_once(
     timeout_s: float,
     headers: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Publish to a stream once; never raises for what the broker or the network did."""
+    """Publish to a stream once.
+
+    Raises:
+        ForbiddenError: These credentials do not reach the subject; no repeat would help.
+    """
     try:
         answer = await connection.request(subject, data, timeout_s=timeout_s, headers=headers)
+    except ForbiddenError:
+        raise
     except RequestError as error:
         # Nothing was listening or nothing was sent: it did not happen this time, but the broker did not
         # refuse it either, so it is tried again like any unknown.
@@ -127,6 +133,9 @@ async def publish(
 
     Returns:
         The outcome; ``unknown`` only when ``timeout_s`` ran out.
+
+    Raises:
+        ForbiddenError: These credentials do not reach the subject.
     """
     wanted = dict(headers or {})
     if message_id is not None:
