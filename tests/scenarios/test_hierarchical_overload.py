@@ -39,8 +39,12 @@ SETTLED_S = 20
 """By then every bound has been reached: the ingress is full, the window is open, the caches are warm."""
 
 GROWTH_MIB_MAX = 24
-"""What 40 s may add to one process. Without a bound, 40 s of refused tasks of about 1 kB would add 30 MiB
-to the producer alone, and the accepted ones as much to the broker."""
+"""What 40 s may add to one of our processes. Without a bound, 40 s of refused tasks of about 1 kB would add
+30 MiB to the producer alone."""
+
+BROKER_GROWTH_MIB_MAX = 64
+"""The same for nats-server: it keeps the newest block of a stream, 8 MiB, in memory; those of four streams are
+still filling up when the rest has settled, and its garbage collector lets a heap double before it acts."""
 
 
 def rss_mib(pid: int) -> float | None:
@@ -74,7 +78,8 @@ def test_overload_is_refused_and_costs_no_memory(squall_run: Any, tmp_path: Path
     run.wait_for(lambda: sample(SECONDS - 2), "the end of the overload", SECONDS + 30)
     grown = {name: max(sizes[-20:]) - settled[name] for name, sizes in seen.items()}
     document = run.end(120)
-    assert {name: round(mib) for name, mib in grown.items() if mib > GROWTH_MIB_MAX} == {}
+    bounds = {name: BROKER_GROWTH_MIB_MAX if name == "broker" else GROWTH_MIB_MAX for name in grown}
+    assert {name: round(mib) for name, mib in grown.items() if mib > bounds[name]} == {}
     assert document["offered"] == SPEC["tasks"]
     assert document["availability"] < 0.7, "nothing was refused"
     assert document["accepted"] == document["effects"]
