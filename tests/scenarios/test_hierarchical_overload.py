@@ -43,8 +43,8 @@ GROWTH_MIB_MAX = 24
 30 MiB to the producer alone."""
 
 BROKER_GROWTH_MIB_MAX = 64
-"""The same for nats-server: it keeps the newest block of a stream, 8 MiB, in memory; those of four streams are
-still filling up when the rest has settled, and its garbage collector lets a heap double before it acts."""
+"""The same for nats-server: it keeps the newest block of a stream, 8 MiB, in memory. Those of four streams
+still fill up when the rest has settled, and its garbage collector lets a heap double before it acts."""
 
 
 def rss_mib(pid: int) -> float | None:
