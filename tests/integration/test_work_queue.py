@@ -70,6 +70,7 @@ async def serve(b: Any, connection: Connection, run: Run, seen: Seen) -> None:
         slots=2,
         pacing=b.spec.pacing,
         observer=seen,
+        at=lambda step: None,
         counters=Counter(),
         chance=random.Random(1),
     )
@@ -175,6 +176,7 @@ async def test_a_zombie_that_wakes_after_another_committed_is_suppressed(bus: An
                 slots=1,
                 pacing=b.spec.pacing,
                 observer=seen,
+                at=lambda step: None,
                 counters=Counter(),
                 chance=random.Random(1),
             )

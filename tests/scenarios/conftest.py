@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,6 +18,10 @@ from typing import Any
 
 import pytest
 
+from squall.services.adversary import Adversary
+from squall.services.result import Result
+from squall.services.run import Interrupt, execute, judge
+from squall.services.run_directory import claim
 from squall.services.spec import Spec
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
@@ -77,14 +82,14 @@ class Run:
             time.sleep(0.05)  # a look, not a wait for a time
         raise AssertionError(f"no {what} within {timeout_s} s")
 
-    def signal(self, node: str, number: signal.Signals) -> bool:
-        """Send a node's process a signal; False if it is gone."""
-        at = self.nodes().get(node)
-        with contextlib.suppress(ProcessLookupError):
-            if at is not None:
-                os.kill(at["pid"], number)
-                return True
-        return False
+    def signal(self, node: str, number: signal.Signals) -> None:
+        """Send a node's process a signal, once there is one: it may be on its way back."""
+
+        def living() -> int | None:
+            at = self.nodes().get(node)
+            return at["pid"] if at is not None and alive(at["pid"]) else None
+
+        os.kill(self.wait_for(living, f"a living {node}"), number)
 
     def end(self, timeout_s: float = 240.0) -> dict[str, Any]:
         """Wait for the command and return its document."""
@@ -93,17 +98,42 @@ class Run:
         return document
 
     def ledger(self) -> list[Row]:
-        database = sqlite3.connect(f"file:{self.path / 'venue.sqlite'}?mode=ro", uri=True)
-        try:
-            return list(database.execute("SELECT * FROM ledger"))
-        finally:
-            database.close()
+        return filled(self.path)
 
 
-def oracle(spec: dict[str, Any]) -> list[Row]:
+def filled(run: Path) -> list[Row]:
+    """The ledger of a run."""
+    database = sqlite3.connect(f"file:{run / 'venue.sqlite'}?mode=ro", uri=True)
+    try:
+        return list(database.execute("SELECT * FROM ledger"))
+    finally:
+        database.close()
+
+
+def oracle(spec: dict[str, Any] | Spec) -> list[Row]:
     """The ledger that the input alone demands."""
-    full = Spec(**spec)
+    full = spec if isinstance(spec, Spec) else Spec(**spec)
     return ledger(independent(full.seed, full.tasks))
+
+
+@pytest.fixture
+def run_against(tmp_path: Path) -> Callable[[Spec, Adversary], tuple[Result, list[Row]]]:
+    """``run_against(spec, adversary)`` runs a swarm in this process; its result and its ledger."""
+
+    def start(spec: Spec, adversary: Adversary) -> tuple[Result, list[Row]]:
+        with claim(spec, tmp_path / "run") as directory:
+            work = execute(
+                spec,
+                directory,
+                url=None,
+                interrupt=Interrupt(),
+                progress=lambda text: None,
+                adversary=adversary,
+            )
+            asyncio.run(work)
+        return judge(tmp_path / "run"), filled(tmp_path / "run")
+
+    return start
 
 
 RunMaker = Callable[..., Run]
@@ -130,7 +160,7 @@ def squall_run(tmp_path: Path) -> Iterator[RunMaker]:
 
 
 @pytest.fixture
-def oracle_of() -> Callable[[dict[str, Any]], list[Row]]:
+def oracle_of() -> Callable[[dict[str, Any] | Spec], list[Row]]:
     return oracle
 
 

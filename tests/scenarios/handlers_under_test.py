@@ -47,12 +47,11 @@ def blocks_for_ever(task: Any) -> None:
 
 
 def blocks(task: Any) -> None:
-    """As long as the environment says, and longer than any ack wait."""
-    time.sleep(float(os.environ.get("BLOCK_S", "6")))
+    time.sleep(90)
 
 
 async def blocks_the_loop(task: Any) -> None:
-    time.sleep(float(os.environ.get("BLOCK_S", "6")))  # noqa: ASYNC251
+    time.sleep(90)  # noqa: ASYNC251
 
 
 def kills_its_worker(task: Any) -> None:

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+
+from squall.bus.tasks import wait_until
+from squall.services.adversary import Nobody
+from squall.services.result import exit_code
+from squall.services.service import Halt, Order
+from squall.services.spec import Spec
+from squall.services.swarm import Swarm
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
-SPEC = {
-    "pattern": "hierarchical",
-    "tasks": 6000,
-    "rate_per_s": 500,
-    "ack_wait_s": 1.0,
-    "venue": "dumb",
-    "pause_leader": False,
-}
+SPEC = Spec(pattern="hierarchical", tasks=6000, rate_per_s=500, ack_wait_s=1.0, pause_leader=False)
+KILLS = 6
 
 
-def kill_the_gateway(run: Any, times: int) -> None:
-    """Kill it again and again, each time once it has delivered something."""
-    for _ in range(times):
-        before = len(run.lines("deliver"))
-        run.wait_for(lambda past=before: len(run.lines("deliver")) > past + 2, "deliveries")
-        run.signal("gateway", signal.SIGKILL)
+class GatewayKiller(Nobody):
+    """Kills the gateway after the venue has answered and before anything is acknowledged."""
+
+    async def disturb(self, swarm: Swarm) -> None:
+        async def serving() -> Any:
+            return swarm.units.get("gateway")
+
+        for _ in range(KILLS):
+            unit = await wait_until(serving, bool, timeout_s=30, what="the gateway")
+            await swarm.launcher.tell(unit, Order(halt=Halt(point="gateway.filled")))
+            async with asyncio.timeout(30):
+                assert await swarm.launcher.halted(unit) == "gateway.filled"
+            await swarm.launcher.kill(unit)
+            await unit.ended()
 
 
-def test_a_dumb_venue_shows_duplicates_and_the_run_fails(squall_run: Any) -> None:
-    run = squall_run(SPEC)
-    kill_the_gateway(run, 6)
-    document = run.end()
-    assert document["duplicated"] > 0
-    assert run.process.returncode == 1
-    assert next(c for c in document["checks"] if c["id"] == "H2")["verdict"] == "fail"
+def test_a_dumb_venue_shows_duplicates_and_the_run_fails(run_against: Any) -> None:
+    result, _ = run_against(replace(SPEC, venue="dumb"), GatewayKiller())
+    assert result.duplicated >= KILLS
+    assert exit_code(result) == 1
+    assert next(check for check in result.checks if check.id == "H2").verdict == "fail"
 
 
-def test_the_same_kills_at_a_real_venue_double_nothing(squall_run: Any, oracle_of: Any) -> None:
-    spec = {**SPEC, "venue": "idempotent"}
-    run = squall_run(spec)
-    kill_the_gateway(run, 6)
-    document = run.end()
-    assert (document["duplicated"], document["lost"]) == (0, 0)
-    assert run.ledger() == oracle_of(spec)
+def test_the_same_kills_at_a_real_venue_double_nothing(run_against: Any, oracle_of: Any) -> None:
+    result, ledger = run_against(SPEC, GatewayKiller())
+    assert (result.duplicated, result.lost) == (0, 0)
+    assert result.duplicates_suppressed >= KILLS
+    assert ledger == oracle_of(SPEC)

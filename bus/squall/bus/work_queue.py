@@ -19,7 +19,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -130,6 +130,8 @@ class WorkQueue:
         run: Makes one attempt.
         slots: Attempts at a time; no more is pulled than there are free slots.
         observer: Told of each attempt and each commit.
+        at: Told of each step that an attempt has reached: ``delivered``, ``executed``, ``committed``,
+            ``acknowledged``.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
 
     Attributes:
@@ -146,6 +148,7 @@ class WorkQueue:
         slots: int,
         pacing: Pacing,
         observer: Observer,
+        at: Callable[[str], None],
         counters: Counter[str],
         chance: random.Random,
     ) -> None:
@@ -156,6 +159,7 @@ class WorkQueue:
         self._slots = slots
         self._pacing = pacing
         self._observer = observer
+        self._at = at
         self._chance = chance
         self._held: dict[str, Delivery] = {}
         self._idle = asyncio.Event()
@@ -235,7 +239,10 @@ class WorkQueue:
             reason = f"{self._pacing.attempts} attempts ended without a result: their workers died or hung"
             return task, Failed(reason, final=True)
         self._observer("run", "invoke", task=task.task, attempt=delivery.attempt)
-        return task, await self._run(task, delivery.attempt)
+        self._at("delivered")
+        ended = await self._run(task, delivery.attempt)
+        self._at("executed")
+        return task, ended
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed) -> TaskResult:
         return TaskResult(
@@ -284,10 +291,12 @@ class WorkQueue:
             self._observer("commit", "fail", reason="already", **facts)
         else:
             self._observer("commit", "unknown", reason="settled", **facts)
+        self._at("committed")
         try:
             await self._connection.request(delivery.reply, b"+ACK", timeout_s=ACK_TIMEOUT_S)
         except RequestError:
             self.counters["unacknowledged"] += 1  # delivered again, and suppressed then
+        self._at("acknowledged")
 
     async def _again(self, delivery: Delivery) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""

@@ -53,6 +53,7 @@ async def serve(service: Service) -> None:
         slots=spec.slots,
         pacing=spec.pacing,
         observer=service.history,
+        at=lambda step: service.at(f"agent.{step}"),
         counters=service.counters,
         chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
     )

@@ -110,7 +110,9 @@ class Coordinator:
         Raises:
             DeposedError: A newer term exists.
         """
+        self._service.at("coordinator.claimed")
         await self._restore()
+        self._service.at("coordinator.resumed")
         async with task_group() as tasks:
             stops = [
                 await self._connection.subscribe(self._swarm.heartbeats, self._on_heartbeat),
@@ -262,7 +264,11 @@ class Coordinator:
             if tasks or urgent or now >= snapshot_due:
                 # A snapshot passes every register read so far, so it waits for their dead letters.
                 snapshot = (urgent or now >= snapshot_due) and len(dead) == len(self._dead)
+                if tasks:
+                    self._service.at("coordinator.gathered")
                 await writer.store(tasks, dead, finished, snapshot=snapshot)
+                if tasks:
+                    self._service.at("coordinator.dispatched")
                 for result in dead:
                     self._dead.pop(result.task, None)
                 if snapshot:
@@ -271,6 +277,7 @@ class Coordinator:
             # That a job was closed stands in the ingress until a snapshot says so.
             if now >= trim_due and not unsaved:
                 await writer.trim()
+                self._service.at("coordinator.trimmed")
                 trim_due = now + TRIM_S
             if tasks or self._dead:
                 continue

@@ -92,12 +92,15 @@ async def _forward(
         while len(batch) < BATCH_MAX and not waiting.empty():
             batch.append(waiting.get_nowait())
         orders = [order for delivery in batch for order in _orders(service, delivery)]
+        service.at("gateway.delivered")
         if orders:
             await _send(service, venue, orders)
+        service.at("gateway.filled")
         for delivery in batch:
             with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it
                 await service.connection.publish(delivery.reply, b"+ACK", confirm=False)
             held.pop(delivery.reply, None)
+        service.at("gateway.acknowledged")
         puller.wake()
 
 

@@ -25,7 +25,8 @@ from squall.bus.errors import BusError
 from squall.bus.tasks import task_group
 from squall.services.errors import ServiceError
 from squall.services.history import History
-from squall.services.service import NodeStart, Order, Ready, Service
+from squall.services.points import Points
+from squall.services.service import Halted, NodeStart, Order, Ready, Service
 
 log = logging.getLogger("squall")
 
@@ -78,9 +79,9 @@ def _claim_stdout() -> BinaryIO:
     return answers
 
 
-def _answer(answers: BinaryIO, ready: Ready) -> None:
+def _answer(answers: BinaryIO, answer: Ready | Halted) -> None:
     try:
-        answers.write(msgspec.json.encode(ready) + b"\n")
+        answers.write(msgspec.json.encode(answer) + b"\n")
     except OSError:
         os._exit(ORPHANED)
 
@@ -124,11 +125,14 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
             connect(start.url, start.node, start.credentials, patience_s=CONNECT_PATIENCE_S) as connection,
             task_group() as tasks,
         ):
-            service = Service(start, connection, history, lambda: _answer(answers, Ready()))
+            points = Points(lambda point: _answer(answers, Halted(point=point)))
+            service = Service(start, connection, history, points, lambda: _answer(answers, Ready()))
 
             def obey(order: Order) -> None:
                 if order.credentials is not None:
                     connection.renew(order.credentials)
+                if order.halt is not None:
+                    points.halt(order.halt.point, order.halt.nth)
                 if order.stop:
                     service.stop.set()
 

@@ -1,4 +1,4 @@
-"""One run: start a swarm, drive the workload, stop and resume the leader, drain, read what is left, judge.
+"""One run: start a swarm, drive the workload, work against it, drain, read what is left, judge.
 
 What is found goes into the run's directory as it is found; the verdict comes from
 the directory alone, so that anybody can come to it again.
@@ -23,6 +23,8 @@ from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
+from squall.bus.tasks import task_group
+from squall.services.adversary import Adversary, LeaderPause, Nobody
 from squall.services.errors import SpecError
 from squall.services.history import History
 from squall.services.result import Result
@@ -35,15 +37,6 @@ T = TypeVar("T")
 LOOK_S = 0.25
 READ_BACK_S = 60.0
 """How long the broker may be away while the registers are read back."""
-
-PAUSE_AT = 0.6
-"""Share of the tasks that must have ended before the leader is paused."""
-
-PAUSE_MARGIN_S = 1.5
-"""How much longer than its lease the leader stands still."""
-
-RESUMED_S = 15.0
-"""How long to wait for the resumed leader to find out that it was followed."""
 
 
 class Interrupt:
@@ -60,33 +53,33 @@ async def execute(
     url: str | None,
     interrupt: Interrupt,
     progress: Callable[[str], None],
+    adversary: Adversary | None = None,
 ) -> None:
     """Run a swarm to its end and leave everything that judging it takes in its directory.
+
+    Args:
+        adversary: Who works against it; by default its leader is paused, if the spec says so.
 
     Raises:
         ServiceError, BusError: It could not be run; the directory holds what there was.
     """
     started_s = time.monotonic()
+    if adversary is None:
+        adversary = LeaderPause(run) if spec.pause_leader else Nobody()
     with History(run.history, "squall", 1) as history:
-        async with running(spec, run, url=url, progress=progress) as swarm:
-            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm))
+        async with running(spec, run, url=url, route=adversary.route, progress=progress) as swarm:
+            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, adversary))
             producer = await swarm.start_producer()
-            watch = asyncio.create_task(_show(swarm, progress))
-            pausing = asyncio.create_task(_pause_leader(swarm, run)) if spec.pause_leader else None
-            try:
+            async with task_group() as tasks:
+                tasks.daemon(_show(swarm, progress))
+                disturbing = tasks.daemon(adversary.disturb(swarm))
                 await _drive(swarm, producer, interrupt)
-                if pausing is not None:
-                    if interrupt.asked.is_set():
-                        pausing.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await pausing
+                if interrupt.asked.is_set():
+                    disturbing.cancel()
+                await asyncio.wait({disturbing})
                 drain_s = time.monotonic()
                 drained = await _drain(swarm)
                 took_s = time.monotonic() - drain_s
-            finally:
-                for task in (watch, pausing):
-                    if task is not None:
-                        task.cancel()
             progress("reading the registers")
             registers = await _read_back(swarm, history)
             drained_s = time.time()
@@ -135,55 +128,6 @@ async def _show(swarm: Swarm, progress: Callable[[str], None]) -> None:
             backlog = await swarm.backlog()
             progress(f"{backlog.registers:,} of {swarm.spec.tasks:,} tasks ended")
         await asyncio.sleep(LOOK_S)
-
-
-async def _ended(swarm: Swarm) -> int:
-    with contextlib.suppress(RequestError):
-        state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
-        return int(state["messages"])
-    return 0
-
-
-async def _pause_leader(swarm: Swarm, run: RunDirectory) -> None:
-    """Stop the leader in its tracks for longer than its lease, let it go on, and see that it stood down."""
-    while await _ended(swarm) < swarm.spec.tasks * PAUSE_AT:
-        await asyncio.sleep(LOOK_S / 5)
-    leading = await swarm.leader()
-    unit = swarm.units.get(leading[0]) if leading else None
-    if leading is None or unit is None:
-        return
-    node, term = leading
-    start_s = time.time()
-    verified = await swarm.launcher.freeze(unit)
-    try:
-        await asyncio.sleep(swarm.spec.lease_s + PAUSE_MARGIN_S)
-    finally:
-        thawed = await swarm.launcher.thaw(unit)
-        run.append(
-            "faults.jsonl",
-            kind="pause",
-            target="leader",
-            node=node,
-            start_s=start_s,
-            end_s=time.time(),
-            verified=verified and thawed,
-        )
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(RESUMED_S):
-            while not _stood_down(run.history, node, term):
-                await asyncio.sleep(LOOK_S)
-
-
-def _stood_down(history: Path, node: str, term: int) -> bool:
-    """Whether a node wrote that it gave a term up."""
-    with history.open("rb") as lines:
-        for line in lines:
-            if b'"op":"resign"' in line:
-                with contextlib.suppress(msgspec.DecodeError):
-                    fact = msgspec.json.decode(line)
-                    if fact["node"] == node and fact["term"] == term:
-                        return True
-    return False
 
 
 async def _drain(swarm: Swarm) -> bool:
@@ -270,11 +214,11 @@ def _limits(swarm: Swarm) -> list[str]:
     ]
 
 
-def _environment(swarm: Swarm) -> dict[str, object]:
+def _environment(swarm: Swarm, adversary: Adversary) -> dict[str, object]:
     return {
         "python": platform.python_version(),
         "nats_server": swarm.server_version,
-        "toxiproxy": None,
+        "toxiproxy": adversary.tools.get("toxiproxy"),
         "cpus": os.cpu_count(),
         "platform": platform.platform(),
     }

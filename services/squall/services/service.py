@@ -1,7 +1,7 @@
 """The life all roles share: start, ready, serve, drain, stop.
 
 stdin ──first line──► NodeStart ──► connect ──► role.serve(service) ──► drain ──► exit
-      ──further lines─► fresh credentials, "stop"
+      ──further lines─► fresh credentials, where to halt, "stop"
       ──end of file───► the parent is gone: exit at once
 """
 
@@ -22,6 +22,7 @@ from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import Subjects
 from squall.services.history import History
+from squall.services.points import Points
 from squall.services.spec import Spec
 
 HEARTBEAT_S = 1.0
@@ -55,10 +56,18 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
 
 
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a node is to stop itself: at the nth passing of a point; see `points.POINTS`."""
+
+    point: str
+    nth: int = 1
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A further line on a node's standard input."""
 
     credentials: Credentials | None = None
+    halt: Halt | None = None
     stop: bool = False
 
 
@@ -77,6 +86,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     code: int = 0
 
 
+class Halted(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's further answer: it stops itself here, until it is killed or told to go on."""
+
+    point: str
+
+
 class Service:
     """What a role is given.
 
@@ -85,12 +100,18 @@ class Service:
         connection: Its connection.
         swarm: The swarm's subjects.
         history: Where it writes what it did.
+        at: Passed the name of each point that the role reaches.
         stop: Set when it should drain and return.
         counters: Its own counts, sent with each heartbeat.
     """
 
     def __init__(
-        self, start: NodeStart, connection: Connection, history: History, ready: Callable[[], None]
+        self,
+        start: NodeStart,
+        connection: Connection,
+        history: History,
+        at: Points,
+        ready: Callable[[], None],
     ) -> None:
         self.start = start
         self.spec = start.spec
@@ -98,6 +119,7 @@ class Service:
         self.connection = connection
         self.swarm = Subjects(start.spec.swarm)
         self.history = history
+        self.at = at
         self.ready = ready
         self.stop = asyncio.Event()
         self.counters: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,6 +53,10 @@ NO_PERMISSIONS = (
 )
 
 
+Route = Callable[[str, str], Awaitable[str]]
+"""From a node's name and the broker's URL to the URL that the node is given."""
+
+
 @dataclass(frozen=True)
 class Backlog:
     """How far a swarm has come.
@@ -76,19 +80,22 @@ class Swarm:
         units: The nodes that serve now, by name.
         limits: Guarantees it does not have, in words.
         server_version: The broker's version.
+        broker: Our own broker; None for an outside one.
         restarts: Nodes that had to be started again so far.
     """
 
-    def __init__(self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks) -> None:
+    def __init__(self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks, route: Route) -> None:
         self.spec = spec
         self.swarm = Subjects(spec.swarm)
         self.units: dict[str, Unit] = {}
         self.limits: list[str] = []
         self.server_version = ""
+        self.broker: Broker | None = None
         self.restarts = 0
         self._run = run
         self.launcher = launcher
         self._tasks = tasks
+        self._route = route
         self._url = ""
         self._venue = ""
         self._mint: Callable[[str], Credentials | None] = lambda node: None
@@ -121,7 +128,7 @@ class Swarm:
                 node=node,
                 role=role,
                 incarnation=incarnation,
-                url=self._url,
+                url=await self._route(node, self._url) if role != "venue" else "",
                 credentials=self._mint(node) if role != "venue" else None,
                 history=str(self._run.history),
                 venue=self._venue,
@@ -231,19 +238,20 @@ class Swarm:
 
 @contextlib.asynccontextmanager
 async def running(
-    spec: Spec, run: RunDirectory, *, url: str | None, progress: Callable[[str], None]
+    spec: Spec, run: RunDirectory, *, url: str | None, route: Route, progress: Callable[[str], None]
 ) -> AsyncIterator[Swarm]:
     """A swarm that serves inside the block and is gone after it.
 
     Args:
         url: An outside broker, or None for one of our own.
+        route: Says where a node is to reach the broker; asked before each start of a node.
         progress: Told what is being done.
 
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
     async with Guard() as guard, task_group() as tasks:
-        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks)
+        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
                 await _own_broker(swarm, run, guard, stack, progress)
@@ -293,6 +301,7 @@ async def _own_broker(
             on_start=on_start,
         )
     )
+    swarm.broker = broker
     swarm._url, swarm.server_version = broker.url, broker.version
     async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
         await hierarchical.provision(launcher, spec)

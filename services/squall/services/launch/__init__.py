@@ -45,6 +45,10 @@ class Launcher(Protocol):
         """Give a running node an order; one that has ended misses it."""
         ...
 
+    async def halted(self, unit: Unit) -> str | None:
+        """Wait until a node stands still where it was told to halt; the point, or None if it has ended."""
+        ...
+
     async def freeze(self, unit: Unit) -> bool:
         """Stop it in its tracks, as it is; True once it is seen to stand still."""
         ...

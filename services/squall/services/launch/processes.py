@@ -14,7 +14,7 @@ import msgspec
 from squall.bus.guard import Guard, send_signal
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
-from squall.services.service import NodeStart, Order, Ready
+from squall.services.service import Halted, NodeStart, Order, Ready
 
 READY_S = 60.0
 SEEN_S = 2.0
@@ -97,6 +97,15 @@ class ProcessLauncher:
             with contextlib.suppress(OSError):
                 stdin.write(msgspec.json.encode(order) + b"\n")
 
+    async def halted(self, unit: Unit) -> str | None:
+        process = _process(unit)
+        assert process.stdout is not None
+        answer = await process.stdout.readline()
+        if not answer:
+            return None
+        await self._see(process, stands_still=True)
+        return msgspec.json.decode(answer, type=Halted).point
+
     async def freeze(self, unit: Unit) -> bool:
         return await self._signal_and_see(unit, signal.SIGSTOP, stands_still=True)
 
@@ -108,6 +117,9 @@ class ProcessLauncher:
         if process.returncode is not None:
             return False
         send_signal(process, number)
+        return await self._see(process, stands_still=stands_still)
+
+    async def _see(self, process: Process, *, stands_still: bool) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEEN_S):
                 while _stands_still(process.pid) is not stands_still:

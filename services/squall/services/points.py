@@ -1,0 +1,58 @@
+"""Named points of the services at which a fault can strike, each between two steps.
+
+A node told to halt at a point stops itself there as SIGSTOP stops it, and says so first. Whoever asked then
+finds it exactly between the two steps, and kills it, cuts it off, or lets it go on. A node that was told
+nothing pays one look at an empty table.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Final
+
+POINTS: Final = {
+    "agent.delivered": "a task was delivered, its handler has not begun",
+    "agent.executed": "the handler has returned, nothing is committed",
+    "agent.committed": "the register is written, the task is not acknowledged",
+    "agent.acknowledged": "the task is acknowledged",
+    "gateway.delivered": "registers were delivered, nothing was sent to the venue",
+    "gateway.filled": "the venue has answered, nothing is acknowledged",
+    "gateway.acknowledged": "the registers are acknowledged",
+    "coordinator.claimed": "a term is claimed, what went before is not read",
+    "coordinator.resumed": "what went before is read, nothing is dispatched",
+    "coordinator.gathered": "submissions are taken, no dispatch is stored",
+    "coordinator.dispatched": "dispatches are stored, the ingress is not trimmed",
+    "coordinator.trimmed": "the ingress is trimmed",
+}
+"""Every point and what has happened there; before the dot is the role."""
+
+Reach = Callable[[str], None]
+"""Told of each point that is passed."""
+
+
+class Points:
+    """The points of one node.
+
+    Args:
+        report: Told the point just before the node stops there.
+    """
+
+    def __init__(self, report: Reach) -> None:
+        self._report = report
+        self._halts: dict[str, int] = {}
+
+    def halt(self, point: str, nth: int) -> None:
+        """Stop at the nth passing of a point from now, once."""
+        self._halts[point] = nth
+
+    def __call__(self, point: str) -> None:
+        """Pass a point."""
+        if not self._halts or point not in self._halts:
+            return
+        self._halts[point] -= 1
+        if self._halts[point] <= 0:
+            del self._halts[point]
+            self._report(point)
+            os.kill(os.getpid(), signal.SIGSTOP)
