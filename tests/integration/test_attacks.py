@@ -24,14 +24,14 @@ from squall.bus import log
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import Entry, call, publish_batch
-from squall.bus.messages import LeaseRenewed, RunTask, TaskResult, TermClaimed
-from squall.bus.subjects import Subjects, matches
+from squall.bus.messages import LeaseRenewed, RunTask, TaskResult, TaskTried, TermClaimed
+from squall.bus.subjects import Subjects, matches, newest
 from squall.bus.tasks import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 S = Subjects("squall")
-IN, JOB, WK, RES, DLQ = (S.stream(plane) for plane in ("IN", "JOB", "WK", "RES", "DLQ"))
+IN, JOB, WK, TRY, RES, DLQ = (S.stream(plane) for plane in ("IN", "JOB", "WK", "TRY", "RES", "DLQ"))
 ME, VICTIM = "agent-1", "agent-2"
 API = "$JS.API"
 
@@ -78,6 +78,10 @@ FORBIDDEN_PUBLISHES = [
     f"{API}.STREAM.MSG.DELETE.{JOB}",
     f"{API}.STREAM.SNAPSHOT.{JOB}",
     f"{API}.DIRECT.GET.{RES}",
+    f"{API}.DIRECT.GET.{RES}.{S.register('0', 'victim')}",
+    f"{API}.DIRECT.GET.{TRY}",
+    f"{API}.STREAM.MSG.GET.{TRY}",
+    f"{API}.STREAM.PURGE.{TRY}",
     f"{API}.CONSUMER.CREATE.{WK}.evil",
     f"{API}.CONSUMER.CREATE.{RES}.evil.sw.squall.res.*.*",
     f"{API}.CONSUMER.DURABLE.CREATE.{WK}.evil",
@@ -121,6 +125,7 @@ TARGETS = {
     "inject a task": S.dispatch("j", "k", "evil"),
     "inject a submission": S.submit("k"),
     "take a result's slot": S.register("0", "victim"),
+    "count a task's attempts": S.tried("0", "victim"),
     "fake a command": S.command(VICTIM, "lead"),
     "fake a heartbeat": S.heartbeat("agent", VICTIM),
     "write to an inbox": "_INBOX.coordinator-1.x",
@@ -164,6 +169,18 @@ async def register_with_fence(client: Client, target: str, number: int) -> None:
     await client.publish(S.register("0", "own-0"), own(0), reply=target, headers=headers)
 
 
+async def mark_own(client: Client, target: str, number: int) -> None:
+    await client.publish(S.tried("0", f"own-{number}"), encode(TaskTried(attempts=2)), reply=target)
+
+
+async def read_mark(client: Client, target: str, number: int) -> None:
+    await client.publish(newest(TRY, S.tried("0", "own-0")), b"", reply=target)
+
+
+async def read_no_mark(client: Client, target: str, number: int) -> None:
+    await client.publish(newest(TRY, S.tried("0", "nobody")), b"", reply=target)
+
+
 async def acknowledge(client: Client, target: str, number: int) -> None:
     await client.publish(f"$JS.ACK.{WK}.pool.1.999999.999999.1.0", b"+ACK", reply=target)
 
@@ -190,7 +207,7 @@ async def trace_register(client: Client, target: str, number: int) -> None:
 
 
 TRACES = (trace_beat, trace_register)
-"""Carriers that the broker lets through where the agent may publish itself: any register of its pool."""
+"""Carriers that the broker lets through where the agent may publish itself: what its pool shares."""
 
 CARRIERS: list[Attack] = [
     pull_nothing,
@@ -200,6 +217,9 @@ CARRIERS: list[Attack] = [
     register_own,
     register_again,
     register_with_fence,
+    mark_own,
+    read_mark,
+    read_no_mark,
     acknowledge,
     acknowledge_and_pull,
     beat,
@@ -253,16 +273,16 @@ async def lead(b: Any, coordinator: Connection) -> int:
 
 
 async def everything(observer: Connection) -> dict[str, Any]:
-    """All that an attack could change; the agent's own registers, which it may write, left out."""
+    """All that an attack could change; the agent's own records, which it may write, left out."""
     seen: dict[str, Any] = {}
     for stream in (IN, JOB, WK, DLQ):
         info = await call(observer, "STREAM", "INFO", stream)
         state = {name: info["state"][name] for name in ("messages", "first_seq", "last_seq", "bytes")}
         seen[stream] = (info["config"], state)
-    info = await call(observer, "STREAM", "INFO", RES, request={"subjects_filter": ">"})
-    own_prefix = S.register("0", "own-")
-    subjects = info["state"].get("subjects") or {}
-    seen[RES] = (info["config"], sorted(name for name in subjects if not name.startswith(own_prefix)))
+    for stream, own_prefix in ((RES, S.register("0", "own-")), (TRY, S.tried("0", "own-"))):
+        info = await call(observer, "STREAM", "INFO", stream, request={"subjects_filter": ">"})
+        subjects = info["state"].get("subjects") or {}
+        seen[stream] = (info["config"], sorted(name for name in subjects if not name.startswith(own_prefix)))
     for stream, consumer in ((WK, "pool"), (RES, "gateway")):
         info = await call(observer, "CONSUMER", "INFO", stream, consumer)
         seen[f"{stream}/{consumer}"] = (info["config"], info["ack_floor"], info["num_ack_pending"])
@@ -319,10 +339,11 @@ async def test_every_subscription_outside_its_rights_is_refused(bus: Any) -> Non
 async def test_no_answer_of_the_broker_can_be_aimed_at_others(bus: Any, carrier: Attack) -> None:
     async with bus(agents=2) as b, listening(b) as (observer, heard), hijacked(b) as (client, _):
         await register_own(client, "", 0)
+        await mark_own(client, "", 0)
         await settle(client)
         before = await everything(observer)
         for number, (what, target) in enumerate(TARGETS.items(), 1):
-            if carrier in TRACES and matches(S.registers, target):
+            if carrier in TRACES and (matches(S.registers, target) or matches(S.tries, target)):
                 continue
             with contextlib.suppress(NatsError):
                 await carrier(client, target, number)

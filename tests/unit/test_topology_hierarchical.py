@@ -17,6 +17,8 @@ PERMISSIONS = {
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool",
             "$JS.ACK.DEMO_WK.pool.>",
             "sw.demo.res.*.*",
+            "sw.demo.try.*.*",
+            "$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.*.*",
             "sw.demo.hb.agent.agent-1",
             "sw.demo.rep.agent-1.*",
         ),
@@ -119,6 +121,8 @@ def test_an_agent_imports_exactly_what_it_may_use() -> None:
         Import("$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool"),
         Import("$JS.ACK.DEMO_WK.pool.>"),
         Import("sw.demo.res.*.*"),
+        Import("sw.demo.try.*.*"),
+        Import("$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.*.*"),
         Import("sw.demo.hb.agent.agent-2"),
         Import("sw.demo.rep.agent-2.*"),
         Import("sw.demo.cmd.agent-2.*", "stream"),
@@ -130,6 +134,8 @@ def test_core_exports_only_what_agents_need() -> None:
         Export("$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool", many_answers=True),
         Export("$JS.ACK.DEMO_WK.pool.>"),
         Export("sw.demo.res.*.*"),
+        Export("sw.demo.try.*.*"),
+        Export("$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.*.*"),
         Export("sw.demo.hb.agent.*"),
         Export("sw.demo.rep.*.*"),
         Export("sw.demo.cmd.*.*", "stream"),
@@ -138,7 +144,7 @@ def test_core_exports_only_what_agents_need() -> None:
 
 def test_links_join_roles_and_planes() -> None:
     topology = hierarchical("demo", agents=5)
-    ends = {node.role for node in topology.nodes} | {"IN", "JOB", "WK", "RES", "DLQ"}
+    ends = {node.role for node in topology.nodes} | {"IN", "JOB", "WK", "TRY", "RES", "DLQ"}
 
     assert {(link.source, link.target) for link in topology.links} >= {
         ("producer", "IN"),
@@ -147,6 +153,7 @@ def test_links_join_roles_and_planes() -> None:
         ("JOB", "WK"),
         ("WK", "agent"),
         ("agent", "RES"),
+        ("agent", "TRY"),
         ("RES", "gateway"),
         ("agent", "coordinator"),
         ("coordinator", "agent"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from squall.bus import subjects
 from squall.bus.connection import Connection
 from squall.bus.errors import ForbiddenError, RejectedError, RequestError
 from squall.bus.jetstream import NO_MESSAGE_FOUND, call, create_consumer
@@ -59,6 +60,23 @@ async def last(connection: Connection, stream: str, subject: str, *, timeout_s: 
     message = answer["message"]
     data = msgspec.json.decode(f'"{message.get("data", "")}"', type=bytes)
     return Record(message["subject"], message["seq"], data)
+
+
+async def direct(
+    connection: Connection, stream: str, subject: str, *, timeout_s: float = 3.0
+) -> Record | None:
+    """The newest record on a subject, from any replica, which may lag; None if there is none.
+
+    Raises:
+        RequestError: No answer.
+    """
+    answer = await connection.request(subjects.newest(stream, subject), b"", timeout_s=timeout_s)
+    headers = answer.headers or {}
+    if headers.get("Status") == "404":
+        return None
+    if "Status" in headers or "Nats-Sequence" not in headers:
+        raise RejectedError(subject, f"{headers.get('Description', 'no answer')} on {subject}", 0)
+    return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data)
 
 
 async def state(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> dict[str, Any]:

@@ -111,6 +111,22 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     body: bytes = b""
 
 
+class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):
+    """How far the attempts of a task have come; kept from its first repeat, or failure, on.
+
+    Attributes:
+        attempts: How many have begun.
+        deaths: How many of those before the newest neither committed nor failed: their worker died or hung.
+        running: The newest has not failed.
+        write: Which write this was, so that its writer knows it again.
+    """
+
+    attempts: Count
+    deaths: Count = 0
+    running: bool = True
+    write: str = ""
+
+
 class DeadLetter(Message, frozen=True, kw_only=True, tag="dead-letter"):
     """A task that ended ``dead``: its register's record, for whoever looks after it."""
 

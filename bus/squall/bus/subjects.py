@@ -73,7 +73,7 @@ class Subjects:
     # Streams. Upper case as is the custom; unambiguous because names are lower case.
 
     def stream(self, plane: str) -> str:
-        """The name of the stream behind a plane: ``IN``, ``JOB``, ``WK``, ``RES`` or ``DLQ``."""
+        """The name of the stream behind a plane: ``IN``, ``JOB``, ``WK``, ``TRY``, ``RES`` or ``DLQ``."""
         return f"{self.swarm.upper()}_{plane}"
 
     # Ingress.
@@ -159,6 +159,13 @@ class Subjects:
         return self._at("res", lane, task)
 
     @property
+    def tries(self) -> str:
+        return self._at("try", "*", "*")
+
+    def tried(self, lane: str, task: str) -> str:
+        return self._at("try", lane, task)
+
+    @property
     def dead_letters(self) -> str:
         return self._at("dlq", "*", "*")
 
@@ -229,6 +236,11 @@ def next_message(stream: str, consumer: str) -> str:
 def acks(stream: str, consumer: str) -> str:
     """Prefix of every acknowledgement subject of one consumer, with the closing dot."""
     return f"$JS.ACK.{stream}.{consumer}."
+
+
+def newest(stream: str, subject: str) -> str:
+    """Asks for the newest message on a subject, which is part of the request's and so of the permission."""
+    return f"$JS.API.DIRECT.GET.{stream}.{subject}"
 
 
 def api(*tokens: str) -> str:

@@ -25,10 +25,11 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from squall.bus import register, subjects
+from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
-from squall.bus.messages import Effect, RunTask, TaskResult
+from squall.bus.messages import Effect, RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import Tasks, task_group
@@ -161,6 +162,8 @@ class WorkQueue:
         self._observer = observer
         self._at = at
         self._chance = chance
+        self._marks = Marks(connection, swarm)
+        self._quarantine = Quarantine()
         self._held: dict[str, Delivery] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -185,7 +188,7 @@ class WorkQueue:
                 self._swarm.stream("WK"),
                 POOL,
                 lambda delivery: self._take(tasks, puller, delivery),
-                lambda: 0 if self._stopping else self._slots - len(self._held),
+                self._room,
                 chunk=max(1, self._slots // 4),
             )
             pulling = tasks.daemon(puller.run())
@@ -198,6 +201,9 @@ class WorkQueue:
                     await self._idle.wait()
             except TimeoutError:
                 self.counters["abandoned"] += len(self._held)
+
+    def _room(self) -> int:
+        return 0 if self._stopping or self._quarantine.closed else self._slots - len(self._held)
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
         if not subjects.matches(self._swarm.work, delivery.subject):
@@ -218,33 +224,68 @@ class WorkQueue:
         tasks.daemon(attempt())
 
     async def _attempt(self, delivery: Delivery) -> None:
-        started_s = time.monotonic()
-        task, ended = await self._compute(delivery)
-        self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
-        if isinstance(ended, Failed) and not ended.final and delivery.attempt < self._pacing.attempts:
-            self.counters["failed"] += 1
-            self._observer("attempt", "fail", task=task.task, attempt=delivery.attempt, reason=ended.reason)
-            await self._again(delivery)
-            return
-        await self._commit(delivery, task, ended)
-
-    async def _compute(self, delivery: Delivery) -> tuple[RunTask, Done | Failed]:
         try:
             task = decode(delivery.data, RunTask)
         except DecodeError as error:
             name = subjects.last_token(delivery.subject)
-            return RunTask(task=name, key=name, job="unreadable"), Failed(str(error), final=True)
-        if delivery.attempt > self._pacing.attempts:
-            # The last attempt began and neither committed nor failed: its worker died under it.
-            reason = f"{self._pacing.attempts} attempts ended without a result: their workers died or hung"
-            return task, Failed(reason, final=True)
-        self._observer("run", "invoke", task=task.task, attempt=delivery.attempt)
-        self._at("delivered")
-        ended = await self._run(task, delivery.attempt)
-        self._at("executed")
-        return task, ended
+            task = RunTask(task=name, key=name, job="unreadable")
+            await self._commit(delivery, task, Failed(str(error), final=True), delivery.attempt)
+            return
+        if delivery.attempt == 1:
+            await self._run_once(delivery, task, FIRST, expected=None)
+            return
+        try:
+            while not await self._repeat(delivery, task):
+                pass
+        except RequestError as error:
+            # Not counted, so not run; not acknowledged, so delivered again.
+            self.counters["uncounted"] += 1
+            self._observer("attempt", "unknown", task=task.task, reason=str(error))
 
-    def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed) -> TaskResult:
+    async def _repeat(self, delivery: Delivery, task: RunTask) -> bool:
+        """Make the next attempt of a task that was delivered before; False if somebody counts one as well.
+
+        Raises:
+            RequestError: It cannot be counted.
+        """
+        lane = subjects.lane_of(delivery.subject)
+        before, sequence = await self._marks.read(lane, task.task)
+        tried = begin(before, self._pacing.attempts)
+        if tried is None:
+            number = self._pacing.attempts
+            reason = f"{number} attempts ended without a result: their workers died or hung"
+            await self._commit(delivery, task, Failed(reason, final=True), number)
+            return True
+        return await self._run_once(delivery, task, tried, expected=sequence)
+
+    async def _run_once(
+        self, delivery: Delivery, task: RunTask, tried: TaskTried, *, expected: int | None
+    ) -> bool:
+        """Make one attempt: count it if it is a repeat, run it, commit or give back what came of it."""
+        number, alone = tried.attempts, is_suspect(tried, self._pacing.attempts)
+        await self._quarantine.enter(alone=alone)
+        try:
+            if expected is not None and not await self._marks.write(
+                subjects.lane_of(delivery.subject), task.task, tried, expected
+            ):
+                return False
+            started_s = time.monotonic()
+            self._observer("run", "invoke", task=task.task, attempt=number)
+            self._at("delivered")
+            ended = await self._run(task, number)
+            self._at("executed")
+            self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+        finally:
+            self._quarantine.leave(alone=alone)
+        if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
+            self.counters["failed"] += 1
+            self._observer("attempt", "fail", task=task.task, attempt=number, reason=ended.reason)
+            await self._again(delivery, task, number)
+        else:
+            await self._commit(delivery, task, ended, number)
+        return True
+
+    def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
         return TaskResult(
             task=task.task,
             key=task.key,
@@ -255,7 +296,7 @@ class WorkQueue:
             term=task.term,
             trace=task.trace,
             lane=subjects.lane_of(delivery.subject),
-            attempt=min(delivery.attempt, self._pacing.attempts),
+            attempt=attempt,
             agent=self._agent,
             status="ok" if isinstance(ended, Done) else "dead",
             effects=ended.effects if isinstance(ended, Done) else (),
@@ -264,20 +305,21 @@ class WorkQueue:
             body=b"" if isinstance(ended, Done) else task.body,
         )
 
-    async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed) -> None:
-        result = self._result(delivery, task, ended)
-        facts: dict[str, Any] = {"task": task.task, "attempt": delivery.attempt}
+    async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:
+        result = self._result(delivery, task, ended, attempt)
+        facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
         try:
             written, why = await register.write(
                 self._connection, self._swarm, result, timeout_s=COMMIT_TIMEOUT_S
             )
         except MessageTooLargeError as error:
-            await self._commit(delivery, task, Failed(f"the result is too large: {error}", final=True))
+            too_large = Failed(f"the result is too large: {error}", final=True)
+            await self._commit(delivery, task, too_large, attempt)
             return
         except RejectedError as error:
             self.counters["refused"] += 1
             self._observer("commit", "fail", reason=str(error), **facts)
-            await self._again(delivery)
+            await self._again(delivery, task, attempt)
             return
         if written == "unknown":
             self.counters["unsettled"] += 1
@@ -298,10 +340,11 @@ class WorkQueue:
             self.counters["unacknowledged"] += 1  # delivered again, and suppressed then
         self._at("acknowledged")
 
-    async def _again(self, delivery: Delivery) -> None:
+    async def _again(self, delivery: Delivery, task: RunTask, attempt: int) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""
-        pause_ns = int(self._pacing.pause_s(delivery.attempt, self._chance) * 1e9)
+        pause_ns = int(self._pacing.pause_s(attempt, self._chance) * 1e9)
         try:
+            await self._marks.end(subjects.lane_of(delivery.subject), task.task, attempt)
             await self._connection.publish(
                 delivery.reply, b'-NAK {"delay": %d}' % pause_ns, reply="", confirm=False
             )

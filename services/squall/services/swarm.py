@@ -338,7 +338,7 @@ async def _outside_broker(
 
 
 async def _remove_streams(swarm: Swarm) -> None:
-    for plane in ("DLQ", "WK", "RES", "JOB", "IN"):
+    for plane in ("DLQ", "WK", "TRY", "RES", "JOB", "IN"):
         with contextlib.suppress(RequestError):
             await call(swarm.observer, "STREAM", "DELETE", swarm.swarm.stream(plane))
 

@@ -21,6 +21,7 @@ from squall.bus.subjects import (
     api,
     every_ack,
     every_inbox,
+    newest,
     next_message,
 )
 from squall.bus.topology.model import ME, Export, Import, Link, Node, Permissions, Topology
@@ -79,6 +80,8 @@ def _agent(s: Subjects) -> Permissions:
             next_message(wk, POOL),
             every_ack(wk, POOL),
             s.registers,
+            s.tries,
+            newest(s.stream("TRY"), s.tries),
             s.heartbeat("agent", ME),
             s.reply(ME, ANY),
         ),
@@ -167,6 +170,8 @@ def _exports(s: Subjects) -> tuple[Export, ...]:
         Export(next_message(wk, POOL), many_answers=True),
         Export(every_ack(wk, POOL)),
         Export(s.registers),
+        Export(s.tries),
+        Export(newest(s.stream("TRY"), s.tries)),
         Export(s.heartbeat("agent", ANY)),
         Export(s.replies),
         Export(s.commands, "stream"),
@@ -192,6 +197,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("JOB", "WK", queued, "sourced by the broker, by lane"),
         Link("WK", "agent", queued, f"pulls from {POOL}, which all agents share and trust"),
         Link("agent", "RES", s.registers, "writes results; the first wins"),
+        Link("agent", "TRY", s.tries, "counts the attempts of what is delivered again"),
         Link("RES", "coordinator", s.registers, "counts what has ended"),
         Link("RES", "gateway", s.registers, "carries out the effects"),
         Link("JOB", "DLQ", s.dead_letters, "sourced by the broker: dead letters"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.bus import register, work_queue
+from squall.bus import attempts, register, work_queue
 from squall.bus.connection import Connection
 from squall.bus.jetstream import create_consumer, create_stream
 from squall.bus.subjects import GATEWAY, POOL, Subjects
@@ -21,6 +21,9 @@ REGISTER_BYTES_MAX = 1024**3
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed:
 a register takes about 600 bytes, and the others are trimmed."""
+
+MARKS_MAX = 100_000
+"""Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
 
 DUPLICATE_WINDOW_S = 120
 """Twice the time for which a producer repeats an unknown submission."""
@@ -63,6 +66,7 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
         },
         work_queue.stream_config(swarm, bytes_max=QUEUE_BYTES_MAX),
         register.stream_config(swarm, bytes_max=REGISTER_BYTES_MAX),
+        attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
             "retention": "limits",

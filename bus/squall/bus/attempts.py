@@ -1,0 +1,186 @@
+"""Attempts of a task, counted where the death of a worker cannot lose them; and suspects set apart.
+
+    first delivery ──► attempt 1, no mark
+    repeat ──► mark read ──► attempt n + 1 marked ──► handler ──► failed: marked as ended
+
+The broker's own count is of deliveries, and a delivery need not be an attempt: it may have waited in a worker
+that died or stood still. So from the first repeat on a task has a mark, written with the sequence that was
+read, before the handler begins.
+
+A worker takes all it runs down with it. Of the tasks that were running any may be the cause, so one that was
+there at two deaths runs alone from then on: what kills a worker then is that task, and nothing but it ends
+as a dead letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+from msgspec.structs import replace
+
+from squall.bus import log
+from squall.bus.codec import decode, encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RejectedError, RequestTimeoutError
+from squall.bus.jetstream import WRONG_LAST_SEQUENCE, publish
+from squall.bus.messages import TaskTried
+from squall.bus.subjects import Subjects
+
+MARK_TIMEOUT_S = 20.0
+
+DEATHS_TOGETHER = 2
+"""Deaths at which a task may have been before it runs alone."""
+
+FIRST = TaskTried(attempts=1, deaths=0, running=True)
+"""What a task without a mark has behind it when it is delivered again."""
+
+
+def begin(before: TaskTried | None, attempts_max: int) -> TaskTried | None:
+    """The mark of the next attempt of a task that is delivered again; None if it has had all."""
+    before = before or FIRST
+    if before.attempts >= attempts_max:
+        return None
+    return TaskTried(
+        attempts=before.attempts + 1,
+        deaths=before.deaths + before.running,
+        running=True,
+        write=secrets.token_hex(8),
+    )
+
+
+def is_suspect(tried: TaskTried, attempts_max: int) -> bool:
+    """Whether an attempt is to run alone: its task has been there when workers died, and may be why.
+
+    Where there are few attempts, the last one is spent alone.
+    """
+    return tried.deaths >= max(1, min(DEATHS_TOGETHER, attempts_max - 1))
+
+
+def stream_config(swarm: Subjects, *, marks_max: int, replicas: int = 1) -> dict[str, Any]:
+    """The stream behind the marks.
+
+    Args:
+        marks_max: Tasks that may have one at a time; the oldest mark goes first, and that task's count begins
+            anew.
+    """
+    return {
+        "name": swarm.stream("TRY"),
+        "subjects": [swarm.tries],
+        "storage": "file",
+        "retention": "limits",
+        "num_replicas": replicas,
+        "max_msgs_per_subject": 1,
+        "max_msgs": marks_max,
+        "discard": "old",
+        "allow_direct": True,
+        "deny_delete": True,
+        "deny_purge": True,
+    }
+
+
+class Marks:
+    """Reads and writes the marks of tasks."""
+
+    def __init__(self, connection: Connection, swarm: Subjects) -> None:
+        self._connection = connection
+        self._swarm = swarm
+
+    async def read(self, lane: str, task: str) -> tuple[TaskTried | None, int]:
+        """A task's mark and its sequence; None and 0 if it has none.
+
+        Raises:
+            RequestError: No answer.
+        """
+        subject = self._swarm.tried(lane, task)
+        record = await log.direct(self._connection, self._swarm.stream("TRY"), subject)
+        return (decode(record.data, TaskTried), record.sequence) if record is not None else (None, 0)
+
+    async def write(self, lane: str, task: str, tried: TaskTried, expected: int) -> bool:
+        """Write a task's mark, if the newest is still the one that was read.
+
+        Args:
+            expected: The sequence that was read.
+
+        Returns:
+            Whether it is the newest now; False if somebody else wrote one meanwhile.
+
+        Raises:
+            RequestError: It is not known, or the broker refuses it for another reason.
+        """
+        subject = self._swarm.tried(lane, task)
+        outcome = await publish(
+            self._connection,
+            subject,
+            encode(tried),
+            timeout_s=MARK_TIMEOUT_S,
+            headers={"Nats-Expected-Last-Subject-Sequence": str(expected)},
+        )
+        if outcome.accepted:
+            return True
+        if outcome.kind == "unknown":
+            raise RequestTimeoutError(subject, f"unknown mark: {outcome.reason}")
+        if outcome.code != WRONG_LAST_SEQUENCE:
+            raise RejectedError(subject, f"{outcome.reason} on {subject}", outcome.code)
+        if outcome.tries == 1:
+            return False
+        # An earlier try of this very write may have been stored.
+        newest, _ = await self.read(lane, task)
+        return newest is not None and newest.write == tried.write
+
+    async def end(self, lane: str, task: str, attempt: int) -> None:
+        """Mark that an attempt failed in good order, so that it is no death. A newer attempt's mark stays.
+
+        Raises:
+            RequestError: It is not known.
+        """
+        newest, sequence = await self.read(lane, task)
+        tried = newest or FIRST
+        if tried.attempts == attempt and tried.running:
+            ended = replace(tried, running=False, write=secrets.token_hex(8))
+            await self.write(lane, task, ended, sequence)
+
+
+class Quarantine:
+    """Lets attempts run side by side, and a suspect alone."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._suspects = asyncio.Lock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether a suspect runs or waits to."""
+        return not self._open.is_set()
+
+    async def enter(self, *, alone: bool) -> None:
+        """Wait for room. Each is followed by a `leave`, unless it is cancelled."""
+        if alone:
+            await self._suspects.acquire()
+            self._open.clear()
+            try:
+                await self._idle.wait()
+            except BaseException:
+                self._release()
+                raise
+        while not alone and not self._open.is_set():
+            await self._open.wait()
+        self._running += 1
+        self._idle.clear()
+
+    def leave(self, *, alone: bool) -> None:
+        """Give the room back."""
+        self._running -= 1
+        if self._running == 0:
+            self._idle.set()
+        if alone:
+            self._release()
+
+    def _release(self) -> None:
+        self._open.set()
+        self._suspects.release()

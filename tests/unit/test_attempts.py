@@ -1,0 +1,97 @@
+"""Which attempt a repeat is, who is a suspect, and that a suspect runs alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from squall.bus.attempts import Quarantine, begin, is_suspect
+from squall.bus.messages import TaskTried
+
+pytestmark = pytest.mark.anyio
+
+
+def lives(ends: list[str], attempts_max: int) -> list[TaskTried]:
+    """The marks of a task whose attempts end as told, ``died`` or ``failed``, as far as it gets."""
+    marks: list[TaskTried] = []
+    mark: TaskTried | None = None
+    for place, end in enumerate(ends):
+        if place > 0:
+            mark = begin(mark, attempts_max)
+            if mark is None:
+                break
+            marks.append(mark)
+        if end == "failed":
+            mark = replace(mark or TaskTried(attempts=1), running=False)
+    return marks
+
+
+def test_a_task_that_kills_every_worker_has_all_its_attempts_and_no_more() -> None:
+    marks = lives(["died"] * 10, 5)
+    assert [(mark.attempts, mark.deaths) for mark in marks] == [(2, 1), (3, 2), (4, 3), (5, 4)]
+    assert [is_suspect(mark, 5) for mark in marks] == [False, True, True, True]
+
+
+def test_attempts_that_fail_in_good_order_are_no_deaths() -> None:
+    marks = lives(["failed", "failed", "died", "failed"], 5)
+    assert [(mark.attempts, mark.deaths) for mark in marks] == [(2, 0), (3, 0), (4, 1)]
+
+
+@pytest.mark.parametrize(("attempts_max", "alone_from"), [(1, 1), (2, 1), (3, 2), (5, 2), (20, 2)])
+def test_the_last_attempt_of_a_task_that_only_ever_died_is_alone(attempts_max: int, alone_from: int) -> None:
+    for deaths in range(5):
+        assert is_suspect(TaskTried(attempts=9, deaths=deaths), attempts_max) is (deaths >= alone_from)
+
+
+@given(st.lists(st.sampled_from(["died", "failed"]), max_size=30), st.integers(1, 20))
+def test_attempts_count_up_to_the_bound_and_deaths_never_pass_them(
+    ends: list[str], attempts_max: int
+) -> None:
+    marks = lives(ends, attempts_max)
+    assert [mark.attempts for mark in marks] == list(range(2, 2 + len(marks)))
+    assert all(mark.attempts <= attempts_max and mark.deaths < mark.attempts for mark in marks)
+
+
+async def test_a_suspect_runs_alone_and_others_together() -> None:
+    quarantine = Quarantine()
+    running: list[str] = []
+    seen: list[set[str]] = []
+
+    async def attempt(name: str, *, alone: bool) -> None:
+        await quarantine.enter(alone=alone)
+        running.append(name)
+        for _ in range(3):
+            seen.append(set(running))
+            await asyncio.sleep(0)
+        running.remove(name)
+        quarantine.leave(alone=alone)
+
+    names = ["a", "b", "S", "c", "T", "d"]
+    async with asyncio.TaskGroup() as tasks:
+        for name in names:
+            tasks.create_task(attempt(name, alone=name.isupper()))
+    assert {"a", "b"} in seen
+    assert all(len(together) == 1 for together in seen if any(name.isupper() for name in together))
+    assert set().union(*seen) == set(names)
+    assert not quarantine.closed
+
+
+async def test_a_suspect_that_gives_up_waiting_lets_the_others_in() -> None:
+    quarantine = Quarantine()
+    await quarantine.enter(alone=False)
+    suspect = asyncio.create_task(quarantine.enter(alone=True))
+    await asyncio.sleep(0)
+    assert quarantine.closed
+    suspect.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await suspect
+    async with asyncio.timeout(5):
+        await quarantine.enter(alone=False)
+        quarantine.leave(alone=False)
+        quarantine.leave(alone=False)
+        await quarantine.enter(alone=True)
+    assert quarantine.closed
