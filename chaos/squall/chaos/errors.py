@@ -1,7 +1,10 @@
 """What can go wrong in the harness.
 
     ChaosError                   carries kind, remedy and the exit code it means for a command
-    └── NotARunError             this directory holds no run (exit 2)
+    ├── NotARunError             this directory holds no run (exit 2)
+    ├── FaultError               this fault cannot be asked for; nothing was changed (exit 2)
+    ├── UnverifiedError          a change to a proxy may be in force, or may yet come (exit 4)
+    └── HarnessBrokenError       Toxiproxy cannot be had, or is no more (exit 4)
 
 What is wrong with the evidence of a run is no error: it makes a verdict unknown.
 """
@@ -31,3 +34,26 @@ class NotARunError(ChaosError):
 
     kind = "input"
     code = 2
+
+
+class FaultError(ChaosError):
+    """This fault cannot be asked for; nothing was changed."""
+
+    kind = "input"
+    code = 2
+
+
+class UnverifiedError(ChaosError):
+    """A change to a proxy may be in force, or may yet come: it was not confirmed, or read back as another.
+
+    Attributes:
+        proxy: The name of the proxy.
+    """
+
+    def __init__(self, proxy: str, message: str) -> None:
+        super().__init__(message, "recreate the proxy to be certain of it again")
+        self.proxy = proxy
+
+
+class HarnessBrokenError(ChaosError):
+    """Toxiproxy cannot be had, or is no more: what a run saw from then on proves nothing."""
