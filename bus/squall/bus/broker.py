@@ -144,6 +144,26 @@ class Broker:
             finally:
                 await broker._stop()
 
+    # For whoever puts it to the test.
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the server's process a signal; one that has ended misses it, and is on its way back."""
+        if self._process is not None:
+            send_signal(self._process, number)
+
+    async def answers(self) -> bool:
+        """Whether it answers now."""
+        try:
+            await self._probe(self.url)
+        except BrokerError:
+            return False
+        return True
+
+    async def ended(self) -> None:
+        """Wait until the process that is the server as this is awaited has ended."""
+        if self._process is not None:
+            await self._process.wait()
+
     # Files.
 
     @contextlib.contextmanager

@@ -128,6 +128,25 @@ def _register(pipe: int) -> None:
     os.write(pipe, b"+%d\n" % os.getpid())
 
 
+async def seen(pid: int, *, stopped: bool, timeout_s: float = 2.0) -> bool:
+    """Whether a process is seen to stand still, or not to, within so long, by the kernel's word."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while _is_stopped(pid) is not stopped:
+                await asyncio.sleep(0.002)
+            return True
+    return False
+
+
+def _is_stopped(pid: int) -> bool | None:
+    """None if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None
+    return status.rsplit(")", 1)[1].split()[0] == "T"
+
+
 def send_signal(process: Process, number: signal.Signals) -> None:
     """Send a signal to a child of a guard, and to what that started.
 

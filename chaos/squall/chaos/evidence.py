@@ -49,14 +49,44 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Injected(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault as it was logged; ``end_s`` is None while it lasts."""
+    """A fault as it was logged: once when it was in force, and again when it had ended.
+
+    Attributes:
+        id: The same in both lines; empty where there is one line only.
+        point: Where in its work the node stood.
+        start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
+        end_s, healed_s: When it was healed, and seen to be; None while it lasts.
+        verified: Whether it was seen in force; and, in the last line, healed.
+    """
 
     kind: str
     target: str
     start_s: float
+    id: str = ""
     node: str | None = None
+    point: str = ""
+    acknowledged_s: float | None = None
+    verified_s: float | None = None
     end_s: float | None = None
+    healed_s: float | None = None
     verified: bool = False
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of an experiment.
+
+    Attributes:
+        what: ``steady``: for the last ``seconds`` the swarm had kept up. ``healed``: no fault is in force any
+                more, after ``faults`` of them, and what was accepted, ``backlog`` tasks of it open, must end
+            within ``bound_s``.
+    """
+
+    time_s: float
+    what: Literal["steady", "healed"]
+    seconds: float = 0.0
+    bound_s: float = 0.0
+    backlog: int = 0
+    faults: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +238,7 @@ class History:
     asked: Asked = field(default_factory=Asked)
     nodes: tuple[NodeStart, ...] = ()
     faults: tuple[Injected, ...] = ()
+    phases: tuple[Phase, ...] = ()
     lines: int = 0
     truncated: int = 0
     unreadable: tuple[str, ...] = ()
@@ -255,6 +286,7 @@ def doubts(history: History) -> list[str]:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
     if history.outcomes_unasked:
         found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+    found += _uncertain_faults(history)
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
@@ -265,6 +297,25 @@ def doubts(history: History) -> list[str]:
         found.append("there is no database of the venue")
     elif history.venue.missing:
         found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
+    return found
+
+
+def _uncertain_faults(history: History) -> list[str]:
+    """Faults of an experiment that were not in force, or may be still, or of which nothing is written."""
+    logged = [fault for fault in history.faults if fault.id]
+    healed = next((phase for phase in history.phases if phase.what == "healed"), None)
+    if not logged and not history.phases:
+        return []
+    found = [
+        f"{fault.kind} of {fault.node or fault.target} was not "
+        + ("seen to end" if fault.end_s is None else "seen in force, and healed")
+        for fault in logged
+        if fault.end_s is None or not fault.verified
+    ]
+    if healed is None:
+        found.append("the experiment did not come to its end")
+    elif healed.faults != len(logged):
+        found.append(f"{healed.faults} faults were injected and {len(logged)} are here")
     return found
 
 

@@ -14,6 +14,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     fenced  fail {term}          dispatch  ok {term, tasks, first}       coordinator
     final   ok {what: register | job | queue | dead-letter | complete}   the command, from the broker
     note    ok {limits, environment}                                     the command
+    phase   ok {what: steady | healed}                                   the nemesis
 
 Other operations tell a reader what happened; no verdict rests on them.
 """
@@ -39,6 +40,7 @@ from squall.chaos.evidence import (
     Job,
     NodeStart,
     Outcome,
+    Phase,
     Queue,
     Register,
     Reign,
@@ -77,7 +79,7 @@ def read(run: Path) -> History:
         except msgspec.DecodeError as error:
             fold.reject(HISTORY, number, error)
     nodes = tuple(_records(fold, run / NODES, NodeStart))
-    faults = tuple(_records(fold, run / FAULTS, Injected))
+    faults = _newest(_records(fold, run / FAULTS, Injected))
     asked = _asked(fold, run / SPEC)
     venue = _venue(fold, run / VENUE)
     return fold.history(asked, nodes, faults, venue)
@@ -135,6 +137,7 @@ _term = msgspec.json.Decoder(_Term)
 _batch = msgspec.json.Decoder(_Batch)
 _damaged = msgspec.json.Decoder(_Damaged)
 _note = msgspec.json.Decoder(_Note)
+_phase = msgspec.json.Decoder(Phase)
 _register = msgspec.json.Decoder(Register)
 _job = msgspec.json.Decoder(Job)
 _queue = msgspec.json.Decoder(Queue)
@@ -185,6 +188,7 @@ class _Fold:
         self._closing: Closing | None = None
         self._read_back_s: float | None = None
         self._note = _Note()
+        self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
 
     # Lines of a file.
@@ -246,6 +250,8 @@ class _Fold:
                 self._final(head, line)
             case "note", "ok":
                 self._note = _note.decode(line)
+            case "phase", "ok":
+                self._phases.append(_phase.decode(line))
         self._count(who, head.i)
         self._see(head.time_s)
 
@@ -306,6 +312,7 @@ class _Fold:
             asked=asked,
             nodes=nodes,
             faults=faults,
+            phases=tuple(self._phases),
             lines=self._read,
             truncated=self._truncated,
             unreadable=tuple(self.unreadable),
@@ -349,6 +356,14 @@ def _records(fold: _Fold, path: Path, kind: type[T]) -> Iterator[T]:
             yield decoder.decode(line)
         except msgspec.DecodeError as error:
             fold.reject(path.name, number, error)
+
+
+def _newest(faults: Iterator[Injected]) -> tuple[Injected, ...]:
+    """Each fault once, as its last line tells, in the order of their beginnings."""
+    found: dict[str, Injected] = {}
+    for place, fault in enumerate(faults):
+        found[fault.id or f"#{place}"] = fault
+    return tuple(sorted(found.values(), key=lambda fault: fault.start_s))
 
 
 def _asked(fold: _Fold, path: Path) -> Asked:

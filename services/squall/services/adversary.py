@@ -35,9 +35,11 @@ class Adversary(Protocol):
 
     Attributes:
         tools: Versions of what it uses, for the report.
+        ends_load: Whether the producer is to stop once the disturbance is over.
     """
 
     tools: Mapping[str, str]
+    ends_load: bool
 
     async def route(self, node: str, url: str) -> str:
         """Where a node is to reach the broker that listens at ``url``."""
@@ -52,6 +54,7 @@ class Nobody:
     """Leaves the swarm alone."""
 
     tools: Mapping[str, str] = {}
+    ends_load = False
 
     async def route(self, node: str, url: str) -> str:
         return url

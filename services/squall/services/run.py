@@ -73,7 +73,8 @@ async def execute(
             async with task_group() as tasks:
                 tasks.daemon(_show(swarm, progress))
                 disturbing = tasks.daemon(adversary.disturb(swarm))
-                await _drive(swarm, producer, interrupt)
+                done_early = disturbing if adversary.ends_load else None
+                await _drive(swarm, producer, interrupt, done_early)
                 if interrupt.asked.is_set():
                     disturbing.cancel()
                 await asyncio.wait({disturbing})
@@ -93,7 +94,7 @@ async def execute(
             drained_s=drained_s,
             bound_s=spec.drain_bound_s,
             took_s=took_s,
-            interrupted=interrupt.asked.is_set(),
+            interrupted=interrupt.asked.is_set() or adversary.ends_load,
             duration_s=time.monotonic() - started_s,
             lines=_lines(run.history),
         )
@@ -110,11 +111,14 @@ def _lines(history: Path) -> dict[str, int]:
     return dict(counts)
 
 
-async def _drive(swarm: Swarm, producer: asyncio.Task[None], interrupt: Interrupt) -> None:
-    """Wait for the workload's end, or for the user."""
+async def _drive(
+    swarm: Swarm, producer: asyncio.Task[None], interrupt: Interrupt, until: asyncio.Task[None] | None
+) -> None:
+    """Wait for the workload's end, for the user, or for another end that was given."""
     asked = asyncio.ensure_future(interrupt.asked.wait())
+    ends: set[asyncio.Future[Any]] = {producer, asked}
     try:
-        await asyncio.wait({producer, asked}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends | {until} if until else ends, return_when=asyncio.FIRST_COMPLETED)
         if not producer.done():
             await swarm.stop_producer()
         await producer

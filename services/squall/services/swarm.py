@@ -106,14 +106,19 @@ class Swarm:
 
     # Starting.
 
-    def _note(self, node: str, role: str, incarnation: int, pid: str, target: str) -> None:
+    def note(self, node: str, role: str, incarnation: int = 1, pid: str = "") -> None:
+        """Enter a start into the run's list of nodes.
+
+        Args:
+            pid: What the target calls it; this process, if empty.
+        """
         self._run.append(
             "nodes.jsonl",
             node=node,
             role=role,
             incarnation=incarnation,
-            target=target,
-            pid=int(pid) if pid.isdigit() else pid,
+            target=self.launcher.target,
+            pid=int(pid) if pid.isdigit() else pid or os.getpid(),
             started_s=time.time(),
         )
 
@@ -145,7 +150,7 @@ class Swarm:
                 await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
                 continue
             failures = 0
-            self._note(node, role, incarnation, unit.id, self.launcher.target)
+            self.note(node, role, incarnation, unit.id)
             self.units[node] = unit
             if role == "venue":
                 self._venue = unit.ready.url
@@ -196,6 +201,17 @@ class Swarm:
                     connection.renew(credentials)
 
     # Looking.
+
+    @property
+    def own_broker(self) -> Broker:
+        """The broker that this swarm started.
+
+        Raises:
+            LookupError: It uses somebody else's.
+        """
+        if self.broker is None:
+            raise LookupError("the swarm has no broker of its own")
+        return self.broker
 
     async def leader(self) -> tuple[str, int] | None:
         """Who holds the newest term, and the term; None while nobody does or the broker is away."""
@@ -289,7 +305,7 @@ async def _own_broker(
     swarm._mint = lambda node: authority.credentials(node, spec.credentials_life_s)
 
     def on_start(pid: int, incarnation: int) -> None:
-        swarm._note("broker", "broker", incarnation, str(pid), swarm.launcher.target)
+        swarm.note("broker", "broker", incarnation, str(pid))
 
     broker = await stack.enter_async_context(
         Broker.running(

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from squall.bus.guard import Guard, send_signal
+from squall.bus.guard import Guard, seen, send_signal
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
 from squall.services.service import Halted, NodeStart, Order, Ready
 
 READY_S = 60.0
-SEEN_S = 2.0
 
 
 class ProcessUnit:
@@ -103,29 +102,21 @@ class ProcessLauncher:
         answer = await process.stdout.readline()
         if not answer:
             return None
-        await self._see(process, stands_still=True)
+        await seen(process.pid, stopped=True)
         return msgspec.json.decode(answer, type=Halted).point
 
     async def freeze(self, unit: Unit) -> bool:
-        return await self._signal_and_see(unit, signal.SIGSTOP, stands_still=True)
+        return await self._signal_and_see(unit, signal.SIGSTOP, stopped=True)
 
     async def thaw(self, unit: Unit) -> bool:
-        return await self._signal_and_see(unit, signal.SIGCONT, stands_still=False)
+        return await self._signal_and_see(unit, signal.SIGCONT, stopped=False)
 
-    async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stands_still: bool) -> bool:
+    async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stopped: bool) -> bool:
         process = _process(unit)
         if process.returncode is not None:
             return False
         send_signal(process, number)
-        return await self._see(process, stands_still=stands_still)
-
-    async def _see(self, process: Process, *, stands_still: bool) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SEEN_S):
-                while _stands_still(process.pid) is not stands_still:
-                    await asyncio.sleep(0.002)
-                return True
-        return False
+        return await seen(process.pid, stopped=stopped)
 
     async def kill(self, unit: Unit) -> None:
         send_signal(_process(unit), signal.SIGKILL)
@@ -147,12 +138,3 @@ class ProcessLauncher:
 def _process(unit: Unit) -> Process:
     assert isinstance(unit, ProcessUnit)
     return unit.process
-
-
-def _stands_still(pid: int) -> bool | None:
-    """Whether a process is stopped, by the kernel's word; None if it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None
-    return status.rsplit(")", 1)[1].split()[0] == "T"

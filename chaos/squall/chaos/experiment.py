@@ -1,0 +1,197 @@
+"""One experiment: a steady state, faults while safety is recorded, all healed, and a bound for what is left.
+
+    load ─► steady? ─► faults ─► healed ─► load ends ─► drained within the bound? ─► judged
+              └─ no: no experiment
+
+What makes a schedule of faults an experiment is that somebody saw the swarm work before, and that what it may
+take afterwards was computed before anybody looked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from squall.bus import log as bus_log
+from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
+from squall.bus.errors import RequestError
+from squall.bus.guard import Guard
+from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
+from squall.bus.tasks import task_group
+from squall.chaos.errors import SteadyStateError
+from squall.chaos.nemesis import Nemesis
+from squall.chaos.network import Network
+from squall.chaos.proxies import Proxies
+from squall.chaos.schedule import Interval, Schedule, toml
+from squall.chaos.toxiproxy import Toxiproxy
+from squall.services.history import History
+from squall.services.run import Interrupt, execute
+from squall.services.run_directory import RunDirectory
+from squall.services.spec import Spec
+from squall.services.swarm import Swarm
+
+NAME = "nemesis"
+"""Who writes of phases in the history."""
+
+STEADY_S = 3.0
+"""How long the swarm must keep up before anything is done to it."""
+
+STEADY_SHARE = 0.8
+"""Of the tasks offered in that time, how many must have ended."""
+
+STEADY_PATIENCE_S = 30.0
+
+TAKE_OVER_SLACK_S = 2.0
+
+SCHEDULE = "schedule.toml"
+
+LOOK_S = 0.1
+
+Attack = Callable[[Nemesis], Awaitable[None]]
+
+
+def recovery_bound_s(spec: Spec, backlog: int) -> float:
+    """How long what was accepted may take to end once everything is healed.
+
+    The sum of what can be in the way at the worst, one after the other: a dead link is noticed, a new one is
+    opened, a leader is followed, a task's worker died and it is delivered twice more, a gateway's delivery
+    likewise; and the backlog, at the rate that was offered.
+    """
+    noticed_s = PROBE_INTERVAL_S + 2 * PROBE_TIMEOUT_S
+    opened_s = BACKOFF_S[1] + CONNECT_TIMEOUT_S
+    followed_s = spec.lease_s + TAKE_OVER_SLACK_S
+    redelivered_s = 3 * spec.ack_wait_s
+    return noticed_s + opened_s + followed_s + redelivered_s + backlog / spec.rate_per_s
+
+
+class Experiment:
+    """Works against one swarm through proxies of its own.
+
+    Args:
+        attack: What is done once the state is steady; all of it is healed on return.
+    """
+
+    ends_load = True
+
+    def __init__(
+        self, run: RunDirectory, network: Network, attack: Attack, *, seed: int, tools: Mapping[str, str]
+    ) -> None:
+        self._run = run
+        self._network = network
+        self._attack = attack
+        self._seed = seed
+        self.tools = tools
+        self.preload = ""
+
+    async def route(self, node: str, url: str) -> str:
+        return await self._network.route(node, url)
+
+    async def disturb(self, swarm: Swarm) -> None:
+        with History(self._run.history, NAME, 1) as history:
+            swarm.note(NAME, NAME)
+            async with task_group() as tasks:
+                tasks.daemon(self._network.watch(swarm))
+                history("phase", "ok", what="steady", seconds=await steady(swarm))
+                async with Nemesis.running(swarm, self._network, self._run, seed=self._seed) as nemesis:
+                    await self._attack(nemesis)
+                    faults = nemesis.logged
+            backlog = await _open_tasks(swarm)
+            bound_s = recovery_bound_s(swarm.spec, backlog)
+            history("phase", "ok", what="healed", bound_s=bound_s, backlog=backlog, faults=faults)
+
+
+async def steady(swarm: Swarm) -> float:
+    """Wait until the swarm keeps up with what it is offered; over how many seconds it did.
+
+    Raises:
+        SteadyStateError: It does not.
+    """
+    wanted = STEADY_SHARE * STEADY_S * swarm.spec.rate_per_s
+    deadline = asyncio.get_running_loop().time() + STEADY_PATIENCE_S
+    gained = 0
+    while asyncio.get_running_loop().time() < deadline:
+        before = await _ended(swarm)
+        await asyncio.sleep(STEADY_S)
+        gained = await _ended(swarm) - before
+        if gained >= wanted:
+            return STEADY_S
+    raise SteadyStateError(
+        f"the swarm does not keep up with {swarm.spec.rate_per_s:g} tasks a second: {gained} ended in "
+        f"{STEADY_S:g} s",
+        "lower the rate; what does not work undisturbed proves nothing under faults",
+    )
+
+
+async def _ended(swarm: Swarm) -> int:
+    state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
+    return int(state["messages"])
+
+
+async def _open_tasks(swarm: Swarm) -> int:
+    """How many tasks were accepted and have not ended, and how many effects are on their way."""
+    while True:
+        with contextlib.suppress(RequestError):
+            backlog = await swarm.backlog()
+            return max(0, backlog.submitted - backlog.registers)
+        await asyncio.sleep(LOOK_S)
+
+
+def carry_out(schedule: Schedule) -> Attack:
+    """An attack that does what a schedule says, each interval at its time."""
+
+    async def attack(nemesis: Nemesis) -> None:
+        begun_s = asyncio.get_running_loop().time()
+        async with task_group() as tasks:
+            for interval in schedule.intervals:
+                tasks.start(_one(nemesis, interval, begun_s))
+
+    return attack
+
+
+async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
+    await asyncio.sleep(max(0.0, begun_s + interval.at_s - asyncio.get_running_loop().time()))
+    try:
+        async with nemesis.strike(
+            interval.fault,
+            interval.target,
+            point=interval.point,
+            nth=interval.nth,
+            **interval.magnitude,
+        ):
+            await asyncio.sleep(interval.for_s)
+    except TimeoutError:
+        nemesis.missed(interval.fault, interval.target, interval.point)
+
+
+async def experiment(
+    spec: Spec,
+    run: RunDirectory,
+    attack: Attack,
+    *,
+    interrupt: Interrupt,
+    progress: Callable[[str], None],
+    preload: str = "",
+) -> None:
+    """Start a swarm behind proxies, attack it, and leave in its directory what judging it takes.
+
+    Raises:
+        HarnessBrokenError: The harness broke; the run says nothing about the swarm.
+        SteadyStateError: There was no steady state to disturb.
+        ServiceError, BusError: The swarm could not be run.
+    """
+    async with (
+        Guard() as guard,
+        Toxiproxy.running(guard=guard, log=run.logs / "toxiproxy.log", progress=progress) as toxiproxy,
+        Proxies(toxiproxy.url, prefix=run.id) as proxies,
+    ):
+        network = Network(proxies)
+        adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
+        adversary.preload = preload
+        await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)
+
+
+def write_schedule(run: Path, schedule: Schedule) -> None:
+    """Leave a schedule in a run's directory."""
+    (run / SCHEDULE).write_text(toml(schedule))

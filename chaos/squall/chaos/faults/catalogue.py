@@ -1,0 +1,72 @@
+"""Every fault there is, by its name; and those there are not, with the reason."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from squall.chaos.errors import FaultError
+from squall.chaos.faults.bandwidth import Bandwidth
+from squall.chaos.faults.blackhole import Blackhole
+from squall.chaos.faults.blackhole_nofin import BlackholeNoFin
+from squall.chaos.faults.crash import Crash
+from squall.chaos.faults.fault import Fault
+from squall.chaos.faults.flap import Flap
+from squall.chaos.faults.jitter import Jitter
+from squall.chaos.faults.latency import Latency
+from squall.chaos.faults.one_way_down import OneWayDown
+from squall.chaos.faults.one_way_up import OneWayUp
+from squall.chaos.faults.pause import Pause
+from squall.chaos.faults.refuse import Refuse
+from squall.chaos.faults.reset import Reset
+from squall.chaos.faults.restart import Restart
+from squall.chaos.faults.slice import Slice
+from squall.chaos.faults.stall import Stall
+
+FAULTS: Mapping[str, type[Fault]] = {
+    fault.name: fault
+    for fault in (
+        Latency,
+        Jitter,
+        Bandwidth,
+        Refuse,
+        Blackhole,
+        BlackholeNoFin,
+        Stall,
+        Reset,
+        Slice,
+        OneWayUp,
+        OneWayDown,
+        Flap,
+        Crash,
+        Pause,
+        Restart,
+    )
+}
+
+NEED_THREE_BROKERS = ("split", "bridge", "isolate-leader")
+
+
+def make(name: str, magnitude: Mapping[str, Any]) -> Fault:
+    """A fault of that name and magnitude.
+
+    Raises:
+        FaultError: There is none of that name, or it has no such magnitude.
+    """
+    if name in NEED_THREE_BROKERS:
+        raise FaultError(
+            f"{name} cuts brokers from each other, and this swarm has one broker",
+            "cut a node from it, for instance with blackhole-nofin",
+        )
+    if name not in FAULTS:
+        near = difflib.get_close_matches(name, FAULTS, 1)
+        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(FAULTS)}"
+        raise FaultError(f"there is no fault {name!r}", remedy)
+    try:
+        return msgspec.convert(dict(magnitude), FAULTS[name])
+    except msgspec.ValidationError as error:
+        fields = ", ".join(FAULTS[name].__struct_fields__) or "none"
+        raise FaultError(f"{name} cannot be so: {error}", f"its magnitudes are: {fields}") from error

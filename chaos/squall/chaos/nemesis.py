@@ -1,0 +1,279 @@
+"""The nemesis: puts faults in force, sees that they are, heals them, sees that they are healed.
+
+    resolve ─► lock the nodes ─► inject ─► seen in force ─► … ─► heal ─► seen healed ─► unlock
+                                   └── the lease ends ──────────┘
+
+A fault heals when its block ends, however it ends, and when its lease does, though the block goes on. If this
+process dies, its guard ends the swarm and Toxiproxy with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from squall.chaos.errors import ChaosError, HarnessBrokenError
+from squall.chaos.faults.catalogue import make
+from squall.chaos.faults.fault import BROKER, Fault, Site
+from squall.chaos.faults.flap import Flap
+from squall.chaos.network import Network
+from squall.chaos.targets import check_target, nodes_of
+from squall.chaos.traps import Traps
+from squall.services.run_directory import RunDirectory
+from squall.services.swarm import Swarm
+
+T = TypeVar("T")
+
+THERE_S = 20.0
+"""How long a target may take to be there: to serve, to lead, to be free of another fault."""
+
+POINT_S = 20.0
+"""How long a node may take to reach a point; under load each is passed several times a second."""
+
+LEASE_S = 60.0
+"""How long a fault lasts at most, where it is not said."""
+
+TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
+"""Points that are passed only when a leader is followed."""
+
+
+@dataclass
+class Strike:
+    """One fault in force.
+
+    Attributes:
+        nodes: Whom it struck.
+        verified: Whether it was seen in force on all of them; and, once it has ended, healed.
+    """
+
+    nodes: Sequence[str]
+    verified: bool
+
+
+class Nemesis:
+    """Faults for one swarm. Made by `running`.
+
+    Attributes:
+        logged: Faults that were logged so far, one for each node that was struck.
+    """
+
+    def __init__(
+        self, swarm: Swarm, network: Network, run: RunDirectory, traps: Traps, chance: random.Random
+    ) -> None:
+        self._swarm = swarm
+        self._network = network
+        self._run = run
+        self._traps = traps
+        self._chance = chance
+        self._numbers = itertools.count(1)
+        self._locks: dict[str, asyncio.Lock] = {}
+        self.logged = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(
+        cls, swarm: Swarm, network: Network, run: RunDirectory, *, seed: int
+    ) -> AsyncIterator[Nemesis]:
+        """A nemesis that can strike inside the block."""
+        async with Traps.running(swarm) as traps:
+            yield cls(swarm, network, run, traps, random.Random(f"{seed}/nemesis"))
+
+    @contextlib.asynccontextmanager
+    async def strike(
+        self,
+        name: str,
+        target: str,
+        *,
+        point: str = "",
+        nth: int = 1,
+        lease_s: float = LEASE_S,
+        **magnitude: int,
+    ) -> AsyncIterator[Strike]:
+        """A fault in force inside the block.
+
+        Args:
+            name: Of the fault, for instance ``blackhole-nofin``.
+            target: A role or a node.
+            point: Strike when a node of that target stands at this point of its work.
+            nth: At which passing of it.
+            lease_s: When it heals, though the block goes on.
+            magnitude: Of the fault, for instance ``latency_ms=200``.
+
+        Raises:
+            FaultError: There is no such fault or target.
+            TimeoutError: The target was not there, or did not reach the point.
+            HarnessBrokenError: A change could not be made certain.
+        """
+        fault = make(name, magnitude)
+        check_target(fault, target, self._swarm.spec)
+        async with contextlib.AsyncExitStack() as stack:
+            if point:
+                nodes: Sequence[str] = [await stack.enter_async_context(self._halted(point, nth, target))]
+            else:
+                async with asyncio.timeout(THERE_S):
+                    nodes = await self._nodes(target)
+            await stack.enter_async_context(self._locked(nodes))
+            strike = Strike(nodes, False)
+            await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
+            if point and fault.breaks == "link":
+                await self._thaw(nodes[0])
+            yield strike
+
+    def missed(self, name: str, target: str, point: str) -> None:
+        """Log a fault that did not come about, because its target was not there in time."""
+        now_s = time.time()
+        self.logged += 1
+        self._run.append(
+            "faults.jsonl",
+            id=f"{next(self._numbers)}/missed",
+            kind=name,
+            target=target,
+            point=point,
+            start_s=now_s,
+            end_s=now_s,
+            verified=False,
+        )
+
+    # Whom.
+
+    async def _nodes(self, target: str) -> Sequence[str]:
+        """The nodes that a target means, once all of them are there."""
+        while True:
+            leading = await self._swarm.leader() if target in ("leader", "standby") else None
+            with contextlib.suppress(LookupError):
+                nodes = nodes_of(target, self._swarm.spec, leading[0] if leading else None, self._chance)
+                if all(node == BROKER or node in self._swarm.units for node in nodes):
+                    return nodes
+            await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def _halted(self, point: str, nth: int, target: str) -> AsyncIterator[str]:
+        """A node of that target that stands still at a point inside the block, if it is not thawed before."""
+        role = point.split(".")[0]
+        if target in ("leader", "standby"):
+            # Who leads may change before the point is reached; only a leader, or who becomes one, gets there.
+            nodes = [f"{role}-{number}" for number in range(1, self._swarm.spec.coordinators + 1)]
+        else:
+            async with asyncio.timeout(THERE_S):
+                nodes = list(await self._nodes(target))
+        async with contextlib.AsyncExitStack() as stack:
+            if point in TAKEN_OVER:
+                catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
+                await asyncio.sleep(0.2)  # so that the trap is set before there is somebody to follow
+                try:
+                    await stack.enter_async_context(self.strike("pause", "leader"))
+                    node = await catching
+                finally:
+                    catching.cancel()
+            else:
+                node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
+            try:
+                yield node
+            finally:
+                await self._thaw(node)
+
+    async def _thaw(self, node: str) -> None:
+        unit = self._swarm.units.get(node)
+        if unit is not None:
+            await self._swarm.launcher.thaw(unit)
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, nodes: Sequence[str]) -> AsyncIterator[None]:
+        """One fault a node at a time; a fault of the broker is everybody's."""
+        wanted = set(nodes)
+        if BROKER in wanted:
+            wanted |= set(self._swarm.units)
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(THERE_S):
+                for node in sorted(wanted):
+                    await stack.enter_async_context(self._locks.setdefault(node, asyncio.Lock()))
+            yield
+
+    # How.
+
+    @contextlib.asynccontextmanager
+    async def _in_force(
+        self, fault: Fault, target: str, strike: Strike, point: str, lease_s: float
+    ) -> AsyncIterator[None]:
+        number = next(self._numbers)
+        sites = [self._site(node) for node in strike.nodes]
+        sent_s = time.time()
+        self.logged += len(sites)
+        healing: asyncio.Task[None] | None = None
+
+        def log(**facts: object) -> None:
+            for site in sites:
+                self._run.append(
+                    "faults.jsonl",
+                    id=f"{number}/{site.node}",
+                    kind=fault.name,
+                    target=target,
+                    node=site.node,
+                    point=point,
+                    start_s=sent_s,
+                    **facts,
+                )
+
+        async def heal() -> None:
+            await _each(sites, fault.heal)
+            end_s = time.time()
+            healed = await _each(sites, fault.healed)
+            strike.verified = strike.verified and all(healed)
+            log(end_s=end_s, healed_s=time.time(), verified=strike.verified)
+
+        async def end() -> None:
+            """Heal once, whoever asks first, and to the end, though who asks is cancelled."""
+            nonlocal healing
+            healing = healing or asyncio.ensure_future(heal())
+            await asyncio.shield(healing)
+
+        turns: asyncio.Task[None] | None = None
+        lease: asyncio.Task[None] | None = None
+        try:
+            try:
+                await _each(sites, fault.inject)
+                acknowledged_s = time.time()
+                strike.verified = all(await _each(sites, fault.in_force))
+            except (LookupError, TimeoutError):
+                acknowledged_s = time.time()
+            log(acknowledged_s=acknowledged_s, verified_s=time.time(), verified=strike.verified)
+            if isinstance(fault, Flap):
+                turns = asyncio.ensure_future(_each_for_ever(sites, fault))
+            lease = asyncio.ensure_future(_after(lease_s, end))
+            yield
+        finally:
+            for task in (turns, lease):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
+            try:
+                await end()
+            except asyncio.CancelledError:
+                assert healing is not None
+                await healing
+                raise
+            except ChaosError as error:
+                raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error
+
+    def _site(self, node: str) -> Site:
+        return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
+
+
+async def _each(sites: Sequence[Site], act: Callable[[Site], Awaitable[T]]) -> list[T]:
+    """Do it at all sites at once; what each returned."""
+    return list(await asyncio.gather(*(act(site) for site in sites)))
+
+
+async def _each_for_ever(sites: Sequence[Site], fault: Flap) -> None:
+    await asyncio.gather(*(fault.last(site) for site in sites))
+
+
+async def _after(delay_s: float, end: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.sleep(delay_s)
+    await end()

@@ -1,0 +1,254 @@
+"""Which fault when, on whom: drawn from a seed, written down, read back. Pure but for reading files.
+
+    seed ──┬─ families ──► which kinds of faults this run has at all
+           ├─ points ────► which cells of the coverage table it is to hit
+           └─ <family> ──► targets, moments, magnitudes
+
+Each draws from a stream of its own, named after seed and purpose, so that a family more or less shifts no
+other. A subset of families a seed finds more than a bit of everything (swarm testing).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from squall.chaos.errors import FaultError
+from squall.chaos.faults.catalogue import FAULTS, make
+from squall.chaos.faults.fault import Fault
+from squall.chaos.targets import check_target
+from squall.services.points import POINTS
+from squall.services.spec import Spec
+
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "slow": ("latency", "jitter", "bandwidth", "slice"),
+    "cut": ("refuse", "blackhole", "blackhole-nofin", "stall", "reset"),
+    "half": ("one-way-up", "one-way-down"),
+    "flapping": ("flap",),
+    "process": ("crash", "pause", "restart"),
+    "broker": ("crash", "pause", "restart"),
+    "messages": ("duplicate", "late", "reorder", "clock-off", "clock-jump"),
+}
+"""Kinds of faults that are on or off together."""
+
+TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway")
+
+STRIKES = {"kill": "crash", "pause": "pause", "cut": "blackhole-nofin"}
+"""What can happen to a node at a point, and the fault that does it."""
+
+CELLS = tuple(itertools.product(POINTS, STRIKES))
+"""The coverage table: every point of every role × kill, pause, cut."""
+
+CELLS_A_SEED = 4
+"""So that nine seeds in a row hit each cell once."""
+
+PAUSE_PAST_LEASE_S = 1.5
+BROKER_FOR_S = (0.5, 2.0)
+FOR_S = (0.5, 3.0)
+
+
+class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One fault: on whom, from when, for how long.
+
+    Attributes:
+        at_s: Seconds after the steady state was seen; with a ``point``, when the trap is set there.
+        for_s: How long it lasts; nothing for a crash or a restart.
+        point: Strike when the target has reached this point of its work, and stands there.
+        nth: At which passing of the point.
+        magnitude: Of the fault, for instance ``latency_ms``.
+    """
+
+    fault: str
+    target: str
+    at_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    for_s: Annotated[float, Meta(ge=0, le=600)] = 0.0
+    point: str = ""
+    nth: Annotated[int, Meta(ge=1)] = 1
+    magnitude: dict[str, int] = {}
+
+    def made(self) -> Fault:
+        """The fault itself.
+
+        Raises:
+            FaultError: There is no such fault.
+        """
+        return make(self.fault, self.magnitude)
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to one run.
+
+    Attributes:
+        seed: What it was drawn from; targets such as ``any-agent`` are drawn from it while it is carried out.
+    """
+
+    seed: int
+    intervals: tuple[Interval, ...] = msgspec.field(name="interval", default=())
+
+    @property
+    def length_s(self) -> float:
+        """When the last interval is due to end."""
+        return max((interval.at_s + interval.for_s for interval in self.intervals), default=0.0)
+
+
+def check(schedule: Schedule, spec: Spec) -> Schedule:
+    """Return the schedule if a swarm can be put to it.
+
+    Raises:
+        FaultError: A fault, a magnitude, a target or a point does not exist, or they do not fit.
+    """
+    for interval in schedule.intervals:
+        fault = interval.made()
+        check_target(fault, interval.target, spec)
+        if interval.point:
+            _check_point(interval)
+    return schedule
+
+
+def _check_point(interval: Interval) -> None:
+    if interval.point not in POINTS:
+        raise FaultError(f"there is no point {interval.point!r}", f"there are {', '.join(POINTS)}")
+    role = interval.point.split(".")[0]
+    roles = {"agent": ("any-agent", "agent-"), "gateway": ("gateway",), "coordinator": ("leader", "standby")}
+    if not interval.target.startswith((*roles[role], f"{role}-")):
+        raise FaultError(
+            f"{interval.target} never reaches {interval.point}", f"name {' or '.join(roles[role])} there"
+        )
+
+
+# From a seed.
+
+
+def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[str] = ()) -> Schedule:
+    """The schedule of a seed.
+
+    Args:
+        length_s: By when the last fault is to have begun.
+        faults: Only these; all there are, if empty. Without a restriction the leader is always stopped for
+            longer than its lease once, and the seed's cells of the coverage table are hit.
+    """
+    intervals: list[Interval] = []
+    if not faults:
+        at_s = _stream(seed, "leader").uniform(0.0, length_s / 3)
+        intervals.append(
+            Interval(
+                fault="pause",
+                target="leader",
+                at_s=_round(at_s),
+                for_s=_round(spec.lease_s + PAUSE_PAST_LEASE_S),
+            )
+        )
+        intervals += _cells(seed, spec, length_s)
+    chosen = _stream(seed, "families")
+    families = [family for family in FAMILIES if faults or chosen.random() < 0.5]
+    for family in families:
+        names = [name for name in FAMILIES[family] if name in FAULTS and (not faults or name in faults)]
+        if names:
+            intervals += _of_family(seed, family, names, spec, length_s)
+    return check(Schedule(seed=seed, intervals=tuple(sorted(intervals, key=lambda i: i.at_s))), spec)
+
+
+def _of_family(seed: int, family: str, names: Sequence[str], spec: Spec, length_s: float) -> list[Interval]:
+    chance = _stream(seed, family)
+    found = []
+    for _ in range(chance.randint(1, 3)):
+        name = chance.choice(names)
+        low, high = BROKER_FOR_S if family == "broker" else FOR_S
+        lasts = name not in ("crash", "restart")
+        found.append(
+            Interval(
+                fault=name,
+                target="broker" if family == "broker" else chance.choice(_possible(spec)),
+                at_s=_round(chance.uniform(0.0, length_s)),
+                for_s=_round(chance.uniform(low, high)) if lasts else 0.0,
+            )
+        )
+    return found
+
+
+def _possible(spec: Spec) -> list[str]:
+    return [
+        target
+        for target in TARGETS
+        if (target != "standby" or spec.coordinators > 1) and (target != "minority" or spec.agents > 2)
+    ]
+
+
+def _cells(seed: int, spec: Spec, length_s: float) -> list[Interval]:
+    """The seed's share of the coverage table, at places drawn from it."""
+    order = list(CELLS)
+    random.Random("cells").shuffle(order)
+    start = seed * CELLS_A_SEED
+    mine = [order[(start + place) % len(order)] for place in range(CELLS_A_SEED)]
+    chance = _stream(seed, "points")
+    role_target = {"agent": "any-agent", "gateway": "gateway", "coordinator": "leader"}
+    found = []
+    for place, (point, strike) in enumerate(mine):
+        role, step = point.split(".")
+        # A term is claimed, and what went before is read, by whoever is not the leader yet.
+        target = "standby" if step in ("claimed", "resumed") else role_target[role]
+        found.append(
+            Interval(
+                fault=STRIKES[strike],
+                target=target,
+                at_s=_round((place + chance.random()) * length_s / CELLS_A_SEED),
+                for_s=0.0 if strike == "kill" else _round(spec.lease_s + PAUSE_PAST_LEASE_S),
+                point=point,
+                nth=chance.randint(1, 5) if target != "standby" else 1,
+            )
+        )
+    return found
+
+
+def _stream(seed: int, name: str) -> random.Random:
+    return random.Random(f"{seed}/{name}")
+
+
+def _round(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+# As a file.
+
+
+def load(path: Path, spec: Spec) -> Schedule:
+    """Read a schedule file, strictly.
+
+    Raises:
+        FaultError: It cannot be read, or says something that no schedule says.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise FaultError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FaultError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return check(msgspec.convert(values, Schedule), spec)
+    except msgspec.ValidationError as error:
+        raise FaultError(
+            f"{path} is no schedule: {error}",
+            f"an interval has: {', '.join(Interval.__struct_encode_fields__)}",
+        ) from error
+
+
+def toml(schedule: Schedule) -> str:
+    """The schedule as a file that `load` reads."""
+    lines = [f"seed = {schedule.seed}"]
+    for interval in schedule.intervals:
+        lines += ["", "[[interval]]"]
+        lines += [f"{name} = {_toml_value(value)}" for name, value in msgspec.to_builtins(interval).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {number}" for name, number in value.items()) + "}"
+    return msgspec.json.encode(value).decode()

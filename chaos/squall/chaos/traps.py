@@ -1,0 +1,84 @@
+"""Traps: nodes that halt themselves at a named point of their work, and whoever waits for one there.
+
+set ──► each node is told, also after a restart ──► one stands still ──► caught
+                                                     another, later ──► sent on its way
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from squall.bus.tasks import Tasks, task_group
+from squall.services.launch import Unit
+from squall.services.service import Halt, Order
+from squall.services.swarm import Swarm
+
+LOOK_S = 0.05
+
+
+@dataclass(eq=False)
+class _Trap:
+    point: str
+    nth: int
+    nodes: Sequence[str]
+    caught: asyncio.Future[str]
+    told: set[str] = field(default_factory=set)
+
+
+class Traps:
+    """The traps of one swarm. Made by `running`."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self._swarm = swarm
+        self._open: list[_Trap] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, swarm: Swarm) -> AsyncIterator[Traps]:
+        """Traps that can be set inside the block."""
+        traps = cls(swarm)
+        async with task_group() as tasks:
+            tasks.daemon(traps._listen(tasks))
+            yield traps
+
+    async def catch(self, point: str, nth: int, nodes: Sequence[str], *, timeout_s: float) -> str:
+        """Wait until one of the nodes stands still at a point; its name. It stands there until it is thawed.
+
+        Raises:
+            TimeoutError: None came there.
+        """
+        trap = _Trap(point, nth, nodes, asyncio.get_running_loop().create_future())
+        self._open.append(trap)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await trap.caught
+        finally:
+            self._open.remove(trap)
+
+    async def _listen(self, tasks: Tasks) -> None:
+        heard: dict[str, asyncio.Task[None]] = {}
+        while True:
+            for node, unit in list(self._swarm.units.items()):
+                if unit.id not in heard:
+                    heard[unit.id] = tasks.daemon(self._hear(node, unit))
+                for trap in self._open:
+                    if node in trap.nodes and unit.id not in trap.told:
+                        trap.told.add(unit.id)
+                        halt = Halt(point=trap.point, nth=trap.nth)
+                        await self._swarm.launcher.tell(unit, Order(halt=halt))
+            await asyncio.sleep(LOOK_S)
+
+    async def _hear(self, node: str, unit: Unit) -> None:
+        """Whenever the node stands still, hand it to whoever set the trap, or send it on."""
+        while True:
+            point = await self._swarm.launcher.halted(unit)
+            if point is None:
+                return
+            wanted = next((t for t in self._open if t.point == point and not t.caught.done()), None)
+            if wanted is None:
+                await self._swarm.launcher.thaw(unit)
+            else:
+                wanted.caught.set_result(node)
