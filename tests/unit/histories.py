@@ -145,6 +145,9 @@ class Run:
                 "CREATE TABLE fills (order_id TEXT, account TEXT, symbol TEXT, n INTEGER, side TEXT,"
                 " quantity INTEGER, price REAL, time_s REAL)"
             )
+            database.execute(
+                "CREATE VIEW ledger AS SELECT order_id, account, symbol, n, side, quantity, price FROM fills"
+            )
             database.executemany(
                 "INSERT INTO journal (time_s, order_id, account, body) VALUES (?, ?, ?, ?)",
                 [(T, order, None if body is None else "a", body or "?") for order, body in self.journal],

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.histories import Run, T, good_run
 
-from squall.chaos.checks.hierarchical import CHECKS, NAMES
+from squall.chaos.checks.hierarchical import CHECKS
+from squall.chaos.checks.verdict import NAMES
 from squall.chaos.evidence import History
 from squall.chaos.history import read
 from squall.services.result import Check, Verdict

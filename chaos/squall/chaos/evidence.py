@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from squall.services.result import Environment
+from squall.services.trading.oracle import Row
 
 COMMAND = "squall"
 """The writer that is no node: the command itself, which reads back what the broker holds in the end."""
@@ -34,6 +35,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     venue: str | None = None
     lease_s: float | None = None
     ack_wait_s: float | None = None
+    attempts: int | None = None
     task_deadline_s: float | None = None
     pause_leader: bool = False
 
@@ -205,6 +207,7 @@ class Venue:
         received: Rows of the journal.
         invalid: Those that were no orders.
         conflicting: Order ids that came with two different bodies.
+        ledger: What was filled, without times, sorted by order id.
         missing: Rows that the journal's own numbers, or the fills, show to be gone.
     """
 
@@ -213,6 +216,7 @@ class Venue:
     invalid: int
     conflicting: tuple[str, ...]
     missing: int = 0
+    ledger: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

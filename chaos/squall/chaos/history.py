@@ -423,4 +423,5 @@ def _witnessed(database: sqlite3.Connection) -> Venue:
         invalid=invalid,
         conflicting=tuple(order_id for (order_id,) in conflicting),
         missing=highest - received + unheard,
+        ledger=tuple(database.execute("SELECT * FROM ledger ORDER BY order_id")),
     )

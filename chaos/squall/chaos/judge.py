@@ -7,9 +7,13 @@ run directory ─read─► History ─┬─ checks ──► verdicts ─┬�
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from squall.chaos.checks import hierarchical
+from squall.chaos.checks.ledger import ledger_as_computed
+from squall.chaos.checks.recovery import recovery
+from squall.chaos.checks.verdict import NAMES
 from squall.chaos.evidence import History
 from squall.chaos.figures import (
     latency_ms,
@@ -19,10 +23,13 @@ from squall.chaos.figures import (
     wilson_interval,
 )
 from squall.chaos.history import read
+from squall.chaos.poison import HANDLER as POISON_HANDLER
 from squall.chaos.report import junit
 from squall.chaos.tally import tally
 from squall.services.result import Check, Fault, Result, document
 from squall.services.run_directory import writing
+from squall.services.trading.oracle import Row, ledger
+from squall.services.trading.workload import independent
 
 
 def judge(run: Path, *, keep: bool = True) -> Result:
@@ -138,12 +145,35 @@ def verdicts(history: History) -> tuple[Check, ...]:
             f"There are no checks for the pattern {history.asked.pattern or 'of this run, which is unknown'}."
         )
         return (Check(id="H0", name="checks-exist", verdict="unknown", detail=detail),)
-    return tuple(_verdict(name, history) for name in hierarchical.CHECKS)
+    return tuple(_verdict(name, check, history) for name, check in _checks(history))
 
 
-def _verdict(name: str, history: History) -> Check:
+def _checks(history: History) -> list[tuple[str, Callable[[History], Check]]]:
+    """The checks that this run is to be held to, by id."""
+    checks = dict(hierarchical.CHECKS)
+    if history.phases:
+        checks |= hierarchical.EXPERIMENT_CHECKS | {"L1": recovery}
+    if history.asked.handler in COMPUTED_HANDLERS:
+        checks["E1"] = lambda history: ledger_as_computed(history, _computed(history))
+    return sorted(checks.items(), key=lambda item: list(NAMES).index(item[0]))
+
+
+COMPUTED_HANDLERS = ("squall.services.trading.strategies:decide", POISON_HANDLER)
+"""Handlers whose orders the oracle computes."""
+
+
+def _computed(history: History) -> dict[str, Row]:
+    """For each task that was offered, the row that its input demands."""
+    seed, offered = history.asked.seed, len(history.submissions)
+    if seed is None:
+        return {}
+    rows = ledger(independent(seed, offered))
+    return {row[0].rpartition("-")[0]: row for row in rows}
+
+
+def _verdict(name: str, check: Callable[[History], Check], history: History) -> Check:
     try:
-        return hierarchical.CHECKS[name](history)
+        return check(history)
     except Exception as error:
         detail = f"The check itself broke: {type(error).__name__}: {error}."
-        return Check(id=name, name=hierarchical.NAMES[name], verdict="unknown", detail=detail)
+        return Check(id=name, name=NAMES[name], verdict="unknown", detail=detail)

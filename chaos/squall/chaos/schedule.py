@@ -130,32 +130,30 @@ def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[str] = ()) 
     """The schedule of a seed.
 
     Args:
-        length_s: By when the last fault is to have begun.
-        faults: Only these; all there are, if empty. Without a restriction the leader is always stopped for
-            longer than its lease once, and the seed's cells of the coverage table are hit.
+        length_s: Over how long the beginnings of the faults are spread.
+        faults: Only these; all there are, if empty. Without a restriction the leader is stopped for longer
+            than its lease first, and the seed's cells of the coverage table are hit.
     """
     intervals: list[Interval] = []
+    begin_s = 0.0
     if not faults:
-        at_s = _stream(seed, "leader").uniform(0.0, length_s / 3)
-        intervals.append(
-            Interval(
-                fault="pause",
-                target="leader",
-                at_s=_round(at_s),
-                for_s=_round(spec.lease_s + PAUSE_PAST_LEASE_S),
-            )
-        )
-        intervals += _cells(seed, spec, length_s)
+        # First and alone: a fail-over that nothing hampers, to be timed.
+        pause_s = spec.lease_s + PAUSE_PAST_LEASE_S
+        intervals.append(Interval(fault="pause", target="leader", for_s=_round(pause_s)))
+        begin_s = pause_s + spec.lease_s
+        intervals += _cells(seed, spec, begin_s, length_s)
     chosen = _stream(seed, "families")
     families = [family for family in FAMILIES if faults or chosen.random() < 0.5]
     for family in families:
         names = [name for name in FAMILIES[family] if name in FAULTS and (not faults or name in faults)]
         if names:
-            intervals += _of_family(seed, family, names, spec, length_s)
+            intervals += _of_family(seed, family, names, spec, begin_s, length_s)
     return check(Schedule(seed=seed, intervals=tuple(sorted(intervals, key=lambda i: i.at_s))), spec)
 
 
-def _of_family(seed: int, family: str, names: Sequence[str], spec: Spec, length_s: float) -> list[Interval]:
+def _of_family(
+    seed: int, family: str, names: Sequence[str], spec: Spec, begin_s: float, length_s: float
+) -> list[Interval]:
     chance = _stream(seed, family)
     found = []
     for _ in range(chance.randint(1, 3)):
@@ -166,7 +164,7 @@ def _of_family(seed: int, family: str, names: Sequence[str], spec: Spec, length_
             Interval(
                 fault=name,
                 target="broker" if family == "broker" else chance.choice(_possible(spec)),
-                at_s=_round(chance.uniform(0.0, length_s)),
+                at_s=_round(begin_s + chance.uniform(0.0, length_s)),
                 for_s=_round(chance.uniform(low, high)) if lasts else 0.0,
             )
         )
@@ -181,7 +179,7 @@ def _possible(spec: Spec) -> list[str]:
     ]
 
 
-def _cells(seed: int, spec: Spec, length_s: float) -> list[Interval]:
+def _cells(seed: int, spec: Spec, begin_s: float, length_s: float) -> list[Interval]:
     """The seed's share of the coverage table, at places drawn from it."""
     order = list(CELLS)
     random.Random("cells").shuffle(order)
@@ -198,7 +196,7 @@ def _cells(seed: int, spec: Spec, length_s: float) -> list[Interval]:
             Interval(
                 fault=STRIKES[strike],
                 target=target,
-                at_s=_round((place + chance.random()) * length_s / CELLS_A_SEED),
+                at_s=_round(begin_s + (place + chance.random()) * length_s / CELLS_A_SEED),
                 for_s=0.0 if strike == "kill" else _round(spec.lease_s + PAUSE_PAST_LEASE_S),
                 point=point,
                 nth=chance.randint(1, 5) if target != "standby" else 1,

@@ -13,7 +13,12 @@ from typing import Literal
 
 from squall.chaos.evidence import History, Injected, Reign
 
-Since = Literal["fault", "death", "resignation", "last dispatch", "unknown"]
+Since = Literal["fault", "disturbance", "death", "resignation", "last dispatch", "unknown"]
+
+SILENCING = frozenset({"pause", "crash", "refuse", "blackhole", "blackhole-nofin", "stall", "one-way-up"})
+"""Faults from whose beginning on nothing that a leader writes arrives. Under any other it may lead on."""
+
+BROKER = "broker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +27,13 @@ class Takeover:
 
     Attributes:
         old, new: The first word of both reigns.
-        since: What the time is measured from. A last dispatch only bounds it from above: an idle leader
-            may have led on for long.
+        since: What the time is measured from. A last dispatch, or a fault that need not silence a leader,
+            only bounds it from above: the old one may have led on for long.
         start_s: When that was; None if nothing is known.
         fault: The fault that asked for it, if one did.
         broker_s: When the broker came back in between, if it was away: before, nobody could take over.
+        hampered: Whether the successor, or the broker, was itself struck or started in between, so that the
+            time says nothing of the take-over.
         dispatched_s: First dispatch under the new term.
     """
 
@@ -36,6 +43,7 @@ class Takeover:
     start_s: float | None
     fault: Injected | None
     broker_s: float | None
+    hampered: bool
     dispatched_s: float | None
 
     @property
@@ -69,8 +77,14 @@ def takeovers(history: History) -> list[Takeover]:
 
 
 def leader_faults(history: History) -> list[Injected]:
-    """The faults that were aimed at whoever led."""
-    return [fault for fault in history.faults if fault.target == "leader"]
+    """The faults that struck whoever led, by the term of their moment."""
+    led = reigns(history)
+    found = []
+    for fault in history.faults:
+        reigning = next((reign for reign in reversed(led) if reign.time_s <= fault.start_s), None)
+        if fault.target == "leader" or (reigning is not None and fault.node == reigning.node):
+            found.append(fault)
+    return found
 
 
 def _takeover(history: History, old: Reign, new: Reign) -> Takeover:
@@ -78,7 +92,20 @@ def _takeover(history: History, old: Reign, new: Reign) -> Takeover:
     brokers = [start.started_s for start in history.nodes if start.role == "broker"]
     returned = max((time_s for time_s in brokers if old.time_s <= time_s <= new.time_s), default=None)
     first = min((d.time_s for d in history.dispatches if d.term == new.term), default=None)
-    return Takeover(old, new, since, start_s, fault, returned, first)
+    return Takeover(old, new, since, start_s, fault, returned, _hampered(history, new, start_s), first)
+
+
+def _hampered(history: History, new: Reign, start_s: float | None) -> bool:
+    if start_s is None:
+        return False
+    struck = any(
+        fault.node in (new.node, BROKER)
+        and fault.start_s <= new.time_s
+        and (fault.end_s is None or fault.end_s >= start_s)
+        for fault in history.faults
+    )
+    started = any(node.node == new.node and start_s <= node.started_s <= new.time_s for node in history.nodes)
+    return struck or started
 
 
 def _beginning(history: History, old: Reign, new: Reign) -> tuple[Since, float | None, Injected | None]:
@@ -92,7 +119,7 @@ def _beginning(history: History, old: Reign, new: Reign) -> tuple[Since, float |
     ]
     if faults:
         fault = max(faults, key=lambda fault: fault.start_s)
-        return "fault", fault.start_s, fault
+        return "fault" if fault.kind in SILENCING else "disturbance", fault.start_s, fault
     deaths = [
         start.started_s
         for start in history.nodes

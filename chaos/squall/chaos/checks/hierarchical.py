@@ -1,10 +1,14 @@
-"""What must hold of a coordinator and its workers: H1, H2, H4, and of H5 that only poison dies. Pure."""
+"""What must hold of a coordinator and its workers: H1 to H6, as far as one run can show them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
-from squall.chaos.evidence import History, doubts
+from squall.chaos.checks.verdict import decide, named, some, tasks, undrained, unknown
+from squall.chaos.evidence import History
+from squall.chaos.poison import HANDLER as POISON_HANDLER
+from squall.chaos.poison import is_poison
 from squall.chaos.succession import Takeover, leader_faults, reigns, takeovers
 from squall.chaos.tally import Tally, tally
 from squall.services.result import Check
@@ -12,15 +16,11 @@ from squall.services.result import Check
 SLACK_S = 2.0
 """What a take-over may take beyond the lease."""
 
-NAMED_MAX = 3
-"""How many offenders a detail names."""
 
-NAMES = {
-    "H1": "no-loss",
-    "H2": "one-effect",
-    "H4": "coordinator-failover",
-    "H5": "poison-containment",
-}
+JAIN_MIN = 0.95
+
+TASKS_FOR_A_SHARE = 50
+"""An agent's share of fewer tasks than this says nothing."""
 
 
 def no_loss(history: History) -> Check:
@@ -30,20 +30,20 @@ def no_loss(history: History) -> Check:
     run that nobody interrupted, leave the verdict unknown: the producer ended early.
     """
     if not history.submissions and not history.registers:
-        return _unknown("H1", "nothing was submitted")
+        return unknown("H1", "nothing was submitted")
     counted = tally(history)
     shown = [
-        *_named(counted.repeated, "task", "more than one register"),
-        *_named(counted.refused, "task", "a register though the submission was refused"),
-        *_named(counted.shared, "order", "two registers that intend it"),
-        *_named(counted.doubled, "intent", "more than one fill"),
-        *_named(history.registers_damaged, "register", "no record in it"),
+        *named(counted.repeated, "task", "more than one register"),
+        *named(counted.refused, "task", "a register though the submission was refused"),
+        *named(counted.shared, "order", "two registers that intend it"),
+        *named(counted.doubled, "intent", "more than one fill"),
+        *named(history.registers_damaged, "register", "no record in it"),
         *_dispatch_differences(history),
     ]
     inferred = [
         *_losses(counted),
-        *_named(counted.unfilled, "intent", "no fill"),
-        *_named(counted.unasked, "task", "a register and was never submitted"),
+        *named(counted.unfilled, "intent", "no fill"),
+        *named(counted.unasked, "task", "a register and was never submitted"),
     ]
     unseen = []
     asked, offered = history.asked.tasks, len(history.submissions)
@@ -57,24 +57,24 @@ def no_loss(history: History) -> Check:
         f"{len(counted.accepted):,} tasks accepted, each with one register; "
         f"{len(counted.intents):,} intents, each filled once."
     )
-    return _decide("H1", history, shown, inferred, unseen, passed)
+    return decide("H1", history, shown, inferred, unseen, passed)
 
 
 def one_effect(history: History) -> Check:
     """H2: no intent is filled twice, nothing is filled that no register intends, no order has two bodies."""
     venue = history.venue
     if venue is None or not venue.fills:
-        return _unknown("H2", "nothing was filled")
+        return unknown("H2", "nothing was filled")
     counted = tally(history)
     shown = [
-        *_named(counted.doubled, "intent", "more than one fill"),
-        *_named(venue.conflicting, "order", "two different bodies"),
+        *named(counted.doubled, "intent", "more than one fill"),
+        *named(venue.conflicting, "order", "two different bodies"),
     ]
-    inferred = _named(counted.stray, "order", "a fill and no register that intends it")
+    inferred = named(counted.stray, "order", "a fill and no register that intends it")
     passed = (
         f"{counted.effects:,} intents filled, each once; {history.suppressed:,} repeated commits refused."
     )
-    return _decide("H2", history, shown, inferred, [], passed)
+    return decide("H2", history, shown, inferred, [], passed)
 
 
 def coordinator_failover(history: History) -> Check:
@@ -86,33 +86,104 @@ def coordinator_failover(history: History) -> Check:
     """
     changes = takeovers(history)
     if not changes:
-        return _unknown("H4", "no failover happened")
+        return unknown("H4", "no failover happened")
     late, untimed = _late_takeovers(history, changes)
     unended = [job.job for job in history.jobs if not job.done]
-    shown = [*_deposed_dispatches(history), *_named(unended, "job", "not ended"), *late]
+    shown = [*_deposed_dispatches(history), *named(unended, "job", "not ended"), *late]
     unseen = [*untimed, *_unwitnessed_fencing(history)]
     if not history.jobs:
         unseen.append("no job was opened")
     led = {reign.term for reign in history.leads}
     acted = {dispatch.term for dispatch in history.dispatches} | {r.term for r in history.registers}
     unseen += [f"term {term} acted and no line tells who led it" for term in sorted(acted - led - {0})[:1]]
-    return _decide("H4", history, shown, [], unseen, _succession(history, changes))
+    return decide("H4", history, shown, [], unseen, _succession(history, changes))
+
+
+def balance(history: History) -> Check:
+    """H3, its first part: while nothing disturbed them, equal workers did equal shares (Jain's index)."""
+    steady = next((phase for phase in history.phases if phase.what == "steady"), None)
+    agents = history.asked.agents
+    if steady is None or agents is None:
+        return unknown("H3", "no steady state was seen")
+    begun_s = steady.time_s - steady.seconds
+    shares = Counter(r.agent for r in history.registers if begun_s <= r.stored_s < steady.time_s)
+    done = sum(shares.values())
+    index = jain([shares.get(f"agent-{number}", 0) for number in range(1, agents + 1)])
+    said = f"{agents} agents shared {tasks(done)} of the steady state with Jain's index {index:.3f}"
+    unseen = []
+    if done < TASKS_FOR_A_SHARE * agents:
+        unseen.append(f"{tasks(done)} are too few to speak of shares")
+    shown = [f"{said}, the bound is {JAIN_MIN}"] if not unseen and index < JAIN_MIN else []
+    return decide("H3", history, shown, [], unseen, f"{said}; the bound is {JAIN_MIN}.")
+
+
+def jain(shares: Sequence[int]) -> float:
+    """Jain's fairness index: 1 when all have the same, 1/n when one has everything; 0 of nothing.
+
+    Source: R. Jain, D. Chiu, W. Hawe, A Quantitative Measure of Fairness (DEC-TR-301, 1984).
+    """
+    squares = len(shares) * sum(share * share for share in shares)
+    return sum(shares) ** 2 / squares if squares else 0.0
 
 
 def poison_containment(history: History) -> Check:
-    """H5, first part: nothing but poison is dead-lettered. No poison is injected yet, so nothing is."""
+    """H5: nothing but poison is dead-lettered, and poison is after exactly its attempts.
+
+    Where no poison is offered, nothing may be dead-lettered.
+    """
     if not history.submissions and not history.registers:
-        return _unknown("H5", "nothing was submitted")
+        return unknown("H5", "nothing was submitted")
+    offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
+    innocent = [register for register in dead if register.task not in offered]
     shown = []
-    if dead:
-        reason = dead[0].reason or "no reason given"
-        shown.append(f"{_tasks(len(dead))} dead-lettered, the first {dead[0].task}: {reason}")
+    if innocent:
+        reason = innocent[0].reason or "no reason given"
+        shown.append(f"{tasks(len(innocent))} dead-lettered, the first {innocent[0].task}: {reason}")
+    ended = [r for r in history.registers if r.task in offered and r.status == "ok"]
+    shown += named([register.task for register in ended], "poison task", "a result")
+    attempts = history.asked.attempts
+    early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
+    shown += named(early, "poison task", f"ended after other than {attempts} attempts")
     known = {register.task for register in dead}
     orphans = [task for task in history.dead_letters if task not in known]
-    inferred = _named(orphans, "dead letter", "no register that says so")
+    unlettered = [task for task in known if task not in set(history.dead_letters)]
+    inferred = [
+        *named(orphans, "dead letter", "no register that says so"),
+        *named(unlettered, "dead task", "no dead letter"),
+    ]
+    unseen = []
+    if history.asked.handler == POISON_HANDLER and not offered:
+        unseen.append("no poison was accepted")
     passed = f"No dead letters among {len(history.registers):,} registers."
-    return _decide("H5", history, shown, inferred, [], passed)
+    if offered:
+        passed = (
+            f"{tasks(len(dead))} dead-lettered, each poison, after {attempts} attempts; "
+            f"the other {len(history.registers) - len(dead):,} ended well."
+        )
+    return decide("H5", history, shown, inferred, unseen, passed)
+
+
+def poison_of(history: History) -> set[str]:
+    """The accepted tasks that are poison."""
+    if history.asked.handler != POISON_HANDLER:
+        return set()
+    return {
+        task for task, offer in history.submissions.items() if offer.outcome != "refused" and is_poison(task)
+    }
+
+
+def back_pressure(history: History) -> Check:
+    """H6, its first part: what could not be taken was refused, openly and for good; what was taken ended."""
+    refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
+    counted = tally(history)
+    if not refused:
+        return unknown("H6", "nothing was refused, so nothing pressed back")
+    said = f"{len(refused):,} of {len(history.submissions):,} offers refused"
+    shown = named(counted.refused, "refused task", "a register")
+    inferred = [f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else []
+    passed = f"{said}, and none of them ran; all {len(counted.accepted):,} accepted ones ended."
+    return decide("H6", history, shown, inferred, [], passed)
 
 
 CHECKS: dict[str, Callable[[History], Check]] = {
@@ -121,7 +192,10 @@ CHECKS: dict[str, Callable[[History], Check]] = {
     "H4": coordinator_failover,
     "H5": poison_containment,
 }
-"""By id, in the order of a report."""
+"""Of every run, by id, in the order of a report."""
+
+EXPERIMENT_CHECKS: dict[str, Callable[[History], Check]] = {"H3": balance, "H6": back_pressure}
+"""Of a run that was an experiment as well."""
 
 
 # What H1 and H4 look at.
@@ -142,7 +216,7 @@ def _losses(counted: Tally) -> list[str]:
     tail = sum(place > last for place in places) if survived else 0
     middle = len(places) - head - tail
     split = f"{head} head, {middle} middle, {tail} tail"
-    return [f"{_tasks(len(counted.lost))} lost ({split}): {_some(counted.lost)}"]
+    return [f"{tasks(len(counted.lost))} lost ({split}): {some(counted.lost)}"]
 
 
 def _dispatch_differences(history: History) -> list[str]:
@@ -152,7 +226,7 @@ def _dispatch_differences(history: History) -> list[str]:
     all has drained, the coordinator's own count lags behind and says nothing.
     """
     queue = history.queue
-    if queue is None or _undrained(history):
+    if queue is None or undrained(history):
         return []
     lines = sum(dispatch.tasks for dispatch in history.dispatches)
     different = []
@@ -174,12 +248,12 @@ def _deposed_dispatches(history: History) -> list[str]:
     for reign in history.leads:
         holders.setdefault(reign.term, set()).add(reign.node)
     twice = [str(term) for term, nodes in holders.items() if len(nodes) > 1]
-    late = f"{len(found)} batches dispatched by deposed leaders: {_some(found)}"
-    return [*([late] if found else []), *_named(twice, "term", "two leaders")]
+    late = f"{len(found)} batches dispatched by deposed leaders: {some(found)}"
+    return [*([late] if found else []), *named(twice, "term", "two leaders")]
 
 
 def _late_takeovers(history: History, changes: Sequence[Takeover]) -> tuple[list[str], list[str]]:
-    """The take-overs beyond their bound, and those of which it cannot be said."""
+    """The take-overs beyond their bound; and why it cannot be said, if it can be of none."""
     if history.asked.lease_s is None:
         return [], ["the lease is not known"]
     bound_s = history.asked.lease_s + SLACK_S
@@ -189,12 +263,14 @@ def _late_takeovers(history: History, changes: Sequence[Takeover]) -> tuple[list
         took_s = change.possible_s
         if took_s is None:
             untimed.append(f"the takeover by {change.new.node} cannot be timed")
+        elif change.hampered:
+            untimed.append(f"{change.new.node} was itself under a fault when it was to take over")
         elif took_s > bound_s:
-            (untimed if change.since == "last dispatch" else late).append(
+            (untimed if change.since in ("last dispatch", "disturbance") else late).append(
                 f"{change.new.node} took over {took_s:.2f} s after the {change.since} of {change.old.node}, "
                 f"the bound is {bound_s:.2f} s"
             )
-    return late, untimed
+    return late, untimed if len(untimed) + len(late) == len(changes) else []
 
 
 def _unwitnessed_fencing(history: History) -> list[str]:
@@ -204,7 +280,11 @@ def _unwitnessed_fencing(history: History) -> list[str]:
     if history.asked.pause_leader and not any(fault.kind == "pause" for fault in faults):
         unseen.append("the spec asks for a paused leader and no such fault is logged")
     for fault in faults:
-        if fault.kind != "pause":
+        followed = any(
+            fault.start_s < reign.time_s < (fault.end_s or fault.start_s) and reign.node != fault.node
+            for reign in reigns(history)
+        )
+        if fault.kind != "pause" or (fault.id and not followed):
             continue
         terms = [r.term for r in reigns(history) if r.node == fault.node and r.time_s <= fault.start_s]
         if not any(
@@ -217,12 +297,13 @@ def _unwitnessed_fencing(history: History) -> list[str]:
 
 def _succession(history: History, changes: Sequence[Takeover]) -> str:
     """What a good failover looked like."""
-    slowest = max(changes, key=lambda change: change.possible_s or 0.0)
+    timed = [change for change in changes if not change.hampered] or list(changes)
+    slowest = max(timed, key=lambda change: change.possible_s or 0.0)
     carried = sum(
         any(change.new.term > register.term and change.new.time_s <= register.stored_s for change in changes)
         for register in history.registers
     )
-    crossed = f"{_tasks(carried)} dispatched before a takeover ended after it"
+    crossed = f"{tasks(carried)} dispatched before a takeover ended after it"
     if not carried:
         crossed = "no dispatched task was open at a takeover"
     takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
@@ -233,66 +314,3 @@ def _succession(history: History, changes: Sequence[Takeover]) -> str:
 
 def _interrupted(history: History) -> bool:
     return history.closing is not None and history.closing.interrupted
-
-
-def _undrained(history: History) -> bool:
-    return history.closing is not None and not history.closing.drained
-
-
-# Verdicts and their words.
-
-
-def _decide(
-    check: str,
-    history: History,
-    shown: Sequence[str],
-    inferred: Sequence[str],
-    unseen: Sequence[str],
-    passed: str,
-) -> Check:
-    """The verdict that follows.
-
-    Args:
-        shown: What is wrong by lines that are there: fails, whatever else is missing.
-        inferred: What is wrong by lines that are not there: fails if nothing is missing.
-        unseen: What did not happen, or was not seen to, and had to for a pass.
-        passed: What to say if it passes.
-    """
-    doubtful = doubts(history)
-    if shown or (inferred and not doubtful):
-        return Check(id=check, name=NAMES[check], verdict="fail", detail=_sentence([*shown, *inferred]))
-    reasons = [*doubtful, *unseen]
-    if _undrained(history):
-        reasons.append("it had not drained within its bound")
-    if reasons:
-        return _unknown(check, *reasons, *inferred)
-    return Check(id=check, name=NAMES[check], verdict="pass", detail=passed)
-
-
-def _unknown(check: str, *reasons: str) -> Check:
-    return Check(id=check, name=NAMES[check], verdict="unknown", detail=_sentence(reasons))
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    text = "; ".join(parts[:NAMED_MAX])
-    if len(parts) > NAMED_MAX:
-        text += f"; and {len(parts) - NAMED_MAX} more findings"
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
-def _named(offenders: Sequence[str], noun: str, has: str) -> list[str]:
-    """``3 tasks have more than one register: a, b, c``; nothing where there are none."""
-    if not offenders:
-        return []
-    count = f"1 {noun} has" if len(offenders) == 1 else f"{len(offenders):,} {noun}s have"
-    return [f"{count} {has}: {_some(offenders)}"]
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - NAMED_MAX:,} more" if len(listed) > NAMED_MAX else ""
-    return ", ".join(listed[:NAMED_MAX]) + more
-
-
-def _tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count:,} tasks"
