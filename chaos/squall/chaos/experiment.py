@@ -144,6 +144,7 @@ def carry_out(schedule: Schedule) -> Attack:
     async def attack(nemesis: Nemesis) -> None:
         begun_s = asyncio.get_running_loop().time()
         async with task_group() as tasks:
+            tasks.start(asyncio.sleep(schedule.quiet_s))
             for interval in schedule.intervals:
                 tasks.start(_one(nemesis, interval, begun_s))
 

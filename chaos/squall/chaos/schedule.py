@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from squall.chaos.errors import FaultError
-from squall.chaos.faults.catalogue import FAULTS, make
+from squall.chaos.faults.catalogue import make
 from squall.chaos.faults.fault import Fault
 from squall.chaos.targets import check_target
 from squall.services.points import POINTS
@@ -34,7 +34,6 @@ FAMILIES: Mapping[str, Sequence[str]] = {
     "flapping": ("flap",),
     "process": ("crash", "pause", "restart"),
     "broker": ("crash", "pause", "restart"),
-    "messages": ("duplicate", "late", "reorder", "clock-off", "clock-jump"),
 }
 """Kinds of faults that are on or off together."""
 
@@ -48,6 +47,12 @@ CELLS = tuple(itertools.product(POINTS, STRIKES))
 
 CELLS_A_SEED = 4
 """So that nine seeds in a row hit each cell once."""
+
+FAMILY_ON = 0.5
+"""How likely a seed has a family at all."""
+
+OF_ONE = 4
+"""Intervals of a fault that was asked for by name."""
 
 PAUSE_PAST_LEASE_S = 1.5
 BROKER_FOR_S = (0.5, 2.0)
@@ -87,9 +92,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         seed: What it was drawn from; targets such as ``any-agent`` are drawn from it while it is carried out.
+        quiet_s: How long the load goes on at least, whatever the intervals.
     """
 
     seed: int
+    quiet_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     intervals: tuple[Interval, ...] = msgspec.field(name="interval", default=())
 
     @property
@@ -126,13 +133,14 @@ def _check_point(interval: Interval) -> None:
 # From a seed.
 
 
-def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[str] = ()) -> Schedule:
+def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[tuple[str, str]] = ()) -> Schedule:
     """The schedule of a seed.
 
     Args:
         length_s: Over how long the beginnings of the faults are spread.
-        faults: Only these; all there are, if empty. Without a restriction the leader is stopped for longer
-            than its lease first, and the seed's cells of the coverage table are hit.
+        faults: Only these, each with its target or an empty string for any; all there are, if empty. Then
+            the leader is stopped for longer than its lease first, and the seed's cells of the coverage table
+            are hit.
     """
     intervals: list[Interval] = []
     begin_s = 0.0
@@ -143,11 +151,12 @@ def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[str] = ()) 
         begin_s = pause_s + spec.lease_s
         intervals += _cells(seed, spec, begin_s, length_s)
     chosen = _stream(seed, "families")
-    families = [family for family in FAMILIES if faults or chosen.random() < 0.5]
-    for family in families:
-        names = [name for name in FAMILIES[family] if name in FAULTS and (not faults or name in faults)]
-        if names:
+    for family, names in FAMILIES.items():
+        if chosen.random() < FAMILY_ON and not faults:
             intervals += _of_family(seed, family, names, spec, begin_s, length_s)
+    for name, target in faults:
+        make(name, {})
+        intervals += _of_one(seed, name, target, spec, length_s)
     return check(Schedule(seed=seed, intervals=tuple(sorted(intervals, key=lambda i: i.at_s))), spec)
 
 
@@ -169,6 +178,20 @@ def _of_family(
             )
         )
     return found
+
+
+def _of_one(seed: int, name: str, target: str, spec: Spec, length_s: float) -> list[Interval]:
+    chance = _stream(seed, f"{name}@{target}")
+    lasts = name not in ("crash", "restart")
+    return [
+        Interval(
+            fault=name,
+            target=target or chance.choice(_possible(spec)),
+            at_s=_round((place + chance.random()) * length_s / OF_ONE),
+            for_s=_round(chance.uniform(*FOR_S)) if lasts else 0.0,
+        )
+        for place in range(OF_ONE)
+    ]
 
 
 def _possible(spec: Spec) -> list[str]:
@@ -240,6 +263,8 @@ def load(path: Path, spec: Spec) -> Schedule:
 def toml(schedule: Schedule) -> str:
     """The schedule as a file that `load` reads."""
     lines = [f"seed = {schedule.seed}"]
+    if schedule.quiet_s:
+        lines.append(f"quiet_s = {schedule.quiet_s}")
     for interval in schedule.intervals:
         lines += ["", "[[interval]]"]
         lines += [f"{name} = {_toml_value(value)}" for name, value in msgspec.to_builtins(interval).items()]

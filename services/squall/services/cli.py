@@ -127,8 +127,8 @@ def run(
         if nats is not None:
             _check_url(nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
-        with claim(spec, out) as directory, _progress() as progress:
-            interrupted = _run_loop(
+        with claim(spec, out) as directory, show_progress() as progress:
+            interrupted = run_loop(
                 lambda interrupt: running.execute(
                     spec, directory, url=nats, interrupt=interrupt, progress=progress
                 )
@@ -153,7 +153,7 @@ def _check_url(url: str) -> None:
         )
 
 
-def _run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
+def run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
     """Run to the end; whether the user interrupted. A second Ctrl-C ends it at once."""
 
     async def interruptible() -> bool:
@@ -181,7 +181,7 @@ def _run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
+def show_progress() -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     if console.is_terminal:
         with Status("starting", console=console) as status:

@@ -1,0 +1,211 @@
+"""``squall chaos``: a swarm under faults, seed after seed, and what survived."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from squall.chaos.coverage import coverage, rows
+from squall.chaos.errors import ChaosError
+from squall.chaos.evidence import History
+from squall.chaos.experiment import carry_out, experiment, write_schedule
+from squall.chaos.faults.catalogue import make
+from squall.chaos.history import read
+from squall.chaos.judge import judge
+from squall.chaos.schedule import STRIKES, load
+from squall.chaos.series import EXPERIMENT, SEEDS_TO_COVER, Plan, checks_of, plans, verdict_of
+from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
+from squall.services.result import Check, Result, Verdict, exit_code
+from squall.services.run_directory import claim
+from squall.services.spec import Spec
+
+EXIT = {"pass": 0, "fail": 1, "unknown": 3}
+
+
+def chaos(
+    patterns: Annotated[list[str] | None, typer.Argument(help="Patterns, or paths to a swarm.toml.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Only this fault; NAME or NAME@TARGET. May be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
+    schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the series; default runs/<id>.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
+    with chaos_sentences(as_json=as_json):
+        faults = [_fault(text) for text in fault or ()]
+        specs = [_spec(pattern) for pattern in patterns or ["hierarchical"]]
+        if schedule is not None:
+            queue: Iterator[Plan] = iter([_scheduled(specs[0], schedule, seed)])
+        else:
+            queue = _queue(specs, seed, seeds, faults, minutes)
+        folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        series = _Series(as_json=as_json)
+        with show_progress() as progress:
+            for plan in queue:
+                if series.run(plan, folder / plan.name, progress):
+                    break
+        covering = schedule is None and not faults and len(series.results) > SEEDS_TO_COVER
+        code = series.report(folder, covering=covering)
+    raise typer.Exit(INTERRUPTED if series.interrupted else code)
+
+
+@contextlib.contextmanager
+def chaos_sentences(*, as_json: bool) -> Iterator[None]:
+    """Turn what was raised inside into one sentence and an exit code, the harness's own errors too."""
+    with sentences(as_json=as_json):
+        try:
+            yield
+        except* ChaosError as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            assert isinstance(error, ChaosError)
+            message = f"harness broken: {error}" if error.kind == "harness" else str(error)
+            failing(error.kind, message, error.remedy, error.code, as_json=as_json)
+
+
+# What is asked.
+
+
+def _fault(text: str) -> tuple[str, str]:
+    """``NAME`` or ``NAME@TARGET``.
+
+    Raises:
+        FaultError: There is no such fault.
+    """
+    name, _, target = text.partition("@")
+    make(name, {})
+    return name, target
+
+
+def _spec(pattern: str) -> Spec:
+    """The pattern set up for an experiment; a file is taken as it is, but for its load, which has no end."""
+    if pattern.endswith(".toml") or "/" in pattern:
+        return msgspec.structs.replace(resolve(pattern), tasks=EXPERIMENT["tasks"], pause_leader=False)
+    return resolve(pattern, **EXPERIMENT)
+
+
+def _queue(
+    specs: Sequence[Spec],
+    first: int,
+    count: int,
+    faults: Sequence[tuple[str, str]],
+    minutes: float | None,
+) -> Iterator[Plan]:
+    """The runs, in order; with ``minutes`` one after the other until the time is over.
+
+    Raises:
+        FaultError: A fault cannot strike its target; before anything has run.
+    """
+    planned = [plan for spec in specs for plan in plans(spec, range(first, first + count), faults)]
+    return itertools.chain(planned, _more(specs[0], first + count, faults, minutes) if minutes else ())
+
+
+def _more(spec: Spec, first: int, faults: Sequence[tuple[str, str]], minutes: float) -> Iterator[Plan]:
+    end_s = time.monotonic() + 60 * minutes
+    for seed in itertools.count(first):
+        if time.monotonic() > end_s:
+            return
+        yield plans(spec, [seed], faults)[0]
+
+
+def _scheduled(spec: Spec, path: Path, seed: int) -> Plan:
+    loaded = load(path, spec)
+    return Plan("schedule", msgspec.structs.replace(spec, seed=loaded.seed or seed), loaded)
+
+
+# What is done, and what came of it.
+
+
+class _Series:
+    """Runs plans and gathers what came of them."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(stderr=as_json)
+        self.results: list[Result] = []
+        self.histories: list[History] = []
+        self.interrupted = False
+
+    def run(self, plan: Plan, path: Path, progress: Callable[[str], None]) -> bool:
+        """Run one; whether the user wants no more."""
+        with claim(plan.spec, path) as directory:
+            write_schedule(directory.path, plan.schedule)
+            self.interrupted = run_loop(
+                lambda interrupt: experiment(
+                    plan.spec,
+                    directory,
+                    carry_out(plan.schedule),
+                    interrupt=interrupt,
+                    progress=progress,
+                )
+            )
+            result = judge(directory.path)
+            self.results.append(result)
+            self.histories.append(read(directory.path))
+        self._line(plan, result)
+        return self.interrupted
+
+    def _line(self, plan: Plan, result: Result) -> None:
+        verdict = next(name for name, code in EXIT.items() if code == exit_code(result))
+        verified = sum(fault.verified for fault in result.faults)
+        recovery = result.recovery_s
+        self._console.print(
+            f"{plan.name:10}  {verdict:8} faults {verified}/{len(result.faults)} verified"
+            f"  accepted {result.accepted or 0:,}  lost {result.lost}  duplicated {result.duplicated}"
+            f"  conflicting {result.conflicting}  fail-over {_seconds(recovery.failover)}"
+            f"  drain {_seconds(recovery.drain)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for check in result.checks:
+            if check.verdict == "fail":
+                self._console.print(f"            {check.id} {check.name}: {check.detail}", highlight=False)
+
+    def report(self, folder: Path, *, covering: bool) -> int:
+        """Tell what holds over the series; the exit code."""
+        hits = coverage(self.histories)
+        checks = checks_of(self.results, hits if covering else None)
+        verdict = verdict_of(checks)
+        if self._as_json:
+            document = {
+                "runs": self.results,
+                "checks": checks,
+                "coverage": [{"point": p, "strike": s, "hits": count} for (p, s), count in hits.items()],
+                "verdict": verdict,
+            }
+            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        else:
+            self._tables(checks, rows(hits), verdict, folder)
+        return EXIT[verdict]
+
+    def _tables(
+        self, checks: Sequence[Check], covered: Sequence[Sequence[str]], verdict: Verdict, folder: Path
+    ) -> None:
+        table = Table("struck at", *STRIKES, box=None, pad_edge=False)
+        for row in covered:
+            table.add_row(*row)
+        self._console.print("", table, "", sep="\n")
+        table = Table("check", "verdict", "", box=None, pad_edge=False)
+        for check in checks:
+            table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
+        self._console.print(table, f"\nverdict  {verdict}", f"runs  {folder}", sep="\n", highlight=False)
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
