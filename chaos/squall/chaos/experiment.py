@@ -49,6 +49,9 @@ SCHEDULE = "schedule.toml"
 
 LOOK_S = 0.1
 
+MARGIN_S = 5.0
+"""How much longer than its bound a swarm is waited for, to tell late from never."""
+
 Attack = Callable[[Nemesis], Awaitable[None]]
 
 
@@ -74,6 +77,7 @@ class Experiment:
     """
 
     ends_load = True
+    drain_bound_s: float | None = None
 
     def __init__(
         self, run: RunDirectory, network: Network, attack: Attack, *, seed: int, tools: Mapping[str, str]
@@ -99,6 +103,7 @@ class Experiment:
                     faults = nemesis.logged
             backlog = await _open_tasks(swarm)
             bound_s = recovery_bound_s(swarm.spec, backlog)
+            self.drain_bound_s = bound_s + MARGIN_S
             history("phase", "ok", what="healed", bound_s=bound_s, backlog=backlog, faults=faults)
 
 
@@ -159,7 +164,7 @@ async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
             interval.target,
             point=interval.point,
             nth=interval.nth,
-            **interval.magnitude,
+            magnitude=interval.magnitude,
         ):
             await asyncio.sleep(interval.for_s)
     except TimeoutError:

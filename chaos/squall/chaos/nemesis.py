@@ -1,7 +1,7 @@
 """The nemesis: puts faults in force, sees that they are, heals them, sees that they are healed.
 
-    resolve ─► lock the nodes ─► inject ─► seen in force ─► … ─► heal ─► seen healed ─► unlock
-                                   └── the lease ends ──────────┘
+    resolve ─► reserve the nodes ─► inject ─► seen in force ─► … ─► heal ─► seen healed ─► free
+                                      └──── the lease ends ────────┘
 
 A fault heals when its block ends, however it ends, and when its lease does, though the block goes on. If this
 process dies, its guard ends the swarm and Toxiproxy with it.
@@ -14,15 +14,17 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from squall.chaos.errors import ChaosError, HarnessBrokenError
-from squall.chaos.faults.catalogue import make
+from squall.chaos.faults.catalogue import FAULTS, make
 from squall.chaos.faults.fault import BROKER, Fault, Site
 from squall.chaos.faults.flap import Flap
 from squall.chaos.network import Network
+from squall.chaos.reservations import Reservations
 from squall.chaos.targets import check_target, nodes_of
 from squall.chaos.traps import Traps
 from squall.services.run_directory import RunDirectory
@@ -30,13 +32,13 @@ from squall.services.swarm import Swarm
 
 T = TypeVar("T")
 
-THERE_S = 20.0
+THERE_S = 60.0
 """How long a target may take to be there: to serve, to lead, to be free of another fault."""
 
-POINT_S = 20.0
+POINT_S = 45.0
 """How long a node may take to reach a point; under load each is passed several times a second."""
 
-LEASE_S = 60.0
+LEASE_S = 180.0
 """How long a fault lasts at most, where it is not said."""
 
 TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
@@ -72,7 +74,7 @@ class Nemesis:
         self._traps = traps
         self._chance = chance
         self._numbers = itertools.count(1)
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._reservations = Reservations()
         self.logged = 0
 
     @classmethod
@@ -84,6 +86,20 @@ class Nemesis:
         async with Traps.running(swarm) as traps:
             yield cls(swarm, network, run, traps, random.Random(f"{seed}/nemesis"))
 
+    def __getattr__(self, name: str) -> Callable[..., AbstractAsyncContextManager[Strike]]:
+        """``nemesis.one_way_up("leader")`` is ``nemesis.strike("one-way-up", "leader")``; other keywords than
+        those of `strike` are the fault's magnitude."""
+        fault = name.replace("_", "-")
+        if fault not in FAULTS:
+            raise AttributeError(f"there is no fault {fault!r}; there are {', '.join(FAULTS)}")
+
+        def struck(
+            target: str, *, point: str = "", nth: int = 1, lease_s: float = LEASE_S, **magnitude: int
+        ) -> AbstractAsyncContextManager[Strike]:
+            return self.strike(fault, target, point=point, nth=nth, lease_s=lease_s, magnitude=magnitude)
+
+        return struck
+
     @contextlib.asynccontextmanager
     async def strike(
         self,
@@ -93,7 +109,8 @@ class Nemesis:
         point: str = "",
         nth: int = 1,
         lease_s: float = LEASE_S,
-        **magnitude: int,
+        urgent: bool = False,
+        magnitude: Mapping[str, int] | None = None,
     ) -> AsyncIterator[Strike]:
         """A fault in force inside the block.
 
@@ -103,14 +120,15 @@ class Nemesis:
             point: Strike when a node of that target stands at this point of its work.
             nth: At which passing of it.
             lease_s: When it heals, though the block goes on.
-            magnitude: Of the fault, for instance ``latency_ms=200``.
+            urgent: Whether it goes before the faults that wait for the same nodes.
+            magnitude: Of the fault, for instance ``{"latency_ms": 200}``.
 
         Raises:
             FaultError: There is no such fault or target.
             TimeoutError: The target was not there, or did not reach the point.
             HarnessBrokenError: A change could not be made certain.
         """
-        fault = make(name, magnitude)
+        fault = make(name, magnitude or {})
         check_target(fault, target, self._swarm.spec)
         async with contextlib.AsyncExitStack() as stack:
             if point:
@@ -118,7 +136,7 @@ class Nemesis:
             else:
                 async with asyncio.timeout(THERE_S):
                     nodes = await self._nodes(target)
-            await stack.enter_async_context(self._locked(nodes))
+            await stack.enter_async_context(self._reserved(nodes, urgent=urgent or bool(point)))
             strike = Strike(nodes, False)
             await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
             if point and fault.breaks == "link":
@@ -167,7 +185,7 @@ class Nemesis:
                 catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
                 await asyncio.sleep(0.2)  # so that the trap is set before there is somebody to follow
                 try:
-                    await stack.enter_async_context(self.strike("pause", "leader"))
+                    await stack.enter_async_context(self.strike("pause", "leader", urgent=True))
                     node = await catching
                 finally:
                     catching.cancel()
@@ -183,17 +201,12 @@ class Nemesis:
         if unit is not None:
             await self._swarm.launcher.thaw(unit)
 
-    @contextlib.asynccontextmanager
-    async def _locked(self, nodes: Sequence[str]) -> AsyncIterator[None]:
+    def _reserved(self, nodes: Sequence[str], *, urgent: bool) -> AbstractAsyncContextManager[None]:
         """One fault a node at a time; a fault of the broker is everybody's."""
         wanted = set(nodes)
         if BROKER in wanted:
             wanted |= set(self._swarm.units)
-        async with contextlib.AsyncExitStack() as stack:
-            async with asyncio.timeout(THERE_S):
-                for node in sorted(wanted):
-                    await stack.enter_async_context(self._locks.setdefault(node, asyncio.Lock()))
-            yield
+        return self._reservations.take(wanted, timeout_s=THERE_S, urgent=urgent)
 
     # How.
 

@@ -35,11 +35,15 @@ class Adversary(Protocol):
 
     Attributes:
         tools: Versions of what it uses, for the report.
+        preload: A module that each node loads before its role; see `NodeStart`.
         ends_load: Whether the producer is to stop once the disturbance is over.
+        drain_bound_s: How long draining may take after it; the spec's bound, if None.
     """
 
     tools: Mapping[str, str]
+    preload: str
     ends_load: bool
+    drain_bound_s: float | None
 
     async def route(self, node: str, url: str) -> str:
         """Where a node is to reach the broker that listens at ``url``."""
@@ -54,7 +58,9 @@ class Nobody:
     """Leaves the swarm alone."""
 
     tools: Mapping[str, str] = {}
+    preload = ""
     ends_load = False
+    drain_bound_s: float | None = None
 
     async def route(self, node: str, url: str) -> str:
         return url

@@ -118,6 +118,8 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
         serving.cancel()
         return
 
+    if start.preload:
+        importlib.import_module(start.preload).install(start.node, start.role)
     role = importlib.import_module(ROLES[start.role])
     history = History(Path(start.history) if start.history else None, start.node, start.incarnation)
     with history:

@@ -67,7 +67,10 @@ async def execute(
     if adversary is None:
         adversary = LeaderPause(run) if spec.pause_leader else Nobody()
     with History(run.history, "squall", 1) as history:
-        async with running(spec, run, url=url, route=adversary.route, progress=progress) as swarm:
+        starting = running(
+            spec, run, url=url, route=adversary.route, preload=adversary.preload, progress=progress
+        )
+        async with starting as swarm:
             history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, adversary))
             producer = await swarm.start_producer()
             async with task_group() as tasks:
@@ -79,7 +82,8 @@ async def execute(
                     disturbing.cancel()
                 await asyncio.wait({disturbing})
                 drain_s = time.monotonic()
-                drained = await _drain(swarm)
+                bound_s = adversary.drain_bound_s or spec.drain_bound_s
+                drained = await _drain(swarm, bound_s)
                 took_s = time.monotonic() - drain_s
             progress("reading the registers")
             registers = await _read_back(swarm, history)
@@ -92,7 +96,7 @@ async def execute(
             registers=registers,
             drained=drained,
             drained_s=drained_s,
-            bound_s=spec.drain_bound_s,
+            bound_s=bound_s,
             took_s=took_s,
             interrupted=interrupt.asked.is_set() or adversary.ends_load,
             duration_s=time.monotonic() - started_s,
@@ -134,9 +138,9 @@ async def _show(swarm: Swarm, progress: Callable[[str], None]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _drain(swarm: Swarm) -> bool:
+async def _drain(swarm: Swarm, bound_s: float) -> bool:
     """Wait until everything accepted has ended and been delivered; False if the bound passed first."""
-    deadline = time.monotonic() + swarm.spec.drain_bound_s
+    deadline = time.monotonic() + bound_s
     while time.monotonic() < deadline:
         with contextlib.suppress(RequestError):
             backlog: Backlog = await swarm.backlog()

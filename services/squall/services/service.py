@@ -42,6 +42,8 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         venue: Where the venue answers, for the gateway.
         path: The venue's database, for the venue.
         port: The port to listen on, for the venue; 0 chooses.
+        preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
+            how the harness runs known-bad variants of a service.
     """
 
     spec: Spec
@@ -54,6 +56,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     venue: str = ""
     path: str = ""
     port: int = 0
+    preload: str = ""
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
