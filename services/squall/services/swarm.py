@@ -84,7 +84,9 @@ class Swarm:
         restarts: Nodes that had to be started again so far.
     """
 
-    def __init__(self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks, route: Route) -> None:
+    def __init__(
+        self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks, route: Route, preload: str
+    ) -> None:
         self.spec = spec
         self.swarm = Subjects(spec.swarm)
         self.units: dict[str, Unit] = {}
@@ -96,6 +98,7 @@ class Swarm:
         self.launcher = launcher
         self._tasks = tasks
         self._route = route
+        self._preload = preload
         self._url = ""
         self._venue = ""
         self._mint: Callable[[str], Credentials | None] = lambda node: None
@@ -139,6 +142,7 @@ class Swarm:
                 venue=self._venue,
                 path=str(self._run.venue),
                 port=port,
+                preload=self._preload,
             )
             try:
                 unit = await self.launcher.start(start)
@@ -254,20 +258,27 @@ class Swarm:
 
 @contextlib.asynccontextmanager
 async def running(
-    spec: Spec, run: RunDirectory, *, url: str | None, route: Route, progress: Callable[[str], None]
+    spec: Spec,
+    run: RunDirectory,
+    *,
+    url: str | None,
+    route: Route,
+    preload: str,
+    progress: Callable[[str], None],
 ) -> AsyncIterator[Swarm]:
     """A swarm that serves inside the block and is gone after it.
 
     Args:
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
+        preload: A module that each node loads before its role, or empty.
         progress: Told what is being done.
 
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
     async with Guard() as guard, task_group() as tasks:
-        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route)
+        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route, preload)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
                 await _own_broker(swarm, run, guard, stack, progress)
