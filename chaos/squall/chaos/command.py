@@ -23,6 +23,7 @@ from squall.chaos.experiment import carry_out, experiment, write_schedule
 from squall.chaos.faults.catalogue import make
 from squall.chaos.history import read
 from squall.chaos.judge import judge
+from squall.chaos.mutants.command import prove_all
 from squall.chaos.schedule import STRIKES, load
 from squall.chaos.series import EXPERIMENT, SEEDS_TO_COVER, Plan, checks_of, plans, verdict_of
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
@@ -42,10 +43,18 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
     minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
     schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the series; default runs/<id>.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
+    folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    if mutants:
+        with chaos_sentences(as_json=as_json):
+            code = prove_all(folder, as_json=as_json)
+        raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
         faults = [_fault(text) for text in fault or ()]
         specs = [_spec(pattern) for pattern in patterns or ["hierarchical"]]
@@ -53,7 +62,6 @@ def chaos(
             queue: Iterator[Plan] = iter([_scheduled(specs[0], schedule, seed)])
         else:
             queue = _queue(specs, seed, seeds, faults, minutes)
-        folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         series = _Series(as_json=as_json)
         with show_progress() as progress:
             for plan in queue:

@@ -99,6 +99,7 @@ class Writer:
         lines: How many are here.
         missing: How many its own count shows to be gone; those after its last are not noticed by this.
         repeated: How many came twice or out of order.
+        first_s, last_s: The times of the first and the last, by its own clock.
     """
 
     node: str
@@ -106,6 +107,8 @@ class Writer:
     lines: int = 0
     missing: int = 0
     repeated: int = 0
+    first_s: float | None = None
+    last_s: float | None = None
 
 
 Outcome = Literal["accepted", "refused", "unknown"]
@@ -235,6 +238,7 @@ class History:
         suppressed: Commits that came second.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
             stopping the swarm.
+        ended_s: When the command wrote its last line.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
     """
@@ -261,6 +265,7 @@ class History:
     queue: Queue | None = None
     closing: Closing | None = None
     read_back_s: float | None = None
+    ended_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
     limits: tuple[str, ...] = ()
@@ -290,6 +295,7 @@ def doubts(history: History) -> list[str]:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
     if history.outcomes_unasked:
         found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+    found += _wrong_clocks(history)
     found += _uncertain_faults(history)
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
@@ -301,6 +307,24 @@ def doubts(history: History) -> list[str]:
         found.append("there is no database of the venue")
     elif history.venue.missing:
         found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
+    return found
+
+
+CLOCK_S = 5.0
+"""How far a writer's clock may seem to be from the command's; all of them are on one machine."""
+
+
+def _wrong_clocks(history: History) -> list[str]:
+    """Writers whose lines are dated before they were started, or after the run was over."""
+    started = {(node.node, node.incarnation): node.started_s for node in history.nodes}
+    end_s = history.ended_s
+    found = []
+    for writer in history.writers:
+        start_s = started.get((writer.node, writer.incarnation))
+        early = start_s is not None and writer.first_s is not None and writer.first_s < start_s - CLOCK_S
+        late = end_s is not None and writer.last_s is not None and writer.last_s > end_s + CLOCK_S
+        if early or late:
+            found.append(f"the clock of {writer.node} (incarnation {writer.incarnation}) is wrong")
     return found
 
 

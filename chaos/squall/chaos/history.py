@@ -187,6 +187,8 @@ class _Fold:
         self._queue: Queue | None = None
         self._closing: Closing | None = None
         self._read_back_s: float | None = None
+        self._ended_s: float | None = None
+        self._spans: dict[tuple[str, int], tuple[float, float]] = {}
         self._note = _Note()
         self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
@@ -253,6 +255,8 @@ class _Fold:
             case "phase", "ok":
                 self._phases.append(_phase.decode(line))
         self._count(who, head.i)
+        first, last = self._spans.get(who, (head.time_s, head.time_s))
+        self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
         self._see(head.time_s)
 
     def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
@@ -276,6 +280,7 @@ class _Fold:
                 self._dead.append(_task.decode(line).task)
             case "complete", _:
                 self._closing = _closing.decode(line)
+                self._ended_s = head.time_s
         if self._read_back_s is None:
             self._read_back_s = head.time_s
 
@@ -317,7 +322,7 @@ class _Fold:
             truncated=self._truncated,
             unreadable=tuple(self.unreadable),
             writers=tuple(
-                Writer(node, incarnation, *counts[:3])
+                Writer(node, incarnation, counts[0], counts[1], counts[2], *self._spans[node, incarnation])
                 for (node, incarnation), counts in self._writers.items()
             ),
             submissions={task: offers.submission(task) for task, offers in self._offers.items()},
@@ -334,6 +339,7 @@ class _Fold:
             queue=self._queue,
             closing=self._closing,
             read_back_s=self._read_back_s,
+            ended_s=self._ended_s,
             first_s=first,
             last_s=last,
             limits=self._note.limits,

@@ -1,0 +1,75 @@
+"""``squall chaos --mutants``: which known-bad variants were caught, by which check, in how many seeds."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from squall.chaos.mutants.catalogue import MUTANTS
+from squall.chaos.mutants.prove import Proof, prove
+from squall.chaos.series import EXPERIMENT
+from squall.services.cli import resolve, show_progress
+
+SEEDS_MEDIAN_MAX = 3
+
+
+def prove_all(folder: Path, *, as_json: bool) -> int:
+    """Prove every mutant and tell; 0 when all were caught and the good variants passed, else 1."""
+    spec = resolve("hierarchical", **EXPERIMENT)
+    console = Console(stderr=as_json)
+    proofs: list[Proof] = []
+    with show_progress() as progress:
+        for mutant in MUTANTS:
+            proof = prove(mutant, spec, folder, progress)
+            proofs.append(proof)
+            caught = f"caught by {proof.check}" if proof.caught else "SURVIVED"
+            good = "" if proof.good else "  and the good variant does not pass"
+            console.print(f"{mutant.name:24} {caught}{good}", highlight=False, soft_wrap=True)
+    verdict = "pass" if is_proved(proofs) else "fail"
+    if as_json:
+        document = {"mutants": [_row(proof) for proof in proofs], "verdict": verdict}
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    else:
+        _table(console, proofs, verdict, folder)
+    return 0 if verdict == "pass" else 1
+
+
+def is_proved(proofs: Sequence[Proof]) -> bool:
+    """Whether all were caught, in few seeds, and the good variants passed."""
+    if not proofs or not all(proof.caught and proof.good for proof in proofs):
+        return False
+    return statistics.median(proof.seeds for proof in proofs) <= SEEDS_MEDIAN_MAX
+
+
+def _row(proof: Proof) -> dict[str, object]:
+    return {
+        "name": proof.mutant.name,
+        "what": proof.mutant.what,
+        "fault": proof.mutant.fault,
+        "caught": proof.caught,
+        "check": proof.check,
+        "why": proof.why,
+        "seeds": proof.seeds,
+        "good_variant_passes": proof.good,
+    }
+
+
+def _table(console: Console, proofs: Sequence[Proof], verdict: str, folder: Path) -> None:
+    table = Table("mutant", "fault", "caught by", "seeds", "why", box=None, pad_edge=False)
+    for proof in proofs:
+        table.add_row(
+            f"{proof.mutant.name}: {proof.mutant.what}",
+            proof.mutant.fault,
+            proof.check or "none",
+            str(proof.seeds),
+            proof.why,
+        )
+    caught = sum(proof.caught for proof in proofs)
+    console.print("", table, "", sep="\n")
+    console.print(f"{caught} of {len(proofs)} caught\nverdict  {verdict}\nruns  {folder}", highlight=False)

@@ -1,0 +1,121 @@
+"""Proves the checks: each known-bad variant must be caught, and the good one pass under the same fault.
+
+mutant ─► seed 1, 2, … under its fault ─► caught by its check? ─► the good variant, same seed ─► passes?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from squall.chaos.errors import ChaosError
+from squall.chaos.experiment import carry_out, experiment, write_schedule
+from squall.chaos.judge import judge
+from squall.chaos.mutants.catalogue import Mutant
+from squall.chaos.schedule import Schedule, check
+from squall.services.result import Result, exit_code
+from squall.services.run import Interrupt
+from squall.services.run_directory import claim
+from squall.services.spec import Spec
+
+SEEDS_MAX = 5
+"""Seeds after which a mutant has survived."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came of one mutant.
+
+    Attributes:
+        check: Id of the check that caught it, or ``harness`` where the harness itself ended the run.
+        why: What that check said, in one line.
+        seeds: How many it took.
+        good: Whether the good variant passed the same seed under the same fault.
+    """
+
+    mutant: Mutant
+    caught: bool
+    check: str
+    why: str
+    seeds: int
+    good: bool
+
+
+def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], None]) -> Proof:
+    """Run one mutant seed after seed until it is caught, and the good variant with that seed.
+
+    Raises:
+        ServiceError, BusError: It could not be run.
+    """
+    found: tuple[str, str] | None = None
+    seed = 0
+    while found is None and seed < SEEDS_MAX:
+        seed += 1
+        progress(f"{mutant.name}, seed {seed}")
+        found = _caught(mutant, spec, seed, folder / f"{mutant.name}-{seed}")
+    check_id, why = found or ("", "no check noticed")
+    good = True
+    if mutant.checks:
+        progress(f"{mutant.name}: the good variant")
+        good = _is_good(mutant, spec, seed, folder / f"{mutant.name}-{seed}-good")
+    return Proof(mutant, found is not None, check_id, why, seed, good)
+
+
+def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str] | None:
+    """The check that noticed, and what it said; None if none did."""
+    with mutant.staged():
+        try:
+            result = _run(mutant, replace(spec, seed=seed, **mutant.spec), path, preload=mutant.module)
+        except ChaosError as error:
+            return None if mutant.checks else ("harness", str(error))
+    if mutant.checks:
+        failed = (c for c in result.checks if c.verdict == "fail" and c.id in mutant.checks)
+    else:
+        failed = (c for c in result.checks if c.verdict != "pass")
+        if exit_code(result) == 0:
+            return None
+    noticed = next(failed, None)
+    return None if noticed is None else (noticed.id, noticed.detail)
+
+
+def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path) -> bool:
+    """Whether nothing fails, and what caught the mutant passes, without the mutation."""
+    result = _run(mutant, replace(spec, seed=seed), path, preload="")
+    verdicts = {check.id: check.verdict for check in result.checks}
+    caught_by = [verdicts[check] for check in mutant.checks if check in verdicts]
+    sure = [verdict for check, verdict in verdicts.items() if check not in ("H3", "H4", "H6", "L1")]
+    return "fail" not in verdicts.values() and "pass" in caught_by and set(sure) == {"pass"}
+
+
+def _run(mutant: Mutant, spec: Spec, path: Path, *, preload: str) -> Result:
+    schedule = check(Schedule(seed=spec.seed, intervals=mutant.intervals), spec)
+    with claim(spec, path) as directory:
+        write_schedule(directory.path, schedule)
+        work = experiment(
+            spec,
+            directory,
+            carry_out(schedule),
+            interrupt=Interrupt(),
+            progress=lambda text: None,
+            preload=preload,
+        )
+        with _one_error():
+            asyncio.run(work)
+    return judge(path)
+
+
+@contextlib.contextmanager
+def _one_error() -> Iterator[None]:
+    """Raise the first of several errors that mean the same."""
+    try:
+        yield
+    except* ChaosError as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

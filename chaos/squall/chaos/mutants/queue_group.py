@@ -1,0 +1,52 @@
+"""A plain queue group for work: the leader hands tasks out over core NATS, to whoever should be there.
+
+What the broker sends to a worker that is cut off is gone, and no one knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from squall.bus import register
+from squall.bus.codec import decode, encode
+from squall.bus.messages import RunTask
+from squall.bus.work_queue import WorkQueue
+from squall.services.job_writer import JobWriter
+
+VERB = "run"
+
+
+def install(node: str, role: str) -> None:
+    store = JobWriter.store
+    turn = itertools.cycle(range(1, 5))
+
+    async def store_and_push(self: JobWriter, tasks: list[RunTask], *rest: Any, **options: Any) -> None:
+        await store(self, tasks, *rest, **options)
+        for task in tasks:
+            subject = self._swarm.command(f"agent-{next(turn)}", VERB)
+            await self._connection.publish(subject, encode(task), confirm=False)
+
+    async def serve(self: WorkQueue, stop: asyncio.Event, *, grace_s: float) -> None:
+        running: set[asyncio.Task[None]] = set()
+
+        def on_task(message: Msg) -> None:
+            attempt = asyncio.ensure_future(execute(self, decode(message.data, RunTask)))
+            running.add(attempt)
+            attempt.add_done_callback(running.discard)
+
+        await self._connection.subscribe(self._swarm.command(self._agent, VERB), on_task)
+        await stop.wait()
+
+    async def execute(self: WorkQueue, task: RunTask) -> None:
+        self._observer("run", "invoke", task=task.task, attempt=1)
+        ended = await self._run(task, 1)
+        delivery: Any = type("Pushed", (), {"subject": self._swarm.queued("0", task.key, task.task)})
+        result = self._result(delivery, task, ended, 1)
+        await register.write(self._connection, self._swarm, result, timeout_s=5)
+
+    JobWriter.store = store_and_push  # type: ignore[method-assign]
+    WorkQueue.serve = serve  # type: ignore[method-assign]

@@ -1,0 +1,16 @@
+"""A wrong clock mixed in: one agent dates its lines an hour ahead."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+from squall.services import history
+
+SKEW_S = 3600.0
+
+
+def install(node: str, role: str) -> None:
+    if node == "agent-1":
+        ahead = SimpleNamespace(time=lambda: time.time() + SKEW_S)
+        history.time = ahead  # type: ignore[attr-defined, assignment]
