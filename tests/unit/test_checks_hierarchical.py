@@ -79,7 +79,7 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "H1",
         "a task was never submitted",
         lambda r: r.register(2.0, "b-1", term=2, effects=[]),
-        "never submitted",
+        "no submission: b-1",
     ),
     (
         "H1",

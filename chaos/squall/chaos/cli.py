@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.judge import judge
+from squall.chaos.trace import GOOD, Timeline, gather, nearest, newest_run, timeline
 from squall.services.cli import AsJson, failing
 from squall.services.report import print_table
 from squall.services.result import document, exit_code
@@ -30,3 +35,50 @@ def check(
     else:
         print_table(result, Console())
     raise typer.Exit(exit_code(result))
+
+
+def trace(
+    task: Annotated[str, typer.Argument(help="A task, or the id of an order of one.")],
+    run: Annotated[
+        Path | None, typer.Option(help="The directory of a run; default the newest in runs/.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what happened to one task, and to the swarm meanwhile, from a run's directory alone."""
+    try:
+        path = run or newest_run()
+        evidence = gather(path, task)
+        near = nearest(path, task) if evidence is None else []
+    except ChaosError as error:
+        failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
+    if evidence is None:
+        remedy = f"the nearest are {', '.join(near)}" if near else "none of its tasks has a similar name"
+        failing("input", f"{path} knows no task {task}", remedy, 2, as_json=as_json)
+    traced = timeline(evidence)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(traced).decode() + "\n")
+    else:
+        _show(traced, Console())
+
+
+def _show(traced: Timeline, console: Console) -> None:
+    """A line a moment, its time counted from when the task was due, and what became of it."""
+    begun = datetime.fromtimestamp(traced.moments[0].time_s, UTC) if traced.moments else None
+    job = f"  job {traced.job}" if traced.job else ""
+    console.print(Text.assemble((traced.task, "bold"), (f"{job}  run {traced.run}", "dim")))
+    if begun is not None:
+        since = "the first line" if traced.due_s is None else "due"
+        console.print(Text(f"first line {begun:%Y-%m-%d %H:%M:%S.%f} UTC; ms since {since}\n", "dim"))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for moment in traced.moments:
+        at = f"{(moment.time_s - traced.origin_s) * 1e3:+,.1f}"
+        table.add_row(Text(at), Text(moment.node), Text(moment.what), Text(moment.detail, "dim"))
+    console.print(table)
+    for untold in traced.not_recorded:
+        console.print(Text(f"not recorded: {untold}", "dim"), soft_wrap=True)
+    style = "" if traced.fate in GOOD else "bold red"
+    console.print(Text(f"\n{traced.outcome}", style), soft_wrap=True)

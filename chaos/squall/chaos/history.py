@@ -24,7 +24,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -56,6 +57,8 @@ HISTORY = "history.jsonl"
 FAULTS = "faults.jsonl"
 VENUE = "venue.sqlite"
 
+REMEDY = "name the directory of a run, for instance runs/<id>"
+
 T = TypeVar("T")
 
 
@@ -65,13 +68,7 @@ def read(run: Path) -> History:
     Raises:
         NotARunError: It is no directory, or holds neither a spec nor a history.
     """
-    if not run.is_dir():
-        raise NotARunError(f"{run} is no directory", "name the directory of a run, for instance runs/<id>")
-    if not (run / SPEC).exists() and not (run / HISTORY).exists():
-        raise NotARunError(
-            f"{run} holds no run: it has neither {SPEC} nor {HISTORY}",
-            "name the directory of a run, for instance runs/<id>",
-        )
+    require_run(run)
     fold = _Fold()
     for number, line in fold.lines(run / HISTORY):
         try:
@@ -83,6 +80,76 @@ def read(run: Path) -> History:
     asked = _asked(fold, run / SPEC)
     venue = _venue(fold, run / VENUE)
     return fold.history(asked, nodes, faults, venue)
+
+
+def require_run(run: Path) -> None:
+    """See that a directory is one of a run.
+
+    Raises:
+        NotARunError: It is no directory, or holds neither a spec nor a history.
+    """
+    if not run.is_dir():
+        raise NotARunError(f"{run} is no directory", REMEDY)
+    if not (run / SPEC).exists() and not (run / HISTORY).exists():
+        raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as the venue journaled it; ``is_order`` when it could be read as one."""
+
+    time_s: float
+    order_id: str
+    is_order: bool
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a run's directory tells beside its history.
+
+    Attributes:
+        received, filled: What the venue journaled and filled, order id and time, in order of time.
+        has_venue: Whether its database could be read.
+        unreadable: What could not be read, each with its reason in words.
+    """
+
+    nodes: tuple[NodeStart, ...] = ()
+    faults: tuple[Injected, ...] = ()
+    received: tuple[Received, ...] = ()
+    filled: tuple[tuple[str, float], ...] = ()
+    has_venue: bool = False
+    unreadable: tuple[str, ...] = ()
+
+
+def surroundings(run: Path, prefix: str, wanted: Callable[[str], bool]) -> Surroundings:
+    """Nodes, faults, and the venue's rows of the orders that are wanted and whose ids begin with a prefix."""
+    fold = _Fold()
+    nodes = tuple(_records(fold, run / NODES, NodeStart))
+    faults = _newest(_records(fold, run / FAULTS, Injected))
+    received: list[Received] = []
+    filled: list[tuple[str, float]] = []
+    has_venue = (run / VENUE).exists()
+    try:
+        if has_venue:
+            with contextlib.closing(_open(run / VENUE)) as database:
+                begins = "FROM {} WHERE substr(order_id, 1, length(?1)) = ?1 ORDER BY time_s, rowid"
+                rows = "SELECT time_s, order_id, account IS NOT NULL, body " + begins.format("journal")
+                for time_s, order_id, is_order, body in database.execute(rows, (prefix,)):
+                    received += [Received(time_s, order_id, bool(is_order), body)] * wanted(order_id)
+                rows = "SELECT order_id, time_s " + begins.format("fills")
+                filled += (row for row in database.execute(rows, (prefix,)) if wanted(row[0]))
+    except (sqlite3.Error, OSError) as error:
+        fold.unreadable.append(f"{VENUE} cannot be read: {error}")
+        has_venue = False
+    return Surroundings(
+        nodes=nodes,
+        faults=faults,
+        received=tuple(received),
+        filled=tuple(filled),
+        has_venue=has_venue,
+        unreadable=tuple(fold.unreadable),
+    )
 
 
 class _Line(msgspec.Struct):

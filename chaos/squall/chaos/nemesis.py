@@ -19,6 +19,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from squall.bus import log as bus_log
+from squall.bus.errors import RequestError
 from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.faults.catalogue import FAULTS, make
 from squall.chaos.faults.fault import BROKER, Fault, Site
@@ -75,6 +77,7 @@ class Nemesis:
         self._chance = chance
         self._numbers = itertools.count(1)
         self._reservations = Reservations()
+        self._ended = 0
         self.logged = 0
 
     @classmethod
@@ -142,6 +145,13 @@ class Nemesis:
             if point and fault.breaks == "link":
                 await self._thaw(nodes[0])
             yield strike
+
+    async def ended(self) -> int:
+        """How many tasks have ended so far; while the broker is away, as far as was known."""
+        with contextlib.suppress(RequestError):
+            stream = self._swarm.swarm.stream("RES")
+            self._ended = int((await bus_log.state(self._swarm.observer, stream))["messages"])
+        return self._ended
 
     def missed(self, name: str, target: str, point: str) -> None:
         """Log a fault that did not come about, because its target was not there in time."""

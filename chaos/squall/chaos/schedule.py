@@ -54,6 +54,9 @@ FAMILY_ON = 0.5
 OF_ONE = 4
 """Intervals of a fault that was asked for by name."""
 
+TAKE_OVER = ("claimed", "resumed")
+"""Steps of a coordinator that it takes only when it follows another."""
+
 PAUSE_PAST_LEASE_S = 1.5
 BROKER_FOR_S = (0.5, 2.0)
 FOR_S = (0.5, 3.0)
@@ -213,8 +216,9 @@ def _cells(seed: int, spec: Spec, begin_s: float, length_s: float) -> list[Inter
     found = []
     for place, (point, strike) in enumerate(mine):
         role, step = point.split(".")
-        # A term is claimed, and what went before is read, by whoever is not the leader yet.
-        target = "standby" if step in ("claimed", "resumed") else role_target[role]
+        if step in TAKE_OVER and spec.coordinators < 2:
+            continue  # nobody is there to take over
+        target = "standby" if step in TAKE_OVER else role_target[role]
         found.append(
             Interval(
                 fault=STRIKES[strike],

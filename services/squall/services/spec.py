@@ -30,7 +30,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         seed: All randomness of the workload comes from it.
         agents: Workers.
         coordinators: The leader and its standbys.
-        handler: What a task is given to, ``package.module:function``.
+        handler: What a task is given to, ``package.module:function`` or ``path/to/file.py:function``.
         workload: ``independent``: quantities do not depend on earlier orders.
         tasks: How many are offered.
         rate_per_s: How many are offered a second; latencies count from the moment a task was due.
@@ -117,7 +117,7 @@ def check(spec: Spec) -> Spec:
         )
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
-    if ":" not in spec.handler or not all(spec.handler.split(":", 1)):
+    if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):
         raise SpecError(
             f"the handler {spec.handler!r} is not of the form package.module:function",
             "for instance --handler mypackage.trading:decide",

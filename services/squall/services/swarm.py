@@ -47,6 +47,9 @@ STARTS_MAX = 5
 
 RESTART_PAUSE_S = 0.1
 STOP_S = 10.0
+PRODUCER_STOP_S = 90.0
+"""A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
+
 DISK_LOOK_S = 0.5
 NO_PERMISSIONS = (
     "permissions by topology: the broker's operator keys are not ours, so every node has the same rights"
@@ -103,6 +106,7 @@ class Swarm:
         self._venue = ""
         self._mint: Callable[[str], Credentials | None] = lambda node: None
         self._stopping = False
+        self._done: set[str] = set()
         self._supervisors: dict[str, asyncio.Task[None]] = {}
         self._connections: list[tuple[str, Connection]] = []
         self.observer: Connection
@@ -163,7 +167,7 @@ class Swarm:
             status = await unit.ended()
             self.launcher.forget(unit)
             self.units.pop(node, None)
-            if self._stopping or (role == "producer" and status == 0):
+            if self._stopping or node in self._done or (role == "producer" and status == 0):
                 return
             log.info("%s ended with status %d and is started again", node, status)
             self.restarts += 1
@@ -180,10 +184,11 @@ class Swarm:
         return self._supervisors["producer"]
 
     async def stop_producer(self) -> None:
-        """Have the producer offer nothing more and say so."""
+        """Have the producer offer nothing more, and end; one that does not in time is killed."""
+        self._done.add("producer")
         unit = self.units.get("producer")
         if unit is not None:
-            await self.launcher.tell(unit, Order(stop=True))
+            await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
 
     async def _watch_disk(self) -> None:
         """End the swarm before the disk is full."""

@@ -43,7 +43,7 @@ def no_loss(history: History) -> Check:
     inferred = [
         *_losses(counted),
         *named(counted.unfilled, "intent", "no fill"),
-        *named(counted.unasked, "task", "a register and was never submitted"),
+        *named(counted.unasked, "task", "a register and no submission"),
     ]
     unseen = []
     asked, offered = history.asked.tasks, len(history.submissions)

@@ -7,20 +7,23 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from squall.chaos.faults.fault import LinkFault
+from squall.chaos.faults.fault import LinkFault, Site
 from squall.chaos.probe import Felt
 from squall.chaos.toxics import Slicer, Toxic
+
+PROBES = 5
+"""A busy machine may put pieces together again before they are looked at."""
 
 
 class Slice(LinkFault, frozen=True, kw_only=True):
     """Attributes:
-    slice_bytes: How large a piece is.
+    slice_bytes: How large a piece is; what a broker says first is about 600 bytes.
     delay_us: The pause between two pieces, in microseconds.
     """
 
     name: ClassVar[str] = "slice"
-    slice_bytes: Annotated[int, Meta(ge=1, le=4096)] = 64
-    delay_us: Annotated[int, Meta(ge=0, le=100_000)] = 200
+    slice_bytes: Annotated[int, Meta(ge=1, le=300)] = 150
+    delay_us: Annotated[int, Meta(ge=0, le=100_000)] = 2000
 
     def toxics(self) -> Sequence[Toxic]:
         return (
@@ -29,6 +32,10 @@ class Slice(LinkFault, frozen=True, kw_only=True):
         )
 
     def felt(self, felt: Felt) -> bool:
-        pieces = felt.bytes // self.slice_bytes
-        slow = felt.heard_s is not None and felt.heard_s * 1e6 >= 0.5 * pieces * self.delay_us
-        return 0 < felt.first_bytes < felt.bytes or (pieces > 0 and self.delay_us > 0 and slow)
+        return 0 < felt.first_bytes < felt.bytes
+
+    async def in_force(self, site: Site) -> bool:
+        for _ in range(PROBES):
+            if self.felt(await site.probe()):
+                return True
+        return False

@@ -17,12 +17,13 @@ def install(node: str, role: str) -> None:
         await restore(self)
         if not self._progress.open:
             return
-        first = min(self._progress.open.values())
         records = bus_log.read(
-            self._connection, self._jobs, self._swarm.dispatches, after=first - 1, until=self._leadership.term
+            self._connection, self._jobs, self._swarm.dispatches, after=0, until=self._leadership.term
         )
         async for record in records:
             task = decode(record.data, RunTask)
+            if task.task not in self._progress.open:
+                continue
             again = replace(task, task=f"{task.task}-t{self._leadership.term}")
             self._submitted.put_nowait((again, task.ingress))
             if self._submitted.full():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Any
 
@@ -13,6 +14,7 @@ from squall.bus.messages import RunTask
 from squall.services import producer
 
 TRY_S = 1.0
+PAUSE_S = 0.1
 
 
 def install(node: str, role: str) -> None:
@@ -26,6 +28,7 @@ def install(node: str, role: str) -> None:
             outcome = await jetstream.publish_once(connection, subject, encode(again), timeout_s=TRY_S)
             if outcome.kind != "unknown":
                 return outcome
+            await asyncio.sleep(PAUSE_S)
         raise AssertionError("unreachable")
 
     producer.publish = publish_anew  # type: ignore[attr-defined]

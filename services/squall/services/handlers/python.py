@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -26,16 +28,16 @@ Handler = Callable[[Task], Any]
 
 
 def load(name: str) -> Handler:
-    """The function behind ``package.module:function``.
+    """The function behind ``package.module:function`` or ``path/to/file.py:function``.
 
     Raises:
         SpecError: It cannot be imported, or is no function of one argument.
     """
-    module_name, _, function_name = name.partition(":")
+    module_name, _, function_name = name.rpartition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
+        module = _module(module_name)
     except Exception as error:  # whatever a user's module does while it is imported
         raise SpecError(
             f"the handler {name} cannot be imported: {type(error).__name__}: {error}",
@@ -54,6 +56,19 @@ def load(name: str) -> Handler:
         pass  # some built-in callables have no signature; calling them will tell
     loaded: Handler = handler
     return loaded
+
+
+def _module(name: str) -> ModuleType:
+    """A module by its name, or by the file that holds it."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(spec.name, module)
+    spec.loader.exec_module(module)
+    return module
 
 
 def effects_of(task: str, returned: Any) -> Done:

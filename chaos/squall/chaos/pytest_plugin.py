@@ -1,0 +1,210 @@
+"""Fixtures for pytest: a swarm of one's own handler, and a nemesis to break it.
+
+    async def decide(task): ...                      # at the top of the test file
+
+    @pytest.mark.squall(handler=decide, rate_per_s=200)
+    async def test_survives_a_dead_leader(swarm, nemesis):
+        async with nemesis.blackhole("leader"):
+            await swarm.progress(200)
+        result = await swarm.finish()
+        assert result.lost == 0
+
+A test that asks for ``swarm`` or ``nemesis`` is run by this plugin, in an event loop of its own. It begins in
+a steady state. When it ends, everything is healed, drained and judged, and a check that fails, fails it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from squall.chaos.evidence import History
+    from squall.chaos.nemesis import Nemesis
+    from squall.services.result import Result
+    from squall.services.spec import Spec
+
+ALWAYS = ("H1", "H2", "E1")
+"""Checks that must pass; the others may find that there was nothing to see."""
+
+PROGRESS_S = 60.0
+
+
+class SwarmUnderTest:
+    """The swarm of one test.
+
+    Attributes:
+        path: The directory of its run.
+    """
+
+    def __init__(self, spec: Spec, path: Path) -> None:
+        self.spec = spec
+        self.path = path
+        self._nemesis: asyncio.Future[Nemesis] | None = None
+        self._over = asyncio.Event()
+        self._run: asyncio.Task[None] | None = None
+        self._result: Result | None = None
+
+    async def progress(self, tasks: int, *, timeout_s: float = PROGRESS_S) -> None:
+        """Wait until so many more tasks have ended.
+
+        Raises:
+            TimeoutError: They did not, in time.
+        """
+        nemesis = self.nemesis
+        begun = await nemesis.ended()
+        async with asyncio.timeout(timeout_s):
+            while await nemesis.ended() < begun + tasks:
+                self._look_alive()
+                await asyncio.sleep(0.1)
+
+    async def finish(self) -> Result:
+        """End the load, drain, read everything back, judge; the result.
+
+        Raises:
+            HarnessBrokenError: The harness broke, so there is none.
+        """
+        from squall.chaos.judge import judge
+
+        if self._result is None:
+            assert self._run is not None
+            self._over.set()
+            await self._run
+            self._result = judge(self.path)
+        return self._result
+
+    def history(self) -> History:
+        """What happened, once it is finished."""
+        from squall.chaos.history import read
+
+        return read(self.path)
+
+    @property
+    def nemesis(self) -> Nemesis:
+        """Who breaks it."""
+        assert self._nemesis is not None, "the swarm has not been started"
+        return self._nemesis.result()
+
+    def _look_alive(self) -> None:
+        if self._run is not None and self._run.done():
+            self._run.result()
+            raise RuntimeError("the swarm has ended")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Started and steady inside the block, ended after it."""
+        self._nemesis = asyncio.get_running_loop().create_future()
+        self._run = asyncio.ensure_future(self._execute())
+        try:
+            first: set[asyncio.Future[Any]] = {self._nemesis, self._run}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            self._look_alive()
+            yield
+            await self.finish()
+        finally:
+            self._run.cancel()
+            await asyncio.wait({self._run})
+
+    async def _execute(self) -> None:
+        from squall.chaos.experiment import experiment
+        from squall.services.run import Interrupt
+        from squall.services.run_directory import claim
+
+        async def attack(nemesis: Nemesis) -> None:
+            assert self._nemesis is not None
+            self._nemesis.set_result(nemesis)
+            await self._over.wait()
+
+        with claim(self.spec, self.path) as directory:
+            await experiment(self.spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None)
+
+
+class _NemesisOf:
+    """The nemesis of a swarm, which is there once the test runs."""
+
+    def __init__(self, swarm: SwarmUnderTest) -> None:
+        self._swarm = swarm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._swarm.nemesis, name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "squall(handler, **spec): the swarm that the fixtures start")
+
+
+@pytest.fixture
+def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
+    """A swarm of the handler that ``@pytest.mark.squall(handler=...)`` names, steady when the test begins."""
+    from squall.chaos.series import EXPERIMENT
+    from squall.services.cli import resolve
+    from squall.services.errors import ServiceError
+
+    if not inspect.iscoroutinefunction(request.function):
+        raise pytest.UsageError(f"{request.node.name} asks for a swarm, so it must be an async function")
+    marker = request.node.get_closest_marker("squall")
+    asked = dict(marker.kwargs) if marker else {}
+    handler = asked.pop("handler", None)
+    if handler is not None:
+        asked["handler"] = _named(handler)
+    try:
+        spec = resolve("hierarchical", **{**EXPERIMENT, **asked})
+    except ServiceError as error:
+        raise pytest.UsageError(f"{error}; {error.remedy}") from error
+    return SwarmUnderTest(spec, tmp_path / "run")
+
+
+@pytest.fixture
+def nemesis(swarm: SwarmUnderTest) -> _NemesisOf:
+    """Breaks the test's swarm: ``async with nemesis.blackhole("leader"): ...``."""
+    return _NemesisOf(swarm)
+
+
+def _named(handler: str | Callable[..., Any]) -> str:
+    """What another process finds a handler by.
+
+    Raises:
+        UsageError: It cannot be found from there.
+    """
+    if isinstance(handler, str):
+        return handler
+    name = getattr(handler, "__qualname__", repr(handler))
+    if "<" in name or "." in name or not hasattr(handler, "__code__"):
+        raise pytest.UsageError(
+            f"the handler {name} is made inside another function or class, where the agents cannot find it; "
+            "define it with def at the top of a file"
+        )
+    return f"{Path(handler.__code__.co_filename).absolute()}:{name}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the tests that ask for a swarm; leave the others to whoever runs them."""
+    under_test = pyfuncitem.funcargs.get("swarm") or _of(pyfuncitem.funcargs.get("nemesis"))
+    if not isinstance(under_test, SwarmUnderTest):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
+    failed = [c for c in result.checks if c.verdict == "fail"]
+    unsure = [c for c in result.checks if c.verdict == "unknown" and c.id in ALWAYS]
+    if failed or unsure:
+        said = "\n".join(f"{c.id} {c.name}: {c.verdict}: {c.detail}" for c in [*failed, *unsure])
+        pytest.fail(f"{said}\nthe run: {under_test.path}", pytrace=False)
+    return True
+
+
+def _of(nemesis: object) -> SwarmUnderTest | None:
+    return nemesis._swarm if isinstance(nemesis, _NemesisOf) else None
+
+
+async def _conduct(test: Callable[..., Any], arguments: dict[str, Any], under_test: SwarmUnderTest) -> Result:
+    async with under_test.running():
+        await test(**arguments)
+    return await under_test.finish()

@@ -1,0 +1,56 @@
+"""Each fault of a link is felt by a stranger while it is in force, and no more once it is healed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.bus.guard import Guard
+from squall.chaos.faults.catalogue import FAULTS, make
+from squall.chaos.faults.fault import Site
+from squall.chaos.proxies import Proxies
+from squall.chaos.toxiproxy import Toxiproxy
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats, pytest.mark.toxiproxy]
+
+LINK_FAULTS = sorted(name for name, fault in FAULTS.items() if fault.breaks == "link")
+NO_SWARM: Any = None
+"""A fault of a link acts on the node's proxy and asks nothing of the swarm."""
+
+
+@asynccontextmanager
+async def way(bus: Any, tmp_path: Path) -> AsyncIterator[Site]:
+    """A node's way through a proxy to a real broker."""
+    async with (
+        bus(agents=1) as b,
+        Guard() as guard,
+        Toxiproxy.running(guard=guard, log=tmp_path / "toxiproxy.log") as toxiproxy,
+        Proxies(toxiproxy.url, prefix="test") as proxies,
+    ):
+        proxy = await proxies.create("agent-1", b.broker.url.removeprefix("nats://"))
+        yield Site(NO_SWARM, "agent-1", proxy)
+
+
+@pytest.mark.parametrize("name", LINK_FAULTS)
+async def test_it_is_felt_in_force_and_not_before_nor_after(bus: Any, tmp_path: Path, name: str) -> None:
+    fault = make(name, {})
+    async with way(bus, tmp_path) as site:
+        assert (await site.probe()).outcome == "answered"
+        assert not await fault.in_force(site)
+        await fault.inject(site)
+        assert await fault.in_force(site)
+        assert not name.startswith("black") or not (await site.probe()).bytes
+        await fault.heal(site)
+        assert await fault.healed(site)
+        assert not await fault.in_force(site)
+        await fault.heal(site)
+        state = await site.way.state()
+        assert (state.enabled, state.toxics) == (True, ())
+
+
+async def test_every_fault_of_a_link_was_tried() -> None:
+    assert len(LINK_FAULTS) == 12

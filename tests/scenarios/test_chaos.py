@@ -1,0 +1,224 @@
+"""``squall chaos``: what it says of a good swarm, of itself when it breaks, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+
+SQUALL = Path(sys.executable).parent / "squall"
+
+
+class Chaos:
+    """One ``squall chaos`` as a child."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.stderr = folder / "stderr"
+        with self.stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [SQUALL, "chaos", "hierarchical", "--out", str(folder / "out"), "--json", *options],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+
+    def run(self, name: str) -> Path:
+        return self.folder / "out" / name
+
+    def wait_for(self, look: Callable[[], Any], what: str, timeout_s: float = 90.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with contextlib.suppress(FileNotFoundError):
+                if seen := look():
+                    return seen
+            assert self.process.poll() is None, f"ended before {what}: {self.stderr.read_text()}"
+            time.sleep(0.05)  # a look, not a wait for a time
+        raise AssertionError(f"no {what} within {timeout_s} s")
+
+    def end(self, timeout_s: float = 240.0) -> tuple[int, dict[str, Any]]:
+        out, _ = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, json.loads(out)
+
+
+@pytest.fixture
+def chaos(tmp_path: Path) -> Iterator[Callable[..., Chaos]]:
+    started: list[Chaos] = []
+
+    def start(*options: str) -> Chaos:
+        folder = tmp_path / f"{len(started)}"
+        folder.mkdir()
+        started.append(Chaos(folder, *options))
+        return started[-1]
+
+    yield start
+    for run in started:
+        if run.process.poll() is None:
+            run.process.kill()
+        run.process.wait()
+        if run.process.stdout is not None:
+            run.process.stdout.close()
+
+
+def children(pid: int) -> set[int]:
+    """A process's descendants, and theirs."""
+    found: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+            if int(fields[1]) in {pid, *found} and fields[0] != "Z":
+                found.add(int(stat.parent.name))
+    return found
+
+
+def of_program(pids: set[int], name: str) -> int:
+    """The one among these that runs a program."""
+    matching = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if name in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[0]:
+                matching.append(pid)
+    assert len(matching) == 1, matching
+    return matching[0]
+
+
+def in_force(run: Path) -> bool:
+    return any(json.loads(line)["verified"] for line in (run / "faults.jsonl").read_text().splitlines())
+
+
+def test_a_good_swarm_survives_a_seed(chaos: Any) -> None:
+    code, document = chaos("--seed", "101").end()
+    verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
+    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1"), "pass")
+    assert (code, document["verdict"]) == (0, "pass")
+    assert [run["run"] for run in document["runs"]] == ["seed-101", "poison"]
+    seed, poison = document["runs"]
+    assert seed["faults"]
+    assert all(fault["verified"] for fault in seed["faults"])
+    assert [seed[name] for name in ("lost", "duplicated", "conflicting")] == [0, 0, 0]
+    assert None not in seed["recovery_s"].values()
+    assert poison["dead_letters"] > 0
+    assert len(document["coverage"]) == 36
+
+
+def test_the_directory_alone_gives_the_same_verdict_and_less_evidence_never_a_better_one(chaos: Any) -> None:
+    run = chaos("--seed", "102", "--fault", "pause@leader", "--fault", "latency@any-agent")
+    code, document = run.end()
+    assert code == 0, document["checks"]
+    path = run.run("seed-102")
+
+    def check() -> dict[str, Any]:
+        out = subprocess.run(
+            [SQUALL, "check", str(path), "--json"], capture_output=True, check=False, timeout=60
+        )
+        found: dict[str, Any] = json.loads(out.stdout)
+        return found
+
+    assert check() == document["runs"][0]
+    for file in ("faults.jsonl", "history.jsonl", "nodes.jsonl"):
+        lines = (path / file).read_bytes().splitlines(keepends=True)
+        for place in (0, len(lines) // 2, len(lines) - 1):
+            (path / file).write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
+            if file == "faults.jsonl" and place == 0:
+                continue  # the later line of the same fault says as much
+            worse = {c["id"]: c["verdict"] for c in check()["checks"]}
+            assert any(verdict != "pass" for verdict in worse.values()), f"{file} without line {place}"
+        (path / file).write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_when_toxiproxy_dies_or_hangs_the_harness_is_broken_and_nothing_is_said_of_the_swarm(
+    chaos: Any, number: signal.Signals
+) -> None:
+    run = chaos("--seed", "103", "--fault", "blackhole@any-agent")
+    run.wait_for(lambda: in_force(run.run("seed-103")), "a fault")
+    family = children(run.process.pid)
+    os.kill(of_program(family, "toxiproxy-server"), number)
+    code, document = run.end(120)
+    assert code == 4
+    assert document["error"]["message"].startswith("harness broken: ")
+    assert not (run.run("seed-103") / "result.json").exists()
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)] == []
+
+
+def is_zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    return True
+
+
+def test_a_killed_harness_leaves_no_process_and_no_proxy(chaos: Any) -> None:
+    run = chaos("--seed", "104", "--fault", "pause@all-agents", "--fault", "blackhole-nofin@gateway")
+    run.wait_for(lambda: in_force(run.run("seed-104")), "a fault")
+    family = children(run.process.pid)
+    assert len(family) > 10
+    run.process.kill()
+    run.process.wait()
+    deadline = time.monotonic() + 5
+    while left := [pid for pid in family if not is_zombie(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)  # a look, not a wait for a time
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fault", "blackhol"], "did you mean blackhole"),
+        (["--fault", "split"], "one broker"),
+        (["--fault", "latency@hub"], "no target 'hub'"),
+        (["--fault", "refuse@agent-1|agent-2"], "one broker they have none to cut"),
+        (["--fault", "latency@broker"], "the broker has none"),
+        (["--schedule", "missing.toml"], "cannot be read"),
+        (["--schedule", "bad.toml"], "duration"),
+        (["--seeds", "0"], "seeds"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_starts_nothing(
+    chaos: Any, tmp_path: Path, options: list[str], words: str
+) -> None:
+    (tmp_path / "0").mkdir()
+    bad = "seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nduration = 3\n"
+    (tmp_path / "0" / "bad.toml").write_text(bad)
+    shutil.rmtree(tmp_path / "1", ignore_errors=True)
+    run = Chaos(tmp_path / "0", *options)
+    out, _ = run.process.communicate(timeout=60)
+    said = run.stderr.read_text()
+    assert run.process.returncode == 2
+    assert words in said
+    assert not (tmp_path / "0" / "out").exists()
+    if words != "seeds":
+        assert words in " ".join(json.loads(out)["error"].values())
+        assert len(said.splitlines()) == 1
+
+
+def test_a_schedule_is_replayed_from_its_file(chaos: Any, tmp_path: Path) -> None:
+    path = tmp_path / "schedule.toml"
+    path.write_text(
+        "seed = 5\n"
+        "[[interval]]\nfault = 'pause'\ntarget = 'leader'\nat_s = 0.5\nfor_s = 2.5\n"
+        "[[interval]]\nfault = 'crash'\ntarget = 'agent-2'\npoint = 'agent.committed'\nnth = 2\nat_s = 4.0\n"
+        "[[interval]]\nfault = 'latency'\ntarget = 'gateway'\nat_s = 4.0\nfor_s = 1.0\n"
+        "magnitude = { latency_ms = 250 }\n"
+    )
+    code, document = chaos("--schedule", str(path)).end()
+    assert code == 0, document["checks"]
+    faults = [(fault["kind"], fault["target"], fault["verified"]) for fault in document["runs"][0]["faults"]]
+    assert sorted(faults) == [
+        ("crash", "agent-2", True),
+        ("latency", "gateway", True),
+        ("pause", "leader", True),
+    ]
+    struck = [cell for cell in document["coverage"] if cell["hits"]]
+    assert struck == [{"point": "agent.committed", "strike": "kill", "hits": 1}]

@@ -1,0 +1,138 @@
+"""A schedule comes from a seed alone, covers what it says, survives being written, and refuses nonsense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squall.chaos.errors import FaultError
+from squall.chaos.schedule import (
+    CELLS,
+    FAMILIES,
+    STRIKES,
+    Interval,
+    Schedule,
+    check,
+    draw,
+    load,
+    toml,
+)
+from squall.chaos.series import FAULTS_S, SEEDS_TO_COVER
+from squall.services.spec import Spec
+
+SPEC = Spec()
+
+
+def drawn(seed: int) -> Schedule:
+    return draw(seed, SPEC, length_s=FAULTS_S)
+
+
+@given(st.integers(0, 10_000))
+def test_a_seed_always_draws_the_same_and_what_can_be_done(seed: int) -> None:
+    schedule = drawn(seed)
+    assert schedule == drawn(seed)
+    assert check(schedule, SPEC) is schedule
+    first = schedule.intervals[0]
+    assert (first.fault, first.target) == ("pause", "leader")
+    assert first.for_s > SPEC.lease_s
+    others = [interval.at_s for interval in schedule.intervals[1:]]
+    assert all(at_s >= first.for_s for at_s in others), "the first fail-over is disturbed"
+
+
+def test_seeds_differ() -> None:
+    assert len({toml(drawn(seed)) for seed in range(20)}) == 20
+
+
+@given(st.integers(0, 1000))
+def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int) -> None:
+    struck = {
+        (interval.point, interval.fault)
+        for seed in range(first, first + SEEDS_TO_COVER)
+        for interval in drawn(seed).intervals
+        if interval.point
+    }
+    assert struck == {(point, STRIKES[strike]) for point, strike in CELLS}
+
+
+def test_a_family_more_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = drawn(5)
+    monkeypatch.setattr("squall.chaos.schedule.FAMILIES", {**FAMILIES, "more": ("refuse",)})
+    after = drawn(5)
+    assert all(interval in after.intervals for interval in before.intervals)
+
+
+@given(st.integers(0, 10_000))
+def test_what_is_written_is_read_back(seed: int) -> None:
+    schedule = drawn(seed)
+    path = Path("/dev/shm") / f"squall-schedule-{seed}.toml"
+    try:
+        path.write_text(toml(schedule))
+        assert load(path, SPEC) == schedule
+    finally:
+        path.unlink()
+
+
+def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
+    schedule = draw(3, SPEC, length_s=FAULTS_S, faults=[("latency", "gateway"), ("crash", "broker")])
+    assert {(i.fault, i.target) for i in schedule.intervals} == {("latency", "gateway"), ("crash", "broker")}
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (Interval(fault="blackhol", target="leader"), "did you mean blackhole"),
+        (Interval(fault="split", target="leader"), "one broker"),
+        (Interval(fault="bridge", target="leader"), "one broker"),
+        (Interval(fault="pause", target="hub"), "no target 'hub'"),
+        (Interval(fault="pause", target="agent-9"), "no target 'agent-9'"),
+        (Interval(fault="refuse", target="agent-1|agent-2"), "one broker they have none to cut"),
+        (Interval(fault="refuse", target="agent-1,agent-2"), "one broker they have none to cut"),
+        (Interval(fault="latency", target="broker"), "the broker has none"),
+        (Interval(fault="crash", target="producer"), "must live"),
+        (
+            Interval(fault="latency", target="leader", magnitude={"latncy_ms": 3}),
+            "its magnitudes are: latency_ms",
+        ),
+        (Interval(fault="latency", target="leader", magnitude={"latency_ms": -1}), "latency cannot be so"),
+        (Interval(fault="crash", target="leader", point="agent.committed"), "never reaches"),
+        (Interval(fault="crash", target="leader", point="coordinator.dreamt"), "no point"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(interval: Interval, words: str) -> None:
+    with pytest.raises(FaultError) as error:
+        check(Schedule(seed=1, intervals=(interval,)), SPEC)
+    assert words in f"{error.value}; {error.value.remedy}"
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nduration = 3\n", "duration"),
+        ("seed = 1\nintervals = []\n", "intervals"),
+        ("seed = 'one'\n", "is no schedule"),
+        ("seed = ", "not valid TOML"),
+        ("seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nat_s = -1.0\n", "at_s"),
+    ],
+)
+def test_a_file_is_read_strictly(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "schedule.toml").write_text(text)
+    with pytest.raises(FaultError, match=words):
+        load(tmp_path / "schedule.toml", SPEC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"), [({"coordinators": 1}, "standby"), ({"agents": 2}, "minority")]
+)
+def test_a_role_that_nobody_has_is_refused(changes: dict[str, int], target: str) -> None:
+    with pytest.raises(FaultError):
+        check(Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)), Spec(**changes))
+    assert all(
+        interval.target != target
+        for seed in range(30)
+        for interval in draw(seed, Spec(**changes), length_s=FAULTS_S).intervals
+        if not interval.point
+    )
