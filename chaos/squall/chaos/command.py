@@ -24,8 +24,9 @@ from squall.chaos.faults.catalogue import make
 from squall.chaos.history import read
 from squall.chaos.judge import judge
 from squall.chaos.mutants.command import prove_all
-from squall.chaos.schedule import STRIKES, load
+from squall.chaos.schedule import STRIKES, Schedule, load
 from squall.chaos.series import EXPERIMENT, SEEDS_TO_COVER, Plan, checks_of, plans, verdict_of
+from squall.chaos.shrink import as_test, often_enough, shrink, within
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
 from squall.services.result import Check, Result, Verdict, exit_code
 from squall.services.run_directory import claim
@@ -43,6 +44,9 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
     minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
     schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    shrink_minutes: Annotated[
+        float, typer.Option("--shrink", min=0, help="Minutes for shrinking the first schedule that fails.")
+    ] = 0.0,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")
     ] = False,
@@ -67,6 +71,8 @@ def chaos(
             for plan in queue:
                 if series.run(plan, folder / plan.name, progress):
                     break
+        if shrink_minutes:
+            series.shrink_first_failure(folder, 60 * shrink_minutes)
         covering = schedule is None and not faults and len(series.results) > SEEDS_TO_COVER
         code = series.report(folder, covering=covering)
     raise typer.Exit(INTERRUPTED if series.interrupted else code)
@@ -146,6 +152,7 @@ class _Series:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._console = Console(stderr=as_json)
+        self._plans: list[Plan] = []
         self.results: list[Result] = []
         self.histories: list[History] = []
         self.interrupted = False
@@ -164,6 +171,7 @@ class _Series:
                 )
             )
             result = judge(directory.path)
+            self._plans.append(plan)
             self.results.append(result)
             self.histories.append(read(directory.path))
         self._line(plan, result)
@@ -184,6 +192,36 @@ class _Series:
         for check in result.checks:
             if check.verdict == "fail":
                 self._console.print(f"            {check.id} {check.name}: {check.detail}", highlight=False)
+
+    def shrink_first_failure(self, folder: Path, budget_s: float) -> None:
+        """Shrink the first schedule under which a check failed, and leave it as a test."""
+        for plan, result in zip(self._plans, self.results, strict=True):
+            failed = next((check for check in result.checks if check.verdict == "fail"), None)
+            if failed is not None and plan.schedule.intervals:
+                break
+        else:
+            return
+        tries = itertools.count(1)
+
+        def fails(schedule: Schedule) -> bool:
+            path = folder / f"shrink-{next(tries)}"
+            with claim(plan.spec, path) as directory, show_progress() as progress:
+                write_schedule(directory.path, schedule)
+                attack = carry_out(schedule)
+                run_loop(
+                    lambda interrupt: experiment(
+                        plan.spec, directory, attack, interrupt=interrupt, progress=progress
+                    )
+                )
+            return any(c.id == failed.id and c.verdict == "fail" for c in judge(path).checks)
+
+        smallest = shrink(plan.schedule, within(often_enough(fails), budget_s))
+        path = folder / f"test_{failed.name.replace('-', '_')}.py"
+        path.write_text(as_test(smallest, plan.spec, failed.id, failed.name))
+        before, after = len(plan.schedule.intervals), len(smallest.intervals)
+        self._console.print(
+            f"{failed.id} still fails with {after} of {before} faults: {path}", soft_wrap=True
+        )
 
     def report(self, folder: Path, *, covering: bool) -> int:
         """Tell what holds over the series; the exit code."""

@@ -131,7 +131,7 @@ async def steady(swarm: Swarm) -> float:
 
 async def _ended(swarm: Swarm) -> int:
     state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
-    return int(state["messages"])
+    return int(state["last_seq"])
 
 
 async def _open_tasks(swarm: Swarm) -> int:

@@ -150,7 +150,7 @@ class Nemesis:
         """How many tasks have ended so far; while the broker is away, as far as was known."""
         with contextlib.suppress(RequestError):
             stream = self._swarm.swarm.stream("RES")
-            self._ended = int((await bus_log.state(self._swarm.observer, stream))["messages"])
+            self._ended = int((await bus_log.state(self._swarm.observer, stream))["last_seq"])
         return self._ended
 
     def missed(self, name: str, target: str, point: str) -> None:

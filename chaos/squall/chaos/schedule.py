@@ -250,16 +250,26 @@ def load(path: Path, spec: Spec) -> Schedule:
         FaultError: It cannot be read, or says something that no schedule says.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        return parse(path.read_text(), spec, str(path))
     except OSError as error:
         raise FaultError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FaultError(f"{path} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise FaultError(f"{path} is not text: {error}") from error
+
+
+def parse(text: str, spec: Spec, origin: str = "the schedule") -> Schedule:
+    """Read a schedule, strictly.
+
+    Raises:
+        FaultError: It says something that no schedule says.
+    """
     try:
-        return check(msgspec.convert(values, Schedule), spec)
+        return check(msgspec.convert(tomllib.loads(text), Schedule), spec)
+    except tomllib.TOMLDecodeError as error:
+        raise FaultError(f"{origin} is not valid TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise FaultError(
-            f"{path} is no schedule: {error}",
+            f"{origin} is no schedule: {error}",
             f"an interval has: {', '.join(Interval.__struct_encode_fields__)}",
         ) from error
 

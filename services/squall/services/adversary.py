@@ -107,7 +107,7 @@ class LeaderPause(Nobody):
 async def _ended(swarm: Swarm) -> int:
     with contextlib.suppress(RequestError):
         state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
-        return int(state["messages"])
+        return int(state["last_seq"])
     return 0
 
 
