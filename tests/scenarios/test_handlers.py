@@ -88,6 +88,7 @@ def test_a_plain_handler_that_never_returns_costs_its_worker_and_ends_dead(
 
 
 @pytest.mark.slow
+@pytest.mark.everything
 def test_a_handler_that_blocks_for_90_s_still_has_one_result(run_with: Any, is_alive: Any) -> None:
     changes = {"tasks": 2, "slots": 1, "ack_wait_s": 5.0, "handler_timeout_s": 120.0, "attempts": 5}
     runs = {function: run_with(function, **changes) for function in ("blocks", "blocks_the_loop")}

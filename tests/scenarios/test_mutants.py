@@ -13,7 +13,7 @@ from squall.services.cli import resolve
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.timeout(900)]
 
-QUICK = ("ack-before-execute", "dumb-venue", "toxic-without-effect", "history-lost", "node-past-its-proxy")
+QUICK = ("dumb-venue", "history-lost", "node-past-its-proxy")
 """Enough to see that the proving works; the others are proved with everything."""
 
 

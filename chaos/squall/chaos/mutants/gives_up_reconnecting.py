@@ -11,6 +11,7 @@ from squall.bus.link import Link
 ATTEMPTS = 3
 """For the library's 60, with 2 s between them."""
 
+TRY_S = 0.5
 PAUSE_S = 0.3
 
 
@@ -23,8 +24,9 @@ def install(node: str, role: str) -> None:
         for _ in range(ATTEMPTS):
             await asyncio.sleep(PAUSE_S)
             try:
-                return await self._open_link()
-            except (NotConnectedError, ConnectionLostError):
+                async with asyncio.timeout(TRY_S):
+                    return await self._open_link()
+            except (NotConnectedError, ConnectionLostError, TimeoutError):
                 continue
         await asyncio.Event().wait()  # closed for good, and nobody is told
         raise AssertionError("unreachable")
