@@ -8,6 +8,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -126,7 +127,11 @@ def _queue(
     Raises:
         FaultError: A fault cannot strike its target; before anything has run.
     """
-    planned = [plan for spec in specs for plan in plans(spec, range(first, first + count), faults)]
+    planned = [
+        replace(plan, name=f"{place}-{plan.name}") if len(specs) > 1 else plan
+        for place, spec in enumerate(specs, 1)
+        for plan in plans(spec, range(first, first + count), faults)
+    ]
     return itertools.chain(planned, _more(specs[0], first + count, faults, minutes) if minutes else ())
 
 

@@ -307,7 +307,8 @@ def _succession(history: History, changes: Sequence[Takeover]) -> str:
     if not carried:
         crossed = "no dispatched task was open at a takeover"
     takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
-    took = f"{slowest.possible_s or 0.0:.2f} s after the {slowest.since}"
+    bound_s = (history.asked.lease_s or 0.0) + SLACK_S
+    took = f"{slowest.possible_s or 0.0:.2f} s after the {slowest.since} (bound {bound_s:g} s)"
     refused = f"refused writes of deposed leaders: {len(history.fenced):,}"
     return f"{takes} {took}; {len(history.jobs)} jobs ended; {refused}; {crossed}."
 
