@@ -53,19 +53,24 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 def latency_ms(history: History, counted: Tally) -> Latency:
     """From intended submission to the last fill of the task, over tasks that were filled whole."""
-    if history.venue is None:
+    values = sorted(value for _, value in latencies_ms(history, counted))
+    if not values:
         return Latency()
+    p50, p95, p99 = (round(percentile(values, percent), 3) for percent in (50, 95, 99))
+    return Latency(p50=p50, p95=p95, p99=p99, max=round(values[-1], 3))
+
+
+def latencies_ms(history: History, counted: Tally) -> list[tuple[float, float]]:
+    """When each task that was filled whole was meant to be submitted, and how long it took from then."""
+    if history.venue is None:
+        return []
     values = []
     for task, register in counted.registers.items():
         offered = history.submissions.get(task)
         filled_s = _filled_s(history, register.effects) if register.status == "ok" else None
         if filled_s is not None and offered is not None and offered.intended_s is not None:
-            values.append((filled_s - offered.intended_s) * 1e3)
-    if not values:
-        return Latency()
-    values.sort()
-    p50, p95, p99 = (round(percentile(values, percent), 3) for percent in (50, 95, 99))
-    return Latency(p50=p50, p95=p95, p99=p99, max=round(values[-1], 3))
+            values.append((offered.intended_s, (filled_s - offered.intended_s) * 1e3))
+    return values
 
 
 def _filled_s(history: History, effects: Sequence[str]) -> float | None:

@@ -1,11 +1,12 @@
 """Judges a run from its directory alone.
 
-run directory ─read─► History ─┬─ checks ──► verdicts ─┬─► Result ─write─► result.json, junit.xml
+run directory ─read─► History ─┬─ checks ──► verdicts ─┬─► Result ─write─► result.json, junit.xml, report.html
                                └─ figures ─────────────┘
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +26,14 @@ from squall.chaos.figures import (
 from squall.chaos.history import read
 from squall.chaos.poison import HANDLER as POISON_HANDLER
 from squall.chaos.report import junit
+from squall.chaos.report.page import PAGE, page
 from squall.chaos.tally import tally
 from squall.services.result import Check, Fault, Result, document
 from squall.services.run_directory import writing
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
+
+log = logging.getLogger("squall")
 
 
 def judge(run: Path, *, keep: bool = True) -> Result:
@@ -37,15 +41,17 @@ def judge(run: Path, *, keep: bool = True) -> Result:
 
     Args:
         run: Its directory.
-        keep: Leave ``result.json`` and ``junit.xml`` there.
+        keep: Leave ``result.json``, ``junit.xml`` and ``report.html`` there.
 
     Raises:
         NotARunError: The directory holds no run.
         DiskError: It cannot be written.
     """
-    judged = result(read(run), run.absolute().name)
+    history = read(run)
+    judged = result(history, run.absolute().name)
     if keep:
         write(run, judged)
+        write_page(run, history, judged)
     return judged
 
 
@@ -56,11 +62,24 @@ def write(run: Path, judged: Result) -> None:
         DiskError: It cannot be written.
     """
     with writing(run):
-        _replace(run / "result.json", document(judged, indent=2) + b"\n")
-        _replace(run / "junit.xml", junit.render(judged))
+        replace(run / "result.json", document(judged, indent=2) + b"\n")
+        replace(run / "junit.xml", junit.render(judged))
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_page(run: Path, history: History, judged: Result) -> None:
+    """Leave a run's page in its directory; whatever is wrong with it, the verdict stands beside it."""
+    try:
+        replace(run / PAGE, page(run, history, judged))
+    except Exception as error:
+        log.warning("%s not written: %s: %s", run / PAGE, type(error).__name__, error)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave it as it was.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(content)
