@@ -101,6 +101,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         lambda r: r.find("final", what="queue").update(arrivals=5),
         "6 dispatch records and 5 arrivals",
     ),
+    (
+        "H1",
+        "a message arrived that was not dispatched",
+        lambda r: r.find("final", what="queue").update(arrivals=7),
+        "6 dispatch records and 7 arrivals",
+    ),
     ("H1", "lines tell of more dispatches", lambda r: r.find("dispatch").update(tasks=9), "tell of 12"),
     ("H1", "an intent is filled twice", lambda r: r.fill(5.0, "a-2"), "more than one fill: a-2.0"),
     (
@@ -256,6 +262,9 @@ HARMLESS: list[tuple[str, str, Doctor]] = [
         r.register(3.7, "a-8", term=10), r.fill(3.8, "a-8")
     )),
     ("H1", "a leader died before it said what it had stored", lambda r: r.drop("dispatch", term=10)),
+    ("H1", "a broker that was started again copied anew", lambda r: (
+        r.start(3.0, "broker", 2), r.find("final", what="queue").update(arrivals=9)
+    )),
     ("H1", "a producer died", producer_died),
     ("H1", "the user interrupted", lambda r: (
         r.spec.update(tasks=99), r.find("final", what="complete").update(interrupted=True)

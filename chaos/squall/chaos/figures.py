@@ -118,8 +118,11 @@ def throughput_per_s(history: History, counted: Tally) -> float | None:
 
 
 def recovery_s(history: History) -> Recovery:
-    """What faults on leaders cost, at the slowest, and how long draining took after the last fault."""
-    asked = [takeover for takeover in takeovers(history) if takeover.fault is not None]
+    """What faults on leaders cost, at the slowest, and how long draining took after the last fault.
+
+    A fail-over whose successor was itself struck says nothing of how long one takes.
+    """
+    asked = [change for change in takeovers(history) if change.fault is not None and not change.hampered]
     detect = [t.detect_s for t in asked if t.detect_s is not None]
     failover = [t.failover_s for t in asked if t.failover_s is not None]
     return Recovery(

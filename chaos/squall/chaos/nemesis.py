@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
-from squall.chaos.errors import ChaosError, HarnessBrokenError
+from squall.chaos.errors import ChaosError, HarnessBrokenError, UnverifiedError
 from squall.chaos.faults.catalogue import FAULTS, make
 from squall.chaos.faults.fault import BROKER, Fault, Site
 from squall.chaos.faults.flap import Flap
@@ -136,10 +136,9 @@ class Nemesis:
         async with contextlib.AsyncExitStack() as stack:
             if point:
                 nodes: Sequence[str] = [await stack.enter_async_context(self._halted(point, nth, target))]
+                await stack.enter_async_context(self._reserved(nodes, urgent=True))
             else:
-                async with asyncio.timeout(THERE_S):
-                    nodes = await self._nodes(target)
-            await stack.enter_async_context(self._reserved(nodes, urgent=urgent or bool(point)))
+                nodes = await self._reserve(stack, target, urgent=urgent)
             strike = Strike(nodes, False)
             await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
             if point and fault.breaks == "link":
@@ -169,6 +168,24 @@ class Nemesis:
         )
 
     # Whom.
+
+    async def _reserve(self, stack: contextlib.AsyncExitStack, target: str, *, urgent: bool) -> Sequence[str]:
+        """Reserve the nodes that a target means, and still means once they are reserved."""
+        async with asyncio.timeout(THERE_S):
+            while True:
+                nodes = await self._nodes(target)
+                async with contextlib.AsyncExitStack() as held:
+                    await held.enter_async_context(self._reserved(nodes, urgent=urgent))
+                    if await self._means(target, nodes):
+                        stack.push_async_exit(held.pop_all())
+                        return nodes
+
+    async def _means(self, target: str, nodes: Sequence[str]) -> bool:
+        """Whether a target that changes hands is still with these."""
+        if target not in ("leader", "standby"):
+            return True
+        leading = await self._swarm.leader()
+        return leading is not None and (leading[0] == nodes[0]) is (target == "leader")
 
     async def _nodes(self, target: str) -> Sequence[str]:
         """The nodes that a target means, once all of them are there."""
@@ -244,10 +261,13 @@ class Nemesis:
                 )
 
         async def heal() -> None:
-            await _each(sites, fault.heal)
+            await _each(sites, lambda site: _healed_for_sure(fault, site))
             end_s = time.time()
-            healed = await _each(sites, fault.healed)
-            strike.verified = strike.verified and all(healed)
+            try:
+                healed = all(await _each(sites, fault.healed))
+            except (LookupError, TimeoutError):
+                healed = False
+            strike.verified = strike.verified and healed
             log(end_s=end_s, healed_s=time.time(), verified=strike.verified)
 
         async def end() -> None:
@@ -263,8 +283,8 @@ class Nemesis:
                 await _each(sites, fault.inject)
                 acknowledged_s = time.time()
                 strike.verified = all(await _each(sites, fault.in_force))
-            except (LookupError, TimeoutError):
-                acknowledged_s = time.time()
+            except (LookupError, TimeoutError, UnverifiedError):
+                acknowledged_s = time.time()  # perhaps in force, perhaps not: not verified
             log(acknowledged_s=acknowledged_s, verified_s=time.time(), verified=strike.verified)
             if isinstance(fault, Flap):
                 turns = asyncio.ensure_future(_each_for_ever(sites, fault))
@@ -291,6 +311,14 @@ class Nemesis:
 async def _each(sites: Sequence[Site], act: Callable[[Site], Awaitable[T]]) -> list[T]:
     """Do it at all sites at once; what each returned."""
     return list(await asyncio.gather(*(act(site) for site in sites)))
+
+
+async def _healed_for_sure(fault: Fault, site: Site) -> None:
+    """Heal; where it is not known whether a toxic is gone, make the proxy anew."""
+    try:
+        await fault.heal(site)
+    except UnverifiedError:
+        await site.way.recreate()
 
 
 async def _each_for_ever(sites: Sequence[Site], fault: Flap) -> None:

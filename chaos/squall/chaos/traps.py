@@ -18,6 +18,9 @@ from squall.services.swarm import Swarm
 
 LOOK_S = 0.05
 
+SETTLE_S = 0.5
+"""How long a node may take to hear that a trap was taken away."""
+
 
 @dataclass(eq=False)
 class _Trap:
@@ -43,6 +46,7 @@ class Traps:
         async with task_group() as tasks:
             tasks.daemon(traps._listen(tasks))
             yield traps
+            await asyncio.sleep(SETTLE_S)  # who halts at a trap that was just taken away is sent on its way
 
     async def catch(self, point: str, nth: int, nodes: Sequence[str], *, timeout_s: float) -> str:
         """Wait until one of the nodes stands still at a point; its name. It stands there until it is thawed.
@@ -57,6 +61,7 @@ class Traps:
                 return await trap.caught
         finally:
             self._open.remove(trap)
+            await self._take_away(trap)
 
     async def _listen(self, tasks: Tasks) -> None:
         heard: dict[str, asyncio.Task[None]] = {}
@@ -70,6 +75,12 @@ class Traps:
                         halt = Halt(point=trap.point, nth=trap.nth)
                         await self._swarm.launcher.tell(unit, Order(halt=halt))
             await asyncio.sleep(LOOK_S)
+
+    async def _take_away(self, trap: _Trap) -> None:
+        """Tell those who were told of a trap, and were not caught, to pass."""
+        for unit in list(self._swarm.units.values()):
+            if unit.id in trap.told:
+                await self._swarm.launcher.tell(unit, Order(halt=Halt(point=trap.point, nth=0)))
 
     async def _hear(self, node: str, unit: Unit) -> None:
         """Whenever the node stands still, hand it to whoever set the trap, or send it on."""

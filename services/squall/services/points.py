@@ -44,8 +44,11 @@ class Points:
         self._halts: dict[str, int] = {}
 
     def halt(self, point: str, nth: int) -> None:
-        """Stop at the nth passing of a point from now, once."""
-        self._halts[point] = nth
+        """Stop at the nth passing of a point from now, once; at none of them, if it is 0."""
+        if nth > 0:
+            self._halts[point] = nth
+        else:
+            self._halts.pop(point, None)
 
     def __call__(self, point: str) -> None:
         """Pass a point."""

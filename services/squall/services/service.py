@@ -60,7 +60,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a node is to stop itself: at the nth passing of a point; see `points.POINTS`."""
+    """Where a node is to stop itself: at the nth passing of a point, 0 for not; see `points.POINTS`."""
 
     point: str
     nth: int = 1

@@ -146,7 +146,7 @@ SERVICES = (
     ),
 )
 
-SLOW_GATEWAY = _twice("latency", "gateway", 1.0)
+SLOW_GATEWAY = (Interval(fault="latency", target="gateway", at_s=0.2, for_s=1.0),)
 """A fault that every good harness puts in force, sees, and takes back."""
 
 HARNESS = (
