@@ -26,10 +26,18 @@ from squall.chaos.history import read
 from squall.chaos.judge import judge
 from squall.chaos.mutants.command import prove_all
 from squall.chaos.schedule import STRIKES, Schedule, load
-from squall.chaos.series import EXPERIMENT, SEEDS_TO_COVER, Plan, checks_of, plans, verdict_of
+from squall.chaos.series import (
+    EXPERIMENT,
+    SEEDS_TO_COVER,
+    SOMETIMES,
+    Plan,
+    checks_of,
+    plans,
+    verdict_of,
+)
 from squall.chaos.shrink import as_test, often_enough, shrink, within
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
-from squall.services.result import Check, Result, Verdict, exit_code
+from squall.services.result import Check, Result, Verdict
 from squall.services.run_directory import claim
 from squall.services.spec import Spec
 
@@ -183,7 +191,7 @@ class _Series:
         return self.interrupted
 
     def _line(self, plan: Plan, result: Result) -> None:
-        verdict = next(name for name, code in EXIT.items() if code == exit_code(result))
+        verdict = verdict_of([c for c in result.checks if c.verdict == "fail" or c.id not in SOMETIMES])
         verified = sum(fault.verified for fault in result.faults)
         recovery = result.recovery_s
         self._console.print(

@@ -1,0 +1,114 @@
+"""The page of a real run in a real browser, wide and narrow, without a network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = [pytest.mark.nats, pytest.mark.slow]
+
+SQUALL = Path(sys.executable).parent / "squall"
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+TEXT_PX_MIN = 10
+
+WORDS = """() => [...document.querySelectorAll("svg")].filter(svg => svg.clientWidth > 0).flatMap(
+  (svg, drawing) => [...svg.querySelectorAll("text")].map(text => {
+    const place = text.getBoundingClientRect(), frame = svg.getBoundingClientRect();
+    const scale = frame.width / svg.viewBox.baseVal.width;
+    return {
+      drawing, words: text.textContent, size: parseFloat(getComputedStyle(text).fontSize) * scale,
+      left: place.left, right: place.right, top: place.top, bottom: place.bottom,
+      inside: place.left >= frame.left - 1 && place.right <= frame.right + 1
+        && place.top >= frame.top - 1 && place.bottom <= frame.bottom + 1,
+    };
+  }))"""
+"""Every word in the drawings that are shown: its effective size in CSS pixels and its box."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        reason = f"no Chromium: none of {', '.join(CHROMIUM)} is in PATH"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose leader is paused, as the command leaves it."""
+    path = tmp_path_factory.mktemp("page") / "run"
+    subprocess.run(
+        [SQUALL, "run", "hierarchical", "--tasks", "3000", "--out", path], capture_output=True, check=True
+    )
+    return path
+
+
+def opened(browser: Browser, page: Path, width: int, height: int) -> tuple[Page, list[str]]:
+    """The page at a width, and what went wrong on the way, or was asked of any other place."""
+    context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
+    tab = context.new_page()
+    wrong: list[str] = []
+    tab.on("console", lambda message: wrong.append(f"console: {message.text}"))
+    tab.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+    tab.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    tab.on(
+        "request", lambda request: wrong.extend([f"asked: {request.url}"] * (request.url != page.as_uri()))
+    )
+    tab.goto(page.as_uri())
+    return tab, wrong
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_page_is_whole_and_legible(
+    browser: Browser, run: Path, tmp_path: Path, width: int, height: int
+) -> None:
+    tab, wrong = opened(browser, run / "report.html", width, height)
+    tab.screenshot(path=tmp_path / f"report-{width}.png", full_page=True)
+    assert wrong == []
+    assert tab.evaluate("innerWidth") == width
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    assert tab.inner_text("h1").split()[-1] == "Passed"
+    words = tab.evaluate(WORDS)
+    assert {word["drawing"] for word in words} == {0, 1, 2, 3}, "each drawing once"
+    assert [word["words"] for word in words if word["size"] < TEXT_PX_MIN] == []
+    assert [word["words"] for word in words if not word["inside"]] == []
+    assert overlapping(words) == []
+    tab.context.close()
+
+
+def overlapping(words: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Words of one drawing that stand on each other, by more than the empty border of a letter."""
+    return [
+        (one["words"], other["words"])
+        for index, one in enumerate(words)
+        for other in words[:index]
+        if one["drawing"] == other["drawing"]
+        and min(one["right"], other["right"]) - max(one["left"], other["left"]) > 1
+        and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > 3
+    ]

@@ -1,0 +1,310 @@
+"""The page of a run: that it says what there is, invents nothing, and lets nothing of a run become markup."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer
+from tests.unit.histories import good_run
+from typer.testing import CliRunner
+
+from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.model import Topology
+from squall.chaos import judge as judging
+from squall.chaos.evidence import Asked, History, Injected, NodeStart, Register, Submission, Venue
+from squall.chaos.history import read
+from squall.chaos.judge import judge, result
+from squall.chaos.report.command import report
+from squall.chaos.report.html import Told, render, why
+from squall.chaos.report.lanes import LANES_MAX, lanes, shown, strikes, window
+from squall.chaos.report.topology import boxes_of, edges_of, layers
+from squall.services.result import Check
+
+T = 1_700_000_000.0
+
+HOSTILE = "<script>alert(1)</script>\"'&\x00\ud800"
+
+VOID = {"meta"}
+
+
+class Page(HTMLParser):
+    """A page taken apart.
+
+    Attributes:
+        open: Tags that are still open; what is wrong with their order is in ``wrong``.
+        attributes: Of all elements, name and value.
+        text: All text outside the style sheet, element after element.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.feed(content.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open and data.strip():
+            self.text.append(data.strip())
+
+    def after(self, word: str) -> str:
+        """The text that follows another."""
+        return self.text[self.text.index(word) + 1]
+
+
+def page_of(history: History, topology: Topology | None = None) -> tuple[bytes, Page]:
+    told = Told(history=history, result=result(history, "a-run"), topology=topology, path="runs/a-run")
+    content = render(told)
+    return content, Page(content)
+
+
+def synthetic(tasks: int) -> History:
+    """A run of a minute in which all tasks were filled."""
+    names = [f"a-{n}" for n in range(tasks)]
+    step_s = 60.0 / tasks
+    return History(
+        asked=Asked(pattern="hierarchical", seed=7, tasks=tasks),
+        nodes=(NodeStart(node="broker", role="broker", incarnation=1, started_s=T - 1),),
+        faults=tuple(
+            Injected(kind="pause", target="leader", node="broker", start_s=T + n, end_s=T + n + 0.5)
+            for n in range(0, 60, 2)
+        ),
+        lines=tasks,
+        submissions={name: Submission(name, T + n * step_s, "accepted") for n, name in enumerate(names)},
+        registers=tuple(
+            Register(task=name, key="a", job="momentum", status="ok", stored_s=T, effects=(f"{name}.0",))
+            for name in names
+        ),
+        first_s=T,
+        last_s=T + 61,
+        read_back_s=T + 61,
+        venue=Venue(
+            fills={
+                f"{name}.0": (T + n * step_s + 0.001 * (1 + n * 7919 % 997),) for n, name in enumerate(names)
+            },
+            received=tasks,
+            invalid=0,
+            conflicting=(),
+        ),
+    )
+
+
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(report)
+    return app
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> History:
+    return read(good_run().write(tmp_path / "run"))
+
+
+def test_every_tag_closes_and_nothing_outside_is_referred_to(good: History) -> None:
+    content, page = page_of(good, topology=hierarchical("squall", agents=2))
+    assert (page.wrong, page.open) == ([], [])
+    assert not re.findall(rb"https?://", content)
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    assert not {"src", "href", "style"} & {name for name, _ in page.attributes}
+    assert b"url(" not in content
+    assert b"@import" not in content
+
+
+def test_ids_are_unique(good: History) -> None:
+    _, page = page_of(good, topology=hierarchical("squall", agents=2))
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_verdict_comes_first_and_each_check_has_its_row(good: History) -> None:
+    _, page = page_of(good)
+    assert page.text[1:3] == ["✓", "Passed"]
+    for check in result(good, "a-run").checks:
+        row = page.text.index(check.id)
+        assert page.text[row + 1] == check.name
+        assert page.text[row + 5] == check.detail
+
+
+def test_each_drawing_is_an_image_with_words(good: History) -> None:
+    content, page = page_of(good, topology=hierarchical("squall", agents=2))
+    assert page.tags["svg"] == 8, "latency, throughput, timeline and topology, each wide and narrow"
+    roots = re.findall(rb"<svg ([^>]*)><title>[^<]", content)
+    assert len(roots) == 8
+    assert all(b'role="img"' in root and b'aria-label="' in root for root in roots)
+
+
+def test_what_a_run_holds_never_becomes_markup(tmp_path: Path) -> None:
+    hostile = HOSTILE.replace("\ud800", "")  # half a surrogate pair cannot be in a file
+    run = good_run()
+    run.spec |= {"pattern": hostile}
+    run.faults[0] |= {"kind": hostile, "target": hostile, "node": hostile, "point": hostile}
+    run.start(-1.0, hostile)
+    run.find("note").update(limits=[hostile], environment={"platform": hostile})
+    run.find("lead", term=10)["node"] = hostile
+    history = read(run.write(tmp_path / "run"))
+    check = Check(id=HOSTILE, name=HOSTILE, verdict="fail", detail=f"lost: {HOSTILE}")
+    judged = msgspec.structs.replace(result(history, HOSTILE), checks=(check,))
+    content = render(Told(history=history, result=judged, path=f"runs/{HOSTILE}", scheduled=True))
+    page = Page(content)
+    assert (page.wrong, page.open) == ([], [])
+    assert page.tags["script"] == 0
+    assert b"\x00" not in content
+    harmless = HOSTILE.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+    assert sum(harmless in text for text in page.text) >= 4
+    assert sum("<script>" in text for text in page.text) >= 12
+
+
+def test_a_lost_effect_fails_in_words_and_not_in_colour_alone(tmp_path: Path) -> None:
+    run = good_run()
+    run.fills.pop()
+    _, page = page_of(read(run.write(tmp_path / "run")))
+    assert "Failed" in page.text
+    assert page.after("lost") == "1"
+    assert page.text[page.text.index("lost") + 2] == "wrong: not zero"
+    assert any(text.startswith("1 of ") and "H1 no-loss" in text for text in page.text)
+
+
+def test_absent_figures_are_dashes_and_never_zero() -> None:
+    _, page = page_of(History())
+    for name in (
+        "offered", "accepted", "effects", "throughput", "lost", "duplicated", "conflicting", "dead letters",
+        "availability", "p50", "p95", "p99", "max", "detect", "fail-over", "drain", "seed", "date",
+    ):  # fmt: skip
+        assert page.after(name) == "—", name
+
+
+def test_an_empty_directory_of_a_run_is_unknown_and_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text("")
+    judge(tmp_path)
+    page = Page((tmp_path / "report.html").read_bytes())
+    assert (page.wrong, page.open) == ([], [])
+    assert page.text[1:3] == ["?", "Unknown"]
+    assert page.tags["svg"] > 0, "its empty spec is one of defaults, and has their topology"
+
+
+def test_without_a_check_nothing_is_said_to_have_passed() -> None:
+    unchecked = msgspec.structs.replace(result(History(), "a-run"), checks=())
+    assert why(unchecked) == "Nothing was checked."
+
+
+def test_a_page_of_100_000_tasks_stays_small() -> None:
+    content, page = page_of(synthetic(100_000), topology=hierarchical("squall", agents=200))
+    assert len(content) < 500_000
+    assert (page.wrong, page.open) == ([], [])
+
+
+def test_a_defect_in_the_page_does_not_cost_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr(judging, "page", broken)
+    good_run().write(tmp_path / "run")
+    assert judge(tmp_path / "run").accepted == 6
+    assert (tmp_path / "run" / "result.json").exists()
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert "no page" in caplog.text
+
+
+def test_a_reign_ends_where_the_next_begins_and_a_life_where_it_was_killed() -> None:
+    told = History(
+        nodes=(
+            NodeStart(node="agent-1", role="agent", incarnation=1, started_s=T - 2),
+            NodeStart(node="agent-1", role="agent", incarnation=2, started_s=T + 5),
+        ),
+        faults=(
+            Injected(
+                kind="crash", target="any-agent", node="agent-1", start_s=T + 4, end_s=T + 4, healed_s=T + 5
+            ),
+        ),
+        submissions={"a": Submission("a", T, "accepted")},
+        last_s=T + 10,
+    )
+    seen = window(told)
+    (lane,) = lanes(told, seen, strikes(told, seen))
+    assert [(life.start_s, life.end_s) for life in lane.lives] == [(-2.0, 4.0), (5.0, 10.0)]
+
+
+def test_a_fault_on_several_nodes_has_one_number() -> None:
+    told = History(
+        faults=(
+            Injected(kind="flap", target="all-agents", node="agent-1", start_s=T, end_s=T + 1),
+            Injected(kind="flap", target="all-agents", node="agent-2", start_s=T, end_s=T + 1),
+            Injected(kind="pause", target="leader", node="coordinator-1", start_s=T + 2),
+        ),
+        first_s=T,
+        last_s=T + 9,
+    )
+    first, second = strikes(told, window(told))
+    assert (first.number, first.nodes) == (1, ("agent-1", "agent-2"))
+    assert (second.number, second.end_s) == (2, 9.0), "one that lasts is drawn to the end"
+
+
+def test_of_too_many_nodes_those_with_events_are_drawn() -> None:
+    told = History(
+        nodes=tuple(
+            NodeStart(node=f"agent-{n}", role="agent", incarnation=1, started_s=T)
+            for n in range(LANES_MAX + 9)
+        ),
+        faults=(Injected(kind="pause", target="any-agent", node="agent-3", start_s=T + 1, end_s=T + 2),),
+        first_s=T,
+        last_s=T + 9,
+    )
+    seen = window(told)
+    assert [lane.node for lane in shown(lanes(told, seen, strikes(told, seen)))] == ["agent-3"]
+
+
+def test_the_command_writes_the_page_and_names_it(tmp_path: Path) -> None:
+    run = good_run().write(tmp_path / "run")
+    told = CliRunner().invoke(command(), [str(run)])
+    assert (told.exit_code, told.stdout) == (0, f"{run}/report.html\n")
+    assert (run / "report.html").read_bytes().startswith(b"<!doctype html>")
+    assert CliRunner().invoke(command(), [str(run), "--out", str(tmp_path / "b.html")]).exit_code == 0
+    assert (tmp_path / "b.html").read_bytes() == (run / "report.html").read_bytes()
+
+
+def test_the_command_says_in_one_sentence_what_is_no_run(tmp_path: Path) -> None:
+    for path, says in ((tmp_path / "none", "is no directory"), (tmp_path, "holds no run")):
+        told = CliRunner().invoke(command(), [str(path)])
+        assert told.exit_code == 2
+        assert says in told.stderr
+        assert "name the directory of a run" in told.stderr
+        assert told.stderr.count("\n") == 1
+
+
+def test_the_command_says_where_it_cannot_write(tmp_path: Path) -> None:
+    run = good_run().write(tmp_path / "run")
+    told = CliRunner().invoke(command(), [str(run), "--out", str(tmp_path / "none" / "b.html")])
+    assert told.exit_code != 0
+    assert "cannot be written" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_layers_follow_the_work_and_answers_go_back() -> None:
+    graph = hierarchical("squall", agents=3)
+    boxes, edges = boxes_of(graph), edges_of(graph)
+    found = layers([box.name for box in boxes], edges)
+    way = ["producer", "IN", "coordinator", "JOB", "WK", "agent", "RES", "gateway"]
+    assert [found[name] for name in way] == list(range(8))
+    assert {edge.source for edge in edges if found[edge.target] < found[edge.source]} == {
+        "agent", "gateway", "RES",
+    }  # fmt: skip
