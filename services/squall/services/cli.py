@@ -240,5 +240,20 @@ def doctor(as_json: AsJson = False) -> None:
 def main() -> None:
     """The entry point; commands of other parts are plugged in by their own entry points."""
     for entry in importlib.metadata.entry_points(group="squall.commands"):
-        app.command(name=entry.name)(entry.load())
+        try:
+            app.command(name=entry.name)(entry.load())
+        except ModuleNotFoundError as error:
+            anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+            app.command(name=entry.name, context_settings=anything)(_missing(entry.name, error.name))
     app()
+
+
+def _missing(name: str, package: str | None) -> Callable[[], None]:
+    """Stands for a command whose part lacks a package."""
+
+    def command() -> None:
+        remedy = "pip install 'squall[chaos]'"
+        failing("input", f"squall {name} needs {package}, which is not installed", remedy, 2, as_json=False)
+
+    command.__doc__ = f"Needs {package}, which comes with the extra 'chaos' of squall."
+    return command

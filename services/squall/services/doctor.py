@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -12,6 +13,7 @@ import sys
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from squall.bus.broker import find_server
@@ -52,6 +54,7 @@ def examine() -> list[Finding]:
             "install squall with its chaos part",
         ),
         _package("toxiproxy-python", "pip install 'squall[chaos]'", needed=False),
+        *_of_other_parts(),
         _package("e2b", "pip install 'squall[sandboxes]'", needed=False),
         Finding(
             "docker",
@@ -61,6 +64,15 @@ def examine() -> list[Finding]:
             needed=False,
         ),
     ]
+
+
+def _of_other_parts() -> list[Finding]:
+    """What other parts look for; one whose own packages are missing looks for nothing."""
+    found: list[Finding] = []
+    for entry in importlib.metadata.entry_points(group="squall.findings"):
+        with contextlib.suppress(ImportError):
+            found += entry.load()()
+    return found
 
 
 def _server() -> Finding:
@@ -94,5 +106,5 @@ def show(findings: list[Finding], console: Console) -> None:
     table = Table("", "what", "found", "to get it", box=None)
     for finding in findings:
         mark = "[green]ok[/]" if finding.ok else ("[red]missing[/]" if finding.needed else "[dim]optional[/]")
-        table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.remedy)
+        table.add_row(mark, finding.what, escape(finding.found), "" if finding.ok else escape(finding.remedy))
     console.print(table)

@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -88,6 +89,7 @@ async def execute(
             progress("reading the registers")
             registers = await _read_back(swarm, history)
             drained_s = time.time()
+        shutil.rmtree(run.broker, ignore_errors=True)  # all of it was read back
         # Nobody writes any more. How many lines each wrote is what lets a reader notice a missing one.
         history(
             "final",

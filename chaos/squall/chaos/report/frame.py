@@ -113,6 +113,8 @@ def _room(
 ) -> tuple[float, int, str] | None:
     for words in wordings:
         width = len(words) * GLYPH
+        if anchor + width > frame.width and words != wordings[-1]:
+            continue
         x = max(0.0, min(anchor, frame.width - width))
         for row, spans in enumerate(taken):
             if all(x + width + 8 <= begun or x >= ended for begun, ended in spans):

@@ -317,7 +317,9 @@ def _nodes_over_time(history: History, seen: Window, struck: Sequence[Strike]) -
     title = "Timeline of the nodes"
     if not drawn:
         return _section(title, None, _nothing("Nothing is known of any node."))
-    keys = [("life", "alive"), ("reign", "leads"), *([("fault", "struck")] if struck else [])]
+    keys = [("life", "alive")]
+    keys += [("reign", "leads")] * any(lane.reigns for lane in drawn)
+    keys += [("fault", "struck")] * any(lane.strikes for lane in drawn)
 
     def draw(width: float, _: int) -> Markup:
         return timeline(drawn, seen.length_s, width)
@@ -368,7 +370,7 @@ def _topology(graph: Topology | None) -> Markup:
 
 def _faults(history: History, seen: Window, struck: Sequence[Strike]) -> Markup:
     if not history.faults:
-        return _nothing("None was injected.")
+        return _nothing("No fault is on record.")
     numbers = {(strike.kind, strike.target, strike.start_s): strike.number for strike in struck}
     rows: list[list[Child]] = []
     for fault in history.faults:
@@ -404,7 +406,7 @@ def _nodes(history: History, seen: Window) -> Markup:
 
 def _limits(result: Result) -> Markup:
     if not result.limits:
-        return _nothing("None was noted.")
+        return _nothing("None is on record.")
     return el("ul", *(el("li", limit) for limit in result.limits))
 
 

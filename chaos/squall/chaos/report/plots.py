@@ -100,7 +100,7 @@ def throughput(
 def _ground(setting: Setting, width: float, height: float) -> tuple[Frame, float, list[Markup]]:
     """The frame, the top of the plot below the labels, and what is drawn first."""
     narrow = width <= over_time.NARROW
-    frame = Frame(width=width, length_s=setting.length_s, left=60.0)
+    frame = Frame(width=width, length_s=setting.length_s, left=68.0)
     labels = [
         *over_time.strike_labels(setting.strikes, setting.length_s, narrow=narrow),
         *over_time.leader_labels(setting.terms),
