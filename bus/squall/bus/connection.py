@@ -55,6 +55,7 @@ class Connection:
 
     Attributes:
         name: The node's name.
+        interceptor: Is given each delivery and its handler, and brings the two together as it likes.
         counters: ``reconnects``, ``dropped``, ``violations`` and ``unasked`` messages so far.
     """
 
@@ -72,6 +73,7 @@ class Connection:
         self._failure: Exception | None = None
         self._failed = asyncio.Event()
         self._random = random.Random()
+        self.interceptor: Callable[[Handler, Msg], None] | None = None
         self.counters: Counter[str] = Counter()
 
     @property
@@ -99,6 +101,12 @@ class Connection:
         if self._failure is None:
             self._failure = error
             self._failed.set()
+
+    def _hand_over(self, handler: Handler, message: Msg) -> None:
+        if self.interceptor is None:
+            handler(message)
+        else:
+            self.interceptor(handler, message)
 
     async def connected(self) -> None:
         """Wait until there is a link."""
@@ -188,7 +196,7 @@ class Connection:
         credentials = self._credentials
         if credentials is not None:
             self.inbox = credentials.inbox
-        link = Link(f"{self.inbox}.{next(self._generations)}", self.counters, self.fail)
+        link = Link(f"{self.inbox}.{next(self._generations)}", self.counters, self.fail, self._hand_over)
         try:
             await link.open(self._url, credentials, self.name)
             for wanted in list(self._subscriptions):

@@ -82,14 +82,22 @@ class Link:
         inbox: The private prefix of this link; what arrives below it was asked for by this link.
         counters: Where ``dropped``, ``violations`` and ``unasked`` messages are counted.
         fail: Called with what a subscriber's handler raised.
+        hand_over: Called with a subscriber's handler and a delivery, to bring the two together.
 
     Attributes:
         lost: Set when the link is of no use any more; ``reason`` says why.
     """
 
-    def __init__(self, inbox: str, counters: Counter[str], fail: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        inbox: str,
+        counters: Counter[str],
+        fail: Callable[[Exception], None],
+        hand_over: Callable[[Handler, Msg], None],
+    ) -> None:
         self._counters = counters
         self._fail_owner = fail
+        self._hand_over = hand_over
         self.client = Client()
         self.inbox = inbox
         self.lost = asyncio.Event()
@@ -257,6 +265,12 @@ class Link:
     async def subscribe(self, wanted: Subscription) -> None:
         subject = f"{self.inbox}.{wanted.subject}" if wanted.private else wanted.subject
 
+        def handle(message: Msg) -> None:
+            try:
+                wanted.handler(message)
+            except Exception as error:  # carried to the connection's owner, who ends
+                self._fail_owner(error)
+
         async def deliver(message: Msg) -> None:
             # A deputy of the broker can deliver what another subject carries; see `subjects.matches`.
             if not wanted.private and (
@@ -265,10 +279,7 @@ class Link:
             ):
                 self._counters["unasked"] += 1
                 return
-            try:
-                wanted.handler(message)
-            except Exception as error:  # carried to the connection's owner, who ends
-                self._fail_owner(error)
+            self._hand_over(handle, message)
 
         self._sids[wanted] = await self._subscribe_client(subject, deliver, pending_max=wanted.pending_max)
         await self.probe()

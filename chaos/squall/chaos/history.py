@@ -15,6 +15,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     final   ok {what: register | job | queue | dead-letter | complete}   the command, from the broker
     note    ok {limits, environment}                                     the command
     phase   ok {what: steady | healed}                                   the nemesis
+    interfere  ok {what, on, struck}                                     a node that is interfered with
 
 Other operations tell a reader what happened; no verdict rests on them.
 """

@@ -23,7 +23,7 @@ from msgspec import Meta
 from squall.chaos.errors import FaultError
 from squall.chaos.faults.catalogue import make
 from squall.chaos.faults.fault import Fault
-from squall.chaos.targets import check_target
+from squall.chaos.targets import MINORITY_AGENTS_MIN, check_target
 from squall.services.points import POINTS
 from squall.services.spec import Spec
 
@@ -34,6 +34,8 @@ FAMILIES: Mapping[str, Sequence[str]] = {
     "flapping": ("flap",),
     "process": ("crash", "pause", "restart"),
     "broker": ("crash", "pause", "restart"),
+    "messages": ("duplicate", "late", "reorder"),
+    "clocks": ("clock-off", "clock-jump"),
 }
 """Kinds of faults that are on or off together."""
 
@@ -175,7 +177,7 @@ def _of_family(
         found.append(
             Interval(
                 fault=name,
-                target="broker" if family == "broker" else chance.choice(_possible(spec)),
+                target="broker" if family == "broker" else chance.choice(_possible(spec, name)),
                 at_s=_round(begin_s + chance.uniform(0.0, length_s)),
                 for_s=_round(chance.uniform(low, high)) if lasts else 0.0,
             )
@@ -189,7 +191,7 @@ def _of_one(seed: int, name: str, target: str, spec: Spec, length_s: float) -> l
     return [
         Interval(
             fault=name,
-            target=target or chance.choice(_possible(spec)),
+            target=target or chance.choice(_possible(spec, name)),
             at_s=_round((place + chance.random()) * length_s / OF_ONE),
             for_s=_round(chance.uniform(*FOR_S)) if lasts else 0.0,
         )
@@ -197,12 +199,14 @@ def _of_one(seed: int, name: str, target: str, spec: Spec, length_s: float) -> l
     ]
 
 
-def _possible(spec: Spec) -> list[str]:
-    return [
-        target
-        for target in TARGETS
-        if (target != "standby" or spec.coordinators > 1) and (target != "minority" or spec.agents > 2)
-    ]
+def _possible(spec: Spec, fault: str) -> list[str]:
+    """The targets that there are, and that the fault can strike: nothing is delivered to a standby."""
+    absent = set()
+    if spec.coordinators < 2 or fault in FAMILIES["messages"]:
+        absent.add("standby")
+    if spec.agents < MINORITY_AGENTS_MIN:
+        absent.add("minority")
+    return [target for target in TARGETS if target not in absent]
 
 
 def _cells(seed: int, spec: Spec, begin_s: float, length_s: float) -> list[Interval]:

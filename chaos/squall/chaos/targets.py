@@ -46,11 +46,13 @@ def check_target(fault: Fault, target: str, spec: Spec) -> None:
         raise FaultError(
             f"{spec.agents} agents have no minority", f"raise agents to at least {MINORITY_AGENTS_MIN}"
         )
-    if (target == "producer" or target.startswith("producer")) and fault.breaks == "process":
+    if target == "producer" and fault.breaks != "link":
         raise FaultError(
-            "the producer is the experiment's own witness of what it offered and must live",
+            "the producer is the experiment's own witness of what it offered and must live and not be misled",
             "cut its way to the broker instead",
         )
+    if target == "standby" and fault.name in ("duplicate", "late", "reorder"):
+        raise FaultError("nothing is delivered to a standby", "name the leader")
 
 
 _STRUCK = ("coordinator", "gateway", "agent", "producer")

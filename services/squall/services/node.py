@@ -25,6 +25,7 @@ from squall.bus.errors import BusError
 from squall.bus.tasks import task_group
 from squall.services.errors import ServiceError
 from squall.services.history import History
+from squall.services.interference import Interference
 from squall.services.points import Points
 from squall.services.service import Halted, NodeStart, Order, Ready, Service
 
@@ -127,6 +128,10 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
             connect(start.url, start.node, start.credentials, patience_s=CONNECT_PATIENCE_S) as connection,
             task_group() as tasks,
         ):
+            interference = Interference(
+                lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
+            )
+            connection.interceptor = interference
             points = Points(lambda point: _answer(answers, Halted(point=point)))
             service = Service(start, connection, history, points, lambda: _answer(answers, Ready()))
 
@@ -135,6 +140,8 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
                     connection.renew(order.credentials)
                 if order.halt is not None:
                     points.halt(order.halt.point, order.halt.nth)
+                if order.interfere is not None:
+                    interference.begin(order.interfere)
                 if order.stop:
                     service.stop.set()
 

@@ -22,6 +22,7 @@ from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import Subjects
 from squall.services.history import History
+from squall.services.interference import Interfere
 from squall.services.points import Points
 from squall.services.spec import Spec
 
@@ -71,6 +72,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     credentials: Credentials | None = None
     halt: Halt | None = None
+    interfere: Interfere | None = None
     stop: bool = False
 
 

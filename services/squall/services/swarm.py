@@ -212,6 +212,11 @@ class Swarm:
     # Looking.
 
     @property
+    def history(self) -> Path:
+        """Where its nodes write what they do."""
+        return self._run.history
+
+    @property
     def own_broker(self) -> Broker:
         """The broker that this swarm started.
 

@@ -12,15 +12,19 @@ from squall.chaos.errors import FaultError
 from squall.chaos.faults.bandwidth import Bandwidth
 from squall.chaos.faults.blackhole import Blackhole
 from squall.chaos.faults.blackhole_nofin import BlackholeNoFin
+from squall.chaos.faults.clock import ClockJump, ClockOff
 from squall.chaos.faults.crash import Crash
+from squall.chaos.faults.duplicate import Duplicate
 from squall.chaos.faults.fault import Fault
 from squall.chaos.faults.flap import Flap
 from squall.chaos.faults.jitter import Jitter
+from squall.chaos.faults.late import Late
 from squall.chaos.faults.latency import Latency
 from squall.chaos.faults.one_way_down import OneWayDown
 from squall.chaos.faults.one_way_up import OneWayUp
 from squall.chaos.faults.pause import Pause
 from squall.chaos.faults.refuse import Refuse
+from squall.chaos.faults.reorder import Reorder
 from squall.chaos.faults.reset import Reset
 from squall.chaos.faults.restart import Restart
 from squall.chaos.faults.slice import Slice
@@ -44,6 +48,11 @@ FAULTS: Mapping[str, type[Fault]] = {
         Crash,
         Pause,
         Restart,
+        Duplicate,
+        Late,
+        Reorder,
+        ClockOff,
+        ClockJump,
     )
 }
 

@@ -1,0 +1,79 @@
+"""What logical faults share: a node interferes with its own deliveries, and says so in the history.
+
+Logical, because no network does this to single messages; see `services/interference.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import ClassVar
+
+import msgspec
+
+from squall.chaos.faults.fault import Fault, Site
+from squall.services.interference import Interfere
+from squall.services.service import Order
+
+SAID_S = 5.0
+"""How long a node may take to say that a delivery was struck, or that it has stopped."""
+
+TAIL_BYTES = 4 * 1024**2
+"""How far back a node's last word is looked for."""
+
+
+class _Said(msgspec.Struct):
+    node: str
+    inc: int
+    op: str
+    what: str = ""
+    on: bool = False
+
+
+_said = msgspec.json.Decoder(_Said)
+
+
+class LogicalFault(Fault, frozen=True, kw_only=True):
+    breaks: ClassVar[str] = "messages"
+
+    def asked(self) -> Interfere:
+        """What the node is told to do."""
+        raise NotImplementedError
+
+    async def inject(self, site: Site) -> None:
+        await site.swarm.launcher.tell(site.unit, Order(interfere=self.asked()))
+
+    async def in_force(self, site: Site) -> bool:
+        return await _says(site, self.asked().kind, on=True)
+
+    async def heal(self, site: Site) -> None:
+        with contextlib.suppress(LookupError):  # a node that has ended interferes no more
+            await site.swarm.launcher.tell(site.unit, Order(interfere=Interfere(kind="none")))
+
+    async def healed(self, site: Site) -> bool:
+        return await _says(site, self.asked().kind, on=False)
+
+
+async def _says(site: Site, kind: str, *, on: bool) -> bool:
+    """Whether the node's last word of interference is this, within `SAID_S`."""
+    deadline = asyncio.get_running_loop().time() + SAID_S
+    while asyncio.get_running_loop().time() < deadline:
+        said = _last_word(site)
+        if said is not None and (said.what, said.on) == (kind, on):
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+def _last_word(site: Site) -> _Said | None:
+    with site.swarm.history.open("rb") as lines:
+        size = lines.seek(0, 2)
+        lines.seek(max(0, size - TAIL_BYTES))
+        tail = lines.read().splitlines()
+    for line in reversed(tail):
+        if b'"op":"interfere"' in line:
+            with contextlib.suppress(msgspec.DecodeError):
+                said = _said.decode(line)
+                if said.node == site.node:
+                    return said
+    return None

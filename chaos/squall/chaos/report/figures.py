@@ -1,0 +1,81 @@
+"""The figures of a result, in groups, each absent one a dash. Pure."""
+
+from __future__ import annotations
+
+from squall.chaos.report import words
+from squall.chaos.report.markup import Child, Markup, el
+from squall.services.result import Result
+
+
+def figures(result: Result) -> Markup:
+    latency, recovery = result.latency_ms, result.recovery_s
+    interval = result.reliability_interval
+    between = (
+        "" if interval is None else f"95% interval {words.share(interval[0])} to {words.share(interval[1])}"
+    )
+    groups: list[tuple[str, list[tuple[str, str, str]]]] = [
+        (
+            "Work",
+            [
+                ("offered", words.count(result.offered), ""),
+                ("accepted", words.count(result.accepted), ""),
+                ("effects", words.count(result.effects), ""),
+                ("throughput", words.per_second(result.throughput_per_s), ""),
+            ],
+        ),
+        (
+            "Must be zero",
+            [_zero(name, value) for name, value in (
+                ("lost", result.lost),
+                ("duplicated", result.duplicated),
+                ("conflicting", result.conflicting),
+            )] + [("dead letters", words.count(result.dead_letters), "zero unless there was poison")],
+        ),
+        (
+            "Latency",
+            [
+                ("p50", words.milliseconds(latency.p50), ""),
+                ("p95", words.milliseconds(latency.p95), ""),
+                ("p99", words.milliseconds(latency.p99), ""),
+                ("max", words.milliseconds(latency.max), ""),
+            ],
+        ),
+        (
+            "Service",
+            [
+                ("availability", words.share(result.availability), "accepted over offered"),
+                ("reliability", words.share(result.reliability), between),
+                ("suppressed", words.count(result.duplicates_suppressed), "repeats refused"),
+                ("refused writes", words.count(result.refused_writes), "of deposed leaders"),
+            ],
+        ),
+        (
+            "Recovery",
+            [
+                ("detect", words.seconds(recovery.detect), "fault to next term"),
+                ("fail-over", words.seconds(recovery.failover), "fault to first dispatch"),
+                ("drain", words.seconds(recovery.drain), "last heal to all ended"),
+                ("duration", words.seconds(result.duration_s), "the whole run"),
+            ],
+        ),
+    ]  # fmt: skip
+    return el(
+        "div",
+        *(
+            el("div", el("h3", title), el("dl", *(_figure(*figure) for figure in group)), class_="group")
+            for title, group in groups
+        ),
+        class_="figures",
+    )
+
+
+def _zero(name: str, value: int | None) -> tuple[str, str, str]:
+    return name, words.count(value), "wrong: not zero" if value else ""
+
+
+def _figure(name: str, value: str, note: str) -> Markup:
+    kind = "wrong" if note.startswith("wrong") else None
+    children: list[Child] = [el("dt", name), el("dd", value, class_="value")]
+    if note:
+        children.append(el("dd", note, class_="note"))
+    return el("div", *children, class_=kind)

@@ -1,0 +1,92 @@
+"""Every nth delivery is struck, none is lost, and a clock is right again in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from squall.services.interference import FOLLOW_S, Interfere, Interference
+
+pytestmark = pytest.mark.anyio
+
+
+def made() -> tuple[Interference, list[tuple[str, bool, int]]]:
+    said: list[tuple[str, bool, int]] = []
+    return Interference(lambda kind, on, struck: said.append((kind, on, struck))), said
+
+
+def deliver(interference: Interference, count: int) -> list[Any]:
+    got: list[Any] = []
+    for number in range(1, count + 1):
+        message: Any = number
+        interference(got.append, message)
+    return got
+
+
+async def test_nothing_is_struck_before_and_after() -> None:
+    interference, said = made()
+    assert deliver(interference, 3) == [1, 2, 3]
+    interference.begin(Interfere(kind="duplicate", every=2))
+    interference.begin(Interfere(kind="none"))
+    assert deliver(interference, 3) == [1, 2, 3]
+    assert said == [("duplicate", False, 0)]
+
+
+async def test_every_nth_comes_twice() -> None:
+    interference, said = made()
+    interference.begin(Interfere(kind="duplicate", every=2))
+    assert deliver(interference, 4) == [1, 2, 2, 3, 4, 4]
+    interference.begin(Interfere(kind="none"))
+    assert said == [("duplicate", True, 1), ("duplicate", False, 2)]
+
+
+async def test_every_nth_comes_late_and_the_others_do_not_wait() -> None:
+    interference, _ = made()
+    interference.begin(Interfere(kind="late", every=3, delay_s=0.05))
+    got = deliver(interference, 4)
+    assert got == [1, 2, 4]
+    async with asyncio.timeout(5):
+        while len(got) < 4:
+            await asyncio.sleep(0.01)
+    assert got == [1, 2, 4, 3]
+
+
+async def test_every_nth_comes_after_the_one_that_follows_it() -> None:
+    interference, _ = made()
+    interference.begin(Interfere(kind="reorder", every=2))
+    got = deliver(interference, 6)
+    assert got == [1, 3, 2, 5, 4]
+    async with asyncio.timeout(FOLLOW_S + 5):
+        while len(got) < 6:
+            await asyncio.sleep(0.01)
+    assert got[-1] == 6
+
+
+async def test_what_is_held_when_it_ends_is_handed_over() -> None:
+    interference, _ = made()
+    interference.begin(Interfere(kind="reorder", every=1))
+    got = deliver(interference, 1)
+    assert got == []
+    interference.begin(Interfere(kind="none"))
+    assert got == [1]
+
+
+async def test_a_clock_is_off_or_jumps_and_is_right_again() -> None:
+    true_time = time.time
+    interference, said = made()
+    try:
+        interference.begin(Interfere(kind="clock", offset_s=-500.0, period_s=0.02))
+        assert said == [("clock", True, -500)]
+        seen = set()
+        async with asyncio.timeout(5):
+            while seen != {0, -500}:
+                seen.add(round(time.time() - true_time()))
+                await asyncio.sleep(0.01)
+        interference.begin(Interfere(kind="none"))
+        assert time.time is true_time
+    finally:
+        time.time = true_time
+    assert said[-1][:2] == ("clock", False)
