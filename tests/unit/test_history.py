@@ -110,6 +110,13 @@ def test_lines_of_a_start_that_no_node_made_are_a_doubt(tmp_path: Path) -> None:
     assert doubts(read(run.write(tmp_path))) == ["agent-2 wrote lines and nodes.jsonl tells of no such start"]
 
 
+def test_a_start_that_is_missing_is_a_doubt(tmp_path: Path) -> None:
+    run = good_run()
+    run.find("final", what="complete").update(starts=len(run.nodes) + 1)
+    count = len(run.nodes)
+    assert doubts(read(run.write(tmp_path))) == [f"{count + 1} nodes were started and {count} are here"]
+
+
 def test_an_outcome_without_an_offer_is_kept_and_is_a_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.drop("submit", type="invoke", task="a-1")

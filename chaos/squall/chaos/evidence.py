@@ -168,6 +168,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
         drained: Whether everything had ended and been delivered before the bound.
         lines: How many lines each writer (``node/incarnation``) had written when all nodes had ended, this
             line not among them.
+        starts: How many starts of nodes there had been.
         interrupted: Whether the user stopped it before all tasks were offered.
     """
 
@@ -175,6 +176,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool
     lines: dict[str, int]
     interrupted: bool = False
+    starts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,8 @@ def doubts(history: History) -> list[str]:
         found.append("the run was not read back to its end")
     elif history.closing.registers != registers:
         found.append(f"{history.closing.registers} registers were read back and {registers} are here")
+    if history.closing is not None and history.closing.starts not in (None, len(history.nodes)):
+        found.append(f"{history.closing.starts} nodes were started and {len(history.nodes)} are here")
     if history.venue is None:
         found.append("there is no database of the venue")
     elif history.venue.missing:

@@ -103,6 +103,7 @@ async def execute(
             interrupted=interrupt.asked.is_set() or adversary.ends_load,
             duration_s=time.monotonic() - started_s,
             lines=_lines(run.history),
+            starts=len(run.nodes.read_bytes().splitlines()),
         )
 
 

@@ -42,6 +42,7 @@ class RunDirectory:
         self.path = path
         self.id = path.name
         self.history = path / "history.jsonl"
+        self.nodes = path / "nodes.jsonl"
         self.venue = path / "venue.sqlite"
         self.logs = path / "logs"
         self.broker = path / "broker"
