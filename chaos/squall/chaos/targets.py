@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from squall.chaos.errors import FaultError
 from squall.chaos.faults.fault import BROKER, Fault
-from squall.services.patterns import hierarchical
 from squall.services.spec import Spec
 
 ROLES = ("leader", "standby", "any-agent", "all-agents", "minority", "gateway", "producer", BROKER)
@@ -30,7 +29,12 @@ def check_target(fault: Fault, target: str, spec: Spec) -> None:
             f"{target!r} names a link between nodes, and with one broker they have none to cut",
             "cut one of them from the broker: name it alone",
         )
-    names = [node.name for node in hierarchical.topology(spec).nodes if node.role in _STRUCK]
+    names = [
+        "gateway",
+        "producer",
+        *(f"coordinator-{number}" for number in range(1, spec.coordinators + 1)),
+        *(f"agent-{number}" for number in range(1, spec.agents + 1)),
+    ]
     if target not in ROLES and target not in names:
         near = difflib.get_close_matches(target, [*ROLES, *names], 1)
         remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(ROLES)}, and nodes by name"
@@ -53,9 +57,6 @@ def check_target(fault: Fault, target: str, spec: Spec) -> None:
         )
     if target == "standby" and fault.name in ("duplicate", "late", "reorder"):
         raise FaultError("nothing is delivered to a standby", "name the leader")
-
-
-_STRUCK = ("coordinator", "gateway", "agent", "producer")
 
 
 def nodes_of(target: str, spec: Spec, leader: str | None, chance: random.Random) -> Sequence[str]:
