@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -47,7 +47,6 @@ def test_the_last_attempt_of_a_task_that_only_ever_died_is_alone(attempts_max: i
         assert is_suspect(TaskTried(attempts=9, deaths=deaths), attempts_max) is (deaths >= alone_from)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["died", "failed"]), max_size=30), st.integers(1, 20))
 def test_attempts_count_up_to_the_bound_and_deaths_never_pass_them(
     ends: list[str], attempts_max: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.chaos.errors import FaultError
@@ -30,7 +30,6 @@ def drawn(seed: int) -> Schedule:
     return draw(seed, SPEC, length_s=FAULTS_S)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_seed_always_draws_the_same_and_what_can_be_done(seed: int) -> None:
     schedule = drawn(seed)
@@ -47,7 +46,6 @@ def test_seeds_differ() -> None:
     assert len({toml(drawn(seed)) for seed in range(20)}) == 20
 
 
-@settings(deadline=None)  # a busy machine is no reason to fail
 @given(st.integers(0, 1000))
 def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int) -> None:
     struck = {
@@ -66,7 +64,6 @@ def test_a_family_more_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(interval in after.intervals for interval in before.intervals)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_what_is_written_is_read_back(seed: int) -> None:
     schedule = drawn(seed)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.chaos.schedule import Interval, Schedule, parse
@@ -15,7 +15,6 @@ from squall.chaos.shrink import as_test, ddmin, often_enough, shrink, within
 from squall.services.spec import Spec
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 30), min_size=1, max_size=31), st.data())
 def test_delta_debugging_leaves_what_it_takes_and_no_more(items: set[int], data: st.DataObject) -> None:
     everything = sorted(items)
