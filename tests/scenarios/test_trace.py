@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from squall.chaos.trace import Timeline, gather, timeline
+from squall.chaos.trace import Timeline, timeline
+from squall.chaos.trace_reader import gather
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 

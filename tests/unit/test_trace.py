@@ -12,7 +12,8 @@ import pytest
 from tests.unit.histories import Run, T, good_run
 
 from squall.chaos.errors import NotARunError
-from squall.chaos.trace import Timeline, gather, nearest, newest_run, timeline
+from squall.chaos.trace import Timeline, timeline
+from squall.chaos.trace_reader import gather, nearest, newest_run
 
 
 def journaled(path: Path, *rows: tuple[float, str, str | None]) -> None:
@@ -302,11 +303,12 @@ def test_a_directory_without_a_history_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_newest_run_is_the_one_changed_last(tmp_path: Path) -> None:
-    for name, changed_s in (("old", 1), ("new", 3), ("older", 2)):
-        (tmp_path / name).mkdir()
+    for name, changed_s in (("old", 1), ("series/seed-1", 4), ("new", 3), ("older", 2)):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "history.jsonl").touch()
         os.utime(tmp_path / name, (changed_s, changed_s))
     (tmp_path / "file").touch()
-    assert newest_run(tmp_path) == tmp_path / "new"
+    assert newest_run(tmp_path) == tmp_path / "series" / "seed-1", "a run of a series is a run"
     with pytest.raises(NotARunError, match="there is no run"):
         newest_run(tmp_path / "new")
     with pytest.raises(NotARunError, match="there is no run"):

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.judge import judge
-from squall.chaos.trace import GOOD, Timeline, gather, nearest, newest_run, timeline
+from squall.chaos.trace import GOOD, Timeline, timeline
+from squall.chaos.trace_reader import gather, nearest, newest_run
 from squall.services.cli import AsJson, failing
 from squall.services.report import print_table
 from squall.services.result import document, exit_code
