@@ -17,7 +17,7 @@ DOORS = {
     "nkeys": ("bus/squall/bus/identity.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/proxies.py",),
-    "sqlite3": ("services/squall/services/venue.py", "chaos/squall/chaos/history.py"),
+    "sqlite3": ("services/squall/services/venue.py", "chaos/squall/chaos/venue_books.py"),
     "httpx": ("services/squall/services/gateway.py",),
     "starlette": ("services/squall/services/venue.py",),
     "uvicorn": ("services/squall/services/venue.py",),

@@ -23,7 +23,6 @@ Other operations tell a reader what happened; no verdict rests on them.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from squall.chaos import venue_books
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import (
     Asked,
@@ -50,6 +50,7 @@ from squall.chaos.evidence import (
     Venue,
     Writer,
 )
+from squall.chaos.venue_books import Received
 from squall.services.result import Environment
 
 SPEC = "spec.toml"
@@ -95,16 +96,6 @@ def require_run(run: Path) -> None:
         raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as the venue journaled it; ``is_order`` when it could be read as one."""
-
-    time_s: float
-    order_id: str
-    is_order: bool
-    body: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What a run's directory tells beside its history.
@@ -128,26 +119,20 @@ def surroundings(run: Path, prefix: str, wanted: Callable[[str], bool]) -> Surro
     fold = _Fold()
     nodes = tuple(_records(fold, run / NODES, NodeStart))
     faults = _newest(_records(fold, run / FAULTS, Injected))
-    received: list[Received] = []
-    filled: list[tuple[str, float]] = []
+    received: tuple[Received, ...] = ()
+    filled: tuple[tuple[str, float], ...] = ()
     has_venue = (run / VENUE).exists()
-    try:
-        if has_venue:
-            with contextlib.closing(_open(run / VENUE)) as database:
-                begins = "FROM {} WHERE substr(order_id, 1, length(?1)) = ?1 ORDER BY time_s, rowid"
-                rows = "SELECT time_s, order_id, account IS NOT NULL, body " + begins.format("journal")
-                for time_s, order_id, is_order, body in database.execute(rows, (prefix,)):
-                    received += [Received(time_s, order_id, bool(is_order), body)] * wanted(order_id)
-                rows = "SELECT order_id, time_s " + begins.format("fills")
-                filled += (row for row in database.execute(rows, (prefix,)) if wanted(row[0]))
-    except (sqlite3.Error, OSError) as error:
-        fold.unreadable.append(f"{VENUE} cannot be read: {error}")
-        has_venue = False
+    if has_venue:
+        try:
+            received, filled = venue_books.orders(run / VENUE, prefix, wanted)
+        except venue_books.UnreadableError as error:
+            fold.unreadable.append(str(error))
+            has_venue = False
     return Surroundings(
         nodes=nodes,
         faults=faults,
-        received=tuple(received),
-        filled=tuple(filled),
+        received=received,
+        filled=filled,
         has_venue=has_venue,
         unreadable=tuple(fold.unreadable),
     )
@@ -458,44 +443,7 @@ def _venue(fold: _Fold, path: Path) -> Venue | None:
     if not path.exists():
         return None
     try:
-        with contextlib.closing(_open(path)) as database:
-            return _witnessed(database)
-    except (sqlite3.Error, OSError) as error:
-        fold.unreadable.append(f"{path.name} cannot be read: {error}")
+        return venue_books.witnessed(path)
+    except venue_books.UnreadableError as error:
+        fold.unreadable.append(str(error))
         return None
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open a database for reading.
-
-    A venue that was killed leaves a write-ahead log, which only an ordinary reader takes into account; one
-    that ended leaves none, and then nothing beside the file is made or needed.
-    """
-    log = path.with_name(path.name + "-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
-
-
-def _witnessed(database: sqlite3.Connection) -> Venue:
-    fills: dict[str, list[float]] = {}
-    for order_id, time_s in database.execute("SELECT order_id, time_s FROM fills ORDER BY time_s"):
-        fills.setdefault(order_id, []).append(time_s)
-    received, highest, invalid = database.execute(
-        "SELECT COUNT(*), COALESCE(MAX(seq), 0), COUNT(*) - COUNT(account) FROM journal"
-    ).fetchone()
-    (unheard,) = database.execute(
-        "SELECT COUNT(DISTINCT order_id) FROM fills"
-        " WHERE order_id NOT IN (SELECT order_id FROM journal WHERE order_id IS NOT NULL)"
-    ).fetchone()
-    conflicting = database.execute(
-        "SELECT order_id FROM journal WHERE order_id IS NOT NULL"
-        " GROUP BY order_id HAVING COUNT(DISTINCT body) > 1 ORDER BY MIN(seq)"
-    ).fetchall()
-    return Venue(
-        fills={order_id: tuple(times) for order_id, times in fills.items()},
-        received=received,
-        invalid=invalid,
-        conflicting=tuple(order_id for (order_id,) in conflicting),
-        missing=highest - received + unheard,
-        ledger=tuple(database.execute("SELECT * FROM ledger ORDER BY order_id")),
-    )
