@@ -29,7 +29,7 @@ from nats.aio.client import Client, RawCredentials
 
 from squall.bus import subjects
 from squall.bus.errors import BrokerError
-from squall.bus.guard import Guard, send_signal
+from squall.bus.guard import Guard, end, send_signal
 from squall.bus.identity import PAYLOAD_BYTES_MAX, Credentials
 from squall.bus.tasks import task_group
 
@@ -333,15 +333,7 @@ class Broker:
         process = self._process
         if process is None:
             return
-        if process.returncode is None:
-            send_signal(process, signal.SIGTERM)
-            send_signal(process, signal.SIGCONT)  # one that is paused would not hear of it
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await process.wait()
-            except TimeoutError:
-                send_signal(process, signal.SIGKILL)
-                await process.wait()
+        await end(process, grace_s=STOP_S)
         self._guard.release(process.pid)
         self._process = None
 

@@ -147,6 +147,19 @@ def _is_stopped(pid: int) -> bool | None:
     return status.rsplit(")", 1)[1].split()[0] == "T"
 
 
+async def end(process: Process, *, grace_s: float) -> None:
+    """Ask a child of a guard to end, also one that is paused; kill it if it takes longer."""
+    if process.returncode is None:
+        send_signal(process, signal.SIGTERM)
+        send_signal(process, signal.SIGCONT)  # one that is paused would not hear of it
+        try:
+            async with asyncio.timeout(grace_s):
+                await process.wait()
+        except TimeoutError:
+            send_signal(process, signal.SIGKILL)
+            await process.wait()
+
+
 def send_signal(process: Process, number: signal.Signals) -> None:
     """Send a signal to a child of a guard, and to what that started.
 

@@ -142,7 +142,7 @@ SERVICES = (
         "silent-worker",
         "works for longer than the ack wait and never says so",
         ("H5",),
-        spec={"attempts": 2},
+        spec={"attempts": 1},
     ),
 )
 

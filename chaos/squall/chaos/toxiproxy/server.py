@@ -12,14 +12,13 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NoReturn
 
-from squall.bus.guard import Guard, send_signal
+from squall.bus.guard import Guard, end
 from squall.bus.tasks import task_group
 from squall.chaos.errors import HarnessBrokenError
 from squall.chaos.toxiproxy.find import Program, Progress, find_toxiproxy
@@ -189,15 +188,7 @@ class Toxiproxy:
         process = self._process
         if process is None:
             return
-        if process.returncode is None:
-            send_signal(process, signal.SIGTERM)
-            send_signal(process, signal.SIGCONT)  # one that is paused would not hear of it
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await process.wait()
-            except TimeoutError:
-                send_signal(process, signal.SIGKILL)
-                await process.wait()
+        await end(process, grace_s=STOP_S)
         self._guard.release(process.pid)
         self._process = None
 
