@@ -43,6 +43,11 @@ POINT_S = 45.0
 LEASE_S = 180.0
 """How long a fault lasts at most, where it is not said."""
 
+TRAP_SET_S = 0.2
+"""So that a trap is set before there is somebody to follow."""
+
+TAKE_OVERS_MAX = 3
+
 TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
 """Points that are passed only when a leader is followed."""
 
@@ -209,19 +214,44 @@ class Nemesis:
                 nodes = list(await self._nodes(target))
         async with contextlib.AsyncExitStack() as stack:
             if point in TAKEN_OVER:
-                catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
-                await asyncio.sleep(0.2)  # so that the trap is set before there is somebody to follow
-                try:
-                    await stack.enter_async_context(self.strike("pause", "leader", urgent=True))
-                    node = await catching
-                finally:
-                    catching.cancel()
+                node = await self._taking_over(stack, point, nth, nodes)
             else:
                 node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
             try:
                 yield node
             finally:
                 await self._thaw(node)
+
+    async def _taking_over(
+        self, stack: contextlib.AsyncExitStack, point: str, nth: int, nodes: Sequence[str]
+    ) -> str:
+        """Pause the leader, and catch who takes over; the pause lasts as long as the stack.
+
+        Raises:
+            TimeoutError: Nobody was caught.
+        """
+        for _ in range(TAKE_OVERS_MAX):
+            catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
+            await asyncio.sleep(TRAP_SET_S)
+            pause = contextlib.AsyncExitStack()
+            struck = self.strike("pause", "leader", urgent=True)
+            striking = asyncio.ensure_future(pause.enter_async_context(struck))
+            try:
+                await asyncio.wait({catching, striking}, return_when=asyncio.FIRST_COMPLETED)
+                if not striking.done():
+                    return await catching  # somebody took over anyway, before there was a leader to pause
+                paused = striking.result()
+                node = await catching
+                # Who was caught may have taken over anyway, and then have been paused as the leader it was.
+                if node not in paused.nodes:
+                    stack.push_async_exit(pause.pop_all())
+                    return node
+            finally:
+                for task in (catching, striking):
+                    task.cancel()
+                    await asyncio.wait({task})
+                await pause.aclose()
+        raise TimeoutError
 
     async def _thaw(self, node: str) -> None:
         unit = self._swarm.units.get(node)

@@ -15,8 +15,11 @@ from squall.chaos.faults.fault import Fault, Site
 from squall.services.interference import Interfere
 from squall.services.service import Order
 
-SAID_S = 5.0
-"""How long a node may take to say that a delivery was struck, or that it has stopped."""
+STRUCK_S = 45.0
+"""How long it may take until a delivery is struck: while nobody leads, there are none."""
+
+STOPPED_S = 5.0
+"""How long a node may take to say that it has stopped."""
 
 TAIL_BYTES = 4 * 1024**2
 """How far back a node's last word is looked for."""
@@ -44,19 +47,19 @@ class LogicalFault(Fault, frozen=True, kw_only=True):
         await site.swarm.launcher.tell(site.unit, Order(interfere=self.asked()))
 
     async def in_force(self, site: Site) -> bool:
-        return await _says(site, self.asked().kind, on=True)
+        return await _says(site, self.asked().kind, on=True, within_s=STRUCK_S)
 
     async def heal(self, site: Site) -> None:
         with contextlib.suppress(LookupError):  # a node that has ended interferes no more
             await site.swarm.launcher.tell(site.unit, Order(interfere=Interfere(kind="none")))
 
     async def healed(self, site: Site) -> bool:
-        return await _says(site, self.asked().kind, on=False)
+        return await _says(site, self.asked().kind, on=False, within_s=STOPPED_S)
 
 
-async def _says(site: Site, kind: str, *, on: bool) -> bool:
-    """Whether the node's last word of interference is this, within `SAID_S`."""
-    deadline = asyncio.get_running_loop().time() + SAID_S
+async def _says(site: Site, kind: str, *, on: bool, within_s: float) -> bool:
+    """Whether the node's last word of interference comes to be this."""
+    deadline = asyncio.get_running_loop().time() + within_s
     while asyncio.get_running_loop().time() < deadline:
         said = _last_word(site)
         if said is not None and (said.what, said.on) == (kind, on):
