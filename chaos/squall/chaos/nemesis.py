@@ -25,6 +25,7 @@ from squall.chaos.errors import ChaosError, HarnessBrokenError, UnverifiedError
 from squall.chaos.faults.catalogue import FAULTS, make
 from squall.chaos.faults.fault import BROKER, Fault, Site
 from squall.chaos.faults.flap import Flap
+from squall.chaos.faults.pause import Pause
 from squall.chaos.network import Network
 from squall.chaos.reservations import Reservations
 from squall.chaos.targets import check_target, nodes_of
@@ -46,7 +47,8 @@ LEASE_S = 180.0
 TRAP_SET_S = 0.2
 """So that a trap is set before there is somebody to follow."""
 
-TAKE_OVERS_MAX = 3
+COORDINATORS = "coordinators"
+"""All of them: who leads, and who takes over."""
 
 TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
 """Points that are passed only when a leader is followed."""
@@ -117,7 +119,6 @@ class Nemesis:
         point: str = "",
         nth: int = 1,
         lease_s: float = LEASE_S,
-        urgent: bool = False,
         magnitude: Mapping[str, int] | None = None,
     ) -> AsyncIterator[Strike]:
         """A fault in force inside the block.
@@ -128,7 +129,6 @@ class Nemesis:
             point: Strike when a node of that target stands at this point of its work.
             nth: At which passing of it.
             lease_s: When it heals, though the block goes on.
-            urgent: Whether it goes before the faults that wait for the same nodes.
             magnitude: Of the fault, for instance ``{"latency_ms": 200}``.
 
         Raises:
@@ -139,11 +139,9 @@ class Nemesis:
         fault = make(name, magnitude or {})
         check_target(fault, target, self._swarm.spec)
         async with contextlib.AsyncExitStack() as stack:
+            nodes = await self._reserve(stack, target if point not in TAKEN_OVER else COORDINATORS)
             if point:
-                nodes: Sequence[str] = [await stack.enter_async_context(self._halted(point, nth, target))]
-                await stack.enter_async_context(self._reserved(nodes, urgent=True))
-            else:
-                nodes = await self._reserve(stack, target, urgent=urgent)
+                nodes = [await stack.enter_async_context(self._halted(point, nth, nodes))]
             strike = Strike(nodes, False)
             await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
             if point and fault.breaks == "link":
@@ -174,14 +172,17 @@ class Nemesis:
 
     # Whom.
 
-    async def _reserve(self, stack: contextlib.AsyncExitStack, target: str, *, urgent: bool) -> Sequence[str]:
-        """Reserve the nodes that a target means, and still means once they are reserved."""
+    async def _reserve(self, stack: contextlib.AsyncExitStack, target: str) -> Sequence[str]:
+        """Have for oneself the nodes that a target means, and still means once they are reserved."""
         async with asyncio.timeout(THERE_S):
             while True:
                 nodes = await self._nodes(target)
+                wanted = set(nodes)
+                if BROKER in wanted:  # a fault of the broker is everybody's
+                    wanted |= set(self._swarm.units)
                 async with contextlib.AsyncExitStack() as held:
-                    await held.enter_async_context(self._reserved(nodes, urgent=urgent))
-                    if await self._means(target, nodes):
+                    await held.enter_async_context(self._reservations.take(wanted, timeout_s=THERE_S))
+                    if self._all_there(nodes) and await self._means(target, nodes):
                         stack.push_async_exit(held.pop_all())
                         return nodes
 
@@ -192,29 +193,44 @@ class Nemesis:
         leading = await self._swarm.leader()
         return leading is not None and (leading[0] == nodes[0]) is (target == "leader")
 
+    def _all_there(self, nodes: Sequence[str]) -> bool:
+        return all(node == BROKER or node in self._swarm.units for node in nodes)
+
     async def _nodes(self, target: str) -> Sequence[str]:
         """The nodes that a target means, once all of them are there."""
+        spec = self._swarm.spec
         while True:
             leading = await self._swarm.leader() if target in ("leader", "standby") else None
             with contextlib.suppress(LookupError):
-                nodes = nodes_of(target, self._swarm.spec, leading[0] if leading else None, self._chance)
-                if all(node == BROKER or node in self._swarm.units for node in nodes):
+                if target == COORDINATORS:
+                    nodes: Sequence[str] = [f"coordinator-{n}" for n in range(1, spec.coordinators + 1)]
+                else:
+                    nodes = nodes_of(target, spec, leading[0] if leading else None, self._chance)
+                if self._all_there(nodes):
                     return nodes
             await asyncio.sleep(0.05)
 
     @contextlib.asynccontextmanager
-    async def _halted(self, point: str, nth: int, target: str) -> AsyncIterator[str]:
-        """A node of that target that stands still at a point inside the block, if it is not thawed before."""
-        role = point.split(".")[0]
-        if target in ("leader", "standby"):
-            # Who leads may change before the point is reached; only a leader, or who becomes one, gets there.
-            nodes = [f"{role}-{number}" for number in range(1, self._swarm.spec.coordinators + 1)]
-        else:
-            async with asyncio.timeout(THERE_S):
-                nodes = list(await self._nodes(target))
+    async def _halted(self, point: str, nth: int, nodes: Sequence[str]) -> AsyncIterator[str]:
+        """One of these, which are reserved, standing still at a point inside the block, if it is not thawed.
+
+        Where only who takes over gets there, the leader is paused as long, so that somebody does.
+        """
         async with contextlib.AsyncExitStack() as stack:
             if point in TAKEN_OVER:
-                node = await self._taking_over(stack, point, nth, nodes)
+                leading = await self._swarm.leader()
+                if leading is None:
+                    raise TimeoutError
+                nodes = [node for node in nodes if node != leading[0]]
+                catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
+                try:
+                    await asyncio.sleep(TRAP_SET_S)
+                    pause = Strike([leading[0]], False)
+                    await stack.enter_async_context(self._in_force(Pause(), "leader", pause, "", LEASE_S))
+                    node = await catching
+                finally:
+                    catching.cancel()
+                    await asyncio.wait({catching})
             else:
                 node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
             try:
@@ -222,48 +238,10 @@ class Nemesis:
             finally:
                 await self._thaw(node)
 
-    async def _taking_over(
-        self, stack: contextlib.AsyncExitStack, point: str, nth: int, nodes: Sequence[str]
-    ) -> str:
-        """Pause the leader, and catch who takes over; the pause lasts as long as the stack.
-
-        Raises:
-            TimeoutError: Nobody was caught.
-        """
-        for _ in range(TAKE_OVERS_MAX):
-            catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
-            await asyncio.sleep(TRAP_SET_S)
-            pause = contextlib.AsyncExitStack()
-            struck = self.strike("pause", "leader", urgent=True)
-            striking = asyncio.ensure_future(pause.enter_async_context(struck))
-            try:
-                await asyncio.wait({catching, striking}, return_when=asyncio.FIRST_COMPLETED)
-                if not striking.done():
-                    return await catching  # somebody took over anyway, before there was a leader to pause
-                paused = striking.result()
-                node = await catching
-                # Who was caught may have taken over anyway, and then have been paused as the leader it was.
-                if node not in paused.nodes:
-                    stack.push_async_exit(pause.pop_all())
-                    return node
-            finally:
-                for task in (catching, striking):
-                    task.cancel()
-                    await asyncio.wait({task})
-                await pause.aclose()
-        raise TimeoutError
-
     async def _thaw(self, node: str) -> None:
         unit = self._swarm.units.get(node)
         if unit is not None:
             await self._swarm.launcher.thaw(unit)
-
-    def _reserved(self, nodes: Sequence[str], *, urgent: bool) -> AbstractAsyncContextManager[None]:
-        """One fault a node at a time; a fault of the broker is everybody's."""
-        wanted = set(nodes)
-        if BROKER in wanted:
-            wanted |= set(self._swarm.units)
-        return self._reservations.take(wanted, timeout_s=THERE_S, urgent=urgent)
 
     # How.
 

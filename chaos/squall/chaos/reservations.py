@@ -11,7 +11,7 @@ class Reservations:
     """Nodes that are taken, and who waits for them.
 
     All of the nodes are taken at once or none, so nobody waits for one while holding another, and nobody is
-    overtaken but by the urgent: those who already have a node standing still for them.
+    overtaken.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Reservations:
         self._changed = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def take(self, nodes: Iterable[str], *, timeout_s: float, urgent: bool) -> AsyncIterator[None]:
+    async def take(self, nodes: Iterable[str], *, timeout_s: float) -> AsyncIterator[None]:
         """Have these nodes for oneself inside the block.
 
         Raises:
@@ -28,7 +28,7 @@ class Reservations:
         """
         wanted = frozenset(nodes)
         async with self._changed:
-            self._waiting.insert(0 if urgent else len(self._waiting), wanted)
+            self._waiting.append(wanted)
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._changed.wait_for(lambda: self._is_next(wanted))
