@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from nats.aio.msg import Msg
 
 from squall.services.interference import FOLLOW_S, Interfere, Interference
 
@@ -18,12 +19,26 @@ def made() -> tuple[Interference, list[tuple[str, bool, int]]]:
     return Interference(lambda kind, on, struck: said.append((kind, on, struck))), said
 
 
-def deliver(interference: Interference, count: int) -> list[Any]:
-    got: list[Any] = []
+class Subscriber:
+    """Notes what it is handed, by number. Its ``handler`` is one subscription's."""
+
+    def __init__(self) -> None:
+        self.got: list[int] = []
+        self.handler = self._note
+
+    def _note(self, message: Msg) -> None:
+        self.got.append(int(message.data))
+
+
+def message(data: bytes = b"0", **headers: str) -> Msg:
+    return Msg(_client=cast("Any", None), data=data, headers=headers)
+
+
+def deliver(interference: Interference, count: int) -> list[int]:
+    subscriber = Subscriber()
     for number in range(1, count + 1):
-        message: Any = number
-        interference(got.append, message)
-    return got
+        interference(subscriber.handler, message(b"%d" % number))
+    return subscriber.got
 
 
 async def test_nothing_is_struck_before_and_after() -> None:
@@ -55,7 +70,7 @@ async def test_every_nth_comes_late_and_the_others_do_not_wait() -> None:
 
 
 async def test_every_nth_comes_after_the_one_that_follows_it() -> None:
-    interference, _ = made()
+    interference, said = made()
     interference.begin(Interfere(kind="reorder", every=2))
     got = deliver(interference, 6)
     assert got == [1, 3, 2, 5, 4]
@@ -63,15 +78,39 @@ async def test_every_nth_comes_after_the_one_that_follows_it() -> None:
         while len(got) < 6:
             await asyncio.sleep(0.01)
     assert got[-1] == 6
+    interference.begin(Interfere(kind="none"))
+    assert said[-1] == ("reorder", False, 2), "one that nothing overtook was counted"
+
+
+async def test_order_is_broken_within_a_subscription_and_not_between_two() -> None:
+    interference, said = made()
+    interference.begin(Interfere(kind="reorder", every=1))
+    one, other = Subscriber(), Subscriber()
+    interference(one.handler, message(b"1"))
+    interference(other.handler, message(b"2"))
+    assert (one.got, other.got) == ([], [])
+    async with asyncio.timeout(FOLLOW_S + 5):
+        while not (one.got and other.got):
+            await asyncio.sleep(0.01)
+    assert said == []
+
+
+async def test_what_the_broker_says_of_a_pull_is_no_delivery() -> None:
+    interference, said = made()
+    interference.begin(Interfere(kind="duplicate", every=1))
+    subscriber = Subscriber()
+    interference(subscriber.handler, message(Status="408"))
+    assert (subscriber.got, said) == ([0], [])
 
 
 async def test_what_is_held_when_it_ends_is_handed_over() -> None:
     interference, _ = made()
-    interference.begin(Interfere(kind="reorder", every=1))
-    got = deliver(interference, 1)
-    assert got == []
-    interference.begin(Interfere(kind="none"))
-    assert got == [1]
+    for kind in ("late", "reorder"):
+        interference.begin(Interfere(kind=kind, every=1, delay_s=60.0))
+        got = deliver(interference, 1)
+        assert got == []
+        interference.begin(Interfere(kind="none"))
+        assert got == [1]
 
 
 async def test_a_clock_is_off_or_jumps_and_is_right_again() -> None:
@@ -89,4 +128,4 @@ async def test_a_clock_is_off_or_jumps_and_is_right_again() -> None:
         assert time.time is true_time
     finally:
         time.time = true_time
-    assert said[-1][:2] == ("clock", False)
+    assert said[-1] == ("clock", False, 0)

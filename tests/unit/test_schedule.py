@@ -97,6 +97,7 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
             "its magnitudes are: latency_ms",
         ),
         (Interval(fault="latency", target="leader", magnitude={"latency_ms": -1}), "latency cannot be so"),
+        (Interval(fault="clock-off", target="leader", magnitude={"offset_s": 0}), "leaves the clock right"),
         (Interval(fault="crash", target="leader", point="agent.committed"), "never reaches"),
         (Interval(fault="crash", target="leader", point="coordinator.dreamt"), "no point"),
     ],

@@ -4,10 +4,12 @@
 
 These faults are *logical*: they act on messages that arrived. They are counted, not drawn, so the same
 deliveries are struck whenever the same are made. Answers to requests are left alone: each has one caller, who
-would never see a second.
+would never see a second. So are the broker's statuses of a pull request, which deliver nothing.
 
-A wrong clock is `time.time` of the process. Nothing that decides asks it: leases, time-outs and pauses go by
-the loop's own clock, terms and sequences by the broker. The history keeps the true one.
+A wrong clock is `time.time` of the process. What decides does not ask it: leases, time-outs and pauses go by
+the loop's own clock, terms and sequences by the broker, credentials are minted by the command. It reaches a
+node's log, a handler that compares `deadline_s` with it, and the pace of a producer, which is therefore no
+target. The history keeps the true one.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -33,8 +36,9 @@ class Interfere(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: ``none`` ends it.
-        every: Which deliveries are struck: every nth.
-        delay_s: How late, for ``late``.
+        every: Which deliveries are struck: every nth. For ``reorder`` one that is overtaken, so at most every
+            second of a subscription.
+        delay_s: How late, for ``late``; what is still due when it ends is handed over then.
         offset_s: How far the clock is off, for ``clock``.
         period_s: After how long it jumps there and back, for ``clock``; 0 is never.
     """
@@ -46,12 +50,22 @@ class Interfere(msgspec.Struct, frozen=True, kw_only=True):
     period_s: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A delivery that waits for its time, or for one that overtakes it."""
+
+    handler: Handler
+    message: Msg
+    timer: asyncio.TimerHandle | None = None
+
+
 class Interference:
     """The interference in one node. Give it to its connection.
 
     Args:
         report: Told the kind, whether it is on, and how many deliveries it has struck: at the first one, and
-            when it ends; of a clock by how many seconds it is off, rounded.
+            when it ends; of a clock by how many seconds it is off, rounded. One that was held to be
+            overtaken and was not is not struck.
     """
 
     def __init__(self, report: Callable[[Kind, bool, int], None]) -> None:
@@ -59,7 +73,7 @@ class Interference:
         self._asked = Interfere(kind="none")
         self._seen = 0
         self._struck = 0
-        self._held: tuple[Handler, Msg] | None = None
+        self._held: list[_Held] = []
         self._true_time = time.time
         self._jumps: asyncio.TimerHandle | None = None
 
@@ -69,43 +83,62 @@ class Interference:
         self._asked, self._seen, self._struck = asked, 0, 0
         if asked.kind == "clock":
             self._set_clock(asked.offset_s)
-            self._struck = 1
             self._report("clock", True, round(time.time() - self._true_time()))
 
     def __call__(self, handler: Handler, message: Msg) -> None:
         """Hand a delivery over, or do worse."""
         asked = self._asked
-        if asked.kind in ("none", "clock"):
+        if asked.kind in ("none", "clock") or (message.headers and "Status" in message.headers):
             handler(message)
             return
         self._seen += 1
-        held, self._held = self._held, None
-        struck = self._seen % asked.every == 0
-        if struck:
-            self._struck += 1
-            if self._struck == 1:
-                self._report(asked.kind, True, 1)
-        if struck and asked.kind == "late":
-            asyncio.get_running_loop().call_later(asked.delay_s, handler, message)
-        elif struck and asked.kind == "reorder":
-            self._held = (handler, message)
-            asyncio.get_running_loop().call_later(FOLLOW_S, self._let_go, message)
+        due = self._seen % asked.every == 0
+        if asked.kind == "reorder":
+            self._reorder(handler, message, due=due)
+            return
+        if due:
+            self._strike()
+        if due and asked.kind == "late":
+            self._hold(handler, message, asked.delay_s)
+            return
+        handler(message)
+        if due:
+            handler(message)
+
+    def _reorder(self, handler: Handler, message: Msg, *, due: bool) -> None:
+        """Hold a delivery, or let this one overtake the one that is held.
+
+        Only within a subscription, which is what a handler stands for: between two there is no order.
+        """
+        overtaken = next((held for held in self._held if held.handler is handler), None)
+        if overtaken is not None:
+            handler(message)
+            self._strike()
+            self._let_go(overtaken)
+        elif due:
+            self._hold(handler, message, FOLLOW_S)
         else:
             handler(message)
-            if struck:
-                handler(message)
-        if held is not None:
-            held[0](held[1])
 
-    def _let_go(self, message: Msg) -> None:
-        """Hand over what was held, if nothing followed it."""
-        if self._held is not None and self._held[1] is message:
-            (handler, held), self._held = self._held, None
-            handler(held)
+    def _strike(self) -> None:
+        self._struck += 1
+        if self._struck == 1:
+            self._report(self._asked.kind, True, 1)
+
+    def _hold(self, handler: Handler, message: Msg, delay_s: float) -> None:
+        held = _Held(handler, message)
+        held.timer = asyncio.get_running_loop().call_later(delay_s, self._let_go, held)
+        self._held.append(held)
+
+    def _let_go(self, held: _Held) -> None:
+        self._held.remove(held)
+        if held.timer is not None:
+            held.timer.cancel()
+        held.handler(held.message)
 
     def _end(self) -> None:
-        if self._held is not None:
-            self._let_go(self._held[1])
+        for held in list(self._held):
+            self._let_go(held)
         if self._jumps is not None:
             self._jumps.cancel()
             self._jumps = None

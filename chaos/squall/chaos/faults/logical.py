@@ -69,14 +69,18 @@ async def _says(site: Site, kind: str, *, on: bool, within_s: float) -> bool:
 
 
 def _last_word(site: Site) -> _Said | None:
+    """What the node said last; that it ended is its last word if it was started anew since."""
     with site.swarm.history.open("rb") as lines:
         size = lines.seek(0, 2)
         lines.seek(max(0, size - TAIL_BYTES))
         tail = lines.read().splitlines()
+    newest = None
     for line in reversed(tail):
-        if b'"op":"interfere"' in line:
-            with contextlib.suppress(msgspec.DecodeError):
-                said = _said.decode(line)
-                if said.node == site.node:
-                    return said
+        if b'"node":"%b"' % site.node.encode() not in line:
+            continue
+        with contextlib.suppress(msgspec.DecodeError):  # cut in two at the tail's beginning
+            said = _said.decode(line)
+            newest = newest or said.inc
+            if said.op == "interfere":
+                return said if said.inc == newest else _Said(said.node, newest, said.op, said.what, on=False)
     return None
