@@ -118,7 +118,7 @@ def test_where_several_batches_are_possible_none_is_named(tmp_path: Path) -> Non
 
 def dead(run: Run) -> None:
     run.find("final", what="register", task="a-1").update(
-        status="dead", effects=[], attempt=5, reason="5 attempts ended without a result."
+        status="dead", effects=[], attempt=5, reason="no result: its workers died or hung."
     )
     run.line(20.0, "squall", "final", "ok", what="dead-letter", task="a-1")
     run.fills = [fill for fill in run.fills if fill[0] != "a-1.0"]
@@ -180,11 +180,11 @@ def of_two_orders(run: Run) -> None:
 @pytest.mark.parametrize(
     ("doctor", "fate", "outcome"),
     [
-        (dead, "dead", "Dead after 5 attempts: 5 attempts ended without a result."),
+        (dead, "dead", "Dead after 5 attempts: no result: its workers died or hung."),
         (
             dead_without_letter,
             "dead",
-            "Dead after 5 attempts: 5 attempts ended without a result; there is NO dead letter of it.",
+            "Dead after 5 attempts: no result: its workers died or hung; there is NO dead letter of it.",
         ),
         (without_order, "ended", "Ended without an order 1,100.0 ms after it was due."),
         (unregistered, "lost", "LOST: accepted and no register."),

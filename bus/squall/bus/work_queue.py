@@ -252,9 +252,8 @@ class WorkQueue:
         before, sequence = await self._marks.read(lane, task.task)
         tried = begin(before, self._pacing.attempts)
         if tried is None:
-            number = self._pacing.attempts
-            reason = f"{number} attempts ended without a result: their workers died or hung"
-            await self._commit(delivery, task, Failed(reason, final=True), number)
+            lost = Failed("no result: its workers died or hung", final=True)
+            await self._commit(delivery, task, lost, self._pacing.attempts)
             return True
         return await self._run_once(delivery, task, tried, expected=sequence)
 

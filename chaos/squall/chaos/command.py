@@ -164,7 +164,7 @@ class _Series:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(stderr=as_json)
+        self._console = Console(stderr=as_json, markup=False)
         self._plans: list[Plan] = []
         self.results: list[Result] = []
         self.histories: list[History] = []

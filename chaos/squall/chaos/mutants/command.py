@@ -22,7 +22,7 @@ SEEDS_MEDIAN_MAX = 3
 def prove_all(folder: Path, *, as_json: bool) -> int:
     """Prove every mutant and tell; 0 when all were caught and the good variants passed, else 1."""
     spec = resolve("hierarchical", **EXPERIMENT)
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, markup=False)
     proofs: list[Proof] = []
     with show_progress() as progress:
         for mutant in MUTANTS:
