@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from squall.chaos.toxiproxy.server import free_port
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
@@ -92,6 +96,15 @@ def of_program(pids: set[int], name: str) -> int:
                 matching.append(pid)
     assert len(matching) == 1, matching
     return matching[0]
+
+
+def asked(port: int, path: str) -> Any:
+    """What Toxiproxy's API answers at a port; None while nobody does."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return json.load(answer)
+    except urllib.error.URLError:
+        return None
 
 
 def in_force(run: Path) -> bool:
@@ -186,21 +199,32 @@ def test_a_killed_harness_leaves_no_process_and_no_proxy(chaos: Any) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_starts_nothing(
-    chaos: Any, tmp_path: Path, options: list[str], words: str
+    tmp_path: Path, options: list[str], words: str
 ) -> None:
-    (tmp_path / "0").mkdir()
     bad = "seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nduration = 3\n"
-    (tmp_path / "0" / "bad.toml").write_text(bad)
-    shutil.rmtree(tmp_path / "1", ignore_errors=True)
-    run = Chaos(tmp_path / "0", *options)
-    out, _ = run.process.communicate(timeout=60)
-    said = run.stderr.read_text()
-    assert run.process.returncode == 2
+    (tmp_path / "bad.toml").write_text(bad)
+    out, said = refused(tmp_path, *options)
     assert words in said
-    assert not (tmp_path / "0" / "out").exists()
     if words != "seeds":
         assert words in " ".join(json.loads(out)["error"].values())
         assert len(said.splitlines()) == 1
+
+
+def test_a_taken_port_is_one_sentence_and_starts_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        _, said = refused(tmp_path, "--toxiproxy-port", str(port))
+    assert f"port {port} cannot be had" in said
+    assert len(said.splitlines()) == 1
+
+
+def refused(folder: Path, *options: str) -> tuple[bytes, str]:
+    """What a command that starts nothing prints on its two streams."""
+    run = Chaos(folder, *options)
+    out, _ = run.process.communicate(timeout=60)
+    assert run.process.returncode == 2
+    assert not (folder / "out").exists()
+    return out, run.stderr.read_text()
 
 
 def test_a_schedule_is_replayed_from_its_file(chaos: Any, tmp_path: Path) -> None:
@@ -212,7 +236,10 @@ def test_a_schedule_is_replayed_from_its_file(chaos: Any, tmp_path: Path) -> Non
         "[[interval]]\nfault = 'latency'\ntarget = 'gateway'\nat_s = 4.0\nfor_s = 1.0\n"
         "magnitude = { latency_ms = 250 }\n"
     )
-    code, document = chaos("--schedule", str(path)).end()
+    port = free_port()
+    run = chaos("--schedule", str(path), "--toxiproxy-port", str(port))
+    run.wait_for(lambda: asked(port, "/proxies"), "a proxy at the port that was named")
+    code, document = run.end()
     assert code == 0, document["checks"]
     faults = [(fault["kind"], fault["target"], fault["verified"]) for fault in document["runs"][0]["faults"]]
     assert sorted(faults) == [

@@ -36,6 +36,7 @@ from squall.chaos.series import (
     verdict_of,
 )
 from squall.chaos.shrink import as_test, often_enough, shrink, within
+from squall.chaos.toxiproxy import check_port
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
 from squall.services.result import Check, Result, Verdict
 from squall.services.run_directory import claim
@@ -59,6 +60,9 @@ def chaos(
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")
     ] = False,
+    toxiproxy_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Directory of the series; default runs/<id>.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +79,8 @@ def chaos(
             queue: Iterator[Plan] = iter([_scheduled(specs[0], schedule, seed)])
         else:
             queue = _queue(specs, seed, seeds, faults, minutes)
-        series = _Series(as_json=as_json)
+        check_port(toxiproxy_port)
+        series = _Series(port=toxiproxy_port, as_json=as_json)
         with show_progress() as progress:
             for plan in queue:
                 if series.run(plan, folder / plan.name, progress):
@@ -162,7 +167,8 @@ def _scheduled(spec: Spec, path: Path, seed: int) -> Plan:
 class _Series:
     """Runs plans and gathers what came of them."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, port: int, as_json: bool) -> None:
+        self._port = port
         self._as_json = as_json
         self._console = Console(stderr=as_json, markup=False)
         self._plans: list[Plan] = []
@@ -181,6 +187,7 @@ class _Series:
                     carry_out(plan.schedule),
                     interrupt=interrupt,
                     progress=progress,
+                    port=self._port,
                 )
             )
             result = judge(directory.path)
@@ -223,7 +230,7 @@ class _Series:
                 attack = carry_out(schedule)
                 run_loop(
                     lambda interrupt: experiment(
-                        plan.spec, directory, attack, interrupt=interrupt, progress=progress
+                        plan.spec, directory, attack, interrupt=interrupt, progress=progress, port=self._port
                     )
                 )
             return any(c.id == failed.id and c.verdict == "fail" for c in judge(path).checks)

@@ -3,6 +3,7 @@
     ChaosError                   carries kind, remedy and the exit code it means for a command
     ├── NotARunError             this directory holds no run (exit 2)
     ├── FaultError               this fault cannot be asked for; nothing was changed (exit 2)
+    ├── PortTakenError           nothing was started (exit 2)
     ├── UnverifiedError          a change to a proxy may be in force, or may yet come (exit 4)
     ├── SteadyStateError         there was nothing to disturb (exit 3)
     └── HarnessBrokenError       Toxiproxy cannot be had, or is no more (exit 4)
@@ -39,6 +40,13 @@ class NotARunError(ChaosError):
 
 class FaultError(ChaosError):
     """This fault cannot be asked for; nothing was changed."""
+
+    kind = "input"
+    code = 2
+
+
+class PortTakenError(ChaosError):
+    """Somebody else listens at the port that was asked for; nothing was started."""
 
     kind = "input"
     code = 2

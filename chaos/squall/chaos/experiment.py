@@ -178,9 +178,14 @@ async def experiment(
     *,
     interrupt: Interrupt,
     progress: Callable[[str], None],
+    port: int = 0,
     preload: str = "",
 ) -> None:
     """Start a swarm behind proxies, attack it, and leave in its directory what judging it takes.
+
+    Args:
+        port: Of Toxiproxy's API; 0 is any that is free.
+        preload: A module that nodes load first; see `NodeStart`.
 
     Raises:
         HarnessBrokenError: The harness broke; the run says nothing about the swarm.
@@ -189,7 +194,9 @@ async def experiment(
     """
     async with (
         Guard() as guard,
-        Toxiproxy.running(guard=guard, log=run.logs / "toxiproxy.log", progress=progress) as toxiproxy,
+        Toxiproxy.running(
+            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
+        ) as toxiproxy,
         Proxies(toxiproxy.url, prefix=run.id) as proxies,
     ):
         network = Network(proxies)

@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from squall.bus.guard import Guard, end
 from squall.bus.tasks import task_group
-from squall.chaos.errors import HarnessBrokenError
+from squall.chaos.errors import HarnessBrokenError, PortTakenError
 from squall.chaos.toxiproxy.find import Program, Progress, find_toxiproxy
 
 HOST = "127.0.0.1"
@@ -76,13 +76,14 @@ class Toxiproxy:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, *, guard: Guard, log: Path, progress: Progress = _silent
+        cls, *, guard: Guard, log: Path, port: int = 0, progress: Progress = _silent
     ) -> AsyncIterator[Toxiproxy]:
         """A server that is ready inside the block, watched there, and stopped after it.
 
         Args:
             guard: Ends the server if this process dies.
             log: File its log is appended to.
+            port: Of its API; 0 is any that is free.
             progress: Told in a sentence what takes long, if it must be built.
 
         Raises:
@@ -91,7 +92,7 @@ class Toxiproxy:
         """
         server = cls(await find_toxiproxy(guard, progress), guard, log)
         try:
-            await server._start()
+            await server._start(port)
             async with task_group() as tasks:
                 tasks.daemon(server._until_ended())
                 tasks.daemon(server._until_mute())
@@ -102,9 +103,9 @@ class Toxiproxy:
         finally:
             await server._stop()
 
-    async def _start(self) -> None:
+    async def _start(self, port: int) -> None:
         for _ in range(STARTS_MAX):
-            self._port = free_port()
+            self._port = port or free_port()
             process = await self._spawn()
             async with task_group() as tasks:
                 ready = tasks.daemon(self._answers())
@@ -232,6 +233,23 @@ async def _says_version(port: int, name: str) -> bool:
             finally:
                 writer.close()
     return False
+
+
+def check_port(port: int) -> None:
+    """See that nobody listens at a port that was asked for.
+
+    Raises:
+        PortTakenError: Somebody does, or may.
+    """
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what only lingers is no hindrance
+        try:
+            candidate.bind((HOST, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"port {port} cannot be had for Toxiproxy's API: {error.strerror}",
+                "name another, or none to have any that is free",
+            ) from error
 
 
 def free_port() -> int:
