@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from squall.chaos.checks.verdict import NAMES
 from squall.chaos.coverage import TO_AN_EFFECT, coverage, holes, rows
-from squall.chaos.evidence import History, Injected
+from squall.chaos.evidence import Asked, History, Injected, Phase
 from squall.chaos.schedule import CELLS, STRIKES
-from squall.chaos.series import checks_of, plans, verdict_of
+from squall.chaos.series import checks_of, plans, recoveries_of, verdict_of
 from squall.services.points import POINTS
 from squall.services.result import Check, Environment, Latency, Recovery, Result, Verdict
 from squall.services.spec import Spec
@@ -48,6 +49,20 @@ def test_a_check_of_what_need_not_happen_passes_once_it_has(
 ) -> None:
     checks = checks_of([result(f"run-{n}", **given) for n, given in enumerate(verdicts)], None)
     assert verdict_of(checks) == over_all
+
+
+def test_recovery_is_over_the_runs_that_could_be_timed_and_beside_the_widest_bound() -> None:
+    results = [
+        replace(result(f"run-{n}"), recovery_s=Recovery(detect=detect, drain=drain))
+        for n, (detect, drain) in enumerate([(1.0, 0.5), (None, 2.5), (3.0, None), (1.5, 0.5)])
+    ]
+    healed = [Phase(time_s=5.0, what="healed", bound_s=bound_s) for bound_s in (20.0, 25.0)]
+    histories = [History(asked=Asked(lease_s=1.0), phases=(phase,)) for phase in healed]
+    assert [asdict(each) for each in recoveries_of(results, histories)] == [
+        {"what": "detect", "runs": 3, "median_s": 1.5, "slowest_s": 3.0, "bound_s": 3.0},
+        {"what": "fail-over", "runs": 0, "median_s": None, "slowest_s": None, "bound_s": 3.0},
+        {"what": "drain", "runs": 3, "median_s": 0.5, "slowest_s": 2.5, "bound_s": 25.0},
+    ]
 
 
 def test_a_series_of_nothing_is_unknown() -> None:

@@ -31,14 +31,16 @@ from squall.chaos.series import (
     SEEDS_TO_COVER,
     SOMETIMES,
     Plan,
+    Recoveries,
     checks_of,
     plans,
+    recoveries_of,
     verdict_of,
 )
 from squall.chaos.shrink import as_test, often_enough, shrink, within
 from squall.chaos.toxiproxy import check_port
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
-from squall.services.result import Check, Result, Verdict
+from squall.services.result import Check, Result
 from squall.services.run_directory import claim
 from squall.services.spec import Spec
 
@@ -247,30 +249,48 @@ class _Series:
         """Tell what holds over the series; the exit code."""
         hits = coverage(self.histories)
         checks = checks_of(self.results, hits if covering else None)
+        recoveries = recoveries_of(self.results, self.histories)
         verdict = verdict_of(checks)
         if self._as_json:
             document = {
                 "runs": self.results,
                 "checks": checks,
+                "recovery": recoveries,
                 "coverage": [{"point": p, "strike": s, "hits": count} for (p, s), count in hits.items()],
                 "verdict": verdict,
             }
             sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         else:
-            self._tables(checks, rows(hits), verdict, folder)
+            self._print(_coverage_table(rows(hits)), _recovery_table(recoveries), _check_table(checks))
+            self._console.print(f"verdict  {verdict}", f"runs  {folder}", sep="\n", highlight=False)
         return EXIT[verdict]
 
-    def _tables(
-        self, checks: Sequence[Check], covered: Sequence[Sequence[str]], verdict: Verdict, folder: Path
-    ) -> None:
-        table = Table("struck at", *STRIKES, box=None, pad_edge=False)
-        for row in covered:
-            table.add_row(*row)
-        self._console.print("", table, "", sep="\n")
-        table = Table("check", "verdict", "", box=None, pad_edge=False)
-        for check in checks:
-            table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
-        self._console.print(table, f"\nverdict  {verdict}", f"runs  {folder}", sep="\n", highlight=False)
+    def _print(self, *tables: Table) -> None:
+        for table in tables:
+            self._console.print("", table, sep="\n", highlight=False)
+        self._console.print()
+
+
+def _coverage_table(covered: Sequence[Sequence[str]]) -> Table:
+    table = Table("struck at", *STRIKES, box=None, pad_edge=False)
+    for row in covered:
+        table.add_row(*row)
+    return table
+
+
+def _recovery_table(recoveries: Sequence[Recoveries]) -> Table:
+    table = Table("recovery", "runs", "median", "slowest", "bound", box=None, pad_edge=False)
+    for each in recoveries:
+        seconds = (_seconds(value) for value in (each.median_s, each.slowest_s, each.bound_s))
+        table.add_row(each.what, str(each.runs), *seconds)
+    return table
+
+
+def _check_table(checks: Sequence[Check]) -> Table:
+    table = Table("check", "verdict", "", box=None, pad_edge=False)
+    for check in checks:
+        table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
+    return table
 
 
 def _seconds(value: float | None) -> str:

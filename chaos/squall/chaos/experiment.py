@@ -15,11 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from squall.bus import log as bus_log
-from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
-from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from squall.bus.tasks import task_group
+from squall.chaos.bounds import drain_bound_s
 from squall.chaos.errors import SteadyStateError
 from squall.chaos.nemesis import Nemesis
 from squall.chaos.network import Network
@@ -43,8 +42,6 @@ STEADY_SHARE = 0.8
 
 STEADY_PATIENCE_S = 30.0
 
-TAKE_OVER_SLACK_S = 2.0
-
 SCHEDULE = "schedule.toml"
 
 LOOK_S = 0.1
@@ -53,20 +50,6 @@ MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
 
 Attack = Callable[[Nemesis], Awaitable[None]]
-
-
-def recovery_bound_s(spec: Spec, backlog: int) -> float:
-    """How long what was accepted may take to end once everything is healed.
-
-    The sum of what can be in the way at the worst, one after the other: a dead link is noticed, a new one is
-    opened, a leader is followed, a task's worker died and it is delivered twice more, a gateway's delivery
-    likewise; and the backlog, at the rate that was offered.
-    """
-    noticed_s = PROBE_INTERVAL_S + 2 * PROBE_TIMEOUT_S
-    opened_s = BACKOFF_S[1] + CONNECT_TIMEOUT_S
-    followed_s = spec.lease_s + TAKE_OVER_SLACK_S
-    redelivered_s = 3 * spec.ack_wait_s
-    return noticed_s + opened_s + followed_s + redelivered_s + backlog / spec.rate_per_s
 
 
 class Experiment:
@@ -102,7 +85,7 @@ class Experiment:
                     await self._attack(nemesis)
                     faults = nemesis.logged
             backlog = await _open_tasks(swarm)
-            bound_s = recovery_bound_s(swarm.spec, backlog)
+            bound_s = drain_bound_s(swarm.spec, backlog)
             self.drain_bound_s = bound_s + MARGIN_S
             history("phase", "ok", what="healed", bound_s=bound_s, backlog=backlog, faults=faults)
 

@@ -7,13 +7,18 @@ spec ─┬─ seed 1 ─► schedule ─► experiment ─► result ─┐
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
+from squall.chaos.bounds import take_over_bound_s
+from squall.chaos.checks.recovery import healed
 from squall.chaos.checks.verdict import NAMES
 from squall.chaos.coverage import Cell, holes
+from squall.chaos.evidence import History
 from squall.chaos.poison import HANDLER
 from squall.chaos.schedule import CELLS, CELLS_A_SEED, Schedule, draw
 from squall.services.result import Check, Result, Verdict
@@ -72,6 +77,52 @@ def plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -
         poisoned = replace(spec, seed=seeds[0], **POISONED)
         made.append(Plan("poison", poisoned, Schedule(seed=seeds[0], quiet_s=POISON_S)))
     return made
+
+
+class Recoveries(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one step of recovering took over a series, beside what it may take.
+
+    Attributes:
+        what: ``detect``: fault on a leader to the next term; ``fail-over``: to its first dispatch; ``drain``:
+            last heal to everything ended.
+        runs: In how many runs it could be timed, each by its slowest.
+        median_s, slowest_s: Over these.
+        bound_s: Computed from the timers; the widest, where runs differ.
+    """
+
+    what: str
+    runs: int
+    median_s: float | None
+    slowest_s: float | None
+    bound_s: float | None
+
+
+def recoveries_of(results: Sequence[Result], histories: Sequence[History]) -> list[Recoveries]:
+    """What recovering took, step by step.
+
+    Args:
+        histories: Of the same runs.
+    """
+    leases = [history.asked.lease_s for history in histories if history.asked.lease_s is not None]
+    drains = [phase.bound_s for phase in map(healed, histories) if phase is not None]
+    followed_s = max(map(take_over_bound_s, leases), default=None)
+    recovered = [result.recovery_s for result in results]
+    return [
+        _step("detect", [each.detect for each in recovered], followed_s),
+        _step("fail-over", [each.failover for each in recovered], followed_s),
+        _step("drain", [each.drain for each in recovered], max(drains, default=None)),
+    ]
+
+
+def _step(what: str, took: Sequence[float | None], bound_s: float | None) -> Recoveries:
+    timed = [seconds for seconds in took if seconds is not None]
+    return Recoveries(
+        what=what,
+        runs=len(timed),
+        median_s=statistics.median(timed) if timed else None,
+        slowest_s=max(timed, default=None),
+        bound_s=bound_s,
+    )
 
 
 def checks_of(results: Sequence[Result], hits: Mapping[Cell, int] | None) -> tuple[Check, ...]:

@@ -34,6 +34,9 @@ class Takeover:
         broker_s: When the broker came back in between, if it was away: before, nobody could take over.
         hampered: Whether the successor, or the broker, was itself struck or started in between, so that the
             time says nothing of the take-over.
+        hindered: Whether anybody but the old leader was under a fault between the take-over and the first
+            dispatch, so that the time till then says nothing of the fail-over: with the agents cut off there
+            is no room to dispatch into.
         dispatched_s: First dispatch under the new term.
     """
 
@@ -44,6 +47,7 @@ class Takeover:
     fault: Injected | None
     broker_s: float | None
     hampered: bool
+    hindered: bool
     dispatched_s: float | None
 
     @property
@@ -59,7 +63,7 @@ class Takeover:
 
     @property
     def failover_s(self) -> float | None:
-        if self.start_s is None or self.dispatched_s is None:
+        if self.start_s is None or self.dispatched_s is None or self.hindered:
             return None
         return self.dispatched_s - self.start_s
 
@@ -92,20 +96,35 @@ def _takeover(history: History, old: Reign, new: Reign) -> Takeover:
     brokers = [start.started_s for start in history.nodes if start.role == "broker"]
     returned = max((time_s for time_s in brokers if old.time_s <= time_s <= new.time_s), default=None)
     first = min((d.time_s for d in history.dispatches if d.term == new.term), default=None)
-    return Takeover(old, new, since, start_s, fault, returned, _hampered(history, new, start_s), first)
+    return Takeover(
+        old=old,
+        new=new,
+        since=since,
+        start_s=start_s,
+        fault=fault,
+        broker_s=returned,
+        hampered=start_s is not None and _hampered(history, new, start_s),
+        hindered=first is not None and _hindered(history, old, new, first),
+        dispatched_s=first,
+    )
 
 
-def _hampered(history: History, new: Reign, start_s: float | None) -> bool:
-    if start_s is None:
-        return False
+def _hampered(history: History, new: Reign, start_s: float) -> bool:
     struck = any(
-        fault.node in (new.node, BROKER)
-        and fault.start_s <= new.time_s
-        and (fault.end_s is None or fault.end_s >= start_s)
-        for fault in history.faults
+        fault.node in (new.node, BROKER) and _overlaps(fault, start_s, new.time_s) for fault in history.faults
     )
     started = any(node.node == new.node and start_s <= node.started_s <= new.time_s for node in history.nodes)
     return struck or started
+
+
+def _hindered(history: History, old: Reign, new: Reign, dispatched_s: float) -> bool:
+    return any(
+        fault.node != old.node and _overlaps(fault, new.time_s, dispatched_s) for fault in history.faults
+    )
+
+
+def _overlaps(fault: Injected, start_s: float, end_s: float) -> bool:
+    return fault.start_s <= end_s and (fault.end_s is None or fault.end_s >= start_s)
 
 
 def _beginning(history: History, old: Reign, new: Reign) -> tuple[Since, float | None, Injected | None]:

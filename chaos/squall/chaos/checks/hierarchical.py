@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from squall.chaos.bounds import take_over_bound_s
 from squall.chaos.checks.verdict import decide, named, some, tasks, undrained, unknown
 from squall.chaos.evidence import History
 from squall.chaos.poison import HANDLER as POISON_HANDLER
@@ -12,10 +13,6 @@ from squall.chaos.poison import is_poison
 from squall.chaos.succession import Takeover, leader_faults, reigns, takeovers
 from squall.chaos.tally import Tally, tally
 from squall.services.result import Check
-
-SLACK_S = 2.0
-"""What a take-over may take beyond the lease."""
-
 
 JAIN_MIN = 0.95
 
@@ -267,7 +264,7 @@ def _late_takeovers(history: History, changes: Sequence[Takeover]) -> tuple[list
     """The take-overs beyond their bound; and why it cannot be said, if it can be of none."""
     if history.asked.lease_s is None:
         return [], ["the lease is not known"]
-    bound_s = history.asked.lease_s + SLACK_S
+    bound_s = take_over_bound_s(history.asked.lease_s)
     late: list[str] = []
     untimed: list[str] = []
     for change in changes:
@@ -318,7 +315,7 @@ def _succession(history: History, changes: Sequence[Takeover]) -> str:
     if not carried:
         crossed = "no dispatched task was open at a takeover"
     takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
-    bound_s = (history.asked.lease_s or 0.0) + SLACK_S
+    bound_s = take_over_bound_s(history.asked.lease_s or 0.0)
     took = f"{slowest.possible_s or 0.0:.2f} s after the {slowest.since} (bound {bound_s:g} s)"
     refused = f"refused writes of deposed leaders: {len(history.fenced):,}"
     return f"{takes} {took}; {len(history.jobs)} jobs ended; {refused}; {crossed}."

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from squall.chaos.bounds import take_over_bound_s
+from squall.chaos.checks.recovery import healed
+from squall.chaos.evidence import History
 from squall.chaos.report import words
 from squall.chaos.report.markup import Child, Markup, el
 from squall.services.result import Result
 
 
-def figures(result: Result) -> Markup:
+def figures(result: Result, history: History) -> Markup:
     latency, recovery = result.latency_ms, result.recovery_s
+    lease_s, after = history.asked.lease_s, healed(history)
+    followed = "" if lease_s is None else f"; bound {words.seconds(take_over_bound_s(lease_s))}"
+    drained = "" if after is None else f"; bound {words.seconds(after.bound_s)}"
     interval = result.reliability_interval
     between = (
         "" if interval is None else f"95% interval {words.share(interval[0])} to {words.share(interval[1])}"
@@ -52,9 +58,9 @@ def figures(result: Result) -> Markup:
         (
             "Recovery",
             [
-                ("detect", words.seconds(recovery.detect), "fault to next term"),
-                ("fail-over", words.seconds(recovery.failover), "fault to first dispatch"),
-                ("drain", words.seconds(recovery.drain), "last heal to all ended"),
+                ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
+                ("fail-over", words.seconds(recovery.failover), f"fault to first dispatch{followed}"),
+                ("drain", words.seconds(recovery.drain), f"last heal to all ended{drained}"),
                 ("duration", words.seconds(result.duration_s), "the whole run"),
             ],
         ),

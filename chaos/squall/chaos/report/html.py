@@ -82,7 +82,7 @@ def render(told: Told) -> bytes:
         el(
             "main",
             section("Promises", "What was promised, and what happened", _checks(result)),
-            section("Figures", None, figures(result)),
+            section("Figures", None, figures(result, history)),
             course.latency(history, seen, struck),
             course.throughput(history, seen, struck),
             course.nodes_over_time(history, seen, struck),
