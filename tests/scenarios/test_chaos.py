@@ -114,7 +114,7 @@ def in_force(run: Path) -> bool:
 def test_a_good_swarm_survives_a_seed(chaos: Any) -> None:
     code, document = chaos("--seed", "101").end()
     verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
-    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1"), "pass")
+    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1", "C2"), "pass")
     assert (code, document["verdict"]) == (0, "pass")
     assert [run["run"] for run in document["runs"]] == ["seed-101", "poison"]
     seed, poison = document["runs"]
@@ -132,7 +132,7 @@ def test_the_directory_alone_gives_the_same_verdict_and_less_evidence_never_a_be
     assert code == 0, document["checks"]
     path = run.run("seed-102")
 
-    def check() -> dict[str, Any]:
+    def check(path: Path = path) -> dict[str, Any]:
         out = subprocess.run(
             [SQUALL, "check", str(path), "--json"], capture_output=True, check=False, timeout=60
         )
@@ -140,6 +140,7 @@ def test_the_directory_alone_gives_the_same_verdict_and_less_evidence_never_a_be
         return found
 
     assert check() == document["runs"][0]
+    assert check(path.parent) == document
     for file in ("faults.jsonl", "history.jsonl", "nodes.jsonl"):
         lines = (path / file).read_bytes().splitlines(keepends=True)
         for place in (0, len(lines) // 2, len(lines) - 1):

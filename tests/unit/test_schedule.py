@@ -20,7 +20,8 @@ from squall.chaos.schedule import (
     load,
     toml,
 )
-from squall.chaos.series import FAULTS_S, SEEDS_TO_COVER
+from squall.chaos.series import FAULTS_S
+from squall.chaos.series_judge import SEEDS_TO_COVER
 from squall.services.spec import Spec
 
 SPEC = Spec()

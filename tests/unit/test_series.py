@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from msgspec.structs import asdict, replace
+from tests.unit.histories import good_run
 
 from squall.chaos.checks.verdict import NAMES
-from squall.chaos.coverage import TO_AN_EFFECT, coverage, holes, rows
+from squall.chaos.coverage import TO_AN_EFFECT, coverage, holes
+from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import Asked, History, Injected, Phase
 from squall.chaos.schedule import CELLS, STRIKES
-from squall.chaos.series import checks_of, plans, recoveries_of, verdict_of
+from squall.chaos.series import plans
+from squall.chaos.series_directory import Planned, begin, planned_in
+from squall.chaos.series_judge import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
+from squall.services.errors import SpecError
 from squall.services.points import POINTS
 from squall.services.result import Check, Environment, Latency, Recovery, Result, Verdict
 from squall.services.spec import Spec
@@ -32,6 +39,12 @@ def result(run: str, **verdicts: Verdict) -> Result:
     )
 
 
+def series(*results: Result, planned: tuple[str, ...] | None = None) -> SeriesResult:
+    judged = [judged_of(each, History()) for each in results]
+    runs = tuple(each.run or "" for each in results) if planned is None else planned
+    return series_result(Planned(runs=runs, all_faults=False), judged)
+
+
 @pytest.mark.parametrize(
     ("verdicts", "over_all"),
     [
@@ -47,26 +60,49 @@ def result(run: str, **verdicts: Verdict) -> Result:
 def test_a_check_of_what_need_not_happen_passes_once_it_has(
     verdicts: list[dict[str, Verdict]], over_all: Verdict
 ) -> None:
-    checks = checks_of([result(f"run-{n}", **given) for n, given in enumerate(verdicts)], None)
-    assert verdict_of(checks) == over_all
+    assert series(*(result(f"run-{n}", **given) for n, given in enumerate(verdicts))).verdict == over_all
+
+
+def test_a_planned_run_that_is_not_there_leaves_the_verdict_unknown() -> None:
+    one = result("seed-1", H1="pass")
+    assert series(one).verdict == "pass"
+    missed = series(one, planned=("seed-1", "seed-2", "seed-3"))
+    assert missed.verdict == "unknown"
+    assert missed.checks[-1].detail == "1 of 3 planned runs are here, not seed-2 and 1 more."
+    assert series(result("seed-1", H1="fail"), planned=("seed-1", "seed-2")).verdict == "fail"
+    assert series(planned=("seed-1",)).verdict == "unknown"
 
 
 def test_recovery_is_over_the_runs_that_could_be_timed_and_beside_the_widest_bound() -> None:
-    results = [
-        replace(result(f"run-{n}"), recovery_s=Recovery(detect=detect, drain=drain))
-        for n, (detect, drain) in enumerate([(1.0, 0.5), (None, 2.5), (3.0, None), (1.5, 0.5)])
+    timed = [(1.0, 0.5, 20.0), (None, 2.5, 25.0), (3.0, None, 21.0), (1.5, 0.5, 20.0)]
+    judged = [
+        judged_of(
+            replace(result(f"run-{n}"), recovery_s=Recovery(detect=detect, drain=drain)),
+            History(asked=Asked(lease_s=1.0), phases=(Phase(time_s=5.0, what="healed", bound_s=bound_s),)),
+        )
+        for n, (detect, drain, bound_s) in enumerate(timed)
     ]
-    healed = [Phase(time_s=5.0, what="healed", bound_s=bound_s) for bound_s in (20.0, 25.0)]
-    histories = [History(asked=Asked(lease_s=1.0), phases=(phase,)) for phase in healed]
-    assert [asdict(each) for each in recoveries_of(results, histories)] == [
+    recovered = series_result(Planned(runs=(), all_faults=False), judged).recovery
+    assert [asdict(step) for step in recovered] == [
         {"what": "detect", "runs": 3, "median_s": 1.5, "slowest_s": 3.0, "bound_s": 3.0},
         {"what": "fail-over", "runs": 0, "median_s": None, "slowest_s": None, "bound_s": 3.0},
         {"what": "drain", "runs": 3, "median_s": 0.5, "slowest_s": 2.5, "bound_s": 25.0},
     ]
 
 
-def test_a_series_of_nothing_is_unknown() -> None:
-    assert verdict_of(checks_of([], None)) == "unknown"
+def test_a_series_is_of_the_runs_that_were_planned_in_its_directory(tmp_path: Path) -> None:
+    assert planned_in(tmp_path) is None
+    planned = Planned(runs=("seed-1", "seed-2"), all_faults=False)
+    begin(tmp_path, planned)
+    assert planned_in(tmp_path) == planned
+    with pytest.raises(SpecError, match="holds a series"):
+        begin(tmp_path, planned)
+    good_run().write(tmp_path / "seed-1")
+    there = judge_all(tmp_path, planned)
+    assert [run.result.run for run in there] == ["seed-1"]
+    (tmp_path / "series.json").write_text('{"runs": ["../elsewhere"], "all_faults": false}')
+    with pytest.raises(NotARunError, match="cannot be read"):
+        planned_in(tmp_path)
 
 
 def injected(point: str, kind: str, *, verified: bool = True) -> Injected:
@@ -83,9 +119,10 @@ def test_only_what_was_verified_covers_a_step() -> None:
         ]
         hits = coverage([History(faults=tuple(some))])
         assert holes(hits) == [(missing, "pause")]
-        covered = checks_of([], hits)[0]
-        assert (covered.id, covered.verdict) == ("C1", "unknown")
-    assert [row[0] for row in rows(coverage([]))] == list(POINTS)
+        covering = Planned(runs=tuple(f"seed-{n}" for n in range(SEEDS_TO_COVER + 1)), all_faults=True)
+        judged = judged_of(result("seed-0", H1="pass"), History(faults=tuple(some)))
+        covered = next(check for check in series_result(covering, [judged]).checks if check.id == "C1")
+        assert (covered.verdict, f"pause at {missing}" in covered.detail) == ("unknown", True)
 
 
 def test_the_points_to_an_effect_exist() -> None:

@@ -15,6 +15,9 @@ from rich.text import Text
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.judge import judge
+from squall.chaos.series_directory import Planned, planned_in
+from squall.chaos.series_judge import EXIT, judge_all, series_result
+from squall.chaos.series_report import print_run, print_series
 from squall.chaos.trace import GOOD, Timeline, timeline
 from squall.chaos.trace_reader import gather, nearest, newest_run
 from squall.services.cli import AsJson, failing
@@ -23,11 +26,14 @@ from squall.services.result import document, exit_code
 
 
 def check(
-    run: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
     as_json: AsJson = False,
 ) -> None:
-    """Judge a run again from its directory alone, which is left as it is."""
+    """Judge a run, or a series, again from its directory alone, which is left as it is."""
     try:
+        planned = planned_in(run)
+        if planned is not None:
+            raise typer.Exit(_check_series(run, planned, as_json=as_json))
         result = judge(run, keep=False)
     except ChaosError as error:
         failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
@@ -36,6 +42,19 @@ def check(
     else:
         print_table(result, Console())
     raise typer.Exit(exit_code(result))
+
+
+def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
+    judged = judge_all(folder, planned)
+    series = series_result(planned, judged)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(series).decode() + "\n")
+    else:
+        console = Console(markup=False)
+        for result in series.runs:
+            print_run(result.run, result, console)
+        print_series(series, console)
+    return EXIT[series.verdict]
 
 
 def trace(

@@ -7,7 +7,7 @@ import itertools
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,36 +15,22 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from squall.chaos.coverage import coverage, rows
 from squall.chaos.errors import ChaosError
-from squall.chaos.evidence import History
 from squall.chaos.experiment import carry_out, experiment, write_schedule
 from squall.chaos.faults.catalogue import make
-from squall.chaos.history import read
 from squall.chaos.judge import judge
 from squall.chaos.mutants.command import prove_all
-from squall.chaos.schedule import STRIKES, Schedule, load
-from squall.chaos.series import (
-    EXPERIMENT,
-    SEEDS_TO_COVER,
-    SOMETIMES,
-    Plan,
-    Recoveries,
-    checks_of,
-    plans,
-    recoveries_of,
-    verdict_of,
-)
+from squall.chaos.schedule import Schedule, load
+from squall.chaos.series import EXPERIMENT, Plan, plans
+from squall.chaos.series_directory import Planned, begin, note
+from squall.chaos.series_judge import EXIT, Judged, judge_run, series_result
+from squall.chaos.series_report import print_run, print_series
 from squall.chaos.shrink import as_test, often_enough, shrink, within
 from squall.chaos.toxiproxy import check_port
 from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
-from squall.services.result import Check, Result
-from squall.services.run_directory import claim
+from squall.services.run_directory import RunDirectory, claim
 from squall.services.spec import Spec
-
-EXIT = {"pass": 0, "fail": 1, "unknown": 3}
 
 
 def chaos(
@@ -77,20 +63,23 @@ def chaos(
     with chaos_sentences(as_json=as_json):
         faults = [_fault(text) for text in fault or ()]
         specs = [_spec(pattern) for pattern in patterns or ["hierarchical"]]
+        more: Iterable[Plan] = ()
         if schedule is not None:
-            queue: Iterator[Plan] = iter([_scheduled(specs[0], schedule, seed)])
+            first = [_scheduled(specs[0], schedule, seed)]
         else:
-            queue = _queue(specs, seed, seeds, faults, minutes)
+            first = _first(specs, range(seed, seed + seeds), faults)
+            more = _more(specs[0], seed + seeds, faults, minutes or 0.0)
         check_port(toxiproxy_port)
-        series = _Series(port=toxiproxy_port, as_json=as_json)
+        names = tuple(plan.name for plan in first)
+        planned = Planned(runs=names, all_faults=schedule is None and not faults)
+        series = _Series(folder, planned, port=toxiproxy_port, as_json=as_json)
         with show_progress() as progress:
-            for plan in queue:
-                if series.run(plan, folder / plan.name, progress):
+            for plan in itertools.chain(first, more):
+                if series.run(plan, progress):
                     break
-        if shrink_minutes:
-            series.shrink_first_failure(folder, 60 * shrink_minutes)
-        covering = schedule is None and not faults and len(series.results) > SEEDS_TO_COVER
-        code = series.report(folder, covering=covering)
+        if shrink_minutes and not series.interrupted:
+            series.shrink_first_failure(60 * shrink_minutes)
+        code = series.report()
     raise typer.Exit(INTERRUPTED if series.interrupted else code)
 
 
@@ -130,27 +119,21 @@ def _spec(pattern: str) -> Spec:
     return resolve(pattern, **EXPERIMENT)
 
 
-def _queue(
-    specs: Sequence[Spec],
-    first: int,
-    count: int,
-    faults: Sequence[tuple[str, str]],
-    minutes: float | None,
-) -> Iterator[Plan]:
-    """The runs, in order; with ``minutes`` one after the other until the time is over.
+def _first(specs: Sequence[Spec], seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -> list[Plan]:
+    """The runs that are asked for, in order.
 
     Raises:
-        FaultError: A fault cannot strike its target; before anything has run.
+        FaultError: A fault cannot strike its target.
     """
-    planned = [
+    return [
         replace(plan, name=f"{place}-{plan.name}") if len(specs) > 1 else plan
         for place, spec in enumerate(specs, 1)
-        for plan in plans(spec, range(first, first + count), faults)
+        for plan in plans(spec, seeds, faults)
     ]
-    return itertools.chain(planned, _more(specs[0], first + count, faults, minutes) if minutes else ())
 
 
 def _more(spec: Spec, first: int, faults: Sequence[tuple[str, str]], minutes: float) -> Iterator[Plan]:
+    """Runs with new seeds, one after the other, until the time is over."""
     end_s = time.monotonic() + 60 * minutes
     for seed in itertools.count(first):
         if time.monotonic() > end_s:
@@ -167,131 +150,78 @@ def _scheduled(spec: Spec, path: Path, seed: int) -> Plan:
 
 
 class _Series:
-    """Runs plans and gathers what came of them."""
+    """Runs plans and gathers what came of them.
 
-    def __init__(self, *, port: int, as_json: bool) -> None:
+    Args:
+        folder: Where to; a directory that holds no series yet.
+    """
+
+    def __init__(self, folder: Path, planned: Planned, *, port: int, as_json: bool) -> None:
+        begin(folder, planned)
+        self._folder = folder
+        self._planned = planned
         self._port = port
         self._as_json = as_json
         self._console = Console(stderr=as_json, markup=False)
-        self._plans: list[Plan] = []
-        self.results: list[Result] = []
-        self.histories: list[History] = []
+        self._done: list[tuple[Plan, Judged]] = []
         self.interrupted = False
 
-    def run(self, plan: Plan, path: Path, progress: Callable[[str], None]) -> bool:
+    def run(self, planned: Plan, progress: Callable[[str], None]) -> bool:
         """Run one; whether the user wants no more."""
-        with claim(plan.spec, path) as directory:
-            write_schedule(directory.path, plan.schedule)
-            self.interrupted = run_loop(
-                lambda interrupt: experiment(
-                    plan.spec,
-                    directory,
-                    carry_out(plan.schedule),
-                    interrupt=interrupt,
-                    progress=progress,
-                    port=self._port,
-                )
-            )
-            result = judge(directory.path)
-            self._plans.append(plan)
-            self.results.append(result)
-            self.histories.append(read(directory.path))
-        self._line(plan, result)
+        if planned.name not in self._planned.runs:
+            self._planned = msgspec.structs.replace(self._planned, runs=(*self._planned.runs, planned.name))
+            note(self._folder, self._planned)
+        path = self._folder / planned.name
+        with claim(planned.spec, path) as directory:
+            self._carry_out(planned.schedule, planned.spec, directory, progress)
+            judged = judge_run(path, keep=True)
+        self._done.append((planned, judged))
+        print_run(planned.name, judged.result, self._console)
         return self.interrupted
 
-    def _line(self, plan: Plan, result: Result) -> None:
-        verdict = verdict_of([c for c in result.checks if c.verdict == "fail" or c.id not in SOMETIMES])
-        verified = sum(fault.verified for fault in result.faults)
-        recovery = result.recovery_s
-        self._console.print(
-            f"{plan.name:10}  {verdict:8} faults {verified}/{len(result.faults)} verified"
-            f"  accepted {result.accepted or 0:,}  lost {result.lost}  duplicated {result.duplicated}"
-            f"  conflicting {result.conflicting}  fail-over {_seconds(recovery.failover)}"
-            f"  drain {_seconds(recovery.drain)}",
-            highlight=False,
-            soft_wrap=True,
+    def _carry_out(
+        self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Callable[[str], None]
+    ) -> None:
+        write_schedule(directory.path, schedule)
+        attack = carry_out(schedule)
+        self.interrupted = run_loop(
+            lambda interrupt: experiment(
+                spec, directory, attack, interrupt=interrupt, progress=progress, port=self._port
+            )
         )
-        for check in result.checks:
-            if check.verdict == "fail":
-                self._console.print(f"            {check.id} {check.name}: {check.detail}", highlight=False)
 
-    def shrink_first_failure(self, folder: Path, budget_s: float) -> None:
+    def shrink_first_failure(self, budget_s: float) -> None:
         """Shrink the first schedule under which a check failed, and leave it as a test."""
-        for plan, result in zip(self._plans, self.results, strict=True):
-            failed = next((check for check in result.checks if check.verdict == "fail"), None)
-            if failed is not None and plan.schedule.intervals:
+        for planned, judged in self._done:
+            failed = next((check for check in judged.result.checks if check.verdict == "fail"), None)
+            if failed is not None and planned.schedule.intervals:
                 break
         else:
             return
         tries = itertools.count(1)
 
         def fails(schedule: Schedule) -> bool:
-            path = folder / f"shrink-{next(tries)}"
-            with claim(plan.spec, path) as directory, show_progress() as progress:
-                write_schedule(directory.path, schedule)
-                attack = carry_out(schedule)
-                run_loop(
-                    lambda interrupt: experiment(
-                        plan.spec, directory, attack, interrupt=interrupt, progress=progress, port=self._port
-                    )
-                )
+            if self.interrupted:
+                return False  # so what has been found by now is the smallest
+            path = self._folder / f"shrink-{next(tries)}"
+            with claim(planned.spec, path) as directory, show_progress() as progress:
+                self._carry_out(schedule, planned.spec, directory, progress)
             return any(c.id == failed.id and c.verdict == "fail" for c in judge(path).checks)
 
-        smallest = shrink(plan.schedule, within(often_enough(fails), budget_s))
-        path = folder / f"test_{failed.name.replace('-', '_')}.py"
-        path.write_text(as_test(smallest, plan.spec, failed.id, failed.name))
-        before, after = len(plan.schedule.intervals), len(smallest.intervals)
+        smallest = shrink(planned.schedule, within(often_enough(fails), budget_s))
+        path = self._folder / f"test_{failed.name.replace('-', '_')}.py"
+        path.write_text(as_test(smallest, planned.spec, failed.id, failed.name))
+        before, after = len(planned.schedule.intervals), len(smallest.intervals)
         self._console.print(
             f"{failed.id} still fails with {after} of {before} faults: {path}", soft_wrap=True
         )
 
-    def report(self, folder: Path, *, covering: bool) -> int:
+    def report(self) -> int:
         """Tell what holds over the series; the exit code."""
-        hits = coverage(self.histories)
-        checks = checks_of(self.results, hits if covering else None)
-        recoveries = recoveries_of(self.results, self.histories)
-        verdict = verdict_of(checks)
+        series = series_result(self._planned, [judged for _, judged in self._done])
         if self._as_json:
-            document = {
-                "runs": self.results,
-                "checks": checks,
-                "recovery": recoveries,
-                "coverage": [{"point": p, "strike": s, "hits": count} for (p, s), count in hits.items()],
-                "verdict": verdict,
-            }
-            sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(series).decode() + "\n")
         else:
-            self._print(_coverage_table(rows(hits)), _recovery_table(recoveries), _check_table(checks))
-            self._console.print(f"verdict  {verdict}", f"runs  {folder}", sep="\n", highlight=False)
-        return EXIT[verdict]
-
-    def _print(self, *tables: Table) -> None:
-        for table in tables:
-            self._console.print("", table, sep="\n", highlight=False)
-        self._console.print()
-
-
-def _coverage_table(covered: Sequence[Sequence[str]]) -> Table:
-    table = Table("struck at", *STRIKES, box=None, pad_edge=False)
-    for row in covered:
-        table.add_row(*row)
-    return table
-
-
-def _recovery_table(recoveries: Sequence[Recoveries]) -> Table:
-    table = Table("recovery", "runs", "median", "slowest", "bound", box=None, pad_edge=False)
-    for each in recoveries:
-        seconds = (_seconds(value) for value in (each.median_s, each.slowest_s, each.bound_s))
-        table.add_row(each.what, str(each.runs), *seconds)
-    return table
-
-
-def _check_table(checks: Sequence[Check]) -> Table:
-    table = Table("check", "verdict", "", box=None, pad_edge=False)
-    for check in checks:
-        table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
-    return table
-
-
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} s"
+            print_series(series, self._console)
+            self._console.print(f"runs  {self._folder}", highlight=False, soft_wrap=True)
+        return EXIT[series.verdict]

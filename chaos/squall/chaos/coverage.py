@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from squall.chaos.evidence import History
 from squall.chaos.schedule import CELLS, STRIKES
-from squall.services.points import POINTS
 
 Cell = tuple[str, str]
 """A point and a strike, for instance ``("agent.committed", "kill")``."""
@@ -38,8 +37,3 @@ def coverage(histories: Iterable[History]) -> Mapping[Cell, int]:
 def holes(hits: Mapping[Cell, int]) -> list[Cell]:
     """The cells on the way to an effect that no run has hit."""
     return [cell for cell, count in hits.items() if not count and cell[0] in TO_AN_EFFECT]
-
-
-def rows(hits: Mapping[Cell, int]) -> list[tuple[str, ...]]:
-    """The table: a point, and how often it was struck in each way."""
-    return [(point, *(str(hits[point, strike] or "hole") for strike in STRIKES)) for point in POINTS]

@@ -50,6 +50,7 @@ from squall.chaos.evidence import (
     Venue,
     Writer,
 )
+from squall.chaos.series_directory import SERIES
 from squall.chaos.venue_books import Received
 from squall.services.result import Environment
 
@@ -92,6 +93,8 @@ def require_run(run: Path) -> None:
     """
     if not run.is_dir():
         raise NotARunError(f"{run} is no directory", REMEDY)
+    if (run / SERIES).exists():
+        raise NotARunError(f"{run} holds a series of runs", f"name one of them, for instance {run}/seed-1")
     if not (run / SPEC).exists() and not (run / HISTORY).exists():
         raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
 

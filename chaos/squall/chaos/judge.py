@@ -7,7 +7,6 @@ run directory ─read─► History ─┬─ checks ──► verdicts ─┬�
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from squall.chaos.report import junit
 from squall.chaos.report.page import PAGE, page
 from squall.chaos.tally import tally
 from squall.services.result import Check, Fault, Result, document
-from squall.services.run_directory import writing
+from squall.services.run_directory import replace, writing
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 
@@ -72,20 +71,6 @@ def write_page(run: Path, history: History, judged: Result) -> None:
         replace(run / PAGE, page(run, history, judged))
     except Exception as error:
         log.warning("%s not written: %s: %s", run / PAGE, type(error).__name__, error)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole, or leave it as it was.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def result(history: History, run: str) -> Result:

@@ -78,6 +78,20 @@ def writing(path: Path) -> Iterator[None]:
         raise DiskError(f"{path} cannot be written: {error.strerror}", "name another with --out") from error
 
 
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave it as it was.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     """Make a run's directory and hold it until the block ends.

@@ -18,7 +18,7 @@ from squall.chaos.experiment import carry_out, experiment, write_schedule
 from squall.chaos.judge import judge
 from squall.chaos.mutants.catalogue import Mutant
 from squall.chaos.schedule import Schedule, check
-from squall.chaos.series import SOMETIMES
+from squall.chaos.series_judge import SOMETIMES
 from squall.services.result import Result
 from squall.services.run import Interrupt
 from squall.services.run_directory import claim

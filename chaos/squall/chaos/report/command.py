@@ -10,24 +10,31 @@ import typer
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.history import read
-from squall.chaos.judge import replace, result
+from squall.chaos.judge import result
 from squall.chaos.report.page import PAGE, page
+from squall.chaos.series_directory import planned_in
 from squall.services.cli import failing, sentences
-from squall.services.run_directory import writing
+from squall.services.run_directory import replace, writing
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; default report.html in it.")] = None,
 ) -> None:
     """Write a run's page from its directory alone: one file, which needs no network."""
-    path = out or run / PAGE
     with sentences(as_json=False):
         try:
-            history = read(run)
+            planned = None if out is not None else planned_in(run)
+            runs = [run] if planned is None else [run / name for name in planned.runs]
+            for each in runs:
+                _write(each, out or each / PAGE)
         except ChaosError as error:
             failing(error.kind, str(error), error.remedy, error.code, as_json=False)
-        content = page(run, history, result(history, run.absolute().name))
-        with writing(path):
-            replace(path, content)
+
+
+def _write(run: Path, path: Path) -> None:
+    history = read(run)
+    content = page(run, history, result(history, run.absolute().name))
+    with writing(path):
+        replace(path, content)
     sys.stdout.write(f"{path}\n")

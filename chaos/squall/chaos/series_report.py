@@ -1,0 +1,69 @@
+"""A series in the terminal: a line a run, and three tables of what holds over all."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from squall.chaos.schedule import STRIKES
+from squall.chaos.series_judge import SOMETIMES, Hits, Recovered, SeriesResult, verdict_of
+from squall.services.result import Check, Result
+
+
+def print_run(name: str, result: Result, console: Console) -> None:
+    """One run's line, and one for each check that failed."""
+    verdict = verdict_of([c for c in result.checks if c.verdict == "fail" or c.id not in SOMETIMES])
+    verified = sum(fault.verified for fault in result.faults)
+    recovery = result.recovery_s
+    console.print(
+        f"{name:10}  {verdict:8} faults {verified}/{len(result.faults)} verified"
+        f"  accepted {result.accepted or 0:,}  lost {result.lost}  duplicated {result.duplicated}"
+        f"  conflicting {result.conflicting}  fail-over {_seconds(recovery.failover)}"
+        f"  drain {_seconds(recovery.drain)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for check in result.checks:
+        if check.verdict == "fail":
+            console.print(f"            {check.id} {check.name}: {check.detail}", highlight=False)
+
+
+def print_series(series: SeriesResult, console: Console) -> None:
+    """What holds over all runs."""
+    for table in (_coverage(series.coverage), _recovery(series.recovery), _checks(series.checks)):
+        console.print("", table, sep="\n", highlight=False)
+    console.print(f"\nverdict  {series.verdict}", highlight=False)
+
+
+def _coverage(covered: Sequence[Hits]) -> Table:
+    table = _table("struck at", *STRIKES)
+    for point, cells in itertools.groupby(covered, lambda cell: cell.point):
+        counts = {cell.strike: cell.hits for cell in cells}
+        table.add_row(point, *(str(counts[strike] or "hole") for strike in STRIKES))
+    return table
+
+
+def _recovery(steps: Sequence[Recovered]) -> Table:
+    table = _table("recovery", "runs", "median", "slowest", "bound")
+    for step in steps:
+        seconds = (_seconds(value) for value in (step.median_s, step.slowest_s, step.bound_s))
+        table.add_row(step.what, str(step.runs), *seconds)
+    return table
+
+
+def _checks(checks: Sequence[Check]) -> Table:
+    table = _table("check", "verdict", "")
+    for check in checks:
+        table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
+    return table
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False)
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
