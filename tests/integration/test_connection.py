@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from squall.bus import connection as connections
@@ -132,6 +133,25 @@ async def test_a_broker_that_stands_still_is_given_up_and_found_again(
                 return False
 
         await wait_until(answered, bool, timeout_s=30, what="an answer after it went on")
+
+
+async def test_a_link_that_the_client_closed_without_a_word_is_given_up_at_the_next_call(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PROBE_INTERVAL_S", LONG_S)
+    async with bus() as b, b.connect("observer") as observer:
+        # What nats-py leaves when its transport raises while it closes: closed, and no callback called.
+        observer._link.client._status = Client.CLOSED
+        with pytest.raises(ConnectionLostError):
+            await log.state(observer, b.swarm.stream("IN"))
+
+        async def answered() -> bool:
+            try:
+                return bool(await log.state(observer, b.swarm.stream("IN")))
+            except RequestError:
+                return False
+
+        await wait_until(answered, bool, timeout_s=LONG_S / 4, what="an answer over another link")
 
 
 async def test_what_a_handler_raises_ends_the_block(bus: Any) -> None:

@@ -192,6 +192,8 @@ class Link:
                 f"{len(data):,} bytes for {subject} pass the broker's bound"
             ) from error
         except (nats_errors.Error, OSError, TimeoutError) as error:
+            if self.client.is_closed:  # nats-py tells nobody if the transport fails it while it closes
+                self.lose("nats-py has closed it")
             raise ConnectionLostError(subject, f"not sent to {subject}: {error}") from error
 
     async def confirm(self, subject: str) -> None:
@@ -248,6 +250,8 @@ class Link:
         finally:
             self._calls.pop(token, None)
             timer.cancel()
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, also where the call ended before it could be waited for
         if message.headers and message.headers.get("Status") == "503":
             raise NoRespondersError(subject, f"nobody answers on {subject}")
         return message
