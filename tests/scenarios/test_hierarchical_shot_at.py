@@ -28,7 +28,7 @@ SHOTS = {
     "kill": ("agent", "gateway", "leader", "broker"),
     "freeze": ("agent", "leader", "everybody"),
 }
-"""With everybody frozen who could finish a task, those dispatched so far finish under the next term."""
+"""What is dispatched while everybody is frozen who could finish it finishes under the next term."""
 
 
 def shoot(run: Any, seed: int) -> None:
@@ -40,16 +40,33 @@ def shoot(run: Any, seed: int) -> None:
         for what, role in shots:
             before = len(run.lines("commit"))
             nodes = targets(run, role, chance)
-            for node in nodes:
-                run.signal(node, signal.SIGKILL if what == "kill" else signal.SIGSTOP)
-            if what == "freeze":
-                thaw_s = time.monotonic() + FROZEN_S
-                run.wait_for(lambda until=thaw_s: time.monotonic() > until, "the end of a freeze")
+            if what == "kill":
                 for node in nodes:
-                    run.signal(node, signal.SIGCONT)
+                    run.signal(node, signal.SIGKILL)
+            else:
+                freeze(run, nodes)
             run.wait_for(
                 lambda past=before: len(run.lines("commit")) > past + 50, f"work after {what} {role}"
             )
+
+
+def freeze(run: Any, nodes: list[str]) -> None:
+    """Let nodes stand still for a while; the last, who leads, once it has dispatched to the others."""
+    *others, last = nodes
+    for node in others:
+        run.signal(node, signal.SIGSTOP)
+    if others:
+        # The first line may still be of what somebody had taken before. With the window full there is none.
+        dispatched, full_s = len(run.lines("dispatch")), time.monotonic() + 1.0
+        run.wait_for(
+            lambda: len(run.lines("dispatch")) > dispatched + 1 or time.monotonic() > full_s,
+            "a dispatch to the frozen",
+        )
+    run.signal(last, signal.SIGSTOP)
+    thaw_s = time.monotonic() + FROZEN_S
+    run.wait_for(lambda: time.monotonic() > thaw_s, "the end of a freeze")
+    for node in nodes:
+        run.signal(node, signal.SIGCONT)
 
 
 def targets(run: Any, role: str, chance: random.Random) -> list[str]:
@@ -59,7 +76,7 @@ def targets(run: Any, role: str, chance: random.Random) -> list[str]:
         return [chance.choice(agents)]
     if role == "leader":
         return [leader(run)]
-    return [leader(run), *agents] if role == "everybody" else [role]
+    return [*agents, leader(run)] if role == "everybody" else [role]
 
 
 def leader(run: Any) -> str:
