@@ -104,17 +104,18 @@ def test_recovery_is_null_where_no_fault_asked_for_it(tmp_path: Path) -> None:
     [
         ("coordinator-2", 3.3, 3.4, Recovery(detect=1.25, drain=15.5)),  # after it took over
         ("coordinator-2", 3.0, 3.4, Recovery(drain=15.5)),  # before, too
-        ("agent-1", 3.3, 3.6, Recovery(detect=1.25, drain=15.5)),  # who could give no room
-        ("agent-1", 2.1, 3.2, Recovery(detect=1.25, failover=1.5, drain=15.5)),
+        ("agent-1 agent-2", 3.3, 3.6, Recovery(detect=1.25, drain=15.5)),  # who then make no room
+        ("agent-1 agent-2", 2.1, 3.2, Recovery(detect=1.25, failover=1.5, drain=15.5)),
+        ("agent-1", 3.3, 3.6, Recovery(detect=1.25, failover=1.5, drain=15.5)),
+        ("broker", 3.3, 3.4, Recovery(detect=1.25, drain=15.5)),
     ],
 )
 def test_a_time_in_which_somebody_else_was_struck_says_nothing_of_a_fail_over(
     tmp_path: Path, struck: str, start_s: float, end_s: float, recovery: Recovery
 ) -> None:
     run = good_run()
-    run.faults.append(
-        {**run.faults[0], "node": struck, "target": struck, "start_s": T + start_s, "end_s": T + end_s}
-    )
+    times = {"start_s": T + start_s, "end_s": T + end_s}
+    run.faults += [{**run.faults[0], "node": node, "target": node, **times} for node in struck.split()]
     assert judge(run.write(tmp_path)).recovery_s == recovery
 
 

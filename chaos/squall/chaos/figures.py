@@ -120,13 +120,11 @@ def throughput_per_s(history: History, counted: Tally) -> float | None:
 def recovery_s(history: History) -> Recovery:
     """What faults on leaders cost, at the slowest, and how long draining took after the last fault.
 
-    A fail-over whose successor was itself struck says nothing of how long one takes; nor does one of whose
-    successor it is not known when it could work, if there are others.
+    A fail-over whose successor was itself struck says nothing of how long one takes.
     """
     asked = [change for change in takeovers(history) if change.fault is not None and not change.hampered]
-    whole = [change for change in asked if change.failover_s is not None]
-    detect = [t.detect_s for t in whole or asked if t.detect_s is not None]
-    failover = [t.failover_s for t in whole if t.failover_s is not None]
+    detect = [t.detect_s for t in asked if t.detect_s is not None]
+    failover = [t.failover_s for t in asked if t.failover_s is not None]
     return Recovery(
         detect=round(max(detect), 6) if detect else None,
         failover=round(max(failover), 6) if failover else None,

@@ -34,9 +34,9 @@ class Takeover:
         broker_s: When the broker came back in between, if it was away: before, nobody could take over.
         hampered: Whether the successor, or the broker, was itself struck or started in between, so that the
             time says nothing of the take-over.
-        hindered: Whether anybody but the old leader was under a fault between the take-over and the first
-            dispatch, so that the time till then says nothing of the fail-over: with the agents cut off there
-            is no room to dispatch into.
+        hindered: Whether the successor, the broker or every agent was struck between the take-over and the
+            first dispatch, so that the time till then says nothing of the fail-over: with no agent at work
+            there is soon no room to dispatch into.
         dispatched_s: First dispatch under the new term.
     """
 
@@ -104,7 +104,7 @@ def _takeover(history: History, old: Reign, new: Reign) -> Takeover:
         fault=fault,
         broker_s=returned,
         hampered=start_s is not None and _hampered(history, new, start_s),
-        hindered=first is not None and _hindered(history, old, new, first),
+        hindered=first is not None and _hindered(history, new, first),
         dispatched_s=first,
     )
 
@@ -117,10 +117,10 @@ def _hampered(history: History, new: Reign, start_s: float) -> bool:
     return struck or started
 
 
-def _hindered(history: History, old: Reign, new: Reign, dispatched_s: float) -> bool:
-    return any(
-        fault.node != old.node and _overlaps(fault, new.time_s, dispatched_s) for fault in history.faults
-    )
+def _hindered(history: History, new: Reign, dispatched_s: float) -> bool:
+    struck = {fault.node for fault in history.faults if _overlaps(fault, new.time_s, dispatched_s)}
+    agents = {node.node for node in history.nodes if node.role == "agent"}
+    return not struck.isdisjoint((new.node, BROKER)) or (bool(agents) and agents <= struck)
 
 
 def _overlaps(fault: Injected, start_s: float, end_s: float) -> bool:

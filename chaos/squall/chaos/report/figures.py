@@ -9,12 +9,14 @@ from squall.chaos.report import words
 from squall.chaos.report.markup import Child, Markup, el
 from squall.services.result import Result
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def figures(result: Result, history: History) -> Markup:
     latency, recovery = result.latency_ms, result.recovery_s
     lease_s, after = history.asked.lease_s, healed(history)
-    followed = "" if lease_s is None else f"; bound {words.seconds(take_over_bound_s(lease_s))}"
-    drained = "" if after is None else f"; bound {words.seconds(after.bound_s)}"
+    followed = "" if lease_s is None else _bound(take_over_bound_s(lease_s))
+    drained = "" if after is None else _bound(after.bound_s)
     interval = result.reliability_interval
     between = (
         "" if interval is None else f"95% interval {words.share(interval[0])} to {words.share(interval[1])}"
@@ -73,6 +75,10 @@ def figures(result: Result, history: History) -> Markup:
         ),
         class_="figures",
     )
+
+
+def _bound(seconds: float) -> str:
+    return "; " + f"bound {words.seconds(seconds)}".replace(" ", NO_BREAK)
 
 
 def _zero(name: str, value: int | None) -> tuple[str, str, str]:
