@@ -197,6 +197,7 @@ def test_a_killed_harness_leaves_no_process_and_no_proxy(chaos: Any) -> None:
         (["--schedule", "missing.toml"], "cannot be read"),
         (["--schedule", "bad.toml"], "duration"),
         (["--seeds", "0"], "seeds"),
+        (["--mutants", "--fault", "latency"], "--mutants brings its own"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_starts_nothing(

@@ -57,6 +57,11 @@ def chaos(
     """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
     folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     if mutants:
+        if set(patterns or ()) - {"hierarchical"} or fault or schedule or minutes or shrink_minutes:
+            failing(
+                "input", "--mutants brings its own swarms, faults and seeds",
+                "leave out all but --out and --json", 2, as_json=as_json,
+            )  # fmt: skip
         with chaos_sentences(as_json=as_json):
             code = prove_all(folder, as_json=as_json)
         raise typer.Exit(code)

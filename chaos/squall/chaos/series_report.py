@@ -33,7 +33,10 @@ def print_run(name: str, result: Result, console: Console) -> None:
 
 def print_series(series: SeriesResult, console: Console) -> None:
     """What holds over all runs."""
-    for table in (_coverage(series.coverage), _recovery(series.recovery), _checks(series.checks)):
+    tables = [_recovery(series.recovery), _checks(series.checks)]
+    if any(cell.hits for cell in series.coverage):  # narrowed to faults without points, all would be holes
+        tables.insert(0, _coverage(series.coverage))
+    for table in tables:
         console.print("", table, sep="\n", highlight=False)
     console.print(f"\nverdict  {series.verdict}", highlight=False)
 
