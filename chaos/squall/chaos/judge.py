@@ -46,12 +46,17 @@ def judge(run: Path, *, keep: bool = True) -> Result:
         NotARunError: The directory holds no run.
         DiskError: It cannot be written.
     """
+    return judge_history(run, keep=keep)[0]
+
+
+def judge_history(run: Path, *, keep: bool) -> tuple[Result, History]:
+    """The result of a run, as `judge` gives it, and what it was judged by."""
     history = read(run)
     judged = result(history, run.absolute().name)
     if keep:
         write(run, judged)
         write_page(run, history, judged)
-    return judged
+    return judged, history
 
 
 def write(run: Path, judged: Result) -> None:

@@ -21,8 +21,7 @@ from squall.chaos.checks.verdict import NAMES
 from squall.chaos.coverage import Cell, coverage, holes
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import History
-from squall.chaos.history import read
-from squall.chaos.judge import result, write, write_page
+from squall.chaos.judge import judge_history
 from squall.chaos.schedule import CELLS, CELLS_A_SEED
 from squall.chaos.series_directory import Planned
 from squall.services.result import Check, Result, Verdict
@@ -99,12 +98,7 @@ def judge_run(run: Path, *, keep: bool) -> Judged:
         NotARunError: The directory holds no run.
         DiskError: It cannot be written.
     """
-    history = read(run)
-    judged = result(history, run.absolute().name)
-    if keep:
-        write(run, judged)
-        write_page(run, history, judged)
-    return judged_of(judged, history)
+    return judged_of(*judge_history(run, keep=keep))
 
 
 def judged_of(result: Result, history: History) -> Judged:
