@@ -198,6 +198,7 @@ def test_a_killed_harness_leaves_no_process_and_no_proxy(chaos: Any) -> None:
         (["--schedule", "bad.toml"], "duration"),
         (["--seeds", "0"], "seeds"),
         (["--mutants", "--fault", "latency"], "--mutants brings its own"),
+        (["--schedule", "bad.toml", "--fault", "pause"], "to one swarm"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_starts_nothing(
@@ -239,15 +240,17 @@ def test_a_schedule_is_replayed_from_its_file(chaos: Any, tmp_path: Path) -> Non
         "magnitude = { latency_ms = 250 }\n"
     )
     port = free_port()
-    run = chaos("--schedule", str(path), "--toxiproxy-port", str(port))
+    run = chaos("--schedule", str(path), "--seeds", "2", "--toxiproxy-port", str(port))
     run.wait_for(lambda: asked(port, "/proxies"), "a proxy at the port that was named")
     code, document = run.end()
     assert code == 0, document["checks"]
-    faults = [(fault["kind"], fault["target"], fault["verified"]) for fault in document["runs"][0]["faults"]]
-    assert sorted(faults) == [
-        ("crash", "agent-2", True),
-        ("latency", "gateway", True),
-        ("pause", "leader", True),
-    ]
+    assert [run["run"] for run in document["runs"]] == ["schedule-1", "schedule-2"]
+    for result in document["runs"]:
+        faults = [(fault["kind"], fault["target"], fault["verified"]) for fault in result["faults"]]
+        assert sorted(faults) == [
+            ("crash", "agent-2", True),
+            ("latency", "gateway", True),
+            ("pause", "leader", True),
+        ]
     struck = [cell for cell in document["coverage"] if cell["hits"]]
-    assert struck == [{"point": "agent.committed", "strike": "kill", "hits": 1}]
+    assert struck == [{"point": "agent.committed", "strike": "kill", "hits": 2}]

@@ -38,7 +38,7 @@ def chaos(
     fault: Annotated[
         list[str] | None, typer.Option(help="Only this fault; NAME or NAME@TARGET. May be repeated.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; of a schedule, how often.")] = 1,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
     minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
     schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
@@ -56,12 +56,16 @@ def chaos(
 ) -> None:
     """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
     folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    drawn = minutes or fault
+    if mutants and (
+        set(patterns or ()) - {"hierarchical"} or drawn or schedule or shrink_minutes or seeds > 1
+    ):
+        message = "--mutants brings its own swarms, faults and seeds"
+        failing("input", message, "leave out all but --out and --json", 2, as_json=as_json)
+    if schedule is not None and (drawn or len(patterns or ()) > 1):
+        message = "--schedule says what is done, and to one swarm"
+        failing("input", message, "leave out --fault, --minutes and further patterns", 2, as_json=as_json)
     if mutants:
-        if set(patterns or ()) - {"hierarchical"} or fault or schedule or minutes or shrink_minutes:
-            failing(
-                "input", "--mutants brings its own swarms, faults and seeds",
-                "leave out all but --out and --json", 2, as_json=as_json,
-            )  # fmt: skip
         with chaos_sentences(as_json=as_json):
             code = prove_all(folder, as_json=as_json)
         raise typer.Exit(code)
@@ -70,7 +74,7 @@ def chaos(
         specs = [_spec(pattern) for pattern in patterns or ["hierarchical"]]
         more: Iterable[Plan] = ()
         if schedule is not None:
-            first = [_scheduled(specs[0], schedule, seed)]
+            first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
         else:
             first = _first(specs, range(seed, seed + seeds), faults)
             more = _more(specs[0], seed + seeds, faults, minutes or 0.0)
@@ -141,7 +145,7 @@ def _more(spec: Spec, first: int, faults: Sequence[tuple[str, str]], minutes: fl
     """Runs with new seeds, one after the other, until the time is over."""
     end_s = time.monotonic() + 60 * minutes
     for seed in itertools.count(first):
-        if time.monotonic() > end_s:
+        if time.monotonic() >= end_s:
             return
         yield plans(spec, [seed], faults)[0]
 
@@ -149,6 +153,13 @@ def _more(spec: Spec, first: int, faults: Sequence[tuple[str, str]], minutes: fl
 def _scheduled(spec: Spec, path: Path, seed: int) -> Plan:
     loaded = load(path, spec)
     return Plan("schedule", msgspec.structs.replace(spec, seed=loaded.seed or seed), loaded)
+
+
+def _repeated(plan: Plan, times: int) -> list[Plan]:
+    """A schedule replays; processes meet it a little differently each time."""
+    if times == 1:
+        return [plan]
+    return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]
 
 
 # What is done, and what came of it.
