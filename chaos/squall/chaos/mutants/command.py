@@ -28,15 +28,16 @@ def prove_all(folder: Path, *, as_json: bool) -> int:
         for mutant in MUTANTS:
             proof = prove(mutant, spec, folder, progress)
             proofs.append(proof)
-            caught = f"caught by {proof.check}" if proof.caught else "SURVIVED"
-            good = "" if proof.good else "  and the good variant does not pass"
-            console.print(f"{mutant.name:24} {caught}{good}", highlight=False, soft_wrap=True)
+            _print_proof(proof, console)
     verdict = "pass" if is_proved(proofs) else "fail"
     if as_json:
         document = {"mutants": [_row(proof) for proof in proofs], "verdict": verdict}
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
     else:
-        _table(console, proofs, verdict, folder)
+        _print_all(proofs, console)
+        caught = sum(proof.caught for proof in proofs)
+        console.print(f"{caught} of {len(proofs)} caught\nverdict  {verdict}", highlight=False)
+        console.print(f"runs  {folder}", highlight=False, soft_wrap=True)
     return 0 if verdict == "pass" else 1
 
 
@@ -60,16 +61,18 @@ def _row(proof: Proof) -> dict[str, object]:
     }
 
 
-def _table(console: Console, proofs: Sequence[Proof], verdict: str, folder: Path) -> None:
-    table = Table("mutant", "fault", "caught by", "seeds", "why", box=None, pad_edge=False)
+def _print_proof(proof: Proof, console: Console) -> None:
+    caught = f"caught by {proof.check}: {proof.why}" if proof.caught else "SURVIVED"
+    good = "" if proof.good else "; and the good variant does not pass"
+    console.print(
+        f"{proof.mutant.name:22}  {proof.mutant.what}\n{'':22}  {caught}{good}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_all(proofs: Sequence[Proof], console: Console) -> None:
+    table = Table("mutant", "fault", "caught by", "seeds", box=None, pad_edge=False)
     for proof in proofs:
-        table.add_row(
-            f"{proof.mutant.name}: {proof.mutant.what}",
-            proof.mutant.fault,
-            proof.check or "none",
-            str(proof.seeds),
-            proof.why,
-        )
-    caught = sum(proof.caught for proof in proofs)
+        table.add_row(proof.mutant.name, proof.mutant.fault, proof.check or "none", str(proof.seeds))
     console.print("", table, "", sep="\n")
-    console.print(f"{caught} of {len(proofs)} caught\nverdict  {verdict}\nruns  {folder}", highlight=False)
