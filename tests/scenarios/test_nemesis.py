@@ -43,6 +43,20 @@ async def test_faults_heal_whatever_happens_inside(swarm: Any, nemesis: Any) -> 
 
 
 @pytest.mark.squall(rate_per_s=200)
+async def test_a_lease_ends_a_flap_for_good(swarm: Any, nemesis: Any) -> None:
+    way = nemesis._network.way("agent-1")
+    async with nemesis.flap("agent-1", lease_s=0.5):
+        until = time.monotonic() + 10
+        while not any("end_s" in fault for fault in faults(swarm)):
+            assert time.monotonic() < until, "the lease did not heal"
+            await asyncio.sleep(0.1)
+        for _ in range(20):
+            assert (await way.state()).enabled, "it flaps on"
+            await swarm.progress(20)
+    assert (await way.state()).enabled
+
+
+@pytest.mark.squall(rate_per_s=200)
 async def test_a_trap_that_was_given_up_holds_nobody(
     swarm: Any, nemesis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,9 @@ import pytest
 from tests.unit.histories import Run, T, good_run
 
 from squall.chaos.checks.hierarchical import CHECKS
+from squall.chaos.checks.recovery import recovery
 from squall.chaos.checks.verdict import NAMES
-from squall.chaos.evidence import History
+from squall.chaos.evidence import History, Injected, Phase, Submission
 from squall.chaos.history import read
 from squall.services.result import Check, Verdict
 
@@ -60,6 +61,14 @@ def idle(run: Run) -> None:
     run.drop("resign", term=2)
     run.find("lead", term=10)["time_s"] = T + 4.2
     run.find("dispatch", term=10)["time_s"] = T + 4.3
+
+
+def silenced(node: str, start_s: float, end_s: float) -> dict[str, Any]:
+    """A fault that lets nothing through that a node sends."""
+    return {
+        "kind": "blackhole-nofin", "target": node, "node": node, "verified": True,
+        "start_s": T + start_s, "end_s": T + end_s,
+    }  # fmt: skip
 
 
 FAILING: list[tuple[str, str, Doctor, str]] = [
@@ -145,6 +154,24 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "two leaders: 10",
     ),
     (
+        "H4",
+        "a silenced leader is never followed",
+        lambda r: r.faults.append(silenced("coordinator-2", 6.0, 18.0)),
+        "obody took over from coordinator-2 within 3.00 s of its blackhole-nofin, which lasted 12.00 s",
+    ),
+    (
+        "H4",
+        "a job is on no list",
+        lambda r: r.drop("final", what="job", job="momentum"),
+        "no line of the coordinator: momentum",
+    ),
+    (
+        "H5",
+        "a task is cancelled",
+        lambda r: r.find("final", task="a-2").update(status="cancelled", effects=[]),
+        "been cancelled, which nobody asked for: a-2",
+    ),
+    (
         "H5",
         "a task is dead",
         lambda r: r.find("final", task="a-2").update(status="dead", effects=[], reason="ValueError: no bars"),
@@ -172,6 +199,12 @@ def test_a_broken_promise_fails_its_check(
 
 UNKNOWN: list[tuple[str, str, Doctor, str]] = [
     ("H1", "nothing was accepted", lambda r: _refuse_all(r), "othing was accepted"),
+    (
+        "H1",
+        "hardly an outcome is known",
+        lambda r: _forget_outcomes(r),
+        "not known whether they were accepted",
+    ),
     ("H1", "the producer ended early", lambda r: r.spec.update(tasks=9), "8 of the 9 tasks asked for"),
     ("H1", "the work queue was not read", lambda r: r.drop("final", what="queue"), "of the work queue"),
     (
@@ -224,6 +257,12 @@ UNKNOWN: list[tuple[str, str, Doctor, str]] = [
 ]
 
 
+def _forget_outcomes(run: Run) -> None:
+    for row in run.rows:
+        if row["op"] == "submit" and row["type"] == "ok" and row["task"] != "a-1":
+            row["type"] = "unknown"
+
+
 def _refuse_all(run: Run) -> None:
     run.rows = [row for row in run.rows if row.get("what") != "register"]
     for row in run.rows:
@@ -273,6 +312,9 @@ HARMLESS: list[tuple[str, str, Doctor]] = [
     ("H2", "a repeat was refused", lambda r: r.journal.append(("a-1.0", '{"quantity":1}'))),
     ("H4", "the leader crashed", crash),
     ("H4", "a batch was stored in time and reported late", late_line),
+    ("H4", "who could have followed a silenced leader was struck too", lambda r: r.faults.extend(
+        [silenced("coordinator-2", 6.0, 18.0), silenced("coordinator-1", 6.5, 18.0)]
+    )),
     ("H4", "nobody could take over while the broker was away", lambda r: (
         r.faults[0].update(start_s=T + 0.2), r.start(3.0, "broker", 2)
     )),
@@ -332,3 +374,16 @@ def test_what_is_only_inferred_is_unknown_while_lines_are_missing(tmp_path: Path
     lines = [line for line in run.lines() if b'"register","task":"a-3"' not in line]
     (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
     assert CHECKS["H1"](read(tmp_path)).verdict == "unknown"
+
+
+@pytest.mark.parametrize(("offered_s", "under_faults"), [(4.0, False), (5.5, True), (12.0, False)])
+def test_without_load_under_the_faults_nothing_is_said_of_recovery(
+    offered_s: float, under_faults: bool
+) -> None:
+    history = History(
+        phases=(Phase(time_s=10.0, what="healed", bound_s=20.0),),
+        faults=(Injected(kind="pause", target="leader", start_s=5.0, end_s=6.0),),
+        submissions={"a": Submission(task="a", intended_s=offered_s, outcome="accepted")},
+    )
+    detail = recovery(history).detail
+    assert ("othing was accepted from the first fault" in detail) is not under_faults

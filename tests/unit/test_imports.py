@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,9 @@ def test_there_is_one_namespace_and_each_part_is_typed() -> None:
     for part, folder in PARTS.items():
         assert not (folder.parent / "__init__.py").exists(), f"{part} would close the namespace"
         assert (folder / "py.typed").exists()
+
+
+def test_a_run_is_judged_without_the_harness_being_installed() -> None:
+    hide = "import sys; sys.modules.update(requests=None, toxiproxy=None)"
+    commands = "import squall.chaos.cli, squall.chaos.report.command"
+    subprocess.run([sys.executable, "-c", f"{hide}; {commands}"], check=True, timeout=60)

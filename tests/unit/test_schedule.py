@@ -99,6 +99,8 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
         ),
         (Interval(fault="latency", target="leader", magnitude={"latency_ms": -1}), "latency cannot be so"),
         (Interval(fault="clock-off", target="leader", magnitude={"offset_s": 0}), "leaves the clock right"),
+        (Interval(fault="late", target="any-agent", point="agent.committed"), "cannot be told of late"),
+        (Interval(fault="restart", target="gateway", point="gateway.filled"), "cannot be told of restart"),
         (Interval(fault="crash", target="leader", point="agent.committed"), "never reaches"),
         (Interval(fault="crash", target="leader", point="coordinator.dreamt"), "no point"),
     ],

@@ -9,10 +9,9 @@ from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
 from squall.chaos.checks.verdict import NAMES
-from squall.chaos.coverage import TO_AN_EFFECT, coverage, holes
+from squall.chaos.coverage import CELLS, STRIKES, TO_AN_EFFECT, coverage, holes
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import Asked, History, Injected, Phase
-from squall.chaos.schedule import CELLS, STRIKES
 from squall.chaos.series import plans
 from squall.chaos.series_directory import Planned, begin, planned_in
 from squall.chaos.series_judge import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
@@ -40,7 +39,8 @@ def result(run: str, **verdicts: Verdict) -> Result:
 
 
 def series(*results: Result, planned: tuple[str, ...] | None = None) -> SeriesResult:
-    judged = [judged_of(each, History()) for each in results]
+    ended = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+    judged = [judged_of(each, ended) for each in results]
     runs = tuple(each.run or "" for each in results) if planned is None else planned
     return series_result(Planned(runs=runs, all_faults=False), judged)
 
@@ -68,9 +68,20 @@ def test_a_planned_run_that_is_not_there_leaves_the_verdict_unknown() -> None:
     assert series(one).verdict == "pass"
     missed = series(one, planned=("seed-1", "seed-2", "seed-3"))
     assert missed.verdict == "unknown"
-    assert missed.checks[-1].detail == "1 of 3 planned runs are here, not seed-2 and 1 more."
+    assert (
+        missed.checks[-1].detail
+        == "1 of 3 planned runs are here and came to their end, not seed-2 and 1 more."
+    )
     assert series(result("seed-1", H1="fail"), planned=("seed-1", "seed-2")).verdict == "fail"
     assert series(planned=("seed-1",)).verdict == "unknown"
+
+
+def test_a_run_that_did_not_come_to_its_end_or_was_put_to_no_check_leaves_the_verdict_unknown() -> None:
+    planned = Planned(runs=("seed-1",), all_faults=False)
+    one = result("seed-1", H1="pass")
+    assert series_result(planned, [judged_of(one, History())]).verdict == "unknown"
+    nothing = Check(id="H0", name="checks-exist", verdict="unknown", detail="There are no checks.")
+    assert series(one, replace(one, run="seed-2", checks=(nothing,))).verdict == "unknown"
 
 
 def test_recovery_is_over_the_runs_that_could_be_timed_and_beside_the_widest_bound() -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 from squall.chaos.evidence import History
-from squall.chaos.schedule import CELLS, STRIKES
+from squall.services.points import POINTS
+
+STRIKES = {"kill": "crash", "pause": "pause", "cut": "blackhole-nofin"}
+"""What can happen to a node at a point, and the fault that does it."""
+
+CELLS = tuple(itertools.product(POINTS, STRIKES))
+"""The coverage table: every point of every role × kill, pause, cut."""
+
+CELLS_A_SEED = 4
+"""So that nine seeds in a row hit each cell once."""
 
 Cell = tuple[str, str]
 """A point and a strike, for instance ``("agent.committed", "kill")``."""

@@ -20,7 +20,7 @@ from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
 from squall.chaos.bounds import drain_bound_s
 from squall.chaos.errors import SteadyStateError
-from squall.chaos.nemesis import Nemesis
+from squall.chaos.nemesis import LEASE_S, Nemesis
 from squall.chaos.network import Network
 from squall.chaos.proxies import Proxies
 from squall.chaos.schedule import Interval, Schedule, toml
@@ -45,6 +45,9 @@ STEADY_PATIENCE_S = 30.0
 SCHEDULE = "schedule.toml"
 
 LOOK_S = 0.1
+
+LEASE_PAST_S = 30.0
+"""How much longer than its time a fault's lease lasts."""
 
 MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
@@ -147,6 +150,7 @@ async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
             interval.target,
             point=interval.point,
             nth=interval.nth,
+            lease_s=max(LEASE_S, interval.for_s + LEASE_PAST_S),
             magnitude=interval.magnitude,
         ):
             await asyncio.sleep(interval.for_s)

@@ -253,6 +253,7 @@ class Nemesis:
         sites = [self._site(node) for node in strike.nodes]
         sent_s = time.time()
         self.logged += len(sites)
+        turns: asyncio.Task[None] | None = None
         healing: asyncio.Task[None] | None = None
 
         def log(**facts: object) -> None:
@@ -269,6 +270,11 @@ class Nemesis:
                 )
 
         async def heal() -> None:
+            if turns is not None:
+                turns.cancel()
+                await asyncio.wait({turns})
+                if not turns.cancelled() and turns.exception() is not None:
+                    strike.verified = False  # it stood still, open or closed
             await _each(sites, lambda site: _healed_for_sure(fault, site))
             end_s = time.time()
             try:
@@ -284,7 +290,6 @@ class Nemesis:
             healing = healing or asyncio.ensure_future(heal())
             await asyncio.shield(healing)
 
-        turns: asyncio.Task[None] | None = None
         lease: asyncio.Task[None] | None = None
         try:
             try:
@@ -299,15 +304,15 @@ class Nemesis:
             lease = asyncio.ensure_future(_after(lease_s, end))
             yield
         finally:
-            for task in (turns, lease):
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait({task})
+            if lease is not None:
+                lease.cancel()  # what it has begun goes on
             try:
                 await end()
             except asyncio.CancelledError:
                 assert healing is not None
-                await healing
+                while not healing.done():  # however often it is asked to stop
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait({healing})
                 raise
             except ChaosError as error:
                 raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error

@@ -10,7 +10,6 @@ other. A subset of families a seed finds more than a bit of everything (swarm te
 
 from __future__ import annotations
 
-import itertools
 import random
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from squall.chaos.coverage import CELLS, CELLS_A_SEED, STRIKES
 from squall.chaos.errors import FaultError
 from squall.chaos.faults.catalogue import make
 from squall.chaos.faults.fault import Fault
@@ -40,15 +40,6 @@ FAMILIES: Mapping[str, Sequence[str]] = {
 """Kinds of faults that are on or off together."""
 
 TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway")
-
-STRIKES = {"kill": "crash", "pause": "pause", "cut": "blackhole-nofin"}
-"""What can happen to a node at a point, and the fault that does it."""
-
-CELLS = tuple(itertools.product(POINTS, STRIKES))
-"""The coverage table: every point of every role × kill, pause, cut."""
-
-CELLS_A_SEED = 4
-"""So that nine seeds in a row hit each cell once."""
 
 FAMILY_ON = 0.5
 """How likely a seed has a family at all."""
@@ -120,13 +111,18 @@ def check(schedule: Schedule, spec: Spec) -> Schedule:
         fault = interval.made()
         check_target(fault, interval.target, spec)
         if interval.point:
-            _check_point(interval)
+            _check_point(interval, fault)
     return schedule
 
 
-def _check_point(interval: Interval) -> None:
+def _check_point(interval: Interval, fault: Fault) -> None:
     if interval.point not in POINTS:
         raise FaultError(f"there is no point {interval.point!r}", f"there are {', '.join(POINTS)}")
+    if fault.breaks == "messages" or fault.name == "restart":
+        raise FaultError(
+            f"who stands still at {interval.point} cannot be told of {fault.name}",
+            "strike there with crash, pause or a cut",
+        )
     role = interval.point.split(".")[0]
     roles = {"agent": ("any-agent", "agent-"), "gateway": ("gateway",), "coordinator": ("leader", "standby")}
     if not interval.target.startswith((*roles[role], f"{role}-")):

@@ -17,12 +17,10 @@ import msgspec
 
 from squall.chaos.bounds import take_over_bound_s
 from squall.chaos.checks.recovery import healed
-from squall.chaos.checks.verdict import NAMES
-from squall.chaos.coverage import Cell, coverage, holes
+from squall.chaos.coverage import CELLS, CELLS_A_SEED, Cell, coverage, holes
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import History
 from squall.chaos.judge import judge_history
-from squall.chaos.schedule import CELLS, CELLS_A_SEED
 from squall.chaos.series_directory import Planned
 from squall.services.result import Check, Result, Verdict
 
@@ -43,7 +41,8 @@ class Judged:
 
     Attributes:
         hits: Of each cell of the coverage table.
-        followed_bound_s, drain_bound_s: How long a fail-over, and the drain, might have taken.
+        followed_bound_s, drain_bound_s: How long a fail-over, and the drain, might have taken; the latter is
+            None where not all was healed.
     """
 
     result: Result
@@ -132,10 +131,13 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
     hits: Counter[Cell] = Counter(dict.fromkeys(CELLS, 0))
     for run in judged:
         hits.update(run.hits)
-    checks = [_over_all(name, results) for name in NAMES if any(_of(name, each) for each in results)]
+    names = dict.fromkeys(check.id for each in results for check in each.checks)
+    checks = [_over_all(name, results) for name in names]
     if planned.all_faults and len(planned.runs) > SEEDS_TO_COVER:
         checks.append(_covered(hits))
-    checks.append(_complete(planned.runs, [each.run for each in results]))
+    checks.append(
+        _complete(planned.runs, [run.result.run for run in judged if run.drain_bound_s is not None])
+    )
     return SeriesResult(
         runs=results,
         checks=tuple(checks),
@@ -162,7 +164,7 @@ def _over_all(name: str, results: Sequence[Result]) -> Check:
         verdict, detail = "unknown", f"{unsure[0][0]}: {unsure[0][1].detail}"
     elif unsure:
         detail += f" Not shown by {unsure[0][0]}: {unsure[0][1].detail}"
-    return Check(id=name, name=NAMES[name], verdict=verdict, detail=detail)
+    return Check(id=name, name=every[0][1].name, verdict=verdict, detail=detail)
 
 
 def _covered(hits: Mapping[Cell, int]) -> Check:
@@ -177,8 +179,9 @@ def _covered(hits: Mapping[Cell, int]) -> Check:
 
 
 def _complete(planned: Sequence[str], there: Sequence[str]) -> Check:
+    """C2: every run is there, and came to where all was healed."""
     missing = [name for name in planned if name not in there]
-    detail = f"{len(there)} of {len(planned)} planned runs are here"
+    detail = f"{len(there)} of {len(planned)} planned runs are here and came to their end"
     if missing:
         detail += f", not {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
     verdict: Verdict = "unknown" if missing else "pass"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from squall.chaos.schedule import STRIKES
+from squall.chaos.coverage import STRIKES
 from squall.chaos.series_judge import SOMETIMES, Hits, Recovered, SeriesResult, verdict_of
 from squall.services.result import Check, Result
 

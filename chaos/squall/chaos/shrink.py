@@ -18,13 +18,14 @@ from typing import TypeVar
 from msgspec.structs import asdict, replace
 
 from squall.chaos.schedule import Interval, Schedule, toml
+from squall.chaos.series import EXPERIMENT
 from squall.services.spec import Spec
 
 FAILS_MIN = 2
 REPEATS = 3
 """In how many of how many repeats the same check must fail."""
 
-NARROWER = {"all-agents": "minority", "minority": "any-agent", "standby": "leader"}
+NARROWER = {"all-agents": "minority", "minority": "any-agent"}
 HALVINGS = 3
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def _narrowed(
 
 def as_test(schedule: Schedule, spec: Spec, check: str, name: str) -> str:
     """A pytest case that carries the schedule out and fails as the check does."""
-    defaults = asdict(Spec())
+    defaults = {**asdict(Spec()), **EXPERIMENT}  # what the fixture fills in
     changed = {field: value for field, value in asdict(spec).items() if value != defaults[field]}
     given = ", ".join(f"{field}={value!r}" for field, value in changed.items() if field != "pattern")
     return (

@@ -111,19 +111,20 @@ def _takeover(history: History, old: Reign, new: Reign) -> Takeover:
 
 def _hampered(history: History, new: Reign, start_s: float) -> bool:
     struck = any(
-        fault.node in (new.node, BROKER) and _overlaps(fault, start_s, new.time_s) for fault in history.faults
+        fault.node in (new.node, BROKER) and overlaps(fault, start_s, new.time_s) for fault in history.faults
     )
     started = any(node.node == new.node and start_s <= node.started_s <= new.time_s for node in history.nodes)
     return struck or started
 
 
 def _hindered(history: History, new: Reign, dispatched_s: float) -> bool:
-    struck = {fault.node for fault in history.faults if _overlaps(fault, new.time_s, dispatched_s)}
+    struck = {fault.node for fault in history.faults if overlaps(fault, new.time_s, dispatched_s)}
     agents = {node.node for node in history.nodes if node.role == "agent"}
     return not struck.isdisjoint((new.node, BROKER)) or (bool(agents) and agents <= struck)
 
 
-def _overlaps(fault: Injected, start_s: float, end_s: float) -> bool:
+def overlaps(fault: Injected, start_s: float, end_s: float) -> bool:
+    """Whether a fault was in force at any time in between."""
     return fault.start_s <= end_s and (fault.end_s is None or fault.end_s >= start_s)
 
 

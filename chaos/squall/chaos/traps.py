@@ -45,8 +45,12 @@ class Traps:
         traps = cls(swarm)
         async with task_group() as tasks:
             tasks.daemon(traps._listen(tasks))
-            yield traps
-            await asyncio.sleep(SETTLE_S)  # who halts at a trap that was just taken away is sent on its way
+            try:
+                yield traps
+            finally:
+                await asyncio.sleep(
+                    SETTLE_S
+                )  # who halts at a trap that was just taken away is sent on its way
 
     async def catch(self, point: str, nth: int, nodes: Sequence[str], *, timeout_s: float) -> str:
         """Wait until one of the nodes stands still at a point; its name. It stands there until it is thawed.
@@ -59,9 +63,18 @@ class Traps:
         try:
             async with asyncio.timeout(timeout_s):
                 return await trap.caught
+        except (TimeoutError, asyncio.CancelledError):
+            if trap.caught.done() and not trap.caught.cancelled():  # in the same turn: nobody will thaw it
+                await self._send_on(trap.caught.result())
+            raise
         finally:
             self._open.remove(trap)
             await self._take_away(trap)
+
+    async def _send_on(self, node: str) -> None:
+        unit = self._swarm.units.get(node)
+        if unit is not None:
+            await self._swarm.launcher.thaw(unit)
 
     async def _listen(self, tasks: Tasks) -> None:
         heard: dict[str, asyncio.Task[None]] = {}
@@ -88,7 +101,9 @@ class Traps:
             point = await self._swarm.launcher.halted(unit)
             if point is None:
                 return
-            wanted = next((t for t in self._open if t.point == point and not t.caught.done()), None)
+            wanted = next(
+                (t for t in self._open if t.point == point and node in t.nodes and not t.caught.done()), None
+            )
             if wanted is None:
                 await self._swarm.launcher.thaw(unit)
             else:

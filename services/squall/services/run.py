@@ -81,7 +81,9 @@ async def execute(
                 await _drive(swarm, producer, interrupt, done_early)
                 if interrupt.asked.is_set():
                     disturbing.cancel()
-                await asyncio.wait({disturbing})
+                # With the load over, what waits for more of it would wait for ever.
+                await asyncio.wait({disturbing}, timeout=None if adversary.ends_load else spec.drain_bound_s)
+                disturbing.cancel()
                 drain_s = time.monotonic()
                 bound_s = adversary.drain_bound_s or spec.drain_bound_s
                 drained = await _drain(swarm, bound_s)

@@ -10,7 +10,7 @@ from squall.chaos.checks.verdict import decide, named, some, tasks, undrained, u
 from squall.chaos.evidence import History
 from squall.chaos.poison import HANDLER as POISON_HANDLER
 from squall.chaos.poison import is_poison
-from squall.chaos.succession import Takeover, leader_faults, reigns, takeovers
+from squall.chaos.succession import BROKER, SILENCING, Takeover, leader_faults, overlaps, reigns, takeovers
 from squall.chaos.tally import Tally, tally
 from squall.services.result import Check
 
@@ -46,8 +46,11 @@ def no_loss(history: History) -> Check:
     asked, offered = history.asked.tasks, len(history.submissions)
     if asked is not None and offered < asked and not _interrupted(history):
         unseen.append(f"{offered:,} of the {asked:,} tasks asked for were offered")
+    uncertain = sum(offer.outcome == "unknown" for offer in history.submissions.values())
     if not counted.accepted:
         unseen.append("nothing was accepted")
+    if uncertain > len(counted.accepted):
+        unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
     if history.queue is None:
         unseen.append("nothing is known of the work queue")
     passed = (
@@ -88,7 +91,14 @@ def coordinator_failover(history: History) -> Check:
         return unknown("H4", "no failover happened")
     late, untimed = _late_takeovers(history, changes)
     unended = [job.job for job in history.jobs if not job.done]
-    shown = [*_deposed_dispatches(history), *named(unended, "job", "not ended"), *late]
+    orphans = sorted({r.job for r in history.registers} - {job.job for job in history.jobs})
+    shown = [
+        *_deposed_dispatches(history),
+        *named(unended, "job", "not ended"),
+        *named(orphans if history.jobs else [], "job", "registers and no line of the coordinator"),
+        *late,
+        *_unreplaced(history),
+    ]
     unseen = [*untimed, *_unwitnessed_fencing(history)]
     if not history.jobs:
         unseen.append("no job was opened")
@@ -135,7 +145,8 @@ def poison_containment(history: History) -> Check:
     offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
     innocent = [register for register in dead if register.task not in offered]
-    shown = []
+    cancelled = [register.task for register in history.registers if register.status == "cancelled"]
+    shown = named(cancelled, "task", "been cancelled, which nobody asked for")
     if innocent:
         reason = innocent[0].reason or "no reason given"
         shown.append(f"{tasks(len(innocent))} dead-lettered, the first {innocent[0].task}: {reason}")
@@ -279,6 +290,36 @@ def _late_takeovers(history: History, changes: Sequence[Takeover]) -> tuple[list
                 f"the bound is {bound_s:.2f} s"
             )
     return late, untimed if len(untimed) + len(late) == len(changes) else []
+
+
+def _unreplaced(history: History) -> list[str]:
+    """The leaders that were silent for longer than the bound while nobody took over who could have."""
+    if history.asked.lease_s is None:
+        return []
+    bound_s = take_over_bound_s(history.asked.lease_s)
+    led = reigns(history)
+    others = {node.node for node in history.nodes if node.role == "coordinator"}
+    found = []
+    for fault in history.faults:
+        until_s = fault.start_s + bound_s
+        reigning = next((reign for reign in reversed(led) if reign.time_s <= fault.start_s), None)
+        lasted = fault.end_s is not None and fault.end_s >= until_s and fault.verified
+        if fault.kind not in SILENCING or reigning is None or reigning.node != fault.node or not lasted:
+            continue
+        if any(fault.start_s < reign.time_s <= until_s for reign in led):
+            continue
+        hampered = (others - {fault.node}) | {BROKER}
+        if any(
+            other.node in hampered and overlaps(other, fault.start_s, until_s) for other in history.faults
+        ) or any(
+            start.node in hampered and fault.start_s <= start.started_s <= until_s for start in history.nodes
+        ):
+            continue
+        found.append(
+            f"nobody took over from {fault.node} within {bound_s:.2f} s of its {fault.kind}, which lasted "
+            f"{(fault.end_s or 0.0) - fault.start_s:.2f} s"
+        )
+    return found
 
 
 def _unwitnessed_fencing(history: History) -> list[str]:

@@ -20,6 +20,12 @@ def recovery(history: History) -> Check:
     if not history.faults:
         return unknown("L1", "no fault was injected, so there was nothing to recover from")
     unseen, late = [], []
+    struck_s = min(fault.start_s for fault in history.faults)
+    if not any(
+        offer.outcome == "accepted" and struck_s <= (offer.intended_s or 0.0) <= after.time_s
+        for offer in history.submissions.values()
+    ):
+        unseen.append("nothing was accepted from the first fault to the last heal")
     took = ""
     if history.closing is None or history.read_back_s is None:
         unseen.append("it is not known when it had drained")
