@@ -6,10 +6,11 @@ import random
 
 import pytest
 
+from squall.bus.border import check_name
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
 from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask, TaskResult
-from squall.bus.subjects import Subjects, check_name, matches
+from squall.bus.subjects import Subjects, matches
 from squall.bus.work_queue import Pacing
 from squall.services.agent import Loyalty
 from squall.services.rules.admission import Window

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.bus.subjects import check_name
+from squall.bus.border import check_name
 from squall.services.trading.market import SYMBOLS, Bar, bars, vix
 from squall.services.trading.oracle import ledger
 from squall.services.trading.strategies import SIGNALS, Strategy, TradingTask, order

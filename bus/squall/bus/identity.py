@@ -29,7 +29,7 @@ import msgspec
 import nkeys
 
 from squall.bus import subjects
-from squall.bus.subjects import check_name
+from squall.bus.border import check_name
 from squall.bus.topology.model import Permissions, Topology
 
 PAYLOAD_BYTES_MAX = 1024 * 1024

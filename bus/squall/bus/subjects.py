@@ -15,43 +15,18 @@ particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
     hb.<role>.<node>                 heartbeats
     cmd.<node>.<verb>                commands; answers on rep.<node>.<token>
 
-A name reaches permission templates and subjects unescaped, so `check_name` is a
-security boundary: it is called wherever a name enters the system.
+A name reaches permission templates and subjects unescaped, so `border.check_name`
+is a security boundary: every method here calls it on every name that it is given.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from squall.bus.errors import InvalidNameError
+from squall.bus.border import check_name
 
 LANES = 100
 """Lanes a work queue is cut into; a key always falls into the same one."""
-
-NAME_LENGTH_MAX = 40
-"""Six tokens of this length and the fixed ones stay below 256 characters."""
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
-
-
-def check_name(name: str, what: str = "name") -> str:
-    """Return ``name`` if it may become one token of a subject.
-
-    Args:
-        name: At most `NAME_LENGTH_MAX` characters of a-z, 0-9 and hyphen, not beginning with a hyphen.
-        what: What the name is of, for the message.
-
-    Raises:
-        InvalidNameError: It may not; the message says what a name looks like.
-    """
-    if len(name) > NAME_LENGTH_MAX or not _NAME.match(name):
-        shown = name if len(name) <= 60 else name[:57] + "..."
-        raise InvalidNameError(
-            f"{what} {shown!r} cannot be used: use 1 to {NAME_LENGTH_MAX} of the characters a-z, 0-9 and "
-            "hyphen, beginning with a letter or digit"
-        )
-    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
-from squall.bus.subjects import check_name
 from squall.bus.work_queue import Pacing
 from squall.services.errors import SpecError
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from squall.bus import subjects
+from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
-from squall.bus.subjects import check_name
 
 ME = "{{name()}}"
 """A node's own name in the permissions of its role; the broker fills it in from the credentials."""

@@ -1,0 +1,71 @@
+"""The border: what comes from outside is checked, or made harmless, where it enters. Pure.
+
+    a name     ──► subject, permission template, stream name, file name       `check_name`
+    a text     ──► log line, terminal, page, dead letter                      `printable`
+
+Everything that an agent, a handler, a user or a broker says is *outside*. Bounds on the size and depth of
+messages are `codec.py`'s; nats-py checks subjects once more behind this.
+"""
+
+from __future__ import annotations
+
+import re
+
+from squall.bus.errors import InvalidNameError
+
+NAME_LENGTH_MAX = 40
+"""Six tokens of this length and the fixed ones stay below 256 characters."""
+
+REASON_LENGTH_MAX = 300
+"""Of a sentence that says why something failed, in characters."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, which move cursors, and begin sequences that do more
+    "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # end lines, turn the direction, or cannot be seen
+    "\ud800-\udfff\ufff9-\ufffb\ufffe\uffff"  # halves of pairs, which UTF-8 cannot write, and no characters
+    "\U000e0000-\U000e007f]"  # tags, which cannot be seen
+)
+
+
+def is_name(name: str) -> bool:
+    """Whether this may become one token of a subject; see `check_name`."""
+    return len(name) <= NAME_LENGTH_MAX and _NAME.match(name) is not None
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return ``name`` if it may become one token of a subject.
+
+    Args:
+        name: At most `NAME_LENGTH_MAX` characters of a-z, 0-9 and hyphen, not beginning with a hyphen.
+        what: What the name is of, for the message.
+
+    Raises:
+        InvalidNameError: It may not; the message says what a name looks like.
+    """
+    if not is_name(name):
+        raise InvalidNameError(
+            f"{what} {printable(name, 60)!r} cannot be used: use 1 to {NAME_LENGTH_MAX} of the characters "
+            "a-z, 0-9 and hyphen, beginning with a letter or digit"
+        )
+    return name
+
+
+def printable(text: str, length_max: int = REASON_LENGTH_MAX) -> str:
+    """A text on one line, cut to a length, in which whatever acts instead of being read is written out.
+
+    Args:
+        text: Anything, lone surrogates included.
+        length_max: In characters; a text that was cut ends in an ellipsis.
+    """
+    cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
+    shown = _UNPRINTABLE.sub(_written_out, cut)
+    return shown if len(shown) <= length_max else shown[: length_max - 1] + "…"
+
+
+def _written_out(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code in (0x09, 0x0A, 0x0D):
+        return " "
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
