@@ -18,6 +18,9 @@ from msgspec import Meta, Struct
 SCHEMA = 1
 """Version of the messages below. A node reads its own and the one before."""
 
+EFFECTS_MAX = 256
+"""Effects that one task may have."""
+
 Count = Annotated[int, Meta(ge=0)]
 TaskId = Annotated[str, Meta(min_length=1, max_length=256)]
 Status = Literal["ok", "dead", "cancelled"]
@@ -67,18 +70,6 @@ class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):
     job: TaskId
 
 
-class Effect(Struct, frozen=True):
-    """Something to be done in the outside world, once.
-
-    Attributes:
-        id: Decided by the task alone, never by the attempt, so that a repeat can be refused.
-        body: What is to be done, as the outside world wants to read it.
-    """
-
-    id: TaskId
-    body: bytes
-
-
 class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     """The content of a task's register, its only terminal record.
 
@@ -88,7 +79,8 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
         attempt: Which attempt this came from, from 1.
         agent: Who wrote it.
         status: ``ok`` with effects, or ``dead`` or ``cancelled`` without.
-        effects: What the gateway is to carry out.
+        effects: What the gateway is to carry out, each as the outside world wants to read it. The id of an
+            effect is made from the task and its place here, so that a register cannot name another task's.
         value: What the handler returned beside its effects.
         reason: Why it is dead, in one sentence.
         body: The task's own input, kept with a dead one so that it can be replayed.
@@ -105,7 +97,7 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     lane: str = ""
     attempt: Count = 0
     agent: str = ""
-    effects: tuple[Effect, ...] = ()
+    effects: Annotated[tuple[bytes, ...], Meta(max_length=EFFECTS_MAX)] = ()
     value: bytes = b""
     reason: str = ""
     body: bytes = b""

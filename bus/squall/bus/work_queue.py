@@ -29,7 +29,7 @@ from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
-from squall.bus.messages import Effect, RunTask, TaskResult, TaskTried
+from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import Tasks, task_group
@@ -41,7 +41,7 @@ ACK_TIMEOUT_S = 5.0
 class Done(msgspec.Struct, frozen=True):
     """An attempt that succeeded."""
 
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[bytes, ...] = ()
     value: bytes = b""
 
 

@@ -21,8 +21,9 @@ from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery, Puller
-from squall.bus.subjects import GATEWAY
+from squall.bus.subjects import GATEWAY, last_token
 from squall.bus.tasks import task_group
+from squall.services.handlers import effect_id
 from squall.services.service import Service
 
 log = logging.getLogger("squall")
@@ -111,7 +112,13 @@ def _orders(service: Service, delivery: Delivery) -> list[dict[str, object]]:
         log.warning("register %s ignored: %s", delivery.subject, error)
         service.counters["unreadable"] += 1
         return []
-    return [{"order_id": effect.id, "order": msgspec.Raw(effect.body)} for effect in result.effects]
+    task = last_token(delivery.subject)
+    return [{"order_id": order_id, "order": msgspec.Raw(body)} for order_id, body in orders_of(task, result)]
+
+
+def orders_of(task: str, result: TaskResult) -> list[tuple[str, bytes]]:
+    """The ids and bodies of what the register of a task intends."""
+    return [(effect_id(task, index), body) for index, body in enumerate(result.effects)]
 
 
 async def _send(service: Service, venue: httpx.AsyncClient, orders: list[dict[str, object]]) -> None:

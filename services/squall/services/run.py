@@ -27,6 +27,7 @@ from squall.bus.messages import TaskResult
 from squall.bus.tasks import task_group
 from squall.services.adversary import Adversary, LeaderPause, Nobody
 from squall.services.errors import SpecError
+from squall.services.handlers import effect_id
 from squall.services.history import History
 from squall.services.result import Result
 from squall.services.run_directory import RunDirectory
@@ -193,7 +194,7 @@ async def _read_back(swarm: Swarm, history: History) -> int:
                 key=result.key,
                 job=result.job,
                 status=result.status,
-                effects=[effect.id for effect in result.effects],
+                effects=[effect_id(result.task, index) for index in range(len(result.effects))],
                 attempt=result.attempt,
                 term=result.term,
                 agent=result.agent,

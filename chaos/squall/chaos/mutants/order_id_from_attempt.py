@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
-from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed
-from squall.services.handlers.python import PythonHandler
+from squall.bus.messages import TaskResult
+from squall.services import gateway
+from squall.services.handlers import effect_id
 
 
 def install(node: str, role: str) -> None:
-    run = PythonHandler.run
+    orders_of = gateway.orders_of
 
-    async def named_by_attempt(self: PythonHandler, task: RunTask, attempt: int) -> Done | Failed:
-        ended = await run(self, task, attempt)
-        if isinstance(ended, Failed) or attempt == 1:
-            return ended
-        renamed = (replace(effect, id=f"{effect.id}-{attempt}") for effect in ended.effects)
-        return replace(ended, effects=tuple(renamed))
+    def named_by_attempt(task: str, result: TaskResult) -> list[tuple[str, bytes]]:
+        if result.attempt == 1:
+            return orders_of(task, result)
+        return [(f"{effect_id(task, i)}-{result.attempt}", body) for i, body in enumerate(result.effects)]
 
-    PythonHandler.run = named_by_attempt  # type: ignore[method-assign]
+    gateway.orders_of = named_by_attempt

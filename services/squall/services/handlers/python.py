@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from squall.bus.messages import Effect, RunTask
+from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed, Run
 from squall.services.errors import SpecError
-from squall.services.handlers import PoisonError, Result, Task, effect_id
+from squall.services.handlers import PoisonError, Result, Task
 
 Handler = Callable[[Task], Any]
 
@@ -71,7 +71,7 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-def effects_of(task: str, returned: Any) -> Done:
+def effects_of(returned: Any) -> Done:
     """What a handler's return value means.
 
     Raises:
@@ -87,8 +87,7 @@ def effects_of(task: str, returned: Any) -> Done:
         intended = tuple(returned)
     else:
         intended = (returned,)
-    bodies = (msgspec.json.encode(effect) for effect in intended)
-    return Done(tuple(Effect(effect_id(task, index), body) for index, body in enumerate(bodies)), value)
+    return Done(tuple(msgspec.json.encode(effect) for effect in intended), value)
 
 
 class PythonHandler:
@@ -139,7 +138,7 @@ class PythonHandler:
                 return Failed(f"the handler did not return within {self._timeout_s:g} s")
             return Failed(f"the handler raised {type(error).__name__}: {error}")
         try:
-            return effects_of(task.task, returned)
+            return effects_of(returned)
         except (TypeError, ValueError, OverflowError) as error:
             return Failed(f"the handler returned what cannot be sent: {error}", final=True)
 
