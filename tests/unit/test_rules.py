@@ -5,24 +5,22 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from squall.bus.border import check_name
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
-from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask, TaskResult
+from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask
 from squall.bus.subjects import Subjects, matches
 from squall.bus.work_queue import Pacing
 from squall.services.agent import Loyalty
 from squall.services.rules.admission import Window
-from squall.services.rules.dispatch import Progress
+from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences, stragglers
+from squall.services.spec import WINDOW_MAX
 
 
 def task(name: str, ingress: int = 0) -> RunTask:
     return RunTask(task=name, key="k", job="j", ingress=ingress)
-
-
-def result(name: str, status: str = "ok") -> TaskResult:
-    return TaskResult(task=name, key="k", job="j", status=status)  # type: ignore[arg-type]
 
 
 def test_a_fold_from_a_snapshot_equals_the_fold_from_the_start() -> None:
@@ -37,14 +35,17 @@ def test_a_fold_from_a_snapshot_equals_the_fold_from_the_start() -> None:
             running = sorted(whole.open)
             if running and chance.random() < 0.5:
                 name, ended = chance.choice(running), ended + 1
-                whole.result(result(name, chance.choice(["ok", "dead"])), ended)
+                whole.end(name, chance.choice(["ok", "dead"]))
+                whole.results = ended
                 log.append(("result", name))
             else:
-                whole.dispatch(task(f"t{step}", ingress=step), step)
-                log.append(("dispatch", f"t{step}"))
+                whole.dispatch(task(f"t{step + 1}", ingress=step), step + 1)
+                log.append(("dispatch", f"t{step + 1}"))
             snapshots.append((len(log), whole.snapshot("w")))
         for _, snapshot in snapshots:
             again = Progress(decode(encode(snapshot), CoordinatorState))
+            for sequence in open_sequences(snapshot):
+                again.restore(task(f"t{sequence}"), sequence)
             assert again.snapshot("w") == snapshot
 
 
@@ -53,10 +54,10 @@ def test_a_job_is_finished_once_closed_and_all_its_tasks_are_terminal() -> None:
     progress.dispatch(task("t1", 1), 1)
     progress.dispatch(task("t2", 2), 2)
     assert progress.finished() == []
-    progress.result(result("t1"), 1)
+    progress.end("t1", "ok")
     progress.close("j", 3)
     assert progress.finished() == []
-    progress.result(result("t2", "dead"), 2)
+    progress.end("t2", "dead")
     assert progress.finished() == ["j"]
     progress.finish(["j"])
     assert progress.finished() == []
@@ -74,9 +75,45 @@ def test_a_task_submitted_twice_counts_once() -> None:
 def test_an_answer_that_overtakes_the_acknowledgement_leaves_nothing_open() -> None:
     progress = Progress()
     progress.dispatch(task("t", 1))
-    assert progress.result(result("t"), 1)
+    assert progress.end("t", "ok") is not None
     progress.stored("t", 7)
     assert progress.open == {}
+
+
+def test_a_task_dispatched_again_is_part_of_its_job_once() -> None:
+    progress = Progress()
+    progress.dispatch(task("t", 1), 1)
+    assert progress.dispatch(replace(task("t", 1), again=1), 5)
+    assert not progress.dispatch(replace(task("t", 1), again=1), 5)
+    assert (progress.dispatched, progress.jobs["j"].dispatched) == (2, 1)
+    progress.end("t", "ok")
+    assert (progress.open, progress.jobs["j"].ok) == ({}, 1)
+
+
+def test_a_snapshot_of_the_largest_window_fits_a_message() -> None:
+    progress = Progress()
+    for number in range(JOBS_MAX):
+        progress.dispatch(RunTask(task="t", key="k", job=f"{number:040d}"), 1)
+        progress.end("t", "ok")
+    for number in range(WINDOW_MAX):
+        # Of every third dispatch the task is still open, and the newest are being written.
+        sequence = 3 * number if number < WINDOW_MAX - 250 else 0
+        progress.dispatch(RunTask(task=f"{number:040d}", key="k", job=f"{0:040d}"), sequence)
+    assert len(encode(progress.snapshot("w" * 16))) < MESSAGE_BYTES_MAX
+    assert not progress.may_open("one-more")
+
+
+@pytest.mark.parametrize(
+    ("sequences", "end", "far"),
+    [
+        ([], 100, 0),
+        ([90, 95, 99], 100, 0),
+        ([1, 2, 9_000, 9_001, 9_003], 9_004, 2),
+        ([1], 1_000_000, 1),
+    ],
+)
+def test_dispatches_far_back_are_fetched_one_by_one(sequences: list[int], end: int, far: int) -> None:
+    assert stragglers(sequences, end) == far
 
 
 def test_the_window_opens_with_results_and_halves_once_a_window_when_they_are_late() -> None:

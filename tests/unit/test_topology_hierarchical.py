@@ -39,10 +39,13 @@ PERMISSIONS = {
     "coordinator-2": Permissions(
         publish=(
             "sw.demo.job.>",
+            "sw.demo.res.*.*",
             "sw.demo.cmd.*.*",
             "sw.demo.hb.coordinator.coordinator-2",
             "$JS.API.STREAM.MSG.GET.DEMO_JOB",
             "$JS.API.STREAM.MSG.GET.DEMO_WK",
+            "$JS.API.STREAM.MSG.GET.DEMO_RES",
+            "$JS.API.STREAM.MSG.GET.DEMO_DLQ",
             "$JS.API.STREAM.PURGE.DEMO_IN",
             "$JS.API.STREAM.PURGE.DEMO_JOB",
             "$JS.API.STREAM.INFO.DEMO_IN",

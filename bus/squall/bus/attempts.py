@@ -23,12 +23,15 @@ from msgspec.structs import replace
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
-from squall.bus.errors import RejectedError, RequestTimeoutError
+from squall.bus.errors import DecodeError, RejectedError, RequestTimeoutError
 from squall.bus.jetstream import WRONG_LAST_SEQUENCE, publish
 from squall.bus.messages import TaskTried
 from squall.bus.subjects import Subjects
 
 MARK_TIMEOUT_S = 20.0
+
+MARK_BYTES_MAX = 1024
+"""Of one mark with its headers; ours take about 300."""
 
 DEATHS_TOGETHER = 2
 """Deaths at which a task may have been before it runs alone."""
@@ -73,6 +76,8 @@ def stream_config(swarm: Subjects, *, marks_max: int, replicas: int = 1) -> dict
         "num_replicas": replicas,
         "max_msgs_per_subject": 1,
         "max_msgs": marks_max,
+        "max_bytes": marks_max * MARK_BYTES_MAX,
+        "max_msg_size": MARK_BYTES_MAX,
         "discard": "old",
         "allow_direct": True,
         "deny_delete": True,
@@ -90,12 +95,19 @@ class Marks:
     async def read(self, lane: str, task: str) -> tuple[TaskTried | None, int]:
         """A task's mark and its sequence; None and 0 if it has none.
 
+        One that cannot be read, which an agent of the pool may write, counts as none; it is written over.
+
         Raises:
             RequestError: No answer.
         """
         subject = self._swarm.tried(lane, task)
         record = await log.direct(self._connection, self._swarm.stream("TRY"), subject)
-        return (decode(record.data, TaskTried), record.sequence) if record is not None else (None, 0)
+        if record is None:
+            return None, 0
+        try:
+            return decode(record.data, TaskTried), record.sequence
+        except DecodeError:
+            return None, record.sequence
 
     async def write(self, lane: str, task: str, tried: TaskTried, expected: int) -> bool:
         """Write a task's mark, if the newest is still the one that was read.

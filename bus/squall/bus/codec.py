@@ -7,11 +7,18 @@ from typing import TypeVar
 import msgspec
 
 from squall.bus import messages
+from squall.bus.border import printable
 from squall.bus.errors import DecodeError, MessageTooLargeError
 from squall.bus.messages import SCHEMA, Message
 
 MESSAGE_BYTES_MAX = 512 * 1024
-"""Bound on one encoded message; half of the broker's, so that a dead letter can carry its task."""
+"""Bound on one encoded message; half of the broker's, which counts headers too."""
+
+HEADER_BYTES_MAX = 4 * 1024
+"""What the headers that the broker reads may add to a message in a stream."""
+
+SUBMISSION_BYTES_MAX = MESSAGE_BYTES_MAX - 4 * 1024
+"""Bound on one submitted task: its dispatch and its dead letter say more about it, and must fit as well."""
 
 M = TypeVar("M", bound=Message)
 
@@ -22,16 +29,16 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS if kind is not Message}
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
     """The bytes of a message.
 
     Raises:
-        MessageTooLargeError: More than `MESSAGE_BYTES_MAX`.
+        MessageTooLargeError: More than ``bytes_max``.
     """
     data = _encoder.encode(message)
-    if len(data) > MESSAGE_BYTES_MAX:
+    if len(data) > bytes_max:
         raise MessageTooLargeError(
-            f"a {type(message).__name__} of {len(data):,} bytes passes the bound of {MESSAGE_BYTES_MAX:,}"
+            f"a {type(message).__name__} of {len(data):,} bytes passes the bound of {bytes_max:,}"
         )
     return data
 
@@ -40,13 +47,17 @@ def decode(data: bytes, kind: type[M]) -> M:
     """The message in these bytes, which must be of this kind.
 
     Raises:
-        DecodeError: Not msgpack, another kind, a wrong type, or a schema other than ours and the one
-            before.
+        DecodeError: Too large, nested too deep, not msgpack, another kind, a wrong type, or a schema other
+            than ours and the one before. Nothing else is raised, whatever the bytes are.
     """
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise DecodeError(f"not a {kind.__name__}: {len(data):,} bytes pass {MESSAGE_BYTES_MAX:,}")
     try:
         message = _decoders[kind].decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"not a {kind.__name__}: {error}") from error
+        raise DecodeError(f"not a {kind.__name__}: {printable(str(error))}") from error
+    except (RecursionError, OverflowError, MemoryError) as error:
+        raise DecodeError(f"not a {kind.__name__}: {type(error).__name__}") from error
     if not SCHEMA - 1 <= message.schema <= SCHEMA:
         raise DecodeError(
             f"a {kind.__name__} of schema {message.schema}; this node reads {SCHEMA - 1} and {SCHEMA}"

@@ -29,9 +29,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from nats.aio.msg import Msg
 
 from squall.bus import subjects
+from squall.bus.backoff import Backoff
 from squall.bus.errors import (
     AuthorizationError,
     ConnectionLostError,
+    ForbiddenError,
     NotConnectedError,
 )
 from squall.bus.identity import Credentials
@@ -40,8 +42,8 @@ from squall.bus.tasks import Tasks, task_group
 
 PROBE_INTERVAL_S = 1.0
 
-BACKOFF_S = (0.05, 2.0)
-"""Bounds of the pause between two attempts to connect; full jitter."""
+BACKOFF_S = (0.025, 2.0)
+"""Base and cap of the pause between two attempts to connect."""
 
 RETIRE_S = 7.0
 """How long a renewed link is kept for answers and deliveries on their way to it."""
@@ -174,8 +176,13 @@ class Connection:
         link = self._link
         if link is not None and not link.lost.is_set():
             # A link lost meanwhile is replaced by one that restores the whole registry.
-            with contextlib.suppress(ConnectionLostError):
+            try:
                 await link.subscribe(wanted)
+            except ConnectionLostError:
+                pass
+            except ForbiddenError:
+                self._subscriptions.remove(wanted)
+                raise
 
         async def stop() -> None:
             if wanted in self._subscriptions:
@@ -199,8 +206,13 @@ class Connection:
         link = Link(f"{self.inbox}.{next(self._generations)}", self.counters, self.fail, self._hand_over)
         try:
             await link.open(self._url, credentials, self.name)
-            for wanted in list(self._subscriptions):
-                await link.subscribe(wanted)
+            # Again until nothing differs: subscriptions are added and ended while this link takes them over,
+            # and from the last look until it is adopted nothing else runs.
+            while link.subscriptions != self._subscriptions:
+                for wanted in link.subscriptions:
+                    await link.unsubscribe(wanted)
+                for wanted in list(self._subscriptions):
+                    await link.subscribe(wanted)
         except BaseException:
             await link.close(abandon=True)
             raise
@@ -210,9 +222,9 @@ class Connection:
         """Open a link, however long it takes; refused credentials get a bounded time."""
         refused_since: float | None = None
         loop = asyncio.get_running_loop()
-        for attempt in itertools.count():
-            low, high = BACKOFF_S
-            await asyncio.sleep(self._random.uniform(0, min(high, low * 2**attempt)))
+        backoff = Backoff(*BACKOFF_S, chance=self._random)
+        while True:
+            await asyncio.sleep(backoff.pause_s())
             try:
                 return await self._open_link()
             except AuthorizationError:
@@ -221,7 +233,6 @@ class Connection:
                     raise
             except (NotConnectedError, ConnectionLostError):
                 refused_since = None
-        raise AssertionError("unreachable")
 
     def _adopt(self, link: Link) -> None:
         self._link = link
@@ -249,10 +260,12 @@ class Connection:
 
     async def _keep(self, tasks: Tasks) -> None:
         """Replace the link whenever it is lost or its credentials were renewed."""
+        probed: Link | None = None
         while True:
             link = self._link
             assert link is not None
-            probe = tasks.daemon(self._probe(link))
+            if link is not probed:  # after a renewal that failed it is the same one
+                probe, probed = tasks.daemon(self._probe(link)), link
             lost = asyncio.ensure_future(link.lost.wait())
             renewal = asyncio.ensure_future(self._renewal.wait())
             try:

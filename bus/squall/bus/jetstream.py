@@ -21,6 +21,8 @@ from typing import Any, Literal
 import msgspec
 
 from squall.bus import subjects
+from squall.bus.backoff import Backoff
+from squall.bus.border import printable
 from squall.bus.connection import Connection
 from squall.bus.errors import ForbiddenError, RejectedError, RequestError
 
@@ -82,9 +84,9 @@ def outcome_of(answer: bytes) -> Outcome:
     try:
         ack = _acks.decode(answer)
     except msgspec.DecodeError as error:
-        return Outcome("unknown", reason=f"unreadable answer: {error}")
+        return Outcome("unknown", reason=f"unreadable answer: {printable(str(error))}")
     if ack.error is not None:
-        return Outcome("refused", code=ack.error.err_code, reason=ack.error.description)
+        return Outcome("refused", code=ack.error.err_code, reason=printable(ack.error.description))
     return Outcome("duplicate" if ack.duplicate else "stored", sequence=ack.seq)
 
 
@@ -141,9 +143,9 @@ async def publish(
     if message_id is not None:
         wanted["Nats-Msg-Id"] = message_id
     loop = asyncio.get_running_loop()
-    draw = chance or random
     deadline = loop.time() + timeout_s
-    low, high = RETRY_PAUSE_S
+    floor_s, cap_s = RETRY_PAUSE_S
+    backoff = Backoff(floor_s, cap_s, floor_s=floor_s, chance=chance)
     tries = 0
     while True:
         tries += 1
@@ -152,8 +154,7 @@ async def publish(
         )
         if outcome.kind != "unknown" or loop.time() >= deadline:
             return msgspec.structs.replace(outcome, tries=tries) if tries > 1 else outcome
-        pause = draw.uniform(low, min(high, low * 2**tries))
-        await asyncio.sleep(min(pause, max(0.0, deadline - loop.time())))
+        await asyncio.sleep(min(backoff.pause_s(), max(0.0, deadline - loop.time())))
 
 
 async def call(

@@ -20,11 +20,13 @@ from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
 from squall.bus import subjects
+from squall.bus.border import printable
 from squall.bus.errors import (
     AuthorizationError,
     BusError,
     ConnectionLostError,
     ForbiddenError,
+    InvalidNameError,
     MessageTooLargeError,
     NoRespondersError,
     NotConnectedError,
@@ -120,7 +122,6 @@ class Link:
                         connect_timeout=int(CONNECT_TIMEOUT_S),
                         ping_interval=3600,  # liveness is probed from outside
                         flush_timeout=PROBE_TIMEOUT_S,
-                        skip_subject_validation=True,  # they are validated where they are built
                         error_cb=self._on_error,
                         closed_cb=self._on_closed,
                         inbox_prefix=self.inbox,
@@ -142,7 +143,7 @@ class Link:
         if match is None:
             if isinstance(error, nats_errors.SlowConsumerError):
                 self._counters["dropped"] += 1
-            self.reason = text or type(error).__name__
+            self.reason = printable(text) or type(error).__name__
             return
         self._counters["violations"] += 1
         subject = match.group(2)
@@ -187,6 +188,8 @@ class Link:
         try:
             with _keeping_cancellation():
                 await self.client.publish(subject, data, reply, dict(headers) if headers else None)
+        except (nats_errors.BadSubjectError, nats_errors.BadHeaderError) as error:
+            raise InvalidNameError(f"not sent: {printable(subject, 80)!r} is no subject") from error
         except nats_errors.MaxPayloadError as error:
             raise MessageTooLargeError(
                 f"{len(data):,} bytes for {subject} pass the broker's bound"
@@ -259,11 +262,11 @@ class Link:
     async def _subscribe_client(
         self, subject: str, handler: Callable[[Msg], Awaitable[None]], *, pending_max: int
     ) -> int:
-        subscription = await self.client.subscribe(
-            subject,
-            cb=handler,
-            pending_msgs_limit=pending_max,
-        )
+        try:
+            subscription = await self.client.subscribe(subject, cb=handler, pending_msgs_limit=pending_max)
+        except (nats_errors.Error, OSError) as error:
+            self.lose(self.reason or "nats-py has closed it")
+            raise ConnectionLostError(subject, f"not subscribed to {subject}: {error}") from error
         return int(subscription._id)
 
     async def subscribe(self, wanted: Subscription) -> None:
@@ -289,7 +292,13 @@ class Link:
         await self.probe()
         await self.probe()
         if subject.lower() in self._denied:
+            self._sids.pop(wanted, None)
             raise ForbiddenError(subject, f"not allowed to subscribe to {subject}")
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """What it listens for, in the order in which that was asked."""
+        return list(self._sids)
 
     async def unsubscribe(self, wanted: Subscription) -> None:
         sid = self._sids.pop(wanted, None)

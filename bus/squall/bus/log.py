@@ -9,9 +9,10 @@ whenever the broker or the connection leaves a gap.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import msgspec
@@ -44,22 +45,34 @@ class Record(msgspec.Struct, frozen=True):
 
 
 async def last(connection: Connection, stream: str, subject: str, *, timeout_s: float = 3.0) -> Record | None:
-    """The newest record on a subject, from the stream's leader; None if there is none.
+    """The newest record on a subject or a pattern of them, from the stream's leader; None without any.
 
     Raises:
         RequestError: No answer.
     """
+    return await _get(connection, stream, {"last_by_subj": subject}, timeout_s)
+
+
+async def at(connection: Connection, stream: str, sequence: int, *, timeout_s: float = 3.0) -> Record | None:
+    """The record at a place of a stream, from the stream's leader; None if it is there no more.
+
+    Raises:
+        RequestError: No answer.
+    """
+    return await _get(connection, stream, {"seq": sequence}, timeout_s)
+
+
+async def _get(
+    connection: Connection, stream: str, wanted: Mapping[str, Any], timeout_s: float
+) -> Record | None:
     try:
-        answer = await call(
-            connection, "STREAM", "MSG", "GET", stream, request={"last_by_subj": subject}, timeout_s=timeout_s
-        )
+        answer = await call(connection, "STREAM", "MSG", "GET", stream, request=wanted, timeout_s=timeout_s)
     except RejectedError as error:
         if error.code == NO_MESSAGE_FOUND:
             return None
         raise
     message = answer["message"]
-    data = msgspec.json.decode(f'"{message.get("data", "")}"', type=bytes)
-    return Record(message["subject"], message["seq"], data)
+    return Record(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
 
 
 async def direct(
@@ -88,6 +101,18 @@ async def state(connection: Connection, stream: str, *, timeout_s: float = 3.0) 
     answer: dict[str, Any] = await call(connection, "STREAM", "INFO", stream, timeout_s=timeout_s)
     described: dict[str, Any] = answer["state"]
     return described
+
+
+async def fullness(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> float:
+    """How much of its bounds a stream has used, in bytes or messages, from 0 to 1; 0 without bounds.
+
+    Raises:
+        RequestError: No answer.
+    """
+    answer = await call(connection, "STREAM", "INFO", stream, timeout_s=timeout_s)
+    state, config = answer["state"], answer["config"]
+    bounds = [("bytes", "max_bytes"), ("messages", "max_msgs")]
+    return max((state[n] / config[most] for n, most in bounds if config.get(most, -1) > 0), default=0.0)
 
 
 async def trim(
@@ -155,14 +180,28 @@ async def _read_once(
         return
 
     queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+    arrived = 0
+
+    def take(record: Delivery) -> None:
+        nonlocal arrived
+        arrived = record.order
+        queue.put_nowait(record)
+
+    def delivered(order: int) -> None:
+        # Records that were on their way to a link that died are gone, and the broker goes on after them. If
+        # no further record comes, nothing but this shows that they were.
+        if order > arrived:
+            queue.put_nowait(None)
+
     puller = Puller(
         connection,
         stream,
         name,
-        queue.put_nowait,
+        take,
         lambda: BUFFER - queue.qsize(),
         chunk=BUFFER // 4,
         missing=lambda: queue.put_nowait(None),
+        delivered=delivered,
     )
     pulling = asyncio.create_task(puller.run())
     pulling.add_done_callback(lambda _: queue.put_nowait(None))

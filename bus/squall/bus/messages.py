@@ -6,7 +6,8 @@ cost almost half of the request rate. The user's bytes travel in ``body``,
 untouched.
 
 New fields get a default; old ones keep their name, type and meaning. Field
-types are imported for real, because msgspec reads them at run time.
+types are imported for real, because msgspec reads them at run time. Every field
+is bounded, because any of them may have been written by a hijacked agent.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ SCHEMA = 1
 EFFECTS_MAX = 256
 """Effects that one task may have."""
 
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 TaskId = Annotated[str, Meta(min_length=1, max_length=256)]
+Short = Annotated[str, Meta(max_length=64)]
+"""A node, a lane, an id of a write."""
+
+Sentence = Annotated[str, Meta(max_length=1000)]
 Status = Literal["ok", "dead", "cancelled"]
 
 
@@ -35,7 +40,7 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
     """
 
     schema: int = SCHEMA
-    trace: str = ""
+    trace: Annotated[str, Meta(max_length=128)] = ""
 
 
 class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
@@ -50,6 +55,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
         deadline_s: When its result is worth nothing any more, likewise; 0 is never.
         ingress: Sequence of its submission in the ingress stream; 0 before dispatch.
         term: Term of the leader that dispatched it; 0 before dispatch.
+        again: How often it had been dispatched before: its work was lost without a result.
         body: The handler's input.
     """
 
@@ -61,6 +67,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     deadline_s: float = 0.0
     ingress: Count = 0
     term: Count = 0
+    again: Count = 0
     body: bytes = b""
 
 
@@ -73,6 +80,9 @@ class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):
 class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     """The content of a task's register, its only terminal record.
 
+    Whose register it is, its subject says; what task, key, job and term say here is for people. That a task
+    ended follows from there being a register, whatever is in it.
+
     Attributes:
         task, key, job, number, submit_s, deadline_s, term: As in `RunTask`.
         lane: The lane it ran in.
@@ -83,7 +93,6 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
             effect is made from the task and its place here, so that a register cannot name another task's.
         value: What the handler returned beside its effects.
         reason: Why it is dead, in one sentence.
-        body: The task's own input, kept with a dead one so that it can be replayed.
     """
 
     task: TaskId
@@ -94,13 +103,12 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     submit_s: float = 0.0
     deadline_s: float = 0.0
     term: Count = 0
-    lane: str = ""
+    lane: Short = ""
     attempt: Count = 0
-    agent: str = ""
+    agent: Short = ""
     effects: Annotated[tuple[bytes, ...], Meta(max_length=EFFECTS_MAX)] = ()
     value: bytes = b""
-    reason: str = ""
-    body: bytes = b""
+    reason: Sentence = ""
 
 
 class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):
@@ -113,30 +121,39 @@ class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):
         write: Which write this was, so that its writer knows it again.
     """
 
-    attempts: Count
-    deaths: Count = 0
+    attempts: Annotated[int, Meta(ge=0, le=1000)]
+    deaths: Annotated[int, Meta(ge=0, le=1000)] = 0
     running: bool = True
-    write: str = ""
+    write: Short = ""
 
 
 class DeadLetter(Message, frozen=True, kw_only=True, tag="dead-letter"):
-    """A task that ended ``dead``: its register's record, for whoever looks after it."""
+    """A task that ended ``dead``, for whoever looks after it.
 
-    result: TaskResult
+    Attributes:
+        task: As it was dispatched, with the input that it takes to try it again.
+        reason: Why it is dead, in one sentence.
+        attempt, agent: Which attempt was its last, and who made it.
+    """
+
+    task: RunTask
+    reason: Sentence = ""
+    attempt: Count = 0
+    agent: Short = ""
 
 
 class TermClaimed(Message, frozen=True, kw_only=True, tag="term-claimed"):
     """Somebody leads from here on; the record's stream sequence is the term."""
 
-    holder: str
-    write: str
+    holder: Short
+    write: Short
 
 
 class LeaseRenewed(Message, frozen=True, kw_only=True, tag="lease-renewed"):
     """The leader is alive, or (``released``) stops leading of its own accord."""
 
-    holder: str
-    write: str
+    holder: Short
+    write: Short
     released: bool = False
 
 
@@ -152,7 +169,10 @@ class JobProgress(Struct, frozen=True, kw_only=True):
 
 
 class CoordinatorState(Message, frozen=True, kw_only=True, tag="coordinator-state"):
-    """A snapshot: what a new leader needs beside the records that follow it.
+    """A snapshot: what a new leader needs beside the records that follow it, and those of open tasks.
+
+    Open tasks are named by where their dispatches are stored, not by their ids, so that a snapshot of the
+    largest window fits a message.
 
     Attributes:
         write: Id of the batch that stored it.
@@ -160,15 +180,18 @@ class CoordinatorState(Message, frozen=True, kw_only=True, tag="coordinator-stat
         results: All registers up to this sequence of their stream are counted in.
         dispatched: Tasks dispatched in all, repeats included.
         jobs: Progress by job.
-        open: Tasks dispatched and not yet terminal: id to dispatch sequence.
+        open: Tasks dispatched and not yet terminal: the sequence of the first dispatch, and then how much
+            further on the next one is.
+        fresh: Ids of open tasks whose dispatches are stored in the same batch as this.
     """
 
-    write: str
+    write: Short
     ingress: Count = 0
     results: Count = 0
     dispatched: Count = 0
-    jobs: dict[str, JobProgress] = {}
-    open: dict[str, Count] = {}
+    jobs: dict[TaskId, JobProgress] = {}
+    open: tuple[Count, ...] = ()
+    fresh: tuple[TaskId, ...] = ()
 
 
 class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):
@@ -191,13 +214,13 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
         counters: What it counted since it started.
     """
 
-    role: str
-    node: str
+    role: Short
+    node: Short
     incarnation: Count
     slots: Count = 0
     in_flight: Count = 0
     service_ms: float = 0.0
-    counters: dict[str, int] = {}
+    counters: Annotated[dict[Short, Count], Meta(max_length=64)] = {}
 
 
 class AnnounceLeader(Message, frozen=True, kw_only=True, tag="announce-leader"):
@@ -207,14 +230,14 @@ class AnnounceLeader(Message, frozen=True, kw_only=True, tag="announce-leader"):
         token: The answer goes to ``rep.<node>.<token>``; never to an inbox the caller names.
     """
 
-    holder: str
+    holder: Short
     term: Count
-    token: str
+    token: Short
 
 
 class LeaderAccepted(Message, frozen=True, kw_only=True, tag="leader-accepted"):
     """Answer to `AnnounceLeader`: the highest term the node has seen, and its slots."""
 
-    node: str
+    node: Short
     term: Count
     slots: Count = 0

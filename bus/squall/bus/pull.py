@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -77,6 +77,11 @@ def parse_delivery(message: Msg, prefix: str) -> Delivery | None:
     )
 
 
+def _number(text: str | None) -> int:
+    """The number in a header; 0 where there is none."""
+    return int(text) if text and text.isdecimal() and len(text) < 20 else 0
+
+
 class Puller:
     """Keeps a consumer's pull requests open while `run` runs.
 
@@ -85,6 +90,8 @@ class Puller:
         room: How many more messages could be taken now, were none on their way.
         chunk: Ask again once this many could be asked for.
         missing: Called when the broker says there is no such consumer; without, it is asked again.
+        delivered: Told with each heartbeat how many messages the consumer has delivered, those included that
+            went into a link that died.
     """
 
     def __init__(
@@ -97,6 +104,7 @@ class Puller:
         *,
         chunk: int = 1,
         missing: Callable[[], None] | None = None,
+        delivered: Callable[[int], None] | None = None,
     ) -> None:
         self._connection = connection
         self._subject = subjects.next_message(stream, consumer)
@@ -105,6 +113,7 @@ class Puller:
         self._room = room
         self._chunk = chunk
         self._missing = missing
+        self._delivered = delivered
         self._wake = asyncio.Event()
         self._names = itertools.count(1)
         self._asked = 0
@@ -126,7 +135,7 @@ class Puller:
         headers = message.headers
         status = headers.get("Status") if headers else None
         if headers is not None and status is not None:
-            self._on_status(status, headers.get("Nats-Pending-Messages"))
+            self._on_status(status, headers)
             return
         delivery = parse_delivery(message, self._prefix)
         if delivery is None:
@@ -136,16 +145,19 @@ class Puller:
         self._take(delivery)
         self._wake.set()
 
-    def _on_status(self, status: str, pending: str | None) -> None:
+    def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
         if status == "100":
+            if self._delivered is not None:
+                self._delivered(_number(headers.get("Nats-Last-Consumer")))
             return
         if status == "503":
             self._broken = True
             if self._missing is not None:
                 self._missing()
-        elif pending is not None:
-            self._asked = max(0, self._asked - int(pending))
-        else:
+        elif "Nats-Pending-Messages" in headers:
+            self._asked = max(0, self._asked - _number(headers["Nats-Pending-Messages"]))
+        else:  # refused as a whole, for instance because too many wait: not to be repeated at once
+            self._broken = status not in ("404", "408")
             self._asked = 0
         self._wake.set()
 

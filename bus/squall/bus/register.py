@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from squall.bus.codec import encode
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import EXPECT_NEW, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
@@ -32,6 +32,7 @@ def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict
         "num_replicas": replicas,
         "max_msgs_per_subject": 1,
         "max_bytes": bytes_max,
+        "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
         "discard": "new",
         "discard_new_per_subject": True,
         "deny_delete": True,

@@ -28,6 +28,17 @@ from squall.bus.border import check_name
 LANES = 100
 """Lanes a work queue is cut into; a key always falls into the same one."""
 
+ANY = "*"
+"""Stands for one token, in permissions."""
+
+ME = "{{name()}}"
+"""Stands for a node's own name in the permissions of its role; the broker fills it in."""
+
+
+def _token(token: str) -> str:
+    """A name, or what stands for one in permissions."""
+    return token if token in (ANY, ME) else check_name(token, "token of a subject")
+
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
@@ -91,14 +102,15 @@ class Subjects:
         return self._at("job", check_name(job, "job"), "done")
 
     def dispatch(self, job: str, key: str, task: str) -> str:
-        return self._at("job", job, "task", check_name(key, "key"), check_name(task, "task"))
+        names = check_name(job, "job"), check_name(key, "key"), check_name(task, "task")
+        return self._at("job", names[0], "task", *names[1:])
 
     @property
     def dispatches(self) -> str:
         return self._at("job", "*", "task", "*", "*")
 
     def dead(self, job: str, task: str) -> str:
-        return self._at("job", job, "dead", check_name(task, "task"))
+        return self._at("job", check_name(job, "job"), "dead", check_name(task, "task"))
 
     @property
     def deads(self) -> str:
@@ -112,7 +124,7 @@ class Subjects:
 
     def queued(self, lane: str, key: str, task: str) -> str:
         """Where a task waits for a worker; ``lane`` may be a wildcard."""
-        return self._at("wk", lane, "task", key, task)
+        return self._at("wk", _token(lane), "task", _token(key), _token(task))
 
     @property
     def work_transform(self) -> tuple[str, str]:
@@ -131,33 +143,40 @@ class Subjects:
         return self._at("res", "*", "*")
 
     def register(self, lane: str, task: str) -> str:
-        return self._at("res", lane, task)
+        return self._at("res", _token(lane), check_name(task, "task"))
 
     @property
     def tries(self) -> str:
         return self._at("try", "*", "*")
 
     def tried(self, lane: str, task: str) -> str:
-        return self._at("try", lane, task)
+        return self._at("try", _token(lane), check_name(task, "task"))
 
     @property
     def dead_letters(self) -> str:
         return self._at("dlq", "*", "*")
 
+    def dead_letter(self, job: str, task: str) -> str:
+        """Where the broker copies a task's dead letter to."""
+        return self._at("dlq", check_name(job, "job"), check_name(task, "task"))
+
+    def is_dispatch(self, subject: str) -> bool:
+        return matches(self.dispatches, subject)
+
     # Core NATS: what may be lost.
 
     def heartbeat(self, role: str, node: str) -> str:
-        return self._at("hb", role, node)
+        return self._at("hb", _token(role), _token(node))
 
     @property
     def heartbeats(self) -> str:
         return self._at("hb", "*", "*")
 
     def command(self, node: str, verb: str) -> str:
-        return self._at("cmd", node, verb)
+        return self._at("cmd", _token(node), _token(verb))
 
     def reply(self, node: str, token: str) -> str:
-        return self._at("rep", node, token)
+        return self._at("rep", _token(node), _token(token))
 
     # Whole planes, for permissions.
 
@@ -176,6 +195,14 @@ class Subjects:
     @property
     def replies(self) -> str:
         return self._at("rep", "*", "*")
+
+
+def lane_for(key: str) -> str:
+    """The lane of a key, as the broker's ``partition`` computes it from one token: FNV-1a, 32 bits."""
+    hashed = 0x811C9DC5
+    for byte in key.encode():
+        hashed = (hashed ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return str(hashed % LANES)
 
 
 def lane_of(subject: str) -> str:
@@ -229,8 +256,6 @@ def inbox(node: str, nonce: str) -> str:
 
 # Wildcards and names for permissions.
 
-ANY = "*"
-"""Stands for one token."""
 
 REST = ">"
 """Stands for all that follows, at least one token."""

@@ -26,11 +26,13 @@ import msgspec
 
 from squall.bus import register, subjects
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect
-from squall.bus.codec import decode
+from squall.bus.backoff import bound_s
+from squall.bus.border import printable
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.messages import RunTask, TaskResult, TaskTried
-from squall.bus.pull import Delivery, Puller
+from squall.bus.pull import EXPIRES_S, Delivery, Puller
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import Tasks, task_group
 
@@ -89,7 +91,7 @@ class Pacing(msgspec.Struct, frozen=True):
 
     def pause_s(self, attempt: int, chance: random.Random) -> float:
         """How long to wait after a failed attempt; full jitter."""
-        return chance.uniform(0.0, min(self.retry_cap_s, self.retry_base_s * 2.0**attempt))
+        return chance.uniform(0.0, bound_s(self.retry_base_s, self.retry_cap_s, attempt))
 
 
 def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict
         "retention": "workqueue",
         "num_replicas": replicas,
         "max_bytes": bytes_max,
+        "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
         "discard": "new",
         "duplicate_window": 100_000_000,  # the smallest: a re-dispatch must not be taken for a repeat
         "sources": [
@@ -112,14 +115,20 @@ def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict
     }
 
 
-def consumer_config(swarm: Subjects, pacing: Pacing, *, ack_pending_max: int) -> dict[str, Any]:
-    """The pool's consumer."""
+def consumer_config(swarm: Subjects, pacing: Pacing, *, agents: int, slots: int) -> dict[str, Any]:
+    """The pool's consumer.
+
+    The broker refuses a pull request beyond ``max_waiting`` without a word, so there is room for several of
+    each agent: those of a link that was replaced stay open until they expire.
+    """
     return {
         "durable_name": POOL,
         "ack_policy": "explicit",
         "ack_wait": int(pacing.ack_wait_s * 1e9),
-        "max_ack_pending": ack_pending_max,
-        "max_waiting": 512,
+        "max_ack_pending": 2 * slots * agents,
+        "max_waiting": 16 * agents + 64,
+        "max_batch": slots,
+        "max_expires": int(EXPIRES_S * 1e9),
         "filter_subject": swarm.work,
     }
 
@@ -224,10 +233,12 @@ class WorkQueue:
         tasks.daemon(attempt())
 
     async def _attempt(self, delivery: Delivery) -> None:
+        name = subjects.last_token(delivery.subject)
         try:
             task = decode(delivery.data, RunTask)
+            if task.task != name:
+                raise DecodeError(f"task {printable(task.task, 40)} lies where {name} should")
         except DecodeError as error:
-            name = subjects.last_token(delivery.subject)
             task = RunTask(task=name, key=name, job="unreadable")
             await self._commit(delivery, task, Failed(str(error), final=True), delivery.attempt)
             return
@@ -260,7 +271,11 @@ class WorkQueue:
     async def _run_once(
         self, delivery: Delivery, task: RunTask, tried: TaskTried, *, expected: int | None
     ) -> bool:
-        """Make one attempt: count it if it is a repeat, run it, commit or give back what came of it."""
+        """Make one attempt: count it if it is a repeat, run it, commit or give back what came of it.
+
+        A suspect is left alone until all of that is done: what its result does to the process must not look
+        like the next one's doing.
+        """
         number, alone = tried.attempts, is_suspect(tried, self._pacing.attempts)
         await self._quarantine.enter(alone=alone)
         try:
@@ -274,14 +289,15 @@ class WorkQueue:
             ended = await self._run(task, number)
             self._at("executed")
             self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+            if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
+                self.counters["failed"] += 1
+                reason = printable(ended.reason)
+                self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
+                await self._again(delivery, task, number)
+            else:
+                await self._commit(delivery, task, ended, number)
         finally:
             self._quarantine.leave(alone=alone)
-        if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
-            self.counters["failed"] += 1
-            self._observer("attempt", "fail", task=task.task, attempt=number, reason=ended.reason)
-            await self._again(delivery, task, number)
-        else:
-            await self._commit(delivery, task, ended, number)
         return True
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
@@ -300,8 +316,7 @@ class WorkQueue:
             status="ok" if isinstance(ended, Done) else "dead",
             effects=ended.effects if isinstance(ended, Done) else (),
             value=ended.value if isinstance(ended, Done) else b"",
-            reason="" if isinstance(ended, Done) else ended.reason,
-            body=b"" if isinstance(ended, Done) else task.body,
+            reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
 
     async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from squall.bus.codec import decode, encode
-from squall.bus.errors import DecodeError, RequestError
+from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.messages import AnnounceLeader, LeaderAccepted
 from squall.bus.tasks import task_group
 from squall.bus.work_queue import WorkQueue
@@ -77,15 +77,14 @@ async def _obey(service: Service, loyalty: Loyalty, message: Msg) -> None:
     """Answer a command on this agent's own reply subject, never on an inbox that the caller names."""
     try:
         command = decode(message.data, AnnounceLeader)
-    except DecodeError as error:
-        log.warning("command ignored: %s", error)
+        answer_to = service.swarm.reply(service.node, command.token)
+    except (DecodeError, InvalidNameError) as error:
+        service.complaints("unreadable", f"command: {error}")
         return
     if not loyalty.accepts(command.term):
         service.counters["commands_refused"] += 1
     answer = LeaderAccepted(node=service.node, term=loyalty.term, slots=service.spec.slots)
     try:
-        await service.connection.publish(
-            service.swarm.reply(service.node, command.token), encode(answer), confirm=False
-        )
+        await service.connection.publish(answer_to, encode(answer), confirm=False)
     except RequestError as error:
         log.info("command not answered: %s", error)

@@ -1,7 +1,7 @@
 """The only writer of a coordinator's stream: what is to be stored is stored once, or not at all.
 
-Every record expects to be the first on its subject, and a snapshot expects the
-one before it, so a batch whose outcome is unknown can be sent again as it is. A
+Every record expects to be the first on its subject, and a snapshot or a repeated
+dispatch the one before it, so a batch whose outcome is unknown can be sent again as it is. A
 refusal then has three causes, told apart by reading back: a newer term, an
 earlier try of the same batch that was stored, or records that were stored long
 ago (a submission repeated after its acknowledgement was lost).
@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Entry
-from squall.bus.messages import CoordinatorState, DeadLetter, JobDone, JobOpened, RunTask, TaskResult
+from squall.bus.jetstream import BATCH_MAX, WRONG_LAST_SEQUENCE, Entry
+from squall.bus.messages import CoordinatorState, DeadLetter, JobDone, JobOpened, RunTask
 from squall.bus.term import Leadership
-from squall.services.rules.dispatch import Progress
+from squall.services.restore import Restored
+from squall.services.rules.dispatch import open_sequences
 from squall.services.service import Service
 
 log = logging.getLogger("squall")
@@ -33,51 +35,64 @@ REFUSED_PAUSE_S = 0.5
 class _Batch:
     opened: list[str]
     tasks: list[RunTask]
-    dead: list[TaskResult]
+    repeats: Mapping[str, int]
+    letters: list[DeadLetter]
     finished: list[str]
-    snapshot: bool
+    snapshot: CoordinatorState | None
 
 
 class JobWriter:
     """Writes for one term.
 
     Args:
-        progress: What the coordinator knows; tasks given to `store` count as dispatched in it already.
-        state_sequence: Sequence of the newest snapshot, 0 if there is none.
+        restored: What the coordinator knows; tasks given to `store` count as dispatched in it already.
     """
 
-    def __init__(
-        self, service: Service, leadership: Leadership, progress: Progress, state_sequence: int
-    ) -> None:
+    def __init__(self, service: Service, leadership: Leadership, restored: Restored) -> None:
         self._connection = service.connection
         self._swarm = service.swarm
         self._history = service.history
         self._leadership = leadership
-        self._progress = progress
+        self._progress = restored.progress
         self._stream = service.swarm.stream("JOB")
-        self._state_sequence = state_sequence
-        self._opened = set(progress.jobs)
-        self._trimmed = 0
+        self._state_sequence = restored.state_sequence
+        self._kept_from = _kept_from(restored.state, restored.state_sequence - BATCH_MAX)
+        self._opened = set(restored.progress.jobs)
+        self._ingress_trimmed = self._log_trimmed = 0
+        self._letters_trimmed = False
 
     async def store(
-        self, tasks: list[RunTask], dead: list[TaskResult], finished: list[str], *, snapshot: bool
-    ) -> None:
+        self,
+        tasks: list[RunTask],
+        letters: list[DeadLetter],
+        finished: list[str],
+        *,
+        repeats: Mapping[str, int],
+        snapshot: bool,
+    ) -> bool:
         """Store dispatches, dead letters, ends of jobs and a snapshot in one batch, however long it takes.
+
+        Args:
+            repeats: Where the last dispatch is stored of those tasks that are dispatched again.
+            snapshot: Whether to store one, of what is known now.
+
+        Returns:
+            Whether a snapshot was stored.
 
         Raises:
             DeposedError: A newer term exists.
         """
         opened = sorted({task.job for task in tasks} - self._opened)
         self._progress.finish(finished)
-        batch = _Batch(opened, tasks, dead, finished, snapshot)
-        write = ""
+        # All tries share one write id, by which a stored one is recognised, and one snapshot: it must not
+        # pass a register that was read after the dead letters were chosen.
+        write = secrets.token_hex(8)
+        state = self._progress.snapshot(write) if snapshot else None
+        batch = _Batch(opened, tasks, repeats, letters, finished, state)
         while True:
-            # Encoded anew for each try: the snapshot then holds what was learned meanwhile. All tries share
-            # one write id, by which a stored one is recognised.
-            write = write or secrets.token_hex(8)
-            entries = self._entries(batch, write)
+            entries = self._entries(batch)
             if not entries:
-                return
+                return False
             try:
                 sequence = await self._leadership.write(entries, timeout_s=WRITE_TIMEOUT_S)
                 break
@@ -87,6 +102,7 @@ class JobWriter:
                 if error.code != WRONG_LAST_SEQUENCE:
                     log.error("the coordinator's stream refuses a batch: %s", error)
                     await asyncio.sleep(REFUSED_PAUSE_S)
+                    await self.trim()
                     continue
             except RequestError as error:
                 log.info("batch unknown, written again: %s", error)
@@ -95,31 +111,44 @@ class JobWriter:
             if found is not None:
                 sequence = found
                 break
-        first = sequence - len(entries) + 1 + len(batch.opened)
+        first = sequence - len(entries) + 1
         for place, task in enumerate(batch.tasks):
-            self._progress.stored(task.task, first + place)
+            self._progress.stored(task.task, first + len(batch.opened) + place)
         self._opened.update(batch.opened)
-        if batch.snapshot:
+        if batch.letters:
+            self._letters_trimmed = False
+        if batch.snapshot is not None:
             self._state_sequence = sequence
+            self._kept_from = _kept_from(batch.snapshot, first)
         if batch.tasks:
-            self._history("dispatch", "ok", term=self._leadership.term, tasks=len(batch.tasks), first=first)
+            self._history(
+                "dispatch",
+                "ok",
+                term=self._leadership.term,
+                tasks=len(batch.tasks),
+                first=first + len(batch.opened),
+            )
+        return batch.snapshot is not None
 
-    def _entries(self, batch: _Batch, write: str) -> list[Entry]:
+    def _entries(self, batch: _Batch) -> list[Entry]:
         swarm, jobs = self._swarm, self._progress.jobs
         entries = [Entry(swarm.job_opened(job), encode(JobOpened(job=job)), 0) for job in batch.opened]
         entries += [
-            Entry(swarm.dispatch(task.job, task.key, task.task), encode(task), 0) for task in batch.tasks
+            Entry(
+                swarm.dispatch(task.job, task.key, task.task), encode(task), batch.repeats.get(task.task, 0)
+            )
+            for task in batch.tasks
         ]
         entries += [
-            Entry(swarm.dead(result.job, result.task), encode(DeadLetter(result=result)), 0)
-            for result in batch.dead
+            Entry(swarm.dead(letter.task.job, letter.task.task), encode(letter), 0)
+            for letter in batch.letters
         ]
         entries += [
             Entry(swarm.job_done(job), encode(JobDone(job=job, progress=jobs[job])), 0)
             for job in batch.finished
         ]
-        if batch.snapshot:
-            entries.append(Entry(swarm.state, encode(self._progress.snapshot(write)), self._state_sequence))
+        if batch.snapshot is not None:
+            entries.append(Entry(swarm.state, encode(batch.snapshot), self._state_sequence))
         return entries
 
     async def _find(self, batch: _Batch, entries: list[Entry], write: str) -> int | None:
@@ -135,7 +164,8 @@ class JobWriter:
                     return record.sequence
                 self._state_sequence = record.sequence
                 continue
-            if self._is_ours(entry, record.data):
+            # A stored dispatch is of this very batch if its term and its place in the ingress are ours.
+            if self._swarm.is_dispatch(entry.subject) and record.data == entry.data:
                 return record.sequence + len(entries) - 1 - place
             stored[entry.subject] = record
         for task in list(batch.tasks):
@@ -143,13 +173,11 @@ class JobWriter:
                 batch.tasks.remove(task)
                 self._progress.undo(task)
         batch.opened = [job for job in batch.opened if self._swarm.job_opened(job) not in stored]
-        batch.dead = [r for r in batch.dead if self._swarm.dead(r.job, r.task) not in stored]
+        batch.letters = [a for a in batch.letters if self._swarm.dead(a.task.job, a.task.task) not in stored]
         batch.finished = [job for job in batch.finished if self._swarm.job_done(job) not in stored]
+        if stored:
+            batch.snapshot = None  # it tells of what is not in the batch any more
         return None
-
-    def _is_ours(self, entry: Entry, stored: bytes) -> bool:
-        """Whether a stored dispatch is of this very batch: its term and place in the ingress are ours."""
-        return ".task." in entry.subject and stored == entry.data
 
     async def _last(self, subject: str) -> bus_log.Record | None:
         while True:
@@ -160,21 +188,52 @@ class JobWriter:
                 await asyncio.sleep(REFUSED_PAUSE_S)
 
     async def trim(self) -> None:
-        """Free the ingress up to what is dispatched, and the log up to the oldest open task.
+        """Free the ingress up to what is dispatched, the log up to what a snapshot needs, and dead letters.
 
         Not fenced by the broker, so it is only done with a margin of the lease left; what it removes was
         stored by this term or an earlier one, so it is right even if it comes late.
         """
-        if self._progress.ingress <= self._trimmed or not self._leadership.may_act():
+        if not self._leadership.may_act():
             return
         through = self._progress.ingress
-        below = min([self._state_sequence, *self._progress.open.values()])
         try:
-            await bus_log.trim(self._connection, self._swarm.stream("IN"), below=through + 1)
-            if below > 0:
+            if through > self._ingress_trimmed:
+                await bus_log.trim(self._connection, self._swarm.stream("IN"), below=through + 1)
+                self._ingress_trimmed = through
+            below = self._kept_from
+            if below > self._log_trimmed:
                 await bus_log.trim(
                     self._connection, self._stream, below=below, subject=self._swarm.dispatches
                 )
-            self._trimmed = through
+                self._log_trimmed = below
+            if not self._letters_trimmed:
+                self._letters_trimmed = await self._trim_letters()
         except RequestError as error:
             log.info("not trimmed: %s", error)
+
+    async def _trim_letters(self) -> bool:
+        """Remove the dead letters that the broker has copied; True once none is left.
+
+        It copies them in order, so that once it has the newest it has all. Letters hold the input of tasks:
+        without this they would fill the stream that holds the term.
+        """
+        newest = await bus_log.last(self._connection, self._stream, self._swarm.deads)
+        if newest is None:
+            return True
+        task = decode(newest.data, DeadLetter).task
+        copy = self._swarm.dead_letter(task.job, task.task)
+        if await bus_log.last(self._connection, self._swarm.stream("DLQ"), copy) is None:
+            return False
+        await bus_log.trim(
+            self._connection, self._stream, below=newest.sequence + 1, subject=self._swarm.deads
+        )
+        return True
+
+
+def _kept_from(state: CoordinatorState | None, first: int) -> int:
+    """The oldest dispatch that a successor needs to begin with this snapshot.
+
+    Args:
+        first: Of the batch that holds the snapshot.
+    """
+    return min([first, *open_sequences(state)[:1]]) if state is not None else 0

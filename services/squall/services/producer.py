@@ -17,7 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from squall.bus.codec import encode
+from squall.bus.backoff import Backoff
+from squall.bus.border import printable
+from squall.bus.codec import SUBMISSION_BYTES_MAX, encode
+from squall.bus.errors import InvalidNameError, MessageTooLargeError
 from squall.bus.jetstream import publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.tasks import task_group
@@ -32,6 +35,9 @@ UNKNOWN_S = 60.0
 
 REFUSED_PAUSE_S = (0.05, 1.0)
 
+CLOSE_PATIENCE_S = 20.0
+"""How long the end of a job is repeated after the producer was asked to stop."""
+
 
 async def serve(service: Service) -> None:
     """Offer every task, then say of each job that no more will come."""
@@ -42,14 +48,16 @@ async def serve(service: Service) -> None:
     jobs: set[str] = set()
     limit = asyncio.Semaphore(IN_FLIGHT_MAX)
     begin_s = time.time()
+    place = 0
     async with task_group() as tasks:
-        for place, (task, submission) in enumerate(_numbered(service)):
+        for task, submission in _numbered(service):
             if service.stop.is_set():
                 break
             jobs.add(submission.job)
             if task in settled:
                 continue
             due_s = begin_s + place / spec.rate_per_s
+            place += 1
             await _sleep_until(due_s, service.stop)
             if service.stop.is_set():
                 break
@@ -103,9 +111,14 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
     history(
         "submit", "invoke", task=message.task, key=message.key, job=message.job, submit_s=message.submit_s
     )
-    subject = service.swarm.submit(message.key)
-    data = encode(message)
+    try:
+        subject, data = _addressed(service, message)
+    except (InvalidNameError, MessageTooLargeError) as error:
+        service.counters["unusable"] += 1
+        history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
+        return
     patience_ends = time.monotonic() + service.spec.patience_s
+    backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
     refusals = 0
     while True:
         outcome = await publish(
@@ -122,8 +135,7 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
         service.counters["refusals"] += 1
         if time.monotonic() >= patience_ends or service.stop.is_set():
             break
-        low, high = REFUSED_PAUSE_S
-        await asyncio.sleep(chance.uniform(low, min(high, low * 2**refusals)))
+        await asyncio.sleep(backoff.pause_s())
     if outcome.accepted:
         service.counters["accepted"] += 1
         history("submit", "ok", task=message.task, seq=outcome.sequence, refusals=refusals)
@@ -135,16 +147,37 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
         history("submit", "unknown", task=message.task, reason=outcome.reason, refusals=refusals)
 
 
+def _addressed(service: Service, message: RunTask) -> tuple[str, bytes]:
+    """Where a task is submitted, and as what.
+
+    Raises:
+        InvalidNameError: Its names cannot be used in subjects.
+        MessageTooLargeError: It is too large to be dispatched.
+    """
+    service.swarm.dispatch(message.job, message.key, message.task)  # it will have to go there, too
+    return service.swarm.submit(message.key), encode(message, SUBMISSION_BYTES_MAX)
+
+
 async def _close(service: Service, job: str, chance: random.Random) -> None:
-    """Say that a job is complete, for as long as it takes: nothing ends before that is known."""
+    """Say that a job is complete, for as long as it takes: nothing ends before that is known.
+
+    Once the producer was asked to stop, no longer than `CLOSE_PATIENCE_S`: with a full ingress that nobody
+    empties it would be for ever.
+    """
     data = encode(CloseJob(job=job))
+    stopped_s: float | None = None
     while True:
+        if service.stop.is_set():
+            stopped_s = stopped_s or time.monotonic()
+            if time.monotonic() - stopped_s > CLOSE_PATIENCE_S:
+                log.error("job %s was never closed: the ingress takes nothing", job)
+                return
         outcome = await publish(
             service.connection,
             service.swarm.close(job),
             data,
             message_id=f"close-{job}",
-            timeout_s=UNKNOWN_S,
+            timeout_s=CLOSE_PATIENCE_S,
             chance=chance,
         )
         if outcome.accepted:

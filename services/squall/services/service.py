@@ -21,6 +21,7 @@ from squall.bus.errors import RequestError
 from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import Subjects
+from squall.services.complaints import Complaints
 from squall.services.history import History
 from squall.services.interference import Interfere
 from squall.services.points import Points
@@ -108,6 +109,7 @@ class Service:
         at: Passed the name of each point that the role reaches.
         stop: Set when it should drain and return.
         counters: Its own counts, sent with each heartbeat.
+        complaints: Told what was wrong with something that came in.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class Service:
         self.ready = ready
         self.stop = asyncio.Event()
         self.counters: Counter[str] = Counter()
+        self.complaints = Complaints(self.counters)
         self.vitals: Callable[[], dict[str, Any]] = dict
 
     async def beat(self) -> None:

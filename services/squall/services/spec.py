@@ -18,6 +18,9 @@ from squall.services.errors import SpecError
 PATTERNS = ("hierarchical",)
 PLANNED = ("mesh", "ring", "star", "autoscaling", "multi-strategy", "blue-green", "canary")
 
+WINDOW_MAX = 100_000
+"""The largest window; a coordinator's snapshot of it fits a message."""
+
 Seconds = Annotated[float, Meta(gt=0)]
 
 
@@ -68,7 +71,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     retry_cap_s: Seconds = 10.0
     handler_timeout_s: Seconds = 120.0
     lease_s: Seconds = 1.0
-    window_max: Annotated[int, Meta(ge=1, le=100_000)] = 4000
+    window_max: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] = 4000
     ingress_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4000
     credentials_life_s: Annotated[float, Meta(ge=3)] = 600.0
     venue: Literal["idempotent", "dumb"] = "idempotent"

@@ -15,6 +15,7 @@ from __future__ import annotations
 from squall.bus.subjects import (
     ANY,
     GATEWAY,
+    ME,
     POOL,
     REST,
     Subjects,
@@ -24,7 +25,7 @@ from squall.bus.subjects import (
     newest,
     next_message,
 )
-from squall.bus.topology.model import ME, Export, Import, Link, Node, Permissions, Topology
+from squall.bus.topology.model import Export, Import, Link, Node, Permissions, Topology
 
 PATTERN = "hierarchical"
 
@@ -109,10 +110,10 @@ def _coordinator(s: Subjects) -> Permissions:
     return Permissions(
         publish=(
             s.jobs,
+            s.registers,
             s.commands,
             s.heartbeat("coordinator", ME),
-            api("STREAM", "MSG", "GET", s.stream("JOB")),
-            api("STREAM", "MSG", "GET", s.stream("WK")),
+            *(api("STREAM", "MSG", "GET", s.stream(plane)) for plane in ("JOB", "WK", "RES", "DLQ")),
             api("STREAM", "PURGE", s.stream("IN")),
             api("STREAM", "PURGE", s.stream("JOB")),
             *(api("STREAM", "INFO", s.stream(plane)) for plane in read),
@@ -201,6 +202,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("RES", "coordinator", s.registers, "counts what has ended"),
         Link("RES", "gateway", s.registers, "carries out the effects"),
         Link("JOB", "DLQ", s.dead_letters, "sourced by the broker: dead letters"),
+        Link("coordinator", "RES", s.registers, "buries what was acknowledged without a result"),
         Link("coordinator", "agent", s.commands, "commands"),
         Link("agent", "coordinator", s.replies, "answers to commands"),
         *(

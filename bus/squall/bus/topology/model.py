@@ -23,9 +23,7 @@ from typing import Literal
 from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
-
-ME = "{{name()}}"
-"""A node's own name in the permissions of its role; the broker fills it in from the credentials."""
+from squall.bus.subjects import ME
 
 Kind = Literal["service", "stream"]
 

@@ -24,11 +24,12 @@ def install(node: str, role: str) -> None:
     store = JobWriter.store
     turn = itertools.cycle(range(1, 5))
 
-    async def store_and_push(self: JobWriter, tasks: list[RunTask], *rest: Any, **options: Any) -> None:
-        await store(self, tasks, *rest, **options)
+    async def store_and_push(self: JobWriter, tasks: list[RunTask], *rest: Any, **options: Any) -> bool:
+        saved = await store(self, tasks, *rest, **options)
         for task in tasks:
             subject = self._swarm.command(f"agent-{next(turn)}", VERB)
             await self._connection.publish(subject, encode(task), confirm=False)
+        return saved
 
     async def serve(self: WorkQueue, stop: asyncio.Event, *, grace_s: float) -> None:
         running: set[asyncio.Task[None]] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.bus import attempts, register, work_queue
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX
 from squall.bus.connection import Connection
 from squall.bus.jetstream import create_consumer, create_stream
 from squall.bus.subjects import GATEWAY, POOL, Subjects
@@ -17,10 +18,13 @@ from squall.services.spec import Spec
 
 INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2
-REGISTER_BYTES_MAX = 1024**3
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
-"""Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed:
-a register takes about 600 bytes, and the others are trimmed."""
+"""Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed.
+Ingress and queue are trimmed; of dead letters the oldest go first."""
+
+REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
+"""Bound of the registers: at least, for each task, at most. They stay for the life of the swarm. One takes
+about 600 bytes where a task has one small effect."""
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
@@ -29,6 +33,12 @@ DUPLICATE_WINDOW_S = 120
 """Twice the time for which a producer repeats an unknown submission."""
 
 DEAD_LETTER_AGE_S = 14 * 24 * 3600
+
+
+def register_bytes_max(spec: Spec) -> int:
+    """How many bytes the registers of a swarm may take."""
+    least, each, most = REGISTER_BYTES
+    return min(max(least, each * spec.tasks), most)
 
 
 def topology(spec: Spec) -> Topology:
@@ -50,6 +60,7 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             # The bound refuses producers; trimmed behind the coordinator's snapshot.
             "max_msgs": spec.ingress_max,
             "max_bytes": INGRESS_BYTES_MAX,
+            "max_msg_size": SUBMISSION_BYTES_MAX + HEADER_BYTES_MAX,
             "duplicate_window": DUPLICATE_WINDOW_S * 10**9,
             **common,
         },
@@ -61,11 +72,12 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             "discard": "new",
             "max_msgs_per_subject": 1,
             "max_bytes": QUEUE_BYTES_MAX,
+            "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
             "allow_atomic": True,
             **common,
         },
         work_queue.stream_config(swarm, bytes_max=QUEUE_BYTES_MAX),
-        register.stream_config(swarm, bytes_max=REGISTER_BYTES_MAX),
+        register.stream_config(swarm, bytes_max=register_bytes_max(spec)),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
@@ -97,7 +109,7 @@ async def provision(connection: Connection, spec: Spec) -> None:
         connection,
         swarm.stream("WK"),
         POOL,
-        work_queue.consumer_config(swarm, spec.pacing, ack_pending_max=2 * spec.slots * spec.agents),
+        work_queue.consumer_config(swarm, spec.pacing, agents=spec.agents, slots=spec.slots),
         filter_subject=swarm.work,
     )
     await create_consumer(

@@ -1,17 +1,38 @@
 """What a coordinator knows, as a fold over its log and the registers. Pure.
 
-    snapshot ─► dispatched tasks after it ─► registers after it ─► the state now
+    snapshot ─► dispatches of open tasks, and those after it ─► registers after it ─► the state now
 
-A new leader folds the same records and so resumes without asking anybody.
+A new leader folds the same records and so resumes without asking anybody. What a task is part of is known
+from its dispatch, which a leader wrote; of a register only its subject and its place are believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from squall.bus.messages import CoordinatorState, JobProgress, RunTask, TaskResult
+from squall.bus.messages import CoordinatorState, JobProgress, RunTask, Status
+
+JOBS_MAX = 2000
+"""Jobs of a swarm, so that a snapshot of them fits a message."""
+
+
+class Dispatched(NamedTuple):
+    """A task that was dispatched and has not ended.
+
+    Attributes:
+        sequence: Where its dispatch is stored; 0 while it is being written.
+        job, key: What it is part of, and what it belongs to.
+        again: How often it had been dispatched before.
+    """
+
+    sequence: int
+    job: str
+    key: str
+    again: int = 0
 
 
 class Progress:
@@ -21,7 +42,7 @@ class Progress:
         ingress: All submissions up to this sequence were dispatched.
         results: All registers up to this sequence are counted in.
         dispatched: Tasks dispatched in all, repeats included.
-        open: Tasks dispatched and not yet terminal: id to dispatch sequence, 0 while it is being written.
+        open: Tasks dispatched and not yet terminal.
         jobs: Progress by job.
     """
 
@@ -29,57 +50,70 @@ class Progress:
         self.ingress = state.ingress if state else 0
         self.results = state.results if state else 0
         self.dispatched = state.dispatched if state else 0
-        self.open: dict[str, int] = dict(state.open) if state else {}
+        self.open: dict[str, Dispatched] = {}
         self.jobs: dict[str, JobProgress] = dict(state.jobs) if state else {}
 
     def snapshot(self, write: str) -> CoordinatorState:
-        """Everything a successor needs."""
+        """Everything a successor needs beside the dispatches of the tasks that are open."""
+        stored = sorted(at.sequence for at in self.open.values() if at.sequence)
         return CoordinatorState(
             write=write,
             ingress=self.ingress,
             results=self.results,
             dispatched=self.dispatched,
             jobs=dict(self.jobs),
-            open=dict(self.open),
+            open=tuple(later - earlier for earlier, later in itertools.pairwise([0, *stored])),
+            fresh=tuple(task for task, at in self.open.items() if not at.sequence),
         )
 
-    def _change(self, job: str, **fields: int | bool) -> None:
-        self.jobs[job] = msgspec.structs.replace(self.jobs.get(job, JobProgress()), **fields)
+    def restore(self, task: RunTask, sequence: int) -> None:
+        """The dispatch of a task that a snapshot has as open; it is counted there."""
+        self.open[task.task] = Dispatched(sequence, task.job, task.key, task.again)
+
+    def may_open(self, job: str) -> bool:
+        """Whether a task may be part of this job: it is known, or there is room for one more."""
+        return job in self.jobs or len(self.jobs) < JOBS_MAX
 
     def dispatch(self, task: RunTask, sequence: int = 0) -> bool:
         """A task was dispatched at this place in the log, or is being (0); False if it is open already."""
         self.ingress = max(self.ingress, task.ingress)
-        if task.task in self.open:
+        at = self.open.get(task.task)
+        if at is not None and at.again >= task.again:
             return False
-        self.open[task.task] = sequence
+        self.open[task.task] = Dispatched(sequence, task.job, task.key, task.again)
         self.dispatched += 1
-        self._change(task.job, dispatched=self.jobs.get(task.job, JobProgress()).dispatched + 1)
+        if not task.again:
+            self._change(task.job, dispatched=self._job(task.job).dispatched + 1)
         return True
 
     def stored(self, task: str, sequence: int) -> None:
         """A task that was being dispatched is stored at this place; it may have ended already."""
-        if task in self.open:
-            self.open[task] = sequence
+        at = self.open.get(task)
+        if at is not None:
+            self.open[task] = at._replace(sequence=sequence)
 
     def undo(self, task: RunTask) -> None:
         """A task that was being dispatched had been dispatched before, and ended."""
         if self.open.pop(task.task, None) is not None:
             self.dispatched -= 1
-            self._change(task.job, dispatched=self.jobs[task.job].dispatched - 1)
+            self._change(task.job, dispatched=self._job(task.job).dispatched - 1)
 
-    def result(self, result: TaskResult, sequence: int) -> bool:
-        """A register was written; False if it ends no task that was dispatched and open."""
-        self.results = max(self.results, sequence)
-        if self.open.pop(result.task, None) is None:
-            return False
-        before = getattr(self.jobs[result.job], result.status) if result.job in self.jobs else 0
-        self._change(result.job, **{result.status: before + 1})
-        return True
+    def end(self, task: str, status: Status) -> Dispatched | None:
+        """A task has a register; what was known of it, or None if it was not dispatched and open."""
+        at = self.open.pop(task, None)
+        if at is not None:
+            self._change(at.job, **{status: getattr(self._job(at.job), status) + 1})
+        return at
+
+    def skip(self, sequence: int) -> None:
+        """A submission cannot be dispatched."""
+        self.ingress = max(self.ingress, sequence)
 
     def close(self, job: str, sequence: int) -> None:
         """No more tasks come for a job."""
         self.ingress = max(self.ingress, sequence)
-        self._change(job, closed=True)
+        if self.may_open(job):
+            self._change(job, closed=True)
 
     def finished(self) -> list[str]:
         """Jobs that are closed and all of whose tasks are terminal, and that are not yet done."""
@@ -92,3 +126,31 @@ class Progress:
     def finish(self, jobs: Iterable[str]) -> None:
         for job in jobs:
             self._change(job, done=True)
+
+    def _job(self, job: str) -> JobProgress:
+        return self.jobs.get(job, JobProgress())
+
+    def _change(self, job: str, **fields: int | bool) -> None:
+        self.jobs[job] = msgspec.structs.replace(self._job(job), **fields)
+
+
+def open_sequences(state: CoordinatorState) -> list[int]:
+    """Where the dispatches of a snapshot's open tasks are stored, but for the fresh ones; ascending."""
+    return list(itertools.accumulate(state.open))
+
+
+READ_PER_FETCH = 4
+"""Records that can be read one after the other in the time in which one is fetched by its place."""
+
+
+def stragglers(sequences: Sequence[int], end: int) -> int:
+    """How many records, from the first, are better fetched one by one than read together with the rest.
+
+    Args:
+        sequences: Of the records that are wanted, ascending.
+        end: Where reading would end.
+    """
+    for place, sequence in enumerate(sequences):
+        if end - sequence <= READ_PER_FETCH * (len(sequences) - place):
+            return place
+    return len(sequences)
