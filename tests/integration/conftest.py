@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +18,7 @@ from squall.bus.connection import Connection, connect
 from squall.bus.guard import Guard
 from squall.bus.identity import Authority
 from squall.bus.subjects import Subjects
+from squall.bus.tasks import wait_until
 from squall.services.patterns import hierarchical
 from squall.services.spec import Spec
 
@@ -59,3 +62,69 @@ def bus(tmp_path: Path) -> BusMaker:
             yield Bus(spec, Subjects(spec.swarm), broker, authority)
 
     return running
+
+
+class Relay:
+    """TCP connections that can keep what a broker sends to itself, and be reset. Made by `relaying`.
+
+    Attributes:
+        url: Where to connect to instead of the broker.
+        swallows: While this is set, what the broker sends is taken from it and never handed on.
+        swallowed: What was taken so.
+    """
+
+    def __init__(self, broker_url: str) -> None:
+        self._port = urlsplit(broker_url).port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.url = ""
+        self.swallows = False
+        self.swallowed = bytearray()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, broker_writer}
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pump(reader, broker_writer, down=False))
+            group.create_task(self._pump(broker_reader, writer, down=True))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, down: bool) -> None:
+        with contextlib.suppress(ConnectionError, OSError):
+            while data := await reader.read(65536):
+                if down and self.swallows:
+                    self.swallowed += data
+                else:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()
+
+    async def until_swallowed(self, data: bytes, timeout_s: float) -> None:
+        """Wait until the broker has sent this and it was kept from the reader."""
+
+        async def swallowed() -> bytes:
+            return bytes(self.swallowed[-4096:])
+
+        await wait_until(swallowed, lambda kept: data in kept, timeout_s=timeout_s, what=repr(data))
+
+    def reset(self) -> None:
+        """End every connection at once; new ones are carried as before."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+
+@contextlib.asynccontextmanager
+async def _relaying(broker_url: str) -> AsyncIterator[Relay]:
+    relay = Relay(broker_url)
+    server = await asyncio.start_server(relay.carry, "127.0.0.1", 0)
+    relay.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield relay
+    finally:
+        server.close()
+        relay.reset()
+
+
+@pytest.fixture
+def relaying() -> Callable[[str], AbstractAsyncContextManager[Relay]]:
+    """``async with relaying(url) as relay``: a relay before a broker."""
+    return _relaying

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import signal
 from collections.abc import Awaitable
@@ -16,12 +17,14 @@ from nats.aio.msg import Msg
 from squall.bus import connection as connections
 from squall.bus import link as links
 from squall.bus import log
+from squall.bus.backoff import Backoff
 from squall.bus.codec import encode
 from squall.bus.connection import connect
 from squall.bus.errors import (
     AuthorizationError,
     ConnectionLostError,
     ForbiddenError,
+    InvalidNameError,
     NotConnectedError,
     RequestError,
 )
@@ -233,3 +236,91 @@ async def test_a_forbidden_publish_to_a_stream_is_raised_and_not_repeated(bus: A
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):
             await within(LONG_S / 4, publish(producer, b.swarm.state, b"", timeout_s=LONG_S))
+
+
+INFO = (
+    b'INFO {"server_id":"X","server_name":"x","version":"2.15.1","proto":1,"headers":true,'
+    b'"max_payload":1048576,"host":"127.0.0.1","port":4222}\r\n'
+)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+async def test_a_broker_that_goes_between_a_probe_and_a_subscription_is_come_back_to(nth: int) -> None:
+    """A server that ends the second link right after its nth answer, while subscriptions are restored."""
+    links = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal links
+        links += 1
+        link, pings = links, 0
+        writer.write(INFO)
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                pings += 1
+                writer.write(b"PONG\r\n")
+                # Eight: the first link has both subscriptions by then.
+                if (link == 1 and pings == 8) or (link == 2 and pings == nth):
+                    break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "n") as connection:
+        await connection.subscribe("a.b", lambda message: None)
+        await connection.subscribe("c.d", lambda message: None)
+
+        async def reconnects() -> int:
+            return connection.counters["reconnects"]
+
+        await wait_until(reconnects, lambda count: count >= 1, timeout_s=LONG_S, what="a link that lasts")
+
+
+async def test_a_subscription_that_was_denied_does_not_end_the_next_link(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        with pytest.raises(ForbiddenError):
+            await producer.subscribe(b.swarm.heartbeats, lambda message: None)
+        os.kill(b.broker.pid, signal.SIGKILL)
+
+        async def reconnects() -> int:
+            return producer.counters["reconnects"]
+
+        await wait_until(reconnects, lambda count: count == 1, timeout_s=LONG_S, what="the next link")
+
+
+async def test_what_is_subscribed_while_a_link_is_renewed_is_heard_on_the_new_one(bus: Any) -> None:
+    """Made at each step of the renewal, some subscriptions fall between its list and its end."""
+    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+        heard: asyncio.Queue[int] = asyncio.Queue()
+        for number in range(6):
+            observer.renew(b.authority.credentials("observer", 60))
+            for step in range(4):
+                await observer.subscribe(
+                    b.swarm.heartbeats, lambda message, own=number * 4 + step: heard.put_nowait(own)
+                )
+
+            async def renewals() -> int:
+                return observer.counters["renewals"]
+
+            await wait_until(renewals, lambda count, n=number: count > n, timeout_s=LONG_S, what="a renewal")
+            beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+            await producer.publish(b.swarm.heartbeat("producer", "producer"), beat)
+            expected = set(range((number + 1) * 4))
+            got = {await within(LONG_S, heard.get()) for _ in expected}
+            assert got == expected
+            while not heard.empty():
+                heard.get_nowait()
+
+
+async def test_a_name_from_outside_never_becomes_a_command_to_the_broker(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        for subject in ("sw.squall.in.task.k 3\r\nabc\r\nPUB x", "a b", "a\tb", ""):
+            with pytest.raises(InvalidNameError):
+                await producer.publish(subject, b"")
+
+
+def test_pauses_end_at_their_cap_however_often_it_was_tried() -> None:
+    backoff = Backoff(0.025, 2.0, chance=random.Random(1))
+    pauses = [backoff.pause_s() for _ in range(5000)]
+    assert max(pauses) <= 2.0
+    assert max(pauses[:3]) <= 0.2
+    backoff.reset()
+    assert backoff.pause_s() <= 0.05

@@ -12,7 +12,7 @@ import pytest
 
 from squall.bus import log
 from squall.bus.codec import decode, encode
-from squall.bus.connection import Connection
+from squall.bus.connection import Connection, connect
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask
 
@@ -54,6 +54,30 @@ async def test_reading_goes_on_without_gap_or_repeat_over_a_broker_crash(bus: An
                 if len(seen) == 10:
                     break
         assert seen == [f"k-{number}" for number in range(10)]
+
+
+async def test_records_that_a_dying_link_took_with_it_are_read_though_no_other_follows(
+    bus: Any, relaying: Any
+) -> None:
+    async with bus() as b, b.connect("producer") as producer, relaying(b.broker.url) as relay:
+        credentials = b.authority.credentials("observer", None)
+        async with connect(relay.url, "observer", credentials) as observer:
+            await submit(b, producer, 0, 1)
+            seen: list[str] = []
+            reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress)
+            async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+                async for record in records:
+                    seen.append(decode(record.data, RunTask).task)
+                    if len(seen) == 2:
+                        relay.swallows = True
+                        await submit(b, producer, *range(2, 10))
+                        await relay.until_swallowed(b"k-9", GIVE_UP_S)
+                        relay.reset()
+                        relay.swallows = False
+                    if len(seen) == 10:
+                        break
+    assert seen == [f"k-{number}" for number in range(10)]
+    assert observer.counters["reconnects"] == 1
 
 
 async def test_trimming_removes_what_lies_below_and_nothing_else(bus: Any) -> None:

@@ -31,12 +31,13 @@ from squall.services.service import Service
 log = logging.getLogger("squall")
 
 SWEEP_S = 0.5
+PATIENCE_MIN_S = 5.0
 WRITE_TIMEOUT_S = 5.0
 
 
 def patience_s(ack_wait_s: float) -> float:
     """How long a task may be open before it is looked at: its first worker may have died, and its second."""
-    return max(5.0, 2 * ack_wait_s)
+    return max(PATIENCE_MIN_S, 2 * ack_wait_s)
 
 
 class Sweeper:

@@ -1,0 +1,334 @@
+"""A coordinator on a real broker, with a test for an agent: whatever that writes, every task ends, once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from squall.bus import log
+from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RequestError
+from squall.bus.jetstream import EXPECT_NEW, Outcome, publish, publish_once
+from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, RunTask, TaskResult
+from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import POOL, lane_for, lane_of, last_token
+from squall.bus.tasks import task_group, wait_until
+from squall.services import coordinator, sweeper
+from squall.services.history import History
+from squall.services.points import Points
+from squall.services.service import NodeStart, Service
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+PATIENT_S = 60.0
+
+
+@dataclasses.dataclass
+class Swarm:
+    """A broker, a coordinator that leads, and hands on the bus."""
+
+    bus: Any
+    service: Service
+    producer: Connection
+    agent: Connection
+    observer: Connection
+    pulled: asyncio.Queue[Delivery]
+
+    def __post_init__(self) -> None:
+        self.names = self.bus.swarm
+
+    async def submit(self, task: str, *, key: str = "k", job: str = "j", body: bytes = b"in") -> Outcome:
+        message = RunTask(task=task, key=key, job=job, body=body)
+        subject = self.names.submit(last_token(f".{key}"))
+        return await publish(
+            self.producer, subject, msgspec.msgpack.encode(message), message_id=task, timeout_s=30
+        )
+
+    async def close(self, job: str = "j") -> None:
+        await publish(self.producer, self.names.close(job), encode(CloseJob(job=job)), timeout_s=30)
+
+    async def pull(self) -> Delivery:
+        async with asyncio.timeout(PATIENT_S):
+            return await self.pulled.get()
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        await self.agent.request(delivery.reply, b"+ACK", timeout_s=10)
+
+    async def write(self, task: str, data: bytes, *, lane: str = "") -> Outcome:
+        subject = self.names.register(lane or lane_for("k"), task)
+        return await publish_once(self.agent, subject, data, timeout_s=10, headers=EXPECT_NEW)
+
+    async def finish(self, delivery: Delivery, status: str = "ok") -> None:
+        """Do what an honest agent does."""
+        result = TaskResult(task="t", key="k", job="j", status=status, reason="as told")  # type: ignore[arg-type]
+        await self.write(last_token(delivery.subject), encode(result), lane=lane_of(delivery.subject))
+        await self.acknowledge(delivery)
+
+    async def state(self) -> CoordinatorState:
+        record = await log.last(self.observer, self.names.stream("JOB"), self.names.state)
+        return decode(record.data, CoordinatorState) if record else CoordinatorState(write="")
+
+    async def until(self, good: Callable[[CoordinatorState], object]) -> CoordinatorState:
+        return await wait_until(self.state, good, timeout_s=PATIENT_S, what="the coordinator's state")
+
+    async def done(self, job: str = "j") -> CoordinatorState:
+        return await self.until(lambda state: job in state.jobs and state.jobs[job].done)
+
+    async def letters(self, count: int) -> list[DeadLetter]:
+        stream = self.names.stream("DLQ")
+        state = await wait_until(
+            lambda: log.state(self.observer, stream),
+            lambda state: state["last_seq"] >= count,
+            timeout_s=PATIENT_S,
+            what="dead letters",
+        )
+        reading = log.read(
+            self.observer, stream, self.names.dead_letters, after=state["first_seq"] - 1, until=count
+        )
+        async with contextlib.aclosing(reading) as records:
+            return [decode(record.data, DeadLetter) async for record in records]
+
+
+def service_of(bus: Any, connection: Connection, node: str = "coordinator-1") -> Service:
+    start = NodeStart(spec=bus.spec, node=node, role="coordinator", incarnation=1)
+    return Service(start, connection, History(None, node, 1), Points(lambda point: None), lambda: None)
+
+
+@contextlib.asynccontextmanager
+async def leading(bus: Any) -> AsyncIterator[Service]:
+    """A coordinator that leads inside the block, and gives the lead up after it."""
+    async with bus.connect("coordinator-1") as connection, task_group() as tasks:
+        service = service_of(bus, connection)
+        serving = tasks.start(coordinator.serve(service))
+        yield service
+        service.stop.set()
+        await serving
+
+
+@pytest.fixture
+def swarm(bus: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``async with swarm(attempts=3) as s``: all is there but agents."""
+    monkeypatch.setattr(sweeper, "PATIENCE_MIN_S", 0.5)
+
+    @contextlib.asynccontextmanager
+    async def running(**changes: Any) -> AsyncIterator[Swarm]:
+        spec = {"ack_wait_s": 0.25, "agents": 2, "slots": 8, "lease_s": 0.5, **changes}
+        async with (
+            bus(**spec) as b,
+            b.connect("producer") as producer,
+            b.connect("agent-1") as agent,
+            b.connect("observer") as observer,
+            leading(b) as service,
+            task_group() as tasks,
+        ):
+            pulled: asyncio.Queue[Delivery] = asyncio.Queue()
+            held: set[str] = set()
+
+            def take(delivery: Delivery) -> None:
+                held.add(delivery.reply)
+                pulled.put_nowait(delivery)
+
+            puller = Puller(agent, b.swarm.stream("WK"), POOL, take, lambda: 8)
+            tasks.daemon(puller.run())
+            yield Swarm(b, service, producer, agent, observer, pulled)
+
+    return running
+
+
+async def test_a_task_acknowledged_without_a_result_is_dispatched_again(swarm: Any) -> None:
+    async with swarm() as s:
+        await s.submit("t")
+        await s.close()
+        await s.acknowledge(await s.pull())
+        again = await s.pull()
+        assert decode(again.data, RunTask).again == 1
+        await s.finish(again)
+        state = await s.done()
+    assert (state.jobs["j"].dispatched, state.jobs["j"].ok, state.dispatched) == (1, 1, 2)
+    assert s.service.counters["redispatched"] == 1
+
+
+async def test_a_task_acknowledged_without_a_result_each_time_is_buried_with_its_reason(swarm: Any) -> None:
+    async with swarm(attempts=2) as s:
+        await s.submit("t", body=b"the input")
+        await s.close()
+        for _ in range(2):
+            await s.acknowledge(await s.pull())
+        state = await s.done()
+        (letter,) = await s.letters(1)
+    assert state.jobs["j"].dead == 1
+    assert letter.task.body == b"the input"
+    assert letter.reason == "acknowledged without a result 2 times"
+
+
+GARBAGE = {
+    "no msgpack": b"\xc1garbage",
+    "empty": b"",
+    "nested deep": b"\x81\xa1z" + b"\x91" * 200_000 + b"\xc0",
+    "another message": encode(CloseJob(job="j")),
+    "a claim to endless effects": b"\x82\xa4kind\xabtask-result\xa7effects\xdd\xff\xff\xff\xff",
+    "beyond the bound": b"x" * (MESSAGE_BYTES_MAX + 1),
+}
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_a_register_that_cannot_be_read_ends_its_task_as_dead(swarm: Any, data: bytes) -> None:
+    async with swarm() as s:
+        await s.submit("t")
+        await s.close()
+        delivery = await s.pull()
+        assert (await s.write("t", data)).kind == "stored"
+        await s.acknowledge(delivery)
+        state = await s.done()
+        (letter,) = await s.letters(1)
+    assert (state.jobs["j"].dead, state.open) == (1, ())
+    assert (letter.task.job, letter.task.body, letter.reason) == ("j", b"in", "its register cannot be read")
+    assert s.service.counters["spoiled"] == 1
+
+
+HOSTILE = ["a..b", "a b c", "*.>", "x 1 1\r\n\r\nPUB sw.squall.job.term 1\r\nx\r\n", "Bad Name!", "x" * 200]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_names_in_a_register_reach_no_subject(swarm: Any, name: str) -> None:
+    """A dead register that claims another task, key and job buries its own task under its own job."""
+    async with swarm() as s:
+        await s.submit("t")
+        await s.close()
+        delivery = await s.pull()
+        claim = TaskResult(task=name, key=name, job=name, status="dead", reason=name, lane="zzz")
+        await s.write("t", encode(claim))
+        await s.acknowledge(delivery)
+        state = await s.done()
+        (letter,) = await s.letters(1)
+        term = await log.last(s.observer, s.names.stream("JOB"), s.names.term)
+    assert set(state.jobs) == {"j"}
+    assert (letter.task.task, letter.task.job) == ("t", "j")
+    assert term is not None
+    assert s.service.connection.counters["violations"] == 0
+
+
+async def test_a_register_in_another_lane_ends_nothing(swarm: Any) -> None:
+    async with swarm() as s:
+        await s.submit("t")
+        await s.close()
+        delivery = await s.pull()
+        foreign = TaskResult(task="t", key="k", job="j", status="dead", reason="forged")
+        await s.write("t", encode(foreign), lane="zz")
+        await s.finish(delivery)
+        state = await s.done()
+    assert (state.jobs["j"].ok, state.jobs["j"].dead) == (1, 0)
+
+
+async def test_a_finished_task_submitted_again_ends(swarm: Any) -> None:
+    """Its register was passed before it is dispatched, so nothing but a sweep finds it."""
+    async with swarm() as s:
+        await s.submit("t")
+        await s.finish(await s.pull())
+        await s.until(lambda state: state.jobs and state.jobs["j"].ok == 1)
+        await s.submit("filler", key="k2")  # a snapshot and a trim later the first dispatch is gone
+        await s.finish(await s.pull())
+        await wait_until(
+            lambda: log.last(s.observer, s.names.stream("JOB"), s.names.dispatch("j", "k", "t")),
+            lambda record: record is None,
+            timeout_s=PATIENT_S,
+            what="the trim of the first dispatch",
+        )
+        again = RunTask(task="t", key="k", job="j")
+        await publish(s.producer, s.names.submit("k"), encode(again), message_id="another", timeout_s=30)
+        await s.close()
+        repeat = await s.pull()
+        assert (await s.write("t", b"second")).kind == "refused"
+        await s.acknowledge(repeat)
+        state = await s.done()
+    assert (state.jobs["j"].dispatched, state.jobs["j"].ok) == (3, 3)
+
+
+async def test_dead_letters_of_full_size_do_not_stay_in_the_stream_of_the_term(swarm: Any) -> None:
+    body = b"x" * (SUBMISSION_BYTES_MAX - 200)
+    async with swarm() as s:
+        for number in range(30):
+            assert (await s.submit(f"t-{number}", body=body)).accepted
+            await s.finish(await s.pull(), status="dead")
+        await s.close()
+        state = await s.done()
+        letters = await s.letters(30)
+        log_state = await wait_until(
+            lambda: log.state(s.observer, s.names.stream("JOB")),
+            lambda state: state["bytes"] < 4 * len(body),
+            timeout_s=PATIENT_S,
+            what="the trim of the letters",
+        )
+    assert state.jobs["j"].dead == 30
+    assert {letter.task.body for letter in letters} == {body}
+    assert log_state["messages"] < 30
+
+
+async def test_a_submission_that_cannot_be_dispatched_is_passed_over(swarm: Any) -> None:
+    async with swarm() as s:
+        await publish(s.producer, s.names.submit("k"), b"\xc1", timeout_s=10)
+        await publish(s.producer, s.names.submit("k"), b"\x81\xa1z" + b"\x91" * 100_000, timeout_s=10)
+        await s.submit("Bad Name!")
+        await s.submit("t-1", job="x 1 1\r\nPUB sw.squall.job.term 1\r\nx")
+        await publish(
+            s.producer, s.names.submit("other"), encode(RunTask(task="t-2", key="k", job="j")), timeout_s=10
+        )
+        await s.submit("good")
+        await s.finish(await s.pull())
+        await s.submit("Bad Name!")  # the last one, too
+        await s.close()
+        state = await s.done()
+        ingress = await log.state(s.observer, s.names.stream("IN"))
+    assert (state.jobs["j"].ok, set(state.jobs)) == (1, {"j"})
+    assert state.ingress == ingress["last_seq"]
+
+
+async def test_a_successor_knows_what_is_open(swarm: Any) -> None:
+    """Tasks far back, just dispatched, and dispatched again all end under the next leader."""
+    async with swarm() as s:
+        for number in range(4):
+            await s.submit(f"t-{number}")
+        first = [await s.pull() for _ in range(4)]
+        await s.acknowledge(first[3])
+        for number in range(40):  # so that the first ones are far back
+            await s.submit(f"f-{number}")
+        while True:
+            delivery = await s.pull()
+            if last_token(delivery.subject) == "t-3":
+                again = delivery
+                break
+            await s.finish(delivery)
+        s.service.stop.set()
+        async with leading(s.bus) as second:
+            for delivery in (*first[:3], again):
+                await s.finish(delivery)
+            await s.close()
+
+            async def finish_the_rest() -> None:
+                while True:
+                    await s.finish(await s.pull())
+
+            finishing = asyncio.ensure_future(finish_the_rest())
+            state = await s.done()
+            finishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, RequestError, TimeoutError):
+                await finishing
+    assert (state.jobs["j"].dispatched, state.jobs["j"].ok, state.jobs["j"].dead) == (44, 44, 0)
+    assert second.counters["redispatched"] == 0
+
+
+async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> None:
+    async with swarm() as s:
+        for number in range(50):
+            await s.submit(f"t-{number}", key=f"account-{number}-sp500")
+            delivery = await s.pull()
+            key = delivery.subject.split(".")[-2]
+            assert lane_of(delivery.subject) == lane_for(key)
+            await s.finish(delivery)
