@@ -311,3 +311,16 @@ async def test_no_more_is_taken_than_there_are_slots(bus: Any) -> None:
         release.set()
         await emptied(b, observer)
     assert most == 2
+
+
+async def test_a_result_that_no_reader_could_read_ends_as_dead_and_says_so(bus: Any) -> None:
+    seen = Seen()
+
+    async def wrong(task: RunTask, attempt: int) -> Done:
+        return Done((), value="text")  # type: ignore[arg-type]
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, wrong, seen):
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+    assert result.status == "dead"
+    assert "Expected `bytes`, got `str`" in result.reason

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, encode
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import EXPECT_NEW, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
@@ -50,10 +50,13 @@ async def write(
 
     Raises:
         MessageTooLargeError: The record would pass the size bound.
+        DecodeError: No reader could read it, so it would end its task without a result.
         RejectedError: The broker refuses it for another reason, for instance because the stream is full.
     """
     subject = swarm.register(result.lane, result.task)
-    outcome = await publish(connection, subject, encode(result), timeout_s=timeout_s, headers=EXPECT_NEW)
+    data = encode(result)
+    decode(data, TaskResult)
+    outcome = await publish(connection, subject, data, timeout_s=timeout_s, headers=EXPECT_NEW)
     if outcome.accepted:
         return "won", ""
     if outcome.code == WRONG_LAST_SEQUENCE or (

@@ -326,9 +326,10 @@ class WorkQueue:
             written, why = await register.write(
                 self._connection, self._swarm, result, timeout_s=COMMIT_TIMEOUT_S
             )
-        except MessageTooLargeError as error:
-            too_large = Failed(f"the result is too large: {error}", final=True)
-            await self._commit(delivery, task, too_large, attempt)
+        except (MessageTooLargeError, DecodeError) as error:
+            # Of a failure only what we wrote ourselves is kept, and that fits and can be read.
+            why = "is too large" if isinstance(error, MessageTooLargeError) else "cannot be read"
+            await self._commit(delivery, task, Failed(f"the result {why}: {error}", final=True), attempt)
             return
         except RejectedError as error:
             self.counters["refused"] += 1
