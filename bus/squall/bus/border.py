@@ -19,7 +19,7 @@ NAME_LENGTH_MAX = 40
 REASON_LENGTH_MAX = 300
 """Of a sentence that says why something failed, in characters."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
+_NAME = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{NAME_LENGTH_MAX - 1}}}\Z")
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, which move cursors, and begin sequences that do more
@@ -31,7 +31,7 @@ _UNPRINTABLE = re.compile(
 
 def is_name(name: str) -> bool:
     """Whether this may become one token of a subject; see `check_name`."""
-    return len(name) <= NAME_LENGTH_MAX and _NAME.match(name) is not None
+    return _NAME.match(name) is not None
 
 
 def check_name(name: str, what: str = "name") -> str:
@@ -44,7 +44,7 @@ def check_name(name: str, what: str = "name") -> str:
     Raises:
         InvalidNameError: It may not; the message says what a name looks like.
     """
-    if not is_name(name):
+    if _NAME.match(name) is None:
         raise InvalidNameError(
             f"{what} {printable(name, 60)!r} cannot be used: use 1 to {NAME_LENGTH_MAX} of the characters "
             "a-z, 0-9 and hyphen, beginning with a letter or digit"

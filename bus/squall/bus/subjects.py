@@ -21,6 +21,7 @@ is a security boundary: every method here calls it on every name that it is give
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from squall.bus.border import check_name
@@ -197,6 +198,7 @@ class Subjects:
         return self._at("rep", "*", "*")
 
 
+@functools.lru_cache(maxsize=4096)
 def lane_for(key: str) -> str:
     """The lane of a key, as the broker's ``partition`` computes it from one token: FNV-1a, 32 bits."""
     hashed = 0x811C9DC5
