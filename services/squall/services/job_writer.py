@@ -60,6 +60,7 @@ class JobWriter:
         self._opened = set(restored.progress.jobs)
         self._ingress_trimmed = self._log_trimmed = 0
         self._letters_trimmed = False
+        self._letter: tuple[int, str] | None = None
 
     async def store(
         self,
@@ -214,20 +215,22 @@ class JobWriter:
     async def _trim_letters(self) -> bool:
         """Remove the dead letters that the broker has copied; True once none is left.
 
-        It copies them in order, so that once it has the newest it has all. Letters hold the input of tasks:
-        without this they would fill the stream that holds the term.
+        It copies them in order, so that once it has one it has those before. Which one was the newest at the
+        last look is remembered, because the newest of now is often on its way. Letters hold the input of
+        tasks: without this they would fill the stream that holds the term.
         """
+        if self._letter is not None:
+            sequence, copy = self._letter
+            if await bus_log.last(self._connection, self._swarm.stream("DLQ"), copy) is None:
+                return False
+            await bus_log.trim(self._connection, self._stream, below=sequence + 1, subject=self._swarm.deads)
+            self._letter = None
         newest = await bus_log.last(self._connection, self._stream, self._swarm.deads)
         if newest is None:
             return True
         task = decode(newest.data, DeadLetter).task
-        copy = self._swarm.dead_letter(task.job, task.task)
-        if await bus_log.last(self._connection, self._swarm.stream("DLQ"), copy) is None:
-            return False
-        await bus_log.trim(
-            self._connection, self._stream, below=newest.sequence + 1, subject=self._swarm.deads
-        )
-        return True
+        self._letter = newest.sequence, self._swarm.dead_letter(task.job, task.task)
+        return False
 
 
 def _kept_from(state: CoordinatorState | None, first: int) -> int:
