@@ -92,3 +92,16 @@ async def test_trimming_removes_what_lies_below_and_nothing_else(bus: Any) -> No
 async def test_a_subject_without_record_has_no_last(bus: Any) -> None:
     async with bus() as b, b.connect("observer") as observer:
         assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.state) is None
+
+
+async def test_two_readers_on_one_connection_hear_only_what_is_theirs(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        stream = b.swarm.stream("IN")
+        await submit(b, producer, *range(20))
+
+        async def read_all() -> list[int]:
+            async with contextlib.aclosing(log.read(observer, stream, b.swarm.ingress, until=20)) as records:
+                return [record.sequence async for record in records]
+
+        assert await asyncio.gather(read_all(), read_all()) == [list(range(1, 21))] * 2
+        assert observer.counters["unasked"] == 0

@@ -24,6 +24,7 @@ class Run:
 
     Attributes:
         rows: Lines of the history in order of time, not yet numbered.
+        counters: What each start of a node counted, by its heartbeats.
         truncated: What a killed writer left at the end of the history.
         journal: Order id and body of each order as received.
         fills: Order id and time of each fill.
@@ -44,6 +45,7 @@ class Run:
         self.faults: list[Row] = []
         self.rows: list[Row] = []
         self.truncated = b""
+        self.counters: list[Row] = []
         self.journal: list[tuple[str, str | None]] = []
         self.fills: list[tuple[str, float]] = []
 
@@ -64,6 +66,9 @@ class Run:
                 "started_s": T + at_s,
             }
         )
+        if role in ("agent", "coordinator", "gateway", "producer"):
+            counts = {"reconnects": 1, "late": 2}
+            self.counters.append({"node": node, "incarnation": incarnation, "counters": counts})
 
     def submit(self, at_s: float, task: str, outcome: str = "ok", *, inc: int = 1) -> None:
         key, job = task.rsplit("-", 1)[0], "momentum"
@@ -125,7 +130,8 @@ class Run:
         path.mkdir(exist_ok=True)
         spec = (f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in self.spec.items())
         (path / "spec.toml").write_text("".join(spec))
-        for name, rows in (("nodes.jsonl", self.nodes), ("faults.jsonl", self.faults)):
+        files = {"nodes": self.nodes, "faults": self.faults, "counters": self.counters}
+        for name, rows in ((f"{name}.jsonl", rows) for name, rows in files.items()):
             (path / name).write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
         closing_lines = [row for row in self.rows if row.get("what") == "complete"]
         for row in closing_lines:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -82,7 +81,8 @@ class Link:
 
     Args:
         inbox: The private prefix of this link; what arrives below it was asked for by this link.
-        counters: Where ``dropped``, ``violations`` and ``unasked`` messages are counted.
+        counters: Where ``dropped``, ``violations`` and ``unasked`` messages are counted, and ``late`` ones,
+            which answer a call that was given up.
         fail: Called with what a subscriber's handler raised.
         hand_over: Called with a subscriber's handler and a delivery, to bring the two together.
 
@@ -105,7 +105,7 @@ class Link:
         self.lost = asyncio.Event()
         self.reason = ""
         self._calls: dict[str, _Call] = {}
-        self._tokens = itertools.count(1)
+        self._asked = 0
         self._denied: set[str] = set()
         self._confirmed: set[str] = set()
         self._sids: dict[Subscription, int] = {}
@@ -158,7 +158,9 @@ class Link:
     async def _on_answer(self, message: Msg) -> None:
         call = self._calls.pop(message.subject, None)
         if call is None:
-            self._counters["unasked"] += 1
+            number = subjects.last_token(message.subject)
+            asked = number.isdecimal() and int(number) <= self._asked
+            self._counters["late" if asked else "unasked"] += 1
             return
         call.timer.cancel()
         if not call.answer.done():
@@ -241,7 +243,8 @@ class Link:
     ) -> Msg:
         if self.lost.is_set():
             raise NotConnectedError(subject, f"no connection for {subject}: {self.reason}")
-        token = f"{self.inbox}.r.{next(self._tokens)}"
+        self._asked += 1
+        token = f"{self.inbox}.r.{self._asked}"
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Msg] = loop.create_future()
         late = RequestTimeoutError(subject, f"no answer from {subject} within {timeout_s:g} s")

@@ -82,6 +82,10 @@ def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 20 else 0
 
 
+_NUMBERS = itertools.count(1)
+"""Of inboxes, over all pullers: two on one connection must not hear each other's deliveries and statuses."""
+
+
 class Puller:
     """Keeps a consumer's pull requests open while `run` runs.
 
@@ -115,7 +119,6 @@ class Puller:
         self._missing = missing
         self._delivered = delivered
         self._wake = asyncio.Event()
-        self._names = itertools.count(1)
         self._asked = 0
         self._heard_s = 0.0
         self._broken = False
@@ -200,7 +203,7 @@ class Puller:
     async def _start_anew(self) -> None:
         """Listen on a fresh inbox and forget what was asked; the old requests lose their listener."""
         previous = self._stop
-        name = f"p.{next(self._names)}"
+        name = f"p.{next(_NUMBERS)}"
         self._stop = await self._connection.subscribe(name, self._on_message, private=True, pending_max=65536)
         if previous is not None:
             await previous()

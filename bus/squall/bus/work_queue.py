@@ -133,6 +133,10 @@ def consumer_config(swarm: Subjects, pacing: Pacing, *, agents: int, slots: int)
     }
 
 
+WORKERS_DIED = "no result: its workers died or hung"
+"""Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
+
+
 class WorkQueue:
     """One member of a pool.
 
@@ -263,7 +267,7 @@ class WorkQueue:
         before, sequence = await self._marks.read(lane, task.task)
         tried = begin(before, self._pacing.attempts)
         if tried is None:
-            lost = Failed("no result: its workers died or hung", final=True)
+            lost = Failed(WORKERS_DIED, final=True)
             await self._commit(delivery, task, lost, self._pacing.attempts)
             return True
         return await self._run_once(delivery, task, tried, expected=sequence)

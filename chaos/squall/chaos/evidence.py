@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
+from squall.bus.border import printable
+from squall.chaos.lives import Lives
 from squall.services.result import Environment
 from squall.services.trading.oracle import Row
 
 COMMAND = "squall"
 """The writer that is no node: the command itself, which reads back what the broker holds in the end."""
+
+
+Time = Annotated[float, Meta(ge=0, le=1e11)]
+"""Seconds since the epoch; a line that is dated beyond three thousand years says nothing."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +53,16 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     role: str
     incarnation: int
-    started_s: float
+    started_s: Time
     target: str | None = None
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start of a node counted, by its heartbeats."""
+
+    node: str
+    incarnation: int
+    counters: dict[str, Annotated[int, Meta(ge=0, le=2**53)]] = {}
 
 
 class Injected(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,20 +73,23 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
         point: Where in its work the node stood.
         start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
         end_s, healed_s: When it was healed, and seen to be; None while it lasts.
-        verified: Whether it was seen in force; and, in the last line, healed.
+        verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
+            and healed.
+        reason: Why it was not verified.
     """
 
     kind: str
     target: str
-    start_s: float
+    start_s: Time
     id: str = ""
     node: str | None = None
     point: str = ""
-    acknowledged_s: float | None = None
-    verified_s: float | None = None
-    end_s: float | None = None
-    healed_s: float | None = None
+    acknowledged_s: Time | None = None
+    verified_s: Time | None = None
+    end_s: Time | None = None
+    healed_s: Time | None = None
     verified: bool = False
+    reason: str = ""
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +101,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
             within ``bound_s``.
     """
 
-    time_s: float
+    time_s: Time
     what: Literal["steady", "healed"]
     seconds: float = 0.0
     bound_s: float = 0.0
@@ -136,7 +154,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     job: str
     status: Literal["ok", "dead", "cancelled"]
-    stored_s: float = msgspec.field(name="time_s_stored")
+    stored_s: Time = msgspec.field(name="time_s_stored")
     effects: tuple[str, ...] = ()
     attempt: int = 0
     term: int = 0
@@ -243,6 +261,8 @@ class History:
         ended_s: When the command wrote its last line.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
+        interfered: What somebody other than the harness did to its proxies, each in words.
+        lives: How each start of a node lived and ended.
     """
 
     asked: Asked = field(default_factory=Asked)
@@ -273,6 +293,8 @@ class History:
     limits: tuple[str, ...] = ()
     environment: Environment = field(default_factory=Environment)
     venue: Venue | None = None
+    interfered: tuple[str, ...] = ()
+    lives: Lives = field(default_factory=Lives)
 
 
 def doubts(history: History) -> list[str]:
@@ -283,6 +305,7 @@ def doubts(history: History) -> list[str]:
     unnoticed, a writer killed at any moment costs no verdict, and half a line that it left is no loss.
     """
     found = list(history.unreadable)
+    found += [f"the harness was interfered with: {printable(what)}" for what in history.interfered]
     for writer in history.writers:
         name = f"{writer.node} (incarnation {writer.incarnation})"
         if writer.missing:
@@ -341,6 +364,7 @@ def _uncertain_faults(history: History) -> list[str]:
     found = [
         f"{fault.kind} of {fault.node or fault.target} was not "
         + ("seen to end" if fault.end_s is None else "seen in force, and healed")
+        + (f": {printable(fault.reason)}" if fault.reason else "")
         for fault in logged
         if fault.end_s is None or not fault.verified
     ]

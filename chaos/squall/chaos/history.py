@@ -1,7 +1,7 @@
 """Reads a run's directory into a `History`. Judges nothing: what it cannot read, it says.
 
-    spec.toml   nodes.jsonl   history.jsonl   faults.jsonl   venue.sqlite
-        └────────────┴──────┬──────┴───────────────┴──────────────┘
+    spec.toml   nodes.jsonl   history.jsonl   faults.jsonl   counters.jsonl   venue.sqlite
+        └────────────┴──────┬──────┴───────────────┴───────────────┴──────────────┘
                             ▼
                          History
 
@@ -16,6 +16,10 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     note    ok {limits, environment}                                     the command
     phase   ok {what: steady | healed}                                   the nemesis
     interfere  ok {what, on, struck}                                     a node that is interfered with
+    interfered  fail {reason}                                            the nemesis: somebody meddled with it
+    run  invoke {task}, then attempt | commit {task}                     agent
+    end  ok {reason}             counters  ok {counters}                 a node
+    expel  ok {agent, reason}                                            whoever put the agent out
 
 Other operations tell a reader what happened; no verdict rests on them.
 """
@@ -27,15 +31,18 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from squall.bus.border import printable
+from squall.chaos import history_lines as lines
 from squall.chaos import venue_books
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import (
     Asked,
     Closing,
+    Counted,
     Dispatch,
     History,
     Injected,
@@ -46,13 +53,15 @@ from squall.chaos.evidence import (
     Queue,
     Register,
     Reign,
-    Submission,
     Venue,
     Writer,
 )
+from squall.chaos.lives import Gathering
 from squall.chaos.series_directory import SERIES
 from squall.chaos.venue_books import Received
-from squall.services.result import Environment
+from squall.services import jsonl
+from squall.services.counters import COUNTERS
+from squall.services.jsonl import LINE_BYTES_MAX, decode
 
 SPEC = "spec.toml"
 NODES = "nodes.jsonl"
@@ -73,16 +82,17 @@ def read(run: Path) -> History:
     """
     require_run(run)
     fold = _Fold()
-    for number, line in fold.lines(run / HISTORY):
+    for number, line in fold.each_line(run / HISTORY):
         try:
             fold.add(line)
         except msgspec.DecodeError as error:
             fold.reject(HISTORY, number, error)
     nodes = tuple(_records(fold, run / NODES, NodeStart))
     faults = _newest(_records(fold, run / FAULTS, Injected))
+    counters = tuple(_records(fold, run / COUNTERS, Counted))
     asked = _asked(fold, run / SPEC)
     venue = _venue(fold, run / VENUE)
-    return fold.history(asked, nodes, faults, venue)
+    return fold.history(asked, nodes, faults, counters, venue)
 
 
 def require_run(run: Path) -> None:
@@ -141,85 +151,6 @@ def surroundings(run: Path, prefix: str, wanted: Callable[[str], bool]) -> Surro
     )
 
 
-class _Line(msgspec.Struct):
-    """What every line has."""
-
-    time_s: float
-    node: str
-    inc: int
-    i: int
-    op: str
-    type: Literal["invoke", "ok", "fail", "unknown"]
-    what: str = ""
-
-
-class _Task(msgspec.Struct):
-    task: str
-
-
-class _Offer(msgspec.Struct):
-    task: str
-    submit_s: float
-
-
-class _Commit(msgspec.Struct):
-    reason: str = ""
-
-
-class _Term(msgspec.Struct):
-    term: int
-
-
-class _Batch(msgspec.Struct):
-    term: int
-    tasks: int
-    first: int
-
-
-class _Damaged(msgspec.Struct):
-    subject: str
-
-
-class _Note(msgspec.Struct):
-    limits: tuple[str, ...] = ()
-    environment: Environment = Environment()
-
-
-_line = msgspec.json.Decoder(_Line)
-_task = msgspec.json.Decoder(_Task)
-_offer = msgspec.json.Decoder(_Offer)
-_commit = msgspec.json.Decoder(_Commit)
-_term = msgspec.json.Decoder(_Term)
-_batch = msgspec.json.Decoder(_Batch)
-_damaged = msgspec.json.Decoder(_Damaged)
-_note = msgspec.json.Decoder(_Note)
-_phase = msgspec.json.Decoder(Phase)
-_register = msgspec.json.Decoder(Register)
-_job = msgspec.json.Decoder(Job)
-_queue = msgspec.json.Decoder(Queue)
-_closing = msgspec.json.Decoder(Closing)
-
-_OUTCOMES: dict[str, Outcome] = {"ok": "accepted", "fail": "refused", "unknown": "unknown"}
-
-
-class _Offers:
-    """All offers of one task: which incarnation still waits for an outcome, and what came back so far."""
-
-    def __init__(self, intended_s: float | None) -> None:
-        self.intended_s = intended_s
-        self.waiting: tuple[str, int] | None = None
-        self.outcomes: set[Outcome] = set()
-
-    def submission(self, task: str) -> Submission:
-        outcomes = self.outcomes if self.waiting is None else self.outcomes | {"unknown"}
-        outcome: Outcome = "refused"
-        if "accepted" in outcomes:
-            outcome = "accepted"
-        elif "unknown" in outcomes:
-            outcome = "unknown"
-        return Submission(task, self.intended_s, outcome)
-
-
 class _Fold:
     """Gathers a history line by line."""
 
@@ -229,7 +160,7 @@ class _Fold:
         self._truncated = 0
         self._malformed: dict[str, list[int]] = {}
         self._writers: dict[tuple[str, int], list[int]] = {}
-        self._offers: dict[str, _Offers] = {}
+        self._offers: dict[str, lines.Offers] = {}
         self._unasked = 0
         self._suppressed = 0
         self._registers: list[Register] = []
@@ -245,18 +176,22 @@ class _Fold:
         self._read_back_s: float | None = None
         self._ended_s: float | None = None
         self._spans: dict[tuple[str, int], tuple[float, float]] = {}
-        self._note = _Note()
+        self._note = lines.Note()
         self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
+        self._interfered: list[str] = []
+        self._lives = Gathering()
 
     # Lines of a file.
 
-    def lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+    def each_line(self, path: Path) -> Iterator[tuple[int, bytes]]:
         """Its lines, numbered from 1; a half one at the end is counted and left out."""
         try:
             with path.open("rb") as file:
-                for number, line in enumerate(file, start=1):
-                    if not line.endswith(b"\n") and not _is_json(line):
+                for number, line in enumerate(jsonl.lines(file), start=1):
+                    if line is None:
+                        self.reject(path.name, number, f"longer than {LINE_BYTES_MAX:,} bytes")
+                    elif not line.endswith(b"\n") and not _is_json(line):
                         self._truncated += 1
                     else:
                         yield number, line
@@ -265,11 +200,11 @@ class _Fold:
         except OSError as error:
             self.unreadable.append(f"{path.name} cannot be read: {error.strerror}")
 
-    def reject(self, file: str, number: int, error: Exception) -> None:
+    def reject(self, file: str, number: int, why: object) -> None:
         """A whole line that says nothing: the first is described, the rest counted."""
         if file not in self._malformed:
             self._malformed[file] = []
-            self.unreadable.append(f"{file} line {number} is malformed ({error})")
+            self.unreadable.append(f"{file} line {number} is malformed ({printable(str(why))})")
         self._malformed[file].append(number)
 
     # Lines of the history.
@@ -280,62 +215,77 @@ class _Fold:
         Raises:
             msgspec.DecodeError: It is malformed.
         """
-        head = _line.decode(line)
+        head = decode(lines.line, line)
         who = (head.node, head.inc)
         match head.op, head.type:
             case "submit", "invoke":
-                offer = _offer.decode(line)
-                offers = self._offers.setdefault(offer.task, _Offers(offer.submit_s))
+                offer = decode(lines.offer, line)
+                offers = self._offers.setdefault(offer.task, lines.Offers(offer.submit_s))
                 if offers.waiting is not None:
                     offers.outcomes.add("unknown")
                 offers.waiting = who
             case "submit", kind:
-                self._outcome(_task.decode(line).task, who, _OUTCOMES[kind])
-            case "commit", "fail":
-                self._suppressed += _commit.decode(line).reason == "already"
+                self._outcome(decode(lines.task, line).task, who, lines.OUTCOMES[kind])
+            case "run", "invoke":
+                self._lives.begin(who, decode(lines.task, line).task)
+            case "attempt", _:
+                self._lives.end(who, decode(lines.task, line).task)
+            case "commit", kind:
+                self._lives.end(who, decode(lines.task, line).task)
+                if kind == "fail":
+                    self._suppressed += decode(lines.commit, line).reason == "already"
             case "lead", "ok":
-                self._leads.append(Reign(head.time_s, *who, _term.decode(line).term))
+                self._leads.append(Reign(head.time_s, *who, decode(lines.term, line).term))
             case "resign", "ok":
-                self._resigned.append(Reign(head.time_s, *who, _term.decode(line).term))
+                self._resigned.append(Reign(head.time_s, *who, decode(lines.term, line).term))
             case "fenced", "fail":
-                self._fenced.append(Reign(head.time_s, *who, _term.decode(line).term))
+                self._fenced.append(Reign(head.time_s, *who, decode(lines.term, line).term))
             case "dispatch", "ok":
-                batch = _batch.decode(line)
+                batch = decode(lines.batch, line)
                 self._dispatches.append(
                     Dispatch(head.time_s, head.node, batch.term, batch.tasks, batch.first)
                 )
             case "final", "ok" | "fail":
                 self._final(head, line)
             case "note", "ok":
-                self._note = _note.decode(line)
+                self._note = decode(lines.note, line)
+            case "end", "ok":
+                self._lives.give_reason(who, decode(lines.reason, line).reason)
+            case "counters", "ok":
+                self._lives.count(who, decode(lines.counts, line).counters)
+            case "expel", "ok":
+                expelled = decode(lines.expelled, line)
+                self._lives.expel(expelled.agent, expelled.reason)
+            case "interfered", "fail":
+                self._interfered.append(decode(lines.reason, line).reason)
             case "phase", "ok":
-                self._phases.append(_phase.decode(line))
+                self._phases.append(decode(lines.phase, line))
         self._count(who, head.i)
         first, last = self._spans.get(who, (head.time_s, head.time_s))
         self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
         self._see(head.time_s)
 
     def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
-        offers = self._offers.setdefault(task, _Offers(None))
+        offers = self._offers.setdefault(task, lines.Offers(None))
         if offers.waiting != who:
             self._unasked += 1
         offers.waiting = None
         offers.outcomes.add(outcome)
 
-    def _final(self, head: _Line, line: bytes) -> None:
+    def _final(self, head: lines.Line, line: bytes) -> None:
         match head.what, head.type:
             case "register", "ok":
-                self._registers.append(_register.decode(line))
+                self._registers.append(decode(lines.register, line))
             case "register", _:
-                self._damaged.append(_damaged.decode(line).subject)
+                self._damaged.append(decode(lines.damaged, line).subject)
             case "job", _:
-                self._jobs.append(_job.decode(line))
+                self._jobs.append(decode(lines.job, line))
             case "queue", _:
-                self._queue = _queue.decode(line)
+                self._queue = decode(lines.queue, line)
             case "dead-letter", _:
-                self._dead.append(_task.decode(line).task)
+                self._dead.append(decode(lines.task, line).task)
             case "complete", _:
-                self._closing = _closing.decode(line)
+                self._closing = decode(lines.closing, line)
                 self._ended_s = head.time_s
         if self._read_back_s is None:
             self._read_back_s = head.time_s
@@ -361,10 +311,13 @@ class _Fold:
         asked: Asked,
         nodes: tuple[NodeStart, ...],
         faults: tuple[Injected, ...],
+        counters: tuple[Counted, ...],
         venue: Venue | None,
     ) -> History:
         for node in nodes:
             self._see(node.started_s)
+        for counted in counters:
+            self._lives.count((counted.node, counted.incarnation), counted.counters)
         first, last = self._times or (None, None)
         for file, numbers in self._malformed.items():
             if len(numbers) > 1:
@@ -401,21 +354,26 @@ class _Fold:
             limits=self._note.limits,
             environment=self._note.environment,
             venue=venue,
+            interfered=tuple(self._interfered),
+            lives=self._lives.lives(),
         )
+
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def _is_json(line: bytes) -> bool:
     with contextlib.suppress(msgspec.DecodeError):
-        msgspec.json.decode(line, type=msgspec.Raw)
+        decode(_raw, line)
         return True
     return False
 
 
 def _records(fold: _Fold, path: Path, kind: type[T]) -> Iterator[T]:
     decoder = msgspec.json.Decoder(kind)
-    for number, line in fold.lines(path):
+    for number, line in fold.each_line(path):
         try:
-            yield decoder.decode(line)
+            yield decode(decoder, line)
         except msgspec.DecodeError as error:
             fold.reject(path.name, number, error)
 

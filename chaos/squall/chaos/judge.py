@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from squall.chaos.checks import hierarchical
+from squall.chaos.checks.explained import nothing_unexplained
 from squall.chaos.checks.ledger import ledger_as_computed
 from squall.chaos.checks.recovery import recovery
 from squall.chaos.checks.verdict import NAMES
@@ -159,7 +160,7 @@ def verdicts(history: History) -> tuple[Check, ...]:
 
 def _checks(history: History) -> list[tuple[str, Callable[[History], Check]]]:
     """The checks that this run is to be held to, by id."""
-    checks = dict(hierarchical.CHECKS)
+    checks = hierarchical.CHECKS | {"U1": nothing_unexplained}
     if history.phases:
         checks |= hierarchical.EXPERIMENT_CHECKS | {"L1": recovery}
     if history.asked.handler in COMPUTED_HANDLERS:

@@ -10,6 +10,7 @@ import msgspec
 from squall.chaos.errors import NotARunError
 from squall.chaos.history import HISTORY, REMEDY, require_run, surroundings
 from squall.chaos.trace import Evidence, Line
+from squall.services import jsonl
 from squall.services.handlers import effect_id
 
 RUNS = Path("runs")
@@ -70,7 +71,9 @@ def nearest(run: Path, name: str) -> list[str]:
     """The tasks of a run whose names are most like one."""
     tasks = set()
     with (run / HISTORY).open("rb") as file:
-        for raw in file:
+        for raw in jsonl.lines(file):
+            if raw is None:
+                continue
             if b'"op":"submit"' in raw or b'"what":"register"' in raw:
                 line = _decoded(raw)
                 if line is not None and line.task:
@@ -91,7 +94,10 @@ def _lines(run: Path, name: str) -> tuple[list[Line], list[str]]:
     marks = (msgspec.json.encode(name), *_OF_THE_SWARM)
     kept, malformed = [], 0
     with (run / HISTORY).open("rb") as file:
-        for raw in file:
+        for raw in jsonl.lines(file):
+            if raw is None:
+                malformed += 1
+                continue
             if not any(mark in raw for mark in marks):
                 continue
             line = _decoded(raw)
@@ -105,7 +111,7 @@ def _lines(run: Path, name: str) -> tuple[list[Line], list[str]]:
 
 def _decoded(raw: bytes) -> Line | None:
     try:
-        return _decoder.decode(raw)
+        return jsonl.decode(_decoder, raw)
     except msgspec.DecodeError:
         return None
 

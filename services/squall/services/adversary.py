@@ -13,6 +13,7 @@ import msgspec
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
+from squall.services import jsonl
 from squall.services.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -113,11 +114,19 @@ async def _ended(swarm: Swarm) -> int:
 
 def stood_down(history: Path, node: str, term: int) -> bool:
     """Whether a node wrote that it gave a term up."""
-    with history.open("rb") as lines:
-        for line in lines:
-            if b'"op":"resign"' in line:
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            if line is not None and b'"op":"resign"' in line:
                 with contextlib.suppress(msgspec.DecodeError):
-                    fact = msgspec.json.decode(line)
-                    if fact["node"] == node and fact["term"] == term:
+                    resigned = jsonl.decode(_resigned, line)
+                    if (resigned.node, resigned.term) == (node, term):
                         return True
     return False
+
+
+class _Resigned(msgspec.Struct):
+    node: str
+    term: int
+
+
+_resigned = msgspec.json.Decoder(_Resigned)

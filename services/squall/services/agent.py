@@ -42,9 +42,12 @@ async def serve(service: Service) -> None:
         SpecError: The handler cannot be loaded.
     """
     spec = service.spec
-    run = python.runner(
-        spec.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=service.stop.set
-    )
+
+    def stuck() -> None:
+        service.history("end", "ok", reason="a handler outlived its time-out")
+        service.stop.set()
+
+    run = python.runner(spec.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=stuck)
     queue = WorkQueue(
         service.connection,
         service.swarm,

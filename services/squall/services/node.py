@@ -147,7 +147,10 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
 
             _listen(loop, service.stop.set, obey)
             tasks.daemon(service.beat())
-            await role.serve(service)
+            try:
+                await role.serve(service)
+            finally:
+                history("counters", "ok", counters=service.counted())
 
 
 def _listen(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], obey: Callable[[Order], None]) -> None:

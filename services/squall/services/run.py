@@ -25,6 +25,7 @@ from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
 from squall.bus.tasks import task_group
+from squall.services import jsonl
 from squall.services.adversary import Adversary, LeaderPause, Nobody
 from squall.services.errors import SpecError
 from squall.services.handlers import effect_id
@@ -113,12 +114,20 @@ async def execute(
 def _lines(history: Path) -> dict[str, int]:
     """Lines by writer, a writer being a node and its incarnation."""
     counts: Counter[str] = Counter()
-    with history.open("rb") as lines:
-        for line in lines:
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
             with contextlib.suppress(msgspec.DecodeError):
-                fact = msgspec.json.decode(line)
-                counts[f"{fact['node']}/{fact['inc']}"] += 1
+                writer = jsonl.decode(_writer, line or b"")
+                counts[f"{writer.node}/{writer.inc}"] += 1
     return dict(counts)
+
+
+class _Writer(msgspec.Struct):
+    node: str
+    inc: int
+
+
+_writer = msgspec.json.Decoder(_Writer)
 
 
 async def _drive(

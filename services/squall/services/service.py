@@ -133,6 +133,10 @@ class Service:
         self.complaints = Complaints(self.counters)
         self.vitals: Callable[[], dict[str, Any]] = dict
 
+    def counted(self) -> dict[str, int]:
+        """All that it and its connection have counted so far."""
+        return {**self.connection.counters, **self.counters}
+
     async def beat(self) -> None:
         """Tell the swarm once a second that this node is alive; what cannot be sent is not missed."""
         subject = self.swarm.heartbeat(self.start.role, self.node)
@@ -141,7 +145,7 @@ class Service:
                 role=self.start.role,
                 node=self.node,
                 incarnation=self.start.incarnation,
-                **{"counters": {**self.connection.counters, **self.counters}, **self.vitals()},
+                **{"counters": self.counted(), **self.vitals()},
             )
             try:
                 await self.connection.publish(subject, encode(heartbeat))

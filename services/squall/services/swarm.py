@@ -29,6 +29,7 @@ from squall.bus.jetstream import call
 from squall.bus.messages import CoordinatorState, TermClaimed
 from squall.bus.subjects import GATEWAY, Subjects, inbox
 from squall.bus.tasks import Tasks, task_group
+from squall.services.counters import Counters
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
@@ -110,6 +111,7 @@ class Swarm:
         self._supervisors: dict[str, asyncio.Task[None]] = {}
         self._connections: list[tuple[str, Connection]] = []
         self.observer: Connection
+        self._counters = Counters(run, lambda: self.observer.counters)
 
     # Starting.
 
@@ -128,6 +130,7 @@ class Swarm:
             pid=int(pid) if pid.isdigit() else pid or os.getpid(),
             started_s=time.time(),
         )
+        self._counters.started(node, role, incarnation)
 
     async def _supervise(self, node: str, role: str, serving: asyncio.Event) -> None:
         """Start a node, and again whenever it ends, until the swarm stops or its work is done."""
@@ -294,6 +297,8 @@ async def running(
                 await _own_broker(swarm, run, guard, stack, progress)
             else:
                 await _outside_broker(swarm, url, stack, progress)
+            await swarm.observer.subscribe(swarm.swarm.heartbeats, swarm._counters.hear)
+            tasks.daemon(swarm._counters.keep())
             progress("starting the nodes")
             await swarm._start("venue", "venue").wait()
             nodes = [

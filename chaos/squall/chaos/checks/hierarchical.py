@@ -16,6 +16,9 @@ from squall.services.result import Check
 
 JAIN_MIN = 0.95
 
+UNKNOWN_SHARE_MAX = 0.01
+"""Share of the offers whose outcome may be unknown; one may be in any case."""
+
 TASKS_FOR_A_SHARE = 50
 """An agent's share of fewer tasks than this says nothing."""
 
@@ -23,8 +26,9 @@ TASKS_FOR_A_SHARE = 50
 def no_loss(history: History) -> Check:
     """H1: one register for each accepted task, one fill for each intent, and no dispatch that never arrived.
 
-    An offer whose outcome is unknown may have a register or not. Fewer offers than the spec asks for, in a
-    run that nobody interrupted, leave the verdict unknown: the producer ended early.
+    An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
+    than one, and more than a hundredth of all, leave the verdict unknown. So do fewer offers than the spec
+    asks for, in a run that nobody interrupted: the producer ended early.
     """
     if not history.submissions and not history.registers:
         return unknown("H1", "nothing was submitted")
@@ -49,7 +53,7 @@ def no_loss(history: History) -> Check:
     uncertain = sum(offer.outcome == "unknown" for offer in history.submissions.values())
     if not counted.accepted:
         unseen.append("nothing was accepted")
-    if uncertain > len(counted.accepted):
+    if uncertain > max(1, UNKNOWN_SHARE_MAX * offered):
         unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
     if history.queue is None:
         unseen.append("nothing is known of the work queue")

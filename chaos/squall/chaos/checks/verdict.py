@@ -24,6 +24,7 @@ NAMES = {
     "H6": "back-pressure",
     "E1": "ledger-as-computed",
     "L1": "recovery",
+    "U1": "nothing-unexplained",
 }
 """What each check is called."""
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import msgspec
 
 from squall.chaos.faults.fault import Fault, Site
+from squall.services import jsonl
 from squall.services.interference import Interfere
 from squall.services.service import Order
 
@@ -79,7 +80,7 @@ def _last_word(site: Site) -> _Said | None:
         if b'"node":"%b"' % site.node.encode() not in line:
             continue
         with contextlib.suppress(msgspec.DecodeError):  # cut in two at the tail's beginning
-            said = _said.decode(line)
+            said = jsonl.decode(_said, line)
             newest = newest or said.inc
             if said.op == "interfere":
                 return said if said.inc == newest else _Said(said.node, newest, said.op, said.what, on=False)

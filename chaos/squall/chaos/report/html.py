@@ -32,6 +32,7 @@ PROMISES = {
     "H6": "What is refused never runs, what is accepted under pressure ends.",
     "E1": "The venue's ledger is, row for row, what one process computes from the input.",
     "L1": "After the last heal everything ends within a bound computed from the timers.",
+    "U1": "Each restart has a reason on record, and nothing is counted that must never happen.",
     "C1": "Over a series, every step on a task's way is killed, paused and cut.",
 }
 """What each check holds a run to, in words."""

@@ -1,0 +1,69 @@
+"""How each start of a node lived and ended, as far as lines tell: what it held, what it counted. Pure.
+
+A process that dies writes no reason. What it had begun and not ended says what it died of, where that was a
+task that kills; whatever else there is, it said itself, or the harness did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Start = tuple[str, int]
+"""A node and which start of it, from 1."""
+
+COUNTS_MAX = 64
+"""Kinds of counts that are kept of one start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """What is known of the starts of all nodes.
+
+    Attributes:
+        in_hand: Tasks that an agent had begun and not ended, by its last line of them.
+        reasons: Why a node ended of its own accord.
+        expelled: Agents that were put out, with the reason.
+        counts: What each start counted, the most that it ever said of each kind.
+    """
+
+    in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
+    reasons: Mapping[Start, str] = field(default_factory=dict)
+    expelled: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
+
+
+class Gathering:
+    """Gathers lives line by line."""
+
+    def __init__(self) -> None:
+        self._in_hand: dict[Start, set[str]] = {}
+        self._reasons: dict[Start, str] = {}
+        self._expelled: dict[str, str] = {}
+        self._counts: dict[Start, dict[str, int]] = {}
+
+    def begin(self, who: Start, task: str) -> None:
+        """An attempt at a task has begun."""
+        self._in_hand.setdefault(who, set()).add(task)
+
+    def end(self, who: Start, task: str) -> None:
+        """It has ended, however."""
+        if who in self._in_hand:
+            self._in_hand[who].discard(task)
+
+    def give_reason(self, who: Start, reason: str) -> None:
+        self._reasons[who] = reason
+
+    def expel(self, agent: str, reason: str) -> None:
+        self._expelled[agent] = reason
+
+    def count(self, who: Start, counts: Mapping[str, int]) -> None:
+        """Counts only grow, so of two lines about one start the higher count is the later one."""
+        known = self._counts.setdefault(who, {})
+        for name, count in counts.items():
+            if name in known or len(known) < COUNTS_MAX:
+                known[name] = max(count, known.get(name, 0))
+
+    def lives(self) -> Lives:
+        in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
+        return Lives(in_hand, self._reasons, self._expelled, self._counts)

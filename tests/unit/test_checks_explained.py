@@ -1,0 +1,167 @@
+"""U1 on doctored histories: which restarts have a reason, and which counts fail it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.histories import Run, T, good_run
+
+from squall.bus.work_queue import WORKERS_DIED
+from squall.chaos.checks.explained import NEVER, nothing_unexplained
+from squall.chaos.history import read
+from squall.chaos.judge import judge
+from squall.chaos.poison import HANDLER, is_poison
+
+Doctor = Callable[[Run], Any]
+
+POISON = next(f"a-{n}" for n in range(1000) if is_poison(f"a-{n}"))
+
+
+def again(run: Run, node: str = "agent-1", at_s: float = 5.0, incarnation: int = 2) -> None:
+    run.start(at_s, node, incarnation)
+
+
+def struck(run: Run, kind: str, at_s: float, node: str = "agent-1") -> None:
+    run.faults.append(
+        {"kind": kind, "target": node, "node": node, "start_s": T + at_s, "end_s": T + at_s, "verified": True}
+    )
+
+
+def counted(run: Run, **counts: int) -> None:
+    run.counters[-1]["counters"].update(counts)
+
+
+def forget(run: Run, node: str) -> None:
+    run.counters = [row for row in run.counters if row["node"] != node]
+
+
+def at_work(run: Run, task: str, *, ended: str = "") -> None:
+    run.line(4.8, "agent-1", "run", "invoke", task=task, attempt=1)
+    if ended:
+        run.line(4.9, "agent-1", ended, "fail", task=task, attempt=1, reason="already")
+    again(run)
+
+
+def buried(run: Run) -> None:
+    """A task of which two workers died is a dead letter, and says so."""
+    at_work(run, "a-6")
+    run.find("final", what="register", task="a-6").update(status="dead", effects=[], reason=WORKERS_DIED)
+
+
+EXPLAINED: list[tuple[str, Doctor]] = [
+    ("nothing was started again", lambda r: None),
+    ("a crash", lambda r: (struck(r, "crash", 4.9), again(r))),
+    ("a restart", lambda r: (struck(r, "restart", 4.0), again(r))),
+    ("a crash of the broker", lambda r: (struck(r, "crash", 4.9, "broker"), again(r, "broker"))),
+    ("poison was at work", lambda r: (r.spec.update(handler=HANDLER), at_work(r, POISON))),
+    ("a task was buried because its workers died", buried),
+    (
+        "it said that a handler outlived its time-out",
+        lambda r: (r.line(4.9, "agent-1", "end", "ok", reason="a handler outlived its time-out"), again(r)),
+    ),
+    (
+        "a start failed while the node was cut off",
+        lambda r: (struck(r, "crash", 4.0), struck(r, "refuse", 4.5), again(r, incarnation=3)),
+    ),
+    ("counts of what may happen", lambda r: counted(r, reconnects=40, late=9, suppressed=3, refused=2)),
+    ("a start that lived too briefly to be heard of", lambda r: (
+        struck(r, "crash", 4.9), again(r), struck(r, "crash", 6.0), again(r, at_s=6.2, incarnation=3),
+        r.counters.pop(-2),
+    )),
+    ("a node that was cut off nearly all its life", lambda r: (
+        forget(r, "agent-1"),
+        r.faults.append({"kind": "refuse", "target": "agent-1", "node": "agent-1", "start_s": T,
+                         "end_s": T + 18.0, "verified": True}),
+    )),
+    ("the last counts are in the history alone", lambda r: (
+        forget(r, "agent-1"), r.line(20.6, "agent-1", "counters", "ok", counters={"done": 3}),
+    )),
+]  # fmt: skip
+
+FAILING: list[tuple[str, Doctor, str]] = [
+    ("nobody did anything", lambda r: again(r), "start 2 of agent-1 has no reason on record"),
+    (
+        "somebody else was struck",
+        lambda r: (struck(r, "crash", 4.9, "agent-2"), again(r)),
+        "start 2 of agent-1",
+    ),
+    ("a fault that ends no process", lambda r: (struck(r, "pause", 4.9), again(r)), "start 2 of agent-1"),
+    ("the crash came later", lambda r: (again(r), struck(r, "crash", 5.5)), "start 2 of agent-1"),
+    (
+        "one crash, two restarts",
+        lambda r: (struck(r, "crash", 4.9), again(r), again(r, at_s=9.0, incarnation=3)),
+        "start 3 of agent-1",
+    ),
+    ("an ordinary task was at work", lambda r: at_work(r, "a-3"), "start 2 of agent-1"),
+    (
+        "poison had ended before",
+        lambda r: (r.spec.update(handler=HANDLER), at_work(r, POISON, ended="commit")),
+        "start 2 of agent-1",
+    ),
+    (
+        "a start failed",
+        lambda r: (struck(r, "crash", 4.9), again(r, at_s=19.0, incarnation=3)),
+        "follows 1 that did not come to serve",
+    ),
+    ("the venue came back", lambda r: again(r, "venue"), "start 2 of venue"),
+    (
+        "an agent was put out",
+        lambda r: (r.line(4.9, "squall", "expel", "ok", agent="agent-1", reason="held \x1b all"), again(r)),
+        r"agent-1 was put out: held \x1b all",
+    ),
+    *(
+        (f"{kind} were counted", lambda r, kind=kind: counted(r, **{kind: 3}), f"{kind} messages")
+        for kind in NEVER
+    ),
+    (
+        "a node's last word tells of more than its heartbeats",
+        lambda r: r.line(20.6, "agent-1", "counters", "ok", counters={"violations": 1}),
+        "violations messages were counted by agent-1 (start 1): 1",
+    ),
+]  # fmt: skip
+
+UNKNOWN: list[tuple[str, Doctor, str]] = [
+    ("a node's counts are gone", lambda r: forget(r, "agent-1"), "was counted by start 1 of agent-1"),
+    ("all counts are gone", lambda r: r.counters.clear(), "and 3 more"),
+    ("a lost line may have been the reason", lambda r: (again(r), r.drop("commit", task="a-1")), ""),
+    ("nothing is known of any node", lambda r: r.nodes.clear(), "othing is known of any node"),
+]
+
+
+@pytest.mark.parametrize(("what", "doctor"), EXPLAINED, ids=[what for what, _ in EXPLAINED])
+def test_what_has_a_reason_on_record_passes(what: str, doctor: Doctor, tmp_path: Path) -> None:
+    run = good_run()
+    doctor(run)
+    check = nothing_unexplained(read(run.write(tmp_path)))
+    assert check.verdict == "pass", check.detail
+
+
+@pytest.mark.parametrize(("what", "doctor", "says"), FAILING, ids=[row[0] for row in FAILING])
+def test_what_has_none_fails_and_is_named(what: str, doctor: Doctor, says: str, tmp_path: Path) -> None:
+    run = good_run()
+    doctor(run)
+    check = nothing_unexplained(read(run.write(tmp_path)))
+    assert (check.verdict, says.lower() in check.detail.lower()) == ("fail", True), check.detail
+
+
+@pytest.mark.parametrize(("what", "doctor", "says"), UNKNOWN, ids=[row[0] for row in UNKNOWN])
+def test_what_cannot_be_known_is_unknown(what: str, doctor: Doctor, says: str, tmp_path: Path) -> None:
+    run = good_run()
+    doctor(run)
+    path = run.write(tmp_path)
+    if what.startswith("a lost line"):
+        run.find("submit", task="a-2")["task"] = "a-2"
+        lines = (path / "history.jsonl").read_bytes().splitlines(keepends=True)
+        (path / "history.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
+    check = nothing_unexplained(read(path))
+    assert (check.verdict, says.lower() in check.detail.lower()) == ("unknown", True), check.detail
+
+
+def test_every_run_is_held_to_it(tmp_path: Path) -> None:
+    run = good_run()
+    again(run)
+    checks = {check.id: check.verdict for check in judge(run.write(tmp_path)).checks}
+    assert checks == {**dict.fromkeys(("H1", "H2", "H4", "H5"), "pass"), "U1": "fail"}

@@ -1,0 +1,76 @@
+"""What nodes say of their counts is kept, within bounds, of the starts that there were alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from squall.bus.codec import encode
+from squall.bus.messages import Heartbeat
+from squall.services import counters as counters_module
+from squall.services.counters import COUNT_MAX, COUNTERS, NAMES_MAX, Counters
+from squall.services.run_directory import RunDirectory
+
+
+@dataclass
+class Message:
+    subject: str
+    data: bytes
+
+
+@pytest.fixture(autouse=True)
+def every_heartbeat_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters_module, "READ_EVERY_S", 0.0)
+
+
+def beat(subject: str, incarnation: int = 1, node: str = "agent-1", **counts: int) -> Message:
+    heartbeat = Heartbeat(role="agent", node=node, incarnation=incarnation, counters=counts)
+    return Message(f"sw.s.hb.{subject}", encode(heartbeat))
+
+
+def kept(tmp_path: Path, *messages: Message) -> dict[tuple[str, int], dict[str, int]]:
+    counters = Counters(RunDirectory(tmp_path), dict)
+    counters.started("agent-1", "agent", 1)
+    counters.started("agent-1", "agent", 2)
+    counters.started("agent-2", "agent", 1)
+    for message in messages:
+        counters.hear(message)
+    counters.write()
+    rows = [msgspec.json.decode(line) for line in (tmp_path / COUNTERS).read_bytes().splitlines()]
+    return {(row["node"], row["incarnation"]): row["counters"] for row in rows if row["node"] != "squall"}
+
+
+def test_the_newest_counts_of_each_start_are_kept(tmp_path: Path) -> None:
+    heard = [beat("agent.agent-1", done=3), beat("agent.agent-1", 2, done=1), beat("agent.agent-1", done=5)]
+    assert kept(tmp_path, *heard) == {("agent-1", 1): {"done": 5}, ("agent-1", 2): {"done": 1}}
+
+
+def test_the_subject_says_who_it_is_and_not_the_content(tmp_path: Path) -> None:
+    assert kept(tmp_path, beat("agent.agent-2", node="agent-1", done=7)) == {("agent-2", 1): {"done": 7}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        beat("agent.agent-1", 3, done=1),
+        beat("agent.agent-9", done=1),
+        beat("coordinator.agent-1", done=1),
+        Message("sw.s.hb.agent.agent-1", b"\xc1"),
+        Message("sw.s.hb.agent.agent-1", b""),
+    ],
+    ids=["a start there was not", "a node there is not", "another role", "no message", "nothing"],
+)
+def test_what_nobody_of_the_swarm_can_have_sent_is_left_out(message: Message, tmp_path: Path) -> None:
+    assert kept(tmp_path, message) == {}
+
+
+def test_names_and_numbers_are_bounded(tmp_path: Path) -> None:
+    names = {f"n{number}": number for number in range(10 * NAMES_MAX)}
+    odd = {"x" * 1000: 1, "a b": 1, "\x1b[2J": 1, "below": -1, "above": COUNT_MAX + 1}
+    counts = kept(tmp_path, beat("agent.agent-1", **odd, done=1), beat("agent.agent-1", **names))
+    assert len(counts["agent-1", 1]) == NAMES_MAX
+    assert counts["agent-1", 1]["done"] == 1
+    assert not set(odd) & set(counts["agent-1", 1])
