@@ -239,15 +239,16 @@ async def test_a_paused_server_is_stopped_without_being_killed(tmp_path: Path) -
 async def test_a_stranger_on_its_port_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server, "drawn_host", lambda: server.HOST)
     async with running(tmp_path / "stranger") as stranger:
         ask(f"{stranger.url}/proxies", {"name": "theirs", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"})
         ports = itertools.chain([stranger._port], iter(server.free_port, None))
-        monkeypatch.setattr(server, "free_port", lambda: next(ports))
+        monkeypatch.setattr(server, "free_port", lambda host: next(ports))
         async with running(tmp_path / "log") as ours:
             assert ours.url != stranger.url
             assert ask(f"{ours.url}/proxies") == {}
             assert list(ask(f"{stranger.url}/proxies")) == ["theirs"]
-        monkeypatch.setattr(server, "free_port", lambda: stranger._port)
+        monkeypatch.setattr(server, "free_port", lambda host: stranger._port)
         with pytest.raises(HarnessBrokenError, match=r"did not get a port in 5 starts: .*in use"):
             async with running(tmp_path / "log"):
                 pytest.fail("took a stranger for its own")

@@ -81,12 +81,18 @@ class Experiment:
     async def disturb(self, swarm: Swarm) -> None:
         with History(self._run.history, NAME, 1) as history:
             swarm.note(NAME, NAME)
+
+            def note(interference: str) -> None:
+                history("interfered", "fail", reason=interference)
+
             async with task_group() as tasks:
                 tasks.daemon(self._network.watch(swarm))
+                tasks.daemon(self._network.watch_others(note))
                 history("phase", "ok", what="steady", seconds=await steady(swarm))
                 async with Nemesis.running(swarm, self._network, self._run, seed=self._seed) as nemesis:
                     await self._attack(nemesis)
                     faults = nemesis.logged
+            await self._network.look_for_others(note)
             backlog = await _open_tasks(swarm)
             bound_s = drain_bound_s(swarm.spec, backlog)
             self.drain_bound_s = bound_s + MARGIN_S
@@ -184,9 +190,9 @@ async def experiment(
         Toxiproxy.running(
             guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
         ) as toxiproxy,
-        Proxies(toxiproxy.url, prefix=run.id) as proxies,
+        Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
     ):
-        network = Network(proxies)
+        network = Network(proxies, toxiproxy.access)
         adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
         adversary.preload = preload
         await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)

@@ -1,7 +1,6 @@
 """The nemesis: puts faults in force, sees that they are, heals them, sees that they are healed.
 
-    resolve ─► reserve the nodes ─► inject ─► seen in force ─► … ─► heal ─► seen healed ─► free
-                                      └──── the lease ends ────────┘
+    resolve ─► reserve the nodes ─► one of them stands at a point? ─► in force (`force.py`) ─► free
 
 A fault heals when its block ends, however it ends, and when its lease does, though the block goes on. If this
 process dies, its guard ends the swarm and Toxiproxy with it.
@@ -14,26 +13,22 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import TypeVar
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
-from squall.chaos.errors import ChaosError, HarnessBrokenError, UnverifiedError
+from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.faults.catalogue import FAULTS, make
 from squall.chaos.faults.fault import BROKER, Fault, Site
-from squall.chaos.faults.flap import Flap
 from squall.chaos.faults.pause import Pause
+from squall.chaos.force import Force, Strike
 from squall.chaos.network import Network
 from squall.chaos.reservations import Reservations
 from squall.chaos.targets import check_target, nodes_of
 from squall.chaos.traps import Traps
 from squall.services.run_directory import RunDirectory
 from squall.services.swarm import Swarm
-
-T = TypeVar("T")
 
 THERE_S = 60.0
 """How long a target may take to be there: to serve, to lead, to be free of another fault."""
@@ -52,19 +47,6 @@ COORDINATORS = "coordinators"
 
 TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
 """Points that are passed only when a leader is followed."""
-
-
-@dataclass
-class Strike:
-    """One fault in force.
-
-    Attributes:
-        nodes: Whom it struck.
-        verified: Whether it was seen in force on all of them; and, once it has ended, healed.
-    """
-
-    nodes: Sequence[str]
-    verified: bool
 
 
 class Nemesis:
@@ -249,95 +231,16 @@ class Nemesis:
     async def _in_force(
         self, fault: Fault, target: str, strike: Strike, point: str, lease_s: float
     ) -> AsyncIterator[None]:
-        number = next(self._numbers)
         sites = [self._site(node) for node in strike.nodes]
-        sent_s = time.time()
         self.logged += len(sites)
-        turns: asyncio.Task[None] | None = None
-        healing: asyncio.Task[None] | None = None
-
-        def log(**facts: object) -> None:
-            for site in sites:
-                self._run.append(
-                    "faults.jsonl",
-                    id=f"{number}/{site.node}",
-                    kind=fault.name,
-                    target=target,
-                    node=site.node,
-                    point=point,
-                    start_s=sent_s,
-                    **facts,
-                )
-
-        async def heal() -> None:
-            if turns is not None:
-                turns.cancel()
-                await asyncio.wait({turns})
-                if not turns.cancelled() and turns.exception() is not None:
-                    strike.verified = False  # it stood still, open or closed
-            await _each(sites, lambda site: _healed_for_sure(fault, site))
-            end_s = time.time()
-            try:
-                healed = all(await _each(sites, fault.healed))
-            except (LookupError, TimeoutError):
-                healed = False
-            strike.verified = strike.verified and healed
-            log(end_s=end_s, healed_s=time.time(), verified=strike.verified)
-
-        async def end() -> None:
-            """Heal once, whoever asks first, and to the end, though who asks is cancelled."""
-            nonlocal healing
-            healing = healing or asyncio.ensure_future(heal())
-            await asyncio.shield(healing)
-
-        lease: asyncio.Task[None] | None = None
+        force = Force(self._run, next(self._numbers), fault, target, strike, point, sites)
         try:
-            try:
-                await _each(sites, fault.inject)
-                acknowledged_s = time.time()
-                strike.verified = all(await _each(sites, fault.in_force))
-            except (LookupError, TimeoutError, UnverifiedError):
-                acknowledged_s = time.time()  # perhaps in force, perhaps not: not verified
-            log(acknowledged_s=acknowledged_s, verified_s=time.time(), verified=strike.verified)
-            if isinstance(fault, Flap):
-                turns = asyncio.ensure_future(_each_for_ever(sites, fault))
-            lease = asyncio.ensure_future(_after(lease_s, end))
-            yield
-        finally:
-            if lease is not None:
-                lease.cancel()  # what it has begun goes on
-            try:
-                await end()
-            except asyncio.CancelledError:
-                assert healing is not None
-                while not healing.done():  # however often it is asked to stop
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await asyncio.wait({healing})
-                raise
-            except ChaosError as error:
+            async with force.holding(lease_s):
+                yield
+        except ChaosError as error:
+            if not force.is_healed:
                 raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error
+            raise
 
     def _site(self, node: str) -> Site:
         return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
-
-
-async def _each(sites: Sequence[Site], act: Callable[[Site], Awaitable[T]]) -> list[T]:
-    """Do it at all sites at once; what each returned."""
-    return list(await asyncio.gather(*(act(site) for site in sites)))
-
-
-async def _healed_for_sure(fault: Fault, site: Site) -> None:
-    """Heal; where it is not known whether a toxic is gone, make the proxy anew."""
-    try:
-        await fault.heal(site)
-    except UnverifiedError:
-        await site.way.recreate()
-
-
-async def _each_for_ever(sites: Sequence[Site], fault: Flap) -> None:
-    await asyncio.gather(*(fault.last(site) for site in sites))
-
-
-async def _after(delay_s: float, end: Callable[[], Awaitable[None]]) -> None:
-    await asyncio.sleep(delay_s)
-    await end()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from squall.chaos.errors import HarnessBrokenError
+from squall.chaos.errors import HarnessBrokenError, UnverifiedError
 from squall.chaos.proxies import Proxies, Proxy
+from squall.chaos.toxiproxy.access import Access
 from squall.services.swarm import Swarm
 
 WATCH_S = 0.5
 """Between two looks for nodes that reach the broker past their proxies."""
+
+SAID_MAX = 20
+"""Kinds of interference that are noted of one run; one is enough to doubt it."""
 
 _ESTABLISHED = "01"
 
@@ -19,8 +24,10 @@ _ESTABLISHED = "01"
 class Network:
     """Makes a node's proxy when the node is first given its way to the broker."""
 
-    def __init__(self, proxies: Proxies) -> None:
+    def __init__(self, proxies: Proxies, access: Access) -> None:
         self._proxies = proxies
+        self._access = access
+        self._said: set[str] = set()
         self._ways: dict[str, Proxy] = {}
         self._making = asyncio.Lock()
 
@@ -58,6 +65,26 @@ class Network:
                 if reaches(int(unit.id), port):
                     raise HarnessBrokenError(f"{node} reached the broker at port {port} past its proxy")
             await asyncio.sleep(WATCH_S)
+
+    async def watch_others(self, note: Callable[[str], None]) -> None:
+        """Look again and again whether somebody else uses Toxiproxy, or changed what we set; note it once.
+
+        Raises:
+            HarnessBrokenError: Toxiproxy does not answer.
+        """
+        while True:
+            await self.look_for_others(note)
+            await asyncio.sleep(WATCH_S)
+
+    async def look_for_others(self, note: Callable[[str], None]) -> None:
+        """Look once; see `watch_others`."""
+        found = self._access.strangers()
+        with contextlib.suppress(UnverifiedError):  # a proxy that is stuck; it will say so later
+            found += await self._proxies.differences()
+        for said in found:
+            if said not in self._said and len(self._said) < SAID_MAX:
+                self._said.add(said)
+                note(said)
 
 
 def reaches(pid: int, port: int) -> bool:

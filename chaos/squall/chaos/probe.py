@@ -46,6 +46,8 @@ async def feel(address: str, *, timeout_s: float = 1.0) -> Felt:
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionResetError:
+        return Felt("closed")  # it was accepted, and reset before it was looked at
     except (OSError, TimeoutError):
         return Felt("refused")
     try:

@@ -26,8 +26,11 @@ import requests
 from toxiproxy.api import APIConsumer
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
+from squall.bus.border import printable
 from squall.chaos.errors import ChaosError, FaultError, HarnessBrokenError, UnverifiedError
+from squall.chaos.proxy_state import ProxyState, ToxicState, differences
 from squall.chaos.toxics import SlowClose, Toxic, validate
+from squall.chaos.toxiproxy.access import Access
 
 HOST = "127.0.0.1"
 
@@ -63,40 +66,21 @@ class Change:
     verified_s: float
 
 
-class ToxicState(msgspec.Struct, frozen=True):
-    """A toxic as the server has it; the names are its own."""
-
-    name: str
-    type: str
-    stream: str
-    toxicity: float
-    attributes: dict[str, int]
-
-
-class ProxyState(msgspec.Struct, frozen=True):
-    """A proxy as the server has it."""
-
-    name: str
-    listen: str
-    upstream: str
-    enabled: bool
-    toxics: tuple[ToxicState, ...]
-
-
 class Proxies:
     """The proxies of one run, removed in the end; no other proxy is ever touched."""
 
-    def __init__(self, url: str, *, prefix: str) -> None:
+    def __init__(self, url: str, *, prefix: str, access: Access | None = None) -> None:
         """
         Args:
             url: Of the server's API.
+            access: Told of each request, and names the harness in it.
             prefix: Begins the name of each proxy; letters, digits, dashes and underscores.
 
         Raises:
             FaultError: The prefix cannot be part of a name.
         """
         self._prefix = _checked("prefix", prefix)
-        self._api = _Api(url)
+        self._api = _Api(url, access)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="toxiproxy")
         self._made: dict[str, Proxy] = {}
 
@@ -140,7 +124,33 @@ class Proxies:
         """
         return await self._run(self._reset_all)
 
+    async def differences(self) -> list[str]:
+        """What the server has other than as it was told by us, each in words.
+
+        Raises:
+            UnverifiedError, HarnessBrokenError: It does not say.
+        """
+        return await self._run(self._differences)
+
     # In the worker thread.
+
+    def _differences(self) -> list[str]:
+        what = "reading all proxies"
+        answer = self._api.call(self._prefix, "get", "/proxies", what)
+        try:
+            there = msgspec.json.decode(answer, type=dict[str, ProxyState])
+        except msgspec.DecodeError as error:
+            raise UnverifiedError(self._prefix, f"{what}: the answer is none: {error}") from error
+        ours = {proxy.name: proxy for proxy in self._made.values()}
+        found = [
+            f"there is a proxy {printable(name, 60)} of somebody else's, which leads from "
+            f"{printable(state.listen, 60)} to {printable(state.upstream, 60)}"
+            for name, state in there.items()
+            if name not in ours
+        ]
+        for name, proxy in ours.items():
+            found += proxy._differences(there.get(name))
+        return found
 
     async def _run(self, job: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, job)
@@ -210,9 +220,20 @@ class Proxy:
         self._proxies = proxies
         self._api = proxies._api
         self._path = f"/proxies/{name}"
+        self._toxics: dict[str, ToxicState] = {}
+        self._enabled = True
+        self._certain = False
         self.name = name
         self.upstream = upstream
         self.address = ""
+
+    async def differences(self) -> list[str]:
+        """How it is other than as it was told to be, each in words; nothing while a change is uncertain.
+
+        Raises:
+            UnverifiedError, HarnessBrokenError: The server does not say.
+        """
+        return await self._proxies._run(lambda: self._differences(self._state()))
 
     async def state(self) -> ProxyState:
         """What the server says of it."""
@@ -254,6 +275,14 @@ class Proxy:
         except msgspec.DecodeError as error:
             raise UnverifiedError(self.name, f"{what}: the answer is no proxy: {error}") from error
 
+    def _differences(self, state: ProxyState | None) -> list[str]:
+        if not self._certain:
+            return []
+        wanted = ProxyState(
+            self.name, self.address, self.upstream, self._enabled, tuple(self._toxics.values())
+        )
+        return differences(wanted, state)
+
     def _put(self, toxic: Toxic, path: str) -> Change:
         wanted = ToxicState(toxic.name, toxic.type, toxic.stream, float(toxic.toxicity), toxic.attributes())
         what = f"{toxic.name} of {self.name}"
@@ -261,6 +290,7 @@ class Proxy:
             what,
             lambda: self._call("post", path, what, msgspec.structs.asdict(wanted)),
             lambda state: wanted in state.toxics,
+            lambda: self._toxics.update({toxic.name: wanted}),
         )
 
     def _remove(self, toxic: str) -> Change:
@@ -269,6 +299,7 @@ class Proxy:
             what,
             lambda: self._call("delete", f"{self._path}/toxics/{toxic}", what),
             lambda state: all(other.name != toxic for other in state.toxics),
+            lambda: self._toxics.pop(toxic, None),
         )
 
     def _enable(self, enabled: bool) -> Change:
@@ -277,21 +308,29 @@ class Proxy:
             what,
             lambda: self._call("post", self._path, what, {"enabled": enabled}),
             lambda state: state.enabled is enabled and state.listen == self.address,
+            lambda: setattr(self, "_enabled", enabled),
         )
 
     def _create(self) -> Change:
         what = f"creating {self.name}"
         wanted = ProxyState(self.name, self.address, self.upstream, True, ())
         body = {"name": self.name, "listen": self.address, "upstream": self.upstream, "enabled": True}
-        return self._change(
-            what, lambda: self._call("post", "/proxies", what, body), lambda state: state == wanted
+        self._toxics, self._enabled = {}, True
+        created = self._change(
+            what,
+            lambda: self._call("post", "/proxies", what, body),
+            lambda state: state == wanted,
+            lambda: None,
         )
+        self._certain = True
+        return created
 
     def _delete(self) -> None:
         self._call("delete", self._path, f"deleting {self.name}")
 
     def _recreate(self) -> Change:
         sent_s = time.time()
+        self._certain = False
         self._delete()
         try:
             created = self._create()
@@ -314,13 +353,27 @@ class Proxy:
             return Change(sent_s, sent_s, time.time())
         return Change(sent_s, changes[-1].acknowledged_s, changes[-1].verified_s)
 
-    def _change(self, what: str, send: Callable[[], object], good: Callable[[ProxyState], bool]) -> Change:
+    def _change(
+        self,
+        what: str,
+        send: Callable[[], object],
+        good: Callable[[ProxyState], bool],
+        note: Callable[[], object],
+    ) -> Change:
+        """Make a change, read it back, and note what is to be seen from then on."""
+        certain, self._certain = self._certain, False
         sent_s = time.time()
-        send()
+        try:
+            send()
+        except FaultError:
+            self._certain = certain  # nothing was changed
+            raise
         acknowledged_s = time.time()
         state = self._state()
         if not good(state):
             raise UnverifiedError(self.name, f"{what} was acknowledged, and read back as {state}")
+        note()
+        self._certain = certain
         return Change(sent_s, acknowledged_s, time.time())
 
     def _call(self, method: Method, path: str, what: str, body: Mapping[str, object] | None = None) -> bytes:
@@ -338,9 +391,10 @@ class _Api:
     ourselves; others may use the client beside us.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, access: Access | None) -> None:
         address = urlsplit(url)
         self._url = url
+        self._access = access
         self._consumer: Any = type(
             "Consumer", (APIConsumer,), {"host": address.hostname, "port": address.port}
         )
@@ -376,6 +430,9 @@ class _Api:
             # An HTTP proxy that the environment names has no business between us and this machine.
             "proxies": {"no_proxy": str(self._consumer.host)},
         }
+        if self._access is not None:
+            options["headers"] = {"User-Agent": self._access.agent}
+            self._access.sending()
         if body is not None:
             options["json"] = body
         return getattr(self._consumer, method)(path, **options)

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
+from squall.bus.border import printable
+from squall.bus.guard import seen
 from squall.bus.tasks import Tasks, task_group
 from squall.services.launch import Unit
 from squall.services.service import Halt, Order
 from squall.services.swarm import Swarm
+
+log = logging.getLogger("squall")
 
 LOOK_S = 0.05
 
@@ -96,11 +103,22 @@ class Traps:
                 await self._swarm.launcher.tell(unit, Order(halt=Halt(point=trap.point, nth=0)))
 
     async def _hear(self, node: str, unit: Unit) -> None:
-        """Whenever the node stands still, hand it to whoever set the trap, or send it on."""
+        """Whenever the node stands still, hand it to whoever set the trap, or send it on.
+
+        What it says is a hint: whoever runs in its process can write to its descriptors. That it stands still
+        is the operating system's word.
+        """
         while True:
-            point = await self._swarm.launcher.halted(unit)
-            if point is None:
-                return
+            try:
+                point = await self._swarm.launcher.halted(unit)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                log.warning("%s says what is no halt: %s", node, printable(str(error)))
+                point = None
+            if point is None or not await seen(int(unit.id), stopped=True):
+                if self._swarm.units.get(node) is not unit:
+                    return
+                await asyncio.sleep(LOOK_S)  # so that a flood of lies holds nobody else
+                continue
             wanted = next(
                 (t for t in self._open if t.point == point and node in t.nodes and not t.caught.done()), None
             )

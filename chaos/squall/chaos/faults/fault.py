@@ -84,6 +84,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Whether it is seen to be in force."""
         raise NotImplementedError
 
+    async def undone(self, site: Site) -> str:
+        """Why it was not in force any more just before it is healed, in words; empty if it was.
+
+        Raises:
+            ChaosError, LookupError, TimeoutError: It cannot be told.
+        """
+        raise NotImplementedError
+
     async def heal(self, site: Site) -> None:
         """End it. Done again, it changes nothing.
 
@@ -97,7 +105,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         raise NotImplementedError
 
 
-class LinkFault(Fault, frozen=True, kw_only=True):
+class WayFault(Fault, frozen=True, kw_only=True):
+    """A fault of the node's proxy: in force for as long as nobody but us changes that."""
+
+    async def undone(self, site: Site) -> str:
+        return "; ".join(await site.way.differences())
+
+
+class LinkFault(WayFault, frozen=True, kw_only=True):
     """A fault made of toxics on the node's way to the broker."""
 
     def toxics(self) -> Sequence[Toxic]:

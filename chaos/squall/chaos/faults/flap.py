@@ -7,10 +7,10 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from squall.chaos.faults.fault import Fault, Site, answers
+from squall.chaos.faults.fault import Site, WayFault, answers
 
 
-class Flap(Fault, frozen=True, kw_only=True):
+class Flap(WayFault, frozen=True, kw_only=True):
     """Attributes:
     down_ms, up_ms: How long each turn takes.
     """

@@ -50,6 +50,12 @@ class LogicalFault(Fault, frozen=True, kw_only=True):
     async def in_force(self, site: Site) -> bool:
         return await _says(site, self.asked().kind, on=True, within_s=STRUCK_S)
 
+    async def undone(self, site: Site) -> str:
+        said = _last_word(site)
+        if said is not None and (said.what, said.on) == (self.asked().kind, True):
+            return ""
+        return f"{site.node} had stopped it, or was started anew"
+
     async def heal(self, site: Site) -> None:
         with contextlib.suppress(LookupError):  # a node that has ended interferes no more
             await site.swarm.launcher.tell(site.unit, Order(interfere=Interfere(kind="none")))

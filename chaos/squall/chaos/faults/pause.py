@@ -23,6 +23,9 @@ class Pause(Fault, frozen=True, kw_only=True):
     async def in_force(self, site: Site) -> bool:
         return await seen(_pid(site), stopped=True)
 
+    async def undone(self, site: Site) -> str:
+        return "" if await seen(_pid(site), stopped=True) else "the process did not stand still any more"
+
     async def heal(self, site: Site) -> None:
         if site.node == BROKER:
             site.swarm.own_broker.signal(signal.SIGCONT)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from squall.chaos.faults.fault import Fault, Site, answers
+from squall.chaos.faults.fault import Site, WayFault, answers
 
 
-class Refuse(Fault, frozen=True, kw_only=True):
+class Refuse(WayFault, frozen=True, kw_only=True):
     name: ClassVar[str] = "refuse"
 
     async def inject(self, site: Site) -> None:

@@ -28,6 +28,10 @@ class Restart(Fault, frozen=True, kw_only=True):
         """Once injected it has happened: the end of the process was waited for."""
         return True
 
+    async def undone(self, site: Site) -> str:
+        """What has happened stays so."""
+        return ""
+
     async def heal(self, site: Site) -> None:
         """What keeps the process starts it again."""
 

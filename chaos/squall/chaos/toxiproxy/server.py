@@ -21,9 +21,13 @@ from typing import NoReturn
 from squall.bus.guard import Guard, end
 from squall.bus.tasks import task_group
 from squall.chaos.errors import HarnessBrokenError, PortTakenError
+from squall.chaos.toxiproxy.access import Access
 from squall.chaos.toxiproxy.find import Program, Progress, find_toxiproxy
 
 HOST = "127.0.0.1"
+
+OCTETS = range(1, 255)
+"""Of an address in 127.0.0.0/8 that is drawn."""
 
 READY_S = 20.0
 """How long a start may take; it takes milliseconds."""
@@ -57,7 +61,9 @@ class Toxiproxy:
     """A running toxiproxy-server. Made by `running`.
 
     Attributes:
-        url: Where its API is.
+        url: Where its API is. Without a port that was asked for it is at an address of this machine that was
+            drawn for it, one of 2²⁴, so that it cannot be guessed; /proc tells it to whoever may read there.
+        access: Who asks it.
         version: Its version, as it states it.
         pid: Its process.
     """
@@ -68,7 +74,8 @@ class Toxiproxy:
         self._log = log.absolute()
         self._log_start = 0
         self._process: Process | None = None
-        self._port = 0
+        self._host, self._port = HOST, 0
+        self.access = Access(self._log, public=False)
         self.url = ""
         self.version = program.version
         self.pid = 0
@@ -104,8 +111,10 @@ class Toxiproxy:
             await server._stop()
 
     async def _start(self, port: int) -> None:
+        self.access = Access(self._log, public=port != 0)
         for _ in range(STARTS_MAX):
-            self._port = port or free_port()
+            self._host = HOST if port else drawn_host()
+            self._port = port or free_port(self._host)
             process = await self._spawn()
             async with task_group() as tasks:
                 ready = tasks.daemon(self._answers())
@@ -122,7 +131,7 @@ class Toxiproxy:
                 raise HarnessBrokenError(self._obituary())
             if ready.result():
                 self.pid = process.pid
-                self.url = f"http://{HOST}:{self._port}"
+                self.url = f"http://{self._host}:{self._port}"
                 return
             await self._stop()
         raise HarnessBrokenError(
@@ -141,11 +150,12 @@ class Toxiproxy:
             ) from error
         with log:
             self._log_start = log.tell()
+            self.access.begin(self._log_start)
             try:
                 self._process = await self._guard.spawn(
                     self._program,
                     "-host",
-                    HOST,
+                    self._host,
                     "-port",
                     str(self._port),
                     stdout=log,
@@ -162,9 +172,8 @@ class Toxiproxy:
         With its port taken it lives on without an API, and the other one answers, who may well be a
         Toxiproxy too. So the question carries a name drawn for it, which must turn up in our server's log.
         """
-        name = f"squall-{secrets.token_hex(8)}"
         while True:
-            if await _says_version(self._port, name) and name in self._said():
+            if await self._says_version() and self.access.agent in self._said():
                 return True
             if LISTEN_FAILED in self._said():
                 return False
@@ -179,11 +188,27 @@ class Toxiproxy:
         unanswered = 0
         while unanswered < MUTE_MAX:
             await asyncio.sleep(WATCH_EVERY_S)
-            unanswered = 0 if await _says_version(self._port, "squall") else unanswered + 1
+            unanswered = 0 if await self._says_version() else unanswered + 1
         raise HarnessBrokenError(
             f"toxiproxy-server hangs: process {self.pid} left {MUTE_MAX} questions in a row unanswered, "
             f"for {ANSWER_S:g} s each; see {self._log}"
         )
+
+    async def _says_version(self) -> bool:
+        """Whether something at its address answers the question for its version in time."""
+        question = f"GET /version HTTP/1.0\r\nHost: {self._host}\r\nUser-Agent: {self.access.agent}\r\n\r\n"
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # TimeoutError is an OSError; an endless line ValueError
+            async with asyncio.timeout(ANSWER_S):
+                reader, writer = await asyncio.open_connection(self._host, self._port)
+                try:
+                    self.access.sending()
+                    writer.write(question.encode())
+                    return b" 200 " in await reader.readline()
+                finally:
+                    writer.close()
+        return False
 
     async def _stop(self) -> None:
         process = self._process
@@ -216,25 +241,6 @@ class Toxiproxy:
         return f"toxiproxy-server {how}: {self._last_words()}; see {self._log}"
 
 
-async def _says_version(port: int, name: str) -> bool:
-    """Whether something at a port answers the question for its version in time.
-
-    Args:
-        port: Of this machine.
-        name: Whom the question is from.
-    """
-    question = f"GET /version HTTP/1.0\r\nHost: {HOST}\r\nUser-Agent: {name}\r\n\r\n"
-    with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError; an endless line a ValueError
-        async with asyncio.timeout(ANSWER_S):
-            reader, writer = await asyncio.open_connection(HOST, port)
-            try:
-                writer.write(question.encode())
-                return b" 200 " in await reader.readline()
-            finally:
-                writer.close()
-    return False
-
-
 def check_port(port: int) -> None:
     """See that nobody listens at a port that was asked for.
 
@@ -252,11 +258,21 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def free_port() -> int:
+def free_port(host: str = HOST) -> int:
     """A port that nobody has at the moment."""
     with socket.socket() as candidate:
-        candidate.bind((HOST, 0))
+        candidate.bind((host, 0))
         return int(candidate.getsockname()[1])
+
+
+def drawn_host() -> str:
+    """An address of this machine alone that nobody guesses; 127.0.0.1 where the system knows no other."""
+    host = "127." + ".".join(str(secrets.choice(OCTETS)) for _ in range(3))
+    try:
+        free_port(host)
+    except OSError:
+        return HOST
+    return host
 
 
 def _raise_broken(group: BaseExceptionGroup[BaseException]) -> NoReturn:

@@ -1,0 +1,138 @@
+"""A fault at several nodes: what an error at one of them does to the others, and what is written of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from squall.chaos.errors import HarnessBrokenError, UnverifiedError
+from squall.chaos.faults.fault import Fault, Site
+from squall.chaos.force import Force, Strike
+from squall.services.run_directory import RunDirectory
+
+pytestmark = pytest.mark.anyio
+
+NODES = ("agent-1", "agent-2", "agent-3")
+
+
+class Told(Fault, frozen=True, kw_only=True):
+    """A fault of nothing, which does at each step what it was told, and keeps what happened."""
+
+    name: ClassVar[str] = "told"
+    steps: ClassVar[dict[str, Callable[[str], Any]]] = {}
+    done: ClassVar[list[str]] = []
+
+    async def _step(self, step: str, site: Site, good: Any) -> Any:
+        self.done.append(f"{step} {site.node}")
+        act = self.steps.get(step)
+        result = act(site.node) if act is not None else good
+        if asyncio.iscoroutine(result):
+            result = await result
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def inject(self, site: Site) -> None:
+        await self._step("inject", site, None)
+
+    async def in_force(self, site: Site) -> bool:
+        return bool(await self._step("in_force", site, True))
+
+    async def undone(self, site: Site) -> str:
+        return str(await self._step("undone", site, ""))
+
+    async def heal(self, site: Site) -> None:
+        await self._step("heal", site, None)
+
+    async def healed(self, site: Site) -> bool:
+        return bool(await self._step("healed", site, True))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[str], Any]]:
+    steps: dict[str, Callable[[str], Any]] = {}
+    monkeypatch.setattr(Told, "steps", steps)
+    monkeypatch.setattr(Told, "done", [])
+    return steps
+
+
+async def hold(tmp_path: Path) -> tuple[Strike, dict[str, Any]]:
+    """Hold a fault; the strike, and its last line."""
+    strike = Strike(NODES, False)
+    sites = [Site(None, node) for node in NODES]  # type: ignore[arg-type]
+    force = Force(RunDirectory(tmp_path), 1, Told(), "all", strike, "", sites)
+    async with force.holding(60.0):
+        pass
+    return strike, json.loads((tmp_path / "faults.jsonl").read_text().splitlines()[-1])
+
+
+def at(node: str, result: Any, good: Any = None) -> Callable[[str], Any]:
+    return lambda other: result if other == node else good
+
+
+async def test_what_goes_well_is_verified_and_gives_no_reason(tmp_path: Path, told: Any) -> None:
+    strike, line = await hold(tmp_path)
+    assert (strike.verified, line["verified"], "reason" in line) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("step", "result", "good", "says"),
+    [
+        ("in_force", False, True, "it was not seen in force"),
+        ("in_force", TimeoutError("too slow"), True, "too slow"),
+        ("inject", UnverifiedError("p", "no answer"), None, "no answer"),
+        ("undone", "somebody removed latency_upstream", "", "somebody removed latency_upstream"),
+        ("undone", LookupError("agent-2 does not serve"), "", "agent-2 does not serve"),
+        ("healed", False, True, "not seen to be healed"),
+    ],
+)
+async def test_what_does_not_is_not_verified_for_a_reason_on_record(
+    tmp_path: Path, told: Any, step: str, result: Any, good: Any, says: str
+) -> None:
+    told[step] = at("agent-2", result, good)
+    strike, line = await hold(tmp_path)
+    assert (strike.verified, line["verified"]) == (False, False)
+    assert says in line["reason"]
+    assert [done for done in Told.done if done.startswith("heal ")] == [f"heal {node}" for node in NODES]
+
+
+async def test_an_error_at_one_node_stops_the_others_and_heals_all_before_it_is_raised(
+    tmp_path: Path, told: Any
+) -> None:
+    stopped: list[str] = []
+
+    async def injecting(node: str) -> None:
+        if node == "agent-2":
+            raise HarnessBrokenError("Toxiproxy is gone")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert not [done for done in Told.done if done.startswith("heal")], "healed while it injects"
+            stopped.append(node)
+            raise
+
+    told["inject"] = injecting
+    with pytest.raises(HarnessBrokenError, match="Toxiproxy is gone"):
+        await hold(tmp_path)
+    assert sorted(stopped) == ["agent-1", "agent-3"]
+    assert [done for done in Told.done if done.startswith("heal ")] == [f"heal {node}" for node in NODES]
+
+
+async def test_an_error_in_healing_one_node_spares_no_other_its_healing(tmp_path: Path, told: Any) -> None:
+    ended: list[str] = []
+
+    async def healing(node: str) -> None:
+        if node == "agent-1":
+            raise HarnessBrokenError("stuck")
+        await asyncio.sleep(0)
+        ended.append(node)
+
+    told["heal"] = healing
+    with pytest.raises(HarnessBrokenError, match="stuck"):
+        await hold(tmp_path)
+    assert ended == ["agent-2", "agent-3"]
