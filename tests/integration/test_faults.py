@@ -53,4 +53,4 @@ async def test_it_is_felt_in_force_and_not_before_nor_after(bus: Any, tmp_path: 
 
 
 async def test_every_fault_of_a_link_was_tried() -> None:
-    assert len(LINK_FAULTS) == 12
+    assert len(LINK_FAULTS) == 13

@@ -157,6 +157,7 @@ def test_junit_shows_unknown_as_an_error_and_writes_what_xml_allows(tmp_path: Pa
         "H2 one-effect": ["failure"],
         "H4 coordinator-failover": ["error"],
         "H5 poison-containment": ["failure"],
+        "U1 nothing-unexplained": [],
     }
     assert "<&> 'quoted'" in (suite[3][0].get("message") or "")
 

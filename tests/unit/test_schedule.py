@@ -39,8 +39,23 @@ def test_a_seed_always_draws_the_same_and_what_can_be_done(seed: int) -> None:
     first = schedule.intervals[0]
     assert (first.fault, first.target) == ("pause", "leader")
     assert first.for_s > SPEC.lease_s
-    others = [interval.at_s for interval in schedule.intervals[1:]]
+    others = [interval.at_s for interval in schedule.intervals[1:] if not interval.at_end]
     assert all(at_s >= first.for_s for at_s in others), "the first fail-over is disturbed"
+
+
+def test_some_seeds_strike_once_more_as_the_load_ends() -> None:
+    at_the_end = [[i.at_end for i in drawn(seed).intervals] for seed in range(100)]
+    assert all(not any(strikes[:-1]) for strikes in at_the_end)
+    assert 20 <= sum(strikes[-1] for strikes in at_the_end) <= 60
+
+
+def test_what_strikes_at_the_end_strikes_at_no_other_time_or_place() -> None:
+    for elsewhere in (
+        Interval(fault="reset", target="leader", at_end=True, at_s=1.0),
+        Interval(fault="crash", target="leader", at_end=True, point="coordinator.gathered"),
+    ):
+        with pytest.raises(FaultError, match="and elsewhere"):
+            check(Schedule(seed=1, intervals=(elsewhere,)), SPEC)
 
 
 def test_seeds_differ() -> None:

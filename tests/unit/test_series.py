@@ -140,9 +140,35 @@ def test_the_points_to_an_effect_exist() -> None:
     assert set(TO_AN_EFFECT) <= set(POINTS)
 
 
-def test_a_series_of_all_faults_has_a_run_with_poison() -> None:
+def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load_ends() -> None:
     everything = plans(Spec(), [4, 5], ())
-    assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison"]
-    assert everything[-1].schedule.intervals == ()
+    assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail"]
+    assert everything[-2].schedule.intervals == ()
+    last = everything[-1].schedule.intervals
+    assert {(interval.target, interval.at_end) for interval in last} == {
+        ("leader", True),
+        ("gateway", True),
+        ("any-agent", True),
+    }
     only = plans(Spec(), [4], [("latency", "")])
     assert [plan.name for plan in only] == ["seed-4"]
+
+
+def test_that_nothing_is_done_twice_takes_a_repeat_in_one_run_of_a_series_of_all_faults() -> None:
+    ended = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+    for suppressed, all_faults, verdict in [
+        ((0, 0), True, "unknown"),
+        ((None, None), True, "unknown"),
+        ((0, 3), True, "pass"),
+        ((0, 0), False, "pass"),
+    ]:
+        runs = [
+            replace(result(f"seed-{n}", H2="pass"), duplicates_suppressed=count)
+            for n, count in enumerate(suppressed)
+        ]
+        planned = Planned(runs=("seed-0", "seed-1"), all_faults=all_faults)
+        over_all = series_result(planned, [judged_of(each, ended) for each in runs])
+        assert {c.id: c.verdict for c in over_all.checks}["H2"] == verdict, (suppressed, all_faults)
+    failing = replace(result("seed-0", H2="fail"), duplicates_suppressed=0)
+    planned = Planned(runs=("seed-0",), all_faults=True)
+    assert series_result(planned, [judged_of(failing, ended)]).verdict == "fail"

@@ -4,14 +4,14 @@
               └─ no: no experiment
 
 What makes a schedule of faults an experiment is that somebody saw the swarm work before, and that what it may
-take afterwards was computed before anybody looked.
+take afterwards was computed before anybody looked. Some faults strike as the load ends; see `Interval`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
@@ -143,13 +143,49 @@ def carry_out(schedule: Schedule) -> Attack:
         async with task_group() as tasks:
             tasks.start(asyncio.sleep(schedule.quiet_s))
             for interval in schedule.intervals:
-                tasks.start(_one(nemesis, interval, begun_s))
+                if not interval.at_end:
+                    tasks.start(_one(nemesis, interval, begun_s))
+        at_end = [interval for interval in schedule.intervals if interval.at_end]
+        if at_end:
+            await _strike_the_end(nemesis, at_end)
 
     return attack
 
 
 async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
     await asyncio.sleep(max(0.0, begun_s + interval.at_s - asyncio.get_running_loop().time()))
+    await _strike(nemesis, interval, lambda: asyncio.sleep(interval.for_s))
+
+
+async def _strike_the_end(nemesis: Nemesis, intervals: Sequence[Interval]) -> None:
+    """Strike, let the load end, and heal when the last task has ended: what is lost then has no successor."""
+    over = asyncio.Event()
+    in_force = [asyncio.Event() for _ in intervals]
+
+    async def one(interval: Interval, struck: asyncio.Event) -> None:
+        async def hold() -> None:
+            struck.set()
+            await over.wait()
+
+        try:
+            await _strike(nemesis, interval, hold)
+        finally:
+            struck.set()
+
+    async with task_group() as tasks:
+        for interval, struck in zip(intervals, in_force, strict=True):
+            tasks.start(one(interval, struck))
+        for struck in in_force:
+            await struck.wait()
+        await nemesis.end_load()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(interval.for_s for interval in intervals)):
+                await nemesis.all_ended()
+        over.set()
+
+
+async def _strike(nemesis: Nemesis, interval: Interval, hold: Callable[[], Awaitable[None]]) -> None:
+    """Have an interval's fault in force for as long as something takes; note it if it does not come about."""
     try:
         async with nemesis.strike(
             interval.fault,
@@ -159,7 +195,7 @@ async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
             lease_s=max(LEASE_S, interval.for_s + LEASE_PAST_S),
             magnitude=interval.magnitude,
         ):
-            await asyncio.sleep(interval.for_s)
+            await hold()
     except TimeoutError:
         nemesis.missed(interval.fault, interval.target, interval.point)
 

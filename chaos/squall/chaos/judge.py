@@ -27,6 +27,7 @@ from squall.chaos.history import read
 from squall.chaos.poison import HANDLER as POISON_HANDLER
 from squall.chaos.report import junit
 from squall.chaos.report.page import PAGE, page
+from squall.chaos.tail import HANDLER as TAIL_HANDLER
 from squall.chaos.tally import tally
 from squall.services.result import Check, Fault, Result, document
 from squall.services.run_directory import replace, writing
@@ -168,7 +169,7 @@ def _checks(history: History) -> list[tuple[str, Callable[[History], Check]]]:
     return sorted(checks.items(), key=lambda item: list(NAMES).index(item[0]))
 
 
-COMPUTED_HANDLERS = ("squall.services.trading.strategies:decide", POISON_HANDLER)
+COMPUTED_HANDLERS = ("squall.services.trading.strategies:decide", POISON_HANDLER, TAIL_HANDLER)
 """Handlers whose orders the oracle computes."""
 
 

@@ -15,6 +15,9 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
@@ -27,6 +30,7 @@ from squall.chaos.network import Network
 from squall.chaos.reservations import Reservations
 from squall.chaos.targets import check_target, nodes_of
 from squall.chaos.traps import Traps
+from squall.services import jsonl
 from squall.services.run_directory import RunDirectory
 from squall.services.swarm import Swarm
 
@@ -41,6 +45,9 @@ LEASE_S = 180.0
 
 TRAP_SET_S = 0.2
 """So that a trap is set before there is somebody to follow."""
+
+LAST_LOOK_S = 0.01
+"""Between two looks for the last result, which is on its way for a few hundred milliseconds."""
 
 COORDINATORS = "coordinators"
 """All of them: who leads, and who takes over."""
@@ -136,6 +143,16 @@ class Nemesis:
             stream = self._swarm.swarm.stream("RES")
             self._ended = int((await bus_log.state(self._swarm.observer, stream))["last_seq"])
         return self._ended
+
+    async def end_load(self) -> None:
+        """Have the producer offer nothing more, and wait until it has its answers."""
+        await self._swarm.stop_producer()
+
+    async def all_ended(self) -> None:
+        """Wait until every task that was accepted has ended; meant for when the load has."""
+        accepted = await asyncio.to_thread(_accepted, self._run.history)
+        while await self.ended() < accepted:
+            await asyncio.sleep(LAST_LOOK_S)
 
     def missed(self, name: str, target: str, point: str) -> None:
         """Log a fault that did not come about, because its target was not there in time."""
@@ -244,3 +261,23 @@ class Nemesis:
 
     def _site(self, node: str) -> Site:
         return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
+
+
+class _Submit(msgspec.Struct):
+    op: str
+    type: str
+
+
+_submit = msgspec.json.Decoder(_Submit)
+
+
+def _accepted(history: Path) -> int:
+    """How many tasks the producer was told are accepted."""
+    accepted = 0
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            if line is not None and b'"op":"submit"' in line:
+                with contextlib.suppress(msgspec.DecodeError):
+                    said = jsonl.decode(_submit, line)
+                    accepted += (said.op, said.type) == ("submit", "ok")
+    return accepted

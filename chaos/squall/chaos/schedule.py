@@ -44,6 +44,12 @@ TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway"
 FAMILY_ON = 0.5
 """How likely a seed has a family at all."""
 
+AT_END = 0.4
+"""How likely a seed's last fault strikes as the load ends."""
+
+END_FAULTS = ("sever", "reset", "latency", "stall", "blackhole-nofin", "crash")
+END_TARGETS = ("leader", "gateway", "any-agent")
+
 OF_ONE = 4
 """Intervals of a fault that was asked for by name."""
 
@@ -61,6 +67,8 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         at_s: Seconds after the steady state was seen; with a ``point``, when the trap is set there.
         for_s: How long it lasts; nothing for a crash or a restart.
+        at_end: Strike when all other intervals are over, then let the load end, and heal once the last task
+            has ended, or ``for_s`` is over.
         point: Strike when the target has reached this point of its work, and stands there.
         nth: At which passing of the point.
         magnitude: Of the fault, for instance ``latency_ms``.
@@ -73,6 +81,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     point: str = ""
     nth: Annotated[int, Meta(ge=1)] = 1
     magnitude: dict[str, int] = {}
+    at_end: bool = False
 
     def made(self) -> Fault:
         """The fault itself.
@@ -112,6 +121,11 @@ def check(schedule: Schedule, spec: Spec) -> Schedule:
         check_target(fault, interval.target, spec)
         if interval.point:
             _check_point(interval, fault)
+        if interval.at_end and (interval.at_s or interval.point):
+            raise FaultError(
+                f"{interval.fault} of {interval.target} strikes at the load's end, and elsewhere",
+                "leave out either at_end, or at_s and point",
+            )
     return schedule
 
 
@@ -158,7 +172,20 @@ def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[tuple[str, 
     for name, target in faults:
         make(name, {})
         intervals += _of_one(seed, name, target, spec, length_s)
-    return check(Schedule(seed=seed, intervals=tuple(sorted(intervals, key=lambda i: i.at_s))), spec)
+    intervals.sort(key=lambda interval: interval.at_s)
+    if not faults:
+        intervals += _at_end(seed)
+    return check(Schedule(seed=seed, intervals=tuple(intervals)), spec)
+
+
+def _at_end(seed: int) -> list[Interval]:
+    """What strikes as the load ends, in some seeds: what is lost then is followed by nothing."""
+    chance = _stream(seed, "end")
+    if chance.random() >= AT_END:
+        return []
+    fault, target = chance.choice(END_FAULTS), chance.choice(END_TARGETS)
+    lasts_s = 0.0 if fault == "crash" else _round(chance.uniform(*FOR_S))
+    return [Interval(fault=fault, target=target, for_s=lasts_s, at_end=True)]
 
 
 def _of_family(

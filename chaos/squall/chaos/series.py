@@ -1,8 +1,9 @@
-"""What a series is: many seeds, one run each, and one with poison. Pure.
+"""What a series is: many seeds, one run each, one with poison, and one struck as its load ends. Pure.
 
 spec ─┬─ seed 1 ─► schedule ─► experiment
       ├─ seed 2 ─► …
-      └─ poison ─► …
+      ├─ poison ─► …
+      └─ tail ───► …
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from squall.chaos import tail
 from squall.chaos.poison import HANDLER
-from squall.chaos.schedule import Schedule, draw
+from squall.chaos.schedule import Interval, Schedule, draw
 from squall.services.spec import Spec
 
 FAULTS_S = 10.0
@@ -33,6 +35,15 @@ shows many recoveries; an ingress that a fail-over fills, so that refusals show;
 
 POISONED = {"handler": HANDLER, "rate_per_s": 40.0, "slots": 16, "ingress_max": 1000}
 POISON_S = 12.0
+TAILED = {"handler": tail.HANDLER, "rate_per_s": 80.0, "slots": 16, "ingress_max": 1000}
+
+TAIL_QUIET_S = 3.0
+"""How long the load goes on before it ends."""
+
+TAIL_INTERVALS = tuple(
+    Interval(fault="sever", target=target, for_s=5.0, at_end=True)
+    for target in ("leader", "gateway", "any-agent")
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ def plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -
 
     Args:
         faults: Only these, each with a target or an empty string for any; all there are, if empty. A series
-            of all has one run more, in which some tasks are poison.
+            of all has two runs more: in one some tasks are poison, the other is struck as its load ends.
 
     Raises:
         FaultError: There is no such fault or target.
@@ -62,4 +73,7 @@ def plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -
     if not faults and seeds:
         poisoned = replace(spec, seed=seeds[0], **POISONED)
         made.append(Plan("poison", poisoned, Schedule(seed=seeds[0], quiet_s=POISON_S)))
+        tailed = replace(spec, seed=seeds[0], **TAILED)
+        schedule = Schedule(seed=seeds[0], quiet_s=TAIL_QUIET_S, intervals=TAIL_INTERVALS)
+        made.append(Plan("tail", tailed, schedule))
     return made

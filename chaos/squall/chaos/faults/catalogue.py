@@ -27,6 +27,7 @@ from squall.chaos.faults.refuse import Refuse
 from squall.chaos.faults.reorder import Reorder
 from squall.chaos.faults.reset import Reset
 from squall.chaos.faults.restart import Restart
+from squall.chaos.faults.sever import Sever
 from squall.chaos.faults.slice import Slice
 from squall.chaos.faults.stall import Stall
 
@@ -41,6 +42,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         BlackholeNoFin,
         Stall,
         Reset,
+        Sever,
         Slice,
         OneWayUp,
         OneWayDown,
