@@ -24,6 +24,8 @@ LOOKING = ("GET", "HEAD", "OPTIONS")
 
 
 class _Logged(msgspec.Struct):
+    """A line about a request; lines about connections have a ``method``, too, and no ``url``."""
+
     method: str = ""
     url: str = ""
     user_agent: str = ""
@@ -84,7 +86,7 @@ class Access:
         return found
 
     def _judged(self, logged: _Logged) -> list[str]:
-        if not logged.method:
+        if not logged.method or not logged.url:
             return []
         if logged.user_agent == self.agent:
             self._seen += 1
