@@ -12,6 +12,9 @@ from tests.unit.histories import T, good_run
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import doubts
 from squall.chaos.history import read
+from squall.chaos.judge import judge
+from squall.chaos.trace import timeline
+from squall.chaos.trace_reader import gather
 
 
 def test_a_good_run_leaves_no_doubt(tmp_path: Path) -> None:
@@ -59,7 +62,49 @@ def test_a_whole_line_that_lacks_its_line_end_is_read(tmp_path: Path) -> None:
     assert (history.truncated, doubts(history)) == (0, [])
 
 
-@pytest.mark.parametrize("file", ["history.jsonl", "nodes.jsonl", "faults.jsonl"])
+FILES = ("history.jsonl", "nodes.jsonl", "faults.jsonl", "counters.jsonl")
+
+HEAD = b'{"time_s":1,"node":"agent-1","inc":1,"i":1,"op":"end","type":"ok","incarnation":1,"role":"agent",'
+
+HOSTILE = {
+    "nested without end": HEAD + b'"x":' + b"[" * 1_000_000 + b"\n",
+    "nested, and whole": HEAD + b'"x":' + b'{"x":' * 100_000 + b"1" + b"}" * 100_001 + b"\n",
+    "of five megabytes": HEAD + b'"x":"' + b"x" * 5_000_000 + b'"}\n',
+    "of five megabytes of nothing": b"\0" * 5_000_000 + b"\n",
+    "short, and blown up by spaces": HEAD + b'"x":1}' + b" " * 5_000_000 + b"\n",
+    "dated at the end of time": HEAD.replace(b":1,", b":1e300,", 1) + b'"x":1}\n',
+    "counted beyond all bounds": HEAD.replace(b'"i":1', b'"i":9223372036854775807') + b'"x":1}\n',
+    "negative": HEAD.replace(b'"i":1', b'"i":-1') + b'"x":1}\n',
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_line_that_no_writer_of_ours_writes_is_a_doubt_and_no_error(
+    file: str, what: str, tmp_path: Path
+) -> None:
+    path = good_run().write(tmp_path) / file
+    path.write_bytes(path.read_bytes() + HOSTILE[what])
+    # In the other files such a line lacks what theirs have, or is one of theirs with something more.
+    assert doubts(read(tmp_path)) or file != "history.jsonl"
+    result = judge(tmp_path)
+    assert {check.verdict for check in result.checks} <= {"pass", "fail", "unknown"}
+    if file == "history.jsonl":
+        assert {check.verdict for check in result.checks} == {"unknown"}
+        gathered = gather(tmp_path, "a-1")
+        assert gathered is not None
+        timeline(gathered)
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("line", [b"[" * 1_000_000, b"x" * 5_000_000], ids=["nested", "long"])
+def test_half_a_line_of_any_size_ends_reading_in_order(line: bytes, tmp_path: Path) -> None:
+    run = good_run()
+    run.truncated = line
+    assert read(run.write(tmp_path)).lines == len(run.rows)
+
+
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("line", [b"{\n", b"{}\n", b"\n", b"\xff\xfe\n", b'{"time_s":1,"no\n'])
 def test_a_malformed_line_is_a_doubt_wherever_it_is(file: str, line: bytes, tmp_path: Path) -> None:
     path = good_run().write(tmp_path) / file

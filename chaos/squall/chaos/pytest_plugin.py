@@ -10,14 +10,16 @@
         assert result.lost == 0
 
 A test that asks for ``swarm`` or ``nemesis`` is run by this plugin, in an event loop of its own. It begins in
-a steady state. When it ends, everything is healed, drained and judged, and a check that fails, fails it.
+a steady state. When it ends, everything is healed, drained and judged. A check that fails, fails it, and so
+does one that cannot say, but for those of what need not happen in each run (a fail-over, refusals, a fault to
+recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +29,8 @@ import pytest
 if TYPE_CHECKING:
     from squall.chaos.evidence import History
     from squall.chaos.nemesis import Nemesis
-    from squall.services.result import Result
+    from squall.services.result import Check, Result
     from squall.services.spec import Spec
-
-ALWAYS = ("H1", "H2", "E1")
-"""Checks that must pass; the others may find that there was nothing to see."""
 
 PROGRESS_S = 60.0
 
@@ -41,11 +40,13 @@ class SwarmUnderTest:
 
     Attributes:
         path: The directory of its run.
+        excused: Ids of the checks that the test does not ask for.
     """
 
-    def __init__(self, spec: Spec, path: Path) -> None:
+    def __init__(self, spec: Spec, path: Path, excused: Sequence[str] = ()) -> None:
         self.spec = spec
         self.path = path
+        self.excused = excused
         self._nemesis: asyncio.Future[Nemesis] | None = None
         self._over = asyncio.Event()
         self._run: asyncio.Task[None] | None = None
@@ -136,7 +137,7 @@ class _NemesisOf:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "squall(handler, **spec): the swarm that the fixtures start")
+    config.addinivalue_line("markers", "squall(handler, excused, **spec): the swarm that the fixtures start")
 
 
 @pytest.fixture
@@ -151,13 +152,27 @@ def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     marker = request.node.get_closest_marker("squall")
     asked = dict(marker.kwargs) if marker else {}
     handler = asked.pop("handler", None)
+    excused = _checks(asked.pop("excused", ()))
     if handler is not None:
         asked["handler"] = _named(handler)
     try:
         spec = resolve("hierarchical", **{**EXPERIMENT, **asked})
     except ServiceError as error:
         raise pytest.UsageError(f"{error}; {error.remedy}") from error
-    return SwarmUnderTest(spec, tmp_path / "run")
+    return SwarmUnderTest(spec, tmp_path / "run", excused)
+
+
+def _checks(ids: object) -> Sequence[str]:
+    """The ids of checks.
+
+    Raises:
+        UsageError: There is no such check.
+    """
+    from squall.chaos.checks.verdict import NAMES
+
+    if not isinstance(ids, list | tuple) or not all(check in NAMES for check in ids):
+        raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(NAMES)}")
+    return ids
 
 
 @pytest.fixture
@@ -192,12 +207,26 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
-    failed = [c for c in result.checks if c.verdict == "fail"]
-    unsure = [c for c in result.checks if c.verdict == "unknown" and c.id in ALWAYS]
-    if failed or unsure:
-        said = "\n".join(f"{c.id} {c.name}: {c.verdict}: {c.detail}" for c in [*failed, *unsure])
-        pytest.fail(f"{said}\nthe run: {under_test.path}", pytrace=False)
+    said = complaints(result.checks, under_test.excused)
+    if said:
+        pytest.fail("\n".join([*said, f"the run: {under_test.path}"]), pytrace=False)
     return True
+
+
+def complaints(checks: Sequence[Check], excused: Sequence[str]) -> list[str]:
+    """Why a test fails by its checks, in lines; none if it passes. Pure.
+
+    A check that cannot say is a complaint, unless it is of what need not happen; so is that nothing passed.
+    """
+    from squall.chaos.series_judge import SOMETIMES
+
+    asked = [check for check in checks if check.id not in excused]
+    failed = [check for check in asked if check.verdict == "fail"]
+    unsure = [check for check in asked if check.verdict == "unknown" and check.id not in SOMETIMES]
+    said = [f"{check.id} {check.name}: {check.verdict}: {check.detail}" for check in [*failed, *unsure]]
+    if not said and not any(check.verdict == "pass" for check in asked):
+        said.append("no check passed, so nothing was shown")
+    return said
 
 
 def _of(nemesis: object) -> SwarmUnderTest | None:

@@ -38,6 +38,9 @@ from squall.services.swarm import Backlog, Swarm, running
 T = TypeVar("T")
 
 LOOK_S = 0.25
+SAY_EVERY_S = 5.0
+"""Between two words about what draining waits for."""
+
 READ_BACK_S = 60.0
 """How long the broker may be away while the registers are read back."""
 
@@ -77,7 +80,7 @@ async def execute(
             history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, adversary))
             producer = await swarm.start_producer()
             async with task_group() as tasks:
-                tasks.daemon(_show(swarm, progress))
+                showing = tasks.daemon(_show(swarm, progress))
                 disturbing = tasks.daemon(adversary.disturb(swarm))
                 done_early = disturbing if adversary.ends_load else None
                 await _drive(swarm, producer, interrupt, done_early)
@@ -86,9 +89,10 @@ async def execute(
                 # With the load over, what waits for more of it would wait for ever.
                 await asyncio.wait({disturbing}, timeout=None if adversary.ends_load else spec.drain_bound_s)
                 disturbing.cancel()
+                showing.cancel()
                 drain_s = time.monotonic()
                 bound_s = adversary.drain_bound_s or spec.drain_bound_s
-                drained = await _drain(swarm, bound_s)
+                drained = await _drain(swarm, bound_s, progress)
                 took_s = time.monotonic() - drain_s
             progress("reading the registers")
             registers = await _read_back(swarm, history)
@@ -153,14 +157,23 @@ async def _show(swarm: Swarm, progress: Callable[[str], None]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _drain(swarm: Swarm, bound_s: float) -> bool:
-    """Wait until everything accepted has ended and been delivered; False if the bound passed first."""
+async def _drain(swarm: Swarm, bound_s: float, progress: Callable[[str], None]) -> bool:
+    """Wait until everything accepted has ended and been delivered; False if the bound passed first.
+
+    The bound can be minutes, so it is said what is waited for, and how long yet.
+    """
     deadline = time.monotonic() + bound_s
-    while time.monotonic() < deadline:
+    said_s = time.monotonic()
+    stands = "the broker does not answer"
+    while (now_s := time.monotonic()) < deadline:
         with contextlib.suppress(RequestError):
             backlog: Backlog = await swarm.backlog()
             if backlog.drained:
                 return True
+            stands = f"{backlog.registers:,} tasks have ended, not yet every job and effect"
+        if now_s - said_s >= SAY_EVERY_S:
+            progress(f"draining: {stands}; it is given up in {deadline - now_s:.0f} s")
+            said_s = now_s
         await asyncio.sleep(LOOK_S / 5)
     return False
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from squall.chaos.errors import ChaosError, HarnessBrokenError, SteadyStateError
 from squall.chaos.mutants import harness, register_with_age
 from squall.chaos.schedule import Interval
 
@@ -25,6 +26,7 @@ class Mutant:
         module: What the nodes preload, or empty.
         spec: How the swarm differs because of the mutation; the good variant does not.
         staged: What is switched in the harness's own process.
+        errors: How the harness may end the run itself, which counts as caught.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Mutant:
     module: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict)
     staged: Callable[[], AbstractContextManager[None]] = harness.nothing
+    errors: tuple[type[ChaosError], ...] = ()
 
     @property
     def fault(self) -> str:
@@ -54,6 +57,9 @@ def _twice(fault: str, target: str, for_s: float = 0.0, **more: Any) -> tuple[In
         Interval(fault=fault, target=target, at_s=at_s, for_s=for_s, **more) for at_s in (0.2, for_s + 2.0)
     )
 
+
+SLOW_GATEWAY = (Interval(fault="latency", target="gateway", at_s=0.2, for_s=1.0),)
+"""A fault that every good harness puts in force, sees, and takes back."""
 
 SERVICES = (
     _service(
@@ -144,10 +150,19 @@ SERVICES = (
         ("H5",),
         spec={"attempts": 1},
     ),
+    _service(
+        "crashes-by-defect",
+        "ends once by an error of its own, and is started again",
+        ("U1",),
+        *SLOW_GATEWAY,
+    ),
+    _service(
+        "drops-what-it-cannot-read",
+        "cannot read one heartbeat in five, counts that, and goes on",
+        ("U1",),
+        *SLOW_GATEWAY,
+    ),
 )
-
-SLOW_GATEWAY = (Interval(fault="latency", target="gateway", at_s=0.2, for_s=1.0),)
-"""A fault that every good harness puts in force, sees, and takes back."""
 
 HARNESS = (
     Mutant("heal-not-sent", "does not take a fault back", (), SLOW_GATEWAY, staged=harness.heal_not_sent),
@@ -159,7 +174,9 @@ HARNESS = (
         staged=harness.toxic_without_effect,
     ),
     Mutant("history-lost", "loses a part of the history", (), SLOW_GATEWAY, staged=harness.history_lost),
-    Mutant("empty-workload", "offers nothing", (), module=f"{HERE}.idle_producer"),
+    Mutant(
+        "empty-workload", "offers nothing", (), module=f"{HERE}.idle_producer", errors=(SteadyStateError,)
+    ),
     Mutant("wrong-clock", "dates one node's lines an hour ahead", (), SLOW_GATEWAY, f"{HERE}.wrong_clock"),
     Mutant(
         "checker-swallowed",
@@ -174,6 +191,7 @@ HARNESS = (
         (),
         SLOW_GATEWAY,
         staged=harness.node_past_its_proxy,
+        errors=(HarnessBrokenError,),
     ),
 )
 

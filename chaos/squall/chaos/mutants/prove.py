@@ -71,7 +71,8 @@ def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str
         try:
             result = _run(mutant, replace(spec, seed=seed, **mutant.spec), path, preload=mutant.module)
         except ChaosError as error:
-            return None if mutant.checks else ("harness", str(error))
+            # Any other error is a defect of the harness, which has caught nothing by it.
+            return ("harness", str(error)) if isinstance(error, mutant.errors) else None
     if mutant.checks:
         noticed = [c for c in result.checks if c.verdict == "fail" and c.id in mutant.checks]
     else:

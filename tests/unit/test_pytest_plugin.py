@@ -1,0 +1,41 @@
+"""By which verdicts a test fails that asks for a swarm."""
+
+from __future__ import annotations
+
+import pytest
+
+from squall.chaos.checks.verdict import NAMES
+from squall.chaos.pytest_plugin import complaints
+from squall.services.result import Check, Verdict
+
+GOOD: dict[str, Verdict] = {"H1": "pass", "H2": "pass", "H4": "unknown", "H5": "pass", "U1": "pass"}
+
+
+def checks(verdicts: dict[str, Verdict]) -> list[Check]:
+    return [Check(id=i, name=NAMES.get(i, i), verdict=v, detail=f"{i} says {v}") for i, v in verdicts.items()]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "excused", "complained"),
+    [
+        (GOOD, (), ""),
+        ({**GOOD, "H4": "fail"}, (), "H4"),
+        ({**GOOD, "H2": "unknown"}, (), "H2"),
+        ({**GOOD, "H5": "unknown"}, (), "H5"),
+        ({**GOOD, "U1": "fail"}, (), "U1"),
+        ({**GOOD, "U1": "fail"}, ("U1",), ""),
+        ({**GOOD, "H5": "unknown"}, ("H5",), ""),
+        ({**GOOD, "H5": "unknown", "H1": "fail"}, ("H5",), "H1"),
+        ({"H0": "unknown"}, (), "H0"),
+        ({"M1": "unknown", "H1": "pass"}, (), "M1"),
+        ({"H4": "unknown"}, (), "no check passed"),
+        ({"H1": "pass"}, ("H1",), "no check passed"),
+        ({}, (), "no check passed"),
+    ],
+)
+def test_what_fails_or_cannot_say_fails_the_test_unless_the_test_says_otherwise(
+    verdicts: dict[str, Verdict], excused: tuple[str, ...], complained: str
+) -> None:
+    said = complaints(checks(verdicts), excused)
+    assert len(said) == bool(complained), said
+    assert complained in "".join(said)
