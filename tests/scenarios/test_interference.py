@@ -1,0 +1,75 @@
+"""Somebody meddles with the harness: it is noticed, the run goes on, and no verdict is given on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.chaos import nemesis as nemesis_module
+from squall.chaos.experiment import experiment
+from squall.chaos.history import read
+from squall.chaos.judge import judge
+from squall.chaos.nemesis import Nemesis
+from squall.chaos.series import EXPERIMENT
+from squall.chaos.toxiproxy import server
+from squall.services.cli import resolve
+from squall.services.run import Interrupt
+from squall.services.run_directory import claim
+
+pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+
+LIAR = f"{Path(__file__).parent / 'forging_handler.py'}:decide"
+
+
+def ask(url: str, method: str, path: str, body: Any = None) -> None:
+    """What anybody on this machine can ask who has found the address."""
+    data = None if body is None else json.dumps(body).encode()
+    asked = urllib.request.Request(url + path, data, {"User-Agent": "curl/8"}, method=method)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener.open(asked, timeout=5).read()
+
+
+def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nemesis_module, "POINT_S", 2.0)
+    spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0, "handler": LIAR})
+    path = tmp_path / "run"
+
+    async def attack(nemesis: Nemesis) -> None:
+        url = nemesis._network._proxies._api._url
+        assert not url.startswith(f"http://{server.HOST}:"), "its address can be guessed"
+        way = nemesis._network.way("agent-1")
+        async with nemesis.strike("bandwidth", "agent-1") as strike:
+            assert strike.verified
+            await asyncio.to_thread(ask, url, "DELETE", f"/proxies/{way.name}/toxics/bandwidth_downstream")
+        evil = {"name": "evil", "listen": "127.0.0.1:0", "upstream": way.upstream, "enabled": True}
+        await asyncio.to_thread(ask, url, "POST", "/proxies", evil)
+        async with nemesis.strike("latency", "gateway") as strike:
+            assert strike.verified
+        await asyncio.to_thread(ask, url, "DELETE", "/proxies/evil")
+        with pytest.raises(TimeoutError):  # it is said a thousand times to have come there, and never has
+            async with nemesis.strike("crash", "any-agent", point="agent.committed", nth=100_000):
+                raise AssertionError("a halt that was only said to be is believed")
+        async with nemesis.strike("pause", "any-agent", point="agent.delivered") as strike:
+            assert strike.verified, "a real halt is not seen for the lies"
+
+    with claim(spec, path) as directory:
+        asyncio.run(experiment(spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None))
+    faults = {fault.kind: fault for fault in read(path).faults}
+    assert {kind: fault.verified for kind, fault in faults.items()} == {
+        "bandwidth": False,
+        "latency": True,
+        "pause": True,
+    }
+    assert "somebody removed bandwidth_downstream" in faults["bandwidth"].reason
+    said = read(path).interfered
+    assert any("DELETE" in what and "bandwidth_downstream" in what for what in said), said
+    assert any("POST /proxies" in what for what in said), said
+    assert any("a proxy evil of somebody else's" in what for what in said), said
+    assert "pass" not in {check.verdict for check in judge(path).checks}
