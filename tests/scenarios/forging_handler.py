@@ -15,10 +15,9 @@ LIES = (
     b'{"point":"agent.committed"}\n',
     b'{"point":"agent.executed"}\n',
     b"no JSON at all\n",
-    b"[" * 1000 + b"\n",
+    b"[" * 10_000 + b"\n",
     b'{"point":7}\n',
     b"\xff\xfe\n",
-    b"x" * 200_000 + b"\n",
 )
 
 
@@ -32,12 +31,14 @@ def pipes() -> list[int]:
     return found
 
 
+left = [*LIES, *LIES]
+"""Not more: who fills the channel is not heard any more, and so cannot be struck at a point."""
+
+
 async def decide(task: Task) -> Order:
-    """Lie once in twenty tasks, and decide."""
-    if task.number % 20 == 0:
+    """Tell one lie a task until all are told, and decide."""
+    if left:
+        lie = left.pop()
         for pipe in pipes():
-            for lie in LIES:
-                os.set_blocking(pipe, False)
-                with contextlib.suppress(OSError):
-                    os.write(pipe, lie)
+            os.write(pipe, lie)
     return await decide_as_usual(task)

@@ -114,15 +114,16 @@ def in_force(run: Path) -> bool:
 def test_a_good_swarm_survives_a_seed(chaos: Any) -> None:
     code, document = chaos("--seed", "101").end()
     verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
-    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1", "C2"), "pass")
+    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1", "U1", "C2"), "pass")
     assert (code, document["verdict"]) == (0, "pass")
-    assert [run["run"] for run in document["runs"]] == ["seed-101", "poison"]
-    seed, poison = document["runs"]
+    assert [run["run"] for run in document["runs"]] == ["seed-101", "poison", "tail"]
+    seed, poison, tail = document["runs"]
     assert seed["faults"]
     assert all(fault["verified"] for fault in seed["faults"])
     assert [seed[name] for name in ("lost", "duplicated", "conflicting")] == [0, 0, 0]
     assert None not in seed["recovery_s"].values()
     assert poison["dead_letters"] > 0
+    assert [fault["kind"] for fault in tail["faults"]] == ["sever"] * 3
     assert len(document["coverage"]) == 36
 
 

@@ -25,6 +25,9 @@ log = logging.getLogger("squall")
 
 LOOK_S = 0.05
 
+HALT_S = 0.5
+"""How long a node that says it halts may take to stand still; it does in milliseconds."""
+
 SETTLE_S = 0.5
 """How long a node may take to hear that a trap was taken away."""
 
@@ -97,32 +100,54 @@ class Traps:
             await asyncio.sleep(LOOK_S)
 
     async def _take_away(self, trap: _Trap) -> None:
-        """Tell those who were told of a trap, and were not caught, to pass."""
-        for unit in list(self._swarm.units.values()):
+        """Tell those who were told of a trap, and were not caught, to pass.
+
+        Who stands there already and was not heard goes on: its channel may be full of somebody else's words.
+        """
+        caught = trap.caught.result() if trap.caught.done() and not trap.caught.cancelled() else ""
+        for node, unit in list(self._swarm.units.items()):
             if unit.id in trap.told:
                 await self._swarm.launcher.tell(unit, Order(halt=Halt(point=trap.point, nth=0)))
+                if node != caught:
+                    await self._swarm.launcher.thaw(unit)
 
     async def _hear(self, node: str, unit: Unit) -> None:
         """Whenever the node stands still, hand it to whoever set the trap, or send it on.
 
-        What it says is a hint: whoever runs in its process can write to its descriptors. That it stands still
-        is the operating system's word.
+        What it says is a hint: whoever runs in its process can write to its descriptors, before its own word.
+        That it stands still is the operating system's word. So a node that stands, and has said what fits no
+        trap, is listened to for a moment more before it is sent on.
         """
-        while True:
-            try:
-                point = await self._swarm.launcher.halted(unit)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                log.warning("%s says what is no halt: %s", node, printable(str(error)))
-                point = None
-            if point is None or not await seen(int(unit.id), stopped=True):
-                if self._swarm.units.get(node) is not unit:
+        stands = False
+        reading = asyncio.ensure_future(self._next(node, unit))
+        try:
+            while True:
+                said, _ = await asyncio.wait({reading}, timeout=HALT_S if stands else None)
+                if not said:
+                    stands = False
+                    await self._swarm.launcher.thaw(unit)
+                    continue
+                point = reading.result()
+                if point is None and self._swarm.units.get(node) is not unit:
                     return
-                await asyncio.sleep(LOOK_S)  # so that a flood of lies holds nobody else
-                continue
-            wanted = next(
-                (t for t in self._open if t.point == point and node in t.nodes and not t.caught.done()), None
-            )
-            if wanted is None:
-                await self._swarm.launcher.thaw(unit)
-            else:
-                wanted.caught.set_result(node)
+                reading = asyncio.ensure_future(self._next(node, unit))
+                if point is None or not await seen(int(unit.id), stopped=True, timeout_s=HALT_S):
+                    await asyncio.sleep(LOOK_S)  # so that a flood of lies holds nobody else
+                    continue
+                here = [t for t in self._open if node in t.nodes and not t.caught.done()]
+                wanted = next((trap for trap in here if trap.point == point), None)
+                stands = wanted is None and bool(here)
+                if wanted is not None:
+                    wanted.caught.set_result(node)
+                elif not here:
+                    await self._swarm.launcher.thaw(unit)
+        finally:
+            reading.cancel()
+
+    async def _next(self, node: str, unit: Unit) -> str | None:
+        """What a node says next of where it halts; None if that is nothing, or it has ended."""
+        try:
+            return await self._swarm.launcher.halted(unit)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            log.warning("%s says what is no halt: %s", node, printable(str(error)))
+            return None
