@@ -63,6 +63,13 @@ EXPLAINED: list[tuple[str, Doctor]] = [
         lambda r: (r.line(4.9, "agent-1", "end", "ok", reason="a handler outlived its time-out"), again(r)),
     ),
     (
+        "the command killed it for a reason",
+        lambda r: (
+            r.line(4.9, "squall", "killed", "ok", agent="agent-1", incarnation=1, reason="silent for 9 s"),
+            again(r),
+        ),
+    ),
+    (
         "a start failed while the node was cut off",
         lambda r: (struck(r, "crash", 4.0), struck(r, "refuse", 4.5), again(r, incarnation=3)),
     ),
@@ -94,6 +101,14 @@ FAILING: list[tuple[str, Doctor, str]] = [
         "one crash, two restarts",
         lambda r: (struck(r, "crash", 4.9), again(r), again(r, at_s=9.0, incarnation=3)),
         "start 3 of agent-1",
+    ),
+    (
+        "another start was killed for a reason",
+        lambda r: (
+            r.line(4.9, "squall", "killed", "ok", agent="agent-1", incarnation=2, reason="silent"),
+            again(r),
+        ),
+        "start 2 of agent-1",
     ),
     ("an ordinary task was at work", lambda r: at_work(r, "a-3"), "start 2 of agent-1"),
     (

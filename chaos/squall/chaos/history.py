@@ -20,6 +20,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     run  invoke {task}, then attempt | commit {task}                     agent
     end  ok {reason}             counters  ok {counters}                 a node
     expel  ok {agent, reason}                                            whoever put the agent out
+    killed  ok {agent, incarnation, reason}                              whoever ended a node for a reason
 
 Other operations tell a reader what happened; no verdict rests on them.
 """
@@ -251,6 +252,9 @@ class _Fold:
                 self._note = decode(lines.note, line)
             case "end", "ok":
                 self._lives.give_reason(who, decode(lines.reason, line).reason)
+            case "killed", "ok":
+                killed = decode(lines.killed, line)
+                self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)
             case "counters", "ok":
                 self._lives.count(who, decode(lines.counts, line).counters)
             case "expel", "ok":

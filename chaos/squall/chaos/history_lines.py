@@ -66,6 +66,12 @@ class Expelled(msgspec.Struct):
     reason: str = ""
 
 
+class Killed(msgspec.Struct):
+    agent: str
+    incarnation: Count
+    reason: str = ""
+
+
 class Damaged(msgspec.Struct):
     subject: str
 
@@ -84,6 +90,7 @@ batch = msgspec.json.Decoder(Batch)
 counts = msgspec.json.Decoder(Counts)
 reason = msgspec.json.Decoder(Reason)
 expelled = msgspec.json.Decoder(Expelled)
+killed = msgspec.json.Decoder(Killed)
 damaged = msgspec.json.Decoder(Damaged)
 note = msgspec.json.Decoder(Note)
 phase = msgspec.json.Decoder(Phase)

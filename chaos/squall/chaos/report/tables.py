@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from squall.bus.border import printable
 from squall.bus.topology.model import Topology
-from squall.chaos.evidence import History
+from squall.chaos.evidence import History, Injected
 from squall.chaos.report import words
 from squall.chaos.report.frame import NARROW, WIDE
 from squall.chaos.report.lanes import Strike, Window
@@ -60,11 +62,15 @@ def faults(history: History, seen: Window, struck: Sequence[Strike]) -> Markup:
                 fault.point or words.ABSENT,
                 words.offset(start_s),
                 words.offset(end_s),
-                "verified" if fault.verified else el("strong", "not verified"),
+                "verified" if fault.verified else el("strong", ": ".join(["not verified", *_reason(fault)])),
             ]
         )
     headers = ["#", "kind", "target", "node", "at the point", "start", "end", "seen in force"]
     return table(headers, rows, "faults", numeric={0, 5, 6})
+
+
+def _reason(fault: Injected) -> list[str]:
+    return [printable(fault.reason)] if fault.reason else []
 
 
 def nodes(history: History, seen: Window) -> Markup:
@@ -74,9 +80,22 @@ def nodes(history: History, seen: Window) -> Markup:
     for node in history.nodes:
         starts.setdefault((node.node, node.role), []).append(words.offset(seen.at(node.started_s)))
     rows: list[list[Child]] = [
-        [name, role, str(len(times)), ", ".join(times)] for (name, role), times in starts.items()
+        [name, role, str(len(times)), ", ".join(times), _counted(history, name)]
+        for (name, role), times in starts.items()
     ]
-    return table(["node", "role", "starts", "started at"], rows, "nodes", numeric={2})
+    return table(["node", "role", "starts", "started at", "counted"], rows, "nodes", numeric={2})
+
+
+def _counted(history: History, node: str) -> str:
+    """What all starts of a node counted together."""
+    total: Counter[str] = Counter()
+    for (name, _), counts in history.lives.counts.items():
+        if name == node:
+            total.update(counts)
+    return (
+        ", ".join(f"{printable(kind, 40)} {count:,}" for kind, count in total.items() if count)
+        or words.ABSENT
+    )
 
 
 def limits(result: Result) -> Markup:
