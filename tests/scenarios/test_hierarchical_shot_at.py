@@ -108,6 +108,7 @@ def test_nothing_is_lost_doubled_or_changed_whatever_is_shot(
     for name in ("H1", "H2", "H5"):
         assert checks[name]["verdict"] == "pass", checks[name]
     assert checks["H4"]["verdict"] != "fail", checks["H4"]
+    assert checks["U1"]["verdict"] == "fail", "whoever shot at them left no reason on record"
     assert run.ledger() == oracle_of(spec)
     leads = run.lines("lead")
     assert len(leads) >= 3
