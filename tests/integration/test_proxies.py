@@ -499,7 +499,9 @@ async def test_a_paused_server_is_an_error_and_not_a_hang(tmp_path: Path) -> Non
     async with rig(tmp_path) as r:
         os.kill(r.toxiproxy.pid, signal.SIGSTOP)
         asked_s = time.monotonic()
-        with pytest.raises(HarnessBrokenError, match=r"does not answer at http://127\.[\d.]+:\d+: ReadTimeout"):
+        with pytest.raises(
+            HarnessBrokenError, match=r"does not answer at http://127\.[\d.]+:\d+: ReadTimeout"
+        ):
             await r.proxy.disable()
         assert time.monotonic() - asked_s < 2 * (CONNECT_S + READ_S)
         os.kill(r.toxiproxy.pid, signal.SIGCONT)
