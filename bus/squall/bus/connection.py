@@ -260,12 +260,12 @@ class Connection:
 
     async def _keep(self, tasks: Tasks) -> None:
         """Replace the link whenever it is lost or its credentials were renewed."""
-        probed: Link | None = None
+        probe: asyncio.Task[None] | None = None
         while True:
             link = self._link
             assert link is not None
-            if link is not probed:  # after a renewal that failed it is the same one
-                probe, probed = tasks.daemon(self._probe(link)), link
+            if probe is None:  # after a renewal that failed the link is the same one, and probed already
+                probe = tasks.daemon(self._probe(link))
             lost = asyncio.ensure_future(link.lost.wait())
             renewal = asyncio.ensure_future(self._renewal.wait())
             try:
@@ -281,11 +281,13 @@ class Connection:
                     self.counters["renewals_failed"] += 1
                     continue
                 self._adopt(fresh)
+                probe = None  # it goes on until the retired link is closed
                 self.counters["renewals"] += 1
                 tasks.daemon(self._retire(link, list(self._subscriptions)))
                 continue
             self._renewal.clear()
             probe.cancel()
+            probe = None
             self._connected.clear()
             tasks.daemon(link.close(abandon=True))
             self._adopt(await self._reopen())

@@ -24,6 +24,7 @@ from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
+from squall.bus.subjects import last_token
 from squall.bus.tasks import task_group
 from squall.services import jsonl
 from squall.services.adversary import Adversary, LeaderPause, Nobody
@@ -203,6 +204,7 @@ async def _read_back(swarm: Swarm, history: History) -> int:
     async with contextlib.aclosing(reading) as records:
         async for record in records:
             registers += 1
+            task = last_token(record.subject)
             try:
                 result = decode(record.data, TaskResult)
             except DecodeError as error:
@@ -212,11 +214,11 @@ async def _read_back(swarm: Swarm, history: History) -> int:
                 "final",
                 "ok",
                 what="register",
-                task=result.task,
+                task=task,  # whose register it is, its subject says
                 key=result.key,
                 job=result.job,
                 status=result.status,
-                effects=[effect_id(result.task, index) for index in range(len(result.effects))],
+                effects=[effect_id(task, index) for index in range(len(result.effects))],
                 attempt=result.attempt,
                 term=result.term,
                 agent=result.agent,

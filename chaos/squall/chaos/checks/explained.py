@@ -14,8 +14,9 @@ from squall.chaos.poison import is_poison
 from squall.chaos.succession import BROKER, overlaps
 from squall.services.result import Check
 
-NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled")
-"""Counts that are 0 in a good run, whatever is done to its network and its processes."""
+NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
+"""Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of tasks
+that were acknowledged without a result, and so found by a sweep."""
 
 COUNTING = ("agent", "coordinator", "gateway", "producer")
 """Roles that send heartbeats."""

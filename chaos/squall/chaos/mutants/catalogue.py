@@ -65,7 +65,7 @@ SERVICES = (
     _service(
         "ack-before-execute",
         "acknowledges a task before it executes it",
-        ("H1",),
+        ("U1", "H1"),
         *_twice("crash", "any-agent", point="agent.delivered", nth=3),
     ),
     _service(
