@@ -90,7 +90,7 @@ def _settled_before(service: Service) -> set[str]:
     settled = set()
     with path.open("rb") as lines:
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 fact = json.loads(line)
                 if fact["op"] == "submit" and fact["type"] in ("ok", "fail"):
                     settled.add(fact["task"])
