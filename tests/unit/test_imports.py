@@ -20,7 +20,7 @@ DOORS = {
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/proxies.py",),
     "sqlite3": ("services/squall/services/venue.py", "chaos/squall/chaos/venue_books.py"),
-    "httpx": ("services/squall/services/gateway.py",),
+    "httpx": ("services/squall/services/venue_client.py",),
     "starlette": ("services/squall/services/venue.py",),
     "uvicorn": ("services/squall/services/venue.py",),
 }

@@ -4,8 +4,9 @@
         ▲                                 │ answer
         └────────────── ack ◄─────────────┘
 
-An acknowledgement follows the venue's answer, so whatever dies in between, the
-record is delivered again and the venue refuses the repeat.
+An acknowledgement follows the venue's answer on each effect, so whatever dies in
+between, the record is delivered again and the venue refuses the repeat. What the
+venue is sent, and what happens to what it does not take, is `forwarding`'s.
 """
 
 from __future__ import annotations
@@ -13,138 +14,129 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
-import httpx
-import msgspec
-
+from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import GATEWAY, last_token
 from squall.bus.tasks import task_group
+from squall.services import venue_client
+from squall.services.forwarding import Forwarder, Register
 from squall.services.handlers import effect_id
+from squall.services.rules.effects import BATCH_MAX
 from squall.services.service import Service
 
 log = logging.getLogger("squall")
 
-BATCH_MAX = 256
 HELD_MAX = 1024
-VENUE_TIMEOUT_S = 5.0
-VENUE_PAUSE_S = 0.2
-
-
-class _Answer(msgspec.Struct):
-    order_id: str
-    outcome: str
-    reason: str = ""
-
-
-_answers = msgspec.json.Decoder(list[_Answer])
+STOP_S = 5.0
 
 
 async def serve(service: Service) -> None:
     """Forward until asked to stop."""
-    waiting: asyncio.Queue[Delivery] = asyncio.Queue()
-    held: dict[str, Delivery] = {}
-
-    def take(delivery: Delivery) -> None:
-        held[delivery.reply] = delivery
-        waiting.put_nowait(delivery)
-
-    service.vitals = lambda: {"in_flight": len(held), "slots": HELD_MAX}
-    puller = Puller(
-        service.connection,
-        service.swarm.stream("RES"),
-        GATEWAY,
-        take,
-        lambda: HELD_MAX - len(held),
-        chunk=BATCH_MAX // 2,
-    )
-    limits = httpx.Limits(max_connections=2)
+    token = service.start.venue_token
     async with (
-        httpx.AsyncClient(
-            base_url=service.start.venue, timeout=VENUE_TIMEOUT_S, limits=limits, trust_env=False
-        ) as venue,
+        venue_client.connected(service.start.venue, token.value if token is not None else "") as venue,
         task_group() as tasks,
     ):
-        pulling = tasks.daemon(puller.run())
-        tasks.daemon(_keep_alive(service, held))
-        forwarding = tasks.daemon(_forward(service, venue, waiting, held, puller))
+        gateway = _Gateway(service, venue)
+        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
+        pulling = tasks.daemon(gateway.puller.run())
+        daemons = [
+            tasks.daemon(work)
+            for work in (gateway.keep_alive(), gateway.forward(), gateway.forwarder.retry_aside())
+        ]
         service.ready()
         await service.stop.wait()
         pulling.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(VENUE_TIMEOUT_S):
-                while held:
+            async with asyncio.timeout(STOP_S):
+                while gateway.held:
                     await asyncio.sleep(0.01)
-        forwarding.cancel()
+        for daemon in daemons:
+            daemon.cancel()
 
 
-async def _forward(
-    service: Service,
-    venue: httpx.AsyncClient,
-    waiting: asyncio.Queue[Delivery],
-    held: dict[str, Delivery],
-    puller: Puller,
-) -> None:
-    while True:
-        batch = [await waiting.get()]
-        while len(batch) < BATCH_MAX and not waiting.empty():
-            batch.append(waiting.get_nowait())
-        orders = [order for delivery in batch for order in _orders(service, delivery)]
-        service.at("gateway.delivered")
-        if orders:
-            await _send(service, venue, orders)
-        service.at("gateway.filled")
-        for delivery in batch:
-            with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it
-                await service.connection.publish(delivery.reply, b"+ACK", confirm=False)
-            held.pop(delivery.reply, None)
-        service.at("gateway.acknowledged")
-        puller.wake()
+class _Gateway:
+    """What it holds, and the loops that let go of it.
 
+    Attributes:
+        held: By its place in the stream, where the acknowledgement of a register goes.
+    """
 
-def _orders(service: Service, delivery: Delivery) -> list[dict[str, object]]:
-    try:
-        result = decode(delivery.data, TaskResult)
-    except DecodeError as error:
-        log.warning("register %s ignored: %s", delivery.subject, error)
-        service.counters["unreadable"] += 1
-        return []
-    task = last_token(delivery.subject)
-    return [{"order_id": order_id, "order": msgspec.Raw(body)} for order_id, body in orders_of(task, result)]
+    def __init__(self, service: Service, venue: venue_client.VenueClient) -> None:
+        self._service = service
+        self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.held: dict[int, str] = {}
+        self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
+        self.puller = Puller(
+            service.connection,
+            service.swarm.stream("RES"),
+            GATEWAY,
+            self._take,
+            lambda: HELD_MAX - len(self.held),
+            chunk=BATCH_MAX // 2,
+        )
+
+    def _take(self, delivery: Delivery) -> None:
+        # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
+        if delivery.sequence not in self.held:
+            self._waiting.put_nowait(delivery)
+        self.held[delivery.sequence] = delivery.reply
+
+    async def forward(self) -> None:
+        """Hand registers to the forwarder, a batch at a time, and acknowledge what it has settled."""
+        at = self._service.at
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            registers = [
+                (Register(last_token(delivery.subject), delivery.sequence), self._intended(delivery))
+                for delivery in batch
+            ]
+            at("gateway.delivered")
+            await self.forwarder.deliver(registers)
+            at("gateway.filled")
+            for register, _ in registers:
+                if not register.open:
+                    await self._acknowledge(register)
+            at("gateway.acknowledged")
+
+    def _intended(self, delivery: Delivery) -> Sequence[tuple[str, bytes]]:
+        task = last_token(delivery.subject)
+        try:
+            result = decode(delivery.data, TaskResult)
+        except DecodeError as error:
+            reason = printable(str(error))
+            log.warning("register %s ignored: %s", printable(delivery.subject), reason)
+            self._service.counters["unreadable"] += 1
+            self._service.history(
+                "deliver", "fail", task=task, reason=f"its register is unreadable: {reason}"
+            )
+            return []
+        return orders_of(task, result) if result.status == "ok" else []
+
+    async def _acknowledge(self, register: Register) -> None:
+        reply = self.held.pop(register.sequence, None)
+        if reply is None:
+            return
+        with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it
+            await self._service.connection.publish(reply, b"+ACK", confirm=False)
+        self.puller.wake()
+
+    async def keep_alive(self) -> None:
+        """Tell the broker three times an ack wait that what is held is worked on."""
+        while True:
+            await asyncio.sleep(self._service.spec.ack_wait_s / 3)
+            with contextlib.suppress(RequestError):
+                for reply in list(self.held.values()):
+                    await self._service.connection.publish(reply, b"+WPI", confirm=False)
 
 
 def orders_of(task: str, result: TaskResult) -> list[tuple[str, bytes]]:
     """The ids and bodies of what the register of a task intends."""
     return [(effect_id(task, index), body) for index, body in enumerate(result.effects)]
-
-
-async def _send(service: Service, venue: httpx.AsyncClient, orders: list[dict[str, object]]) -> None:
-    """Send orders until the venue has answered; it refuses what it has filled before."""
-    for start in range(0, len(orders), BATCH_MAX):
-        content = msgspec.json.encode(orders[start : start + BATCH_MAX])
-        while True:
-            try:
-                response = await venue.post("/orders", content=content)
-                response.raise_for_status()
-                answers = _answers.decode(response.content)
-                break
-            except (httpx.HTTPError, msgspec.DecodeError) as error:
-                log.warning("venue did not take %d orders: %s", len(orders), error)
-                service.counters["venue_errors"] += 1
-                await asyncio.sleep(VENUE_PAUSE_S)
-        outcomes = [answer.outcome for answer in answers]
-        facts = {kind: outcomes.count(kind) for kind in ("filled", "duplicate", "rejected")}
-        service.counters.update(facts)
-        service.history("deliver", "ok", orders=len(outcomes), **facts)
-
-
-async def _keep_alive(service: Service, held: dict[str, Delivery]) -> None:
-    """Tell the broker three times an ack wait that what is held is worked on."""
-    while True:
-        await asyncio.sleep(service.spec.ack_wait_s / 3)
-        with contextlib.suppress(RequestError):
-            for reply in list(held):
-                await service.connection.publish(reply, b"+WPI", confirm=False)

@@ -106,6 +106,7 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
         serving = asyncio.create_task(
             venue.serve(
                 Path(start.path),
+                token=start.venue_token.value if start.venue_token is not None else "",
                 dumb=start.spec.venue == "dumb",
                 port=start.port,
                 ready=lambda url: _answer(answers, Ready(url=url)),

@@ -32,6 +32,21 @@ HEARTBEAT_S = 1.0
 log = logging.getLogger("squall")
 
 
+class VenueToken(msgspec.Struct, frozen=True):
+    """What the venue knows the gateway by; secret. Neither `repr` nor `str` shows it."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "VenueToken()"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Rich, which prints local variables in tracebacks, asks for this before it asks for repr.
+        return []
+
+
 class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     """What a node is told when it starts. Travels over its standard input, never by argument or file.
 
@@ -42,6 +57,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         credentials: What it connects with.
         history: The run's history file, or empty.
         venue: Where the venue answers, for the gateway.
+        venue_token: What the venue knows the gateway by, for these two.
         path: The venue's database, for the venue.
         port: The port to listen on, for the venue; 0 chooses.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
@@ -56,6 +72,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials | None = None
     history: str = ""
     venue: str = ""
+    venue_token: VenueToken | None = None
     path: str = ""
     port: int = 0
     preload: str = ""

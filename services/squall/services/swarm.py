@@ -35,7 +35,7 @@ from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.patterns import hierarchical
 from squall.services.run_directory import RunDirectory
-from squall.services.service import NodeStart, Order
+from squall.services.service import NodeStart, Order, VenueToken
 from squall.services.spec import Spec
 
 log = logging.getLogger("squall")
@@ -105,6 +105,7 @@ class Swarm:
         self._preload = preload
         self._url = ""
         self._venue = ""
+        self._venue_token = VenueToken(secrets.token_urlsafe(32))
         self._mint: Callable[[str], Credentials | None] = lambda node: None
         self._stopping = False
         self._done: set[str] = set()
@@ -146,7 +147,8 @@ class Swarm:
                 url=await self._route(node, self._url) if role != "venue" else "",
                 credentials=self._mint(node) if role != "venue" else None,
                 history=str(self._run.history),
-                venue=self._venue,
+                venue=self._venue if role == "gateway" else "",
+                venue_token=self._venue_token if role in ("gateway", "venue") else None,
                 path=str(self._run.venue),
                 port=port,
                 preload=self._preload,

@@ -4,14 +4,19 @@
 
 An exchange: it fills an order id at most once and refuses a repeat. Started
 ``dumb`` it fills whatever comes, which is how we know that a count of duplicates
-can rise. What was lost, doubled or in conflict is counted from its database,
+can rise. What was lost, doubled, refused or in conflict is counted from its database,
 never from what the swarm believes.
+
+It takes orders from whoever knows its token, which is the gateway alone, and only
+as JSON, so that no page in a browser can send one. Whatever an order holds, the
+answer is about that order: one that it rejects spoils no other of its batch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import socket
 import sqlite3
 import time
@@ -25,10 +30,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from squall.services.trading.orders import Order
+from squall.bus.border import printable
+from squall.services.trading.orders import Order, read_order
 
 BATCH_MAX = 1000
 BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Bounds on one request. They admit what the gateway sends at most (see `rules.effects`), also if something
+on the way wrote each byte of the largest effect as an escape of six."""
+
+ORDER_ID_LENGTH_MAX = 280
+"""Of an order id, in characters: the longest id of a task, and a number."""
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -42,6 +53,7 @@ CREATE TABLE IF NOT EXISTS fills (
     order_id TEXT NOT NULL, account TEXT NOT NULL, symbol TEXT NOT NULL, n INTEGER NOT NULL,
     side TEXT NOT NULL, quantity INTEGER NOT NULL, price REAL NOT NULL, time_s REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS refusals (order_id TEXT PRIMARY KEY, time_s REAL NOT NULL, reason TEXT NOT NULL);
 CREATE VIEW IF NOT EXISTS ledger AS
     SELECT order_id, account, symbol, n, side, quantity, price FROM fills ORDER BY order_id;
 """
@@ -89,7 +101,7 @@ class Venue:
         """Write down what was received, and commit."""
         now_s = time.time()
         rows = [
-            (now_s, offer.order_id, *_columns(order), bytes(offer.order).decode(errors="replace"))
+            (now_s, _shown(offer.order_id), *_columns(order), bytes(offer.order).decode(errors="replace"))
             for offer, order in zip(offers, read, strict=True)
         ]
         with self._transaction():
@@ -100,13 +112,17 @@ class Venue:
             )
 
     def fill(self, offers: Sequence[Offer], read: Sequence[Order | str]) -> list[Answer]:
-        """Fill what can be filled, and commit."""
+        """Fill what can be filled, write down why the rest cannot be, and commit."""
         now_s = time.time()
         answers = []
         with self._transaction():
             for offer, order in zip(offers, read, strict=True):
                 if isinstance(order, str):
-                    answers.append(Answer(offer.order_id, "rejected", order))
+                    order_id = _shown(offer.order_id)
+                    self._database.execute(
+                        "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (order_id, now_s, order)
+                    )
+                    answers.append(Answer(order_id, "rejected", order))
                     continue
                 filled = self._database.execute(
                     "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -126,21 +142,19 @@ class Venue:
         self._database.execute("COMMIT")
 
 
-_orders = msgspec.json.Decoder(Order, strict=True)
 _offers = msgspec.json.Decoder(list[Offer])
 
 
 def _read(offer: Offer) -> Order | str:
-    """The order in a body, or why there is none."""
-    if not offer.order_id or len(offer.order_id) > 256:
-        return "an order id has 1 to 256 characters"
-    try:
-        order = _orders.decode(offer.order)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"not an order: {error}"
-    if order.quantity < 0:
-        return "a quantity is not negative"
-    return order
+    """The order in an offer, or in a sentence why there is none."""
+    if not offer.order_id or offer.order_id != _shown(offer.order_id):
+        return f"an order id has 1 to {ORDER_ID_LENGTH_MAX} printable characters"
+    return read_order(bytes(offer.order))
+
+
+def _shown(order_id: str) -> str:
+    """The id as it can be written down; itself, if it is one."""
+    return printable(order_id, ORDER_ID_LENGTH_MAX)
 
 
 def _columns(order: Order | str) -> tuple[object, ...]:
@@ -149,23 +163,37 @@ def _columns(order: Order | str) -> tuple[object, ...]:
     return (order.account, order.symbol, order.n, order.side, order.quantity, order.price)
 
 
-def application(venue: Venue) -> Starlette:
+def application(venue: Venue, token: str) -> Starlette:
     """The venue's HTTP side.
 
     A batch is taken on the loop itself: 256 orders take a few milliseconds, and one at a time is what a
     database with one writer can do anyway.
+
+    Args:
+        token: What the ``Authorization`` header must carry as its bearer; not empty.
+
+    Raises:
+        ValueError: The token is empty.
     """
+    if not token:
+        raise ValueError("a venue needs a token")
+    expected = f"Bearer {token}".encode()
 
     async def orders(request: Request) -> Response:
-        body = b""
+        given = request.headers.get("authorization", "").encode(errors="replace")
+        if not hmac.compare_digest(given, expected):
+            return Response("orders are taken from the gateway alone", 401, {"WWW-Authenticate": "Bearer"})
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return Response("orders are application/json", 415)
+        body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > BODY_BYTES_MAX:
                 return Response(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
         try:
             offers = _offers.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return Response(f"not a list of orders: {error}", 400)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            return Response(printable(f"not a list of orders: {error}"), 400)
         if len(offers) > BATCH_MAX:
             return Response(f"a batch has at most {BATCH_MAX} orders", 413)
         return Response(msgspec.json.encode(venue.take(offers)), media_type="application/json")
@@ -189,6 +217,7 @@ class _Server(uvicorn.Server):
 async def serve(
     path: Path,
     *,
+    token: str,
     dumb: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -198,6 +227,7 @@ async def serve(
 
     Args:
         path: The database.
+        token: Known to the gateway alone; see `application`.
         port: 0 chooses a free one.
         ready: Told the URL once orders are taken.
     """
@@ -206,7 +236,16 @@ async def serve(
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
-            config = uvicorn.Config(application(venue), log_level="warning", access_log=False, lifespan="off")
+            # Nothing but plain HTTP is spoken, and no header says who a peer is.
+            config = uvicorn.Config(
+                application(venue, token),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+            )
             server = _Server(config)
             serving = asyncio.ensure_future(server.serve(sockets=[listener]))
             try:

@@ -1,23 +1,35 @@
-"""What a strategy decides: one order, which may be to stand aside."""
+"""What a strategy decides, and what the venue takes: one order, which may be to stand aside."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
+from squall.bus.border import printable
+
 Side = Literal["buy", "sell", "none"]
+
+INTEGER_MAX = 2**63 - 1
+"""What a column of the venue's database can hold."""
+
+NAME_LENGTH_MAX = 128
+"""Of an account or a symbol, in characters."""
+
+ORDER_BYTES_MAX = 512 * 1024
+"""Of one order as JSON, with whatever it says beside its fields. As much as a whole result may have."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 
     Attributes:
-        account, symbol: Whose, and of what.
-        n: The number of the task within its key, from 1.
+        account, symbol: Whose, and of what: printable, 1 to `NAME_LENGTH_MAX` characters.
+        n: The number of the task within its key, from 1. The venue takes 0 to `INTEGER_MAX`.
         side: ``none`` with quantity 0: stand aside.
-        quantity: Units.
-        price: The last close, in the symbol's own unit.
+        quantity: Units, 0 to `INTEGER_MAX`.
+        price: The last close, in the symbol's own unit; finite.
     """
 
     account: str
@@ -26,6 +38,90 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     quantity: int
     price: float
+
+
+_decoder = msgspec.json.Decoder(Order, strict=True)
+
+
+def read_order(body: bytes) -> Order | str:
+    """The order in a body that anybody may have written, or in a sentence why there is none. Never raises.
+
+    Fields that an order does not have are allowed: a rationale, for instance.
+    """
+    if len(body) > ORDER_BYTES_MAX:
+        return f"an order has at most {ORDER_BYTES_MAX:,} bytes, this has {len(body):,}"
+    try:
+        order = _decoder.decode(body)
+    except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
+        return _why_none(body)
+    if (
+        _is_name(order.account)
+        and _is_name(order.symbol)
+        and 0 <= order.n <= INTEGER_MAX
+        and 0 <= order.quantity <= INTEGER_MAX
+    ):
+        return order
+    return _why_none(body)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and printable(value, NAME_LENGTH_MAX) == value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INTEGER_MAX
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)  # JSON has finite numbers only
+
+
+_A_NAME = f"a printable text of 1 to {NAME_LENGTH_MAX} characters"
+_A_COUNT = "a whole number from 0 to 2^63 - 1"
+
+_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "account": (_is_name, _A_NAME),
+    "symbol": (_is_name, _A_NAME),
+    "n": (_is_count, _A_COUNT),
+    "side": (lambda value: value in ("buy", "sell", "none"), "buy, sell or none"),
+    "quantity": (_is_count, _A_COUNT),
+    "price": (_is_price, "a number"),
+}
+_NEEDS = "an order needs account, symbol, n, side, quantity and price"
+
+
+def _why_none(body: bytes) -> str:
+    """What is wrong with a body that is no order: the first field that is, and what was expected of it."""
+    try:
+        value = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        return printable(f"{_NEEDS}; this cannot be read as JSON: {error}")
+    if not isinstance(value, dict):
+        return f"{_NEEDS}; this is {_described(value)}"
+    for field, (is_right, expected) in _FIELDS.items():
+        if field not in value:
+            return f"{_NEEDS}; {field} is missing"
+        if not is_right(value[field]):
+            return f"{_NEEDS}; {field} must be {expected}, not {_described(value[field])}"
+    return f"{_NEEDS}; a number is out of range"
+
+
+def _described(value: Any) -> str:
+    """A JSON value in a few words; what somebody wrote is shown as far as it is short."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"the text {printable(value, 40)!r}"
+        case list():
+            return f"a list of {len(value):,}"
+        case dict():
+            return f"an object with {len(value):,} fields"
+        case float():
+            return f"the number {value!r}"
+    return f"the number {value}" if abs(value) < 10**30 else "a number of more than 30 digits"
 
 
 def task_id(key: str, number: int) -> str:
