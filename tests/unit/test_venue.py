@@ -136,7 +136,8 @@ def test_what_is_no_order_is_journalled_and_rejected_with_its_field(
     assert [answer.outcome for answer in answers] == ["rejected", "filled"]
     reason = answers[0].reason
     assert says in reason
-    assert len(reason) <= 300 and reason.isprintable()
+    assert len(reason) <= 300
+    assert reason.isprintable()
     assert rows(path, "SELECT order_id, account FROM journal") == [("bad", None), ("good", "a")]
     assert rows(path, "SELECT order_id FROM fills") == [("good",)]
     assert rows(path, "SELECT order_id, reason FROM refusals") == [("bad", reason)]
@@ -183,7 +184,8 @@ def test_reading_any_bytes_as_an_order_gives_one_that_can_be_stored_or_a_sentenc
     for candidate in (body, body[:cut], body[:cut] + tail):
         read = read_order(candidate)
         if isinstance(read, str):
-            assert 0 < len(read) <= 300 and read.isprintable()
+            assert 0 < len(read) <= 300
+            assert read.isprintable()
         else:
             with closing(sqlite3.connect(":memory:")) as database:
                 row = (read.account, read.symbol, read.n, read.side, read.quantity, read.price)
