@@ -28,6 +28,7 @@ class Run:
         truncated: What a killed writer left at the end of the history.
         journal: Order id and body of each order as received.
         fills: Order id and time of each fill.
+        refusals: Order id and reason of each order that the venue rejected.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Run:
         self.counters: list[Row] = []
         self.journal: list[tuple[str, str | None]] = []
         self.fills: list[tuple[str, float]] = []
+        self.refusals: list[tuple[str, str]] = []
 
     def line(self, at_s: float, node: str, op: str, kind: str, inc: int = 1, **facts: Any) -> Row:
         row = {"time_s": T + at_s, "node": node, "inc": inc, "op": op, "type": kind, **facts}
@@ -150,6 +152,11 @@ class Run:
             database.execute(
                 "CREATE TABLE fills (order_id TEXT, account TEXT, symbol TEXT, n INTEGER, side TEXT,"
                 " quantity INTEGER, price REAL, time_s REAL)"
+            )
+            database.execute("CREATE TABLE refusals (order_id TEXT PRIMARY KEY, time_s REAL, reason TEXT)")
+            database.executemany(
+                "INSERT INTO refusals (time_s, order_id, reason) VALUES (?, ?, ?)",
+                [(T, order, reason) for order, reason in self.refusals],
             )
             database.execute(
                 "CREATE VIEW ledger AS SELECT order_id, account, symbol, n, side, quantity, price FROM fills"

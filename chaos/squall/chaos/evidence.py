@@ -162,6 +162,21 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect that was never carried out and never will be, as the gateway tells.
+
+    Attributes:
+        what: ``unsendable``: it was no JSON value, and was not sent. ``declined``: the venue answered that it
+            does not take it, alone. ``rejected``: the venue took it for no order, and says so in its books.
+        reason: Why, in a sentence.
+    """
+
+    task: str
+    order_id: str
+    what: Literal["unsendable", "declined", "rejected"]
+    reason: str
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job stood in the end."""
 
@@ -231,6 +246,7 @@ class Venue:
         invalid: Those that were no orders.
         conflicting: Order ids that came with two different bodies.
         ledger: What was filled, without times, sorted by order id.
+        refusals: For each order id that it rejected, why.
         missing: Rows that the journal's own numbers, or the fills, show to be gone.
     """
 
@@ -240,6 +256,7 @@ class Venue:
     conflicting: tuple[str, ...]
     missing: int = 0
     ledger: tuple[Row, ...] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +273,7 @@ class History:
         registers_damaged: Subjects of registers that held no record.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
+        refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
             stopping the swarm.
         ended_s: When the command wrote its last line.
@@ -279,6 +297,7 @@ class History:
     registers_damaged: tuple[str, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0
+    refusals: tuple[Refusal, ...] = ()
     leads: tuple[Reign, ...] = ()
     resigned: tuple[Reign, ...] = ()
     fenced: tuple[Reign, ...] = ()

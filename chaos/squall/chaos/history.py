@@ -10,6 +10,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
 
     submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
     commit  fail {reason: already}: a second register refused            agent
+    refuse  fail {what, task, order_id, reason}: an effect given up          gateway
     lead    ok {term}            resign  ok {term}                       coordinator
     fenced  fail {term}          dispatch  ok {term, tasks, first}       coordinator
     final   ok {what: register | job | queue | dead-letter | complete}   the command, from the broker
@@ -30,7 +31,7 @@ from __future__ import annotations
 import contextlib
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,7 @@ from squall.chaos.evidence import (
     Outcome,
     Phase,
     Queue,
+    Refusal,
     Register,
     Reign,
     Venue,
@@ -59,7 +61,7 @@ from squall.chaos.evidence import (
 )
 from squall.chaos.lives import Gathering
 from squall.chaos.series_directory import SERIES
-from squall.chaos.venue_books import Received
+from squall.chaos.venue_books import Orders
 from squall.services import jsonl
 from squall.services.counters import COUNTERS
 from squall.services.jsonl import LINE_BYTES_MAX, decode
@@ -115,15 +117,14 @@ class Surroundings:
     """What a run's directory tells beside its history.
 
     Attributes:
-        received, filled: What the venue journaled and filled, order id and time, in order of time.
+        orders: What the venue wrote down of the task's orders.
         has_venue: Whether its database could be read.
         unreadable: What could not be read, each with its reason in words.
     """
 
     nodes: tuple[NodeStart, ...] = ()
     faults: tuple[Injected, ...] = ()
-    received: tuple[Received, ...] = ()
-    filled: tuple[tuple[str, float], ...] = ()
+    orders: Orders = field(default_factory=Orders)
     has_venue: bool = False
     unreadable: tuple[str, ...] = ()
 
@@ -133,20 +134,18 @@ def surroundings(run: Path, prefix: str, wanted: Callable[[str], bool]) -> Surro
     fold = _Fold()
     nodes = tuple(_records(fold, run / NODES, NodeStart))
     faults = _newest(_records(fold, run / FAULTS, Injected))
-    received: tuple[Received, ...] = ()
-    filled: tuple[tuple[str, float], ...] = ()
+    orders = Orders()
     has_venue = (run / VENUE).exists()
     if has_venue:
         try:
-            received, filled = venue_books.orders(run / VENUE, prefix, wanted)
+            orders = venue_books.orders(run / VENUE, prefix, wanted)
         except venue_books.UnreadableError as error:
             fold.unreadable.append(str(error))
             has_venue = False
     return Surroundings(
         nodes=nodes,
         faults=faults,
-        received=received,
-        filled=filled,
+        orders=orders,
         has_venue=has_venue,
         unreadable=tuple(fold.unreadable),
     )
@@ -164,6 +163,7 @@ class _Fold:
         self._offers: dict[str, lines.Offers] = {}
         self._unasked = 0
         self._suppressed = 0
+        self._refusals: list[Refusal] = []
         self._registers: list[Register] = []
         self._damaged: list[str] = []
         self._dead: list[str] = []
@@ -235,6 +235,8 @@ class _Fold:
                 self._lives.end(who, decode(lines.task, line).task)
                 if kind == "fail":
                     self._suppressed += decode(lines.commit, line).reason == "already"
+            case "refuse", "fail":
+                self._refusals.append(decode(lines.refusal, line))
             case "lead", "ok":
                 self._leads.append(Reign(head.time_s, *who, decode(lines.term, line).term))
             case "resign", "ok":
@@ -344,6 +346,7 @@ class _Fold:
             registers_damaged=tuple(self._damaged),
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
+            refusals=tuple(self._refusals),
             leads=tuple(self._leads),
             resigned=tuple(self._resigned),
             fenced=tuple(self._fenced),

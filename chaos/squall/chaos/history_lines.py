@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from squall.chaos.evidence import Closing, Job, Outcome, Phase, Queue, Register, Submission, Time
+from squall.chaos.evidence import Closing, Job, Outcome, Phase, Queue, Refusal, Register, Submission, Time
 from squall.services.result import Environment
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -95,6 +95,7 @@ damaged = msgspec.json.Decoder(Damaged)
 note = msgspec.json.Decoder(Note)
 phase = msgspec.json.Decoder(Phase)
 register = msgspec.json.Decoder(Register)
+refusal = msgspec.json.Decoder(Refusal)
 job = msgspec.json.Decoder(Job)
 queue = msgspec.json.Decoder(Queue)
 closing = msgspec.json.Decoder(Closing)

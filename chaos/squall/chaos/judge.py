@@ -110,6 +110,7 @@ def result(history: History, run: str) -> Result:
         duplicated=len(counted.doubled) + len(counted.stray) if whole else None,
         conflicting=None if venue is None else len(venue.conflicting),
         duplicates_suppressed=_suppressed(history),
+        refused_effects=len(counted.refused_effects) if whole else None,
         refused_writes=len(history.fenced) if heard else None,
         availability=accepted / offered if accepted is not None and offered else None,
         reliability=kept / accepted if kept is not None and accepted else None,

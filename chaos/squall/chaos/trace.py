@@ -17,14 +17,16 @@ from typing import Literal
 
 import msgspec
 
+from squall.bus.border import printable
 from squall.chaos.evidence import Injected, NodeStart
 from squall.chaos.history import Surroundings
 
 Fate = Literal[
-    "filled", "ended", "dead", "cancelled", "refused", "open", "unknown",
+    "filled", "ended", "dead", "cancelled", "rejected", "refused", "open", "unknown",
     "lost", "doubled", "conflicting", "stray", "contradicted",
 ]  # fmt: skip
-"""What became of a task. ``ended``: it intended no order. ``open``: the run's record stops before its end.
+"""What became of a task. ``ended``: it intended no order. ``rejected``: an order of it was refused with a
+reason, which is for whoever wrote the handler. ``open``: the run's record stops before its end.
 ``unknown``: whether it was accepted, or filled, is not known. Those of the second line must never be."""
 
 GOOD: tuple[Fate, ...] = ("filled", "ended", "cancelled", "refused")
@@ -52,6 +54,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int = 0
     first: int = 0
     effects: tuple[str, ...] = ()
+    order_id: str = ""
     agent: str = ""
     stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
 
@@ -89,10 +92,23 @@ class Evidence:
         return [line for line in self.own if line.what == "register" and line.type == "ok"]
 
     @property
+    def refusals(self) -> dict[str, str]:
+        """Why orders of the task were refused: by the venue's books, or else by the gateway's word.
+
+        That the venue rejected an order is believed of its books alone, as `squall.chaos.tally` does.
+        """
+        told = {
+            line.order_id: line.reason
+            for line in self.own
+            if line.op == "refuse" and line.what in ("unsendable", "declined")
+        }
+        return told | dict(self.around.orders.refused)
+
+    @property
     def fills(self) -> dict[str, list[float]]:
         """When each order of the task was filled."""
         found: dict[str, list[float]] = {}
-        for order_id, time_s in self.around.filled:
+        for order_id, time_s in self.around.orders.filled:
             found.setdefault(order_id, []).append(time_s)
         return found
 
@@ -142,10 +158,11 @@ def timeline(evidence: Evidence) -> Timeline:
         *dispatched,
         *_tried(evidence.own),
         *(_registered(register) for register in evidence.registers),
+        *_given_up(evidence.own),
         *_delivered(evidence),
     ]
     times = [moment.time_s for moment in own]
-    ended = fate in ("filled", "ended", "dead", "cancelled", "refused")
+    ended = fate in ("filled", "ended", "dead", "cancelled", "rejected", "refused")
     last_s = max(times, default=math.inf) if ended else evidence.closed_s or math.inf
     around = _swarm_between(evidence, min(times, default=-math.inf), last_s)
     letters = [
@@ -245,6 +262,15 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
                 yield Moment(line.time_s, line.node, f"{attempt} commit unknown", line.reason)
 
 
+def _given_up(own: Sequence[Line]) -> Iterator[Moment]:
+    """Effects that the gateway will not have carried out, and why."""
+    for line in own:
+        if line.op == "refuse":
+            yield Moment(
+                line.time_s, line.node, "refused", f"order {line.order_id}: {printable(line.reason)}"
+            )
+
+
 def _registered(line: Line) -> Moment:
     said = [
         line.status,
@@ -262,7 +288,7 @@ def _delivered(evidence: Evidence) -> Iterator[Moment]:
     The venue journals a request, then fills it, so a fill answers the newest request before it.
     """
     for order_id, times in evidence.fills.items():
-        requests = [r for r in evidence.around.received if r.order_id == order_id]
+        requests = [r for r in evidence.around.orders.received if r.order_id == order_id]
         for number, request in enumerate(requests, start=1):
             following_s = requests[number].time_s if number < len(requests) else math.inf
             if any(request.time_s <= time_s < following_s for time_s in times):
@@ -275,9 +301,12 @@ def _delivered(evidence: Evidence) -> Iterator[Moment]:
         for number, time_s in enumerate(times, start=1):
             again = f", for the {number}th time" if number > 1 else ""
             yield Moment(time_s, "venue", "filled", f"order {order_id}{again}")
-    for request in evidence.around.received:
+    for request in evidence.around.orders.received:
         if request.order_id not in evidence.fills:
-            answer = "which it did not fill" if request.is_order else "rejected as no order"
+            answer = "which it did not fill"
+            if not request.is_order:
+                why = evidence.refusals.get(request.order_id, "it is no order")
+                answer = f"which it rejected: {printable(why)}"
             yield Moment(request.time_s, "venue", "received", f"order {request.order_id}, {answer}")
 
 
@@ -310,7 +339,7 @@ def _touched(evidence: Evidence) -> set[str]:
     agents = {line.agent for line in evidence.registers}
     terms = {line.term for line in evidence.registers}
     led = {line.node for line in evidence.swarm if line.op == "lead" and line.term in terms}
-    ordered = evidence.around.received or any(line.effects for line in evidence.registers)
+    ordered = evidence.around.orders.received or any(line.effects for line in evidence.registers)
     roles = {"broker", "gateway", "venue"} if ordered else {"broker"}
     return wrote | agents | led | _of_roles(evidence.around.nodes, roles)
 
@@ -372,7 +401,7 @@ def _fate(evidence: Evidence) -> tuple[Fate, str]:
         if len(times) > 1:
             return "doubled", f"DOUBLED: {len(times)} fills of order {order_id}."
     bodies: dict[str, set[str]] = {}
-    for request in evidence.around.received:
+    for request in evidence.around.orders.received:
         bodies.setdefault(request.order_id, set()).add(request.body)
         if len(bodies[request.order_id]) > 1:
             return "conflicting", f"CONFLICTING: order {request.order_id} came with different bodies."
@@ -417,6 +446,10 @@ def _ended(evidence: Evidence, register: Line) -> tuple[Fate, str]:
     if not evidence.around.has_venue:
         return "unknown", "It has a register; whether its orders were filled is not recorded."
     unfilled = [order_id for order_id in register.effects if order_id not in evidence.fills]
+    refused = [order_id for order_id in unfilled if order_id in evidence.refusals]
+    if unfilled and unfilled == refused:
+        return "rejected", _sentence(f"order {refused[0]} refused", printable(evidence.refusals[refused[0]]))
+    unfilled = [order_id for order_id in unfilled if order_id not in evidence.refusals]
     if unfilled and not closed:
         return "open", f"Open: order {unfilled[0]} was not filled before the run's record stops."
     if unfilled:

@@ -122,7 +122,7 @@ def _owner(run: Path, order_id: str) -> str:
     if not task or not _is_order_of(task, order_id):
         return ""
     around = surroundings(run, task, lambda other: other == order_id)
-    return task if around.received or around.filled else ""
+    return task if around.orders.received or around.orders.filled else ""
 
 
 def _is_order_of(task: str, order_id: str) -> bool:

@@ -45,6 +45,7 @@ def _figures(result: Result) -> Table:
         ("conflicting", _bad(result.conflicting)),
         ("dead letters", _bad(result.dead_letters)),
         ("suppressed", _plain(result.duplicates_suppressed)),
+        ("refused effects", _bad(result.refused_effects)),
         ("refused writes", _plain(result.refused_writes)),
     ]
     right = [
@@ -56,6 +57,7 @@ def _figures(result: Result) -> Table:
         ("latency max", _ms(latency.max)),
         ("tasks per second", _number(result.throughput_per_s)),
         ("fail-over", _seconds(recovery.failover)),
+        ("drain", _seconds(recovery.drain)),
         ("duration", _seconds(result.duration_s)),
     ]
     table = Table.grid(padding=(0, 2))

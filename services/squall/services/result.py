@@ -74,10 +74,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         accepted: Those whose submission the broker answered *stored*.
         effects: Intents filled at the venue.
         dead_letters, cancelled: Accepted tasks whose register says so.
-        lost: Accepted tasks without a register, and intents of ``ok`` registers never filled.
+        lost: Accepted tasks without a register, and intents of ``ok`` registers neither filled nor refused.
         duplicated: Intents filled more than once, and order ids filled that no register intends.
         conflicting: Order ids that came with two different bodies.
         duplicates_suppressed: Repeats that a register or the venue refused.
+        refused_effects: Intents that were not filled because they were no orders, each with a reason.
         refused_writes: Writes of deposed leaders that the broker refused.
         availability: Accepted over offered.
         reliability: Accepted tasks with exactly their effects before their deadline, over accepted.
@@ -104,6 +105,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     duplicated: int | None
     conflicting: int | None
     duplicates_suppressed: int | None
+    refused_effects: int | None
     refused_writes: int | None
     availability: float | None
     reliability: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from squall.bus.border import printable
 from squall.chaos.bounds import take_over_bound_s
 from squall.chaos.checks.verdict import decide, named, some, tasks, undrained, unknown
 from squall.chaos.evidence import History
@@ -26,6 +27,9 @@ TASKS_FOR_A_SHARE = 50
 def no_loss(history: History) -> Check:
     """H1: one register for each accepted task, one fill for each intent, and no dispatch that never arrived.
 
+    An intent that was refused for a reason that is written down is not lost: it is named with the reason.
+    Where nothing at all was filled, the verdict is unknown.
+
     An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
     than one, and more than a hundredth of all, leave the verdict unknown. So do fewer offers than the spec
     asks for, in a run that nobody interrupted: the producer ended early.
@@ -38,12 +42,15 @@ def no_loss(history: History) -> Check:
         *named(counted.refused, "task", "a register though the submission was refused"),
         *named(counted.shared, "order", "two registers that intend it"),
         *named(counted.doubled, "intent", "more than one fill"),
+        *named(counted.refused_filled, "refused order", "a fill"),
         *named(history.registers_damaged, "register", "no record in it"),
         *_dispatch_differences(history),
     ]
     inferred = [
         *_losses(counted),
         *named(counted.unfilled, "intent", "no fill"),
+        *named(counted.refused_unbooked, "rejected order", "no line of it in the venue's books"),
+        *named(counted.refused_untold, "rejected order", "no line of the gateway"),
         *named(counted.unasked, "task", "a register and no submission"),
     ]
     unseen = []
@@ -57,9 +64,14 @@ def no_loss(history: History) -> Check:
         unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
     if history.queue is None:
         unseen.append("nothing is known of the work queue")
+    filled = "each filled once"
+    if counted.refused_effects:
+        filled = f"{counted.effects:,} filled once, {refused_effects(counted)}"
+        if not counted.effects:
+            unseen.append(f"nothing was filled, {refused_effects(counted)}")
     passed = (
         f"{len(counted.accepted):,} tasks accepted, each with one register; "
-        f"{len(counted.intents):,} intents, each filled once."
+        f"{len(counted.intents):,} intents, {filled}."
     )
     if history.queue is not None and (copied := history.queue.arrivals - history.queue.dispatched) > 0:
         passed += f" {tasks(copied)} copied anew by a broker that was started again, no second result."
@@ -231,6 +243,13 @@ def _losses(counted: Tally) -> list[str]:
     middle = len(places) - head - tail
     split = f"{head} head, {middle} middle, {tail} tail"
     return [f"{tasks(len(counted.lost))} lost ({split}): {some(counted.lost)}"]
+
+
+def refused_effects(counted: Tally) -> str:
+    """``2 refused with a reason, the first a-1-0: price is missing``; of at least one."""
+    order_id, reason = next(iter(counted.refused_effects.items()))
+    count = len(counted.refused_effects)
+    return f"{count:,} refused with a reason, the first {order_id}: {printable(reason).rstrip('.')}"
 
 
 def _dispatch_differences(history: History) -> list[str]:

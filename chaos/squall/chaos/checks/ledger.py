@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from squall.bus.border import printable
 from squall.chaos.checks.verdict import decide, named, unknown
 from squall.chaos.evidence import History
 from squall.chaos.tally import tally
@@ -33,7 +34,10 @@ def ledger_as_computed(history: History, computed: Mapping[str, Row]) -> Check:
     every = {row[0]: row for row in computed.values()}
     changed = [order_id for order_id, row in there.items() if order_id in every and row != every[order_id]]
     unexpected = [order_id for order_id in there if order_id not in expected and order_id not in maybe]
-    missing = [order_id for order_id in expected if order_id not in there]
+    # A deviation that has a reason written down for its task is allowed, and named.
+    absent = [order_id for order_id in expected if order_id not in there]
+    refused = [order_id for order_id in absent if order_id in counted.refused_effects]
+    missing = [order_id for order_id in absent if order_id not in counted.refused_effects]
     unseen = (
         []
         if len(expected) == len(counted.accepted) - len(excused & set(counted.accepted))
@@ -44,4 +48,7 @@ def ledger_as_computed(history: History, computed: Mapping[str, Row]) -> Check:
         *named(unexpected, "order", "no accepted task that demands it"),
     ]
     passed = f"{len(there):,} rows, each as computed from the input of an accepted task."
+    if refused:
+        reason = printable(counted.refused_effects[refused[0]]).rstrip(".")
+        passed += f" {len(refused):,} more were refused with a reason, the first {refused[0]}: {reason}."
     return decide("E1", history, shown, named(missing, "order", "no row in the ledger"), unseen, passed)

@@ -54,6 +54,7 @@ def figures(result: Result, history: History) -> Markup:
                 ("availability", words.share(result.availability), "accepted over offered"),
                 ("reliability", words.share(result.reliability), between),
                 ("suppressed", words.count(result.duplicates_suppressed), "repeats refused"),
+                ("refused effects", words.count(result.refused_effects), "with a reason"),
                 ("refused writes", words.count(result.refused_writes), "of deposed leaders"),
             ],
         ),
