@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,12 @@ def kills_its_worker(task: Any) -> None:
 
 def prints(task: Any) -> None:
     print("this goes to the log, not among the answers")  # noqa: T201
+
+
+def errs_now_and_then(task: Any) -> dict[str, Any]:
+    """Orders as a language model might write them: long-winded, and about every third one is none."""
+    wrong: list[dict[str, Any]] = [{"price": None}, {"quantity": 2**63}, {"side": "BUY"}, {"account": ""}]
+    chosen = zlib.crc32(task.id.encode())
+    changes = wrong[chosen // 3 % len(wrong)] if chosen % 3 == 0 else {}
+    order = {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
+    return {**order, "rationale": "because " * 4000, **changes}

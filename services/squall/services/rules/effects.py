@@ -8,8 +8,9 @@ or spoil its neighbours.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -31,38 +32,45 @@ ORDER_BYTES = 64
 """What an order adds to a batch beside its id and its body, and more."""
 
 
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
+"""Reads a JSON value to its end, and that nothing follows, without making anything of it."""
+
+
 def why_unsendable(body: bytes) -> str:
     """Why this effect cannot be sent to anybody; empty if it can. Never raises.
 
-    Cost: 2 to 4 µs for an order of 90 bytes, about 10 ns a byte more.
+    Cost: half a microsecond for an order of 90 bytes, about a nanosecond for each byte more; up to 70 ms for
+    the most nested effect of full size.
     """
     if len(body) > EFFECT_BYTES_MAX:
         return f"an effect has at most {EFFECT_BYTES_MAX:,} bytes, this has {len(body):,}"
     try:
-        value = msgspec.json.decode(body)
+        _skip(body)
+        body.decode()  # which the line above does not look at
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         return printable(f"an effect is one JSON value, this cannot be read as one: {error}")
-    # As many brackets as levels at least, so most bodies need no walk.
-    if body.count(b"[") + body.count(b"{") > DEPTH_MAX and _is_deeper(value, DEPTH_MAX):
+    # As many brackets as levels at least, so most bodies need no closer look.
+    if body.count(b"[") + body.count(b"{") > DEPTH_MAX and _is_deeper(body, DEPTH_MAX):
         return f"an effect has at most {DEPTH_MAX} lists and objects inside each other"
     return ""
 
 
-def _is_deeper(value: object, depth_max: int) -> bool:
-    """Whether lists and objects are inside each other to more than this depth. Does not recurse."""
-    level: list[Any] = [value] if isinstance(value, dict | list) else []
-    depth = 0
-    while level:
-        depth += 1
-        if depth > depth_max:
-            return True
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-    return False
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET = bytes(set(range(256)) - set(b"{}[]"))
+
+
+def _is_deeper(body: bytes, depth_max: int) -> bool:
+    """Whether lists and objects are inside each other to more than this depth, in a body that is JSON.
+
+    Each pass takes the innermost ones away, at the speed of a search, and makes no object of any.
+    """
+    brackets = _STRING.sub(b"", body).translate(_ONE_BRACKET, _NO_BRACKET)
+    for _ in range(depth_max):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
 
 
 class Sized(Protocol):

@@ -65,7 +65,7 @@ def read_order(body: bytes) -> Order | str:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != "" and printable(value, NAME_LENGTH_MAX) == value
+    return isinstance(value, str) and 1 <= len(value) <= NAME_LENGTH_MAX and value.isprintable()
 
 
 def _is_count(value: object) -> bool:

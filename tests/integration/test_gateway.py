@@ -1,0 +1,147 @@
+"""The gateway between a real broker and a real venue: whatever a register holds, the next is carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.jetstream import call
+from squall.bus.messages import TaskResult
+from squall.bus.subjects import GATEWAY
+from squall.bus.tasks import task_group, wait_until
+from squall.services import gateway, venue
+from squall.services.history import History
+from squall.services.interference import Interfere, Interference
+from squall.services.points import Points
+from squall.services.service import NodeStart, Service, VenueToken
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+TOKEN = VenueToken("token-of-a-test")
+ORDER: dict[str, Any] = {"account": "a", "symbol": "s", "n": 1, "side": "buy", "quantity": 2, "price": 3.5}
+GOOD = msgspec.json.encode(ORDER)
+
+
+def register(task: str, *effects: bytes, **facts: Any) -> bytes:
+    fields: dict[str, Any] = {"key": "k", "job": "j", "lane": "7", "agent": "agent-1", "status": "ok"}
+    return encode(TaskResult(task=task, effects=effects, **{**fields, **facts}))
+
+
+def with_many_effects() -> bytes:
+    """What the encoder would not write: more effects than there may be."""
+    return register("many", *[GOOD] * 300)
+
+
+@dataclass
+class Bench:
+    """A gateway that serves, and what it serves between."""
+
+    path: Path
+    bus: Any
+    service: Service
+    agent: Connection
+
+    async def publish(self, task: str, data: bytes) -> None:
+        await self.agent.request(self.bus.swarm.register("7", task), data, timeout_s=10)
+
+    async def left(self) -> tuple[int, int]:
+        """Registers not yet delivered, and not yet acknowledged."""
+        async with self.bus.connect("observer") as observer:
+            info = await call(observer, "CONSUMER", "INFO", self.bus.swarm.stream("RES"), GATEWAY)
+        return info["num_pending"], info["num_ack_pending"]
+
+    async def all_acknowledged(self) -> None:
+        await wait_until(self.left, lambda left: left == (0, 0), timeout_s=30, what="acknowledgements")
+
+    def rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.path / "venue.sqlite")) as database:
+            return database.execute(query).fetchall()
+
+    def lines(self, op: str, kind: str) -> list[dict[str, Any]]:
+        lines = map(msgspec.json.decode, (self.path / "history.jsonl").read_bytes().splitlines())
+        return [line for line in lines if (line["op"], line["type"]) == (op, kind)]
+
+
+@contextlib.asynccontextmanager
+async def serving(bus: Any, path: Path, *, duplicate: bool = False) -> AsyncIterator[Bench]:
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    ready = asyncio.Event()
+    async with bus(ack_wait_s=2.0) as b, b.connect("gateway") as connection, b.connect("agent-1") as agent:
+        with History(path / "history.jsonl", "gateway", 1) as history:
+            async with task_group() as tasks:
+                tasks.daemon(venue.serve(path / "venue.sqlite", token=TOKEN.value, ready=url.set_result))
+                start = NodeStart(
+                    spec=b.spec,
+                    node="gateway",
+                    role="gateway",
+                    incarnation=1,
+                    venue=await url,
+                    venue_token=TOKEN,
+                )
+                if duplicate:
+                    connection.interceptor = interference = Interference(lambda kind, on, struck: None)
+                    interference.begin(Interfere(kind="duplicate", every=1))
+                service = Service(start, connection, history, Points(lambda point: None), ready.set)
+                tasks.daemon(gateway.serve(service))
+                await ready.wait()
+                yield Bench(path, b, service, agent)
+
+
+async def test_whatever_a_register_holds_the_next_one_is_carried_out(bus: Any, tmp_path: Path) -> None:
+    large = msgspec.json.encode({**ORDER, "why": "x" * 500_000})
+    hostile = {
+        "garbage": b"\xc1garbage",
+        "nothing": b"",
+        "many": with_many_effects(),
+        "injected": register("injected", GOOD + b'},{"order_id":"future-0","order":' + GOOD),
+        "broken": register("broken", b"{oops", GOOD),
+        "deep": register("deep", b"[" * 100_000 + b"]" * 100_000),
+        "surrogate": register("surrogate", msgspec.json.encode(ORDER).replace(b'"a"', b'"\\ud800 a b c"')),
+        "wide": register("wide", msgspec.json.encode({**ORDER, "quantity": 2**63})),
+        "partial": register("partial", b'{"account":"a"}'),
+        "dead": register("dead", GOOD, status="dead", reason="because"),
+        "named": register("future", GOOD),  # names another task than its subject does
+        **{f"large-{n}": register(f"large-{n}", large) for n in range(10)},
+    }
+    async with serving(bus, tmp_path) as bench:
+        for number, (task, data) in enumerate(hostile.items()):
+            await bench.publish(task, data)
+            await bench.publish(f"good-{number}", register(f"good-{number}", GOOD))
+        await bench.all_acknowledged()
+        counters = dict(bench.service.counters)
+    good = {f"good-{number}-0" for number in range(len(hostile))}
+    also = {f"large-{n}-0" for n in range(10)} | {"broken-1", "named-0"}
+    assert {order_id for (order_id,) in bench.rows("SELECT order_id FROM fills")} == good | also
+    assert bench.rows("SELECT order_id FROM journal WHERE order_id LIKE 'future%'") == []
+    refused = {line["order_id"]: line for line in bench.lines("refuse", "fail")}
+    assert {order_id: line["what"] for order_id, line in refused.items()} == {
+        "injected-0": "unsendable",
+        "broken-0": "unsendable",
+        "deep-0": "unsendable",
+        "surrogate-0": "unsendable",
+        "wide-0": "rejected",
+        "partial-0": "rejected",
+    }
+    assert all(line["task"] == order_id.rpartition("-")[0] for order_id, line in refused.items())
+    assert sorted(line["task"] for line in bench.lines("deliver", "fail")) == ["garbage", "many", "nothing"]
+    assert (counters["unreadable"], counters["refused"]) == (3, 6)
+    assert counters.get("venue_errors", 0) == 0
+
+
+async def test_what_comes_twice_while_it_is_held_is_sent_once(bus: Any, tmp_path: Path) -> None:
+    async with serving(bus, tmp_path, duplicate=True) as bench:
+        for number in range(20):
+            await bench.publish(f"t-{number}", register(f"t-{number}", GOOD))
+        await bench.all_acknowledged()
+    assert len(bench.rows("SELECT * FROM fills")) == len(bench.rows("SELECT * FROM journal")) == 20
