@@ -4,15 +4,16 @@
                           └─► batch ─► venue ─┬─ answered ───────────────► filled | duplicate | refused
                                  ▲            ├─ declined ─► halves … one ► refused, with its reason
                                  │            ├─ absent ──► wait, repeat
-                                 └────────────┴─ unknown ─► wait, repeat, then set aside
+                                 └────────────┴─ unknown ─► wait, repeat; set aside if the venue is well
                                                                            │
                          venue ◄── halves, one by one, ever more slowly ───┘
 
 A definite refusal is cut down to the order it is about, and never repeated. What
-is not known is repeated with the same ids until it is. A batch that stays unknown
-while the venue can be reached is set aside, so that the next one shows whether the
-venue is ill or the batch is. An order that fails alone stays aside, unacknowledged,
-for as long as the venue gives no definite answer.
+is not known is repeated with the same ids until it is. Where a batch stays unknown,
+an empty one tells whose fault that is: if the venue does not answer that either,
+everybody waits; if it does, the batch is set aside, cut in halves, and the next one
+goes on. An order that fails alone stays aside, unacknowledged, for as long as the
+venue gives no definite answer.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from squall.services.venue_client import Absent, Answered, Declined, Outcome, Un
 log = logging.getLogger("squall")
 
 REPEATS = 3
-"""How often a batch is sent before it is set aside. Higher delays everybody behind a bad order; lower sets
-more aside when the venue fails for a moment."""
+"""How often a batch is sent before it may be set aside. Higher delays everybody behind a bad order; lower
+sets more aside when the venue fails for a moment."""
 
 ASIDE_MAX = 512
-"""Orders set aside at a time. With more, the venue counts as ill for everybody, and everybody waits."""
+"""Orders set aside at a time. The next one that the venue gives no answer on makes everybody wait."""
 
 PAUSE_FIRST_S = 0.2
 PAUSE_S_MAX = 2.0
@@ -137,11 +138,15 @@ class Forwarder:
         while True:
             item = await self._next_aside()
             outcome = await self._venue.post(item.effects)
-            alone = len(item.effects) == 1 and isinstance(outcome, Unknown)
-            if alone:
-                log.warning("no answer on %s alone: %s", item.effects[0].order_id, _reason(outcome))
-            for part in self._conclude(item.effects, outcome):
-                self._put_aside(part, item.failures + 1 if alone else 1)
+            parts, failures = self._conclude(item.effects, outcome), 1
+            if isinstance(outcome, Unknown):
+                if len(item.effects) == 1:
+                    log.warning("no answer on %s alone: %s", item.effects[0].order_id, outcome.reason)
+                    failures = item.failures + 1
+                elif not await self._venue_is_well():
+                    parts, failures = (item.effects,), item.failures + 1
+            for part in parts:
+                self._put_aside(part, failures)
             for register in {effect.register for effect in item.effects}:
                 if not register.open:
                     await self._settled(register)
@@ -173,10 +178,15 @@ class Forwarder:
             log.warning("the venue did not take %d orders: %s", len(batch), outcome.reason)
             if isinstance(outcome, Unknown):
                 unknown += 1
-                if unknown >= REPEATS and (len(batch) > 1 or self._has_room(batch)):
+                may_part = unknown >= REPEATS and (len(batch) > 1 or self._has_room(batch))
+                if may_part and await self._venue_is_well():
                     return outcome
             await asyncio.sleep(pause_s(failures, self._pause_first_s, PAUSE_S_MAX, self._chance))
         raise AssertionError("counting does not end")
+
+    async def _venue_is_well(self) -> bool:
+        """Whether the venue answers on a batch that holds nothing."""
+        return isinstance(await self._venue.post(()), Answered | Declined)
 
     # What is set aside.
 
@@ -235,7 +245,3 @@ class Forwarder:
             order_id=effect.order_id,
             reason=printable(reason),
         )
-
-
-def _reason(outcome: Outcome) -> str:
-    return "" if isinstance(outcome, Answered) else outcome.reason
