@@ -4,6 +4,10 @@
          │                      │
          └──► children ◄────────┘ SIGKILL
 
+A child's end is the end of all that it started. Its process group is killed at that moment, and then what
+left the group, which the guard process finds by a mark in its environment. What leaves the group *and* drops
+its environment, or hides it from other processes of its user, is not found.
+
 A parent-death signal would be shorter, but it fires when the *thread* that
 started the child ends, and Linux alone has it.
 """
@@ -13,10 +17,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
+import secrets
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, Process, SubprocessStreamProtocol
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,9 +30,53 @@ from typing import IO, Self
 
 from squall.bus import guard_process
 from squall.bus.errors import BusError
+from squall.bus.guard_process import MARK
+
+ANSWER_BYTES_MAX = 64 * 1024
+"""How much of a child's output waits to be read, at most twice."""
 
 FAREWELL_S = 5.0
 """How long what was SIGKILLed may take to go; only a process stuck in the kernel takes any time."""
+
+
+class _Protocol(SubprocessStreamProtocol):
+    """Notices the end of a child itself, whoever still holds its pipes (python/cpython #119710)."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=ANSWER_BYTES_MAX, loop=asyncio.get_running_loop())
+        self.exited = asyncio.Event()
+        self.pid = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        super().connection_made(transport)
+        self.pid = transport.get_pid() or 0
+
+    def process_exited(self) -> None:
+        # As early as can be: with the child gone, its number may become another's once its group is empty.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.exited.set()
+        super().process_exited()
+
+
+class _Child(Process):
+    """A child whose end is its own."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol) -> None:
+        super().__init__(transport, protocol, asyncio.get_running_loop())
+        self._pipes = transport
+        self._exited = protocol.exited
+
+    async def wait(self) -> int:
+        await self._exited.wait()
+        status = self.returncode
+        assert status is not None
+        return status
+
+    def close(self) -> None:
+        """Let go of its pipes, which something else may hold open."""
+        self._pipes.close()
 
 
 class Guard:
@@ -39,7 +89,9 @@ class Guard:
     def __init__(self) -> None:
         self._pipe = -1
         self._process: Process | None = None
-        self._children: dict[int, Process] = {}
+        self._children: dict[int, _Child] = {}
+        self._mark = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
         reading, self._pipe = os.pipe()
@@ -49,6 +101,7 @@ class Guard:
                 "-I",
                 "-S",
                 guard_process.__file__,
+                self._mark,
                 stdin=reading,
                 stdout=DEVNULL,
                 stderr=DEVNULL,
@@ -71,7 +124,7 @@ class Guard:
         cwd: Path | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Process:
-        """Start a child. Once it has been waited for, say `release`.
+        """Start a child; its ``wait`` waits for itself, not for its pipes. Then say `release`.
 
         Args:
             argv: The program and its arguments.
@@ -83,25 +136,32 @@ class Guard:
         """
         if self._process is None or self._process.returncode is not None:
             raise BusError("the guard process is gone, so a child could outlive this process; start anew")
-        process = await asyncio.create_subprocess_exec(
+        number = next(self._numbers)
+        marked = dict(os.environ if env is None else env)
+        marked[MARK] = ":".join(filter(None, (os.environ.get(MARK), f"{self._mark}.{number}")))
+        transport, protocol = await asyncio.get_running_loop().subprocess_exec(
+            _Protocol,
             *argv,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env=env,
+            env=marked,
             cwd=cwd,
             pass_fds=tuple(pass_fds),
             start_new_session=True,
             # Told in the child, before it becomes the program: at no time is there one that the guard
             # does not know. It does nothing that a fork beside other threads could break.
-            preexec_fn=functools.partial(_register, self._pipe),
+            preexec_fn=functools.partial(_register, self._pipe, number),
         )
-        self._children[process.pid] = process
-        return process
+        child = _Child(transport, protocol)
+        self._children[child.pid] = child
+        return child
 
     def release(self, pid: int) -> None:
-        """Forget a child that has ended and was waited for."""
-        if self._children.pop(pid, None) is not None:
+        """Forget a child that has ended and was waited for; what it left behind is killed."""
+        child = self._children.pop(pid, None)
+        if child is not None:
+            child.close()
             self._tell(f"-{pid}\n")
 
     def _tell(self, line: str) -> None:
@@ -118,14 +178,16 @@ class Guard:
                 for process in self._children.values():
                     await process.wait()
         finally:
+            for process in self._children.values():
+                process.close()
             os.close(self._pipe)  # the guard process kills whatever is left, and ends
             self._pipe = -1
         if self._process is not None:
             await self._process.wait()
 
 
-def _register(pipe: int) -> None:
-    os.write(pipe, b"+%d\n" % os.getpid())
+def _register(pipe: int, number: int) -> None:
+    os.write(pipe, b"+%d %d\n" % (os.getpid(), number))
 
 
 async def seen(pid: int, *, stopped: bool, timeout_s: float = 2.0) -> bool:

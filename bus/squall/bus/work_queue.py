@@ -290,7 +290,7 @@ class WorkQueue:
             started_s = time.monotonic()
             self._observer("run", "invoke", task=task.task, attempt=number)
             self._at("delivered")
-            ended = await self._run(task, number)
+            ended = await self._contained(task, number)
             self._at("executed")
             self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
             if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
@@ -303,6 +303,16 @@ class WorkQueue:
         finally:
             self._quarantine.leave(alone=alone)
         return True
+
+    async def _contained(self, task: RunTask, attempt: int) -> Done | Failed:
+        """One attempt. What a runner lets through all the same fails that attempt, and no other's."""
+        try:
+            return await self._run(task, attempt)
+        except BaseException as error:
+            this = asyncio.current_task()
+            if isinstance(error, GeneratorExit) or (this is not None and this.cancelling()):
+                raise
+            return Failed(f"the attempt raised {type(error).__name__}")
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
         return TaskResult(

@@ -13,13 +13,14 @@ from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.messages import AnnounceLeader, LeaderAccepted
 from squall.bus.tasks import task_group
 from squall.bus.work_queue import WorkQueue
-from squall.services.handlers import python
-from squall.services.service import Service
+from squall.services.handlers.python import PythonHandler
+from squall.services.service import Service, end_within
 
 log = logging.getLogger("squall")
 
-GRACE_S = 30.0
-"""How long tasks in flight may take when the agent is asked to stop."""
+GRACE_S = 5.0
+"""How much longer than one attempt tasks in flight may take once the agent stops of its own accord. One that
+is asked to stop is given its time by whoever asks."""
 
 
 class Loyalty:
@@ -36,22 +37,22 @@ class Loyalty:
 
 
 async def serve(service: Service) -> None:
-    """Work until asked to stop.
-
-    Raises:
-        SpecError: The handler cannot be loaded.
-    """
+    """Work until asked to stop, or until a handler cannot be ended but with the process."""
     spec = service.spec
+    grace_s = spec.handler_timeout_s + GRACE_S
 
     def stuck() -> None:
         service.history("end", "ok", reason="a handler outlived its time-out")
+        log.warning("a handler does not end: this agent does, once what else it has in flight has ended")
         service.stop.set()
+        end_within(grace_s + GRACE_S)
 
-    run = python.runner(spec.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=stuck)
+    assert service.handler is not None
+    handler = PythonHandler(service.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=stuck)
     queue = WorkQueue(
         service.connection,
         service.swarm,
-        run,
+        handler.run,
         agent=service.node,
         slots=spec.slots,
         pacing=spec.pacing,
@@ -73,7 +74,7 @@ async def serve(service: Service) -> None:
 
         await service.connection.subscribe(service.swarm.command(service.node, "*"), on_command)
         service.ready()
-        await queue.serve(service.stop, grace_s=GRACE_S)
+        await queue.serve(service.stop, grace_s=grace_s)
 
 
 async def _obey(service: Service, loyalty: Loyalty, message: Msg) -> None:

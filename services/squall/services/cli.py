@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.status import Status
 
 from squall.bus.errors import AuthorizationError, BusError
+from squall.bus.guard_process import seal
 from squall.services import doctor as doctoring
 from squall.services import plan as planning
 from squall.services import run as running
@@ -239,6 +240,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def main() -> None:
     """The entry point; commands of other parts are plugged in by their own entry points."""
+    seal()  # a swarm's keys are kept in here
     for entry in importlib.metadata.entry_points(group="squall.commands"):
         try:
             app.command(name=entry.name)(entry.load())

@@ -8,31 +8,43 @@ node ends with its parent even while a handler blocks its loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import faulthandler
 import importlib
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import NoReturn
 
 import msgspec
 
+from squall.bus.border import printable
 from squall.bus.connection import connect
 from squall.bus.errors import BusError
+from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
-from squall.services.errors import ServiceError
+from squall.services.control import ORPHANED, Control, leave_broker_at_fork
+from squall.services.errors import ServiceError, SpecError
+from squall.services.handlers import Handler
+from squall.services.handlers.loading import load
 from squall.services.history import History
 from squall.services.interference import Interference
 from squall.services.points import Points
-from squall.services.service import Halted, NodeStart, Order, Ready, Service
+from squall.services.service import Halted, Loading, NodeStart, Order, Ready, Service
 
 log = logging.getLogger("squall")
 
-ORPHANED = 70
 CONNECT_PATIENCE_S = 20.0
+
+ALIVE_S = 1.0
+"""Between two words to the parent that the loop turns."""
+
+LEAVE_S = 2.0
+"""What a node that is told to stop keeps of its time for closing what it has open."""
 
 ROLES = {
     "agent": "squall.services.agent",
@@ -45,71 +57,97 @@ ROLES = {
 
 def main() -> None:
     """Run one node until it is told to stop, its work is done, or its parent is gone."""
-    answers = _claim_stdout()
+    seal()
+    os.umask(0o077)
+    faulthandler.enable()  # a node that is held up is ended so that its log says where it stood
+    control = Control.claim()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    start = msgspec.json.decode(sys.stdin.buffer.readline(), type=NodeStart)
-    code = 0
+    line = next(control.lines(), None)
+    if line is None:
+        os._exit(ORPHANED)
+    start = msgspec.json.decode(line, type=NodeStart)
+    del sys.argv[1:]  # a handler's module may look for arguments of its own
+    loop = _new_loop()
+    handler = None
+    if start.role == "agent":
+        control.answer(Loading(handler=start.spec.handler))
+        leave_broker_at_fork(start.url)
+        # Before the loop runs, so that the module may run one of its own.
+        try:
+            handler = load(start.spec.handler)
+        except SpecError as error:
+            _end(_refused(control, error))
+        control.alive()
+    asyncio.set_event_loop(loop)
+    life = loop.create_task(_live(start, control, handler))
+    while True:
+        try:
+            loop.run_until_complete(life)
+        except (SystemExit, KeyboardInterrupt):
+            # Not ours: a task or callback that a handler left behind raised it, and the loop passes it on.
+            log.warning("something that the handler left behind wanted to exit", exc_info=True)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        _run(_node(start, answers))
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _live(start: NodeStart, control: Control, handler: Handler | None) -> None:
+    """The node's life, and the end of its process: what a handler left running is not waited for."""
+    code = 1
+    try:
+        await _node(start, control, handler)
+        code = 0
     except (ServiceError, BusError) as error:
-        log.error("%s", error)
-        _answer(
-            answers,
-            Ready(
-                error=str(error),
-                remedy=getattr(error, "remedy", ""),
-                kind=getattr(error, "kind", "bus"),
-                code=getattr(error, "code", 4),
-            ),
-        )
-        code = 1
+        code = _refused(control, error)
     except Exception:
         log.exception("%s ended by a defect", start.node)
-        code = 1
-    # Not sys.exit: a handler's thread that never returns must not keep the process.
+    finally:
+        _end(code)
+
+
+def _refused(control: Control, error: ServiceError | BusError) -> int:
+    """Say why the node does not serve."""
+    log.error("%s", error)
+    control.answer(
+        Ready(
+            error=str(error),
+            remedy=getattr(error, "remedy", ""),
+            kind=getattr(error, "kind", "bus"),
+            code=getattr(error, "code", 4),
+        )
+    )
+    return 1
+
+
+def _end(code: int) -> NoReturn:
+    """Not by `sys.exit`: a handler's thread that never returns must not keep the process."""
     logging.shutdown()
     os._exit(code)
 
 
-def _claim_stdout() -> BinaryIO:
-    """Keep standard output for answers to the parent; whatever a handler prints goes to the log."""
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return answers
-
-
-def _answer(answers: BinaryIO, answer: Ready | Halted) -> None:
-    try:
-        answers.write(msgspec.json.encode(answer) + b"\n")
-    except OSError:
-        os._exit(ORPHANED)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(work)
-    else:
-        uvloop.run(work)
-
-
-async def _node(start: NodeStart, answers: BinaryIO) -> None:
+async def _node(start: NodeStart, control: Control, handler: Handler | None) -> None:
     loop = asyncio.get_running_loop()
     if start.role == "venue":
         from squall.services import venue
 
         stop = asyncio.Event()
-        _listen(loop, stop.set, lambda _: None)
+        _listen(loop, control, lambda order: stop.set() if order.stop else None)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
         serving = asyncio.create_task(
             venue.serve(
                 Path(start.path),
                 token=start.venue_token.value if start.venue_token is not None else "",
                 dumb=start.spec.venue == "dumb",
                 port=start.port,
-                ready=lambda url: _answer(answers, Ready(url=url)),
+                ready=lambda url: control.answer(Ready(url=url)),
             )
         )
         stopping = asyncio.create_task(stop.wait())
@@ -118,6 +156,7 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
         if serving.done():
             serving.result()
         serving.cancel()
+        await asyncio.wait({serving}, timeout=LEAVE_S)
         return
 
     if start.preload:
@@ -133,8 +172,8 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
                 lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
             )
             connection.interceptor = interference
-            points = Points(lambda point: _answer(answers, Halted(point=point)))
-            service = Service(start, connection, history, points, lambda: _answer(answers, Ready()))
+            points = Points(lambda point: control.answer(Halted(point=point)))
+            service = Service(start, connection, history, points, lambda: control.answer(Ready()), handler)
 
             def obey(order: Order) -> None:
                 if order.credentials is not None:
@@ -145,28 +184,45 @@ async def _node(start: NodeStart, answers: BinaryIO) -> None:
                     interference.begin(order.interfere)
                 if order.stop:
                     service.stop.set()
+                    if order.grace_s:
+                        # In good order, while there is time: whoever asked kills what is left of it then.
+                        loop.call_later(max(0.0, order.grace_s - LEAVE_S), serving.cancel)
 
-            _listen(loop, service.stop.set, obey)
             tasks.daemon(service.beat())
+            if handler is not None:
+                tasks.daemon(_say_alive(control))
+            serving = tasks.start(role.serve(service))
+            loop.add_signal_handler(signal.SIGTERM, service.stop.set)
+            _listen(loop, control, obey)
             try:
-                await role.serve(service)
+                await asyncio.wait({serving})
             finally:
                 history("counters", "ok", counters=service.counted())
 
 
-def _listen(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], obey: Callable[[Order], None]) -> None:
-    """Take orders from the parent, and end with it."""
+async def _say_alive(control: Control) -> None:
+    while True:
+        control.alive()
+        await asyncio.sleep(ALIVE_S)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, control: Control, obey: Callable[[Order], None]) -> None:
+    """Take orders from the parent, and end with it. What is no order is skipped."""
 
     def read() -> None:
-        for line in sys.stdin.buffer:
-            order = msgspec.json.decode(line, type=Order)
-            loop.call_soon_threadsafe(obey, order)
-            if order.stop:
-                loop.call_soon_threadsafe(stop)
+        for line in control.lines():
+            try:
+                if line is None:
+                    raise ValueError("too long")
+                order = msgspec.json.decode(line, type=Order)
+            except (ValueError, RecursionError) as error:
+                log.warning("a line that is no order is skipped: %s", printable(str(error)))
+                continue
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the node ends
+                loop.call_soon_threadsafe(obey, order)
         os._exit(ORPHANED)
 
     threading.Thread(target=read, name="parent", daemon=True).start()
-    loop.add_signal_handler(signal.SIGTERM, stop)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
@@ -28,6 +28,12 @@ FREE_BYTES_MIN = 256 * 1024**2
 
 FREE_BYTES_RESERVE = 32 * 1024**2
 """With less a run is given up: what runs into a full disk fails in the middle of its writing."""
+
+
+def open_private(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
+    """Open a file for writing; if it is made here, then for this user alone."""
+    buffering = 0 if mode == "ab" else -1  # a line that is appended is one write
+    return open(path, mode, buffering=buffering, opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 class RunDirectory:
@@ -50,7 +56,7 @@ class RunDirectory:
     def append(self, file: str, **facts: Any) -> None:
         """Append one line to ``nodes.jsonl`` or ``faults.jsonl``."""
         line = msgspec.json.encode(facts) + b"\n"
-        with writing(self.path), (self.path / file).open("ab", buffering=0) as lines:
+        with writing(self.path), open_private(self.path / file, "ab") as lines:
             lines.write(line)
 
     def check_room(self) -> None:
@@ -86,7 +92,8 @@ def replace(path: Path, content: bytes) -> None:
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(content)
+        with open_private(beside, "wb") as file:
+            file.write(content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -106,6 +113,7 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     try:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)  # orders, inputs and reasons of a user's tasks are in here
             lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except DiskError as error:
         raise SpecError(str(error), error.remedy) from error
@@ -125,10 +133,10 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
         run = RunDirectory(path)
         try:
             with writing(path):
-                run.logs.mkdir()
-                (path / "spec.toml").write_text(spec.toml())
-                for name in ("nodes.jsonl", "history.jsonl", "faults.jsonl"):
+                run.logs.mkdir(mode=0o700)
+                for name in ("spec.toml", "nodes.jsonl", "history.jsonl", "faults.jsonl"):
                     (path / name).touch(mode=0o600)
+                (path / "spec.toml").write_text(spec.toml())
         except DiskError as error:
             raise SpecError(str(error), error.remedy) from error
         yield run

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +24,16 @@ from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import Subjects
 from squall.services.complaints import Complaints
+from squall.services.handlers import Handler
 from squall.services.history import History
 from squall.services.interference import Interfere
 from squall.services.points import Points
 from squall.services.spec import Spec
 
 HEARTBEAT_S = 1.0
+
+HELD_UP = 71
+"""Exit status of a node that something in it kept from ending."""
 
 log = logging.getLogger("squall")
 
@@ -86,15 +92,27 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A further line on a node's standard input."""
+    """A further line on a node's standard input.
+
+    Attributes:
+        stop: Drain and end.
+        grace_s: After how long, if it is told to stop, it is killed; 0 for never.
+    """
 
     credentials: Credentials | None = None
     halt: Halt | None = None
     interfere: Interfere | None = None
     stop: bool = False
+    grace_s: float = 0.0
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True):
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="loading"):
+    """A node's first answer, if it runs a handler: it imports that now."""
+
+    handler: str
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="ready"):
     """A node's answer: it serves, or why it cannot.
 
     Attributes:
@@ -109,10 +127,17 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     code: int = 0
 
 
-class Halted(msgspec.Struct, frozen=True, kw_only=True):
+class Halted(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="halted"):
     """A node's further answer: it stops itself here, until it is killed or told to go on."""
 
     point: str
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="alive"):
+    """A further answer of a node that runs a handler, about once a second: its loop turns."""
+
+
+Answer = Loading | Ready | Halted | Alive
 
 
 class Service:
@@ -124,6 +149,7 @@ class Service:
         swarm: The swarm's subjects.
         history: Where it writes what it did.
         at: Passed the name of each point that the role reaches.
+        handler: What an agent gives its tasks to; None in other roles.
         stop: Set when it should drain and return.
         counters: Its own counts, sent with each heartbeat.
         complaints: Told what was wrong with something that came in.
@@ -136,6 +162,7 @@ class Service:
         history: History,
         at: Points,
         ready: Callable[[], None],
+        handler: Handler | None = None,
     ) -> None:
         self.start = start
         self.spec = start.spec
@@ -145,6 +172,7 @@ class Service:
         self.history = history
         self.at = at
         self.ready = ready
+        self.handler = handler
         self.stop = asyncio.Event()
         self.counters: Counter[str] = Counter()
         self.complaints = Complaints(self.counters)
@@ -169,3 +197,10 @@ class Service:
             except RequestError as error:
                 log.info("heartbeat not sent: %s", error)
             await asyncio.sleep(HEARTBEAT_S)
+
+
+def end_within(limit_s: float) -> None:
+    """End this process by then, whatever still runs in it."""
+    end = threading.Timer(limit_s, os._exit, [HELD_UP])
+    end.daemon = True
+    end.start()

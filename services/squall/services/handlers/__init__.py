@@ -5,12 +5,13 @@
     def decide(task: Task) -> Result: ...                effects and a value
     def decide(task: Task) -> None: ...                  nothing to be done outside
 
-An effect is anything that msgspec encodes as JSON. Its id is made from the task,
-never from the attempt, so that the outside world can refuse a repeat.
+An effect is anything that msgspec encodes as JSON, with finite numbers; a task has 256 at most. Its id is
+made from the task, never from the attempt, so that the outside world can refuse a repeat.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -39,10 +40,19 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """Effects, and a value for whoever reads the task's register."""
+    """Effects, and a value for whoever reads the task's register.
+
+    Attributes:
+        effects: A tuple of them, also for one.
+        value: Bytes; encode a text.
+    """
 
     effects: tuple[Any, ...] = ()
     value: bytes = b""
+
+
+Handler = Callable[[Task], Any]
+"""Takes a task; returns None, an effect, a list of them, a `Result`, or an awaitable of one of these."""
 
 
 class PoisonError(Exception):

@@ -1,93 +1,31 @@
-"""Handlers that are Python functions, plain or async.
+"""Handlers that are Python functions, plain or async: making one attempt with them.
 
-An async function runs on the agent's own loop. A plain one runs in a thread, so
-it may block for as long as its time-out allows while the agent keeps its lease.
+    plain ──► a thread ──┐
+    async ──► the loop ──┴─► awaited, if it is awaitable ──► outcome ──► Done, Failed
+                 │
+                 └── over its time ──► cancelled ──► still there ──► stuck
+
+A plain function may block for as long as its time-out allows while the agent keeps its lease. The time-out is
+kept by the agent's loop, so a handler that blocks the loop, or never gives the interpreter to another thread,
+outlives it here; whoever started the agent ends it then (see `launch/silence.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-import msgspec
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed, Run
-from squall.services.errors import SpecError
-from squall.services.handlers import PoisonError, Result, Task
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers import Handler, Task, outcome
 
-Handler = Callable[[Task], Any]
-
-
-def load(name: str) -> Handler:
-    """The function behind ``package.module:function`` or ``path/to/file.py:function``.
-
-    Raises:
-        SpecError: It cannot be imported, or is no function of one argument.
-    """
-    module_name, _, function_name = name.rpartition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = _module(module_name)
-    except Exception as error:  # whatever a user's module does while it is imported
-        raise SpecError(
-            f"the handler {name} cannot be imported: {type(error).__name__}: {error}",
-            "check the name, and that its folder is the current one or installed",
-        ) from error
-    handler = getattr(module, function_name, None)
-    if handler is None:
-        raise SpecError(f"{module_name} has no {function_name!r}", "check the name behind the colon")
-    if not callable(handler):
-        raise SpecError(f"the handler {name} is not a function")
-    try:
-        inspect.signature(handler).bind(None)
-    except TypeError as error:
-        raise SpecError(f"the handler {name} does not take one argument, the task") from error
-    except ValueError:
-        pass  # some built-in callables have no signature; calling them will tell
-    loaded: Handler = handler
-    return loaded
+CANCEL_GRACE_S = 2.0
+"""How long a handler that was cancelled may take to clean up."""
 
 
-def _module(name: str) -> ModuleType:
-    """A module by its name, or by the file that holds it."""
-    if not name.endswith(".py"):
-        return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{name} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(spec.name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
-def effects_of(returned: Any) -> Done:
-    """What a handler's return value means.
-
-    Raises:
-        TypeError, ValueError: It holds something that cannot be encoded as JSON.
-    """
-    value = b""
-    if isinstance(returned, Result):
-        intended: tuple[Any, ...] = returned.effects
-        value = returned.value
-    elif returned is None:
-        intended = ()
-    elif isinstance(returned, list | tuple):
-        intended = tuple(returned)
-    else:
-        intended = (returned,)
-    return Done(tuple(msgspec.json.encode(effect) for effect in intended), value)
+_Call = Future[Done | Failed | Awaitable[object]]
 
 
 class PythonHandler:
@@ -97,23 +35,19 @@ class PythonHandler:
         handler: The function.
         timeout_s: How long one attempt may take.
         slots: Threads for a plain function.
-        stuck: Called when a plain function outlived its time-out: its thread cannot be ended, so the
-            process should be.
+        stuck: Called when a handler outlived its time-out and can not be ended, a thread or a coroutine that
+            swallows its cancellation: the process should be.
     """
 
     def __init__(self, handler: Handler, *, timeout_s: float, slots: int, stuck: Callable[[], None]) -> None:
         self._handler = handler
         self._timeout_s = timeout_s
         self._stuck = stuck
-        called = handler if inspect.isroutine(handler) else type(handler).__call__
-        self._threads = (
-            None
-            if inspect.iscoroutinefunction(called)
-            else ThreadPoolExecutor(slots, thread_name_prefix="handler")
-        )
+        is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
+        self._threads = None if is_async else ThreadPoolExecutor(slots, thread_name_prefix="handler")
 
     async def run(self, task: RunTask, attempt: int) -> Done | Failed:
-        """One attempt; whatever the handler does ends as an outcome."""
+        """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then."""
         given = Task(
             id=task.task,
             key=task.key,
@@ -123,42 +57,43 @@ class PythonHandler:
             deadline_s=task.deadline_s,
             body=task.body,
         )
-        limit = asyncio.timeout(self._timeout_s)
+        call: _Call | None = None
+        if self._threads is not None:
+            try:
+                call = self._threads.submit(self._call, given)
+            except RuntimeError as error:  # the system gives no more threads
+                return Failed(f"the handler could not be started: {error}")
+        # A task of its own, so that a cancellation is either the handler's or this attempt's.
+        work = asyncio.create_task(self._work(given, call))
         try:
-            async with limit:
-                returned = await self._call(given)
-        except PoisonError as error:
-            return Failed(f"the handler gave it up: {error}", final=True)
-        except asyncio.CancelledError:
-            raise
+            await asyncio.wait({work}, timeout=self._timeout_s)
+            if work.done():
+                return Failed("the handler cancelled itself") if work.cancelled() else work.result()
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
+        if not work.done() or (call is not None and not call.done()):
+            self._stuck()
+        return Failed(f"the handler did not return within {self._timeout_s:g} s")
+
+    async def _work(self, given: Task, call: _Call | None) -> Done | Failed:
+        try:
+            returned = self._handler(given) if call is None else await asyncio.wrap_future(call)
+            if isinstance(returned, Done | Failed):
+                return returned
+            while inspect.isawaitable(returned):
+                returned = await returned
+            return outcome.returned(returned)
         except BaseException as error:  # a handler may raise anything, SystemExit included
-            if limit.expired():
-                if self._threads is not None:
-                    self._stuck()
-                return Failed(f"the handler did not return within {self._timeout_s:g} s")
-            return Failed(f"the handler raised {type(error).__name__}: {error}")
+            return outcome.raised(error)
+
+    def _call(self, given: Task) -> Done | Failed | Awaitable[object]:
+        """Call a plain function, in a thread. Not everything that it may raise can pass through a future."""
         try:
-            return effects_of(returned)
-        except (TypeError, ValueError, OverflowError) as error:
-            return Failed(f"the handler returned what cannot be sent: {error}", final=True)
-
-    def _call(self, given: Task) -> Awaitable[Any]:
-        if self._threads is None:
-            awaitable: Awaitable[Any] = self._handler(given)
-            return awaitable
-        return asyncio.get_running_loop().run_in_executor(self._threads, self._contained, given)
-
-    def _contained(self, given: Task) -> Any:
-        try:
-            return self._handler(given)
-        except StopIteration as error:  # a future cannot carry it
-            raise RuntimeError("the handler raised StopIteration") from error
-
-
-def runner(name: str, *, timeout_s: float, slots: int, stuck: Callable[[], None]) -> Run:
-    """Load a handler by its name and return what makes its attempts.
-
-    Raises:
-        SpecError: It cannot be loaded.
-    """
-    return PythonHandler(load(name), timeout_s=timeout_s, slots=slots, stuck=stuck).run
+            returned = self._handler(given)
+            if inspect.isawaitable(returned):
+                return returned
+            return outcome.returned(returned)
+        except BaseException as error:
+            return outcome.raised(error)

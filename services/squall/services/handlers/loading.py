@@ -1,0 +1,106 @@
+"""Finding a handler by its name. What its module does while it is imported ends as one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from squall.services.errors import SpecError
+from squall.services.handlers import Handler
+from squall.services.handlers.outcome import describe
+
+
+def load(name: str) -> Handler:
+    """The function behind ``package.module:function`` or ``path/to/file.py:function``.
+
+    A module of the current folder is found, and finds its neighbours. Its folder comes behind all others on
+    ``sys.path``, so that a neighbour named like a library hides that library from nobody.
+
+    Raises:
+        SpecError: It cannot be imported, or is no function of one argument.
+    """
+    module_name, _, function_name = name.rpartition(":")
+    try:
+        module = _file(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
+        handler = getattr(module, function_name, None)
+    except BaseException as error:  # a module may raise anything, `sys.exit` and pytest's skipping included
+        raise SpecError(
+            f"the handler {name} cannot be imported: {describe(error)}", _remedy(error, module_name)
+        ) from error
+    if handler is None:
+        place = getattr(module, "__file__", None) or "Python itself"
+        raise SpecError(
+            f"the handler {name} is not there: {module_name} has no {function_name!r}",
+            f"check the name behind the colon; the module is {place}",
+        )
+    if not callable(handler):
+        raise SpecError(f"the handler {name} is not a function")
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError as error:
+        raise SpecError(f"the handler {name} does not take one argument, the task") from error
+    except ValueError:
+        pass  # some built-in callables have no signature; calling them will tell
+    loaded: Handler = handler
+    return loaded
+
+
+def _remedy(error: BaseException, module_name: str) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
+        return "check the name, and that its folder is the current one or installed"
+    if isinstance(error, FileNotFoundError):
+        return "check the path, which is taken from the current folder"
+    if isinstance(error, SystemExit):
+        return 'put what its module runs as a program under `if __name__ == "__main__":`'
+    return "its module must be importable without arguments and without a terminal"
+
+
+def _module(name: str) -> ModuleType:
+    """A module by its name."""
+    top = name.split(".")[0]
+    if top not in sys.modules:
+        here = Path.cwd()
+        spec = PathFinder.find_spec(top, [str(here)])
+        # A folder without an __init__.py is a package only where nothing else has its name.
+        if spec is not None and (spec.origin is not None or importlib.util.find_spec(top) is None):
+            _append(here)
+            if spec.origin is not None:
+                _execute(spec)
+    return importlib.import_module(name)
+
+
+def _file(path: Path) -> ModuleType:
+    """A module by the file that holds it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path.absolute())
+    if spec is None:
+        raise ImportError(f"{path} is no Python file")
+    _append(path.absolute().parent)
+    _append(Path.cwd())
+    return _execute(spec)
+
+
+def _append(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def _execute(spec: ModuleSpec) -> ModuleType:
+    """Import what was found, without looking for it elsewhere."""
+    if spec.loader is None:
+        raise ImportError(f"{spec.name} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    known = sys.modules.setdefault(spec.name, module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if known is module:
+            del sys.modules[spec.name]
+        raise
+    return module

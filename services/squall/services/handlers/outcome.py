@@ -1,0 +1,196 @@
+"""What came of one attempt: what a handler returned or raised, as `Done` or `Failed`. Pure.
+
+    returned ──► effects, each one JSON value ──► Done
+        └── no JSON, no number, too many, too large ──► Failed, for good
+    raised ──► Failed, with one printable sentence
+
+Reading what a handler made can run the handler's own code: an iterator, a ``__str__``, a property. So nothing
+here trusts it: whatever that code does ends as `Failed` too, and these functions never raise.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.bus.codec import MESSAGE_BYTES_MAX
+from squall.bus.messages import EFFECTS_MAX
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers import PoisonError, Result
+
+RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 8 * 1024
+"""Of effects and value together; the rest of the message is for the task's names and the lengths."""
+
+DEPTH_MAX = 64
+"""Levels of lists and objects in one effect. Every reader must be able to follow, on a smaller stack."""
+
+
+class _Refused(Exception):
+    """This cannot be sent; the message says why."""
+
+
+def raised(error: BaseException) -> Failed:
+    """What an exception of a handler means."""
+    if issubclass(type(error), PoisonError):
+        return Failed(printable(f"the handler gave it up: {_text(error)}"), final=True)
+    return Failed(printable(f"the handler raised {describe(error)}"))
+
+
+def returned(value: object) -> Done | Failed:
+    """What the return value of a handler means."""
+    try:
+        return _done(value)
+    except _Refused as refusal:
+        reason = str(refusal)
+    except RecursionError:
+        reason = "it contains itself, or is nested too deeply"
+    except BaseException as error:  # the value's own code ran, and may raise anything
+        reason = describe(error)
+    return Failed(printable(f"the handler returned what cannot be sent: {reason}"), final=True)
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one printable text: its type, and what it says of itself.
+
+    Of an exception group that holds one exception, that one is told: the group says nothing of it.
+    """
+    while type(error) in (ExceptionGroup, BaseExceptionGroup) and len(error.exceptions) == 1:  # type: ignore[attr-defined]
+        error = error.exceptions[0]  # type: ignore[attr-defined]
+    said = _text(error)
+    return printable(f"{_type_name(error)}: {said}" if said else _type_name(error))
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says of itself, by ``str``, else by ``repr``."""
+    for show in (str, repr):
+        try:
+            return str.__str__(show(error))  # plain, should it be of a subclass with ideas of its own
+        except BaseException:  # the exception's own code ran, and may raise anything
+            continue
+    return "it cannot be shown"
+
+
+def _type_name(value: object) -> str:
+    """The name of a value's type, past whatever the type has to say about it."""
+    return str.__str__(type.__dict__["__name__"].__get__(type(value)))
+
+
+def _done(value: object) -> Done | Failed:
+    intended, extra = _parts(value)
+    if len(intended) > EFFECTS_MAX:
+        raise _Refused(f"{len(intended)} effects, and a task may have {EFFECTS_MAX}")
+    effects = []
+    size = len(extra)
+    for place, effect in enumerate(intended):
+        try:
+            encoded = _encoder.encode(effect)
+            size += len(encoded)
+            if size <= RESULT_BYTES_MAX:
+                _check(effect, encoded)
+        except _Refused as refusal:
+            raise _Refused(f"effect {place + 1}: {refusal}" if len(intended) > 1 else str(refusal)) from None
+        effects.append(encoded)
+    if size > RESULT_BYTES_MAX:
+        return Failed(
+            f"the result is too large: {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}", final=True
+        )
+    return Done(tuple(effects), extra)
+
+
+def _parts(value: object) -> tuple[tuple[Any, ...], bytes]:
+    """The effects in a return value, and the value beside them."""
+    if isinstance(value, Result):
+        effects, extra = value.effects, value.value
+        if not isinstance(effects, tuple | list):
+            raise _Refused(f"Result.effects is of type {_type_name(effects)}; give a tuple of effects")
+        if not isinstance(extra, bytes):
+            raise _Refused(f"Result.value is of type {_type_name(extra)}; give bytes")
+        return tuple(effects), b"".join((extra, b""))  # plain bytes, should they be of a subclass
+    if value is None:
+        return (), b""
+    if isinstance(value, list | tuple):
+        return tuple(value), b""
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise _Refused("a generator; return a list of effects instead of yielding them")
+    if isinstance(value, Iterator | AsyncIterator):
+        raise _Refused(f"an iterator of type {_type_name(value)}; return a list of effects")
+    return (value,), b""
+
+
+def _plain(value: Any) -> Any:
+    """The plain value in one that msgspec does not know.
+
+    Raises:
+        _Refused: There is none.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return b"".join((value, b""))
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return value.item()  # a scalar of NumPy, or of what follows it
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise _Refused(f"a value of type {_type_name(value)} cannot be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+
+
+def _check(effect: object, encoded: bytes) -> None:
+    """See that an encoded effect says what was meant, and that every reader can read it.
+
+    Raises:
+        _Refused: It does not, or one could not.
+    """
+    unreadable = ""
+    try:
+        read = msgspec.json.decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        unreadable = str(error)
+    if unreadable or b"null" in encoded:
+        # JSON has no NaN and no infinity: a float that is none was written as null, a Decimal as a word.
+        built = msgspec.to_builtins(effect, builtin_types=(Decimal,), enc_hook=_plain)
+        found = _not_finite(built, "")
+        if found is not None:
+            raise _Refused(f"{found}, and JSON has no such number")
+    if unreadable:
+        raise _Refused(f"it is not one JSON value: {unreadable}")
+    if encoded.count(b"[") + encoded.count(b"{") > DEPTH_MAX and _is_deeper(read, DEPTH_MAX):
+        raise _Refused(f"it is nested more than {DEPTH_MAX} levels deep")
+
+
+def _not_finite(value: Any, place: str) -> str | None:
+    """Where a number is none, and what is there instead; None if all are numbers."""
+    if isinstance(value, float | Decimal):
+        return None if math.isfinite(value) else f"{place or 'the effect'} is {value}"
+    inside: Any = ()
+    if isinstance(value, dict):
+        inside = ((f"{place}.{name}" if place else str(name), item) for name, item in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = ((f"{place}[{index}]", item) for index, item in enumerate(value))
+    return next((found for name, item in inside if (found := _not_finite(item, name)) is not None), None)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether a value has more levels of lists and objects than so many. Takes no stack of its own."""
+    level = [value]
+    for _ in range(levels + 1):
+        holders = [item for item in level if isinstance(item, list | dict)]
+        if not holders:
+            return False
+        level = [
+            item for holder in holders for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return True
