@@ -10,6 +10,7 @@ here trusts it: whatever that code does ends as `Failed` too, and these function
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import numbers
@@ -135,7 +136,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return b"".join((value, b""))
     if isinstance(value, msgspec.Raw):
-        return msgspec.json.decode(value)
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(value)
+        return None
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
         return value.item()  # a scalar of NumPy, or of what follows it
     if isinstance(value, numbers.Integral):
@@ -174,7 +177,8 @@ def _check(effect: object, encoded: bytes) -> None:
 def _not_finite(value: Any, place: str) -> str | None:
     """Where a number is none, and what is there instead; None if all are numbers."""
     if isinstance(value, float | Decimal):
-        return None if math.isfinite(value) else f"{place or 'the effect'} is {value}"
+        is_finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        return None if is_finite else f"{place or 'the effect'} is {value}"
     inside: Any = ()
     if isinstance(value, dict):
         inside = ((f"{place}.{name}" if place else str(name), item) for name, item in value.items())
