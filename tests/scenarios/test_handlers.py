@@ -147,3 +147,104 @@ def test_poison_among_many_slots_takes_no_other_task_down(
         # One of the first two may be counted and never begin: its worker died of another task.
         assert attempts[-3:] == [3, 4, 5]
         assert sorted(set(attempts)) == attempts
+
+
+LIBRARIES = ("signal", "nats", "random", "uvloop", "secrets", "msgspec", "types", "brotli", "sitecustomize")
+"""Names of modules that something in a node imports, or might."""
+
+
+@pytest.fixture
+def liberties(squall_run: Any, tmp_path: Path) -> Any:
+    """A run in which certain tasks do certain things, in a folder where files are named like libraries."""
+
+    def start(roles: dict[int, str], **changes: Any) -> tuple[Any, Path, dict[str, str]]:
+        folder = tmp_path / "0"
+        folder.mkdir()
+        shutil.copy(Path(__file__).parent / "handlers_that_take_liberties.py", folder / "liberties.py")
+        (folder / "neighbour.py").write_text(
+            "def order(task):\n"
+            "    return dict(account='a', symbol='s', n=task.number, side='buy', quantity=1, price=1.0)\n"
+        )
+        for name in LIBRARIES:
+            (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name} of the current folder')\n")
+        orders = list(independent(Spec().seed, QUICK["tasks"]))
+        named = {f"{orders[n].key}-{orders[n].number}": role for n, role in roles.items()}
+        (folder / "roles.json").write_text(json.dumps(named))
+        run = squall_run({**QUICK, "handler": "liberties:decide", **changes})
+        return run, folder, {role: task for task, role in named.items()}
+
+    return start
+
+
+def notes(folder: Path, what: str) -> list[Any]:
+    return [json.loads(line) for line in (folder / f"{what}.notes").read_text().splitlines()]
+
+
+def agents_logs(run: Any) -> str:
+    return "".join(path.read_text(errors="replace") for path in (run.path / "logs").glob("agent-*.log"))
+
+
+def test_what_a_handler_starts_reads_nothing_of_ours_and_ends_with_its_agent(
+    liberties: Any, is_alive: Any
+) -> None:
+    roles = {2: "reads", 4: "forks", 6: "text", 8: "nan", 10: "surrogate", 12: "exits later"}
+    run, folder, named = liberties(roles, slots=1)
+    document = ended(run, is_alive)
+    letters = {line["task"]: line["reason"] for line in run.lines("final") if line.get("status") == "dead"}
+    assert letters.keys() == {named[role] for role in ("forks", "text", "nan", "surrogate")}
+    assert letters[named["forks"]] == "no result: its workers died or hung"
+    assert letters[named["text"]].endswith("Result.value is of type str; give bytes")
+    assert letters[named["nan"]].endswith("price is nan, and JSON has no such number")
+    assert letters[named["surrogate"]] == "the handler raised ValueError: \\ud800"
+    assert (document["lost"], document["effects"], document["dead_letters"]) == (0, 15, 4)
+
+    assert "something that the handler left behind wanted to exit" in agents_logs(run)
+
+    (said, typed, opened), *_ = notes(folder, "read")
+    assert (said, typed) == ("", "")
+    assert "/dev/null" in opened
+    assert opened.count("pipe:") == 1, "its own output, and nothing of ours"
+    assert {tuple(facts) for *facts, _ in notes(folder, "sealed")} == {(0, 0)}
+    assert all(arguments == [] for *_, arguments in notes(folder, "sealed"))
+
+    starts = [json.loads(line) for line in (run.path / "nodes.jsonl").read_text().splitlines()]
+    assert max(start["incarnation"] for start in starts if start["role"] == "agent") > 1
+    assert len(notes(folder, "left")) >= 6
+    assert [pid for (pid,) in notes(folder, "left") if is_alive(pid)] == []
+    assert [path.stat().st_mode & 0o777 for path in (run.path, run.path / "venue.sqlite")] == [0o700, 0o600]
+
+
+@pytest.mark.slow
+def test_a_handler_that_cannot_be_interrupted_is_ended_from_outside(liberties: Any, is_alive: Any) -> None:
+    roles = {2: "backtracks", 6: "holds", 10: "swallows"}
+    run, _, named = liberties(roles, slots=1, handler_timeout_s=1.0)
+    document = ended(run, is_alive)
+    letters = {line["task"]: line["reason"] for line in run.lines("final") if line.get("status") == "dead"}
+    assert letters.keys() == set(named.values())
+    for role in ("backtracks", "holds"):
+        assert letters[named[role]] == "no result: its workers died or hung"
+    assert (document["lost"], document["effects"], document["dead_letters"]) == (0, 17, 3)
+    assert "in holds_the_loop" in agents_logs(run), "where it stood"
+
+
+IMPORTS = {
+    "exits": ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
+    "parses": (
+        "import argparse\nargparse.ArgumentParser(add_help=False).parse_args(['-x'])\n",
+        "SystemExit: 2",
+    ),
+    "ends": ("import os\nos._exit(0)\n", "its module ended with status 0"),
+}
+
+
+@pytest.mark.parametrize("module", IMPORTS)
+def test_a_handlers_module_that_ends_its_process_is_unusable_input(
+    squall_run: Any, tmp_path: Path, module: str
+) -> None:
+    source, said = IMPORTS[module]
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / f"{module}.py").write_text(source)
+    run = squall_run({**QUICK, "handler": f"{module}:decide"})
+    document = run.end(60)
+    assert run.process.returncode == 2
+    assert document["error"]["message"].startswith(f"the handler {module}:decide cannot be imported: {said}")

@@ -14,6 +14,7 @@ import contextlib
 import os
 import select
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,15 +122,21 @@ def leave_broker_at_fork(url: str) -> None:
     def close() -> None:
         for descriptor in _descriptors():
             with contextlib.suppress(OSError):
-                with socket.socket(fileno=os.dup(descriptor)) as copy:
-                    is_broker = (
-                        copy.family in (socket.AF_INET, socket.AF_INET6) and copy.getpeername()[1] == port
-                    )
-                if is_broker:
+                if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _peer_port(descriptor) == port:
                     os.close(descriptor)
 
     if port is not None:
         os.register_at_fork(after_in_child=close)
+
+
+def _peer_port(descriptor: int) -> int | None:
+    """The port at the other end of a socket; None if it has none."""
+    looked_at = socket.socket(fileno=descriptor)
+    try:
+        is_internet = looked_at.family in (socket.AF_INET, socket.AF_INET6)
+        return int(looked_at.getpeername()[1]) if is_internet else None
+    finally:
+        looked_at.detach()
 
 
 def _descriptors() -> list[int]:
