@@ -60,18 +60,23 @@ class ProcessUnit:
         self._waiting: list[bytes | None] = []
         self._heard = False
         self._followed = False
+        self._over = asyncio.Event()
         self._garbled = False
 
     async def ended(self) -> int:
-        """Wait for its end. Whoever waits first also listens to it meanwhile."""
-        if not self._followed:
-            self._followed = True
+        """Wait for its end. Whoever waits first listens to it meanwhile, and hears of it first."""
+        if self._followed:
+            await self._over.wait()
+            return await self.process.wait()
+        self._followed = True
+        try:
             async with task_group() as tasks:
                 tasks.daemon(self._listen())
                 if self._silence_s is not None:
                     tasks.daemon(self._watch(Silence(self._silence_s)))
-                await self.process.wait()
-        return await self.process.wait()
+                return await self.process.wait()
+        finally:
+            self._over.set()
 
     async def answer(self) -> Loading | Ready | Halted | Alive | None:
         """Its next answer; None once there is none. What is no answer is skipped."""
