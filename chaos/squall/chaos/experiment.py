@@ -228,7 +228,7 @@ async def experiment(
         ) as toxiproxy,
         Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
     ):
-        network = Network(proxies, toxiproxy.access)
+        network = Network(proxies, toxiproxy.access, toxiproxy.pid)
         adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
         adversary.preload = preload
         await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,11 +23,16 @@ _ESTABLISHED = "01"
 
 
 class Network:
-    """Makes a node's proxy when the node is first given its way to the broker."""
+    """Makes a node's proxy when the node is first given its way to the broker.
 
-    def __init__(self, proxies: Proxies, access: Access) -> None:
+    Args:
+        server: The process that the proxies run in.
+    """
+
+    def __init__(self, proxies: Proxies, access: Access, server: int) -> None:
         self._proxies = proxies
         self._access = access
+        self._server = server
         self._said: set[str] = set()
         self._ways: dict[str, Proxy] = {}
         self._making = asyncio.Lock()
@@ -56,14 +62,24 @@ class Network:
     async def watch(self, swarm: Swarm) -> None:
         """Look again and again whether a node reaches the broker past its proxy.
 
+        Nodes show their descriptors to the superuser alone. To others a connection to the broker that is
+        neither ours nor the proxies' tells as much, but for whose it is. It must be seen twice: one may close
+        between a look at the connections and one at the processes.
+
         Raises:
             HarnessBrokenError: One does.
         """
+        before: set[str] = set()
         while True:
             port = int(swarm.own_broker.url.rsplit(":", 1)[1])
             for node, unit in swarm.units.items():
                 if reaches(int(unit.id), port):
                     raise HarnessBrokenError(f"{node} reached the broker at port {port} past its proxy")
+            strangers = connected(port)
+            strangers.difference_update(_sockets(os.getpid()), _sockets(self._server))
+            if strangers & before:
+                raise HarnessBrokenError(f"something reached the broker at port {port} past the proxies")
+            before = strangers
             await asyncio.sleep(WATCH_S)
 
     async def watch_others(self, note: Callable[[str], None]) -> None:
@@ -89,19 +105,24 @@ class Network:
 
 def reaches(pid: int, port: int) -> bool:
     """Whether a process of this machine has a connection to a local port. False where /proc does not tell."""
-    here = set(_sockets(pid))
+    return not connected(port).isdisjoint(_sockets(pid))
+
+
+def connected(port: int) -> set[str]:
+    """The inodes of this machine's sockets that are connected to a port."""
+    found = set()
     wanted = f":{port:04X}"
     for table in ("tcp", "tcp6"):
         try:
-            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+            lines = Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]
         except OSError:
             continue
         for line in lines:
             columns = line.split()
             remote, state, inode = columns[2], columns[3], columns[9]
-            if remote.endswith(wanted) and state == _ESTABLISHED and inode in here:
-                return True
-    return False
+            if remote.endswith(wanted) and state == _ESTABLISHED:
+                found.add(inode)
+    return found
 
 
 def _sockets(pid: int) -> Iterator[str]:
