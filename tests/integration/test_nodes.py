@@ -54,6 +54,36 @@ async def test_the_end_of_a_child_is_its_own_and_ends_what_holds_its_pipes() -> 
         await gone(left)
 
 
+LOOPS = """
+import asyncio, sys, uvloop
+from asyncio.subprocess import PIPE
+from squall.bus.guard import Guard
+
+async def main():
+    async with Guard() as guard:
+        ended = await guard.spawn("/bin/sh", "-c", "sleep 600 & echo $!; exit 3", stdout=PIPE)
+        left = (await ended.stdout.readline()).decode().strip()
+        status = await ended.wait()
+        guard.release(ended.pid)
+        living = await guard.spawn("/bin/sleep", "600")
+        with open(f"/proc/{living.pid}/stat"):
+            pass
+    print(status, living.returncode, left, living.pid, flush=True)
+
+(uvloop.run if sys.argv[1] == "uvloop" else asyncio.run)(main())
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_guard_ends_its_children_and_not_its_own_process_on_either_loop(loop: str) -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", LOOPS, loop, stdout=PIPE)
+    out, _ = await parent.communicate()
+    assert parent.returncode == 0
+    status, killed, *pids = [int(word) for word in out.split()]
+    assert (status, killed) == (3, -signal.SIGKILL)
+    await gone(*pids)
+
+
 async def test_what_left_the_session_of_a_child_ends_with_it_and_nobody_elses_does() -> None:
     leaves = "setsid sleep 600 & echo $!; exec sleep 600"
     async with Guard() as guard, Guard() as other:

@@ -45,19 +45,24 @@ class _Protocol(SubprocessStreamProtocol):
     def __init__(self) -> None:
         super().__init__(limit=ANSWER_BYTES_MAX, loop=asyncio.get_running_loop())
         self.exited = asyncio.Event()
-        self.pid = 0
+        self._group: int | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        super().connection_made(transport)
-        self.pid = transport.get_pid() or 0
+    def leads(self, group: int) -> None:
+        """Be told which process this is; not every loop knows before it has begun."""
+        self._group = group
+        if self.exited.is_set():
+            self._end_group()
 
     def process_exited(self) -> None:
         # As early as can be: with the child gone, its number may become another's once its group is empty.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._end_group()
         self.exited.set()
         super().process_exited()
+
+    def _end_group(self) -> None:
+        if self._group is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
 
 
 class _Child(Process):
@@ -154,6 +159,7 @@ class Guard:
             preexec_fn=functools.partial(_register, self._pipe, number),
         )
         child = _Child(transport, protocol)
+        protocol.leads(child.pid)
         self._children[child.pid] = child
         return child
 
