@@ -21,6 +21,9 @@ PLANNED = ("mesh", "ring", "star", "autoscaling", "multi-strategy", "blue-green"
 WINDOW_MAX = 100_000
 """The largest window; a coordinator's snapshot of it fits a message."""
 
+HELD_UP_S = 10.0
+"""After an attempt's time: until an agent that its handler holds up is ended and started again."""
+
 Seconds = Annotated[float, Meta(gt=0)]
 
 
@@ -84,7 +87,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def drain_bound_s(self) -> float:
         """How long draining may take: every attempt lost, every pause at its longest, two fail-overs."""
-        attempt = self.ack_wait_s + self.pacing.retry_cap_s + self.handler_timeout_s
+        attempt = self.ack_wait_s + self.pacing.retry_cap_s + self.handler_timeout_s + HELD_UP_S
         return self.attempts * attempt + 2 * (self.lease_s + 2.0) + 10.0
 
     def toml(self) -> str:
