@@ -15,8 +15,8 @@ from squall.chaos.succession import BROKER, overlaps
 from squall.services.result import Check
 
 NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
-"""Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of tasks
-that were acknowledged without a result, and so found by a sweep."""
+"""Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of
+tasks that were acknowledged without a result, and so found by a sweep."""
 
 COUNTING = ("agent", "coordinator", "gateway", "producer")
 """Roles that send heartbeats."""

@@ -157,6 +157,7 @@ def _check(effect: object, encoded: bytes) -> None:
     Raises:
         _Refused: It does not, or one could not.
     """
+    read: Any = None
     unreadable = ""
     try:
         read = msgspec.json.decode(encoded)
