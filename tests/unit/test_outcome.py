@@ -256,6 +256,6 @@ def test_the_largest_result_fits_into_its_message() -> None:
     ended = returned(Result((), b"x" * RESULT_BYTES_MAX))
     assert isinstance(ended, Done)
     result = TaskResult(
-        task=names, key=names, job=names, lane=names, agent=names, status="ok", value=ended.value
+        task=names, key=names, job=names, lane="l" * 64, agent="a" * 64, status="ok", value=ended.value
     )
     assert decode(encode(result), TaskResult) == result

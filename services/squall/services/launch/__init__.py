@@ -13,10 +13,12 @@ class Unit(Protocol):
     Attributes:
         id: What the target calls it: a process id, a container or a sandbox id.
         ready: Its answer once it serves.
+        killed_for: Why the launcher killed it of its own accord, in words; empty while it did not.
     """
 
     id: str
     ready: Ready
+    killed_for: str
 
     async def ended(self) -> int:
         """Wait for its end; its exit status, negative for a signal."""

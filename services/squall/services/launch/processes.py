@@ -56,6 +56,7 @@ class ProcessUnit:
         self.halts: asyncio.Queue[str] = asyncio.Queue(HALTS_MAX)
         self._node = node
         self._silence_s = silence_s
+        self.killed_for = ""
         self._lines = Lines()
         self._waiting: list[bytes | None] = []
         self._heard = False
@@ -109,11 +110,8 @@ class ProcessUnit:
         while not silence.look(loop.time(), heard=self._heard, held=self.held):
             self._heard = False
             await asyncio.sleep(LOOK_S)
-        log.warning(
-            "%s is killed: its handler holds up its loop for more than %g s; its log says where",
-            self._node,
-            silence.max_s,
-        )
+        self.killed_for = f"its handler held up its loop for more than {silence.max_s:g} s"
+        log.warning("%s is killed: %s; its log says where", self._node, self.killed_for)
         send_signal(self.process, signal.SIGABRT)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
