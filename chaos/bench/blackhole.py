@@ -93,7 +93,7 @@ async def queue_group(directory: Path, rate_per_s: float) -> dict[str, int]:
     async with (
         Guard() as guard,
         Broker.running(
-            directory / "broker", "", guard=guard, log=directory / "broker.log", probe=_answering
+            directory / "broker", lambda: "", guard=guard, log=directory / "broker.log", probe=_answering
         ) as broker,
         Toxiproxy.running(guard=guard, log=directory / "toxiproxy.log") as toxiproxy,
         Proxies(toxiproxy.url, prefix="bench") as proxies,

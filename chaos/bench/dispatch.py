@@ -75,7 +75,7 @@ async def squall(tasks: int, directory: Path) -> dict[str, float]:
         Guard() as guard,
         Broker.running(
             directory / "broker",
-            authority.server_config(directory / "broker" / "jwt"),
+            lambda: authority.server_config(directory / "broker" / "jwt"),
             guard=guard,
             log=logs / "broker.log",
             probe=jetstream_probe(lambda: authority.credentials("launcher", 60)),
@@ -231,7 +231,7 @@ async def nats_py(tasks: int, directory: Path) -> dict[str, float]:
     async with (
         Guard() as guard,
         Broker.running(
-            directory / "broker", "", guard=guard, log=directory / "log", probe=answering
+            directory / "broker", lambda: "", guard=guard, log=directory / "log", probe=answering
         ) as broker,
     ):
         client = await nats.connect(broker.url)

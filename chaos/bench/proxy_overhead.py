@@ -47,7 +47,7 @@ async def measure(trips: int, rounds: int) -> dict[str, Any]:
         async with (
             Guard() as guard,
             Broker.running(
-                directory / "broker", "", guard=guard, log=directory / "broker.log", probe=_answering
+                directory / "broker", lambda: "", guard=guard, log=directory / "broker.log", probe=_answering
             ) as broker,
             Toxiproxy.running(guard=guard, log=directory / "toxiproxy.log", progress=_tell) as toxiproxy,
             Proxies(toxiproxy.url, prefix="bench") as proxies,

@@ -51,7 +51,7 @@ def bus(tmp_path: Path) -> BusMaker:
             Guard() as guard,
             Broker.running(
                 tmp_path / "broker",
-                authority.server_config(tmp_path / "broker" / "jwt"),
+                lambda: authority.server_config(tmp_path / "broker" / "jwt"),
                 guard=guard,
                 log=tmp_path / "broker.log",
                 probe=jetstream_probe(lambda: authority.credentials("launcher", 60)),

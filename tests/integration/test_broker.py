@@ -47,7 +47,7 @@ async def main(state):
     async with (
         Guard() as guard,
         Broker.running(
-            state, authority.server_config(state / "jwt"), guard=guard, log=state / "log",
+            state, lambda: authority.server_config(state / "jwt"), guard=guard, log=state / "log",
             probe=jetstream_probe(lambda: authority.credentials("launcher", 60.0)),
         ) as broker,
     ):
@@ -71,7 +71,7 @@ async def running(
         Guard() as guard,
         Broker.running(
             state,
-            authority.server_config(state / "jwt") + extra,
+            lambda: authority.server_config(state / "jwt") + extra,
             guard=guard,
             log=state / "log",
             probe=jetstream_probe(lambda: authority.credentials("launcher", 60.0)),

@@ -29,7 +29,7 @@ async def outside(folder: Path, config: str = "") -> AsyncIterator[Broker]:
 
     async with (
         Guard() as guard,
-        Broker.running(folder, config, guard=guard, log=folder / "log", probe=listens) as broker,
+        Broker.running(folder, lambda: config, guard=guard, log=folder / "log", probe=listens) as broker,
     ):
         yield broker
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,15 @@ import nkeys
 import pytest
 from rich.console import Console
 
-from squall.bus.errors import InvalidNameError
-from squall.bus.identity import CONNECTIONS_MAX, PAYLOAD_BYTES_MAX, Authority, Credentials
+from squall.bus.errors import ExpelledError, InvalidNameError
+from squall.bus.identity import (
+    CLAIMS_UPDATE,
+    CONNECTIONS_MAX,
+    PAYLOAD_BYTES_MAX,
+    SYSTEM,
+    Authority,
+    Credentials,
+)
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 
@@ -92,6 +100,7 @@ def test_core_has_one_scoped_key_a_role_and_nobody_may_answer_whoever_asks(autho
         "gateway",
         "producer",
         "observer",
+        "warden",
     }
     for scope in scopes:
         assert "resp" not in scope["template"]
@@ -174,3 +183,83 @@ def test_a_creds_file_holds_both_parts(authority: Authority) -> None:
 
     assert lines[1] == credentials.jwt
     assert lines[5] == credentials.seed
+
+
+def test_a_revoked_node_has_another_key_and_nobody_else_has(topology: Topology) -> None:
+    node = "agent-1"
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    before, had = accounts(authority), decoded(authority.credentials(node, 60).jwt)
+    claims = decoded(authority.revoke(node))
+    after, gets = accounts(authority), decoded(authority.credentials(node, 60).jwt)
+
+    def keys(of: dict[str, Any]) -> set[str]:
+        return {scope["key"] for account in of.values() for scope in account["nats"].get("signing_keys", ())}
+
+    assert claims == after[claims["name"]]
+    assert keys(before) - keys(after) == {had["iss"]}
+    assert keys(after) - keys(before) == {gets["iss"]}
+    # The broker takes claims for news only where their id differs and they are not older.
+    assert claims["jti"] != before[claims["name"]]["jti"]
+    assert claims["iat"] >= before[claims["name"]]["iat"]
+
+
+def test_claims_do_not_grow_with_the_nodes_that_were_revoked(topology: Topology) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    sizes = {len(authority.revoke("agent-1")) for _ in range(50)}
+    assert max(sizes) - min(sizes) < 10
+
+
+def test_claims_are_never_older_than_those_before_whatever_the_clock_does(topology: Topology) -> None:
+    times = iter(range(2000, 1000, -1))
+    authority = Authority.create(topology, clock=lambda: next(times))
+    issued = [decoded(authority.revoke("agent-1"))["iat"] for _ in range(3)]
+    assert issued == sorted(issued)
+
+
+def test_an_expelled_node_gets_nothing_any_more(topology: Topology) -> None:
+    node = "agent-1"
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    issuer = decoded(authority.credentials(node, 60).jwt)["iss"]
+    claims = decoded(authority.expel(node))
+
+    assert issuer not in json.dumps(claims)
+    assert "imports" not in claims["nats"]
+    assert "signing_keys" not in claims["nats"]
+    assert claims["nats"]["limits"]["conn"] == 0
+    for _ in range(2):
+        with pytest.raises(ExpelledError):
+            authority.credentials(node, 60)
+        authority.revoke(node)
+
+
+@pytest.mark.parametrize("node", ["coordinator-1", "gateway", SYSTEM])
+def test_what_shares_an_account_is_not_revoked_because_all_that_use_the_account_would_notice(
+    topology: Topology, node: str
+) -> None:
+    authority = Authority.create(topology)
+    for change in (authority.revoke, authority.expel):
+        with pytest.raises(ValueError, match="no account of its own"):
+            change(node)
+    authority.credentials(node, 60)
+
+
+def test_the_command_has_rights_in_the_system_account_and_no_node_may_have_its_name(
+    authority: Authority, topology: Topology
+) -> None:
+    claims = decoded(authority.credentials(SYSTEM, 60).jwt)
+    facts = accounts(authority)["SYS"]
+    (scope,) = facts["nats"]["signing_keys"]
+    assert claims["iss"] == scope["key"]
+    assert CLAIMS_UPDATE in scope["template"]["pub"]["allow"]
+    for name, account in accounts(authority).items():
+        if name != "SYS":
+            assert "$SYS" not in json.dumps(account)
+    with pytest.raises(ValueError, match="cannot be called system"):
+        Authority.create(renamed(topology, "producer", SYSTEM))
+
+
+def renamed(topology: Topology, old: str, new: str) -> Topology:
+    nodes = tuple(replace(node, name=new) if node.name == old else node for node in topology.nodes)
+    role = topology.node(old).role
+    permissions = {name: rights for name, rights in topology.permissions.items() if name != old}
+    return replace(topology, nodes=nodes, permissions={**permissions, new: topology.templates[role].of(new)})

@@ -73,6 +73,20 @@ PERMISSIONS = {
         ),
         subscribe=("_INBOX.launcher.>",),
     ),
+    "warden": Permissions(
+        publish=(
+            "$JS.API.STREAM.INFO.DEMO_WK",
+            "$JS.API.STREAM.INFO.DEMO_RES",
+            "$JS.API.CONSUMER.INFO.DEMO_WK.pool",
+            "$JS.API.CONSUMER.DELETE.DEMO_WK.pool",
+            "$JS.API.CONSUMER.CREATE.DEMO_WK.pool.sw.demo.wk.>",
+        ),
+        subscribe=(
+            "_INBOX.warden.>",
+            "$JS.ACK.DEMO_WK.pool.>",
+            "$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.pool",
+        ),
+    ),
     "observer": Permissions(
         publish=(
             "$JS.API.STREAM.INFO.*",
@@ -115,6 +129,7 @@ def test_nodes_are_named_after_their_roles() -> None:
         Node("agent-2", "agent", isolated=True),
         Node("producer", "producer"),
         Node("observer", "observer"),
+        Node("warden", "warden"),
     )
     assert [node.name for node in topology.of_role("coordinator")] == ["coordinator-1", "coordinator-2"]
 

@@ -80,7 +80,7 @@ class Broker:
     def __init__(
         self,
         state_dir: Path,
-        config: str,
+        config: Callable[[], str],
         *,
         guard: Guard,
         log: Path,
@@ -88,7 +88,7 @@ class Broker:
         on_start: Callable[[int, int], None] | None,
     ) -> None:
         self._dir = state_dir.absolute()
-        self._extra = config
+        self._config = config
         self._guard = guard
         self._log = log.absolute()
         self._log_start = 0
@@ -110,7 +110,7 @@ class Broker:
     async def running(
         cls,
         state_dir: Path,
-        config: str,
+        config: Callable[[], str],
         *,
         guard: Guard,
         log: Path,
@@ -121,7 +121,8 @@ class Broker:
 
         Args:
             state_dir: Made if missing; holds the store, and one server at a time.
-            config: Configuration text to go with what is written here; see `Authority.server_config`.
+            config: Gives the configuration text to go with what is written here, anew for each start; see
+                `Authority.server_config`.
             guard: Ends the server if this process dies.
             log: File its log is appended to.
             probe: Returns once JetStream answers at a URL, or raises BrokerError; see `jetstream_probe`.
@@ -225,7 +226,7 @@ class Broker:
             "debug: false\ntrace: false\nlogtime: true\n"
         )
         path.touch(mode=0o600)
-        path.write_text(f"{text}\n{self._extra}", encoding="utf-8")
+        path.write_text(f"{text}\n{self._config()}", encoding="utf-8")
         return path
 
     def _ports_file(self, pid: int) -> Path:

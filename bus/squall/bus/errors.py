@@ -6,6 +6,7 @@
     ├── MessageTooLargeError                     this message would pass the size bound
     ├── BrokerError                              the embedded nats-server did not start, or stopped
     ├── AuthorizationError                       the broker does not accept these credentials
+    ├── ExpelledError                            the node was put out of the swarm for good
     └── RequestError                             carries subject and definite
         ├── ForbiddenError                       definite: the broker refused it, by permission
         ├── NotConnectedError                    definite: it was never sent
@@ -44,6 +45,10 @@ class BrokerError(BusError):
 
 class AuthorizationError(BusError):
     """The broker does not accept these credentials."""
+
+
+class ExpelledError(BusError):
+    """The node was put out of the swarm for good."""
 
 
 class RequestError(BusError):

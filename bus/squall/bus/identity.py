@@ -1,6 +1,6 @@
 """Who is who on the bus: an operator, its accounts, and credentials for each node.
 
-    operator ─┬─ SYS
+    operator ─┬─ SYS       a signing key ──► credentials of the command, to change accounts while they are used
               ├─ CORE      JetStream; a signing key for each role ──► credentials of its nodes
               └─ agent-1…  no JetStream, its imports only; one signing key ──► its credentials
 
@@ -9,6 +9,17 @@ account lists for it, and a user signed by it carries none. The seeds of
 operator and accounts never leave the process, so what they signed cannot be
 added to once it is gone; the server's configuration holds public keys and
 signed claims only.
+
+To revoke an isolated node is to replace its signing key: all that the previous
+key has signed is refused from then on, and what the next key signs is not,
+whatever the second both happen in. A list of revoked users would name a point
+in time, whose unit is the second, and would grow with every restart.
+
+Nodes in CORE are not revoked before their credentials expire. A broker that is
+given new claims of an account forgets what it owes through that account's
+exports (nats-server 2.15: `updateAccountClaimsWithRefresh` makes the exports
+anew), so every pull that any agent has open would end without a word, and the
+deliveries on their way to it would be lost until their ack wait is over.
 
 The claims are JSON Web Tokens as the NATS server wants them, signed by Ed25519.
 """
@@ -30,6 +41,7 @@ import nkeys
 
 from squall.bus import subjects
 from squall.bus.border import check_name
+from squall.bus.errors import ExpelledError
 from squall.bus.topology.model import Permissions, Topology
 
 PAYLOAD_BYTES_MAX = 1024 * 1024
@@ -41,6 +53,18 @@ CONNECTIONS_MAX = 4
 One in use, one being retired after a renewal, and two that the broker has not yet noticed are dead
 (a few seconds after a cut). Higher lets a hijacked node take more of the broker.
 """
+
+SYSTEM = "system"
+"""Name of the credentials in the system account; no node may have it."""
+
+CLAIMS_UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
+"""Where the broker takes an account's new claims, from the system account alone."""
+
+ACCOUNT_STATISTICS = "$SYS.REQ.ACCOUNT.PING.STATZ"
+"""Where the broker tells how much each account has sent and received."""
+
+ACCOUNT_CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
+"""Where the broker tells of each connection that an account opens."""
 
 _UNLIMITED = -1
 _HEADER = b'{"typ":"JWT","alg":"ed25519-nkey"}'
@@ -101,7 +125,14 @@ class _Key:
         expires_s: int | None = None,
     ) -> str:
         """A token in which this key says something about another."""
-        claims = {"iat": issued_s, "iss": self.public, "name": name, "sub": subject.public, "nats": facts}
+        claims = {
+            "jti": secrets.token_hex(16),
+            "iat": issued_s,
+            "iss": self.public,
+            "name": name,
+            "sub": subject.public,
+            "nats": facts,
+        }
         if expires_s is not None:
             claims["exp"] = expires_s
         signed = f"{_base64(_HEADER)}.{_base64(json.dumps(claims, separators=(',', ':')).encode())}"
@@ -121,15 +152,22 @@ class Authority:
         self._operator = _Key(nkeys.PREFIX_BYTE_OPERATOR)
         self._system = _account_key()
         self._core = _account_key()
-        self._signers: dict[str, tuple[_Key, _Key]] = {}  # node → signing key, its account
-        self._accounts: dict[str, str] = {}  # public key → claims
+        self._owners: dict[str, _Key] = {}  # node → its account
+        self._signers: dict[str, _Key] = {}  # node → its signing key
+        self._claims: dict[str, str] = {}  # public key of an account → claims
+        self._expelled: set[str] = set()
+        self._issued_s = 0
 
-        self._add_account(self._system, "SYS", {"limits": _limits()})
-        self._add_account(self._core, "CORE", self._core_account())
+        if any(node.name == SYSTEM for node in topology.nodes):
+            raise ValueError(f"a node cannot be called {SYSTEM}")
+        self._signers[SYSTEM] = _account_key()
+        self._owners[SYSTEM] = self._system
+        roles = self._roles = {role: _account_key() for role in topology.templates}
         for node in topology.nodes:
-            if node.isolated:
-                key = _account_key()
-                self._add_account(key, node.name, self._node_account(node.name, key))
+            self._owners[node.name] = _account_key() if node.isolated else self._core
+            self._signers[node.name] = _account_key() if node.isolated else roles[node.role]
+        for account in dict.fromkeys(self._owners.values()):
+            self._restate(account)
 
     @classmethod
     def create(cls, topology: Topology, clock: Callable[[], float] = time.time) -> Authority:
@@ -141,21 +179,40 @@ class Authority:
         """
         return cls(topology, clock)
 
-    def _add_account(self, key: _Key, name: str, facts: dict[str, Any]) -> None:
-        facts = {"type": "account", "version": 2, **facts}
-        self._accounts[key.public] = self._operator.claim(key, name, facts, issued_s=int(self._clock()))
+    def _restate(self, account: _Key) -> str:
+        """Sign an account's claims anew, as they are now, and return them."""
+        if account is self._system:
+            title, facts = "SYS", self._system_account()
+        elif account is self._core:
+            title, facts = "CORE", self._core_account()
+        else:
+            title = next(name for name, owner in self._owners.items() if owner is account)
+            facts = self._node_account(title)
+        # The broker keeps what it has where the new claims are older, or have the same id.
+        self._issued_s = max(self._issued_s, int(self._clock()))
+        self._claims[account.public] = self._operator.claim(
+            account, title, {"type": "account", "version": 2, **facts}, issued_s=self._issued_s
+        )
+        return self._claims[account.public]
+
+    def _system_account(self) -> dict[str, Any]:
+        permissions = Permissions(
+            publish=(CLAIMS_UPDATE, ACCOUNT_STATISTICS),
+            subscribe=(subjects.every_inbox(SYSTEM), ACCOUNT_CONNECTS),
+        )
+        return {
+            "limits": _limits(),
+            "signing_keys": [_scope(self._signers[SYSTEM], SYSTEM, permissions)],
+        }
 
     def _core_account(self) -> dict[str, Any]:
-        signing_keys = []
-        for role, permissions in self._topology.templates.items():
-            signing_key = _account_key()
-            signing_keys.append(_scope(signing_key, role, permissions))
-            for node in self._topology.of_role(role):
-                self._signers[node.name] = signing_key, self._core
         storage = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), _UNLIMITED)
         return {
             "limits": {**_limits(), **storage},
-            "signing_keys": signing_keys,
+            "signing_keys": [
+                _scope(self._roles[role], role, permissions)
+                for role, permissions in self._topology.templates.items()
+            ],
             "exports": [
                 {
                     "name": offered.subject,
@@ -171,13 +228,14 @@ class Authority:
             ],
         }
 
-    def _node_account(self, name: str, account: _Key) -> dict[str, Any]:
-        signing_key = _account_key()
-        self._signers[name] = signing_key, account
-        role = self._topology.node(name).role
+    def _node_account(self, name: str) -> dict[str, Any]:
+        if name in self._expelled:
+            return {"limits": {**_limits(), "conn": 0, "leaf": 0}}
         return {
             "limits": {**_limits(), "conn": CONNECTIONS_MAX, "leaf": 0},
-            "signing_keys": [_scope(signing_key, role, self._topology.permissions[name])],
+            "signing_keys": [
+                _scope(self._signers[name], self._topology.node(name).role, self._topology.permissions[name])
+            ],
             "imports": [
                 {
                     "name": wanted.subject,
@@ -190,7 +248,10 @@ class Authority:
         }
 
     def server_config(self, jwt_dir: Path) -> str:
-        """Configuration text that makes a server obey this authority. Holds nothing secret.
+        """Configuration text that makes a server obey this authority as it is now. Holds nothing secret.
+
+        A server that is started again must be given it anew, or it would know nodes that were revoked while
+        it was away.
 
         Args:
             jwt_dir: Where the server may keep the accounts' claims.
@@ -198,7 +259,7 @@ class Authority:
         facts = {"type": "operator", "version": 2, "system_account": self._system.public}
         operator = self._operator.claim(self._operator, "OPERATOR", facts, issued_s=int(self._clock()))
         directory = json.dumps(str(jwt_dir), ensure_ascii=False)
-        preload = "".join(f"  {public}: {claims}\n" for public, claims in self._accounts.items())
+        preload = "".join(f"  {public}: {claims}\n" for public, claims in self._claims.items())
         return (
             f"operator: {operator}\n"
             f"system_account: {self._system.public}\n"
@@ -210,28 +271,75 @@ class Authority:
         """Fresh credentials for a node, with a key of their own.
 
         Args:
-            node: Its name.
+            node: Its name, or `SYSTEM` for the command itself.
             life_s: After so long the broker closes the connections that use them; None is never.
 
         Raises:
             InvalidNameError: No such node in the topology, or no name at all.
+            ExpelledError: It was put out.
             ValueError: A life of zero or less.
         """
-        name = self._topology.node(check_name(node, "node name")).name
+        name = self._known(node)
         if life_s is not None and life_s <= 0:
             raise ValueError(f"credentials for {name} cannot live {life_s:g} s")
         now_s = self._clock()
         expires_s = None if life_s is None else math.ceil(now_s + life_s)
-        signing_key, account = self._signers[name]
+        if name in self._expelled:
+            raise ExpelledError(f"{name} was put out of the swarm and gets no credentials any more")
         user = _Key(nkeys.PREFIX_BYTE_USER)
-        facts = {"type": "user", "version": 2, "issuer_account": account.public}
+        facts = {"type": "user", "version": 2, "issuer_account": self._owners[name].public}
         return Credentials(
             name=name,
-            jwt=signing_key.claim(user, name, facts, issued_s=int(now_s), expires_s=expires_s),
+            jwt=self._signers[name].claim(user, name, facts, issued_s=int(now_s), expires_s=expires_s),
             seed=user.seed,
             inbox=subjects.inbox(name, secrets.token_hex(12)),
             expires_s=expires_s,
         )
+
+    def _known(self, node: str) -> str:
+        return SYSTEM if node == SYSTEM else self._topology.node(check_name(node, "node name")).name
+
+    def _isolated(self, node: str) -> str:
+        name = self._known(node)
+        if self._owners[name] in (self._core, self._system):
+            raise ValueError(f"{name} has no account of its own, and its credentials cannot be revoked")
+        return name
+
+    def account(self, node: str) -> str:
+        """The public key of the account that a node is in, which is how the broker names it.
+
+        Raises:
+            InvalidNameError: No such node in the topology.
+        """
+        return self._owners[self._known(node)].public
+
+    def revoke(self, node: str) -> str:
+        """Make all credentials that the node has had so far worthless; those minted from now on are good.
+
+        Returns:
+            The account's new claims. They count once the broker has them: sent to `CLAIMS_UPDATE`, or in the
+            `server_config` that it was started with.
+
+        Raises:
+            InvalidNameError: No such node in the topology.
+            ValueError: It is not isolated; see the module's docstring.
+        """
+        name = self._isolated(node)
+        self._signers[name] = _account_key()
+        return self._restate(self._owners[name])
+
+    def expel(self, node: str) -> str:
+        """As `revoke`, for good: the account is left with no key, no import and no connection.
+
+        Returns:
+            The account's new claims, as from `revoke`.
+
+        Raises:
+            InvalidNameError: No such node in the topology.
+            ValueError: It is not isolated.
+        """
+        self._expelled.add(self._isolated(node))
+        return self.revoke(node)
 
 
 def _account_key() -> _Key:

@@ -338,7 +338,7 @@ async def _own_broker(
     broker = await stack.enter_async_context(
         Broker.running(
             run.broker,
-            authority.server_config(run.broker / "jwt"),
+            lambda: authority.server_config(run.broker / "jwt"),
             guard=guard,
             log=run.logs / "broker.log",
             probe=jetstream_probe(lambda: authority.credentials("launcher", 60)),

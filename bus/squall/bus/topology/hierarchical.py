@@ -52,6 +52,7 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2) -> Topology:
         *(Node(f"agent-{n}", "agent", isolated=True) for n in range(1, agents + 1)),
         Node("producer", "producer"),
         Node("observer", "observer"),
+        Node("warden", "warden"),
     )
     roles = {
         "launcher": _launcher(),
@@ -60,6 +61,7 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2) -> Topology:
         "agent": _agent(s),
         "producer": _producer(s),
         "observer": _observer(s),
+        "warden": _warden(s),
     }
     permissions = {node.name: roles[node.role].of(node.name) for node in nodes}
     return Topology(
@@ -146,6 +148,21 @@ def _observer(s: Subjects) -> Permissions:
             *_reading(s, read),
         ),
         subscribe=(every_inbox(ME), s.heartbeats),
+    )
+
+
+def _warden(s: Subjects) -> Permissions:
+    """Sees who pulls from the pool and who answers; makes the pool's consumer anew."""
+    wk = s.stream("WK")
+    return Permissions(
+        publish=(
+            api("STREAM", "INFO", wk),
+            api("STREAM", "INFO", s.stream("RES")),
+            api("CONSUMER", "INFO", wk, POOL),
+            api("CONSUMER", "DELETE", wk, POOL),
+            api("CONSUMER", "CREATE", wk, POOL, s.work),
+        ),
+        subscribe=(every_inbox(ME), every_ack(wk, POOL), next_message(wk, POOL)),
     )
 
 
