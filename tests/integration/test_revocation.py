@@ -29,7 +29,7 @@ REFUSED_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def accounts_of(b: Bus) -> AsyncIterator[Accounts]:
+async def accounts_of(b: Any) -> AsyncIterator[Accounts]:
     async with (
         connect(b.broker.url, SYSTEM, b.authority.credentials(SYSTEM, None)) as connection,
         task_group() as tasks,
@@ -156,7 +156,7 @@ async def test_what_a_server_kept_of_its_own_accord_does_not_outlive_the_authori
 
 
 async def test_nobody_else_notices_that_a_node_is_revoked(bus: Any) -> None:
-    """Neither a request through an import nor a pull that stays open is lost when a neighbour's claims change."""
+    """Neither a request through an import nor an open pull is lost when a neighbour's claims change."""
     async with (
         bus(agents=2) as b,
         accounts_of(b) as accounts,
@@ -167,10 +167,10 @@ async def test_nobody_else_notices_that_a_node_is_revoked(bus: Any) -> None:
         await agent.subscribe("p", lambda message: delivered.append(message.data), private=True)
         await agent.publish(
             next_message(b.swarm.stream("WK"), POOL),
-            b'{"batch": 64, "expires": 60000000000}',
+            b'{"batch": 8, "expires": 5000000000}',
             reply=f"{agent.private_inbox}.p",
         )
-        for number in range(40):
+        for number in range(8):
             accounts.revoke("agent-1")
             writes = (
                 publish_once(agent, b.swarm.register("0", f"t{number}"), b"x", timeout_s=5),
@@ -183,9 +183,7 @@ async def test_nobody_else_notices_that_a_node_is_revoked(bus: Any) -> None:
         async def deliveries() -> int:
             return len(delivered)
 
-        # As many as the consumer lets be open at a time.
-        full = min(40, 2 * b.spec.slots * b.spec.agents)
-        await wait_until(deliveries, lambda n: n == full, timeout_s=10, what="what was dispatched")
+        await wait_until(deliveries, lambda n: n == 8, timeout_s=10, what="what was dispatched")
         assert agent.counters["reconnects"] == coordinator.counters["reconnects"] == 0
 
 

@@ -1,6 +1,6 @@
 """Who is who on the bus: an operator, its accounts, and credentials for each node.
 
-    operator ─┬─ SYS       a signing key ──► credentials of the command, to change accounts while they are used
+    operator ─┬─ SYS       a signing key ──► credentials of the command, to change accounts in use
               ├─ CORE      JetStream; a signing key for each role ──► credentials of its nodes
               └─ agent-1…  no JetStream, its imports only; one signing key ──► its credentials
 

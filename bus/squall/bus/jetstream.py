@@ -33,6 +33,7 @@ STORE_REFUSED = 10077
 BATCH_DUPLICATE = 10201
 NO_MESSAGE_FOUND = 10037
 STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
 
 RETRY_PAUSE_S = (0.05, 2.0)
 """Bounds of the pause between two tries of an unknown publish; full jitter."""

@@ -256,6 +256,11 @@ def inbox(node: str, nonce: str) -> str:
     return f"_INBOX.{node}.{nonce}"
 
 
+REQUEST_INFO = "Nats-Request-Info"
+"""Header in which the broker names the account that a message came from through an import; it replaces one
+that the sender wrote."""
+
+
 # Wildcards and names for permissions.
 
 

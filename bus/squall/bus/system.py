@@ -1,4 +1,4 @@
-"""What only the broker's system account may do: change accounts while they are used, and see who sends how much.
+"""What only the broker's system account may do: change accounts in use, and see who sends how much.
 
     Authority ──new claims──► Accounts ──CLAIMS.UPDATE──► broker ──► closes what the new claims refuse
                                   └── kept until the broker has said that it has them

@@ -24,19 +24,23 @@ from squall.bus.codec import decode
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RejectedError, RequestError
 from squall.bus.guard import Guard
-from squall.bus.identity import Authority, Credentials
+from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.jetstream import call
 from squall.bus.messages import CoordinatorState, TermClaimed
 from squall.bus.subjects import GATEWAY, Subjects, inbox
+from squall.bus.system import Accounts
 from squall.bus.tasks import Tasks, task_group
 from squall.services.counters import Counters
 from squall.services.errors import LaunchError, SpecError
+from squall.services.history import History
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.patterns import hierarchical
+from squall.services.rules.conduct import Suspicion
 from squall.services.run_directory import RunDirectory
 from squall.services.service import NodeStart, Order, VenueToken
 from squall.services.spec import Spec
+from squall.services.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
 
@@ -52,8 +56,13 @@ PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
 
 DISK_LOOK_S = 0.5
+
+PUSH_S = 1.0
+"""How long to wait for the broker to take a revocation; one that is away is told once it answers."""
+
 NO_PERMISSIONS = (
-    "permissions by topology: the broker's operator keys are not ours, so every node has the same rights"
+    "permissions by topology: the broker's operator keys are not ours, so every node has the same rights, "
+    "a killed agent's credentials stay good, and an agent that holds the pool cannot be put out"
 )
 
 
@@ -107,6 +116,9 @@ class Swarm:
         self._venue = ""
         self._venue_token = VenueToken(secrets.token_urlsafe(32))
         self._mint: Callable[[str], Credentials | None] = lambda node: None
+        self._accounts: Accounts | None = None  # with a broker of our own
+        self._starts: dict[str, int] = {}
+        self._expelled: set[str] = set()
         self._stopping = False
         self._done: set[str] = set()
         self._supervisors: dict[str, asyncio.Task[None]] = {}
@@ -139,12 +151,16 @@ class Swarm:
         port = 0
         while True:
             incarnation += 1
+            self._starts[node] = incarnation
+            url = await self._route(node, self._url) if role != "venue" else ""
+            if node in self._expelled:
+                break
             start = NodeStart(
                 spec=self.spec,
                 node=node,
                 role=role,
                 incarnation=incarnation,
-                url=await self._route(node, self._url) if role != "venue" else "",
+                url=url,
                 credentials=self._mint(node) if role != "venue" else None,
                 history=str(self._run.history),
                 venue=self._venue if role == "gateway" else "",
@@ -156,8 +172,9 @@ class Swarm:
             try:
                 unit = await self.launcher.start(start)
             except LaunchError as error:
+                await self._revoke(node, role)
                 failures += 1
-                if failures >= STARTS_MAX:
+                if failures >= STARTS_MAX and node not in self._expelled:
                     raise
                 log.warning("%s", error)
                 await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
@@ -169,14 +186,65 @@ class Swarm:
                 self._venue = unit.ready.url
                 port = urlsplit(self._venue).port or 0
             serving.set()
+            if node in self._expelled:  # while it was being started
+                await self.launcher.kill(unit)
             status = await unit.ended()
             self.launcher.forget(unit)
             self.units.pop(node, None)
+            if not self._stopping:
+                await self._revoke(node, role)
             if self._stopping or node in self._done or (role == "producer" and status == 0):
                 return
+            if node in self._expelled:
+                break
             log.info("%s ended with status %d and is started again", node, status)
             self.restarts += 1
             await asyncio.sleep(RESTART_PAUSE_S)
+        serving.set()  # it will not, and nobody is to wait for it
+
+    async def _revoke(self, node: str, role: str) -> None:
+        """Have the broker refuse what an agent's process was given, now that the process has ended."""
+        if self._accounts is not None and role == "agent":
+            self._accounts.revoke(node)
+            await self._accounts.settled(PUSH_S)
+
+    def _agents(self) -> dict[str, int]:
+        """The agents that are in the swarm, and how often each was started."""
+        names = [node.name for node in hierarchical.topology(self.spec).of_role("agent")]
+        return {name: self._starts.get(name, 0) for name in names if name not in self._expelled}
+
+    async def expel(self, suspicion: Suspicion, core: Connection, history: History) -> None:
+        """Put an agent out: end it, take its account away, and give what it held to the others.
+
+        Args:
+            core: A connection that may make the pool anew.
+            history: Is told.
+
+        Raises:
+            LaunchError: No agent is left.
+        """
+        node = suspicion.agent
+        self._expelled.add(node)
+        if self._accounts is not None:
+            self._accounts.expel(node)
+        unit = self.units.pop(node, None)
+        if unit is not None:
+            await self.launcher.kill(unit)
+        log.warning("%s is put out of the swarm: %s", node, suspicion.reason)
+        history("expel", "ok", agent=node, reason=suspicion.reason)
+        if self._accounts is not None:
+            await self._accounts.settled(PUSH_S)
+        if not self._agents():
+            raise LaunchError(
+                f"every agent was put out of the swarm; the last was {node}: {suspicion.reason}",
+                f"see {self._run.logs} and the handler",
+            )
+        while True:
+            try:
+                return await hierarchical.release_pool(core, self.spec)
+            except RequestError as error:
+                log.info("the pool is not made anew yet: %s", error)
+                await asyncio.sleep(RESTART_PAUSE_S)
 
     def _start(self, node: str, role: str) -> asyncio.Event:
         serving = asyncio.Event()
@@ -206,6 +274,8 @@ class Swarm:
         while True:
             await asyncio.sleep(self.spec.credentials_life_s * 2 / 3)
             for node, unit in list(self.units.items()):
+                if node in self._expelled:
+                    continue
                 credentials = self._mint(node) if node != "venue" else None
                 if credentials is not None:
                     await self.launcher.tell(unit, Order(credentials=credentials))
@@ -351,6 +421,22 @@ async def _own_broker(
         await hierarchical.provision(launcher, spec)
     swarm.observer = await stack.enter_async_context(connect(broker.url, "observer", swarm._mint("observer")))
     swarm._connections.append(("observer", swarm.observer))
+    system = await stack.enter_async_context(connect(broker.url, SYSTEM, swarm._mint(SYSTEM)))
+    core = await stack.enter_async_context(connect(broker.url, WARDEN, swarm._mint(WARDEN)))
+    swarm._connections += [(SYSTEM, system), (WARDEN, core)]
+    history = stack.enter_context(History(run.history, WARDEN, 1))
+    tasks = await stack.enter_async_context(task_group())
+    swarm._accounts = Accounts(authority, system)
+    tasks.daemon(swarm._accounts.run())
+    warden = Warden(
+        spec,
+        authority,
+        system,
+        core,
+        starts=swarm._agents,
+        put_out=lambda suspicion: swarm.expel(suspicion, core, history),
+    )
+    tasks.daemon(warden.run())
 
 
 async def _outside_broker(

@@ -10,7 +10,8 @@ from typing import Any
 from squall.bus import attempts, register, work_queue
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX
 from squall.bus.connection import Connection
-from squall.bus.jetstream import create_consumer, create_stream
+from squall.bus.errors import RejectedError
+from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
 from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
@@ -96,6 +97,28 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
     ]
 
 
+async def _create_pool(connection: Connection, spec: Spec) -> None:
+    swarm = Subjects(spec.swarm)
+    config = work_queue.consumer_config(swarm, spec.pacing, agents=spec.agents, slots=spec.slots)
+    await create_consumer(connection, swarm.stream("WK"), POOL, config, filter_subject=swarm.work)
+
+
+async def release_pool(connection: Connection, spec: Spec) -> None:
+    """Take back everything that anybody holds of the pool, also what was put off for long, by making it anew.
+
+    What honest agents hold is delivered a second time, and its register decides.
+
+    Raises:
+        RequestError: The broker did not answer; done again, it does no harm.
+    """
+    try:
+        await call(connection, "CONSUMER", "DELETE", Subjects(spec.swarm).stream("WK"), POOL)
+    except RejectedError as error:
+        if error.code != CONSUMER_NOT_FOUND:
+            raise
+    await _create_pool(connection, spec)
+
+
 async def provision(connection: Connection, spec: Spec) -> None:
     """Make the streams and consumers. Done again, it changes nothing.
 
@@ -105,13 +128,7 @@ async def provision(connection: Connection, spec: Spec) -> None:
     swarm = Subjects(spec.swarm)
     for config in streams(spec):
         await create_stream(connection, config)
-    await create_consumer(
-        connection,
-        swarm.stream("WK"),
-        POOL,
-        work_queue.consumer_config(swarm, spec.pacing, agents=spec.agents, slots=spec.slots),
-        filter_subject=swarm.work,
-    )
+    await _create_pool(connection, spec)
     await create_consumer(
         connection,
         swarm.stream("RES"),
