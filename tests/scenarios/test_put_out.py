@@ -1,4 +1,4 @@
-"""One bad agent stops nobody: it is noticed, put out, and has no way back. All attacks on one swarm, in turn."""
+"""One bad agent stops nobody: it is noticed, put out, and has no way back. One swarm, all attacks in turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEC = {
     "pattern": "hierarchical",
     "tasks": 12000,
     "rate_per_s": RATE_PER_S,
-    "agents": 9,
+    "agents": 7,
     "slots": 4,
     "ack_wait_s": 2.0,
     "pause_leader": False,
@@ -37,7 +37,7 @@ ATTACKS = {
     "fill": "registers of tasks that there are not",
 }
 HARMLESS = "nak"
-"""What it gives back goes to the others in turn, who do it: as long as it is not put out they lose nothing."""
+"""What it gives back goes to the others in turn, who do it: they lose nothing while it is not put out."""
 
 HARMLESS_S = 4.0
 BACK_S = (2.0, 5.0)
@@ -79,19 +79,19 @@ def test_whatever_a_bad_agent_does_to_the_pool_it_is_put_out_and_the_others_go_o
     folder.mkdir()
     monkeypatch.setenv("HIJACK_DIR", str(folder))
     run = squall_run(SPEC)
-    run.wait_for(lambda: all(loot(folder, f"agent-{n}") for n in range(1, 10)), "loot from every agent")
+    run.wait_for(lambda: all(loot(folder, f"agent-{n}") for n in range(1, 8)), "loot from every agent")
 
     # What a killed agent had is refused within a second, and its next start works.
-    taken = loot(folder, "agent-9")
+    taken = loot(folder, "agent-7")
     assert not refused(taken)
-    starts = run.nodes()["agent-9"]["incarnation"]
-    os.kill(run.nodes()["agent-9"]["pid"], signal.SIGKILL)
+    starts = run.nodes()["agent-7"]["incarnation"]
+    os.kill(run.nodes()["agent-7"]["pid"], signal.SIGKILL)
     killed_s = time.monotonic()
     run.wait_for(lambda: refused(taken), "a refusal", 10)
     assert time.monotonic() - killed_s < 1.0 + 0.5  # the second, and a look
-    run.wait_for(lambda: run.nodes()["agent-9"]["incarnation"] > starts, "the next start")
-    run.wait_for(lambda: loot(folder, "agent-9").get("jwt") != taken["jwt"], "work of the next start")
-    assert not refused(loot(folder, "agent-9"))
+    run.wait_for(lambda: run.nodes()["agent-7"]["incarnation"] > starts, "the next start")
+    run.wait_for(lambda: loot(folder, "agent-7").get("jwt") != taken["jwt"], "work of the next start")
+    assert not refused(loot(folder, "agent-7"))
     assert refused(taken)
 
     for number, (attack, reason) in enumerate(ATTACKS.items(), 1):
@@ -107,14 +107,15 @@ def test_whatever_a_bad_agent_does_to_the_pool_it_is_put_out_and_the_others_go_o
         assert refused(loot(folder, agent))
 
     begin_s = time.time()
-    (folder / ".agent-7").write_text(HARMLESS)
-    (folder / ".agent-7").rename(folder / "agent-7")
+    (folder / ".agent-6").write_text(HARMLESS)
+    (folder / ".agent-6").rename(folder / "agent-6")
     end_s = begin_s + 1.0 + HARMLESS_S
     run.wait_for(lambda: time.time() > end_s, "what the others do")
     assert commits(run, begin_s + 1.0, end_s) >= 0.9 * RATE_PER_S * HARMLESS_S
 
     run.process.send_signal(signal.SIGINT)
     document = run.end()
-    assert [line["agent"] for line in run.lines("expel")] == [f"agent-{n}" for n in range(1, 6)]
-    assert all(node["incarnation"] == 1 for name, node in run.nodes().items() if name in "agent-1 agent-2")
+    put_out = [line["agent"] for line in run.lines("expel")]
+    assert put_out in [[f"agent-{n}" for n in range(1, last + 1)] for last in (5, 6)]
+    assert {run.nodes()[name]["incarnation"] for name in put_out} == {1}
     assert (document["lost"], document["duplicated"]) == (0, 0)
