@@ -119,3 +119,19 @@ def test_whatever_a_bad_agent_does_to_the_pool_it_is_put_out_and_the_others_go_o
     assert put_out in [[f"agent-{n}" for n in range(1, last + 1)] for last in (5, 6)]
     assert {run.nodes()[name]["incarnation"] for name in put_out} == {1}
     assert (document["lost"], document["duplicated"]) == (0, 0)
+
+
+def test_a_swarm_whose_last_agent_is_put_out_ends_and_says_why(
+    squall_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "hijack"
+    folder.mkdir()
+    monkeypatch.setenv("HIJACK_DIR", str(folder))
+    (folder / "agent-1").write_text("put-off")
+    run = squall_run({**SPEC, "agents": 1, "retry_base_s": 0.1, "retry_cap_s": 0.5})
+    document = run.end(60)
+    assert run.process.returncode == 4
+    assert document["error"]["kind"] == "launch"
+    message = document["error"]["message"]
+    assert "every agent was put out" in message
+    assert "agent-1: it puts tasks off" in message

@@ -15,6 +15,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     fenced  fail {term}          dispatch  ok {term, tasks, first}       coordinator
     final   ok {what: register | job | queue | dead-letter | complete}   the command, from the broker
     note    ok {limits, environment}                                     the command
+    expel   ok {agent, reason}: put out of the swarm                     the command
     phase   ok {what: steady | healed}                                   the nemesis
     interfere  ok {what, on, struck}                                     a node that is interfered with
     interfered  fail {reason}                                            the nemesis: somebody meddled with it

@@ -75,7 +75,13 @@ async def execute(
         adversary = LeaderPause(run) if spec.pause_leader else Nobody()
     with History(run.history, "squall", 1) as history:
         starting = running(
-            spec, run, url=url, route=adversary.route, preload=adversary.preload, progress=progress
+            spec,
+            run,
+            url=url,
+            route=adversary.route,
+            preload=adversary.preload,
+            history=history,
+            progress=progress,
         )
         async with starting as swarm:
             history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, adversary))

@@ -213,11 +213,10 @@ class Swarm:
         names = [node.name for node in hierarchical.topology(self.spec).of_role("agent")]
         return {name: self._starts.get(name, 0) for name in names if name not in self._expelled}
 
-    async def expel(self, suspicion: Suspicion, core: Connection, history: History) -> None:
-        """Put an agent out: end it, take its account away, and give what it held to the others.
+    async def expel(self, suspicion: Suspicion, history: History) -> None:
+        """Put an agent out: end it and take its account away.
 
         Args:
-            core: A connection that may make the pool anew.
             history: Is told.
 
         Raises:
@@ -239,12 +238,6 @@ class Swarm:
                 f"every agent was put out of the swarm; the last was {node}: {suspicion.reason}",
                 f"see {self._run.logs} and the handler",
             )
-        while True:
-            try:
-                return await hierarchical.release_pool(core, self.spec)
-            except RequestError as error:
-                log.info("the pool is not made anew yet: %s", error)
-                await asyncio.sleep(RESTART_PAUSE_S)
 
     def _start(self, node: str, role: str) -> asyncio.Event:
         serving = asyncio.Event()
@@ -349,6 +342,7 @@ async def running(
     url: str | None,
     route: Route,
     preload: str,
+    history: History,
     progress: Callable[[str], None],
 ) -> AsyncIterator[Swarm]:
     """A swarm that serves inside the block and is gone after it.
@@ -357,6 +351,7 @@ async def running(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
+        history: The command's; told of agents that are put out.
         progress: Told what is being done.
 
     Raises:
@@ -366,7 +361,7 @@ async def running(
         swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route, preload)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
-                await _own_broker(swarm, run, guard, stack, progress)
+                await _own_broker(swarm, run, guard, stack, history, progress)
             else:
                 await _outside_broker(swarm, url, stack, progress)
             await swarm.observer.subscribe(swarm.swarm.heartbeats, swarm._counters.hear)
@@ -393,6 +388,7 @@ async def _own_broker(
     run: RunDirectory,
     guard: Guard,
     stack: contextlib.AsyncExitStack,
+    history: History,
     progress: Callable[[str], None],
 ) -> None:
     """A private nats-server with an operator of our own: permissions by topology."""
@@ -424,7 +420,6 @@ async def _own_broker(
     system = await stack.enter_async_context(connect(broker.url, SYSTEM, swarm._mint(SYSTEM)))
     core = await stack.enter_async_context(connect(broker.url, WARDEN, swarm._mint(WARDEN)))
     swarm._connections += [(SYSTEM, system), (WARDEN, core)]
-    history = stack.enter_context(History(run.history, WARDEN, 1))
     tasks = await stack.enter_async_context(task_group())
     swarm._accounts = Accounts(authority, system)
     tasks.daemon(swarm._accounts.run())
@@ -434,7 +429,7 @@ async def _own_broker(
         system,
         core,
         starts=swarm._agents,
-        put_out=lambda suspicion: swarm.expel(suspicion, core, history),
+        put_out=lambda suspicion: swarm.expel(suspicion, history),
     )
     tasks.daemon(warden.run())
 

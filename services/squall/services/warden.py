@@ -28,6 +28,7 @@ from squall.bus.jetstream import call
 from squall.bus.pull import EXPIRES_S
 from squall.bus.subjects import POOL, REQUEST_INFO, Subjects, acks, every_ack, next_message
 from squall.bus.system import Traffic, statistics
+from squall.services.patterns import hierarchical
 from squall.services.rules.conduct import Bounds, Conduct, Look, Share, Suspicion
 from squall.services.spec import Spec
 
@@ -37,6 +38,7 @@ WARDEN = "warden"
 """Its node's name."""
 
 LOOK_S = 1.0
+RELEASE_PAUSE_S = 0.1
 
 _ANSWER = re.compile(r"\d{1,19}\.(\d{1,19})\.(\d{1,19})\.\d{1,19}\.\d{1,19}")
 """The end of an answer's subject: times delivered, place in the queue, delivery's number, time, pending."""
@@ -81,7 +83,7 @@ class Warden:
         system: A connection in the system account.
         core: A connection with the credentials of the node ``warden``.
         starts: The agents that are in the swarm, and how often each was started.
-        put_out: Puts an agent out of the swarm.
+        put_out: Puts an agent out of the swarm; what it held is given back after that.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Warden:
         starts: Callable[[], Mapping[str, int]],
         put_out: Callable[[Suspicion], Awaitable[None]],
     ) -> None:
+        self._spec = spec
         self._swarm = Subjects(spec.swarm)
         self._system = system
         self._core = core
@@ -124,7 +127,19 @@ class Warden:
                 continue
             if suspicion is not None:
                 await self._put_out(suspicion)
+            if suspicion is not None or self._conduct.stuck:
+                # Before, because who does it again does so at once.
                 self._conduct.forget()
+                await self._release_pool()
+
+    async def _release_pool(self) -> None:
+        log.warning("the pool is made anew, to have back what was held of it")
+        while True:
+            try:
+                return await hierarchical.release_pool(self._core, self._spec)
+            except RequestError as error:
+                log.info("the pool is not made anew yet: %s", error)
+                await asyncio.sleep(RELEASE_PAUSE_S)
 
     async def _look(self) -> Look:
         # Registers before what was queued, so that none seems to be ahead of its task.

@@ -52,6 +52,9 @@ CALM_LOOKS = 5
 LISTEN_S = 60.0
 """Listening ends after so many looks without trouble, and what was heard is forgotten after so long."""
 
+GAP_S = 5.0
+"""With so long between two looks the broker was away, or stood still, and signs of life with it."""
+
 _PUT_OFF = re.compile(rb'-NAK(?: \{"delay": (\d{1,19})\})?')
 
 
@@ -142,11 +145,14 @@ class Conduct:
 
     Attributes:
         listening: Whether pulls and answers are wanted: while there is trouble only, since hearing costs.
+        stuck: Whether the pool is full of deliveries that nobody who is heard has: they were put off for long
+            before anybody listened. Made anew it has them back, and who does it again is heard.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self.listening = False
+        self.stuck = False
         # Three signs of life an ack wait for each delivery it holds, four times over.
         self._signs_per_s = FLOOD_PER_S + 12 * bounds.slots / bounds.ack_wait_s
         self._looks: deque[Look] = deque(maxlen=FLOOD_LOOKS + 1)
@@ -154,6 +160,9 @@ class Conduct:
         self._heard: dict[str, _Heard] = {}
         self._began: Look | None = None
         self._calm = 0
+        self._stuck_looks = 0
+        # After so long, whatever an honest agent has was signed for, put off, or delivered meanwhile.
+        self._accounted_s = bounds.ack_wait_s + 2 * bounds.retry_cap_s + 1.0
         self._before: tuple[str, int] = ("", 0)  # the last suspect, and looks in a row
 
     # What is heard.
@@ -196,7 +205,11 @@ class Conduct:
             heard.proof = "it puts tasks off for longer than any pause"
 
     def forget(self) -> None:
-        """What was heard is not whole, or not true any more: begin anew."""
+        """What was seen and heard is not whole, or will not be true any more: begin anew."""
+        self._looks.clear()
+        self._forget_heard()
+
+    def _forget_heard(self) -> None:
         self._heard.clear()
         self._deliveries.clear()
         self._began = None
@@ -205,11 +218,13 @@ class Conduct:
 
     def look(self, look: Look) -> Suspicion | None:
         """Take a further look, and say who is to be put out; None is the rule."""
-        if self._looks and self._looks[-1].server != look.server:
-            self._looks.clear()
+        before = self._looks[-1] if self._looks else look
+        if before.server != look.server or look.at_s - before.at_s > GAP_S:
             self.forget()
         self._looks.append(look)
         self._listen(look)
+        self._stuck_looks = self._stuck_looks + 1 if self._unaccounted(look) > self._bounds.slots else 0
+        self.stuck = self._stuck_looks >= PROOF_LOOKS
         suspicion = self._flood() or (self._judge(look) if self.listening else None)
         agent, times = self._before
         times = times + 1 if suspicion is not None and suspicion.agent == agent else 1
@@ -221,9 +236,9 @@ class Conduct:
         self._calm = 0 if self._is_troubled() else self._calm + 1
         self.listening = self._calm < CALM_LOOKS and (self.listening or self._calm == 0)
         began = self._began
-        forget_s = max(LISTEN_S, 4 * self._bounds.ack_wait_s)
+        forget_s = max(LISTEN_S, 4 * self._bounds.ack_wait_s, 2 * self._accounted_s)
         if not self.listening or (began is not None and look.at_s - began.at_s > forget_s):
-            self.forget()
+            self._forget_heard()
         if self.listening:
             self._began = self._began or look
             self._deliveries.append((look.at_s, look.delivered))
@@ -281,7 +296,7 @@ class Conduct:
         heard, bounds = self._of(agent), self._bounds
         if heard.proof:
             return heard.proof
-        holds = sum(look.at_s - at_s <= bounds.ack_wait_s for at_s in heard.held.values())
+        holds = self._holds(heard, look)
         if holds > 2 * bounds.slots * (1 + self._starts(agent, look)):
             return f"it holds {holds} deliveries and has {bounds.slots} slots"
         # Honest pauses are at least four times as long in the mean, and many draws come near their mean.
@@ -290,6 +305,23 @@ class Conduct:
             if times > 4 * bounds.attempts + 10 and heard.put_off_s[place] < times * pause_s * 1e9:
                 return "it puts the same task off over and over"
         return ""
+
+    def _unaccounted(self, look: Look) -> int:
+        """Deliveries that are held, and not by anybody who was heard."""
+        if self._began is None or look.at_s - self._began.at_s < self._accounted_s:
+            return 0
+        recent = look.delivered - self._past(look)[-1]
+        signed = sum(self._holds(heard, look) for heard in self._heard.values())
+        put_off = sum(heard.put_off.total() for heard in self._heard.values())
+        return look.held - recent - signed - put_off
+
+    def _past(self, look: Look) -> list[int]:
+        """The newest deliveries as of each look that is longer ago than an ack wait."""
+        due_s = self._bounds.ack_wait_s + 1.0
+        return [number for at_s, number in self._deliveries if look.at_s - at_s > due_s]
+
+    def _holds(self, heard: _Heard, look: Look) -> int:
+        return sum(look.at_s - at_s <= self._bounds.ack_wait_s for at_s in heard.held.values())
 
     def _starts(self, agent: str, look: Look) -> int:
         """Starts of its process since listening began."""
@@ -302,7 +334,7 @@ class Conduct:
         if began is None or len(look.agents) < 2:
             return None
         listened_s = look.at_s - began.at_s
-        past = [number for at_s, number in self._deliveries if look.at_s - at_s > bounds.ack_wait_s + 1.0]
+        past = self._past(look)
         if not past or listened_s < bounds.ack_wait_s + 5.0:
             return None
         made, due = range(began.delivered + 1, look.delivered + 1), range(began.delivered + 1, past[-1] + 1)
