@@ -40,7 +40,7 @@ HARMLESS = "nak"
 """What it gives back goes to the others in turn, who do it: they lose nothing while it is not put out."""
 
 HARMLESS_S = 4.0
-BACK_S = (2.0, 5.0)
+BACK_S = (5.0, 8.0)
 """When after an expulsion the rest is looked at."""
 
 

@@ -38,9 +38,9 @@ FLOOD_BYTES_PER_S = 4 * 1024**2
 DELIVERY_BYTES = 1024**2
 """Bytes a second that need no explanation, and what one delivery explains: the largest message there is."""
 
-FLOOD_LOOKS = 3
+FLOOD_LOOKS = 2
 PROOF_LOOKS = 2
-"""Looks in a row that must say the same before anybody is suspected."""
+"""Looks in a row that must say the same: for a flood of counters, and before anybody is put out."""
 
 STANDS_OUT = 3.0
 """How many times what the others show one must show to be the cause."""
