@@ -2,6 +2,7 @@
 
     a name     ──► subject, permission template, stream name, file name       `check_name`
     a text     ──► log line, terminal, page, dead letter                      `printable`
+    a text     ──► a cell of a table, a page's element                        `masked`
 
 Everything that an agent, a handler, a user or a broker says is *outside*. Bounds on the size and depth of
 messages are `codec.py`'s; nats-py checks subjects once more behind this.
@@ -27,6 +28,12 @@ _UNPRINTABLE = re.compile(
     "\ud800-\udfff\ufff9-\ufffb\ufffe\uffff"  # halves of pairs, which UTF-8 cannot write, and no characters
     "\U000e0000-\U000e007f]"  # tags, which cannot be seen
 )
+
+_ANNOTATION = re.compile("::(?=[0-9a-fA-F]{0,4}[g-zG-Z-])|##(?=[a-zA-Z]*\\[)")
+"""Where continuous integration would read a command in what is printed: `::error::`, `##[group]`, `##vso[`.
+
+The shape keeps `[::1]` and `fe80::abcd`, which are addresses, as they are.
+"""
 
 
 def is_name(name: str) -> bool:
@@ -59,9 +66,48 @@ def printable(text: str, length_max: int = REASON_LENGTH_MAX) -> str:
         text: Anything, lone surrogates included.
         length_max: In characters; a text that was cut ends in an ellipsis.
     """
-    cut = text if len(text) <= length_max else text[: length_max - 1] + "…"
-    shown = _UNPRINTABLE.sub(_written_out, cut)
-    return shown if len(shown) <= length_max else shown[: length_max - 1] + "…"
+    shown = disarmed(_UNPRINTABLE.sub(_written_out, _cut(text, length_max)))
+    return _cut(shown, length_max)
+
+
+def masked(text: str, *, lines: bool = False) -> str:
+    """A text of the same length: U+FFFD for what acts instead of being read, a space for white space.
+
+    Args:
+        text: Anything, lone surrogates included.
+        lines: Whether line feeds stay.
+    """
+    return _UNPRINTABLE.sub(lambda found: _mask(found[0], lines=lines), text)
+
+
+def disarmed(text: str) -> str:
+    """A text of the same length in which nothing is a command for continuous integration that prints it."""
+    return _ANNOTATION.sub(lambda found: f"{found[0][0]} ", text)
+
+
+def escaped(document: str) -> str:
+    """A JSON document of the same meaning in which whatever acts instead of being read is an escape.
+
+    Args:
+        document: Valid JSON without white space between its parts, so that only strings hold such characters.
+    """
+    plain = _UNPRINTABLE.sub(lambda found: _json_escape(found[0]), document)
+    return plain.replace("##", "#\\u0023").replace("::", ":\\u003a")
+
+
+def _cut(text: str, length_max: int) -> str:
+    return text if len(text) <= length_max else text[: length_max - 1] + "…"
+
+
+def _mask(found: str, *, lines: bool) -> str:
+    if found == "\n" and lines:
+        return found
+    return " " if found in "\t\n\r" else "\N{REPLACEMENT CHARACTER}"
+
+
+def _json_escape(found: str) -> str:
+    units = found.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def _written_out(found: re.Match[str]) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.judge import judge
@@ -22,7 +18,8 @@ from squall.chaos.trace import GOOD, Timeline, timeline
 from squall.chaos.trace_reader import gather, nearest, newest_run
 from squall.services.cli import AsJson, failing
 from squall.services.report import print_table
-from squall.services.result import document, exit_code
+from squall.services.result import exit_code
+from squall.services.terminal import Terminal, print_document, spaced, styled
 
 
 def check(
@@ -38,9 +35,9 @@ def check(
     except ChaosError as error:
         failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
     if as_json:
-        sys.stdout.write(document(result).decode() + "\n")
+        print_document(result)
     else:
-        print_table(result, Console())
+        print_table(result, Terminal())
     raise typer.Exit(exit_code(result))
 
 
@@ -48,9 +45,9 @@ def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
     judged = judge_all(folder, planned)
     series = series_result(planned, judged)
     if as_json:
-        sys.stdout.write(msgspec.json.encode(series).decode() + "\n")
+        print_document(series)
     else:
-        console = Console(markup=False)
+        console = Terminal()
         for result in series.runs:
             print_run(result.run, result, console)
         print_series(series, console)
@@ -76,19 +73,20 @@ def trace(
         failing("input", f"{path} knows no task {task}", remedy, 2, as_json=as_json)
     traced = timeline(evidence)
     if as_json:
-        sys.stdout.write(msgspec.json.encode(traced).decode() + "\n")
+        print_document(traced)
     else:
-        _show(traced, Console())
+        _show(traced, Terminal())
 
 
-def _show(traced: Timeline, console: Console) -> None:
+def _show(traced: Timeline, console: Terminal) -> None:
     """A line a moment, its time counted from when the task was due, and what became of it."""
     begun = datetime.fromtimestamp(traced.moments[0].time_s, UTC) if traced.moments else None
-    job = f"  job {traced.job}" if traced.job else ""
-    console.print(Text.assemble((traced.task, "bold"), (f"{job}  run {traced.run}", "dim")))
+    job = f"job {traced.job}  " if traced.job else ""
+    console.print(spaced(styled(traced.task, "bold"), styled(f"{job}run {traced.run}", "dim")))
     if begun is not None:
         since = "the first line" if traced.due_s is None else "due"
-        console.print(Text(f"first line {begun:%Y-%m-%d %H:%M:%S.%f} UTC; ms since {since}\n", "dim"))
+        first = f"first line {begun:%Y-%m-%d %H:%M:%S.%f} UTC; ms since {since}"
+        console.print(styled(first, "dim"), "", sep="\n")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -96,9 +94,9 @@ def _show(traced: Timeline, console: Console) -> None:
     table.add_column(overflow="fold")
     for moment in traced.moments:
         at = f"{(moment.time_s - traced.origin_s) * 1e3:+,.1f}"
-        table.add_row(Text(at), Text(moment.node), Text(moment.what), Text(moment.detail, "dim"))
+        table.add_row(at, moment.node, moment.what, styled(moment.detail, "dim"))
     console.print(table)
     for untold in traced.not_recorded:
-        console.print(Text(f"not recorded: {untold}", "dim"), soft_wrap=True)
+        console.print(styled(f"not recorded: {untold}", "dim"), soft_wrap=True)
     style = "" if traced.fate in GOOD else "bold red"
-    console.print(Text(f"\n{traced.outcome}", style), soft_wrap=True)
+    console.print("", styled(traced.outcome, style), sep="\n", soft_wrap=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +13,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from squall.chaos.errors import ChaosError
 from squall.chaos.experiment import carry_out, experiment, write_schedule
@@ -28,9 +26,10 @@ from squall.chaos.series_judge import EXIT, Judged, judge_run, series_result
 from squall.chaos.series_report import print_run, print_series
 from squall.chaos.shrink import as_test, often_enough, shrink, within
 from squall.chaos.toxiproxy import check_port
-from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences, show_progress
+from squall.services.cli import INTERRUPTED, AsJson, failing, resolve, run_loop, sentences
 from squall.services.run_directory import RunDirectory, claim
 from squall.services.spec import Spec
+from squall.services.terminal import Terminal, print_document, show_progress
 
 
 def chaos(
@@ -178,7 +177,7 @@ class _Series:
         self._planned = planned
         self._port = port
         self._as_json = as_json
-        self._console = Console(stderr=as_json, markup=False)
+        self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
         self.interrupted = False
 
@@ -236,8 +235,8 @@ class _Series:
         """Tell what holds over the series; the exit code."""
         series = series_result(self._planned, [judged for _, judged in self._done])
         if self._as_json:
-            sys.stdout.write(msgspec.json.encode(series).decode() + "\n")
+            print_document(series)
         else:
             print_series(series, self._console)
-            self._console.print(f"runs  {self._folder}", highlight=False, soft_wrap=True)
+            self._console.print(f"runs  {self._folder}", soft_wrap=True)
         return EXIT[series.verdict]

@@ -209,7 +209,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
     said = complaints(result.checks, under_test.excused)
     if said:
-        pytest.fail("\n".join([*said, f"the run: {under_test.path}"]), pytrace=False)
+        from squall.services.terminal import SENTENCE_LENGTH_MAX
+
+        lines = [printable(line, SENTENCE_LENGTH_MAX) for line in said]
+        pytest.fail("\n".join([*lines, f"the run: {under_test.path}"]), pytrace=False)
     return True
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from squall.chaos.coverage import STRIKES
 from squall.chaos.series_judge import SOMETIMES, Hits, Recovered, SeriesResult, verdict_of
 from squall.services.result import Check, Result
+from squall.services.terminal import Terminal, styled
 
 
-def print_run(name: str, result: Result, console: Console) -> None:
+def print_run(name: str, result: Result, console: Terminal) -> None:
     """One run's line, and one for each check that failed."""
     verdict = verdict_of([c for c in result.checks if c.verdict == "fail" or c.id not in SOMETIMES])
     verified = sum(fault.verified for fault in result.faults)
@@ -23,22 +24,22 @@ def print_run(name: str, result: Result, console: Console) -> None:
         f"  accepted {result.accepted or 0:,}  lost {result.lost}  duplicated {result.duplicated}"
         f"  conflicting {result.conflicting}  fail-over {_seconds(recovery.failover)}"
         f"  drain {_seconds(recovery.drain)}",
-        highlight=False,
         soft_wrap=True,
     )
     for check in result.checks:
         if check.verdict == "fail":
-            console.print(f"            {check.id} {check.name}: {check.detail}", highlight=False)
+            # Indented on every line, so that no line of a detail can pose as one of ours.
+            console.print(Padding(styled(f"{check.id} {check.name}: {check.detail}"), (0, 0, 0, 12)))
 
 
-def print_series(series: SeriesResult, console: Console) -> None:
+def print_series(series: SeriesResult, console: Terminal) -> None:
     """What holds over all runs."""
     tables = [_recovery(series.recovery), _checks(series.checks)]
     if any(cell.hits for cell in series.coverage):  # narrowed to faults without points, all would be holes
         tables.insert(0, _coverage(series.coverage))
     for table in tables:
-        console.print("", table, sep="\n", highlight=False)
-    console.print(f"\nverdict  {series.verdict}", highlight=False)
+        console.print("", table, sep="\n")
+    console.print("", f"verdict  {series.verdict}", sep="\n")
 
 
 def _coverage(covered: Sequence[Hits]) -> Table:

@@ -22,25 +22,34 @@ from urllib.parse import urlsplit
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.status import Status
+from typer.exceptions import Abort, TyperException
 
+from squall.bus.border import printable
 from squall.bus.errors import AuthorizationError, BusError
 from squall.bus.guard_process import seal
 from squall.services import doctor as doctoring
 from squall.services import plan as planning
 from squall.services import run as running
 from squall.services.errors import ServiceError, SpecError
+from squall.services.logs import log_as_sentences
 from squall.services.report import print_table
-from squall.services.result import Result, document, exit_code
+from squall.services.result import Result, exit_code
 from squall.services.run_directory import claim
 from squall.services.spec import Spec, check, convert, load
+from squall.services.terminal import (
+    SENTENCE_LENGTH_MAX,
+    Terminal,
+    guard_streams,
+    print_document,
+    print_line,
+    say,
+    show_progress,
+)
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Swarms of agents over NATS: run them, break them, see what survived.",
 )
@@ -76,10 +85,10 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
 def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
     """End with one sentence, and as a document where one was asked for."""
     if as_json:
-        error = {"error": {"kind": kind, "message": message, "remedy": remedy}}
-        sys.stdout.write(msgspec.json.encode(error).decode() + "\n")
-    sys.stderr.write(f"squall: {message}{'; ' + remedy if remedy else ''}\n")
-    sys.stderr.flush()
+        texts = {"kind": kind, "message": message, "remedy": remedy}
+        error = {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
+        print_document(error)
+    say(f"{message}{'; ' + remedy if remedy else ''}")
     raise typer.Exit(code)
 
 
@@ -167,47 +176,29 @@ def run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
                 task.cancel()
             else:
                 interrupt.asked.set()
-                sys.stderr.write("squall: draining; once more to kill\n")
+                say("draining; once more to kill")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, asked)
         try:
             await task
         except asyncio.CancelledError:
-            sys.stderr.write("squall: killed before it had drained\n")
+            say("killed before it had drained")
             raise typer.Exit(INTERRUPTED) from None
         return interrupt.asked.is_set()
 
     return asyncio.run(interruptible())
 
 
-@contextlib.contextmanager
-def show_progress() -> Iterator[Callable[[str], None]]:
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Status("starting", console=console) as status:
-            yield lambda text: status.update(text)
-        return
-    last = ""
-
-    def tell(text: str) -> None:
-        nonlocal last
-        if text.split(" of ")[0] != last and " of " not in text:
-            sys.stderr.write(f"squall: {text}\n")
-            last = text
-
-    yield tell
-
-
 def _report(result: Result, path: Path, *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(document(result).decode() + "\n")
+        print_document(result)
     else:
-        print_table(result, Console())
-        sys.stdout.write(f"run  {path}\n")
+        print_table(result, Terminal())
+        print_line(f"run  {path}")
     code = exit_code(result)
     if result.dead_letters:
-        sys.stderr.write(f"squall: {_first_dead(result)}\n")
+        say(_first_dead(result))
     return code
 
 
@@ -222,9 +213,9 @@ def plan(pattern: Pattern, agents: Agents = None, as_json: AsJson = False) -> No
     with sentences(as_json=as_json):
         spec = resolve(pattern, agents=agents)
         if as_json:
-            sys.stdout.write(msgspec.json.encode(planning.document(spec)).decode() + "\n")
+            print_document(planning.document(spec))
         else:
-            planning.show(spec, Console())
+            planning.show(spec, Terminal())
 
 
 @app.command()
@@ -232,22 +223,32 @@ def doctor(as_json: AsJson = False) -> None:
     """Tell what is here, what is missing, and how to get it."""
     findings = doctoring.examine()
     if as_json:
-        sys.stdout.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
+        print_document({"findings": findings})
     else:
-        doctoring.show(findings, Console())
+        doctoring.show(findings, Terminal())
     raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 4)
 
 
 def main() -> None:
     """The entry point; commands of other parts are plugged in by their own entry points."""
     seal()  # a swarm's keys are kept in here
+    guard_streams()
+    log_as_sentences()
     for entry in importlib.metadata.entry_points(group="squall.commands"):
         try:
             app.command(name=entry.name)(entry.load())
         except ModuleNotFoundError as error:
             anything = {"allow_extra_args": True, "ignore_unknown_options": True}
             app.command(name=entry.name, context_settings=anything)(_missing(entry.name, error.name))
-    app()
+    try:
+        # Typer would print what it was given as it is.
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:
+        say(f"{error.format_message()}; see `squall --help`")
+        code = error.exit_code
+    except Abort:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def _missing(name: str, package: str | None) -> Callable[[], None]:

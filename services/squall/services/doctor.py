@@ -12,12 +12,11 @@ import subprocess
 import sys
 
 import msgspec
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
+from squall.services.terminal import Terminal, styled
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -101,10 +100,11 @@ def _disk() -> Finding:
     return Finding("disk", writable and free >= 256, found, "run elsewhere, or name another --out")
 
 
-def show(findings: list[Finding], console: Console) -> None:
+def show(findings: list[Finding], console: Terminal) -> None:
     """Print the findings for people."""
     table = Table("", "what", "found", "to get it", box=None)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else ("[red]missing[/]" if finding.needed else "[dim]optional[/]")
-        table.add_row(mark, finding.what, escape(finding.found), "" if finding.ok else escape(finding.remedy))
+        missing = styled("missing", "red") if finding.needed else styled("optional", "dim")
+        mark = styled("ok", "green") if finding.ok else missing
+        table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.remedy)
     console.print(table)

@@ -33,6 +33,7 @@ from squall.services.handlers import Handler
 from squall.services.handlers.loading import load
 from squall.services.history import History
 from squall.services.interference import Interference
+from squall.services.logs import log_to_file
 from squall.services.points import Points
 from squall.services.service import Halted, Loading, NodeStart, Order, Ready, Service
 
@@ -62,7 +63,7 @@ def main() -> None:
     faulthandler.enable()  # a node that is held up is ended so that its log says where it stood
     control = Control.claim()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_file()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     line = next(control.lines(), None)
     if line is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
+from rich.console import Group
 from rich.table import Table
 
 from squall.services.patterns import hierarchical
 from squall.services.spec import Spec
+from squall.services.terminal import Terminal, spaced, styled
 
 
 def document(spec: Spec) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def document(spec: Spec) -> dict[str, Any]:
     }
 
 
-def show(spec: Spec, console: Console) -> None:
+def show(spec: Spec, console: Terminal) -> None:
     """Print it for people."""
     planned = document(spec)
     links = Table("from", "to", "subject", "for", title="links", title_justify="left", box=None)
@@ -52,8 +53,9 @@ def show(spec: Spec, console: Console) -> None:
     streams = Table("stream", "holds", "retention", title="streams", title_justify="left", box=None)
     for stream in planned["streams"]:
         held = [*stream["subjects"], *(f"sourced from {name}" for name in stream["sources"])]
-        streams.add_row(stream["stream"], "\n".join(held), stream["retention"])
-    console.print(f"[bold]{spec.pattern}[/]: swarm {spec.swarm}, {len(planned['nodes'])} identities\n")
+        streams.add_row(stream["stream"], Group(*held), stream["retention"])
+    facts = f"swarm {spec.swarm}, {len(planned['nodes'])} identities"
+    console.print(spaced(styled(spec.pattern, "bold"), styled(facts)), "", sep="\n")
     console.print(links, "", streams, "")
     for node in planned["nodes"]:
         rights = Table("may publish", "may subscribe", box=None, title_justify="left")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from squall.services.result import Check, Fault, Result
+from squall.services.terminal import Terminal, spaced, styled
 
 ABSENT = "–"
 _VERDICTS = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
 
-def print_table(result: Result, console: Console) -> None:
+def print_table(result: Result, console: Terminal) -> None:
     """Print a result: what was run, its figures, its faults, its checks, its limits."""
     console.print(_title(result), "", _figures(result), sep="\n")
     if result.faults:
@@ -30,7 +30,7 @@ def _title(result: Result) -> Text:
         f"{_count(result.agents)} agents",
         f"on {result.target or ABSENT}",
     ]
-    return Text.assemble((result.pattern or "pattern unknown", "bold"), "  ", ("  ".join(facts), "dim"))
+    return spaced(styled(result.pattern or "pattern unknown", "bold"), styled("  ".join(facts), "dim"))
 
 
 def _figures(result: Result) -> Table:
@@ -67,7 +67,7 @@ def _figures(result: Result) -> Table:
     table.add_column()
     table.add_column()
     for (name, count), (measure, value) in zip(left, right, strict=True):
-        table.add_row(Text(name, style="dim"), count, "", Text(measure, style="dim"), Text(value))
+        table.add_row(styled(name, "dim"), count, "", styled(measure, "dim"), styled(value))
     return table
 
 
@@ -75,23 +75,23 @@ def _faults(faults: tuple[Fault, ...]) -> Table:
     table = _table("fault", "target", "held", "")
     for fault in faults:
         held = None if fault.end_s is None else fault.end_s - fault.start_s
-        verified = Text("verified", "green") if fault.verified else Text("not verified", "yellow")
-        table.add_row(Text(fault.kind), Text(fault.target), Text(_seconds(held)), verified)
+        verified = styled("verified", "green") if fault.verified else styled("not verified", "yellow")
+        table.add_row(styled(fault.kind), styled(fault.target), styled(_seconds(held)), verified)
     return table
 
 
 def _checks(checks: tuple[Check, ...]) -> Table:
     table = _table("check", "verdict", "")
     for check in checks:
-        verdict = Text(check.verdict, _VERDICTS[check.verdict])
-        table.add_row(Text(f"{check.id} {check.name}"), verdict, Text(check.detail))
+        verdict = styled(check.verdict, _VERDICTS[check.verdict])
+        table.add_row(styled(f"{check.id} {check.name}"), verdict, styled(check.detail))
     return table
 
 
 def _limits(limits: tuple[str, ...]) -> Table:
     table = _table("limits of this run")
     for limit in limits:
-        table.add_row(Text(limit))
+        table.add_row(styled(limit))
     return table
 
 
@@ -109,12 +109,12 @@ def _count(count: int | None, *, separator: str = ",") -> str:
 
 
 def _plain(count: int | None) -> Text:
-    return Text(_count(count))
+    return styled(_count(count))
 
 
 def _bad(count: int | None) -> Text:
     """A count that ought to be zero."""
-    return Text(_count(count), "bold red" if count else "")
+    return styled(_count(count), "bold red" if count else "")
 
 
 def _share(share: float | None) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from squall.chaos.mutants.catalogue import MUTANTS
 from squall.chaos.mutants.prove import Proof, prove
 from squall.chaos.series import EXPERIMENT
-from squall.services.cli import resolve, show_progress
+from squall.services.cli import resolve
+from squall.services.terminal import Terminal, print_document, show_progress
 
 SEEDS_MEDIAN_MAX = 3
 
@@ -22,7 +20,7 @@ SEEDS_MEDIAN_MAX = 3
 def prove_all(folder: Path, *, as_json: bool) -> int:
     """Prove every mutant and tell; 0 when all were caught and the good variants passed, else 1."""
     spec = resolve("hierarchical", **EXPERIMENT)
-    console = Console(stderr=as_json, markup=False)
+    console = Terminal(stderr=as_json)
     proofs: list[Proof] = []
     with show_progress() as progress:
         for mutant in MUTANTS:
@@ -32,12 +30,12 @@ def prove_all(folder: Path, *, as_json: bool) -> int:
     verdict = "pass" if is_proved(proofs) else "fail"
     if as_json:
         document = {"mutants": [_row(proof) for proof in proofs], "verdict": verdict}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        print_document(document)
     else:
         _print_all(proofs, console)
         caught = sum(proof.caught for proof in proofs)
-        console.print(f"{caught} of {len(proofs)} caught\nverdict  {verdict}", highlight=False)
-        console.print(f"runs  {folder}", highlight=False, soft_wrap=True)
+        console.print(f"{caught} of {len(proofs)} caught", f"verdict  {verdict}", sep="\n")
+        console.print(f"runs  {folder}", soft_wrap=True)
     return 0 if verdict == "pass" else 1
 
 
@@ -61,17 +59,18 @@ def _row(proof: Proof) -> dict[str, object]:
     }
 
 
-def _print_proof(proof: Proof, console: Console) -> None:
+def _print_proof(proof: Proof, console: Terminal) -> None:
     caught = f"caught by {proof.check}: {proof.why}" if proof.caught else "SURVIVED"
     good = "" if proof.good else "; and the good variant does not pass"
     console.print(
-        f"{proof.mutant.name:22}  {proof.mutant.what}\n{'':22}  {caught}{good}",
-        highlight=False,
+        f"{proof.mutant.name:22}  {proof.mutant.what}",
+        f"{'':22}  {caught}{good}",
+        sep="\n",
         soft_wrap=True,
     )
 
 
-def _print_all(proofs: Sequence[Proof], console: Console) -> None:
+def _print_all(proofs: Sequence[Proof], console: Terminal) -> None:
     table = Table("mutant", "fault", "caught by", "seeds", box=None, pad_edge=False)
     for proof in proofs:
         table.add_row(proof.mutant.name, proof.mutant.fault, proof.check or "none", str(proof.seeds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from squall.chaos.report.page import PAGE, page
 from squall.chaos.series_directory import planned_in
 from squall.services.cli import failing, sentences
 from squall.services.run_directory import replace, writing
+from squall.services.terminal import print_line
 
 
 def report(
@@ -37,4 +37,4 @@ def _write(run: Path, path: Path) -> None:
     content = page(run, history, result(history, run.absolute().name))
     with writing(path):
         replace(path, content)
-    sys.stdout.write(f"{path}\n")
+    print_line(str(path))

@@ -6,13 +6,10 @@ case as harmless, and unknown must never look like a pass.
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as Xml
 
+from squall.bus.border import masked
 from squall.services.result import Result
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no way to write; a handler's reason may hold it."""
 
 
 def render(result: Result) -> bytes:
@@ -25,23 +22,19 @@ def render(result: Result) -> bytes:
     }
     time = {} if result.duration_s is None else {"time": f"{result.duration_s:.3f}"}
     suites = Xml.Element("testsuites", counts)
-    suite = Xml.SubElement(suites, "testsuite", {"name": _clean(f"squall {result.run}"), **counts, **time})
+    suite = Xml.SubElement(suites, "testsuite", {"name": masked(f"squall {result.run}"), **counts, **time})
     for check in result.checks:
         case = Xml.SubElement(
             suite,
             "testcase",
             {
-                "classname": _clean(f"squall.{result.pattern or 'unknown'}"),
-                "name": f"{check.id} {check.name}",
+                "classname": masked(f"squall.{result.pattern or 'unknown'}"),
+                "name": masked(f"{check.id} {check.name}"),
             },
         )
         if check.verdict != "pass":
             kind = "failure" if check.verdict == "fail" else "error"
-            Xml.SubElement(case, kind, {"message": _clean(check.detail), "type": check.verdict})
+            Xml.SubElement(case, kind, {"message": masked(check.detail), "type": check.verdict})
     Xml.indent(suites)
     content: bytes = Xml.tostring(suites, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("�", text)

@@ -6,11 +6,9 @@ where it becomes a child or an attribute, and nowhere else: only an element is e
 
 from __future__ import annotations
 
-import re
 from html import escape
 
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""Control characters, and halves of surrogate pairs, which UTF-8 cannot write."""
+from squall.bus.border import masked
 
 _VOID = frozenset({"meta"})
 """Elements of ours that have no end."""
@@ -53,7 +51,7 @@ def join(*children: Child) -> Markup:
 def text(value: str | float) -> str:
     """A value as text that is safe between tags and inside a quoted attribute."""
     if isinstance(value, str):
-        return escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value))
+        return escape(masked(value, lines=True))
     return coordinate(value)
 
 
