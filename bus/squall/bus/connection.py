@@ -319,13 +319,14 @@ async def connect(
     """Open a connection, keep it alive inside the block, drain it at the end.
 
     Args:
-        url: ``nats://host:port``; credentials never travel in it.
+        url: ``nats://host:port``, or ``tls://host:port``; credentials never travel in it.
         name: Shown by the broker; the node's name.
         credentials: Without, the broker must let anyone in.
         patience_s: How long to retry the first connect; 0 tries once.
 
     Raises:
         NotConnectedError: Nobody answers there.
+        UntrustedBrokerError: With ``tls://``, the broker did not prove who it is.
         AuthorizationError: The broker refuses the credentials, now or after a renewal that never came.
     """
     connection = Connection(url, name, credentials)

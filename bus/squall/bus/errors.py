@@ -10,6 +10,7 @@
     └── RequestError                             carries subject and definite
         ├── ForbiddenError                       definite: the broker refused it, by permission
         ├── NotConnectedError                    definite: it was never sent
+        │   └── UntrustedBrokerError             definite: the broker did not prove who it is by TLS
         ├── NoRespondersError                    definite: nobody was listening
         ├── RejectedError                        definite: JetStream said no, with an error code
         │   └── DeposedError                     definite: a newer term exists
@@ -72,6 +73,18 @@ class ForbiddenError(RequestError):
 
 class NotConnectedError(RequestError):
     """There was no connection, so nothing was sent."""
+
+
+class UntrustedBrokerError(NotConnectedError):
+    """The broker offers no TLS or did not prove who it is, so nothing was sent to it.
+
+    Attributes:
+        remedy: What to do about it.
+    """
+
+    def __init__(self, subject: str, message: str, remedy: str = "") -> None:
+        super().__init__(subject, message)
+        self.remedy = remedy
 
 
 class NoRespondersError(RequestError):

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from nats import errors as nats_errors
 from nats.aio.client import Client, RawCredentials
@@ -32,6 +33,7 @@ from squall.bus.errors import (
     RequestTimeoutError,
 )
 from squall.bus.identity import Credentials
+from squall.bus.tls import TlsTransport
 
 CONNECT_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 5.0
@@ -112,6 +114,8 @@ class Link:
         self._probes: set[asyncio.Future[float]] = set()
 
     async def open(self, url: str, credentials: Credentials | None, name: str) -> None:
+        if urlsplit(url).scheme == "tls":
+            self.client._transport = TlsTransport()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 with _keeping_cancellation():

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import enum
 import importlib.metadata
+import re
 import secrets
 import signal
 import sys
@@ -25,8 +26,9 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from squall.bus.border import printable
-from squall.bus.errors import AuthorizationError, BusError
+from squall.bus.errors import AuthorizationError, BusError, UntrustedBrokerError
 from squall.bus.guard_process import seal
+from squall.bus.tls import is_clear_text
 from squall.services import doctor as doctoring
 from squall.services import plan as planning
 from squall.services import run as running
@@ -112,6 +114,8 @@ def _fail(error: BaseException, *, as_json: bool) -> NoReturn:
     if isinstance(error, AuthorizationError):
         remedy = "name a file with valid credentials in NATS_CREDS"
         failing("credentials", str(error), remedy, 2, as_json=as_json)
+    if isinstance(error, UntrustedBrokerError):
+        failing("tls", str(error), error.remedy, 4, as_json=as_json)
     if isinstance(error, BusError):
         failing("broker", str(error), "", 4, as_json=as_json)
     raise error
@@ -126,6 +130,9 @@ def run(
     handler: Annotated[str | None, typer.Option(help="package.module:function")] = None,
     on: Annotated[Target, typer.Option(help="Where the nodes run.")] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
+    insecure_nats: Annotated[
+        bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; default runs/<id>.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,7 +142,7 @@ def run(
             raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
         spec = resolve(pattern, agents=agents, tasks=tasks, seed=seed, handler=handler)
         if nats is not None:
-            _check_url(nats)
+            _check_url(nats, insecure=insecure_nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
         with claim(spec, out) as directory, show_progress() as progress:
             interrupted = run_loop(
@@ -149,17 +156,24 @@ def run(
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, *, insecure: bool) -> None:
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = -1
-    if parts.scheme not in ("nats", "tls") or not parts.hostname or port == -1:
+    # What nats-py reads in a URL must be what is read here: so no upper case, and nothing that is left out.
+    ordinary = url.startswith(("nats://", "tls://")) and re.fullmatch(r"[!-~]+", url) is not None
+    if not ordinary or not parts.hostname or port == -1:
         raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222")
     if parts.username or parts.password:
         raise SpecError(
             "credentials do not belong in a URL, which is logged", "name a credentials file in NATS_CREDS"
+        )
+    if is_clear_text(url) and not insecure:
+        raise SpecError(
+            f"{url} is another machine, and nats:// would send signatures and all traffic in clear text",
+            f"use tls://{parts.netloc}, or add --insecure-nats if the network is yours alone",
         )
 
 

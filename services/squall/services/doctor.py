@@ -102,7 +102,9 @@ def _disk() -> Finding:
 
 def show(findings: list[Finding], console: Terminal) -> None:
     """Print the findings for people."""
-    table = Table("", "what", "found", "to get it", box=None)
+    table = Table("", "what", box=None)
+    table.add_column("found", overflow="fold")  # a path is shown whole
+    table.add_column("to get it", overflow="fold")
     for finding in findings:
         missing = styled("missing", "red") if finding.needed else styled("optional", "dim")
         mark = styled("ok", "green") if finding.ok else missing

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 from squall.bus.border import printable
 from squall.services.terminal import SENTENCE_LENGTH_MAX, harmless_lines, say
@@ -27,7 +28,7 @@ class PrintableFormatter(logging.Formatter):
         return "\n".join(lines)
 
 
-class _LogFile(logging.StreamHandler[object]):
+class _LogFile(logging.StreamHandler[TextIO]):
     """Standard error of a node, which its launcher keeps in a file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
@@ -56,3 +57,5 @@ def log_to_file() -> None:
 def log_as_sentences() -> None:
     """Log as the command does: warnings and errors, each one sentence."""
     logging.basicConfig(handlers=[_Sentences(level=logging.WARNING)])
+    # It warns of each stream that goes over to TLS after it was opened, which is how NATS does it.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)

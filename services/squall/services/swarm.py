@@ -30,6 +30,7 @@ from squall.bus.messages import CoordinatorState, TermClaimed
 from squall.bus.subjects import GATEWAY, Subjects, inbox
 from squall.bus.system import Accounts
 from squall.bus.tasks import Tasks, task_group
+from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
 from squall.services.counters import Counters
 from squall.services.errors import LaunchError, SpecError
 from squall.services.history import History
@@ -443,6 +444,8 @@ async def _outside_broker(
     swarm._url = url
     swarm._mint = lambda node: _given(text, node)
     swarm.limits.append(NO_PERMISSIONS)
+    if is_clear_text(url):
+        swarm.limits.append(IN_CLEAR_TEXT)
     swarm.observer = await stack.enter_async_context(connect(url, "observer", swarm._mint("observer")))
     swarm.server_version = swarm.observer.server_version
     if tuple(map(int, re.findall(r"\d+", swarm.server_version)[:2])) < (2, 12):
