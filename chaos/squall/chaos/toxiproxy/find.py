@@ -3,7 +3,8 @@
     TOXIPROXY_SERVER ──► PATH ──► user cache ──► build with Go, into the user cache
 
 No registry that Python tools read carries the server, so the module is pinned
-by its checksum in ``go.sum`` beside this file.
+by its checksum in ``go.sum`` beside this file. What is in the cache is checked
+against what was built; one that the user named or put on PATH is run as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from squall.bus.guard import Guard, send_signal
 from squall.chaos.errors import HarnessBrokenError
+from squall.chaos.toxiproxy.cache import check_private, is_intact, keep, make_private
 
 SERVER_ENV = "TOXIPROXY_SERVER"
 """Environment variable that names the toxiproxy-server to use."""
@@ -57,10 +59,15 @@ class Program:
     Attributes:
         path: Where it is.
         version: Its version, as it states it.
+        source: Whose choice it is: ``TOXIPROXY_SERVER``, ``PATH`` or ``cache``.
     """
 
     path: Path
     version: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.version} at {self.path} (from {self.source})"
 
 
 async def find_toxiproxy(guard: Guard, progress: Progress) -> Program:
@@ -73,15 +80,16 @@ async def find_toxiproxy(guard: Guard, progress: Progress) -> Program:
     Raises:
         HarnessBrokenError: There is none and none can be built, or the one found cannot be used.
     """
-    path = installed() or await _built(guard, progress)
-    return Program(path, await _version(path, guard))
+    there = installed()
+    path, source = there or (await _built(guard, progress), "cache")
+    return Program(path, await _version(path, guard), source)
 
 
-def installed() -> Path | None:
-    """The toxiproxy-server that is there already, if one is.
+def installed() -> tuple[Path, str] | None:
+    """The toxiproxy-server that is there already, if one is, and whose choice it is; see `Program`.
 
     Raises:
-        HarnessBrokenError: ``TOXIPROXY_SERVER`` names what cannot be run.
+        HarnessBrokenError: ``TOXIPROXY_SERVER`` names what cannot be run, or others may write the cache.
     """
     named = os.environ.get(SERVER_ENV)
     if named:
@@ -90,12 +98,15 @@ def installed() -> Path | None:
             raise HarnessBrokenError(f"{SERVER_ENV} names {named}, which is no file", "correct or unset it")
         if not os.access(path, os.X_OK):
             raise HarnessBrokenError(f"{path} is not executable", f"run `chmod +x {path}`")
-        return path
+        return path, SERVER_ENV
     on_path = shutil.which(NAME)
     if on_path is not None:
-        return Path(on_path).absolute()
+        return Path(on_path).absolute(), "PATH"
     cached = cache() / NAME
-    return cached if cached.is_file() else None
+    if not cached.is_file():
+        return None
+    check_private(cached.parent)
+    return (cached, "cache") if is_intact(cached) else None
 
 
 def cache() -> Path:
@@ -157,9 +168,11 @@ async def _built(guard: Guard, progress: Progress) -> Path:
     folder = cache()
     program = folder / NAME
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         async with asyncio.timeout(BUILD_S), _locked(folder, progress):
-            if not program.is_file():  # whoever had the lock before may have built it
+            if not is_intact(program):  # whoever had the lock before may have built it
+                if program.exists():
+                    progress(f"{program} is not what was built, and is built again")
                 await _build(folder, guard, progress)
     except TimeoutError as error:
         raise HarnessBrokenError(f"{NAME} was not built within {BUILD_S:g} s", REMEDY) from error
@@ -201,7 +214,7 @@ async def _build(folder: Path, guard: Guard, progress: Progress) -> None:
         progress(f"building {NAME} {VERSION} with {go}, once; about half a minute")
         said = await _compile(go, work, guard)
         if said is None:
-            (work / NAME).replace(folder / NAME)
+            keep(work / NAME, folder / NAME)
             shutil.rmtree(work, ignore_errors=True)
             return
         complaint = f"{go} did not build {NAME} {VERSION}: {said}"

@@ -65,6 +65,7 @@ class Toxiproxy:
             drawn for it, one of 2²⁴, so that it cannot be guessed; /proc tells it to whoever may read there.
         access: Who asks it.
         version: Its version, as it states it.
+        program: Which program runs.
         pid: Its process.
     """
 
@@ -78,6 +79,7 @@ class Toxiproxy:
         self.access = Access(self._log, public=False)
         self.url = ""
         self.version = program.version
+        self.program = program
         self.pid = 0
 
     @classmethod
