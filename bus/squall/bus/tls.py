@@ -17,7 +17,6 @@ import ipaddress
 import json
 import os
 import ssl
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult, urlsplit
@@ -159,7 +158,7 @@ class TlsTransport(TcpTransport):
         self._check()
         super().write(payload)
 
-    def writelines(self, payload: Iterable[bytes]) -> None:
+    def writelines(self, payload: list[bytes]) -> None:
         self._check()
         super().writelines(payload)
 

@@ -4,7 +4,7 @@
                                                                       └──► no: build anew
 
 Whoever may write the program may write the sum too, so the folder is the user's own, and nobody else may
-write there; the sum finds a program that was cut short, overwritten or put there by something else than `keep`.
+write there; the sum finds a program that was cut short, overwritten, or put there by anything but `keep`.
 """
 
 from __future__ import annotations
