@@ -393,7 +393,17 @@ async def test_clear_text_beyond_this_machine_is_refused_before_anything_starts(
 
 
 @pytest.mark.parametrize(
-    "url", ["TLS://localhost:1", "tls ://localhost", "tls://local host:1", "nats://127.0.0.1\t:1", "tls://:1"]
+    "url",
+    [
+        "TLS://localhost:1",
+        "tls ://localhost",
+        "tls://local host:1",
+        "nats://127.0.0.1\t:1",
+        "tls://:1",
+        "nats://[::1",
+        "tls://a:b",
+        "tls://a:0",
+    ],
 )
 async def test_a_url_that_could_be_read_in_two_ways_is_none(tmp_path: Path, url: str) -> None:
     assert "is no NATS URL" in error_of(await squall(tmp_path, "--nats", url), 2)["message"]

@@ -193,11 +193,20 @@ def test_what_the_command_logs_is_a_sentence(capsys: pytest.CaptureFixture[str])
         log_as_sentences()
         logging.getLogger("squall").warning("%s", HOSTILE)
         logging.getLogger("squall").warning("%d", "no number")
+        said = capsys.readouterr().err
+        assert_harmless(said)
+        assert said.count("\n") == 2
+        try:
+            raise ValueError(HOSTILE)
+        except ValueError:
+            logging.getLogger("squall").exception("a defect")
     finally:
         root.handlers[:] = before
-    said = capsys.readouterr().err
-    assert_harmless(said)
-    assert said.count("\n") == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "squall: a defect"
+    assert any("ValueError" in line for line in rest)
+    assert all(line.startswith("  ") for line in rest)
+    assert_harmless("\n".join(rest))
 
 
 # Pages.

@@ -157,14 +157,14 @@ def run(
 
 
 def _check_url(url: str, *, insecure: bool) -> None:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
-    except ValueError:
-        port = -1
+    except ValueError as error:
+        raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222") from error
     # What nats-py reads in a URL must be what is read here: so no upper case, and nothing that is left out.
     ordinary = url.startswith(("nats://", "tls://")) and re.fullmatch(r"[!-~]+", url) is not None
-    if not ordinary or not parts.hostname or port == -1:
+    if not ordinary or not parts.hostname or port == 0:
         raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222")
     if parts.username or parts.password:
         raise SpecError(

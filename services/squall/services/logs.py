@@ -10,7 +10,7 @@ import sys
 from typing import TextIO
 
 from squall.bus.border import printable
-from squall.services.terminal import SENTENCE_LENGTH_MAX, harmless_lines, say
+from squall.services.terminal import SENTENCE_LENGTH_MAX, harmless_lines, print_traceback, say
 
 
 class PrintableFormatter(logging.Formatter):
@@ -45,6 +45,8 @@ class _Sentences(logging.Handler):
         except Exception:  # as above
             text = f"a record of {record.name} could not be written"
         say(text)
+        if record.exc_info:
+            print_traceback(*record.exc_info)
 
 
 def log_to_file() -> None:

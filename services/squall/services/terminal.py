@@ -116,10 +116,13 @@ def guard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
-    sys.excepthook = _print_traceback
+    sys.excepthook = print_traceback
 
 
-def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def print_traceback(
+    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """A defect on standard error, line by line."""
     for line in harmless_lines("".join(traceback.format_exception(kind, error, trace))):
         sys.stderr.write(f"{line}\n")
 
