@@ -229,8 +229,7 @@ async def experiment(
         Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
     ):
         network = Network(proxies, toxiproxy.access, toxiproxy.pid)
-        tools = {"toxiproxy": str(toxiproxy.program)}
-        adversary = Experiment(run, network, attack, seed=spec.seed, tools=tools)
+        adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
         adversary.preload = preload
         await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)
 

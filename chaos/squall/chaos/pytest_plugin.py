@@ -209,6 +209,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
     said = complaints(result.checks, under_test.excused)
     if said:
+        from squall.bus.border import printable
         from squall.services.terminal import SENTENCE_LENGTH_MAX
 
         lines = [printable(line, SENTENCE_LENGTH_MAX) for line in said]

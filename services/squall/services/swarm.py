@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,20 +21,21 @@ from squall.bus import log as bus_log
 from squall.bus.broker import Broker, jetstream_probe
 from squall.bus.codec import decode
 from squall.bus.connection import Connection, connect
-from squall.bus.errors import RejectedError, RequestError
+from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.jetstream import call
 from squall.bus.messages import CoordinatorState, TermClaimed
-from squall.bus.subjects import GATEWAY, Subjects, inbox
+from squall.bus.subjects import GATEWAY, Subjects
 from squall.bus.system import Accounts
 from squall.bus.tasks import Tasks, task_group
-from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
+from squall.services import stores
 from squall.services.counters import Counters
-from squall.services.errors import LaunchError, SpecError
+from squall.services.errors import LaunchError
 from squall.services.history import History
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
+from squall.services.outside_broker import OutsideBroker, outside_broker
 from squall.services.patterns import hierarchical
 from squall.services.rules.conduct import Suspicion
 from squall.services.run_directory import RunDirectory
@@ -44,9 +44,6 @@ from squall.services.spec import Spec
 from squall.services.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
-
-CREDENTIALS_ENV = "NATS_CREDS"
-"""Names a credentials file for an outside broker."""
 
 STARTS_MAX = 5
 """Starts of one node in a row that may end before it serves."""
@@ -60,12 +57,6 @@ DISK_LOOK_S = 0.5
 
 PUSH_S = 1.0
 """How long to wait for the broker to take a revocation; one that is away is told once it answers."""
-
-NO_PERMISSIONS = (
-    "permissions by topology: the broker's operator keys are not ours, so every node has the same rights, "
-    "a killed agent's credentials stay good, and an agent that holds the pool cannot be put out"
-)
-
 
 Route = Callable[[str, str], Awaitable[str]]
 """From a node's name and the broker's URL to the URL that the node is given."""
@@ -99,7 +90,14 @@ class Swarm:
     """
 
     def __init__(
-        self, spec: Spec, run: RunDirectory, launcher: Launcher, tasks: Tasks, route: Route, preload: str
+        self,
+        spec: Spec,
+        run: RunDirectory,
+        launcher: Launcher,
+        tasks: Tasks,
+        route: Route,
+        preload: str,
+        history: History,
     ) -> None:
         self.spec = spec
         self.swarm = Subjects(spec.swarm)
@@ -113,6 +111,7 @@ class Swarm:
         self._tasks = tasks
         self._route = route
         self._preload = preload
+        self._history = history
         self._url = ""
         self._venue = ""
         self._venue_token = VenueToken(secrets.token_urlsafe(32))
@@ -191,6 +190,9 @@ class Swarm:
                 await self.launcher.kill(unit)
             status = await unit.ended()
             self.launcher.forget(unit)
+            if unit.killed_for:
+                facts = {"agent": node, "incarnation": incarnation, "reason": unit.killed_for}
+                self._history("killed", "ok", **facts)
             self.units.pop(node, None)
             if not self._stopping:
                 await self._revoke(node, role)
@@ -214,11 +216,8 @@ class Swarm:
         names = [node.name for node in hierarchical.topology(self.spec).of_role("agent")]
         return {name: self._starts.get(name, 0) for name in names if name not in self._expelled}
 
-    async def expel(self, suspicion: Suspicion, history: History) -> None:
+    async def expel(self, suspicion: Suspicion) -> None:
         """Put an agent out: end it and take its account away.
-
-        Args:
-            history: Is told.
 
         Raises:
             LaunchError: No agent is left.
@@ -231,7 +230,7 @@ class Swarm:
         if unit is not None:
             await self.launcher.kill(unit)
         log.warning("%s is put out of the swarm: %s", node, suspicion.reason)
-        history("expel", "ok", agent=node, reason=suspicion.reason)
+        self._history("expel", "ok", agent=node, reason=suspicion.reason)
         if self._accounts is not None:
             await self._accounts.settled(PUSH_S)
         if not self._agents():
@@ -239,6 +238,11 @@ class Swarm:
                 f"every agent was put out of the swarm; the last was {node}: {suspicion.reason}",
                 f"see {self._run.logs} and the handler",
             )
+
+    def _use(self, url: str, outside: OutsideBroker) -> None:
+        self._url, self._mint = url, outside.mint
+        self.observer, self.server_version = outside.observer, outside.server_version
+        self.limits += outside.limits
 
     def _start(self, node: str, role: str) -> asyncio.Event:
         serving = asyncio.Event()
@@ -262,6 +266,17 @@ class Swarm:
         while True:
             self._run.check_room()
             await asyncio.sleep(DISK_LOOK_S)
+
+    async def _watch_stores(self, progress: Callable[[str], None]) -> None:
+        """Tell of streams that near their bounds."""
+
+        def tell(stream: str, share: float) -> None:
+            progress(f"{stream} is {share:.0%} full")
+            log.warning("%s is %.0f %% full", stream, 100 * share)
+            self._history("store", "ok", stream=stream, share=share)
+
+        streams = [config["name"] for config in hierarchical.streams(self.spec)]
+        await stores.watch(self.observer, streams, tell)
 
     async def _renew(self) -> None:
         """Give everybody fresh credentials at two thirds of their life."""
@@ -352,19 +367,20 @@ async def running(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
-        history: The command's; told of agents that are put out.
+        history: The command's; told of agents that are killed or put out, and of streams nearly full.
         progress: Told what is being done.
 
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
     async with Guard() as guard, task_group() as tasks:
-        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route, preload)
+        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route, preload, history)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
-                await _own_broker(swarm, run, guard, stack, history, progress)
+                await _own_broker(swarm, run, guard, stack, progress)
             else:
-                await _outside_broker(swarm, url, stack, progress)
+                progress(f"connecting to {url}")
+                swarm._use(url, await stack.enter_async_context(outside_broker(spec, url)))
             await swarm.observer.subscribe(swarm.swarm.heartbeats, swarm._counters.hear)
             tasks.daemon(swarm._counters.keep())
             progress("starting the nodes")
@@ -379,6 +395,7 @@ async def running(
                 await event.wait()
             tasks.daemon(swarm._renew())
             tasks.daemon(swarm._watch_disk())
+            tasks.daemon(swarm._watch_stores(progress))
             yield swarm
             progress("stopping the nodes")
             await swarm.stop()
@@ -389,7 +406,6 @@ async def _own_broker(
     run: RunDirectory,
     guard: Guard,
     stack: contextlib.AsyncExitStack,
-    history: History,
     progress: Callable[[str], None],
 ) -> None:
     """A private nats-server with an operator of our own: permissions by topology."""
@@ -430,68 +446,6 @@ async def _own_broker(
         system,
         core,
         starts=swarm._agents,
-        put_out=lambda suspicion: swarm.expel(suspicion, history),
+        put_out=swarm.expel,
     )
     tasks.daemon(warden.run())
-
-
-async def _outside_broker(
-    swarm: Swarm, url: str, stack: contextlib.AsyncExitStack, progress: Callable[[str], None]
-) -> None:
-    """Somebody else's broker: one given credential, or none, serves all nodes."""
-    progress(f"connecting to {url}")
-    text = _credentials_text()
-    swarm._url = url
-    swarm._mint = lambda node: _given(text, node)
-    swarm.limits.append(NO_PERMISSIONS)
-    if is_clear_text(url):
-        swarm.limits.append(IN_CLEAR_TEXT)
-    swarm.observer = await stack.enter_async_context(connect(url, "observer", swarm._mint("observer")))
-    swarm.server_version = swarm.observer.server_version
-    if tuple(map(int, re.findall(r"\d+", swarm.server_version)[:2])) < (2, 12):
-        raise SpecError(
-            f"the broker at {url} is nats-server {swarm.server_version}, which has no atomic batches",
-            "use nats-server 2.12 or newer",
-        )
-    stack.push_async_callback(_remove_streams, swarm)
-    try:
-        await hierarchical.provision(swarm.observer, swarm.spec)
-    except RejectedError as error:
-        raise SpecError(
-            f"the broker at {url} does not let the swarm make its streams: {error}",
-            "enable JetStream for the account, or raise its limits",
-        ) from error
-    except RequestError as error:
-        raise SpecError(f"the broker at {url} has no JetStream: {error}", "enable it") from error
-
-
-async def _remove_streams(swarm: Swarm) -> None:
-    for plane in ("DLQ", "WK", "TRY", "RES", "JOB", "IN"):
-        with contextlib.suppress(RequestError):
-            await call(swarm.observer, "STREAM", "DELETE", swarm.swarm.stream(plane))
-
-
-def _credentials_text() -> str | None:
-    path = os.environ.get(CREDENTIALS_ENV)
-    if not path:
-        return None
-    try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise SpecError(
-            f"{CREDENTIALS_ENV} names {path}, which cannot be read: {error.strerror}",
-            "name a credentials file, or unset it",
-        ) from error
-
-
-def _given(text: str | None, node: str) -> Credentials | None:
-    """The one given credential under a node's name."""
-    if text is None:
-        return None
-    parts = re.findall(r"-{3,}\n([\w.=+/-]+)\n-{3,}END", text)
-    if len(parts) != 2:
-        raise SpecError(
-            f"{os.environ.get(CREDENTIALS_ENV)} is no NATS credentials file",
-            f"name one in {CREDENTIALS_ENV}, or unset it",
-        )
-    return Credentials(name=node, jwt=parts[0], seed=parts[1], inbox=inbox(node, secrets.token_hex(12)))
