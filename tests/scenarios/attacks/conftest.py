@@ -1,0 +1,56 @@
+"""One arena for many attacks; a new one once it is out of order, so that one defect fails one test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.attacks.arena import Arena
+
+
+class Arenas:
+    """Keeps an arena until it is spent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+        self._arena: Arena | None = None
+
+    def take(self) -> Arena:
+        if self._arena is None or not self._arena.alive:
+            self.spend()
+            self._count += 1
+            self._arena = Arena(self._folder / f"{self._count}")
+            self._arena.start()
+            self._arena.recovers()
+        return self._arena
+
+    def spend(self) -> None:
+        if self._arena is not None:
+            self._arena.end()
+            self._arena = None
+
+
+@pytest.fixture(scope="session")
+def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
+    kept = Arenas(tmp_path_factory.mktemp("arenas"))
+    yield kept
+    kept.spend()
+
+
+@pytest.fixture
+def arena(arenas: Arenas, request: pytest.FixtureRequest) -> Iterator[Arena]:
+    """A swarm at work, with a hijacked agent; see `Arena`."""
+    failed_before = request.session.testsfailed
+    yield arenas.take()
+    if request.session.testsfailed != failed_before:
+        arenas.spend()
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.nats)
