@@ -44,7 +44,7 @@ LOOK_S = 0.05
 AFTERWARDS = 20
 """Tasks accepted after an attack that must be filled for the swarm to have gone on."""
 
-GOES_ON_S = 30.0
+GOES_ON_S = 6.0
 """Patience of a machine that others use as well; a swarm that was stopped stays stopped."""
 
 SHARE = 0.9
@@ -59,6 +59,9 @@ WINDOW_S = 2.0
 HONEST = re.compile(r"a\d{4}-[a-z0-9]+-\d+-0\Z")
 """The order ids of the producer's tasks."""
 
+JOBS = {"arbitrage", "mean-reversion", "momentum", "pairs"}
+"""The producer's jobs."""
+
 OWN = "own-"
 """What an attacker's own tasks are named with: what their registers say is their own affair."""
 
@@ -71,6 +74,7 @@ class World:
         streams: Configuration by stream.
         consumers: Configuration of the durable consumers.
         term: Sequence of the newest term.
+        commands: How many commands were heard.
         starts: How often each node was started.
         ingress: How many tasks the producer had accepted.
     """
@@ -78,6 +82,7 @@ class World:
     streams: dict[str, Any]
     consumers: dict[str, Any]
     term: int
+    commands: int
     starts: dict[str, int]
     ingress: int
 
@@ -328,7 +333,8 @@ class Arena:
         for stream, name in (("SQUALL_WK", "pool"), ("SQUALL_RES", "gateway")):
             consumers[name] = (await self.api(f"CONSUMER.INFO.{stream}.{name}"))["config"]
         leader = await self.swarm.leader()
-        return World(streams, consumers, leader[1] if leader else 0, self.starts(), len(self.accepted()))
+        term = leader[1] if leader else 0
+        return World(streams, consumers, term, len(self.commands), self.starts(), len(self.accepted()))
 
     def world(self) -> World:
         return self.run(self._world())
@@ -401,10 +407,14 @@ class Arena:
         assert now.streams == before.streams
         assert now.consumers == before.consumers
         assert now.term == before.term, f"another leads: {self.says()}"
+        assert len(self.commands) == before.commands, f"a command that no leader gave: {self.commands[-1]}"
         ended = {n for n, starts in now.starts.items() if starts != before.starts.get(n)} - {may_end}
         assert not ended, f"ended: {ended}; {self.says()}"
         foreign = [s for s in self.subjects("JOB", "sw.squall.job.*.task.*.*") if not HONEST.match(_task(s) + "-0")]
         assert foreign == [], "dispatched, but never submitted"
+        assert self.subjects("RES", "sw.squall.res.*.evil") == {}, "run, but never submitted"
+        jobs = set(self.progress().jobs)
+        assert jobs <= JOBS, f"jobs that nobody submitted: {jobs - JOBS}"
         orders = {order for (order,) in self._rows("SELECT DISTINCT order_id FROM fills WHERE order_id NOT LIKE 'a%'")}
         assert {o for o in orders if not o.startswith(OWN)} <= set(effects)
 

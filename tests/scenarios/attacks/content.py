@@ -157,7 +157,8 @@ REGISTERS: dict[str, Make] = {
     "dead, a term": injected("PUB sw.squall.job.term 1\r\nx\r\n"),
     "dead, a purge": injected("PUB $JS.API.STREAM.PURGE.SQUALL_JOB 0\r\n\r\n"),
     "dead, a stream deleted by a deputy": injected(
-        'PUB $JS.API.CONSUMER.MSG.NEXT.SQUALL_RES.gateway $JS.API.STREAM.DELETE.SQUALL_RES 11\r\n{"batch":1}\r\n'
+        "PUB $JS.API.CONSUMER.MSG.NEXT.SQUALL_RES.gateway $JS.API.STREAM.DELETE.SQUALL_RES 26\r\n"
+        '{"batch":1,"no_wait":true}\r\n'
     ),
     # Sizes.
     "dead, one byte short of half a MiB": of_size(HALF_MIB - 1),

@@ -62,6 +62,7 @@ def test_an_answer_harms_nothing(arena: Arena, name: str) -> None:
 def test_a_mark_harms_nothing_but_its_own_task(arena: Arena, name: str) -> None:
     before = arena.world()
     tasks = arena.attack(content.mark, data=content.MARKS[name], tasks=4)
+    assert tasks
     arena.spoiled.update(tasks)
     arena.goes_on()
     arena.unharmed(before)
