@@ -265,6 +265,16 @@ class Arena:
         """Have a hijacked agent carry out an attack, and return what came of it."""
         return self.answer(self.begin(function, by=by, **given))
 
+    def gone(self, agent: str) -> bool:
+        """Whether the process of an agent has ended, or another has taken its place."""
+        unit = self.swarm.units.get(agent)
+        return unit is None or unit.id != (self.orders / agent / "listening").read_text()
+
+    def over(self, path: Path, agent: str, seconds: float) -> Any:
+        """Wait until an attack has ended, or the agent that carries it out; what it returned, if it did."""
+        self.wait(lambda: path.exists() or self.gone(agent), f"end of {path.name}", seconds + GOES_ON_S)
+        return self.answer(path) if path.exists() else None
+
     # Looking.
 
     async def api(self, subject: str, request: Any = None) -> Any:
