@@ -44,7 +44,7 @@ LOOK_S = 0.05
 AFTERWARDS = 20
 """Tasks accepted after an attack that must be filled for the swarm to have gone on."""
 
-GOES_ON_S = 6.0
+GOES_ON_S = 12.0
 """Patience of a machine that others use as well; a swarm that was stopped stays stopped."""
 
 SHARE = 0.9
