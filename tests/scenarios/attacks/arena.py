@@ -35,7 +35,7 @@ from squall.services.trading.workload import independent
 
 T = TypeVar("T")
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[3]
 RATE_PER_S = 100.0
 START_S = 60.0
 ANSWER_S = 60.0
@@ -75,6 +75,7 @@ class World:
         consumers: Configuration of the durable consumers.
         term: Sequence of the newest term.
         commands: How many commands were heard.
+        registers: How many there were.
         starts: How often each node was started.
         ingress: How many tasks the producer had accepted.
     """
@@ -83,6 +84,7 @@ class World:
     consumers: dict[str, Any]
     term: int
     commands: int
+    registers: int
     starts: dict[str, int]
     ingress: int
 
@@ -127,8 +129,8 @@ class Arena:
         path = self.folder / "hijacked_handler.py"
         path.write_text(
             "import sys\nfrom pathlib import Path\n"
-            f"sys.path.insert(0, {str(HERE)!r})\n"
-            "from hijack import handler\n"
+            f"sys.path.insert(0, {str(ROOT)!r})\n"
+            "from tests.scenarios.attacks.hijack import handler\n"
             "decide = handler(Path(__file__).parent / 'orders')\n"
         )
         return path
@@ -344,7 +346,9 @@ class Arena:
             consumers[name] = (await self.api(f"CONSUMER.INFO.{stream}.{name}"))["config"]
         leader = await self.swarm.leader()
         term = leader[1] if leader else 0
-        return World(streams, consumers, term, len(self.commands), self.starts(), len(self.accepted()))
+        registers = (await self.api("STREAM.INFO.SQUALL_RES"))["state"]["messages"]
+        accepted = len(self.accepted())
+        return World(streams, consumers, term, len(self.commands), registers, self.starts(), accepted)
 
     def world(self) -> World:
         return self.run(self._world())
@@ -417,6 +421,7 @@ class Arena:
         assert now.streams == before.streams
         assert now.consumers == before.consumers
         assert now.term == before.term, f"another leads: {self.says()}"
+        assert now.registers >= before.registers, "registers are gone"
         assert len(self.commands) == before.commands, f"a command that no leader gave: {self.commands[-1]}"
         ended = {n for n, starts in now.starts.items() if starts != before.starts.get(n)} - {may_end}
         assert not ended, f"ended: {ended}; {self.says()}"
