@@ -29,10 +29,10 @@ Make = Callable[[str], bytes]
 """From a task's name to what is written into its register."""
 
 
-def record(task: str, **changes: Any) -> TaskResult:
-    """A register that would be in order, but for what is changed."""
-    facts: dict[str, Any] = {"task": task, "key": "k", "job": "j", "status": "ok", "agent": "agent-1"}
-    return TaskResult(**{**facts, **changes})
+def record(task: str, **changes: Any) -> dict[str, Any]:
+    """A register that would be in order, but for what is changed; fields that there are not included."""
+    right = TaskResult(task=task, key="k", job="j", status="ok", agent="agent-1")
+    return {"kind": "task-result", **msgspec.structs.asdict(right), **changes}
 
 
 def says(**changes: Any) -> Make:
@@ -47,9 +47,8 @@ def nest(depth: int) -> bytes:
 def with_field(message: Any, value: bytes, name: bytes = b"\xa1z") -> bytes:
     """A message with one more field, whose value is given as msgpack."""
     data = pack(message)
-    if data[0] == 0xDE:
-        return b"\xde" + (int.from_bytes(data[1:3], "big") + 1).to_bytes(2, "big") + data[3:] + name + value
-    return b"\xde" + ((data[0] & 15) + 1).to_bytes(2, "big") + data[1:] + name + value
+    fields, rest = (int.from_bytes(data[1:3], "big"), data[3:]) if data[0] == 0xDE else (data[0] & 15, data[1:])
+    return b"\xde" + (fields + 1).to_bytes(2, "big") + rest + name + value
 
 
 def effects(*bodies: bytes) -> Make:
@@ -101,8 +100,7 @@ def raw_field(name: str, value: bytes) -> Make:
 
 def old_effects(task: str) -> bytes:
     """Effects with ids, as they were written before ids were made from the task."""
-    old = msgspec.to_builtins(record(task))
-    return pack({**old, "effects": [{"id": "a0001-sp500-999-0", "body": json.dumps(ORDER).encode()}]})
+    return pack(record(task, effects=[{"id": "a0001-sp500-999-0", "body": json.dumps(ORDER).encode()}]))
 
 
 REGISTERS: dict[str, Make] = {

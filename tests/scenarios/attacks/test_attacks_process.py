@@ -1,0 +1,77 @@
+"""Processes: what a handler finds of its neighbours in /proc, at the venue's door and in its working directory.
+
+It gives up all capabilities first: who may trace every process of the machine needs no swarm to be attacked.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.attacks.inherent import CLASSES
+
+pytestmark = pytest.mark.nats
+
+SHADOWED = ("uvloop", "msgspec", "httpx", "starlette", "uvicorn", "nats", "nkeys", "rich", "json", "ssl")
+
+SHADOW = """
+import os, sys
+from pathlib import Path
+with (Path(__file__).parent / "shadowed").open("a") as seen:
+    print(__name__, *sys.argv, file=seen)
+raise ImportError(__name__)
+"""
+
+
+@pytest.fixture
+def spied_on(squall_run: Any, tmp_path: Path) -> dict[str, Any]:
+    """What a spying handler found in a real run, started by the command in a folder full of traps."""
+    spying = tmp_path / "spying"
+    spying.mkdir()
+    shutil.copy(Path(__file__).parent / "spying.py", spying / "spying.py")
+    started_in = tmp_path / "0"
+    started_in.mkdir()
+    for name in SHADOWED:
+        (started_in / f"{name}.py").write_text(SHADOW)
+    spec = {
+        "pattern": "hierarchical",
+        "tasks": 400,
+        "rate_per_s": 100,
+        "agents": 2,
+        "pause_leader": False,
+        "handler": f"{spying / 'spying.py'}:decide",
+    }
+    run = squall_run(spec)
+    run.wait_for(lambda: (spying / "found.json").exists(), "what the spy found")
+    found: dict[str, Any] = json.loads((spying / "found.json").read_text())
+    document = run.end(120)
+    shadowed = started_in / "shadowed"
+    return {
+        **found,
+        "document": document,
+        "shadowed": shadowed.read_text() if shadowed.exists() else "",
+        "ledger": run.ledger(),
+        "folders": {path.name: path.stat().st_mode & 0o077 for path in (run.path, run.path / "venue.sqlite")},
+    }
+
+
+def test_a_handler_reaches_nothing_of_its_neighbours(spied_on: dict[str, Any], oracle_of: Any) -> None:
+    assert spied_on["relatives"] >= 6
+    reached = {line: got for line, got in spied_on["reached"].items() if "nats-server" not in line}
+    assert reached == {}, "memory or pipes of other processes"
+    assert spied_on["orders"] != {}, "the venue was not found"
+    assert 200 not in spied_on["orders"].values(), "the venue takes orders from anybody"
+    assert spied_on["shadowed"] == "", "modules of the working directory ran in nodes"
+    assert spied_on["folders"] == dict.fromkeys(spied_on["folders"], 0), "others may read the run"
+    document = spied_on["document"]
+    assert (document["accepted"], document["lost"], document["duplicated"]) == (400, 0, 0)
+    assert all(row[1] != "evil" for row in spied_on["ledger"])
+
+
+def test_every_class_has_its_file() -> None:
+    tests = Path(__file__).parents[2]
+    assert [name for name in CLASSES.values() if not (tests / name).is_file()] == []
