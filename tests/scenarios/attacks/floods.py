@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from tests.scenarios.attacks.hijack import Hijacked
 
 PULL = "$JS.API.CONSUMER.MSG.NEXT.SQUALL_WK.pool"
+PULLS: tuple[dict[str, int], ...] = (
+    {"batch": 8, "expires": 2_000_000_000},
+    {"batch": 1, "expires": 5_000_000_000},
+    {"batch": 256, "expires": 2_000_000_000},
+    {"batch": 1, "expires": 3_600_000_000_000},
+    {"batch": 8, "no_wait": True},
+)
+"""Requests within what the pool allows, and beyond it."""
+
 NUMBER = b"@@@@@@@@"
 """Stands for a number that no two messages of a flood share."""
 
@@ -113,8 +122,7 @@ async def hold(me: Hijacked, seconds: float) -> int:
         until = time.monotonic() + seconds
         with contextlib.suppress(Exception):  # the broker may have put an end to it
             while time.monotonic() < until:
-                for _ in range(8):
-                    wanted = {"batch": 256, "expires": 2_000_000_000}
+                for wanted in 8 * PULLS:
                     await client.publish(PULL, json.dumps(wanted).encode(), reply=root)
                 for reply in held:
                     await client.publish(reply, b"+WPI")
@@ -140,14 +148,14 @@ async def give_back(me: Hijacked, seconds: float, answer: bytes = b"-NAK") -> in
         until = time.monotonic() + seconds
         with contextlib.suppress(Exception):
             while time.monotonic() < until:
-                wanted = {"batch": 500, "expires": 1_000_000_000}
-                await client.publish(PULL, json.dumps(wanted).encode(), reply=root)
+                for wanted in 4 * PULLS:
+                    await client.publish(PULL, json.dumps(wanted).encode(), reply=root)
                 await asyncio.sleep(0.2)
         return given
 
 
 async def pull_for_an_hour(me: Hijacked, pulls: int, seconds: float) -> int:
-    """Keep so many pulls waiting, each for an hour, and acknowledge nothing; how many tasks came."""
+    """Keep so many pulls waiting, each for an hour or as long as it is let, and acknowledge nothing; how many tasks came."""
     async with me.client() as client:
         root = f"_INBOX.{me.node}.hour"
         came = 0
@@ -163,7 +171,7 @@ async def pull_for_an_hour(me: Hijacked, pulls: int, seconds: float) -> int:
             while time.monotonic() < until:
                 for _ in range(pulls):
                     number += 1
-                    wanted = {"batch": 1, "expires": 3_600_000_000_000}
+                    wanted = PULLS[1 if number % 2 else 3]
                     await client.publish(PULL, json.dumps(wanted).encode(), reply=f"{root}.{number}")
                 await client.flush()
                 await asyncio.sleep(0.5)

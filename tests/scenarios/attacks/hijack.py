@@ -167,7 +167,7 @@ class Hijacked:
         taking = await client.subscribe(root, cb=take)
         until = time.monotonic() + patience_s
         while len(held) < count and time.monotonic() < until:
-            wanted = {"batch": min(16, count - len(held)), "expires": 300_000_000}
+            wanted = {"batch": min(PULL_MAX, count - len(held)), "expires": 300_000_000}
             await client.publish(PULL, json.dumps(wanted).encode(), reply=root)
             await asyncio.sleep(0.31)  # one pull at a time, so that no more is held than was asked for
         await taking.unsubscribe()
@@ -198,6 +198,8 @@ class Hijacked:
 
 
 PULL = "$JS.API.CONSUMER.MSG.NEXT.SQUALL_WK.pool"
+PULL_MAX = 8
+"""Tasks that the pool gives for one pull."""
 
 
 async def _coroutine(awaitable: Awaitable[None]) -> None:

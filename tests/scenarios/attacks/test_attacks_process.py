@@ -1,6 +1,7 @@
 """Processes: what a handler finds of its neighbours in /proc, at the venue's door and in its working directory.
 
-It gives up all capabilities first: who may trace every process of the machine needs no swarm to be attacked.
+The command is started, and so is all that it starts, without any capability, as an ordinary user's is: who may
+trace every process of the machine needs no swarm to attack.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.scenarios.attacks.inherent import CLASSES
 
 pytestmark = pytest.mark.nats
 
+SQUALL = Path(sys.executable).parent / "squall"
 SHADOWED = ("uvloop", "msgspec", "httpx", "starlette", "uvicorn", "nats", "nkeys", "rich", "json", "ssl")
 
 SHADOW = """
@@ -28,8 +31,16 @@ raise ImportError(__name__)
 """
 
 
+UNCAPPED = """#!{python}
+import ctypes, os, sys
+for capability in range(64):
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: nothing that is run from here has it
+os.execv({program!r}, [{program!r}, *sys.argv[1:]])
+"""
+
+
 @pytest.fixture
-def spied_on(squall_run: Any, tmp_path: Path) -> dict[str, Any]:
+def spied_on(squall_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a spying handler found in a real run, started by the command in a folder full of traps."""
     spying = tmp_path / "spying"
     spying.mkdir()
@@ -46,6 +57,10 @@ def spied_on(squall_run: Any, tmp_path: Path) -> dict[str, Any]:
         "pause_leader": False,
         "handler": f"{spying / 'spying.py'}:decide",
     }
+    program = tmp_path / "squall"
+    program.write_text(UNCAPPED.format(python=sys.executable, program=str(SQUALL)))
+    program.chmod(0o700)
+    monkeypatch.setitem(squall_run.__globals__, "SQUALL", program)
     run = squall_run(spec)
     run.wait_for(lambda: (spying / "found.json").exists(), "what the spy found")
     found: dict[str, Any] = json.loads((spying / "found.json").read_text())
