@@ -44,7 +44,7 @@ LOOK_S = 0.05
 AFTERWARDS = 20
 """Tasks accepted after an attack that must be filled for the swarm to have gone on."""
 
-GOES_ON_S = 12.0
+GOES_ON_S = 20.0
 """Patience of a machine that others use as well; a swarm that was stopped stays stopped."""
 
 SHARE = 0.9
@@ -425,12 +425,17 @@ class Arena:
         assert len(self.commands) == before.commands, f"a command that no leader gave: {self.commands[-1]}"
         ended = {n for n, starts in now.starts.items() if starts != before.starts.get(n)} - {may_end}
         assert not ended, f"ended: {ended}; {self.says()}"
-        foreign = [s for s in self.subjects("JOB", "sw.squall.job.*.task.*.*") if not HONEST.match(_task(s) + "-0")]
+        foreign = [
+            s for s in self.subjects("JOB", "sw.squall.job.*.task.*.*") if not HONEST.match(_task(s) + "-0")
+        ]
         assert foreign == [], "dispatched, but never submitted"
         assert self.subjects("RES", "sw.squall.res.*.evil") == {}, "run, but never submitted"
         jobs = set(self.progress().jobs)
         assert jobs <= JOBS, f"jobs that nobody submitted: {jobs - JOBS}"
-        orders = {order for (order,) in self._rows("SELECT DISTINCT order_id FROM fills WHERE order_id NOT LIKE 'a%'")}
+        orders = {
+            order
+            for (order,) in self._rows("SELECT DISTINCT order_id FROM fills WHERE order_id NOT LIKE 'a%'")
+        }
         assert {o for o in orders if not o.startswith(OWN)} <= set(effects)
 
     def honest_ledger(self) -> None:

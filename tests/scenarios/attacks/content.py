@@ -47,7 +47,9 @@ def nest(depth: int) -> bytes:
 def with_field(message: Any, value: bytes, name: bytes = b"\xa1z") -> bytes:
     """A message with one more field, whose value is given as msgpack."""
     data = pack(message)
-    fields, rest = (int.from_bytes(data[1:3], "big"), data[3:]) if data[0] == 0xDE else (data[0] & 15, data[1:])
+    fields, rest = (
+        (int.from_bytes(data[1:3], "big"), data[3:]) if data[0] == 0xDE else (data[0] & 15, data[1:])
+    )
     return b"\xde" + (fields + 1).to_bytes(2, "big") + rest + name + value
 
 
@@ -183,7 +185,9 @@ REGISTERS: dict[str, Make] = {
     "a quantity with a fraction": order(quantity=0.5),
     "a number in its key of 2^63": order(n=2**63),
     "a number in its key of -2^63 - 1": order(n=-(2**63) - 1),
-    "a price without end": effects(b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":1,"price":1e400}'),
+    "a price without end": effects(
+        b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":1,"price":1e400}'
+    ),
     "a price that is no number": effects(
         b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":1,"price":NaN}'
     ),
@@ -195,7 +199,9 @@ REGISTERS: dict[str, Make] = {
     ),
     "an account with a null": order(account="a\0b"),
     "an account of 400,000 characters": order(account="a" * 400_000),
-    "an account that is a program": order(account="<script>alert(1)</script>\x1b[2J", symbol="'; DROP TABLE fills"),
+    "an account that is a program": order(
+        account="<script>alert(1)</script>\x1b[2J", symbol="'; DROP TABLE fills"
+    ),
     "a field twice": effects(json.dumps(ORDER).encode()[:-1] + b',"quantity":7}'),
     "one effect of a million bytes": effects(b'"' + b"x" * 900_000 + b'"'),
     "256 effects": effects(*[b"1"] * 256),
@@ -221,7 +227,9 @@ HEARTBEATS: dict[str, bytes] = {
     "counters with terminal sequences": pack(
         Heartbeat(role="agent", node="agent-1", incarnation=1, counters={"\x1b[2J\r\n": 1, "violations": -5})
     ),
-    "times that are none": pack(Heartbeat(role="agent", node="agent-1", incarnation=1, service_ms=float("nan"))),
+    "times that are none": pack(
+        Heartbeat(role="agent", node="agent-1", incarnation=1, service_ms=float("nan"))
+    ),
     "a megabyte": pack(Heartbeat(role="agent", node="agent-1", incarnation=1, counters={"x" * 900_000: 1})),
 }
 
@@ -319,7 +327,9 @@ async def many_registers(me: Hijacked, name: str, count: int, prefix: str) -> in
     data = REGISTERS[name]
     async with me.client() as client:
         for number in range(count):
-            await client.publish(S.register(str(number % 100), f"{prefix}-{number}"), data(f"{prefix}-{number}"))
+            await client.publish(
+                S.register(str(number % 100), f"{prefix}-{number}"), data(f"{prefix}-{number}")
+            )
             if number % 200 == 0:
                 await client.flush()
         await client.flush()

@@ -217,7 +217,9 @@ async def subscribe_often(me: Hijacked, subscriptions: int, seconds: float) -> i
     def work() -> int:
         bare = me.raw()
         came = 0
-        bare.sendall(b"".join(f"SUB _INBOX.{me.node}.> {n}\r\n".encode() for n in range(1, subscriptions + 1)))
+        bare.sendall(
+            b"".join(f"SUB _INBOX.{me.node}.> {n}\r\n".encode() for n in range(1, subscriptions + 1))
+        )
         until = time.monotonic() + seconds
         ask = pub(PULL, b"{", f"_INBOX.{me.node}.zz")
         with contextlib.closing(bare), contextlib.suppress(OSError):

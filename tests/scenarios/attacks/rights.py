@@ -53,7 +53,11 @@ HEADERS: dict[str, dict[str, str]] = {
     "a marker": {"Nats-Marker-Reason": "Purge"},
     "an increment": {"Nats-Incr": "+1"},
     "an operation": {"KV-Operation": "PURGE"},
-    "a stream of origin": {"Nats-Stream": "SQUALL_JOB", "Nats-Sequence": "1", "Nats-Subject": "sw.squall.job.term"},
+    "a stream of origin": {
+        "Nats-Stream": "SQUALL_JOB",
+        "Nats-Sequence": "1",
+        "Nats-Subject": "sw.squall.job.term",
+    },
     "a source": {"Nats-Stream-Source": "SQUALL_JOB 1 > > sw.squall.job.term"},
     "who asks": {"Nats-Request-Info": '{"acc":"CORE"}', "Client-Info": '{"acc":"CORE"}'},
     "a status": {"Status": "503", "Description": "No Responders"},
@@ -188,7 +192,9 @@ async def forge(me: Hijacked) -> list[str]:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     def token(said: dict[str, Any], algorithm: str = "ed25519-nkey", *, signed: bool = True) -> str:
-        text = f"{base(json.dumps({'typ': 'JWT', 'alg': algorithm}).encode())}.{base(json.dumps(said).encode())}"
+        text = (
+            f"{base(json.dumps({'typ': 'JWT', 'alg': algorithm}).encode())}.{base(json.dumps(said).encode())}"
+        )
         return f"{text}.{base(own.sign(text.encode())) if signed else ''}"
 
     facts = claims["nats"]
@@ -198,7 +204,9 @@ async def forge(me: Hijacked) -> list[str]:
         "its own issuer": token({**claims, "iss": claims["sub"]}),
         "another name, the old signature": f"{head}.{base(json.dumps({**claims, 'name': 'agent-2'}).encode())}.{signature}",
         "another account": token({**claims, "nats": {**facts, "issuer_account": CORE}}),
-        "rights of its own": token({**claims, "nats": {**facts, "pub": {"allow": [">"]}, "sub": {"allow": [">"]}}}),
+        "rights of its own": token(
+            {**claims, "nats": {**facts, "pub": {"allow": [">"]}, "sub": {"allow": [">"]}}}
+        ),
         "a bearer": token({**claims, "nats": {**facts, "bearer_token": True}}),
         "an operator": token({**claims, "nats": {"type": "operator", "version": 2}}),
         "no end": token({k: v for k, v in claims.items() if k != "exp"}),

@@ -87,7 +87,9 @@ def listening(pids: list[int]) -> list[int]:
     for pid in pids:
         try:
             for number in os.listdir(f"/proc/{pid}/fd"):
-                sockets.add(os.readlink(f"/proc/{pid}/fd/{number}").removeprefix("socket:[").removesuffix("]"))
+                sockets.add(
+                    os.readlink(f"/proc/{pid}/fd/{number}").removeprefix("socket:[").removesuffix("]")
+                )
         except OSError:
             continue
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

@@ -29,7 +29,13 @@ HOGS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "subscribes": (floods.subscribe_often, {"subscriptions": 10_000}),
 }
 
-MANY = ("garbage", "ok, another job", "dead, a job with spaces", "dead, another's task", "an effect that is no JSON")
+MANY = (
+    "garbage",
+    "ok, another job",
+    "dead, a job with spaces",
+    "dead, another's task",
+    "an effect that is no JSON",
+)
 """Kinds of registers of which the ordinary suite writes thousands."""
 
 TOTAL_BYTES_MAX = 64 * 1024**2
@@ -74,7 +80,9 @@ def test_letters_of_half_a_mebibyte_do_not_fill_the_coordinators_stream(arena: A
 
 
 @pytest.mark.parametrize("kind", MANY)
-def test_thousands_of_one_kind_of_register_stop_nobody_for_long(arena: Arena, arenas: Arenas, kind: str) -> None:
+def test_thousands_of_one_kind_of_register_stop_nobody_for_long(
+    arena: Arena, arenas: Arenas, kind: str
+) -> None:
     before = arena.world()
     arena.attack(content.many_registers, name=kind, count=3000, prefix=f"own-{MANY.index(kind)}")
     arena.recovers()
