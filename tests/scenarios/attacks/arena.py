@@ -27,6 +27,7 @@ from nats.aio.msg import Msg
 
 from squall.bus.identity import Authority, _Key
 from squall.services.adversary import Nobody
+from squall.services.history import History
 from squall.services.run_directory import RunDirectory, claim
 from squall.services.spec import Spec
 from squall.services.swarm import Swarm, running
@@ -173,7 +174,10 @@ class Arena:
             made.append(create(*given, **named))
             return made[-1]
 
-        with claim(self.spec, self.folder / "run") as self.run_directory:
+        with (
+            claim(self.spec, self.folder / "run") as self.run_directory,
+            History(self.run_directory.history, "squall", 1) as history,
+        ):
             with _replaced(Authority, "create", created):
                 swarm = running(
                     self.spec,
@@ -182,6 +186,7 @@ class Arena:
                     route=Nobody().route,
                     preload="",
                     progress=lambda text: None,
+                    history=history,
                 )
                 async with asyncio.timeout(START_S), contextlib.AsyncExitStack() as stack:
                     self.swarm = await stack.enter_async_context(swarm)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import decimal
 import enum
@@ -148,7 +147,7 @@ def error(draw: random.Random) -> BaseException:
         StopAsyncIteration(),
         RecursionError(),
         MemoryError(),
-        asyncio.TimeoutError(),
+        TimeoutError(),
         ExceptionGroup(text or "g", [ValueError(text), OddError()]),
         BaseExceptionGroup("g", [KeyboardInterrupt()]),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import nkeys
 from nats.errors import Error as NatsError
+from tests.integration import test_attacks as tables
 
 from squall.bus.codec import encode
 from squall.bus.messages import TaskResult, TaskTried
 from squall.bus.subjects import Subjects, matches
-from tests.integration import test_attacks as tables
 
 if TYPE_CHECKING:
     from tests.scenarios.attacks.hijack import Hijacked

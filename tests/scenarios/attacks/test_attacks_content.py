@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from tests.scenarios.attacks import content
 from tests.scenarios.attacks.arena import Arena
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from tests.scenarios.attacks import content, floods
 from tests.scenarios.attacks.arena import Arena
 from tests.scenarios.attacks.conftest import Arenas

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.scenarios.attacks.inherent import CLASSES
 
 pytestmark = pytest.mark.nats

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.scenarios.attacks.arena import ROOT, fighting
 from tests.scenarios.attacks.fuzzed import is_fuzzed
 

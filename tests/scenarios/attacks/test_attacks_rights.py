@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.integration import test_attacks as tables
 from tests.scenarios.attacks import rights
 from tests.scenarios.attacks.arena import Arena
