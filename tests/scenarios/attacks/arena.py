@@ -444,7 +444,7 @@ class Arena:
         assert {o for o in orders if not o.startswith(OWN)} <= set(effects)
 
     def honest_ledger(self) -> None:
-        """Every task that was filled, and that no attacker wrote the register of, was filled as its input demands."""
+        """Each task that was filled, with no attacker's register, was filled as its input demands."""
         filled = {row[0]: row for row in self.fills() if HONEST.match(row[0])}
         count = len(self.accepted()) + 1000
         right = {row[0]: row for row in ledger(independent(self.spec.seed, count))}

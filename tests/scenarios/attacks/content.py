@@ -337,7 +337,7 @@ async def many_registers(me: Hijacked, name: str, count: int, prefix: str) -> in
 
 
 async def spoil_many(me: Hijacked, name: str, tasks: int, acknowledge: bool) -> list[str]:
-    """Pull tasks and write a record of this kind for each, or (an empty name) acknowledge without any; which."""
+    """Pull tasks and write such a record for each, or (an empty name) acknowledge without any; which."""
     spoiled = []
     async with me.client() as client:
         while len(spoiled) < tasks:

@@ -155,7 +155,7 @@ async def give_back(me: Hijacked, seconds: float, answer: bytes = b"-NAK") -> in
 
 
 async def pull_for_an_hour(me: Hijacked, pulls: int, seconds: float) -> int:
-    """Keep so many pulls waiting, each for an hour or as long as it is let, and acknowledge nothing; how many tasks came."""
+    """Keep so many pulls waiting for an hour, or as long as they are let, and acknowledge nothing; tasks."""
     async with me.client() as client:
         root = f"_INBOX.{me.node}.hour"
         came = 0
@@ -212,7 +212,7 @@ async def connect_often(me: Hijacked, seconds: float) -> dict[str, int]:
 
 
 async def subscribe_often(me: Hijacked, subscriptions: int, seconds: float) -> int:
-    """Listen to one's inbox ten thousand times, and have the broker fill it; how much came of it, in bytes."""
+    """Listen to one's inbox ten thousand times, and have the broker fill it; the bytes that came."""
 
     def work() -> int:
         bare = me.raw()

@@ -1,4 +1,4 @@
-"""A handler that returns, raises and prints anything at all, every other task, until a file says that it is enough."""
+"""A handler that returns, raises and prints anything at all, every other task, until a file ends it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A hijacked handler: it decides as the ordinary strategy does, and beside that does what it is told to.
 
-It gets no help from the test: its agent's credentials are what it finds in its own memory, and it connects with
-a plain client from a thread of its own. Orders come as files in a folder, one folder an agent, and so do the
-answers; that is how the test says which attack is next.
+It gets no help from the test: its agent's credentials are what it finds in its own memory, and it connects
+with a plain client from a thread of its own. Orders come as files in a folder, one folder an agent, and so do
+the answers; that is how the test says which attack is next.
 
     <folder>/<agent>/7.order   {"file": attacks.py, "function": name, "given": {...}}
     <folder>/<agent>/7.answer  {"returned": ...} or {"raised": ...}

@@ -1,4 +1,4 @@
-"""What a hijacked agent can do with a client and the bare protocol: subjects, replies, headers, words, tokens."""
+"""What a hijacked agent can do with a client and the bare protocol: subjects, replies, headers, tokens."""
 
 from __future__ import annotations
 
@@ -202,7 +202,9 @@ async def forge(me: Hijacked) -> list[str]:
         "no algorithm": token(claims, "none", signed=False),
         "signed by itself": token(claims),
         "its own issuer": token({**claims, "iss": claims["sub"]}),
-        "another name, the old signature": f"{head}.{base(json.dumps({**claims, 'name': 'agent-2'}).encode())}.{signature}",
+        "another name, the old signature": ".".join(
+            (head, base(json.dumps({**claims, "name": "agent-2"}).encode()), signature)
+        ),
         "another account": token({**claims, "nats": {**facts, "issuer_account": CORE}}),
         "rights of its own": token(
             {**claims, "nats": {**facts, "pub": {"allow": [">"]}, "sub": {"allow": [">"]}}}

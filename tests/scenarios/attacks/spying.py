@@ -1,4 +1,4 @@
-"""A handler that looks for what its neighbours have, without any capability, and writes down what it could."""
+"""A handler that looks for what its neighbours have, without any capability, and notes what it got."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def reached(pid: int) -> list[str]:
         except OSError:
             continue
     try:
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            os.readlink(f"/proc/{pid}/fd/{number}")
+        for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+            os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115
             got.append(f"fd {number}")
     except OSError:
         pass
@@ -86,9 +86,11 @@ def listening(pids: list[int]) -> list[int]:
     sockets = set()
     for pid in pids:
         try:
-            for number in os.listdir(f"/proc/{pid}/fd"):
+            for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
                 sockets.add(
-                    os.readlink(f"/proc/{pid}/fd/{number}").removeprefix("socket:[").removesuffix("]")
+                    os.readlink(f"/proc/{pid}/fd/{number}")  # noqa: PTH115
+                    .removeprefix("socket:[")
+                    .removesuffix("]")
                 )
         except OSError:
             continue
@@ -119,7 +121,9 @@ async def decide(task: Task) -> Any:
     if not (FOLDER / "begun").exists():
         (FOLDER / "begun").touch()
         parent = str(os.getppid())
-        subprocess.Popen([sys.executable, __file__, parent], stdin=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, __file__, parent], stdin=subprocess.DEVNULL, start_new_session=True
+        )
     return await honest(task)
 
 

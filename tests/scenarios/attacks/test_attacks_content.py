@@ -1,4 +1,4 @@
-"""Content: nothing that an agent says is believed beyond its own task, and nothing that it says stops the others."""
+"""Content: nothing that an agent says is believed beyond its own task, and nothing stops the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floods: an agent that holds, gives back, asks, sends, connects or fills without end stops nobody for long."""
+"""Floods: an agent that holds, gives back, asks, sends or fills without end stops nobody for long."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOTAL_BYTES_MAX = 64 * 1024**2
 
 
 def strike(arena: Arena, arenas: Arenas, function: Callable[..., Any], seconds: float, **given: Any) -> float:
-    """Carry an attack out, by an agent that may be put out for it; how soon the others were back at their rate."""
+    """Carry an attack out, by an agent that may be put out for it; how soon the others were back."""
     before = arena.world()
     by = arena.hijacked()
     arena.over(arena.begin(function, by=by, seconds=seconds, **given), by, seconds)
@@ -90,7 +90,7 @@ def test_thousands_of_one_kind_of_register_stop_nobody_for_long(
 
 @pytest.mark.parametrize("name", ["", "garbage", "a field nested deep", "dead, a job of 256 characters"])
 def test_the_window_does_not_leak(arena: Arena, name: str) -> None:
-    """Tasks that are acknowledged without a result, or end in a record that nobody can read, end all the same."""
+    """Tasks acknowledged without a result, or with a record that nobody can read, end all the same."""
     before = arena.world()
     spoiled = set(arena.attack(content.spoil_many, name=name, tasks=300, acknowledge=True))
     arena.spoiled |= spoiled

@@ -1,7 +1,7 @@
-"""Processes: what a handler finds of its neighbours in /proc, at the venue's door and in its working directory.
+"""Processes: what a handler finds of its neighbours in /proc, at the venue's door and in its folder.
 
-The command is started, and so is all that it starts, without any capability, as an ordinary user's is: who may
-trace every process of the machine needs no swarm to attack.
+The command is started, and so is all that it starts, without any capability, as an ordinary user's is: who
+may trace every process of the machine needs no swarm to attack.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.attacks.inherent import CLASSES
+from tests.scenarios.attacks.inherent import CLASSES, INHERENT
 
 pytestmark = pytest.mark.nats
 
@@ -90,3 +90,16 @@ def test_a_handler_reaches_nothing_of_its_neighbours(spied_on: dict[str, Any], o
 def test_every_class_has_its_file() -> None:
     tests = Path(__file__).parents[2]
     assert [name for name in CLASSES.values() if not (tests / name).is_file()] == []
+
+
+def test_the_readme_says_of_everything_inherent_why_it_must_be() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    table = readme.split("## What is trusted")[1].split("\n## ")[0]
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2].strip() for line in table.splitlines() if "|" in line
+    }
+    reasons = {
+        name: why for name, why in rows.items() if name not in ("a process that was taken over", "---")
+    }
+    assert set(reasons) == set(INHERENT)
+    assert all(len(why) > 40 for why in reasons.values())

@@ -1,4 +1,4 @@
-"""Rights: what the broker's rules refuse stays refused in a swarm at work; its answers cannot be aimed at others."""
+"""Rights: what the broker refuses stays refused in a swarm at work; its answers cannot be aimed at others."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from squall.bus import register
 from squall.bus.codec import decode, encode
 from squall.bus.messages import RunTask
+from squall.bus.subjects import lane_for
 from squall.bus.work_queue import WorkQueue
 from squall.services.job_writer import JobWriter
 
@@ -45,7 +46,8 @@ def install(node: str, role: str) -> None:
     async def execute(self: WorkQueue, task: RunTask) -> None:
         self._observer("run", "invoke", task=task.task, attempt=1)
         ended = await self._run(task, 1)
-        delivery: Any = type("Pushed", (), {"subject": self._swarm.queued("0", task.key, task.task)})
+        subject = self._swarm.queued(lane_for(task.key), task.key, task.task)
+        delivery: Any = type("Pushed", (), {"subject": subject})
         result = self._result(delivery, task, ended, 1)
         await register.write(self._connection, self._swarm, result, timeout_s=5)
 
