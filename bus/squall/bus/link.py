@@ -262,7 +262,9 @@ class Link:
             timer.cancel()
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen, also where the call ended before it could be waited for
-        if message.headers and message.headers.get("Status") == "503":
+        headers = message.headers or {}
+        # What is stored in a stream may have any header; only the broker's own word has no stream.
+        if headers.get("Status") == "503" and "Nats-Stream" not in headers:
             raise NoRespondersError(subject, f"nobody answers on {subject}")
         return message
 

@@ -85,9 +85,11 @@ async def direct(
     """
     answer = await connection.request(subjects.newest(stream, subject), b"", timeout_s=timeout_s)
     headers = answer.headers or {}
-    if headers.get("Status") == "404":
+    # The broker adds these to what is stored; whatever else the headers say is its writer's to choose.
+    is_stored = headers.get("Nats-Stream") == stream and "Nats-Sequence" in headers
+    if not is_stored and headers.get("Status") == "404":
         return None
-    if "Status" in headers or "Nats-Sequence" not in headers:
+    if not is_stored:
         raise RejectedError(subject, f"{headers.get('Description', 'no answer')} on {subject}", 0)
     return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data)
 

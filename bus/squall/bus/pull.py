@@ -135,14 +135,15 @@ class Puller:
 
     def _on_message(self, message: Msg) -> None:
         self._heard_s = asyncio.get_running_loop().time()
-        headers = message.headers
-        status = headers.get("Status") if headers else None
-        if headers is not None and status is not None:
-            self._on_status(status, headers)
-            return
+        # A delivery first: its headers are its writer's to choose, and may look like a status of the broker's.
         delivery = parse_delivery(message, self._prefix)
         if delivery is None:
-            self._connection.counters["unasked"] += 1
+            headers = message.headers
+            status = headers.get("Status") if headers else None
+            if headers is not None and status is not None and not message.reply:
+                self._on_status(status, headers)
+            else:
+                self._connection.counters["unasked"] += 1
             return
         self._asked = max(0, self._asked - 1)
         self._take(delivery)
