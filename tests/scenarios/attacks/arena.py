@@ -399,6 +399,16 @@ class Arena:
 
         self.wait(all_filled, "fill of a task accepted after the attack")
 
+    def read_through(self) -> None:
+        """All registers that are there now have been read by the coordinator and carried out by the gateway."""
+        last = self.stream("RES")["last_seq"]
+
+        def passed() -> bool:
+            floor = self.run(self.api("CONSUMER.INFO.SQUALL_RES.gateway"))["ack_floor"]["stream_seq"]
+            return bool(floor >= last and self.progress().results >= last)
+
+        self.wait(passed, "end of reading the registers")
+
     def recovers(self) -> float:
         """Back at its rate; how many seconds after this was called that was."""
         begin = time.monotonic()

@@ -67,7 +67,15 @@ HEADERS: dict[str, dict[str, str]] = {
     "one of 900,000 bytes": {"X": "x" * 900_000},
 }
 
+MARKED = ("a status", "an end of the batch", "a stream of origin", "a thousand")
+"""Headers of marks, which those who deliver a task again read beside the broker's own."""
+
 WORDS: dict[str, bytes] = {
+    "a record that looks like no responders": b"HPUB sw.squall.res.0.own-503 16 17\r\nNATS/1.0 503\r\n\r\nx\r\n",
+    "a record that looks like no consumer": b"HPUB sw.squall.res.0.own-409 33 33\r\n"
+    b"NATS/1.0 409 Consumer Deleted\r\n\r\n\r\n",
+    "a record that looks like a heartbeat": b"HPUB sw.squall.res.0.own-100 31 31\r\n"
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n\r\n",
     "garbage": b"\xff\xfe\x00garbage\r\n",
     "a control line of 20,000": b"PUB " + b"a" * 20_000 + b" 1\r\nx\r\n",
     "a payload over the bound": b"PUB sw.squall.res.0.own-big 2000000\r\n" + b"x" * 2_000_000 + b"\r\n",
@@ -162,6 +170,21 @@ async def with_headers(me: Hijacked, name: str, slot: str) -> list[str]:
         with contextlib.suppress(NatsError):
             await client.flush()
     return said
+
+
+async def mark_with_headers(me: Hijacked, name: str, tasks: int) -> list[str]:
+    """Mark tasks that were pulled with these headers, and give them back; which."""
+    async with me.client() as client:
+        held = await me.grab(client, tasks)
+        for message in held:
+            *_, lane, _, _, task = message.subject.split(".")
+            data = encode(TaskTried(attempts=1))
+            await client.publish(S.tried(lane, task), data, headers=HEADERS[name])
+        await client.flush()
+        for message in held:
+            await client.publish(message.reply, b"-NAK")
+        await client.flush()
+        return [message.subject.rsplit(".", 1)[1] for message in held]
 
 
 async def say(me: Hijacked, name: str) -> str:

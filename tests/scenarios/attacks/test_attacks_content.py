@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable, Iterator
 
 import pytest
 from tests.scenarios.attacks import content
 from tests.scenarios.attacks.arena import Arena
+
+TOGETHER = 10
+"""Kinds that the ordinary suite tries at once; each alone is for finding out which it was."""
+
+
+def together(kinds: Iterable[str]) -> list[tuple[str, ...]]:
+    """Kinds in handfuls, in their order."""
+    return list(batched(kinds, TOGETHER))
+
+
+def batched(kinds: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    rest = iter(kinds)
+    while handful := tuple(itertools.islice(rest, size)):
+        yield handful
+
 
 SLOTS_THAT_ARE_NONE = (
     "sw.squall.res.*.*",
@@ -24,35 +41,49 @@ def slot(name: str) -> str:
     return ("own-" + re.sub("[^a-z0-9]+", "-", name.lower()).strip("-"))[:40].rstrip("-")
 
 
+@pytest.mark.parametrize("kinds", together(content.REGISTERS), ids=lambda kinds: f"from {kinds[0]}")
+def test_registers_harm_nothing_but_their_own_tasks(arena: Arena, kinds: tuple[str, ...]) -> None:
+    before = arena.world()
+    for name in kinds:
+        arena.spoiled.add(arena.attack(content.spoil, name=name, slot=slot(name))["task"])
+    arena.goes_on()
+    arena.read_through()
+    arena.unharmed(before)
+
+
+@pytest.mark.everything
 @pytest.mark.parametrize("name", content.REGISTERS)
 def test_a_register_harms_nothing_but_its_own_task(arena: Arena, name: str) -> None:
     before = arena.world()
     said = arena.attack(content.spoil, name=name, slot=slot(name))
     arena.spoiled.add(said["task"])
     arena.goes_on()
+    arena.read_through()
     arena.unharmed(before)
 
 
-@pytest.mark.parametrize("subject", SLOTS_THAT_ARE_NONE)
-def test_a_register_of_no_task_harms_nothing(arena: Arena, subject: str) -> None:
+def test_registers_of_no_task_harm_nothing(arena: Arena) -> None:
     before = arena.world()
-    arena.attack(content.spoil_at, subject=subject)
+    for subject in SLOTS_THAT_ARE_NONE:
+        arena.attack(content.spoil_at, subject=subject)
+    arena.goes_on()
+    arena.read_through()
+    arena.unharmed(before)
+
+
+@pytest.mark.parametrize("kinds", together(content.HEARTBEATS), ids=lambda kinds: f"from {kinds[0]}")
+def test_heartbeats_harm_nothing(arena: Arena, kinds: tuple[str, ...]) -> None:
+    before = arena.world()
+    for name in kinds:
+        arena.attack(content.beat, data=content.HEARTBEATS[name], times=5)
     arena.goes_on()
     arena.unharmed(before)
 
 
-@pytest.mark.parametrize("name", content.HEARTBEATS)
-def test_a_heartbeat_harms_nothing(arena: Arena, name: str) -> None:
+def test_answers_harm_nothing(arena: Arena) -> None:
     before = arena.world()
-    arena.attack(content.beat, data=content.HEARTBEATS[name], times=5)
-    arena.goes_on()
-    arena.unharmed(before)
-
-
-@pytest.mark.parametrize("name", content.ANSWERS)
-def test_an_answer_harms_nothing(arena: Arena, name: str) -> None:
-    before = arena.world()
-    arena.attack(content.reply, data=content.ANSWERS[name], times=5)
+    for answer in content.ANSWERS.values():
+        arena.attack(content.reply, data=answer, times=5)
     arena.goes_on()
     arena.unharmed(before)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.attacks.inherent import CLASSES, INHERENT
+from tests.scenarios.attacks.spying import listening
 
 pytestmark = pytest.mark.nats
 
@@ -61,6 +62,10 @@ def spied_on(squall_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     program.chmod(0o700)
     monkeypatch.setitem(squall_run.__globals__, "SQUALL", program)
     run = squall_run(spec)
+    # The spy is told where the venue is: that others cannot find it is no promise, that it answers nobody else is.
+    run.wait_for(lambda: "agent" in {node["role"] for node in run.nodes().values()}, "an agent")
+    (spying / "venue.new").write_text(json.dumps(listening([run.nodes()["venue"]["pid"]])))
+    (spying / "venue.new").rename(spying / "venue")
     run.wait_for(lambda: (spying / "found.json").exists(), "what the spy found")
     found: dict[str, Any] = json.loads((spying / "found.json").read_text())
     document = run.end(120)

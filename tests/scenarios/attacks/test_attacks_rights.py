@@ -6,7 +6,7 @@ import pytest
 from tests.integration import test_attacks as tables
 from tests.scenarios.attacks import rights
 from tests.scenarios.attacks.arena import Arena
-from tests.scenarios.attacks.test_attacks_content import slot
+from tests.scenarios.attacks.test_attacks_content import slot, together
 
 
 def test_the_credentials_that_a_handler_finds_are_its_agents_alone(arena: Arena) -> None:
@@ -35,27 +35,44 @@ def test_nothing_is_heard_that_is_forbidden(arena: Arena) -> None:
     arena.unharmed(before)
 
 
-@pytest.mark.parametrize("carrier", [carrier.__name__ for carrier in tables.CARRIERS])
-def test_no_answer_of_the_broker_can_be_aimed_at_others(arena: Arena, carrier: str) -> None:
+@pytest.mark.parametrize("carriers", together(carrier.__name__ for carrier in tables.CARRIERS))
+def test_no_answer_of_the_broker_can_be_aimed_at_others(arena: Arena, carriers: tuple[str, ...]) -> None:
     before = arena.world()
-    assert arena.attack(rights.aim, carrier=carrier) > 0
+    for carrier in carriers:
+        assert arena.attack(rights.aim, carrier=carrier) > 0
     arena.goes_on()
+    arena.read_through()
     arena.unharmed(before)
 
 
-@pytest.mark.parametrize("name", rights.HEADERS)
-def test_a_header_reaches_nothing_but_its_own_record(arena: Arena, name: str) -> None:
+@pytest.mark.parametrize("names", together(rights.HEADERS), ids=lambda names: f"from {names[0]}")
+def test_headers_reach_nothing_but_their_own_records(arena: Arena, names: tuple[str, ...]) -> None:
     before = arena.world()
-    arena.attack(rights.with_headers, name=name, slot=slot(f"header-{name}"))
+    for name in names:
+        arena.attack(rights.with_headers, name=name, slot=slot(f"header-{name}"))
     arena.goes_on()
+    arena.read_through()
     arena.unharmed(before)
 
 
-@pytest.mark.parametrize("name", rights.WORDS)
-def test_words_on_the_wire_harm_nobody(arena: Arena, name: str) -> None:
+@pytest.mark.parametrize("name", rights.MARKED)
+def test_a_header_hides_no_mark_and_stops_no_task(arena: Arena, name: str) -> None:
     before = arena.world()
-    arena.attack(rights.say, name=name)
+    tasks = arena.attack(rights.mark_with_headers, name=name, tasks=4)
+    assert tasks
+    arena.spoiled.update(tasks)
+    for task in tasks:
+        arena.wait(lambda task=task: arena.subjects("RES", f"sw.squall.res.*.{task}"), f"end of {task}")
+    arena.unharmed(before)
+
+
+@pytest.mark.parametrize("names", together(rights.WORDS), ids=lambda names: f"from {names[0]}")
+def test_words_on_the_wire_harm_nobody(arena: Arena, names: tuple[str, ...]) -> None:
+    before = arena.world()
+    for name in names:
+        arena.attack(rights.say, name=name)
     arena.goes_on()
+    arena.read_through()
     arena.unharmed(before)
 
 
