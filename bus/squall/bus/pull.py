@@ -135,7 +135,7 @@ class Puller:
 
     def _on_message(self, message: Msg) -> None:
         self._heard_s = asyncio.get_running_loop().time()
-        # A delivery first: its headers are its writer's to choose, and may look like a status of the broker's.
+        # A delivery first: its headers are its writer's to choose, and may look like a status.
         delivery = parse_delivery(message, self._prefix)
         if delivery is None:
             headers = message.headers

@@ -88,7 +88,7 @@ class Interference:
     def __call__(self, handler: Handler, message: Msg) -> None:
         """Hand a delivery over, or do worse."""
         asked = self._asked
-        if asked.kind in ("none", "clock") or (message.headers and "Status" in message.headers):
+        if asked.kind in ("none", "clock") or (not message.reply and "Status" in (message.headers or {})):
             handler(message)
             return
         self._seen += 1

@@ -400,7 +400,7 @@ class Arena:
         self.wait(all_filled, "fill of a task accepted after the attack")
 
     def read_through(self) -> None:
-        """All registers that are there now have been read by the coordinator and carried out by the gateway."""
+        """All registers of now have been read by the coordinator and carried out by the gateway."""
         last = self.stream("RES")["last_seq"]
 
         def passed() -> bool:

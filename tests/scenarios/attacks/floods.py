@@ -76,9 +76,9 @@ async def fill(me: Hijacked, subject: str, size: int, seconds: float, per_s: int
 
 
 async def fill_with_letters(me: Hijacked, size: int, seconds: float, per_s: int) -> int:
-    """Store registers of dead tasks with large inputs, each of which might be copied into a letter."""
+    """Store registers of dead tasks with large values, each of which might be copied into a letter."""
     facts: dict[str, Any] = {"task": "own-x", "key": "k", "job": "j", "status": "dead"}
-    data = msgspec.msgpack.encode(TaskResult(body=b"x" * size, **facts))
+    data = msgspec.msgpack.encode(TaskResult(value=b"x" * size, **facts))
     slot = f"sw.squall.res.0.own-{NUMBER.decode()}"
     return await asyncio.to_thread(_flood, me, pub(slot, data), seconds, per_s)
 

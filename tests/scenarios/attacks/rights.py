@@ -71,7 +71,7 @@ MARKED = ("a status", "an end of the batch", "a stream of origin", "a thousand")
 """Headers of marks, which those who deliver a task again read beside the broker's own."""
 
 WORDS: dict[str, bytes] = {
-    "a record that looks like no responders": b"HPUB sw.squall.res.0.own-503 16 17\r\nNATS/1.0 503\r\n\r\nx\r\n",
+    "a record like no responders": b"HPUB sw.squall.res.0.own-503 16 17\r\nNATS/1.0 503\r\n\r\nx\r\n",
     "a record that looks like no consumer": b"HPUB sw.squall.res.0.own-409 33 33\r\n"
     b"NATS/1.0 409 Consumer Deleted\r\n\r\n\r\n",
     "a record that looks like a heartbeat": b"HPUB sw.squall.res.0.own-100 31 31\r\n"

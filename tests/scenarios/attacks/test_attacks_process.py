@@ -62,7 +62,7 @@ def spied_on(squall_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     program.chmod(0o700)
     monkeypatch.setitem(squall_run.__globals__, "SQUALL", program)
     run = squall_run(spec)
-    # The spy is told where the venue is: that others cannot find it is no promise, that it answers nobody else is.
+    # The spy is told where the venue is: that it answers nobody else is what is promised.
     run.wait_for(lambda: "agent" in {node["role"] for node in run.nodes().values()}, "an agent")
     (spying / "venue.new").write_text(json.dumps(listening([run.nodes()["venue"]["pid"]])))
     (spying / "venue.new").rename(spying / "venue")
