@@ -45,7 +45,7 @@ LOOK_S = 0.05
 AFTERWARDS = 20
 """Tasks accepted after an attack that must be filled for the swarm to have gone on."""
 
-GOES_ON_S = 20.0
+GOES_ON_S = 30.0
 """Patience of a machine that others use as well; a swarm that was stopped stays stopped."""
 
 SHARE = 0.9
@@ -271,6 +271,10 @@ class Arena:
     def attack(self, function: Callable[..., Any], *, by: str = "", **given: Any) -> Any:
         """Have a hijacked agent carry out an attack, and return what came of it."""
         return self.answer(self.begin(function, by=by, **given))
+
+    def agents(self) -> list[str]:
+        """The agents that have not been put out."""
+        return [node for node in self.swarm.units if node.startswith("agent-")]
 
     def gone(self, agent: str) -> bool:
         """Whether the process of an agent has ended, or another has taken its place."""

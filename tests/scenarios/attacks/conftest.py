@@ -44,8 +44,9 @@ def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
 def arena(arenas: Arenas, request: pytest.FixtureRequest) -> Iterator[Arena]:
     """A swarm at work, with a hijacked agent; see `Arena`."""
     failed_before = request.session.testsfailed
-    yield arenas.take()
-    if request.session.testsfailed != failed_before:
+    taken = arenas.take()
+    yield taken
+    if request.session.testsfailed != failed_before or len(taken.agents()) < taken.spec.agents:
         arenas.spend()
 
 
