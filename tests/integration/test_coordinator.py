@@ -11,17 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from squall.bus import log
+from squall.bus import jetstream, log
 from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import EXPECT_NEW, Outcome, publish, publish_once
-from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, RunTask, TaskResult
+from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, JobProgress, RunTask, TaskResult
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, lane_for, lane_of, last_token
 from squall.bus.tasks import task_group, wait_until
 from squall.services import coordinator, sweeper
 from squall.services.history import History
+from squall.services.patterns import hierarchical
 from squall.services.points import Points
 from squall.services.service import NodeStart, Service
 
@@ -332,3 +333,64 @@ async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> Non
             key = delivery.subject.split(".")[-2]
             assert lane_of(delivery.subject) == lane_for(key)
             await s.finish(delivery)
+
+
+async def test_the_letter_of_the_largest_task_fits_whatever_its_register_says(swarm: Any) -> None:
+    """A reason and a name of the greatest length, in characters of four bytes each."""
+    task = RunTask(task="t", key="k", job="j")
+    room = SUBMISSION_BYTES_MAX - len(encode(task)) - 3  # a body of that size has a longer header
+    async with swarm() as s:
+        assert (await s.submit("t", body=b"x" * room)).accepted
+        await s.close()
+        delivery = await s.pull()
+        wide = "\N{GRINNING FACE}"
+        said = TaskResult(
+            task="t", key="k", job="j", status="dead", reason=wide * 1000, agent=wide * 64, attempt=2**53
+        )
+        await s.write("t", encode(said))
+        await s.acknowledge(delivery)
+        state = await s.done()
+        (letter,) = await s.letters(1)
+    assert state.jobs["j"].dead == 1
+    assert len(letter.task.body) == room
+    assert letter.reason.startswith(wide)
+
+
+async def test_more_jobs_that_end_at_once_than_the_broker_takes_in_a_batch_all_end(bus: Any) -> None:
+    at = JobProgress(dispatched=1, ok=1, closed=True)
+    ended = CoordinatorState(
+        write="w", jobs={f"j-{number}": at for number in range(jetstream.BATCH_MAX + 200)}
+    )
+    async with bus(lease_s=0.5) as b, b.connect("observer") as observer:
+        async with b.connect("coordinator-2") as former:
+            await publish(former, b.swarm.state, encode(ended), timeout_s=10, headers=EXPECT_NEW)
+
+        async def state() -> CoordinatorState:
+            record = await log.last(observer, b.swarm.stream("JOB"), b.swarm.state)
+            assert record is not None
+            return decode(record.data, CoordinatorState)
+
+        async with leading(b):
+            await wait_until(
+                state,
+                lambda state: all(job.done for job in state.jobs.values()),
+                timeout_s=PATIENT_S,
+                what="the end of every job",
+            )
+
+
+async def test_while_the_log_refuses_a_task_it_stays_in_the_ingress(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stands nowhere else: if the leader died now, only the ingress would tell its successor of it."""
+    monkeypatch.setattr(hierarchical, "QUEUE_BYTES_MAX", 64 * 1024)
+    async with swarm() as s:
+        with caplog.at_level("ERROR", logger="squall"):
+            await s.submit("t", body=b"x" * 200_000)
+
+            async def refusals() -> int:
+                return sum("refuses a batch" in record.message for record in caplog.records)
+
+            await wait_until(refusals, lambda count: count > 2, timeout_s=PATIENT_S, what="refusals")
+        ingress = await log.state(s.observer, s.names.stream("IN"))
+    assert ingress["messages"] == 1

@@ -26,7 +26,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from squall.bus import log as bus_log
-from squall.bus.border import check_name
+from squall.bus.border import NAME_LENGTH_MAX, check_name, printable
 from squall.bus.codec import SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.messages import (
@@ -53,6 +53,10 @@ from squall.services.sweeper import Sweeper
 log = logging.getLogger("squall")
 
 BATCH_MAX = 250
+FINISHED_MAX = 200
+"""Jobs whose end is stored in one batch. With as many tasks, jobs that they open and letters as there may be,
+it stays below what the broker takes; see `bus.jetstream.BATCH_MAX`."""
+
 BATCH_BYTES_MAX = 4 * 1024**2
 """Of the tasks and dead letters of one batch, which the broker keeps in memory until it is whole."""
 
@@ -301,7 +305,10 @@ class Coordinator:
         except DecodeError as error:
             self._service.complaints("spoiled", f"register {subject}: {error}")
             return "dead", _Letter("its register cannot be read")
-        return result.status, _Letter(result.reason, result.attempt, result.agent)
+        # Cut as an honest agent's are: a letter that is to hold the largest task has no room for more.
+        return result.status, _Letter(
+            printable(result.reason), result.attempt, printable(result.agent, NAME_LENGTH_MAX)
+        )
 
     async def _watch_room(self) -> None:
         """Dispatch no more while the log nears its bound; what has ended is trimmed meanwhile."""
@@ -324,7 +331,7 @@ class Coordinator:
             self._wake.clear()
             letters = await self._letters()
             tasks, repeats, closed = self._gather(BATCH_BYTES_MAX - sum(len(a.task.body) for a in letters))
-            finished = self._progress.finished()
+            finished = self._progress.finished()[:FINISHED_MAX]
             now = time.monotonic()
             unsaved = unsaved or closed
             urgent = bool(unsaved or letters or finished)

@@ -103,7 +103,7 @@ class JobWriter:
                 if error.code != WRONG_LAST_SEQUENCE:
                     log.error("the coordinator's stream refuses a batch: %s", error)
                     await asyncio.sleep(REFUSED_PAUSE_S)
-                    await self.trim()
+                    await self._trim_log()  # not the ingress, where alone the tasks of this batch stand
                     continue
             except RequestError as error:
                 log.info("batch unknown, written again: %s", error)
@@ -156,6 +156,7 @@ class JobWriter:
         """After a refusal that was not a deposition: the sequence of the stored batch's last record if an
         earlier try was stored after all; else None, with what was stored long ago taken out of the batch."""
         stored = {}
+        self._letters_trimmed = False  # an earlier try may have stored letters
         for place, entry in enumerate(entries):
             record = await self._last(entry.subject)
             if record is None or (entry.expected and record.sequence == entry.expected):
@@ -192,15 +193,23 @@ class JobWriter:
         """Free the ingress up to what is dispatched, the log up to what a snapshot needs, and dead letters.
 
         Not fenced by the broker, so it is only done with a margin of the lease left; what it removes was
-        stored by this term or an earlier one, so it is right even if it comes late.
+        stored by this term or an earlier one, so it is right even if it comes late. Not to be called before
+        everything that counts as dispatched is stored.
         """
-        if not self._leadership.may_act():
-            return
         through = self._progress.ingress
-        try:
-            if through > self._ingress_trimmed:
+        if through > self._ingress_trimmed and self._leadership.may_act():
+            try:
                 await bus_log.trim(self._connection, self._swarm.stream("IN"), below=through + 1)
                 self._ingress_trimmed = through
+            except RequestError as error:
+                log.info("not trimmed: %s", error)
+        await self._trim_log()
+
+    async def _trim_log(self) -> None:
+        """Free the log up to what a snapshot needs, and dead letters; also while a batch is not stored yet."""
+        if not self._leadership.may_act():
+            return
+        try:
             below = self._kept_from
             if below > self._log_trimmed:
                 await bus_log.trim(
