@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
 from squall.bus.guard_process import MARK, _marks_of
-from squall.services.control import Lines
+from squall.services.control import FORKED, Lines
 from squall.services.launch.silence import LOOK_S, Silence
 
 # What arrives over a pipe.
@@ -66,3 +67,32 @@ def test_the_marks_of_a_process_are_read_from_its_environment() -> None:
         assert _marks_of(child.pid) == {b"outer", b"outer.3", b"inner", b"inner.1"}
     finally:
         child.communicate()
+
+
+COMES_BACK = """
+import asyncio, os, sys
+from squall.services.control import end_loop_at_fork
+
+async def node():
+    child = os.fork()
+    await asyncio.sleep(0)
+    if child == 0:
+        os.write(1, b"a second node")
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+loop = asyncio.new_event_loop() if sys.argv[1] == "asyncio" else __import__("uvloop").new_event_loop()
+end_loop_at_fork(loop)
+asyncio.set_event_loop(loop)
+print(loop.run_until_complete(node()))
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_forked_process_ends_where_it_comes_back_to_the_loop(loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    done = subprocess.run(
+        [sys.executable, "-c", COMES_BACK, loop], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == [str(FORKED)]

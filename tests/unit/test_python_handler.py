@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import json
 import math
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from squall.bus.codec import decode, encode
 from squall.bus.messages import EFFECTS_MAX, RunTask, TaskResult
 from squall.bus.work_queue import Done, Failed
+from squall.services.control import FORKED
 from squall.services.handlers import PoisonError, Result, Task
 from squall.services.handlers.python import PythonHandler
 from squall.services.history import History
@@ -165,6 +167,18 @@ async def test_a_coroutine_that_swallows_its_cancellation_is_stuck() -> None:
     assert await handler.run(TASK, 1) == Failed("the handler did not return within 0.05 s")
     assert told == [True]
     free.set()
+
+
+async def test_a_process_that_a_plain_handler_forks_ends_where_it_comes_back(tmp_path: Path) -> None:
+    """It has the handler's thread alone, and would stay for as long as the agent does."""
+
+    def forks(task: Task) -> None:
+        child = os.fork()
+        if child:
+            (tmp_path / "status").write_text(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+
+    assert await attempt(forks) == Done()
+    assert (tmp_path / "status").read_text() == str(FORKED)
 
 
 async def test_a_thread_over_its_time_is_stuck() -> None:

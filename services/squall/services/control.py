@@ -10,6 +10,7 @@ parent takes an answer for a claim (see `launch/processes.py`).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -29,6 +30,9 @@ LINE_BYTES_MAX = 256 * 1024
 
 ORPHANED = 70
 """Exit status of a node whose parent is gone."""
+
+FORKED = 72
+"""Exit status of a process that a handler forked, and that would have gone on as a node."""
 
 
 class Lines:
@@ -109,6 +113,20 @@ class Control:
         _, writable, _ = select.select([], [self._answers], [], 0)
         if writable:
             self.answer(Alive())
+
+
+def end_loop_at_fork(loop: asyncio.AbstractEventLoop) -> None:
+    """Have every process that is forked from this one end where it comes back to this loop.
+
+    It would be a second node of the same name. What a forked process does without coming back, a loop of its
+    own included, it may do.
+    """
+
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon(os._exit, FORKED)
+
+    os.register_at_fork(after_in_child=end)
 
 
 def leave_broker_at_fork(url: str) -> None:

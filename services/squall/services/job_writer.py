@@ -206,7 +206,7 @@ class JobWriter:
         await self._trim_log()
 
     async def _trim_log(self) -> None:
-        """Free the log up to what a snapshot needs, and dead letters; also while a batch is not stored yet."""
+        """Free the log up to what a snapshot needs, and dead letters; also while a batch is not stored."""
         if not self._leadership.may_act():
             return
         try:

@@ -27,7 +27,7 @@ from squall.bus.connection import connect
 from squall.bus.errors import BusError
 from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
-from squall.services.control import ORPHANED, Control, leave_broker_at_fork
+from squall.services.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
 from squall.services.errors import ServiceError, SpecError
 from squall.services.handlers import Handler
 from squall.services.handlers.loading import load
@@ -75,6 +75,7 @@ def main() -> None:
     if start.role == "agent":
         control.answer(Loading(handler=start.spec.handler))
         leave_broker_at_fork(start.url)
+        end_loop_at_fork(loop)
         # Before the loop runs, so that the module may run one of its own.
         try:
             handler = load(start.spec.handler)

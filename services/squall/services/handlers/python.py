@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
+from squall.services.control import FORKED
 from squall.services.handlers import Handler, Task, outcome
 
 CANCEL_GRACE_S = 2.0
@@ -90,6 +92,7 @@ class PythonHandler:
 
     def _call(self, given: Task) -> Done | Failed | Awaitable[object]:
         """Call a plain function, in a thread. Not everything that it may raise can pass through a future."""
+        process = os.getpid()
         try:
             returned = self._handler(given)
             if inspect.isawaitable(returned):
@@ -97,3 +100,6 @@ class PythonHandler:
             return outcome.returned(returned)
         except BaseException as error:
             return outcome.raised(error)
+        finally:
+            if os.getpid() != process:  # the handler forked, and this is the child, which has no loop
+                os._exit(FORKED)
