@@ -17,7 +17,8 @@ from squall.bus.connection import Connection
 from squall.bus.jetstream import Entry, publish_batch
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import WORKERS_DIED, Done, Failed, WorkQueue
+from squall.services.patterns import hierarchical
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -128,6 +129,37 @@ async def test_a_worker_that_dies_while_it_computes_is_replaced(bus: Any) -> Non
             result = await registered(b, observer, "t")
             await emptied(b, observer)
     assert (result.agent, result.attempt) == ("agent-2", 2)
+
+
+async def test_a_task_that_ends_every_worker_is_buried_though_the_pool_is_made_anew_each_time(
+    bus: Any,
+) -> None:
+    """Which it is when all workers stand still; the broker's own count begins anew with the pool."""
+    seen, lives = Seen(), 0
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("warden") as warden:
+        await dispatch(b, "t")
+        burying = asyncio.create_task(registered(b, observer, "t"))
+        while not burying.done():
+            lives += 1
+            assert lives <= 6, seen.runs("t")
+            stands_still = asyncio.Event()
+
+            async def hang(task: RunTask, attempt: int, told: asyncio.Event = stands_still) -> Done:
+                told.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            async with worker(b, hang, seen, f"agent-{lives % 2 + 1}") as life:
+                standing = asyncio.create_task(stands_still.wait())
+                await asyncio.wait({standing, burying}, return_when=asyncio.FIRST_COMPLETED)
+                standing.cancel()
+                life.cancel()
+            await hierarchical.release_pool(warden, b.spec)
+        result = await burying
+    assert (result.status, result.reason) == ("dead", WORKERS_DIED)
+    # The first is uncounted where the worker was there before the task.
+    assert seen.runs("t")[-3:] == [1, 2, 3]
 
 
 async def test_a_worker_that_dies_between_commit_and_acknowledgement_leaves_one_record(

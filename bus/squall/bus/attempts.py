@@ -5,7 +5,9 @@
 
 The broker's own count is of deliveries, and a delivery need not be an attempt: it may have waited in a worker
 that died or stood still. So from the first repeat on a task has a mark, written with the sequence that was
-read, before the handler begins.
+read, before the handler begins. The broker's count also begins anew when the pool is made anew, as it is when
+all workers stand still. So a worker that is younger than a task has its first attempt marked as well: then a
+task that ends every worker is counted, however often the pool is made anew.
 
 A worker takes all it runs down with it. Of the tasks that were running any may be the cause, so one that was
 there at two deaths runs alone from then on: what kills a worker then is that task, and nothing but it ends
@@ -51,6 +53,11 @@ def begin(before: TaskTried | None, attempts_max: int) -> TaskTried | None:
         running=True,
         write=secrets.token_hex(8),
     )
+
+
+def first_counted() -> TaskTried:
+    """The mark of a first attempt that has to be counted, because its delivery is no proof that it is one."""
+    return replace(FIRST, write=secrets.token_hex(8))
 
 
 def is_suspect(tried: TaskTried, attempts_max: int) -> bool:

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from squall.bus import register, subjects
-from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect
+from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.backoff import bound_s
 from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
@@ -181,6 +181,7 @@ class WorkQueue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self._began_s = time.time()  # by the clock that the broker's stamps are compared with
         self.counters = counters
         self.service_ms = 0.0
 
@@ -246,7 +247,7 @@ class WorkQueue:
             task = RunTask(task=name, key=name, job="unreadable")
             await self._commit(delivery, task, Failed(str(error), final=True), delivery.attempt)
             return
-        if delivery.attempt == 1:
+        if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
@@ -258,14 +259,15 @@ class WorkQueue:
             self._observer("attempt", "unknown", task=task.task, reason=str(error))
 
     async def _repeat(self, delivery: Delivery, task: RunTask) -> bool:
-        """Make the next attempt of a task that was delivered before; False if somebody counts one as well.
+        """Make the next attempt of a task that may have been tried; False if somebody counts one as well.
 
         Raises:
             RequestError: It cannot be counted.
         """
         lane = subjects.lane_of(delivery.subject)
         before, sequence = await self._marks.read(lane, task.task)
-        tried = begin(before, self._pacing.attempts)
+        uncounted = before is None and delivery.attempt == 1
+        tried = first_counted() if uncounted else begin(before, self._pacing.attempts)
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._commit(delivery, task, lost, self._pacing.attempts)
