@@ -55,3 +55,22 @@ def test_a_disk_that_fills_up_ends_the_run_in_one_sentence(
     assert document["error"]["kind"] == "disk"
     assert "is full" in run.stderr.read_text().splitlines()[-1]
     assert [pid for pid in run.pids() if is_alive(pid)] == []
+
+
+PRINTS = """
+def decide(task):
+    for _ in range(8):
+        print("x" * 2 ** 20)
+    return None
+"""
+
+
+def test_what_handlers_print_does_not_fill_the_disk(squall_run: Any, small_disk: Any, tmp_path: Path) -> None:
+    """480 MiB, on a disk of 320."""
+    disk = small_disk(320)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "prints.py").write_text(PRINTS)
+    spec = {"tasks": 60, "rate_per_s": 10.0, "agents": 2, "pause_leader": False, "handler": "prints:decide"}
+    run = squall_run(spec, "--out", str(disk / "run"))
+    document = run.end(120)
+    assert (document["accepted"], document["lost"], document["dead_letters"]) == (60, 0, 0)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,10 @@ FREE_BYTES_MIN = 256 * 1024**2
 
 FREE_BYTES_RESERVE = 32 * 1024**2
 """With less a run is given up: what runs into a full disk fails in the middle of its writing."""
+
+LOG_BYTES_MAX = 16 * 1024**2
+LOG_BYTES_KEPT = 1024**2
+"""A node's log that passes the first is cut to the second: what a handler prints must not fill the disk."""
 
 
 def open_private(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
@@ -67,6 +72,30 @@ class RunDirectory:
         """
         if shutil.disk_usage(self.path).free < FREE_BYTES_RESERVE:
             raise DiskError(f"the disk of {self.path} is full", "free some room, or name another --out")
+
+    def cut_logs(self) -> list[str]:
+        """Cut logs that are too long; their names. Each keeps its beginning, and what is yet to come."""
+        return [path.name for path in self.logs.glob("*.log") if _cut(path)]
+
+
+def _cut(log: Path) -> bool:
+    """Cut a log if it is too long. Its writers append, so they go on at its new end."""
+    try:
+        # A handler may have put anything there, a link to a file of the user's for instance.
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size <= LOG_BYTES_MAX:
+            return False
+        os.ftruncate(file, LOG_BYTES_KEPT)
+        os.write(file, b"\n(it was too long: what stood here is cut out)\n")
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

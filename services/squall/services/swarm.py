@@ -262,8 +262,10 @@ class Swarm:
             await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
 
     async def _watch_disk(self) -> None:
-        """End the swarm before the disk is full."""
+        """End the swarm before the disk is full, and see that no log fills it."""
         while True:
+            for name in self._run.cut_logs():
+                log.info("%s was cut", name)
             self._run.check_room()
             await asyncio.sleep(DISK_LOOK_S)
 
