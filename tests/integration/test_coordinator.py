@@ -383,7 +383,7 @@ async def test_while_the_log_refuses_a_task_it_stays_in_the_ingress(
     swarm: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It stands nowhere else: if the leader died now, only the ingress would tell its successor of it."""
-    monkeypatch.setattr(hierarchical, "QUEUE_BYTES_MAX", 64 * 1024)
+    monkeypatch.setattr(hierarchical, "LOG_BYTES_MAX", 64 * 1024)
     async with swarm() as s:
         with caplog.at_level("ERROR", logger="squall"):
             await s.submit("t", body=b"x" * 200_000)

@@ -18,7 +18,7 @@ from squall.services.control import ORPHANED
 from squall.services.errors import SpecError
 from squall.services.launch import processes
 from squall.services.launch.processes import ProcessLauncher, ProcessUnit
-from squall.services.service import NodeStart
+from squall.services.service import NodeStart, VenueToken
 from squall.services.spec import Spec
 
 pytestmark = pytest.mark.anyio
@@ -165,7 +165,12 @@ async def venue(tmp_path: Path):  # type: ignore[no-untyped-def]
     async with Guard() as guard:
         launcher = ProcessLauncher(guard, tmp_path)
         start = NodeStart(
-            spec=Spec(), node="venue", role="venue", incarnation=1, path=str(tmp_path / "venue.sqlite")
+            spec=Spec(),
+            node="venue",
+            role="venue",
+            incarnation=1,
+            path=str(tmp_path / "venue.sqlite"),
+            venue_token=VenueToken("token"),
         )
         yield launcher, await launcher.start(start)
 

@@ -112,7 +112,9 @@ async def serving(
     text = f'tls {{\n  cert_file: "{certificate}"\n  key_file: "{key}"\n  {options}\n}}\n{config}'
     async with (
         Guard() as guard,
-        Broker.running(folder / "broker", text, guard=guard, log=folder / "log", probe=listens) as broker,
+        Broker.running(
+            folder / "broker", lambda: text, guard=guard, log=folder / "log", probe=listens
+        ) as broker,
     ):
         yield int(broker.url.rsplit(":", 1)[1])
 
@@ -210,7 +212,7 @@ async def test_a_server_without_tls_is_told_nothing(tmp_path: Path) -> None:
 
     async with (
         Guard() as guard,
-        Broker.running(tmp_path / "b", "", guard=guard, log=tmp_path / "log", probe=listens) as broker,
+        Broker.running(tmp_path / "b", str, guard=guard, log=tmp_path / "log", probe=listens) as broker,
     ):
         with pytest.raises(UntrustedBrokerError, match="offers no TLS, so nothing was sent"):
             await speak(broker.url.replace("nats://", "tls://"))
@@ -417,7 +419,7 @@ async def test_clear_text_that_was_asked_for_is_a_limit_of_the_run(tmp_path: Pat
 
     async with (
         Guard() as guard,
-        Broker.running(tmp_path / "b", "", guard=guard, log=tmp_path / "log", probe=listens) as broker,
+        Broker.running(tmp_path / "b", str, guard=guard, log=tmp_path / "log", probe=listens) as broker,
     ):
         url = broker.url.replace("127.0.0.1", "0.0.0.0")
         done = await squall(tmp_path, "--nats", url, "--insecure-nats")

@@ -29,8 +29,12 @@ from squall.services.terminal import Terminal, styled
 ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
 
-DOORS = ("services/squall/services/terminal.py", "services/squall/services/logs.py")
-"""Who may write to standard output or standard error, and make what does."""
+DOORS = (
+    "services/squall/services/terminal.py",
+    "services/squall/services/logs.py",
+    "services/squall/services/control.py",
+)
+"""Who may write to standard output or standard error, and make what does; the last sets a node's own up."""
 
 
 HOSTILE = (

@@ -90,13 +90,17 @@ class Sweeper:
                     break
 
     def _overdue(self) -> list[str]:
-        limit = time.monotonic() - self._patience_s
-        overdue = []
-        for task, since in self._since.items():
-            if since > limit:
-                break
-            overdue.append(task)
-        return overdue
+        """Tasks that have been open for too long; each repeat doubles what is too long.
+
+        A queue that the broker is slow to fill must not be taken for one that loses what is put into it.
+        """
+        now = time.monotonic()
+        open_tasks = self._progress.open
+        return [
+            task
+            for task, since in self._since.items()
+            if now - since >= self._patience_s * 2 ** (open_tasks[task].again if task in open_tasks else 0)
+        ]
 
     async def _look(self, task: str, at: Dispatched) -> None:
         lane = subjects.lane_for(at.key)

@@ -19,6 +19,7 @@ from squall.services.spec import Spec
 
 INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2
+LOG_BYTES_MAX = 1024**3
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed.
 Ingress and queue are trimmed; of dead letters the oldest go first."""
@@ -72,7 +73,7 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             # Refuses when full: under discard-old the term's record would be evicted in the end.
             "discard": "new",
             "max_msgs_per_subject": 1,
-            "max_bytes": QUEUE_BYTES_MAX,
+            "max_bytes": LOG_BYTES_MAX,
             "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
             "allow_atomic": True,
             **common,
