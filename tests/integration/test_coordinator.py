@@ -17,11 +17,18 @@ from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import EXPECT_NEW, Outcome, publish, publish_once
 from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, JobProgress, RunTask, TaskResult
+from squall.bus import log, term
+from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RequestError
+from squall.bus.jetstream import EXPECT_NEW, Entry, Outcome, publish, publish_once
+from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, RunTask, TaskResult
 from squall.bus.pull import Delivery, Puller
-from squall.bus.subjects import POOL, lane_for, lane_of, last_token
+from squall.bus.subjects import POOL, lane_for, lane_of, last_token, matches
 from squall.bus.tasks import task_group, wait_until
 from squall.services import coordinator, sweeper
 from squall.services.history import History
+from squall.services.job_writer import JobWriter
 from squall.services.patterns import hierarchical
 from squall.services.points import Points
 from squall.services.service import NodeStart, Service
@@ -209,10 +216,10 @@ async def test_names_in_a_register_reach_no_subject(swarm: Any, name: str) -> No
         await s.acknowledge(delivery)
         state = await s.done()
         (letter,) = await s.letters(1)
-        term = await log.last(s.observer, s.names.stream("JOB"), s.names.term)
+        record = await log.last(s.observer, s.names.stream("JOB"), s.names.term)
     assert set(state.jobs) == {"j"}
     assert (letter.task.task, letter.task.job) == ("t", "j")
-    assert term is not None
+    assert record is not None
     assert s.service.connection.counters["violations"] == 0
 
 
@@ -323,6 +330,134 @@ async def test_a_successor_knows_what_is_open(swarm: Any) -> None:
                 await finishing
     assert (state.jobs["j"].dispatched, state.jobs["j"].ok, state.jobs["j"].dead) == (44, 44, 0)
     assert second.counters["redispatched"] == 0
+
+
+async def test_a_batch_whose_answer_is_lost_is_stored_once(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind there is: a dispatch, one that is made again, a dead letter, a snapshot, the end of a job."""
+    publish_batch = term.publish_batch
+    lost: set[tuple[Entry, ...]] = set()
+
+    async def losing(connection: Connection, entries: list[Entry], **how: Any) -> Outcome:
+        outcome = await publish_batch(connection, entries, **how)
+        batch = tuple(entries[1:])  # the first renews the lease, and is another each time
+        if batch and how.get("fence") is not None and batch not in lost:
+            lost.add(batch)
+            return Outcome("unknown", reason="the answer was lost")
+        return outcome
+
+    monkeypatch.setattr(term, "publish_batch", losing)
+    async with swarm() as s:
+        await s.submit("t")
+        await s.close()
+        await s.acknowledge(await s.pull())
+        await s.finish(await s.pull(), status="dead")
+        state = await s.done()
+        await s.letters(1)
+        queue = await log.state(s.observer, s.names.stream("WK"))
+        letters = await log.state(s.observer, s.names.stream("DLQ"))
+    assert (state.jobs["j"].dispatched, state.jobs["j"].dead, state.dispatched) == (1, 1, 2)
+    assert (queue["last_seq"], letters["last_seq"]) == (2, 1)
+    assert any(entry.expected for batch in lost for entry in batch if s.names.is_dispatch(entry.subject))
+
+
+async def test_a_task_that_ends_while_it_is_looked_for_is_not_dispatched_again(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its register is written before it is acknowledged, so who asks in the other order finds neither."""
+    last = log.last
+    async with swarm() as s:
+        registers: list[Any] = []
+        s.service.connection.interceptor = lambda handler, message: (
+            registers.append(message) if matches(s.names.registers, message.subject) else handler(message)
+        )
+        await s.submit("t")
+        delivery = await s.pull()
+        looks: list[str] = []
+
+        async def last_then_finish(connection: Connection, stream: str, subject: str, **how: Any) -> Any:
+            record = await last(connection, stream, subject, **how)
+            if connection is s.service.connection and last_token(subject) == "t" and stream != "JOB":
+                looks.append(stream)
+                if len(looks) == 1:
+                    await s.finish(delivery)
+            return record
+
+        monkeypatch.setattr(log, "last", last_then_finish)
+        await s.close()
+        state = await s.done()
+    assert len(looks) >= 2
+    assert (state.jobs["j"].ok, state.dispatched, s.service.counters["redispatched"]) == (1, 1, 0)
+
+
+async def test_a_leader_that_dies_between_two_letters_leaves_neither_unwritten(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot passes the registers that were read, so it waits for the letters of all of them."""
+    monkeypatch.setattr(coordinator, "BATCH_MAX", 1)
+    store, dying = JobWriter.store, asyncio.Event()
+
+    async def store_and_die(self: JobWriter, tasks: Any, letters: Any, *args: Any, **how: Any) -> bool:
+        saved = await store(self, tasks, letters, *args, **how)
+        if letters:
+            dying.set()
+            await asyncio.Event().wait()
+        return saved
+
+    async with swarm() as s:
+        await s.submit("t-1")
+        await s.submit("t-2")
+        first, second = await s.pull(), await s.pull()
+        held: list[tuple[Any, Any]] = []
+
+        def hold(handler: Any, message: Any) -> None:
+            if not matches(s.names.registers, message.subject):
+                handler(message)
+                return
+            held.append((handler, message))
+            if len(held) == 2:  # both are read before anything is written
+                for take, register in held:
+                    take(register)
+
+        s.service.connection.interceptor = hold
+        monkeypatch.setattr(JobWriter, "store", store_and_die)
+        await s.finish(first, status="dead")
+        await s.finish(second, status="dead")
+        async with asyncio.timeout(PATIENT_S):
+            await dying.wait()
+        monkeypatch.setattr(JobWriter, "store", store)
+        s.service.stop.set()
+        async with leading(s.bus):
+            letters = await s.letters(2)
+    assert {letter.task.task for letter in letters} == {"t-1", "t-2"}
+
+
+async def test_letters_that_were_not_copied_stay(swarm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "SNAPSHOT_S", 0.1)
+    streams = hierarchical.streams
+
+    def copying_nothing(spec: Any) -> list[dict[str, Any]]:
+        *others, letters = streams(spec)
+        return [*others, {**letters, "sources": []}]
+
+    monkeypatch.setattr(hierarchical, "streams", copying_nothing)
+    async with swarm() as s:
+        jobs = s.names.stream("JOB")
+        await s.submit("t", body=b"the input")
+        await s.finish(await s.pull(), status="dead")
+        for number in range(3):  # trimmed three times since
+            await s.submit(f"filler-{number}")
+            await s.finish(await s.pull())
+            await wait_until(
+                lambda n=number: log.last(s.observer, jobs, s.names.dispatch("j", "k", f"filler-{n}")),  # type: ignore[misc]
+                lambda record: record is None,
+                timeout_s=PATIENT_S,
+                what="the trim of a dispatch",
+            )
+        letter = await log.last(s.observer, jobs, s.names.dead("j", "t"))
+    assert letter is not None
+    assert decode(letter.data, DeadLetter).task.body == b"the input"
 
 
 async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> None:

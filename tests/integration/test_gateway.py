@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ class Bench:
     bus: Any
     service: Service
     agent: Connection
+    kill_and_replace: Callable[[], Awaitable[None]]
 
     async def publish(self, task: str, data: bytes) -> None:
         await self.agent.request(self.bus.swarm.register("7", task), data, timeout_s=10)
@@ -93,9 +94,15 @@ async def serving(bus: Any, path: Path, *, duplicate: bool = False) -> AsyncIter
                     connection.interceptor = interference = Interference(lambda kind, on, struck: None)
                     interference.begin(Interfere(kind="duplicate", every=1))
                 service = Service(start, connection, history, Points(lambda point: None), ready.set)
-                tasks.daemon(gateway.serve(service))
+                serving = tasks.daemon(gateway.serve(service))
                 await ready.wait()
-                yield Bench(path, b, service, agent)
+
+                async def kill_and_replace() -> None:
+                    serving.cancel()
+                    await asyncio.wait({serving})
+                    tasks.daemon(gateway.serve(service))
+
+                yield Bench(path, b, service, agent, kill_and_replace)
 
 
 async def test_whatever_a_register_holds_the_next_one_is_carried_out(bus: Any, tmp_path: Path) -> None:
@@ -137,6 +144,30 @@ async def test_whatever_a_register_holds_the_next_one_is_carried_out(bus: Any, t
     assert sorted(line["task"] for line in bench.lines("deliver", "fail")) == ["garbage", "many", "nothing"]
     assert (counters["unreadable"], counters["refused"]) == (3, 6)
     assert counters.get("venue_errors", 0) == 0
+
+
+async def test_an_order_that_was_set_aside_is_carried_out_though_the_gateway_dies_before(
+    bus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its register is acknowledged once the venue has told what became of it, and not before."""
+    take = venue.Venue.take
+
+    def ill(self: venue.Venue, offers: Any) -> Any:
+        if any(offer.order_id == "ill-0" for offer in offers):
+            raise RuntimeError("the venue stumbles over this one")
+        return take(self, offers)
+
+    async with serving(bus, tmp_path) as bench:
+        monkeypatch.setattr(venue.Venue, "take", ill)
+        await bench.publish("ill", register("ill", GOOD))
+        await bench.publish("good", register("good", GOOD))
+        # The one behind it goes on, so the first one is aside by then.
+        await wait_until(bench.left, lambda left: sum(left) <= 1, timeout_s=30, what="the good order's end")
+        assert bench.rows("SELECT order_id FROM fills") == [("good-0",)]
+        await bench.kill_and_replace()
+        monkeypatch.setattr(venue.Venue, "take", take)
+        await bench.all_acknowledged()
+        assert bench.rows("SELECT order_id FROM fills") == [("good-0",), ("ill-0",)]
 
 
 async def test_what_comes_twice_while_it_is_held_is_sent_once(bus: Any, tmp_path: Path) -> None:

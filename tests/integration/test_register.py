@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from squall.bus import log, register
-from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
+from squall.bus.attempts import MARK_BYTES_MAX
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import MessageTooLargeError
+from squall.bus.jetstream import publish_once
 from squall.bus.messages import TaskResult
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -43,6 +45,20 @@ async def test_a_message_id_used_up_by_another_does_not_cost_the_record(bus: Any
             record = await log.last(observer, b.swarm.stream("RES"), b.swarm.register("7", "t"))
             assert record is not None
             assert decode(record.data, TaskResult).agent == "agent-2"
+
+
+@pytest.mark.parametrize(
+    ("stream", "bytes_max"),
+    [("RES", MESSAGE_BYTES_MAX + HEADER_BYTES_MAX), ("TRY", MARK_BYTES_MAX)],
+)
+async def test_the_broker_takes_no_larger_record_from_whoever_sends_it(
+    bus: Any, stream: str, bytes_max: int
+) -> None:
+    async with bus() as b, b.connect("agent-1") as one, b.connect("observer") as observer:
+        subject = {"RES": b.swarm.register("7", "t"), "TRY": b.swarm.tried("7", "t")}[stream]
+        outcome = await publish_once(one, subject, b"x" * (bytes_max + 1), timeout_s=5)
+        assert (outcome.kind, "maximum allowed" in outcome.reason) == ("refused", True), outcome
+        assert (await log.state(observer, b.swarm.stream(stream)))["messages"] == 0
 
 
 async def test_a_record_beyond_the_bound_is_refused_before_it_is_sent(bus: Any) -> None:

@@ -14,8 +14,9 @@ import pytest
 from squall.bus import log, register
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
-from squall.bus.jetstream import Entry, publish_batch
-from squall.bus.messages import RunTask, TaskResult
+from squall.bus.jetstream import Entry, publish, publish_batch
+from squall.bus.messages import RunTask, TaskResult, TaskTried
+from squall.bus.subjects import lane_for
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.work_queue import WORKERS_DIED, Done, Failed, WorkQueue
 from squall.services.patterns import hierarchical
@@ -63,7 +64,11 @@ async def worker(b: Any, run: Run, seen: Seen, name: str = "agent-1") -> AsyncIt
 
 
 async def serve(b: Any, connection: Connection, run: Run, seen: Seen) -> None:
-    queue = WorkQueue(
+    await queue_of(b, connection, run, seen).serve(asyncio.Event(), grace_s=1)
+
+
+def queue_of(b: Any, connection: Connection, run: Run, seen: Seen) -> WorkQueue:
+    return WorkQueue(
         connection,
         b.swarm,
         run,
@@ -75,7 +80,6 @@ async def serve(b: Any, connection: Connection, run: Run, seen: Seen) -> None:
         counters=Counter(),
         chance=random.Random(1),
     )
-    await queue.serve(asyncio.Event(), grace_s=1)
 
 
 async def registered(b: Any, observer: Connection, task: str) -> TaskResult:
@@ -300,6 +304,60 @@ async def test_a_task_that_kills_its_workers_is_dead_after_exactly_its_attempts(
             result = await registered(b, observer, "t")
     assert result.status == "dead"
     assert seen.runs("t") == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [b"", b"\xc1 no mark", encode(TaskTried(attempts=1))[:-3]],
+    ids=["empty", "no msgpack", "cut off"],
+)
+async def test_a_mark_that_cannot_be_read_counts_as_none_once_and_is_written_over(
+    bus: Any, mark: bytes
+) -> None:
+    """An agent may write marks. What it spoils costs the task no attempt that it has not had, and no more."""
+    seen = Seen()
+
+    async def fail(task: RunTask, attempt: int) -> Failed:
+        return Failed("no luck")
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-2") as hijacked:
+        await publish(hijacked, b.swarm.tried(lane_for("k"), "t"), mark, timeout_s=5)
+        async with worker(b, fail, seen):
+            await dispatch(b, "t")
+            result = await registered(b, observer, "t")
+    assert (result.status, seen.runs("t")) == ("dead", [1, 2, 3])
+
+
+async def test_a_suspect_is_alone_until_its_register_is_written(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its result does to the process must not look like the next one's doing."""
+    seen, started = Seen(), asyncio.Event()
+    closed: list[bool] = []
+    write = register.write
+
+    async def hang(task: RunTask, attempt: int) -> Done:
+        started.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with bus(**{**FAST, "attempts": 2}) as b, b.connect("observer") as observer:
+        await dispatch(b, "t")
+        async with worker(b, hang, seen) as first:
+            await started.wait()
+            first.cancel()
+        async with b.connect("agent-2") as connection, task_group() as tasks:
+            queue = queue_of(b, connection, succeed, seen)
+
+            async def write_and_look(*args: Any, **kwargs: Any) -> Any:
+                closed.append(queue._quarantine.closed)
+                return await write(*args, **kwargs)
+
+            monkeypatch.setattr(register, "write", write_and_look)
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            assert (await registered(b, observer, "t")).attempt == 2
+            await emptied(b, observer)
+    assert closed == [True]
 
 
 async def test_what_is_no_task_ends_as_dead(bus: Any) -> None:

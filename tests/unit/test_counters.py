@@ -48,6 +48,11 @@ def test_the_newest_counts_of_each_start_are_kept(tmp_path: Path) -> None:
     assert kept(tmp_path, *heard) == {("agent-1", 1): {"done": 5}, ("agent-1", 2): {"done": 1}}
 
 
+def test_a_count_that_is_taken_back_stays(tmp_path: Path) -> None:
+    heard = [beat("agent.agent-1", violations=3), beat("agent.agent-1", violations=0), beat("agent.agent-1")]
+    assert kept(tmp_path, *heard) == {("agent-1", 1): {"violations": 3}}
+
+
 def test_the_subject_says_who_it_is_and_not_the_content(tmp_path: Path) -> None:
     assert kept(tmp_path, beat("agent.agent-2", node="agent-1", done=7)) == {("agent-2", 1): {"done": 7}}
 
