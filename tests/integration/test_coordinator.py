@@ -15,14 +15,8 @@ from squall.bus import jetstream, log
 from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
-from squall.bus.jetstream import EXPECT_NEW, Outcome, publish, publish_once
+from squall.bus.jetstream import EXPECT_NEW, Entry, Outcome, publish, publish_batch, publish_once
 from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, JobProgress, RunTask, TaskResult
-from squall.bus import log, term
-from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
-from squall.bus.connection import Connection
-from squall.bus.errors import RequestError
-from squall.bus.jetstream import EXPECT_NEW, Entry, Outcome, publish, publish_once
-from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, RunTask, TaskResult
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, lane_for, lane_of, last_token, matches
 from squall.bus.tasks import task_group, wait_until
@@ -336,7 +330,6 @@ async def test_a_batch_whose_answer_is_lost_is_stored_once(
     swarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each kind there is: a dispatch, one that is made again, a dead letter, a snapshot, the end of a job."""
-    publish_batch = term.publish_batch
     lost: set[tuple[Entry, ...]] = set()
 
     async def losing(connection: Connection, entries: list[Entry], **how: Any) -> Outcome:
@@ -347,7 +340,7 @@ async def test_a_batch_whose_answer_is_lost_is_stored_once(
             return Outcome("unknown", reason="the answer was lost")
         return outcome
 
-    monkeypatch.setattr(term, "publish_batch", losing)
+    monkeypatch.setattr("squall.bus.term.publish_batch", losing)
     async with swarm() as s:
         await s.submit("t")
         await s.close()
