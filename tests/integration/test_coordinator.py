@@ -16,7 +16,16 @@ from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, en
 from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import EXPECT_NEW, Entry, Outcome, publish, publish_batch, publish_once
-from squall.bus.messages import CloseJob, CoordinatorState, DeadLetter, JobProgress, RunTask, TaskResult
+from squall.bus.messages import (
+    CloseJob,
+    CoordinatorState,
+    DeadLetter,
+    Heartbeat,
+    JobProgress,
+    LeaderAccepted,
+    RunTask,
+    TaskResult,
+)
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, lane_for, lane_of, last_token, matches
 from squall.bus.tasks import task_group, wait_until
@@ -326,6 +335,23 @@ async def test_a_successor_knows_what_is_open(swarm: Any) -> None:
     assert second.counters["redispatched"] == 0
 
 
+async def test_a_successor_knows_how_often_a_task_was_dispatched(swarm: Any) -> None:
+    async with swarm(attempts=2) as s:
+        await s.submit("t")
+        await s.acknowledge(await s.pull())
+        again = await s.pull()
+        await s.until(lambda state: state.dispatched == 2)
+        s.service.stop.set()
+        async with leading(s.bus) as second:
+            await s.acknowledge(again)
+            await s.close()
+            state = await s.done()
+            (letter,) = await s.letters(1)
+    assert (state.jobs["j"].dead, state.dispatched) == (1, 2)
+    assert letter.reason == "acknowledged without a result 2 times"
+    assert second.counters["redispatched"] == 0
+
+
 async def test_a_batch_whose_answer_is_lost_is_stored_once(
     swarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,6 +477,64 @@ async def test_letters_that_were_not_copied_stay(swarm: Any, monkeypatch: pytest
         letter = await log.last(s.observer, jobs, s.names.dead("j", "t"))
     assert letter is not None
     assert decode(letter.data, DeadLetter).task.body == b"the input"
+
+
+async def test_an_agent_opens_the_window_by_no_more_than_its_slots(swarm: Any) -> None:
+    async with swarm(agents=2, slots=8) as s:
+
+        async def window() -> int:
+            return s.service.vitals().get("slots", 0)
+
+        async def unreadable() -> int:
+            return s.service.counters["unreadable"]
+
+        before = await wait_until(window, bool, timeout_s=PATIENT_S, what="a leader")
+        for number in range(1, 50):  # whoever it says it is
+            beat = Heartbeat(role="agent", node=f"agent-{number}", incarnation=1, slots=2**53)
+            await s.agent.publish(s.names.heartbeat("agent", "agent-1"), encode(beat))
+            answer = LeaderAccepted(node=f"agent-{number}", term=1, slots=2**53)
+            await s.agent.publish(s.names.reply("agent-1", "x"), encode(answer))
+        await s.agent.publish(s.names.heartbeat("agent", "agent-1"), b"the last of them")
+        await wait_until(unreadable, bool, timeout_s=PATIENT_S, what="the last of them")
+        assert await window() == before == 2 * 2 * 8
+
+
+async def test_nothing_is_dispatched_while_the_log_nears_its_bound(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "SNAPSHOT_S", 0.05)
+    monkeypatch.setattr(coordinator, "FULL", 0.0)
+    async with swarm() as s:
+
+        async def told() -> int:
+            return s.service.counters["nearly_full"]
+
+        await wait_until(told, bool, timeout_s=PATIENT_S, what="the complaint")
+        await s.submit("t")
+        before = (await log.state(s.observer, s.names.stream("JOB")))["last_seq"]
+        await wait_until(  # some snapshots later
+            lambda: log.state(s.observer, s.names.stream("JOB")),
+            lambda state: state["last_seq"] > before + 8,
+            timeout_s=PATIENT_S,
+            what="snapshots",
+        )
+        assert (await s.state()).dispatched == 0
+        monkeypatch.setattr(coordinator, "FULL", 2.0)
+        await s.finish(await s.pull())
+
+
+async def test_a_submission_that_claims_to_have_been_dispatched_is_a_new_task(swarm: Any) -> None:
+    async with swarm() as s:
+        claim = RunTask(task="t", key="k", job="j", again=7, ingress=99, term=99)
+        await publish(s.producer, s.names.submit("k"), encode(claim), message_id="t", timeout_s=30)
+        await s.close()
+        delivery = await s.pull()
+        assert decode(delivery.data, RunTask).again == 0
+        await s.acknowledge(delivery)  # without a result, so that it is looked for
+        await s.finish(await s.pull())
+        state = await s.done()
+    assert (state.jobs["j"].dispatched, state.jobs["j"].ok, state.dispatched) == (1, 1, 2)
+    assert state.ingress == 2
 
 
 async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> None:

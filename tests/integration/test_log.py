@@ -80,6 +80,28 @@ async def test_records_that_a_dying_link_took_with_it_are_read_though_no_other_f
     assert observer.counters["reconnects"] == 1
 
 
+@pytest.mark.parametrize("status", ["100", "404", "408", "409", "503"])
+async def test_a_record_that_looks_like_a_word_of_the_broker_is_read(bus: Any, status: str) -> None:
+    """A record's headers are its writer's to choose."""
+    headers = {"Status": status, "Description": "Consumer Deleted", "Nats-Pending-Messages": "5"}
+    async with bus() as b, b.connect("agent-1") as agent, b.connect("observer") as observer:
+        for task in ("t-1", "t-2"):
+            await agent.request(b.swarm.register("7", task), b"a register", timeout_s=5, headers=headers)
+        seen: list[str] = []
+        reading = log.read(observer, b.swarm.stream("RES"), b.swarm.registers)
+        async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+            async for record in records:
+                seen.append(record.subject)
+                if len(seen) == 2:
+                    break
+        await agent.request(b.swarm.tried("7", "t-1"), b"a mark", timeout_s=5, headers=headers)
+        mark = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried("7", "t-1"))
+        none = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried("7", "t-2"))
+    assert seen == [b.swarm.register("7", "t-1"), b.swarm.register("7", "t-2")]
+    assert observer.counters["unasked"] == 0
+    assert (mark.data if mark else None, none) == (b"a mark", None)
+
+
 async def test_trimming_removes_what_lies_below_and_nothing_else(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer, b.connect("coordinator-1") as coordinator:
         await submit(b, producer, *range(10))

@@ -328,6 +328,22 @@ async def test_a_mark_that_cannot_be_read_counts_as_none_once_and_is_written_ove
     assert (result.status, seen.runs("t")) == ("dead", [1, 2, 3])
 
 
+async def test_a_task_that_fails_in_good_order_is_no_suspect(bus: Any) -> None:
+    closed: list[bool] = []
+
+    async def fail(task: RunTask, attempt: int) -> Failed:
+        closed.append(queue._quarantine.closed)
+        return Failed("no luck")
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
+        async with task_group() as tasks:
+            queue = queue_of(b, connection, fail, Seen())
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, "t")
+            assert (await registered(b, observer, "t")).attempt == 3
+    assert closed == [False] * 3
+
+
 async def test_a_suspect_is_alone_until_its_register_is_written(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,6 +382,18 @@ async def test_what_is_no_task_ends_as_dead(bus: Any) -> None:
         result = await registered(b, observer, "t")
         assert result.status == "dead"
         assert "not a RunTask" in result.reason
+
+
+async def test_a_task_that_lies_where_another_should_ends_neither_but_its_place(bus: Any) -> None:
+    seen = Seen()
+    other = encode(RunTask(task="other", key="k", job="j"))
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, succeed, seen):
+        await dispatch(b, "t", data=other)
+        result = await registered(b, observer, "t")
+        await emptied(b, observer)
+        registers = await log.state(observer, b.swarm.stream("RES"))
+    assert (result.status, result.reason) == ("dead", "task other lies where t should")
+    assert (seen.runs("other"), registers["messages"]) == ([], 1)
 
 
 async def test_a_result_beyond_the_bound_ends_as_dead_and_says_so(bus: Any) -> None:
