@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ from squall.services.history import History
 from squall.services.job_writer import JobWriter
 from squall.services.patterns import hierarchical
 from squall.services.points import Points
+from squall.services.rules.dispatch import Progress
 from squall.services.service import NodeStart, Service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -410,6 +412,58 @@ async def test_a_task_that_ends_while_it_is_looked_for_is_not_dispatched_again(
     assert (state.jobs["j"].ok, state.dispatched, s.service.counters["redispatched"]) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("meanwhile", ["the lease nears its end", "it ends", "it is dispatched again"])
+async def test_a_lost_task_is_not_buried_when_meanwhile(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """The broker fences no register, so a leader that is one no more must not write any."""
+    monkeypatch.setattr(sweeper, "PATIENCE_MIN_S", 0.0)
+    monkeypatch.setattr(sweeper, "SWEEP_S", 0.01)
+    async with bus(ack_wait_s=0.05) as b, b.connect("coordinator-1") as connection, task_group() as tasks:
+        progress, looked = Progress(), 0
+        for place, name in enumerate(("t", "u"), 1):
+            progress.dispatch(RunTask(task=name, key="k", job="j"), place)
+
+        def may_act() -> bool:
+            nonlocal looked
+            looked += 1
+            if meanwhile == "it ends":
+                progress.end("t", "ok")
+            elif meanwhile == "it is dispatched again":
+                progress.dispatch(RunTask(task="t", key="k", job="j", again=1), 2 + looked)
+            return meanwhile != "the lease nears its end"
+
+        async def looks() -> int:
+            return looked
+
+        sweeping = sweeper.Sweeper(
+            service_of(b, connection),
+            progress,
+            dict.fromkeys(("t", "u"), 0.0),
+            may_act=may_act,
+            ended=lambda record: None,
+            again=lambda task, sequence: None,
+        )
+        tasks.daemon(sweeping.run())
+        await wait_until(looks, lambda n: n >= 2, timeout_s=PATIENT_S, what="looks at both")
+        register = b.swarm.register(lane_for("k"), "t")
+        assert await log.last(connection, b.swarm.stream("RES"), register) is None
+
+
+async def test_a_job_too_many_is_passed_over_and_told(swarm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squall.services.rules.dispatch.JOBS_MAX", 2)
+    async with swarm() as s:
+        for job in ("a", "b", "too-many", "b"):
+            await s.submit(f"{job}-{secrets.token_hex(2)}", job=job)
+        for job in ("a", "b", "too-many"):
+            await s.close(job)
+        for _ in range(3):
+            await s.finish(await s.pull())
+        state = await s.until(lambda state: state.ingress == 7 and state.jobs["b"].done)
+    assert {job: at.ok for job, at in state.jobs.items()} == {"a": 1, "b": 2}
+    assert s.service.counters["unreadable"] == 1
+
+
 async def test_a_leader_that_dies_between_two_letters_leaves_neither_unwritten(
     swarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,10 +537,10 @@ async def test_an_agent_opens_the_window_by_no_more_than_its_slots(swarm: Any) -
     async with swarm(agents=2, slots=8) as s:
 
         async def window() -> int:
-            return s.service.vitals().get("slots", 0)
+            return int(s.service.vitals().get("slots", 0))
 
         async def unreadable() -> int:
-            return s.service.counters["unreadable"]
+            return int(s.service.counters["unreadable"])
 
         before = await wait_until(window, bool, timeout_s=PATIENT_S, what="a leader")
         for number in range(1, 50):  # whoever it says it is
@@ -507,7 +561,7 @@ async def test_nothing_is_dispatched_while_the_log_nears_its_bound(
     async with swarm() as s:
 
         async def told() -> int:
-            return s.service.counters["nearly_full"]
+            return int(s.service.counters["nearly_full"])
 
         await wait_until(told, bool, timeout_s=PATIENT_S, what="the complaint")
         await s.submit("t")

@@ -335,12 +335,16 @@ async def test_a_task_that_fails_in_good_order_is_no_suspect(bus: Any) -> None:
         closed.append(queue._quarantine.closed)
         return Failed("no luck")
 
-    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
-        async with task_group() as tasks:
-            queue = queue_of(b, connection, fail, Seen())
-            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
-            await dispatch(b, "t")
-            assert (await registered(b, observer, "t")).attempt == 3
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        b.connect("agent-1") as connection,
+        task_group() as tasks,
+    ):
+        queue = queue_of(b, connection, fail, Seen())
+        tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+        await dispatch(b, "t")
+        assert (await registered(b, observer, "t")).attempt == 3
     assert closed == [False] * 3
 
 
