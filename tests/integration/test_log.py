@@ -111,6 +111,23 @@ async def test_trimming_removes_what_lies_below_and_nothing_else(bus: Any) -> No
         assert (state["first_seq"], state["messages"]) == (8, 3)
 
 
+async def test_a_stream_is_as_full_as_the_bound_that_it_nears_most(bus: Any) -> None:
+    async with (
+        bus(ingress_max=200) as b,
+        b.connect("producer") as producer,
+        b.connect("observer") as observer,
+    ):
+        stream = b.swarm.stream("IN")
+        assert await log.fullness(observer, stream) == 0.0
+        await submit(b, producer, *range(50))
+        assert await log.fullness(observer, stream) == 50 / 200  # of the messages
+        async with b.connect("agent-1") as agent:
+            await agent.request(b.swarm.register("7", "t"), b"x" * 100_000, timeout_s=5)
+        registers = b.swarm.stream("RES")
+        size = (await log.state(observer, registers))["bytes"]
+        assert await log.fullness(observer, registers) == size / 1024**3 > 0
+
+
 async def test_a_subject_without_record_has_no_last(bus: Any) -> None:
     async with bus() as b, b.connect("observer") as observer:
         assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.state) is None

@@ -98,6 +98,33 @@ async def test_all_that_a_node_had_is_refused_and_what_it_gets_next_is_good_in_t
             assert not await gets_in(b, fresh)
 
 
+async def test_a_change_that_comes_while_another_is_on_its_way_is_made_too(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        bus(agents=2) as b,
+        connect(b.broker.url, SYSTEM, b.authority.credentials(SYSTEM, None)) as connection,
+        task_group() as tasks,
+    ):
+        accounts = Accounts(b.authority, connection)
+        between: list[Credentials] = []
+        request = connection.request
+
+        async def request_and_revoke(*args: Any, **how: Any) -> Any:
+            answer = await request(*args, **how)
+            if not between:
+                between.append(b.authority.credentials("agent-1", 600))
+                accounts.revoke("agent-1")
+            return answer
+
+        monkeypatch.setattr(connection, "request", request_and_revoke)
+        accounts.revoke("agent-1")
+        tasks.daemon(accounts.run())
+        assert await accounts.settled(10)
+        assert not await gets_in(b, between[0])
+        assert await gets_in(b, b.authority.credentials("agent-1", 600))
+
+
 async def test_an_expelled_node_has_no_way_back(bus: Any) -> None:
     async with bus(agents=2) as b, accounts_of(b) as accounts:
         had = b.authority.credentials("agent-1", None)
