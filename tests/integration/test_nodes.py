@@ -248,6 +248,33 @@ async def test_what_a_node_forks_has_neither_its_orders_nor_its_connection(tmp_p
     assert own == "[True, True, True, True] b'an order'"
 
 
+STARTS = """
+import os, subprocess, sys
+from squall.services.control import Control
+
+control = Control.claim()
+kept = [os.readlink(f"/proc/self/fd/{d}") for d in (control._orders, control._answers)]
+lists = (
+    "import os\\n"
+    "for d in range(64):\\n"
+    " try: print(os.readlink(f'/proc/self/fd/{d}'))\\n"
+    " except OSError: pass"
+)
+started = subprocess.run([sys.executable, "-c", lists], close_fds=False, stdout=subprocess.PIPE, text=True)
+print(len(kept), [pipe for pipe in kept if pipe in started.stdout], "/dev/null" in started.stdout)
+"""
+
+
+async def test_what_a_node_starts_has_not_its_orders_though_nothing_is_closed_for_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        node = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", STARTS, stdin=PIPE, stdout=PIPE, stderr=stderr
+        )
+    await node.communicate(b"an order\n")
+    assert log.read_text().strip() == "2 [] True"
+
+
 # What a node says.
 
 SAYS = """
