@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from squall.bus import jetstream, log
+from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.bus.codec import MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
@@ -216,7 +217,8 @@ async def test_names_in_a_register_reach_no_subject(swarm: Any, name: str) -> No
         await s.submit("t")
         await s.close()
         delivery = await s.pull()
-        claim = TaskResult(task=name, key=name, job=name, status="dead", reason=name, lane="zzz")
+        agent = name[:64]
+        claim = TaskResult(task=name, key=name, job=name, status="dead", reason=name, lane="zzz", agent=agent)
         await s.write("t", encode(claim))
         await s.acknowledge(delivery)
         state = await s.done()
@@ -224,6 +226,7 @@ async def test_names_in_a_register_reach_no_subject(swarm: Any, name: str) -> No
         record = await log.last(s.observer, s.names.stream("JOB"), s.names.term)
     assert set(state.jobs) == {"j"}
     assert (letter.task.task, letter.task.job) == ("t", "j")
+    assert (letter.reason, letter.agent) == (printable(name), printable(agent, NAME_LENGTH_MAX))
     assert record is not None
     assert s.service.connection.counters["violations"] == 0
 
