@@ -50,6 +50,17 @@ async def test_nothing_is_struck_before_and_after() -> None:
     assert said == [("duplicate", False, 0)]
 
 
+async def test_a_delivery_is_struck_whatever_its_headers_say_and_a_word_of_the_broker_is_not() -> None:
+    interference, _ = made()
+    interference.begin(Interfere(kind="duplicate", every=1))
+    subscriber = Subscriber()
+    delivery = message(b"1", Status="503")
+    delivery.reply = "$JS.ACK.a.b.1.1.1.1.0"
+    interference(subscriber.handler, delivery)
+    interference(subscriber.handler, message(b"2", Status="503"))
+    assert subscriber.got == [1, 1, 2]
+
+
 async def test_every_nth_comes_twice() -> None:
     interference, said = made()
     interference.begin(Interfere(kind="duplicate", every=2))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from squall.bus.border import check_name
@@ -164,6 +167,21 @@ def test_a_message_of_this_schema_or_the_one_before_is_read(schema: int) -> None
 def test_what_is_not_this_message_is_refused(data: bytes) -> None:
     with pytest.raises(DecodeError):
         decode(data, CloseJob)
+
+
+def test_a_message_beyond_the_bound_is_not_read_though_it_is_one() -> None:
+    large = encode(RunTask(task="t", key="k", job="j", body=b"x" * MESSAGE_BYTES_MAX), bytes_max=10**9)
+    with pytest.raises(DecodeError, match="bytes pass"):
+        decode(large, RunTask)
+
+
+@given(st.binary(max_size=40), st.integers(min_value=0, max_value=80))
+@example(b"\xff\xfe", 36)  # no UTF-8, in the name of the job
+def test_whatever_is_written_over_a_message_it_is_read_or_refused(over: bytes, place: int) -> None:
+    whole = encode(CloseJob(job="a-job"))
+    for data in (whole[:place] + over, whole[:place] + over + whole[place + len(over) :]):
+        with contextlib.suppress(DecodeError):
+            decode(data, CloseJob)
 
 
 def test_a_message_beyond_the_bound_is_not_sent() -> None:

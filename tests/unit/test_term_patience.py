@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 
-from squall.bus.term import Patience, Sight
+from squall.bus.subjects import Subjects
+from squall.bus.term import Leadership, Patience, Seat, Sight
 
 LEASE_S = 2.0
 
@@ -37,3 +41,16 @@ def test_a_seat_is_free_when_empty_given_up_or_silent_for_a_lease(
     answers = [patience.observe(sight, now_s) for now_s, sight in seen]
     assert answers[-1] is free
     assert not any(answers[:-1])
+
+
+@pytest.mark.anyio
+async def test_a_leader_acts_where_the_broker_fences_nothing_only_while_its_lease_has_a_margin() -> None:
+    swarm = Subjects("s")
+    seat = Seat(swarm.stream("JOB"), swarm.term, swarm.lease)
+    leadership = Leadership(
+        cast("Any", None), seat, "coordinator-1", 5, LEASE_S, lambda event, term, code: None
+    )
+    now_s = asyncio.get_running_loop().time()
+    for since_s, may in [(0.1, True), (0.5 * LEASE_S, True), (0.8 * LEASE_S, False), (2 * LEASE_S, False)]:
+        leadership._renewed_s = now_s - since_s
+        assert leadership.may_act() is may, since_s
