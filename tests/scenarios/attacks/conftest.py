@@ -33,7 +33,7 @@ class Arenas:
             self._arena = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
     kept = Arenas(tmp_path_factory.mktemp("arenas"))
     yield kept
