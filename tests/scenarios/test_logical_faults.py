@@ -39,7 +39,7 @@ async def test_deliveries_later_than_the_ack_wait_have_one_effect(swarm: Any, ne
     assert result.effects == result.accepted
 
 
-@pytest.mark.squall(rate_per_s=200)
+@pytest.mark.squall(rate_per_s=200, excused=["U1"])  # who kills by hand leaves no reason on record
 async def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(
     swarm: Any, nemesis: Any
 ) -> None:
