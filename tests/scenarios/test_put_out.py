@@ -72,6 +72,7 @@ def commits(run: Any, begin_s: float, end_s: float) -> int:
     return sum(line["type"] == "ok" and begin_s <= line["time_s"] < end_s for line in run.lines("commit"))
 
 
+@pytest.mark.everything
 def test_whatever_a_bad_agent_does_to_the_pool_it_is_put_out_and_the_others_go_on(
     squall_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def strike(arena: Arena, function: Callable[..., Any], seconds: float, **given: 
     return took_s
 
 
-@pytest.mark.parametrize("kind", some(HOGS, "acknowledges without a result"))
+@pytest.mark.parametrize("kind", some(HOGS, "acknowledges without a result", "holds"))
 def test_an_agent_that_hogs_the_pool_stops_nobody_for_long(arena: Arena, kind: str) -> None:
     function, given = HOGS[kind]
     strike(arena, function, SHORT_S, **given)
