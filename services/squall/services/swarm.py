@@ -270,14 +270,14 @@ class Swarm:
             await asyncio.sleep(DISK_LOOK_S)
 
     async def _watch_stores(self, progress: Callable[[str], None]) -> None:
-        """Tell of streams that near their bounds."""
+        """Tell of streams near their bounds; not of the ingress, whose bound is what holds producers back."""
 
         def tell(stream: str, share: float) -> None:
             progress(f"{stream} is {share:.0%} full")
-            log.warning("%s is %.0f %% full", stream, 100 * share)
             self._history("store", "ok", stream=stream, share=share)
 
-        streams = [config["name"] for config in hierarchical.streams(self.spec)]
+        names = [config["name"] for config in hierarchical.streams(self.spec)]
+        streams = [name for name in names if name != self.swarm.stream("IN")]
         await stores.watch(self.observer, streams, tell)
 
     async def _renew(self) -> None:
