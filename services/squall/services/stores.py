@@ -1,7 +1,7 @@
 """Stores: a stream that nears its bound is told of before it is reached.
 
-What then happens is each stream's own: the coordinator's log makes it wait, registers refuse results until there
-is room, and of marks and dead letters the oldest go.
+What then happens is each stream's own: the coordinator's log makes it wait, registers refuse results until
+there is room, and of marks and dead letters the oldest go.
 """
 
 from __future__ import annotations
