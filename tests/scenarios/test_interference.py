@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from squall.bus.tasks import wait_until
 from squall.chaos import nemesis as nemesis_module
 from squall.chaos.experiment import experiment
 from squall.chaos.history import read
@@ -24,6 +25,7 @@ from squall.services.run_directory import claim
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
 LIAR = f"{Path(__file__).parent / 'forging_handler.py'}:decide"
+EVIL = "a proxy evil of somebody else's"
 
 
 def ask(url: str, method: str, path: str, body: Any = None) -> None:
@@ -40,6 +42,9 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
     spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0, "handler": LIAR})
     path = tmp_path / "run"
 
+    async def noticed() -> bool:
+        return EVIL in (path / "history.jsonl").read_text()
+
     async def attack(nemesis: Nemesis) -> None:
         url = nemesis._network._proxies._api._url
         assert not url.startswith(f"http://{server.HOST}:"), "its address can be guessed"
@@ -51,6 +56,7 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
         await asyncio.to_thread(ask, url, "POST", "/proxies", evil)
         async with nemesis.strike("latency", "gateway") as strike:
             assert strike.verified
+        await wait_until(noticed, bool, timeout_s=10, what="its being noticed")
         await asyncio.to_thread(ask, url, "DELETE", "/proxies/evil")
         monkeypatch.setattr(nemesis_module, "POINT_S", 3.0)
         with pytest.raises(TimeoutError):  # it is said to have come there, and never has
@@ -72,5 +78,5 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
     said = read(path).interfered
     assert any("DELETE" in what and "bandwidth_downstream" in what for what in said), said
     assert any("POST /proxies" in what for what in said), said
-    assert any("a proxy evil of somebody else's" in what for what in said), said
+    assert any(EVIL in what for what in said), said
     assert "pass" not in {check.verdict for check in judge(path).checks}

@@ -5,12 +5,24 @@ The fixtures judge each swarm when its test ends: lost, doubled, and the ledger 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from squall.bus.tasks import wait_until
+from squall.chaos.experiment import experiment
+from squall.chaos.history import read
+from squall.chaos.judge import judge
+from squall.chaos.nemesis import Nemesis
+from squall.chaos.series import EXPERIMENT
+from squall.services.cli import resolve
+from squall.services.run import Interrupt
+from squall.services.run_directory import claim
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
@@ -39,23 +51,34 @@ async def test_deliveries_later_than_the_ack_wait_have_one_effect(swarm: Any, ne
     assert result.effects == result.accepted
 
 
-@pytest.mark.squall(rate_per_s=200, excused=["U1"])  # who kills by hand leaves no reason on record
-async def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(
-    swarm: Any, nemesis: Any
-) -> None:
-    async with nemesis.duplicate("agent-1", every=1) as strike:
-        assert strike.verified
-        starts = [json.loads(line) for line in (swarm.path / "nodes.jsonl").read_text().splitlines()]
-        os.kill(next(start["pid"] for start in starts if start["node"] == "agent-1"), signal.SIGKILL)
-        await swarm.progress(600)  # three seconds: it is started anew meanwhile
-    async with nemesis.duplicate("agent-1", every=1000) as strike:
-        seen = [
-            line for line in (swarm.path / "history.jsonl").read_text().splitlines() if "duplicate" in line
-        ]
-        said = [
-            line for line in map(json.loads, seen) if line["op"] == "interfere" and line["node"] == "agent-1"
-        ]
-        assert [(line["inc"], line["on"]) for line in said] == [(1, True), (2, True)]
-        assert strike.verified
-    result = await swarm.finish()
-    assert [fault.verified for fault in result.faults] == [True, True]
+def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+
+    def lines(file: str) -> list[Any]:
+        return [json.loads(line) for line in (path / file).read_text().splitlines()]
+
+    async def begun() -> list[int]:
+        return [line["inc"] for line in lines("history.jsonl") if line["node"] == "agent-1"]
+
+    async def attack(nemesis: Nemesis) -> None:
+        async with nemesis.strike("duplicate", "agent-1", every=1) as strike:
+            assert strike.verified
+            pid = next(start["pid"] for start in lines("nodes.jsonl") if start["node"] == "agent-1")
+            os.kill(pid, signal.SIGKILL)
+            await wait_until(begun, lambda incs: 2 in incs, timeout_s=30, what="a word of the next start")
+        assert not strike.verified, "it ended with the node, before it was healed"
+        assert "was started anew" in strike.reason
+        async with nemesis.strike("duplicate", "agent-1", every=1000) as strike:
+            said = [
+                line
+                for line in lines("history.jsonl")
+                if (line["op"], line["node"]) == ("interfere", "agent-1")
+            ]
+            assert [(line["inc"], line["on"]) for line in said] == [(1, True), (2, True)]
+            assert strike.verified
+
+    spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0})
+    with claim(spec, path) as directory:
+        asyncio.run(experiment(spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None))
+    assert [fault.verified for fault in read(path).faults] == [False, True]
+    assert "pass" not in {check.verdict for check in judge(path).checks}

@@ -52,9 +52,6 @@ SHARE = 0.9
 RECOVERY_S = 5.0
 """By when, after an attack's end, the rest must be back at this share of its rate."""
 
-NOISE = 3.0
-"""How much longer than that a machine that others use as well may take."""
-
 WINDOW_S = 2.0
 
 HONEST = re.compile(r"a\d{4}-[a-z0-9]+-\d+-0\Z")
@@ -413,8 +410,8 @@ class Arena:
 
         self.wait(passed, "end of reading the registers")
 
-    def recovers(self) -> float:
-        """Back at its rate; how many seconds after this was called that was."""
+    def recovers(self, within_s: float = RECOVERY_S) -> float:
+        """At its rate within that time; how many seconds after this was called that was."""
         begin = time.monotonic()
         looks = [(begin, self._filled())]
 
@@ -426,7 +423,7 @@ class Arena:
             span = now - looks[0][0]
             return span >= WINDOW_S and looks[-1][1] - looks[0][1] >= SHARE * self.spec.rate_per_s * span
 
-        self.wait(at_rate, f"{SHARE:.0%} of the rate", NOISE * RECOVERY_S + WINDOW_S)
+        self.wait(at_rate, f"{SHARE:.0%} of the rate", within_s)
         return max(0.0, time.monotonic() - begin - WINDOW_S)
 
     def unharmed(self, before: World, *, may_end: str = "", effects: tuple[str, ...] = ()) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.attacks.arena import Arena
+from tests.scenarios.attacks.arena import GOES_ON_S, Arena
 
 
 class Arenas:
@@ -24,7 +24,7 @@ class Arenas:
             self._count += 1
             self._arena = Arena(self._folder / f"{self._count}")
             self._arena.start()
-            self._arena.recovers()
+            self._arena.recovers(GOES_ON_S)
         return self._arena
 
     def spend(self) -> None:
