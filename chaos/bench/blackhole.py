@@ -26,18 +26,18 @@ import nats
 
 from squall.bus.broker import Broker
 from squall.bus.guard import Guard
-from squall.chaos.experiment import experiment
-from squall.chaos.faults.blackhole_nofin import BlackholeNoFin
-from squall.chaos.faults.fault import Site
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.nemesis import Nemesis
-from squall.chaos.proxies import Proxies
-from squall.chaos.series import EXPERIMENT
-from squall.chaos.toxiproxy import Toxiproxy
-from squall.services.cli import resolve
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
+from squall.chaos.evidence.reader import read
+from squall.chaos.inject.experiment import experiment
+from squall.chaos.inject.faults.blackhole_nofin import BlackholeNoFin
+from squall.chaos.inject.faults.fault import Site
+from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
+from squall.chaos.judge.run import judge
+from squall.chaos.plan.series import EXPERIMENT
+from squall.services.cli.main import resolve
+from squall.services.run.directory import claim
+from squall.services.run.run import Interrupt
 
 FAULT_S = 4.0
 BEFORE_S = 3.0

@@ -44,9 +44,9 @@ from squall.bus.subjects import Subjects
 from squall.bus.tasks import task_group
 from squall.bus.term import Leadership, Seat, campaign
 from squall.services.launch.processes import ProcessLauncher
+from squall.services.node.service import NodeStart
 from squall.services.patterns import hierarchical
-from squall.services.service import NodeStart
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 
 WORKERS = 4
 SLOTS = 64

@@ -30,13 +30,13 @@ from msgspec.structs import replace
 from squall.bus import log
 from squall.bus.codec import SUBMISSION_BYTES_MAX
 from squall.bus.errors import RequestError
-from squall.services import producer
-from squall.services.adversary import Nobody
 from squall.services.handlers import PoisonError, Task
-from squall.services.run import Interrupt, execute
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
-from squall.services.swarm import Swarm
+from squall.services.roles import producer
+from squall.services.run.adversary import Nobody
+from squall.services.run.directory import claim
+from squall.services.run.run import Interrupt, execute
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm
 from squall.services.trading.strategies import decide
 from squall.services.trading.workload import Submission
 

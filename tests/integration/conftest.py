@@ -20,7 +20,7 @@ from squall.bus.identity import Authority
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import wait_until
 from squall.services.patterns import hierarchical
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 
 
 @dataclass

@@ -31,13 +31,13 @@ from squall.bus.messages import (
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, lane_for, lane_of, last_token, matches
 from squall.bus.tasks import task_group, wait_until
-from squall.services import coordinator, sweeper
-from squall.services.history import History
-from squall.services.job_writer import JobWriter
+from squall.services.node.history import History
+from squall.services.node.points import Points
+from squall.services.node.service import NodeStart, Service
 from squall.services.patterns import hierarchical
-from squall.services.points import Points
+from squall.services.roles import coordinator, sweeper
+from squall.services.roles.job_writer import JobWriter
 from squall.services.rules.dispatch import Progress
-from squall.services.service import NodeStart, Service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 

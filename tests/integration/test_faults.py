@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from squall.bus.guard import Guard
-from squall.chaos.faults.catalogue import FAULTS, make
-from squall.chaos.faults.fault import Site
-from squall.chaos.proxies import Proxies
-from squall.chaos.toxiproxy import Toxiproxy
+from squall.chaos.inject.faults.catalogue import FAULTS, make
+from squall.chaos.inject.faults.fault import Site
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats, pytest.mark.toxiproxy]
 

@@ -20,11 +20,11 @@ from squall.bus.jetstream import call
 from squall.bus.messages import TaskResult
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group, wait_until
-from squall.services import gateway, venue
-from squall.services.history import History
-from squall.services.interference import Interfere, Interference
-from squall.services.points import Points
-from squall.services.service import NodeStart, Service, VenueToken
+from squall.services.node.history import History
+from squall.services.node.interference import Interfere, Interference
+from squall.services.node.points import Points
+from squall.services.node.service import NodeStart, Service, VenueToken
+from squall.services.roles import gateway, venue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 

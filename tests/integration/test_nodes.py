@@ -14,12 +14,12 @@ import pytest
 
 from squall.bus.guard import Guard, seen
 from squall.bus.tasks import wait_until
-from squall.services.control import ORPHANED
 from squall.services.errors import SpecError
 from squall.services.launch import processes
 from squall.services.launch.processes import ProcessLauncher, ProcessUnit
-from squall.services.service import NodeStart, VenueToken
-from squall.services.spec import Spec
+from squall.services.node.control import ORPHANED
+from squall.services.node.service import NodeStart, VenueToken
+from squall.services.run.spec import Spec
 
 pytestmark = pytest.mark.anyio
 
@@ -208,7 +208,7 @@ def mode_of(path: Path) -> int:
 
 FORKS = """
 import os, socket, sys
-from squall.services.control import Control, leave_broker_at_fork
+from squall.services.node.control import Control, leave_broker_at_fork
 
 control = Control.claim()
 listener = socket.create_server(("127.0.0.1", 0))
@@ -250,7 +250,7 @@ async def test_what_a_node_forks_has_neither_its_orders_nor_its_connection(tmp_p
 
 STARTS = """
 import os, subprocess, sys
-from squall.services.control import Control
+from squall.services.node.control import Control
 
 control = Control.claim()
 kept = [os.readlink(f"/proc/self/fd/{d}") for d in (control._orders, control._answers)]

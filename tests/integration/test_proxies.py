@@ -20,10 +20,11 @@ import pytest
 
 from squall.bus.guard import Guard
 from squall.bus.tasks import wait_until
-from squall.chaos import proxies as proxies_module
 from squall.chaos.errors import FaultError, HarnessBrokenError, UnverifiedError
-from squall.chaos.proxies import CONNECT_S, READ_S, Change, Proxies, Proxy
-from squall.chaos.toxics import (
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy import proxies as proxies_module
+from squall.chaos.inject.toxiproxy.proxies import CONNECT_S, READ_S, Change, Proxies, Proxy
+from squall.chaos.inject.toxiproxy.toxics import (
     Bandwidth,
     Latency,
     LimitData,
@@ -34,7 +35,6 @@ from squall.chaos.toxics import (
     Timeout,
     Toxic,
 )
-from squall.chaos.toxiproxy import Toxiproxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.toxiproxy]
 

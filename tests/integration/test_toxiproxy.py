@@ -24,7 +24,7 @@ import pytest
 from squall.bus.guard import Guard
 from squall.bus.tasks import wait_until
 from squall.chaos.errors import HarnessBrokenError
-from squall.chaos.toxiproxy import (
+from squall.chaos.inject.toxiproxy import (
     VERSION,
     Program,
     Toxiproxy,
@@ -43,7 +43,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from squall.bus.guard import Guard
-from squall.chaos.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy import Toxiproxy
 
 async def main(log):
     async with Guard() as guard, Toxiproxy.running(guard=guard, log=log) as toxiproxy:

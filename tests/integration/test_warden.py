@@ -19,7 +19,7 @@ from squall.bus.subjects import POOL, acks, next_message
 from squall.bus.tasks import wait_until
 from squall.services.patterns import hierarchical
 from squall.services.rules.conduct import Suspicion
-from squall.services.warden import Warden
+from squall.services.run.warden import Warden
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from squall.services.adversary import Adversary
-from squall.services.result import Result
-from squall.services.run import Interrupt, execute, judge
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
+from squall.services.run.adversary import Adversary
+from squall.services.run.directory import claim
+from squall.services.run.result import Result
+from squall.services.run.run import Interrupt, execute, judge
+from squall.services.run.spec import Spec
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 

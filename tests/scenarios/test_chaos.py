@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from squall.chaos.toxiproxy.server import free_port
+from squall.chaos.inject.toxiproxy.server import free_port
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 

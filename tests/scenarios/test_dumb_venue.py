@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from squall.bus.tasks import wait_until
-from squall.services.adversary import Nobody
-from squall.services.result import exit_code
-from squall.services.service import Halt, Order
-from squall.services.spec import Spec
-from squall.services.swarm import Swarm
+from squall.services.node.service import Halt, Order
+from squall.services.run.adversary import Nobody
+from squall.services.run.result import exit_code
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 

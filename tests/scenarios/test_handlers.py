@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 from squall.services.trading.workload import independent
 
 pytestmark = pytest.mark.nats

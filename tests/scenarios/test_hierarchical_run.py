@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from squall.services.result import Result
+from squall.services.run.result import Result
 
 pytestmark = pytest.mark.nats
 

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from squall.bus.tasks import wait_until
-from squall.chaos import nemesis as nemesis_module
-from squall.chaos.experiment import experiment
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.nemesis import Nemesis
-from squall.chaos.series import EXPERIMENT
-from squall.chaos.toxiproxy import server
-from squall.services.cli import resolve
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
+from squall.chaos.evidence.reader import read
+from squall.chaos.inject import nemesis as nemesis_module
+from squall.chaos.inject.experiment import experiment
+from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.inject.toxiproxy import server
+from squall.chaos.judge.run import judge
+from squall.chaos.plan.series import EXPERIMENT
+from squall.services.cli.main import resolve
+from squall.services.run.directory import claim
+from squall.services.run.run import Interrupt
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 

@@ -8,8 +8,8 @@ import pytest
 
 from squall.chaos.mutants.catalogue import MUTANTS, SERVICES, Mutant
 from squall.chaos.mutants.prove import SEEDS_MAX, prove
-from squall.chaos.series import EXPERIMENT
-from squall.services.cli import resolve
+from squall.chaos.plan.series import EXPERIMENT
+from squall.services.cli.main import resolve
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.timeout(900)]
 

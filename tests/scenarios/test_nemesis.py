@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from squall.chaos import nemesis as nemesis_module
+from squall.chaos.inject import nemesis as nemesis_module
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 

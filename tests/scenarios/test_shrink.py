@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from squall.chaos.schedule import parse
-from squall.services.spec import Spec
+from squall.chaos.plan.schedule import parse
+from squall.services.run.spec import Spec
 
 pytestmark = [
     pytest.mark.nats,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from squall.chaos.trace import Timeline, timeline
-from squall.chaos.trace_reader import gather
+from squall.chaos.evidence.task import gather
+from squall.chaos.tell.trace import Timeline, timeline
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 

@@ -10,10 +10,10 @@ import pytest
 from tests.unit.histories import Run, T, good_run
 
 from squall.bus.work_queue import WORKERS_DIED
-from squall.chaos.checks.explained import NEVER, nothing_unexplained
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.poison import HANDLER, is_poison
+from squall.chaos.evidence.reader import read
+from squall.chaos.judge.checks.explained import NEVER, nothing_unexplained
+from squall.chaos.judge.run import judge
+from squall.chaos.plan.poison import HANDLER, is_poison
 
 Doctor = Callable[[Run], Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.unit.histories import Run, T, good_run
 
-from squall.chaos.checks.hierarchical import CHECKS
-from squall.chaos.checks.recovery import recovery
-from squall.chaos.checks.verdict import NAMES
-from squall.chaos.evidence import History, Injected, Phase, Submission
-from squall.chaos.history import read
-from squall.services.result import Check, Verdict
+from squall.chaos.evidence.model import History, Injected, Phase, Submission
+from squall.chaos.evidence.reader import read
+from squall.chaos.judge.checks.decide import NAMES
+from squall.chaos.judge.checks.hierarchical import CHECKS
+from squall.chaos.judge.checks.recovery import recovery
+from squall.services.run.result import Check, Verdict
 
 Doctor = Callable[[Run], Any]
 

@@ -10,11 +10,11 @@ import pytest
 from tests.unit.histories import T, good_run
 
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence import doubts
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.trace import timeline
-from squall.chaos.trace_reader import gather
+from squall.chaos.evidence.model import doubts
+from squall.chaos.evidence.reader import read
+from squall.chaos.evidence.task import gather
+from squall.chaos.judge.run import judge
+from squall.chaos.tell.trace import timeline
 
 
 def test_a_good_run_leaves_no_doubt(tmp_path: Path) -> None:

@@ -18,16 +18,16 @@ DOORS = {
     "nats": ("bus/",),
     "nkeys": ("bus/squall/bus/identity.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
-    "toxiproxy": ("chaos/squall/chaos/proxies.py",),
-    "sqlite3": ("services/squall/services/venue.py", "chaos/squall/chaos/venue_books.py"),
-    "httpx": ("services/squall/services/venue_client.py",),
-    "starlette": ("services/squall/services/venue.py",),
-    "uvicorn": ("services/squall/services/venue.py",),
+    "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/proxies.py",),
+    "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
+    "httpx": ("services/squall/services/roles/venue_client.py",),
+    "starlette": ("services/squall/services/roles/venue.py",),
+    "uvicorn": ("services/squall/services/roles/venue.py",),
 }
 TYPES_ONLY = {"nats.aio.msg"}
 """What callbacks are handed; naming the type is no door."""
 
-PURE = ("bus/squall/bus/topology", "services/squall/services/rules", "chaos/squall/chaos/checks")
+PURE = ("bus/squall/bus/topology", "services/squall/services/rules", "chaos/squall/chaos/judge/checks")
 IO = {"asyncio", "socket", "subprocess", "os", "pathlib", "sqlite3", "httpx", "nats", "time"}
 
 
@@ -93,5 +93,5 @@ def test_there_is_one_namespace_and_each_part_is_typed() -> None:
 
 def test_a_run_is_judged_without_the_harness_being_installed() -> None:
     hide = "import sys; sys.modules.update(requests=None, toxiproxy=None)"
-    commands = "import squall.chaos.cli, squall.chaos.report.command"
+    commands = "import squall.chaos.cli.check, squall.chaos.cli.report"
     subprocess.run([sys.executable, "-c", f"{hide}; {commands}"], check=True, timeout=60)

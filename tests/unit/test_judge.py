@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.unit.histories import T, good_run
 from typer.testing import CliRunner
 
-from squall.chaos import figures
-from squall.chaos.checks import hierarchical
-from squall.chaos.evidence import History
-from squall.chaos.judge import judge
-from squall.services.cli import app
-from squall.services.result import Check, Latency, Recovery, Result
+from squall.chaos.evidence.model import History
+from squall.chaos.judge import figures
+from squall.chaos.judge.checks import hierarchical
+from squall.chaos.judge.run import judge
+from squall.services.cli.main import app
+from squall.services.run.result import Check, Latency, Recovery, Result
 
 
 def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_percentile_is_the_smallest_value_that_reaches_its_rank(values: list[f
 
 @pytest.fixture
 def command() -> CliRunner:
-    from squall.chaos.cli import check
+    from squall.chaos.cli.check import check
 
     if not any(known.name == "check" for known in app.registered_commands):
         app.command(name="check")(check)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from squall.chaos.checks.verdict import NAMES
+from squall.chaos.judge.checks.decide import NAMES
 from squall.chaos.pytest_plugin import complaints
-from squall.services.result import Check, Verdict
+from squall.services.run.result import Check, Verdict
 
 GOOD: dict[str, Verdict] = {"H1": "pass", "H2": "pass", "H4": "unknown", "H5": "pass", "U1": "pass"}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tests.unit.histories import Run, good_run
 
-from squall.chaos.checks.hierarchical import no_loss
-from squall.chaos.checks.ledger import ledger_as_computed
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.trace import timeline
-from squall.chaos.trace_reader import gather
-from squall.services.result import Check
+from squall.chaos.evidence.reader import read
+from squall.chaos.evidence.task import gather
+from squall.chaos.judge.checks.hierarchical import no_loss
+from squall.chaos.judge.checks.ledger import ledger_as_computed
+from squall.chaos.judge.run import judge
+from squall.chaos.tell.trace import timeline
+from squall.services.run.result import Check
 from squall.services.trading.oracle import Row
 
 REASON = "an order needs account and price; price is missing"

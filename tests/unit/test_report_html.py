@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
-from squall.chaos import judge as judging
-from squall.chaos.evidence import Asked, History, Injected, NodeStart, Register, Submission, Venue
-from squall.chaos.history import read
-from squall.chaos.judge import judge, result
-from squall.chaos.report.command import report
-from squall.chaos.report.html import Told, render, why
-from squall.chaos.report.lanes import LANES_MAX, lanes, shown, strikes, window
-from squall.chaos.report.topology import boxes_of, edges_of, layers
-from squall.services.result import Check
+from squall.chaos.cli.report import report
+from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
+from squall.chaos.evidence.reader import read
+from squall.chaos.judge import run as judging
+from squall.chaos.judge.run import judge, result
+from squall.chaos.tell.page.html import Told, render, why
+from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
+from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
+from squall.services.run.result import Check
 
 T = 1_700_000_000.0
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.chaos.errors import FaultError
-from squall.chaos.schedule import (
+from squall.chaos.judge.series import SEEDS_TO_COVER
+from squall.chaos.plan.schedule import (
     CELLS,
     FAMILIES,
     STRIKES,
@@ -20,9 +21,8 @@ from squall.chaos.schedule import (
     load,
     toml,
 )
-from squall.chaos.series import FAULTS_S
-from squall.chaos.series_judge import SEEDS_TO_COVER
-from squall.services.spec import Spec
+from squall.chaos.plan.series import FAULTS_S
+from squall.services.run.spec import Spec
 
 SPEC = Spec()
 
@@ -75,7 +75,7 @@ def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int) -> Non
 
 def test_a_family_more_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     before = drawn(5)
-    monkeypatch.setattr("squall.chaos.schedule.FAMILIES", {**FAMILIES, "more": ("refuse",)})
+    monkeypatch.setattr("squall.chaos.plan.schedule.FAMILIES", {**FAMILIES, "more": ("refuse",)})
     after = drawn(5)
     assert all(interval in after.intervals for interval in before.intervals)
 

@@ -8,17 +8,17 @@ import pytest
 from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
-from squall.chaos.checks.verdict import NAMES
-from squall.chaos.coverage import CELLS, STRIKES, TO_AN_EFFECT, coverage, holes
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence import Asked, History, Injected, Phase
-from squall.chaos.series import plans
-from squall.chaos.series_directory import Planned, begin, planned_in
-from squall.chaos.series_judge import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
+from squall.chaos.evidence.model import Asked, History, Injected, Phase
+from squall.chaos.evidence.series import Planned, begin, planned_in
+from squall.chaos.judge.checks.decide import NAMES
+from squall.chaos.judge.coverage import CELLS, STRIKES, TO_AN_EFFECT, coverage, holes
+from squall.chaos.judge.series import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
+from squall.chaos.plan.series import plans
 from squall.services.errors import SpecError
-from squall.services.points import POINTS
-from squall.services.result import Check, Environment, Latency, Recovery, Result, Verdict
-from squall.services.spec import Spec
+from squall.services.node.points import POINTS
+from squall.services.run.result import Check, Environment, Latency, Recovery, Result, Verdict
+from squall.services.run.spec import Spec
 
 
 def result(run: str, **verdicts: Verdict) -> Result:

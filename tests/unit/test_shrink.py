@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.chaos.schedule import Interval, Schedule, parse
-from squall.chaos.shrink import as_test, ddmin, often_enough, shrink, within
-from squall.services.spec import Spec
+from squall.chaos.plan.schedule import Interval, Schedule, parse
+from squall.chaos.plan.shrink import as_test, ddmin, often_enough, shrink, within
+from squall.services.run.spec import Spec
 
 
 @given(st.sets(st.integers(0, 30), min_size=1, max_size=31), st.data())

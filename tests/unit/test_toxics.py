@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from squall.chaos.errors import FaultError
-from squall.chaos.toxics import (
+from squall.chaos.inject.toxiproxy.toxics import (
     NUMBER_MAX,
     Bandwidth,
     Latency,

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.histories import Run, T, good_run
 
 from squall.chaos.errors import NotARunError
-from squall.chaos.trace import Timeline, timeline
-from squall.chaos.trace_reader import gather, nearest, newest_run
+from squall.chaos.evidence.task import gather, nearest, newest_run
+from squall.chaos.tell.trace import Timeline, timeline
 
 
 def journaled(path: Path, *rows: tuple[float, str, str | None]) -> None:

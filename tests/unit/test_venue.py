@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from squall.services.node.service import NodeStart, VenueToken
+from squall.services.roles.venue import BATCH_MAX, BODY_BYTES_MAX, Offer, Venue, _read, application
 from squall.services.rules import effects
-from squall.services.service import NodeStart, VenueToken
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 from squall.services.trading.orders import ORDER_BYTES_MAX, Order, read_order
-from squall.services.venue import BATCH_MAX, BODY_BYTES_MAX, Offer, Venue, _read, application
 
 TOKEN = "token-of-a-test"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 from tests.unit.histories import good_run
 
-from squall.chaos import venue_books
-from squall.chaos.checks.hierarchical import no_loss
-from squall.chaos.history import read
-from squall.chaos.venue_books import UnreadableError, orders, witnessed
-from squall.services.venue import Offer, Venue
+from squall.chaos.evidence import venue as venue_books
+from squall.chaos.evidence.reader import read
+from squall.chaos.evidence.venue import UnreadableError, orders, witnessed
+from squall.chaos.judge.checks.hierarchical import no_loss
+from squall.services.roles.venue import Offer, Venue
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
 GOOD = b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":2,"price":3.5}'

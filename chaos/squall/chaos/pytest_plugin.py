@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from squall.chaos.evidence import History
-    from squall.chaos.nemesis import Nemesis
-    from squall.services.result import Check, Result
-    from squall.services.spec import Spec
+    from squall.chaos.evidence.model import History
+    from squall.chaos.inject.nemesis import Nemesis
+    from squall.services.run.result import Check, Result
+    from squall.services.run.spec import Spec
 
 PROGRESS_S = 60.0
 
@@ -71,7 +71,7 @@ class SwarmUnderTest:
         Raises:
             HarnessBrokenError: The harness broke, so there is none.
         """
-        from squall.chaos.judge import judge
+        from squall.chaos.judge.run import judge
 
         if self._result is None:
             assert self._run is not None
@@ -82,7 +82,7 @@ class SwarmUnderTest:
 
     def history(self) -> History:
         """What happened, once it is finished."""
-        from squall.chaos.history import read
+        from squall.chaos.evidence.reader import read
 
         return read(self.path)
 
@@ -113,9 +113,9 @@ class SwarmUnderTest:
             await asyncio.wait({self._run})
 
     async def _execute(self) -> None:
-        from squall.chaos.experiment import experiment
-        from squall.services.run import Interrupt
-        from squall.services.run_directory import claim
+        from squall.chaos.inject.experiment import experiment
+        from squall.services.run.directory import claim
+        from squall.services.run.run import Interrupt
 
         async def attack(nemesis: Nemesis) -> None:
             assert self._nemesis is not None
@@ -143,8 +143,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     """A swarm of the handler that ``@pytest.mark.squall(handler=...)`` names, steady when the test begins."""
-    from squall.chaos.series import EXPERIMENT
-    from squall.services.cli import resolve
+    from squall.chaos.plan.series import EXPERIMENT
+    from squall.services.cli.main import resolve
     from squall.services.errors import ServiceError
 
     if not inspect.iscoroutinefunction(request.function):
@@ -168,7 +168,7 @@ def _checks(ids: object) -> Sequence[str]:
     Raises:
         UsageError: There is no such check.
     """
-    from squall.chaos.checks.verdict import NAMES
+    from squall.chaos.judge.checks.decide import NAMES
 
     if not isinstance(ids, list | tuple) or not all(check in NAMES for check in ids):
         raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(NAMES)}")
@@ -210,7 +210,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     said = complaints(result.checks, under_test.excused)
     if said:
         from squall.bus.border import printable
-        from squall.services.terminal import SENTENCE_LENGTH_MAX
+        from squall.services.cli.terminal import SENTENCE_LENGTH_MAX
 
         lines = [printable(line, SENTENCE_LENGTH_MAX) for line in said]
         pytest.fail("\n".join([*lines, f"the run: {under_test.path}"]), pytrace=False)
@@ -222,7 +222,7 @@ def complaints(checks: Sequence[Check], excused: Sequence[str]) -> list[str]:
 
     A check that cannot say is a complaint, unless it is of what need not happen; so is that nothing passed.
     """
-    from squall.chaos.series_judge import SOMETIMES
+    from squall.chaos.judge.series import SOMETIMES
 
     asked = [check for check in checks if check.id not in excused]
     failed = [check for check in asked if check.verdict == "fail"]

@@ -26,11 +26,11 @@ from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
 from squall.bus.identity import Authority, _Key
-from squall.services.adversary import Nobody
-from squall.services.history import History
-from squall.services.run_directory import RunDirectory, claim
-from squall.services.spec import Spec
-from squall.services.swarm import Swarm, running
+from squall.services.node.history import History
+from squall.services.run.adversary import Nobody
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm, running
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 

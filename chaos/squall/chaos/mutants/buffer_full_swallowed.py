@@ -6,7 +6,7 @@ from typing import Any
 
 from squall.bus import jetstream
 from squall.bus.jetstream import Outcome
-from squall.services import producer
+from squall.services.roles import producer
 
 
 def install(node: str, role: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from squall.chaos.errors import ChaosError, HarnessBrokenError, SteadyStateError
 from squall.chaos.mutants import harness, register_with_age
-from squall.chaos.schedule import Interval
+from squall.chaos.plan.schedule import Interval
 
 HERE = "squall.chaos.mutants"
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from squall.services import gateway
-from squall.services.service import Service
+from squall.services.node.service import Service
+from squall.services.roles import gateway
 
 AFTER_S = 6.0
 """Within the steady state, which the work of the others carries over."""

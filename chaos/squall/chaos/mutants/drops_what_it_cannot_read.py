@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nats.aio.msg import Msg
 
-from squall.services.coordinator import Coordinator
+from squall.services.roles.coordinator import Coordinator
 
 ONE_IN = 5
 """Heartbeats that arrive spoiled; the others keep the agents known."""

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.messages import RunTask
-from squall.services import coordinator
+from squall.services.roles import coordinator
 
 
 def install(node: str, role: str) -> None:

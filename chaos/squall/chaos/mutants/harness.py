@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from squall.chaos import history as chaos_history
-from squall.chaos import judge as chaos_judge
-from squall.chaos.checks import hierarchical
-from squall.chaos.experiment import Experiment
-from squall.chaos.faults.fault import LinkFault, Site
-from squall.chaos.faults.latency import Latency
+from squall.chaos.evidence import reader as chaos_history
+from squall.chaos.inject.experiment import Experiment
+from squall.chaos.inject.faults.fault import LinkFault, Site
+from squall.chaos.inject.faults.latency import Latency
+from squall.chaos.judge import run as chaos_judge
+from squall.chaos.judge.checks import hierarchical
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from squall.bus.messages import TaskResult
-from squall.services import gateway
 from squall.services.handlers import effect_id
+from squall.services.roles import gateway
 
 
 def install(node: str, role: str) -> None:

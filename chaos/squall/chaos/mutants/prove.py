@@ -14,15 +14,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from squall.chaos.errors import ChaosError
-from squall.chaos.experiment import carry_out, experiment, write_schedule
-from squall.chaos.judge import judge
+from squall.chaos.inject.experiment import carry_out, experiment, write_schedule
+from squall.chaos.judge.run import judge
+from squall.chaos.judge.series import SOMETIMES
 from squall.chaos.mutants.catalogue import Mutant
-from squall.chaos.schedule import Schedule, check
-from squall.chaos.series_judge import SOMETIMES
-from squall.services.result import Result
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
+from squall.chaos.plan.schedule import Schedule, check
+from squall.services.run.directory import claim
+from squall.services.run.result import Result
+from squall.services.run.run import Interrupt
+from squall.services.run.spec import Spec
 
 SEEDS_MAX = 5
 """Seeds after which a mutant has survived."""

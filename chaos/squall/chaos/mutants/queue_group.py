@@ -16,7 +16,7 @@ from squall.bus.codec import decode, encode
 from squall.bus.messages import RunTask
 from squall.bus.subjects import lane_for
 from squall.bus.work_queue import WorkQueue
-from squall.services.job_writer import JobWriter
+from squall.services.roles.job_writer import JobWriter
 
 VERB = "run"
 

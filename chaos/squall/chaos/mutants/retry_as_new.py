@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from squall.bus import jetstream
 from squall.bus.codec import decode, encode
 from squall.bus.messages import RunTask
-from squall.services import producer
+from squall.services.roles import producer
 
 TRY_S = 1.0
 PAUSE_S = 0.1

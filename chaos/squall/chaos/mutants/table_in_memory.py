@@ -7,7 +7,7 @@ from typing import Any
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
-from squall.services import coordinator
+from squall.services.roles import coordinator
 
 
 class _Noting(asyncio.Queue[Any]):

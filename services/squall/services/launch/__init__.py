@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from squall.services.service import NodeStart, Order, Ready
+from squall.services.node.service import NodeStart, Order, Ready
 
 
 class Unit(Protocol):

@@ -19,13 +19,13 @@ import msgspec
 from squall.bus.border import printable
 from squall.bus.guard import Guard, seen, send_signal
 from squall.bus.tasks import task_group
-from squall.services.control import Lines
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
 from squall.services.launch.silence import LOOK_S, MARGIN_S, Silence
-from squall.services.points import POINTS
-from squall.services.run_directory import open_private
-from squall.services.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.control import Lines
+from squall.services.node.points import POINTS
+from squall.services.node.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.run.directory import open_private
 
 log = logging.getLogger("squall")
 
@@ -143,7 +143,7 @@ class ProcessLauncher:
                 sys.executable,
                 "-P",  # a file of the current folder must not stand in for a module
                 "-m",
-                "squall.services.node",
+                "squall.services.node.process",
                 start.role,
                 start.node,
                 stdin=PIPE,

@@ -15,7 +15,7 @@ from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, crea
 from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 
 INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from squall.services.spec import Spec
+from squall.services.run.spec import Spec
 from squall.services.trading.workload import Submission, independent
 
 __all__ = ["Submission", "submissions"]

@@ -1,0 +1,1 @@
+"""Known-bad variants that the checks must catch."""

@@ -1,0 +1,44 @@
+"""A run's page from its directory: reads, beside a history, the spec and whether there is a schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from squall.bus.topology.model import Topology
+from squall.chaos.evidence.model import History
+from squall.chaos.tell.page.html import Told, render
+from squall.services.errors import SpecError
+from squall.services.patterns import hierarchical
+from squall.services.run.result import Result
+from squall.services.run.spec import load
+
+PAGE = "report.html"
+
+TOPOLOGIES = {"hierarchical": hierarchical.topology}
+
+
+def page(run: Path, history: History, result: Result) -> bytes:
+    """The content of ``report.html``; a spec that cannot be used costs it the topology and nothing else."""
+    told = Told(
+        history=history,
+        result=result,
+        topology=_topology(run),
+        path=_named(run),
+        scheduled=(run / "schedule.toml").exists(),
+    )
+    return render(told)
+
+
+def _topology(run: Path) -> Topology | None:
+    try:
+        spec = load(run / "spec.toml")
+    except SpecError:
+        return None
+    topology = TOPOLOGIES.get(spec.pattern)
+    return None if topology is None else topology(spec)
+
+
+def _named(run: Path) -> str:
+    """A directory as a command given here would name it."""
+    path, here = run.absolute(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
