@@ -71,6 +71,7 @@ def queue_of(b: Any, connection: Connection, run: Run, seen: Seen) -> WorkQueue:
     return WorkQueue(
         connection,
         b.swarm,
+        hierarchical.pool(b.swarm),
         run,
         agent=connection.name,
         slots=2,
@@ -207,6 +208,7 @@ async def test_a_zombie_that_wakes_after_another_committed_is_suppressed(bus: An
             zombie = WorkQueue(
                 connection,
                 b.swarm,
+                hierarchical.pool(b.swarm),
                 sleep,
                 agent="agent-1",
                 slots=1,

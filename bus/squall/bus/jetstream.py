@@ -179,6 +179,19 @@ async def call(
     return decoded
 
 
+def sourced(stream: str, transform: tuple[str, str]) -> dict[str, Any]:
+    """The part of a stream's configuration that has the broker feed it from another stream.
+
+    Args:
+        stream: The other one.
+        transform: Which of its subjects, and what they become.
+    """
+    source, destination = transform
+    return {
+        "sources": [{"name": stream, "subject_transforms": [{"src": source, "dest": destination}]}],
+    }
+
+
 async def create_stream(connection: Connection, config: Mapping[str, Any]) -> None:
     """Create a stream, or find it there with the same configuration."""
     await call(connection, "STREAM", "CREATE", config["name"], request=config)

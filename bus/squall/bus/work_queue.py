@@ -1,10 +1,12 @@
 """Work queue: every task is tried until its register is written.
 
-    dispatched ──source──► stream WK ──pull──► attempt ──► register ──► confirmed ack
-                              ▲                   │            │
-                              └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
+     tasks ──source──► work queue ──pull──► attempt ──► register ──► confirmed ack
+                           ▲                   │            │
+                           └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
 
-The order is fixed: compute, commit the register, acknowledge. Whatever dies in
+Which tasks a consumer delivers, and where their registers are, is said by a
+`Queue`; a pool may share one consumer, or each worker have one of its own. The
+order is fixed: compute, commit the register, acknowledge. Whatever dies in
 between is delivered again, and the register refuses the second result. A task
 whose attempts are used up gets a ``dead`` register; its dead letter follows from
 that. The server's own ``max_deliver`` is off: it would hide the message.
@@ -20,6 +22,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -31,9 +34,10 @@ from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
+from squall.bus.jetstream import sourced
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import EXPIRES_S, Delivery, Puller
-from squall.bus.subjects import POOL, Subjects
+from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
 
 COMMIT_TIMEOUT_S = 60.0
@@ -94,42 +98,74 @@ class Pacing(msgspec.Struct, frozen=True):
         return chance.uniform(0.0, bound_s(self.retry_base_s, self.retry_cap_s, attempt))
 
 
-def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
-    """The stream behind the queue, fed by the server from the dispatches and from nowhere else."""
-    source, destination = swarm.work_transform
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """Which tasks one consumer delivers, and where what becomes of them is written.
+
+    Attributes:
+        stream: The stream in which they wait.
+        consumer: Its consumer: of a pool that shares it, or of one worker alone.
+        tasks: The subjects of the tasks that it may deliver, with wildcards.
+        register: The subject of a task's register, given its lane and its name.
+    """
+
+    stream: str
+    consumer: str
+    tasks: tuple[str, ...]
+    register: Callable[[str, str], str]
+
+    def delivers(self, subject: str) -> bool:
+        """Whether a task of this queue may lie under a subject."""
+        return any(subjects.matches(pattern, subject) for pattern in self.tasks)
+
+
+def stream_config(
+    stream: str, *, source: str, transform: tuple[str, str], bytes_max: int, replicas: int = 1
+) -> dict[str, Any]:
+    """The stream behind queues, fed by the server from another stream and from nowhere else.
+
+    Args:
+        source: The other stream.
+        transform: Which of its subjects, and what they become.
+    """
     return {
-        "name": swarm.stream("WK"),
+        "name": stream,
         "storage": "file",
         "retention": "workqueue",
         "num_replicas": replicas,
         "max_bytes": bytes_max,
         "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
         "discard": "new",
-        "duplicate_window": 100_000_000,  # the smallest: a re-dispatch must not be taken for a repeat
-        "sources": [
-            {
-                "name": swarm.stream("JOB"),
-                "subject_transforms": [{"src": source, "dest": destination}],
-            }
-        ],
+        # The smallest there is. A task that is put in twice on purpose must not be taken for a repeat; the
+        # message ids of a source come along with its messages, where they have any.
+        "duplicate_window": 100_000_000,
+        **sourced(source, transform),
     }
 
 
-def consumer_config(swarm: Subjects, pacing: Pacing, *, agents: int, slots: int) -> dict[str, Any]:
-    """The pool's consumer.
+def consumer_config(queue: Queue, pacing: Pacing, *, agents: int, slots: int) -> dict[str, Any]:
+    """A queue's consumer, to be made with all of it in the request.
 
     The broker refuses a pull request beyond ``max_waiting`` without a word, so there is room for several of
     each agent: those of a link that was replaced stay open until they expire.
+
+    Args:
+        agents: How many pull from it.
+        slots: Of each of them.
     """
+    # A single filter has a field of its own, and only then is it part of the subject that makes the consumer.
+    filters = (
+        {"filter_subject": queue.tasks[0]} if len(queue.tasks) == 1 else {"filter_subjects": queue.tasks}
+    )
     return {
-        "durable_name": POOL,
+        "durable_name": queue.consumer,
         "ack_policy": "explicit",
         "ack_wait": int(pacing.ack_wait_s * 1e9),
         "max_ack_pending": 2 * slots * agents,
         "max_waiting": 16 * agents + 64,
         "max_batch": slots,
         "max_expires": int(EXPIRES_S * 1e9),
-        "filter_subject": swarm.work,
+        **filters,
     }
 
 
@@ -138,15 +174,17 @@ WORKERS_DIED = "no result: its workers died or hung"
 
 
 class WorkQueue:
-    """One member of a pool.
+    """One worker on a queue.
 
     Args:
         run: Makes one attempt.
+        agent: Whose results these are.
         slots: Attempts at a time; no more is pulled than there are free slots.
         observer: Told of each attempt and each commit.
         at: Told of each step that an attempt has reached: ``delivered``, ``executed``, ``committed``,
             ``acknowledged``.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
+        complete: Has the last word on each result before it is written.
 
     Attributes:
         service_ms: Moving average of what an attempt takes.
@@ -156,6 +194,7 @@ class WorkQueue:
         self,
         connection: Connection,
         swarm: Subjects,
+        queue: Queue,
         run: Run,
         *,
         agent: str,
@@ -165,9 +204,12 @@ class WorkQueue:
         at: Callable[[str], None],
         counters: Counter[str],
         chance: random.Random,
+        complete: Callable[[TaskResult], TaskResult] = lambda result: result,
     ) -> None:
         self._connection = connection
         self._swarm = swarm
+        self._queue = queue
+        self._complete = complete
         self._run = run
         self._agent = agent
         self._slots = slots
@@ -199,8 +241,8 @@ class WorkQueue:
         async with task_group() as tasks:
             puller = Puller(
                 self._connection,
-                self._swarm.stream("WK"),
-                POOL,
+                self._queue.stream,
+                self._queue.consumer,
                 lambda delivery: self._take(tasks, puller, delivery),
                 self._room,
                 chunk=max(1, self._slots // 4),
@@ -220,7 +262,7 @@ class WorkQueue:
         return 0 if self._stopping or self._quarantine.closed else self._slots - len(self._held)
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
-        if not subjects.matches(self._swarm.work, delivery.subject):
+        if not self._queue.delivers(delivery.subject):
             self._connection.counters["unasked"] += 1
             return
         self._held[delivery.reply] = delivery
@@ -317,7 +359,7 @@ class WorkQueue:
             return Failed(f"the attempt raised {type(error).__name__}")
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
-        return TaskResult(
+        result = TaskResult(
             task=task.task,
             key=task.key,
             job=task.job,
@@ -334,13 +376,15 @@ class WorkQueue:
             value=ended.value if isinstance(ended, Done) else b"",
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
+        return self._complete(result)
 
     async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:
         result = self._result(delivery, task, ended, attempt)
+        register_subject = self._queue.register(result.lane, result.task)
         facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
         try:
             written, why = await register.write(
-                self._connection, self._swarm, result, timeout_s=COMMIT_TIMEOUT_S
+                self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
             )
         except (MessageTooLargeError, DecodeError) as error:
             # Of a failure only what we wrote ourselves is kept, and that fits and can be read.

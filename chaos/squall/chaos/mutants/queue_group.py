@@ -49,7 +49,8 @@ def install(node: str, role: str) -> None:
         subject = self._swarm.queued(lane_for(task.key), task.key, task.task)
         delivery: Any = type("Pushed", (), {"subject": subject})
         result = self._result(delivery, task, ended, 1)
-        await register.write(self._connection, self._swarm, result, timeout_s=5)
+        written = self._queue.register(result.lane, result.task)
+        await register.write(self._connection, written, result, timeout_s=5)
 
     JobWriter.store = store_and_push  # type: ignore[method-assign]
     WorkQueue.serve = serve  # type: ignore[method-assign]

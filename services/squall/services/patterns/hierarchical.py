@@ -11,7 +11,7 @@ from squall.bus import attempts, register, work_queue
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
-from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
+from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream, sourced
 from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
@@ -52,7 +52,6 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
     """The streams, in the order in which they must be made: a source before what it feeds."""
     swarm = Subjects(spec.swarm)
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
-    source, destination = swarm.dead_letter_transform
     return [
         {
             "name": swarm.stream("IN"),
@@ -78,8 +77,13 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             "allow_atomic": True,
             **common,
         },
-        work_queue.stream_config(swarm, bytes_max=QUEUE_BYTES_MAX),
-        register.stream_config(swarm, bytes_max=register_bytes_max(spec)),
+        work_queue.stream_config(
+            swarm.stream("WK"),
+            source=swarm.stream("JOB"),
+            transform=swarm.work_transform,
+            bytes_max=QUEUE_BYTES_MAX,
+        ),
+        register.stream_config(swarm.stream("RES"), swarm.registers, bytes_max=register_bytes_max(spec)),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
@@ -87,21 +91,24 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             "discard": "old",
             "max_bytes": DEAD_LETTER_BYTES_MAX,
             "max_age": DEAD_LETTER_AGE_S * 10**9,
-            "sources": [
-                {
-                    "name": swarm.stream("JOB"),
-                    "subject_transforms": [{"src": source, "dest": destination}],
-                }
-            ],
+            **sourced(swarm.stream("JOB"), swarm.dead_letter_transform),
             **common,
         },
     ]
 
 
+def pool(swarm: Subjects) -> work_queue.Queue:
+    """The queue that all agents share."""
+    return work_queue.Queue(
+        stream=swarm.stream("WK"), consumer=POOL, tasks=(swarm.work,), register=swarm.register
+    )
+
+
 async def _create_pool(connection: Connection, spec: Spec) -> None:
     swarm = Subjects(spec.swarm)
-    config = work_queue.consumer_config(swarm, spec.pacing, agents=spec.agents, slots=spec.slots)
-    await create_consumer(connection, swarm.stream("WK"), POOL, config, filter_subject=swarm.work)
+    queue = pool(swarm)
+    config = work_queue.consumer_config(queue, spec.pacing, agents=spec.agents, slots=spec.slots)
+    await create_consumer(connection, queue.stream, queue.consumer, config, filter_subject=swarm.work)
 
 
 async def release_pool(connection: Connection, spec: Spec) -> None:

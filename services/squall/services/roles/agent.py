@@ -15,6 +15,7 @@ from squall.bus.tasks import task_group
 from squall.bus.work_queue import WorkQueue
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service, end_within
+from squall.services.patterns import hierarchical
 
 log = logging.getLogger("squall")
 
@@ -52,6 +53,7 @@ async def serve(service: Service) -> None:
     queue = WorkQueue(
         service.connection,
         service.swarm,
+        hierarchical.pool(service.swarm),
         handler.run,
         agent=service.node,
         slots=spec.slots,

@@ -136,5 +136,6 @@ class Sweeper:
             status="dead",
             reason=reason,
         )
-        written, _ = await register.write(self._connection, self._swarm, dead, timeout_s=WRITE_TIMEOUT_S)
+        subject = self._swarm.register(lane, task)
+        written, _ = await register.write(self._connection, subject, dead, timeout_s=WRITE_TIMEOUT_S)
         self._service.history("bury", "ok" if written == "won" else "unknown", task=task, reason=reason)
