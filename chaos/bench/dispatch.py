@@ -42,7 +42,7 @@ from squall.bus.jetstream import Entry
 from squall.bus.messages import RunTask
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import task_group
-from squall.bus.term import Leadership, Seat, campaign
+from squall.bus.term import Leadership, campaign
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.service import NodeStart
 from squall.services.patterns import hierarchical
@@ -119,7 +119,7 @@ async def _lead(connection: Connection, spec: Spec, tasks: int) -> dict[str, flo
             measured.update(_figures(await driver.all_at_once(tasks, "all"), await driver.alone()))
         stop.set()
 
-    seat = Seat(swarm.stream("JOB"), swarm.term, swarm.lease)
+    seat = swarm.coordinator_seat
     async with asyncio.timeout(GIVE_UP_S):
         await campaign(
             connection, seat, "coordinator-1", lease_s=2.0, lead=lead, observer=lambda *_: None, stop=stop

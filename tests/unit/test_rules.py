@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from squall.bus.border import check_name
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
+from squall.bus.fenced import stragglers
 from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask
 from squall.bus.subjects import Subjects, matches
 from squall.bus.work_queue import Pacing
 from squall.services.roles.agent import Loyalty
 from squall.services.rules.admission import Window
-from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences, stragglers
+from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences
 from squall.services.run.spec import WINDOW_MAX
 
 

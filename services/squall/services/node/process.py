@@ -184,6 +184,8 @@ async def _node(start: NodeStart, control: Control, handler: Handler | None) -> 
                     points.halt(order.halt.point, order.halt.nth)
                 if order.interfere is not None:
                     interference.begin(order.interfere)
+                if order.step_down:
+                    service.step_down.set()
                 if order.stop:
                     service.stop.set()
                     if order.grace_s:

@@ -96,6 +96,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stop: Drain and end.
+        step_down: If it leads, finish what it has begun, give the seat up, and stand again one lease later.
         grace_s: After how long, if it is told to stop, it is killed; 0 for never.
     """
 
@@ -103,6 +104,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     halt: Halt | None = None
     interfere: Interfere | None = None
     stop: bool = False
+    step_down: bool = False
     grace_s: float = 0.0
 
 
@@ -151,6 +153,8 @@ class Service:
         at: Passed the name of each point that the role reaches.
         handler: What an agent gives its tasks to; None in other roles.
         stop: Set when it should drain and return.
+        step_down: Set when it should give up the seat that it holds; see `node/lead.py`.
+        state: Where a role that has states stands; sent with each heartbeat.
         counters: Its own counts, sent with each heartbeat.
         complaints: Told what was wrong with something that came in.
     """
@@ -174,6 +178,8 @@ class Service:
         self.ready = ready
         self.handler = handler
         self.stop = asyncio.Event()
+        self.step_down = asyncio.Event()
+        self.state = ""
         self.counters: Counter[str] = Counter()
         self.complaints = Complaints(self.counters)
         self.vitals: Callable[[], dict[str, Any]] = dict
@@ -190,6 +196,7 @@ class Service:
                 role=self.start.role,
                 node=self.node,
                 incarnation=self.start.incarnation,
+                state=self.state,
                 **{"counters": self.counted(), **self.vitals()},
             )
             try:

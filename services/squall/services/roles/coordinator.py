@@ -42,7 +42,7 @@ from squall.bus.messages import (
 from squall.bus.pull import Delivery
 from squall.bus.subjects import ANY, lane_for, lane_of, last_token
 from squall.bus.tasks import task_group
-from squall.bus.term import Event, Leadership, Seat, campaign
+from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.roles.job_writer import JobWriter
 from squall.services.roles.restore import Restored, restore
@@ -65,6 +65,10 @@ FULL = 0.8
 
 SNAPSHOT_S = 1.0
 ROOM_S = 0.5
+BATCH_S = 1.0
+"""How long a leader that is to leave finishes the batch that it has begun. One that the log refuses, or whose
+outcome is not known by then, is for its successor, which finds what was stored of it."""
+
 TRIM_S = 0.2
 AGENT_SILENT_S = 5.0
 """An agent not heard of for this long has no slots."""
@@ -78,29 +82,7 @@ BUFFER = 1000
 
 async def serve(service: Service) -> None:
     """Stand for the leadership until asked to stop."""
-    seat = Seat(service.swarm.stream("JOB"), service.swarm.term, service.swarm.lease)
-
-    def observe(event: Event, term: int, code: int) -> None:
-        if event == "fenced":
-            service.counters["fenced_writes"] += 1
-            service.history("fenced", "fail", term=term, code=code)
-        else:
-            service.history(event, "ok", term=term)
-        log.info("%s term=%d code=%d", event, term, code)
-
-    async def lead(leadership: Leadership) -> None:
-        await Coordinator(service, leadership).lead()
-
-    service.ready()
-    await campaign(
-        service.connection,
-        seat,
-        service.node,
-        lease_s=service.spec.lease_s,
-        lead=lead,
-        observer=observe,
-        stop=service.stop,
-    )
+    await stand(service, service.swarm.coordinator_seat, lambda office: Coordinator(service, office).lead())
 
 
 class _Letter(NamedTuple):
@@ -114,11 +96,12 @@ class _Letter(NamedTuple):
 class Coordinator:
     """One term of leadership."""
 
-    def __init__(self, service: Service, leadership: Leadership) -> None:
+    def __init__(self, service: Service, office: Office) -> None:
         self._service = service
         self._connection = service.connection
         self._swarm = service.swarm
-        self._leadership = leadership
+        self._office = office
+        self._leadership = office.leadership
         self._jobs = service.swarm.stream("JOB")
         self._progress = Progress()
         self._restored = Restored(Progress(), None, 0)
@@ -137,13 +120,14 @@ class Coordinator:
         service.vitals = lambda: {"in_flight": len(self._progress.open), "slots": self._window.limit}
 
     async def lead(self) -> None:
-        """Lead until asked to stop.
+        """Lead until asked to leave.
 
         Raises:
             DeposedError: A newer term exists.
         """
         self._service.at("coordinator.claimed")
         await self._restore()
+        self._office.caught_up()
         self._service.at("coordinator.resumed")
         async with task_group() as tasks:
             stops = [
@@ -156,11 +140,13 @@ class Coordinator:
             tasks.daemon(self._watch_room())
             tasks.daemon(self._sweeper().run())
             writing = tasks.daemon(self._write())
-            stopping = asyncio.ensure_future(self._service.stop.wait())
+            leaving = asyncio.ensure_future(self._office.leave.wait())
             try:
-                await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                self._wake.set()
+                await asyncio.wait({writing}, timeout=BATCH_S)
             finally:
-                stopping.cancel()
+                leaving.cancel()
                 for stop in stops:
                     await stop()
 
@@ -323,11 +309,11 @@ class Coordinator:
     # What it does.
 
     async def _write(self) -> None:
-        """The only writer: gathers what there is to write and has it stored in one batch."""
-        writer = JobWriter(self._service, self._leadership, self._restored)
+        """The only writer: gathers what there is to write and has it stored in one batch, until it leaves."""
+        writer = JobWriter(self._service, self._office, self._restored)
         snapshot_due = trim_due = time.monotonic()
         unsaved = False
-        while True:
+        while not self._office.leave.is_set():
             self._wake.clear()
             letters = await self._letters()
             tasks, repeats, closed = self._gather(BATCH_BYTES_MAX - sum(len(a.task.body) for a in letters))
