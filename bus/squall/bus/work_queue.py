@@ -29,7 +29,7 @@ import msgspec
 
 from squall.bus import register, subjects
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
-from squall.bus.backoff import bound_s
+from squall.bus.backoff import Backoff, bound_s
 from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.connection import Connection
@@ -42,6 +42,8 @@ from squall.bus.tasks import Tasks, task_group
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
+RECOUNT_PAUSE_S = (0.02, 1.0)
+"""Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -293,8 +295,9 @@ class WorkQueue:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
+            pauses = Backoff(*RECOUNT_PAUSE_S)
             while not await self._repeat(delivery, task):
-                pass
+                await asyncio.sleep(pauses.pause_s())
         except RequestError as error:
             # Not counted, so not run; not acknowledged, so delivered again.
             self.counters["uncounted"] += 1
