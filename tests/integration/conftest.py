@@ -12,14 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.integration.led import Swarm, leading
 
 from squall.bus.broker import Broker, jetstream_probe
 from squall.bus.connection import Connection, connect
 from squall.bus.guard import Guard
 from squall.bus.identity import Authority
-from squall.bus.subjects import Subjects
-from squall.bus.tasks import wait_until
+from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import POOL, Subjects
+from squall.bus.tasks import task_group, wait_until
 from squall.services.patterns import hierarchical
+from squall.services.roles import sweeper
 from squall.services.run.spec import Spec
 
 
@@ -128,3 +131,33 @@ async def _relaying(broker_url: str) -> AsyncIterator[Relay]:
 def relaying() -> Callable[[str], AbstractAsyncContextManager[Relay]]:
     """``async with relaying(url) as relay``: a relay before a broker."""
     return _relaying
+
+
+@pytest.fixture
+def swarm(bus: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """``async with swarm(attempts=3) as s``: all is there but agents."""
+    monkeypatch.setattr(sweeper, "PATIENCE_MIN_S", 0.5)
+
+    @contextlib.asynccontextmanager
+    async def running(**changes: Any) -> AsyncIterator[Swarm]:
+        spec = {"ack_wait_s": 0.25, "agents": 2, "slots": 8, "lease_s": 0.5, **changes}
+        async with (
+            bus(**spec) as b,
+            b.connect("producer") as producer,
+            b.connect("agent-1") as agent,
+            b.connect("observer") as observer,
+            leading(b) as service,
+            task_group() as tasks,
+        ):
+            pulled: asyncio.Queue[Delivery] = asyncio.Queue()
+            held: set[str] = set()
+
+            def take(delivery: Delivery) -> None:
+                held.add(delivery.reply)
+                pulled.put_nowait(delivery)
+
+            puller = Puller(agent, b.swarm.stream("WK"), POOL, take, lambda: 8)
+            tasks.daemon(puller.run())
+            yield Swarm(b, service, producer, agent, observer, pulled)
+
+    return running

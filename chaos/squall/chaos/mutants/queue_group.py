@@ -29,7 +29,7 @@ def install(node: str, role: str) -> None:
         saved = await store(self, tasks, *rest, **options)
         for task in tasks:
             subject = self._swarm.command(f"agent-{next(turn)}", VERB)
-            await self._connection.publish(subject, encode(task), confirm=False)
+            await self._writer._connection.publish(subject, encode(task), confirm=False)
         return saved
 
     async def serve(self: WorkQueue, stop: asyncio.Event, *, grace_s: float) -> None:

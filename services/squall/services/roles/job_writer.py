@@ -44,7 +44,6 @@ class JobWriter:
 
     def __init__(self, service: Service, office: Office, restored: Restored) -> None:
         swarm, connection = service.swarm, service.connection
-        self._connection = connection
         self._swarm = swarm
         self._history = service.history
         self._term = office.term
