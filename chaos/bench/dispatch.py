@@ -46,6 +46,7 @@ from squall.bus.term import Leadership, campaign
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.service import NodeStart
 from squall.services.patterns import hierarchical
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.spec import Spec
 
 WORKERS = 4
@@ -67,7 +68,7 @@ async def tiny(task: object) -> None:
 async def squall(tasks: int, directory: Path) -> dict[str, float]:
     """One round on this dispatch path."""
     os.chdir(Path(__file__).parent)  # agents find the handler here
-    spec = Spec(agents=WORKERS, slots=SLOTS, handler="dispatch:tiny", ack_wait_s=30.0)
+    spec = HierarchicalSpec(agents=WORKERS, slots=SLOTS, handler="dispatch:tiny", ack_wait_s=30.0)
     authority = Authority.create(hierarchical.topology(spec))
     logs = directory / "logs"
     logs.mkdir()
@@ -82,7 +83,7 @@ async def squall(tasks: int, directory: Path) -> dict[str, float]:
         ) as broker,
     ):
         async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-            await hierarchical.provision(launcher, spec)
+            await hierarchical.PATTERN.provision(launcher, spec)
         processes = ProcessLauncher(guard, logs)
         units = await asyncio.gather(
             *(

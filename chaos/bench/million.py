@@ -31,11 +31,12 @@ from squall.bus import log
 from squall.bus.codec import SUBMISSION_BYTES_MAX
 from squall.bus.errors import RequestError
 from squall.services.handlers import PoisonError, Task
+from squall.services.node.service import Service
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.roles import producer
 from squall.services.run.adversary import Nobody
 from squall.services.run.directory import claim
 from squall.services.run.run import Interrupt, execute
-from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 from squall.services.trading.strategies import decide
 from squall.services.trading.workload import Submission
@@ -56,14 +57,14 @@ async def give_up_the_large(task: Task) -> Any:
 
 def install(node: str, role: str) -> None:
     """Loaded by each node before its role: makes one submission in a thousand as large as one may be."""
-    submissions = producer.submissions
+    numbered = producer.numbered
 
-    def some_large(spec: Spec) -> Iterator[Submission]:
-        for number, submission in enumerate(submissions(spec), 1):
+    def some_large(service: Service) -> Iterator[tuple[str, Submission]]:
+        for number, (name, submission) in enumerate(numbered(service), 1):
             large = number % LARGE_EVERY == 0
-            yield replace(submission, body=b"x" * LARGE_BYTES) if large else submission
+            yield name, replace(submission, body=b"x" * LARGE_BYTES) if large else submission
 
-    producer.submissions = some_large
+    producer.numbered = some_large
 
 
 class Watch(Nobody):
@@ -129,7 +130,7 @@ def run(tasks: int, rate_per_s: float) -> dict[str, Any]:
     """Run it; what was seen early, at the end, and grew per task in between."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
-        spec = Spec(
+        spec = HierarchicalSpec(
             tasks=tasks, rate_per_s=rate_per_s, handler=f"{__file__}:give_up_the_large", pause_leader=False
         )
         shutil.copy(__file__, Path(folder) / f"{MODULE}.py")

@@ -22,6 +22,7 @@ from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import task_group, wait_until
 from squall.services.patterns import hierarchical
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.roles import sweeper
 from squall.services.run.spec import Spec
 
@@ -48,7 +49,7 @@ def bus(tmp_path: Path) -> BusMaker:
 
     @contextlib.asynccontextmanager
     async def running(**changes: Any) -> AsyncIterator[Bus]:
-        spec = Spec(**changes)
+        spec = HierarchicalSpec(**changes)
         authority = Authority.create(hierarchical.topology(spec))
         async with (
             Guard() as guard,
@@ -61,7 +62,7 @@ def bus(tmp_path: Path) -> BusMaker:
             ) as broker,
         ):
             async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-                await hierarchical.provision(launcher, spec)
+                await hierarchical.PATTERN.provision(launcher, spec)
             yield Bus(spec, Subjects(spec.swarm), broker, authority)
 
     return running

@@ -19,7 +19,7 @@ from squall.services.launch import processes
 from squall.services.launch.processes import ProcessLauncher, ProcessUnit
 from squall.services.node.control import ORPHANED
 from squall.services.node.service import NodeStart, VenueToken
-from squall.services.run.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +148,7 @@ async def test_a_module_that_is_never_imported_is_unusable_input(
 ) -> None:
     monkeypatch.setattr(processes, "READY_S", 2.0)
     (tmp_path / "mine.py").write_text(source)
-    spec = Spec(handler=f"{tmp_path}/mine.py:decide")
+    spec = HierarchicalSpec(handler=f"{tmp_path}/mine.py:decide")
     async with Guard() as guard:
         with pytest.raises(SpecError, match=f"the handler .*mine.py:decide cannot be imported: {said}"):
             await ProcessLauncher(guard, tmp_path).start(
@@ -165,7 +165,7 @@ async def venue(tmp_path: Path):  # type: ignore[no-untyped-def]
     async with Guard() as guard:
         launcher = ProcessLauncher(guard, tmp_path)
         start = NodeStart(
-            spec=Spec(),
+            spec=HierarchicalSpec(),
             node="venue",
             role="venue",
             incarnation=1,

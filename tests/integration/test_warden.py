@@ -118,7 +118,7 @@ async def test_a_pool_that_is_made_anew_gives_back_what_was_put_off_for_an_hour(
         for reply in got["bad"]:
             await bad.publish(reply, b'-NAK {"delay": 3600000000000}')
         for _ in range(2):  # done again, it does no harm
-            await hierarchical.release_pool(core, b.spec)
+            await hierarchical.consumers(b.spec)[0].recreate(core)
         await pull(good, "good")
         await wait_until(deliveries, lambda g: len(g["good"]) == 8, timeout_s=10, what="all tasks again")
         for reply in got["good"]:

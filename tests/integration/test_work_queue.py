@@ -160,7 +160,7 @@ async def test_a_task_that_ends_every_worker_is_buried_though_the_pool_is_made_a
                 await asyncio.wait({standing, burying}, return_when=asyncio.FIRST_COMPLETED)
                 standing.cancel()
                 life.cancel()
-            await hierarchical.release_pool(warden, b.spec)
+            await hierarchical.consumers(b.spec)[0].recreate(warden)
         result = await burying
     assert (result.status, result.reason) == ("dead", WORKERS_DIED)
     # The first is uncounted where the worker was there before the task.

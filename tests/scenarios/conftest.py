@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.adversary import Adversary
 from squall.services.run.directory import claim
 from squall.services.run.result import Result
@@ -112,7 +113,7 @@ def filled(run: Path) -> list[Row]:
 
 def oracle(spec: dict[str, Any] | Spec) -> list[Row]:
     """The ledger that the input alone demands."""
-    full = spec if isinstance(spec, Spec) else Spec(**spec)
+    full = spec if isinstance(spec, Spec) else HierarchicalSpec(**spec)
     return ledger(independent(full.seed, full.tasks))
 
 

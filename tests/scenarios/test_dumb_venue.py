@@ -10,14 +10,16 @@ from msgspec.structs import replace
 
 from squall.bus.tasks import wait_until
 from squall.services.node.service import Halt, Order
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.adversary import Nobody
 from squall.services.run.result import exit_code
-from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
-SPEC = Spec(pattern="hierarchical", tasks=6000, rate_per_s=500, ack_wait_s=1.0, pause_leader=False)
+SPEC = HierarchicalSpec(
+    pattern="hierarchical", tasks=6000, rate_per_s=500, ack_wait_s=1.0, pause_leader=False
+)
 KILLS = 6
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from squall.services.run.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.trading.workload import independent
 
 pytestmark = pytest.mark.nats
@@ -115,7 +115,7 @@ def test_a_handler_that_cannot_be_imported_is_unusable_input(
 def test_a_task_that_kills_every_worker_is_dead_after_its_attempts_and_costs_no_other(
     run_with: Any, is_alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = next(independent(Spec().seed, 1))
+    first = next(independent(HierarchicalSpec().seed, 1))
     poison = f"{first.key}-{first.number}"
     (tmp_path / "poison").write_text(poison)
     monkeypatch.setenv("POISON_FILE", str(tmp_path / "poison"))
@@ -132,7 +132,7 @@ def test_poison_among_many_slots_takes_no_other_task_down(
     run_with: Any, is_alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One task in a hundred kills its worker, beside up to 15 others that did nothing."""
-    orders = list(independent(Spec().seed, 1000))
+    orders = list(independent(HierarchicalSpec().seed, 1000))
     poison = sorted(f"{order.key}-{order.number}" for order in orders[50::100])
     (tmp_path / "poison").write_text("\n".join(poison))
     monkeypatch.setenv("POISON_FILE", str(tmp_path / "poison"))
@@ -167,7 +167,7 @@ def liberties(squall_run: Any, tmp_path: Path) -> Any:
         )
         for name in LIBRARIES:
             (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name} of the current folder')\n")
-        orders = list(independent(Spec().seed, QUICK["tasks"]))
+        orders = list(independent(HierarchicalSpec().seed, QUICK["tasks"]))
         named = {f"{orders[n].key}-{orders[n].number}": role for n, role in roles.items()}
         (folder / "roles.json").write_text(json.dumps(named))
         run = squall_run({**QUICK, "handler": "liberties:decide", **changes})

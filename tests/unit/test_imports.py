@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from squall.services.patterns import PATTERNS
 
 ROOT = Path(__file__).parents[2]
 PARTS = {part: ROOT / part / "squall" / part for part in ("bus", "services", "chaos")}
@@ -95,3 +98,26 @@ def test_a_run_is_judged_without_the_harness_being_installed() -> None:
     hide = "import sys; sys.modules.update(requests=None, toxiproxy=None)"
     commands = "import squall.chaos.cli.check, squall.chaos.cli.report"
     subprocess.run([sys.executable, "-c", f"{hide}; {commands}"], check=True, timeout=60)
+
+
+OWN = ("patterns/{name}.py", "bus/topology/{name}.py", "judge/checks/{name}.py", "mutants/{name}/")
+"""Where a pattern is named: its value, its topology, its checks and its mutants; its roles name its value."""
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_nobody_but_a_pattern_itself_names_it(name: str) -> None:
+    """The line in each registry is what a new pattern adds to files that there are."""
+    registries = ("services/patterns/__init__.py", "judge/checks/__init__.py")
+    roles = set(PATTERNS[name].roles.values())
+    word = re.compile(rf"(?i)(?<![a-z]){name.replace('-', '[-_]?')}(?![a-rt-z])")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for part in ("bus", "services")
+        for path in sources(part)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if word.search(line)
+        and not any(own.format(name=name.replace("-", "_")) in str(path) for own in OWN)
+        and not str(path).endswith(registries)
+        and ".".join(path.relative_to(PARTS[part].parents[1]).with_suffix("").parts) not in roles
+    ]
+    assert wrong == []

@@ -17,10 +17,10 @@ from squall.bus.fenced import stragglers
 from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask
 from squall.bus.subjects import Subjects, matches
 from squall.bus.work_queue import Pacing
+from squall.services.patterns.hierarchical import WINDOW_MAX
 from squall.services.roles.agent import Loyalty
 from squall.services.rules.admission import Window
 from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences
-from squall.services.run.spec import WINDOW_MAX
 
 
 def task(name: str, ingress: int = 0) -> RunTask:

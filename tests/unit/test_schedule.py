@@ -22,9 +22,9 @@ from squall.chaos.plan.schedule import (
     toml,
 )
 from squall.chaos.plan.series import FAULTS_S
-from squall.services.run.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
-SPEC = Spec()
+SPEC = HierarchicalSpec()
 
 
 def drawn(seed: int) -> Schedule:
@@ -148,10 +148,12 @@ def test_a_file_is_read_strictly(tmp_path: Path, text: str, words: str) -> None:
 )
 def test_a_role_that_nobody_has_is_refused(changes: dict[str, int], target: str) -> None:
     with pytest.raises(FaultError):
-        check(Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)), Spec(**changes))
+        check(
+            Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)), HierarchicalSpec(**changes)
+        )
     assert all(
         interval.target != target
         for seed in range(30)
-        for interval in draw(seed, Spec(**changes), length_s=FAULTS_S).intervals
+        for interval in draw(seed, HierarchicalSpec(**changes), length_s=FAULTS_S).intervals
         if not interval.point
     )

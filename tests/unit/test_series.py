@@ -16,9 +16,9 @@ from squall.chaos.judge.coverage import CELLS, STRIKES, TO_AN_EFFECT, coverage, 
 from squall.chaos.judge.series import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
 from squall.chaos.plan.series import plans
 from squall.services.errors import SpecError
-from squall.services.node.points import POINTS
+from squall.services.patterns import hierarchical
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.result import Check, Environment, Latency, Recovery, Result, Verdict
-from squall.services.run.spec import Spec
 
 
 def result(run: str, **verdicts: Verdict) -> Result:
@@ -137,11 +137,11 @@ def test_only_what_was_verified_covers_a_step() -> None:
 
 
 def test_the_points_to_an_effect_exist() -> None:
-    assert set(TO_AN_EFFECT) <= set(POINTS)
+    assert set(TO_AN_EFFECT) <= set(hierarchical.PATTERN.points())
 
 
 def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load_ends() -> None:
-    everything = plans(Spec(), [4, 5], ())
+    everything = plans(HierarchicalSpec(), [4, 5], ())
     assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail"]
     assert everything[-2].schedule.intervals == ()
     last = everything[-1].schedule.intervals
@@ -150,7 +150,7 @@ def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load
         ("gateway", True),
         ("any-agent", True),
     }
-    only = plans(Spec(), [4], [("latency", "")])
+    only = plans(HierarchicalSpec(), [4], [("latency", "")])
     assert [plan.name for plan in only] == ["seed-4"]
 
 

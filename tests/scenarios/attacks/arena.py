@@ -27,9 +27,9 @@ from nats.aio.msg import Msg
 
 from squall.bus.identity import Authority, _Key
 from squall.services.node.history import History
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.adversary import Nobody
 from squall.services.run.directory import RunDirectory, claim
-from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm, running
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
@@ -93,7 +93,7 @@ class Arena:
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder = folder
         self.orders = folder / "orders"
-        self.spec = Spec(
+        self.spec = HierarchicalSpec(
             **{
                 "agents": 3,
                 "tasks": 1_000_000,

@@ -123,7 +123,7 @@ def _fault(text: str) -> tuple[str, str]:
 def _spec(pattern: str) -> Spec:
     """The pattern set up for an experiment; a file is taken as it is, but for its load, which has no end."""
     if pattern.endswith(".toml") or "/" in pattern:
-        return msgspec.structs.replace(resolve(pattern), tasks=EXPERIMENT["tasks"], pause_leader=False)
+        return resolve(pattern, tasks=EXPERIMENT["tasks"], pause_leader=False)
     return resolve(pattern, **EXPERIMENT)
 
 

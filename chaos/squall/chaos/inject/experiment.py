@@ -14,7 +14,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
@@ -109,9 +108,9 @@ async def steady(swarm: Swarm) -> float:
     deadline = asyncio.get_running_loop().time() + STEADY_PATIENCE_S
     gained = 0
     while asyncio.get_running_loop().time() < deadline:
-        before = await _ended(swarm)
+        before = await swarm.ended()
         await asyncio.sleep(STEADY_S)
-        gained = await _ended(swarm) - before
+        gained = await swarm.ended() - before
         if gained >= wanted:
             return STEADY_S
     raise SteadyStateError(
@@ -119,11 +118,6 @@ async def steady(swarm: Swarm) -> float:
         f"{STEADY_S:g} s",
         "lower the rate; what does not work undisturbed proves nothing under faults",
     )
-
-
-async def _ended(swarm: Swarm) -> int:
-    state = await bus_log.state(swarm.observer, swarm.swarm.stream("RES"))
-    return int(state["last_seq"])
 
 
 async def _open_tasks(swarm: Swarm) -> int:

@@ -19,8 +19,6 @@ from pathlib import Path
 
 import msgspec
 
-from squall.bus import log as bus_log
-from squall.bus.errors import RequestError
 from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.inject.faults.catalogue import FAULTS, make
 from squall.chaos.inject.faults.fault import BROKER, Fault, Site
@@ -29,7 +27,7 @@ from squall.chaos.inject.force import Force, Strike
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.reservations import Reservations
 from squall.chaos.inject.traps import Traps
-from squall.chaos.plan.targets import check_target, nodes_of
+from squall.chaos.plan.targets import check_target, leaders, nodes_of
 from squall.services import jsonl
 from squall.services.run.directory import RunDirectory
 from squall.services.run.swarm import Swarm
@@ -73,7 +71,6 @@ class Nemesis:
         self._chance = chance
         self._numbers = itertools.count(1)
         self._reservations = Reservations()
-        self._ended = 0
         self.logged = 0
 
     @classmethod
@@ -139,10 +136,7 @@ class Nemesis:
 
     async def ended(self) -> int:
         """How many tasks have ended so far; while the broker is away, as far as was known."""
-        with contextlib.suppress(RequestError):
-            stream = self._swarm.swarm.stream("RES")
-            self._ended = int((await bus_log.state(self._swarm.observer, stream))["last_seq"])
-        return self._ended
+        return await self._swarm.ended()
 
     async def end_load(self) -> None:
         """Have the producer offer nothing more, and wait until it has its answers."""
@@ -202,7 +196,7 @@ class Nemesis:
             leading = await self._swarm.leader() if target in ("leader", "standby") else None
             with contextlib.suppress(LookupError):
                 if target == COORDINATORS:
-                    nodes: Sequence[str] = [f"coordinator-{n}" for n in range(1, spec.coordinators + 1)]
+                    nodes: Sequence[str] = leaders(spec)
                 else:
                     nodes = nodes_of(target, spec, leading[0] if leading else None, self._chance)
                 if self._all_there(nodes):

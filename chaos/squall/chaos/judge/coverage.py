@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from squall.chaos.evidence.model import History
-from squall.services.node.points import POINTS
+from squall.services.patterns import hierarchical
 
 STRIKES = {"kill": "crash", "pause": "pause", "cut": "blackhole-nofin"}
 """What can happen to a node at a point, and the fault that does it."""
 
-CELLS = tuple(itertools.product(POINTS, STRIKES))
+CELLS = tuple(itertools.product(hierarchical.PATTERN.points(), STRIKES))
 """The coverage table: every point of every role × kill, pause, cut."""
 
 CELLS_A_SEED = 4

@@ -23,8 +23,8 @@ from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.faults.fault import Fault
 from squall.chaos.judge.coverage import CELLS, CELLS_A_SEED, STRIKES
-from squall.chaos.plan.targets import MINORITY_AGENTS_MIN, check_target
-from squall.services.node.points import POINTS
+from squall.chaos.plan.targets import MINORITY_AGENTS_MIN, check_target, leaders
+from squall.services.patterns import pattern_of
 from squall.services.run.spec import Spec
 
 FAMILIES: Mapping[str, Sequence[str]] = {
@@ -120,7 +120,7 @@ def check(schedule: Schedule, spec: Spec) -> Schedule:
         fault = interval.made()
         check_target(fault, interval.target, spec)
         if interval.point:
-            _check_point(interval, fault)
+            _check_point(interval, fault, spec)
         if interval.at_end and (interval.at_s or interval.point):
             raise FaultError(
                 f"{interval.fault} of {interval.target} strikes at the load's end, and elsewhere",
@@ -129,9 +129,10 @@ def check(schedule: Schedule, spec: Spec) -> Schedule:
     return schedule
 
 
-def _check_point(interval: Interval, fault: Fault) -> None:
-    if interval.point not in POINTS:
-        raise FaultError(f"there is no point {interval.point!r}", f"there are {', '.join(POINTS)}")
+def _check_point(interval: Interval, fault: Fault, spec: Spec) -> None:
+    points = pattern_of(spec).points()
+    if interval.point not in points:
+        raise FaultError(f"there is no point {interval.point!r}", f"there are {', '.join(points)}")
     if fault.breaks == "messages" or fault.name == "restart":
         raise FaultError(
             f"who stands still at {interval.point} cannot be told of {fault.name}",
@@ -225,7 +226,7 @@ def _of_one(seed: int, name: str, target: str, spec: Spec, length_s: float) -> l
 def _possible(spec: Spec, fault: str) -> list[str]:
     """The targets that there are, and that the fault can strike: nothing is delivered to a standby."""
     absent = set()
-    if spec.coordinators < 2 or fault in FAMILIES["messages"]:
+    if len(leaders(spec)) < 2 or fault in FAMILIES["messages"]:
         absent.add("standby")
     if spec.agents < MINORITY_AGENTS_MIN:
         absent.add("minority")
@@ -243,7 +244,7 @@ def _cells(seed: int, spec: Spec, begin_s: float, length_s: float) -> list[Inter
     found = []
     for place, (point, strike) in enumerate(mine):
         role, step = point.split(".")
-        if step in TAKE_OVER and spec.coordinators < 2:
+        if step in TAKE_OVER and len(leaders(spec)) < 2:
             continue  # nobody is there to take over
         target = "standby" if step in TAKE_OVER else role_target[role]
         found.append(

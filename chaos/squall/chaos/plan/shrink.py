@@ -19,6 +19,7 @@ from msgspec.structs import asdict, replace
 
 from squall.chaos.plan.schedule import Interval, Schedule, toml
 from squall.chaos.plan.series import EXPERIMENT
+from squall.services.patterns import pattern_of
 from squall.services.run.spec import Spec
 
 FAILS_MIN = 2
@@ -119,7 +120,10 @@ def _narrowed(
 
 def as_test(schedule: Schedule, spec: Spec, check: str, name: str) -> str:
     """A pytest case that carries the schedule out and fails as the check does."""
-    defaults = {**asdict(Spec()), **EXPERIMENT}  # what the fixture fills in
+    defaults = {
+        **asdict(pattern_of(spec).spec(pattern=spec.pattern)),
+        **EXPERIMENT,
+    }  # what the fixture fills in
     changed = {field: value for field, value in asdict(spec).items() if value != defaults[field]}
     given = ", ".join(f"{field}={value!r}" for field, value in changed.items() if field != "pattern")
     return (

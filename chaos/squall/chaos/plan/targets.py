@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.fault import BROKER, Fault
+from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import AGENT
 from squall.services.run.spec import Spec
 
 ROLES = ("leader", "standby", "any-agent", "all-agents", "minority", "gateway", "producer", BROKER)
@@ -16,6 +18,17 @@ ROLES = ("leader", "standby", "any-agent", "all-agents", "minority", "gateway", 
 
 MINORITY_AGENTS_MIN = 3
 _PAIR = re.compile(r"[|,~<>]|\bfrom\b|\band\b")
+
+
+def leaders(spec: Spec) -> list[str]:
+    """The nodes that stand for the leadership."""
+    pattern = pattern_of(spec)
+    return [node.name for node in pattern.topology(spec).of_role(pattern.leader)]
+
+
+def agents_of(spec: Spec) -> list[str]:
+    """The nodes that run handlers."""
+    return [node.name for node in pattern_of(spec).topology(spec).of_role(AGENT)]
 
 
 def check_target(fault: Fault, target: str, spec: Spec) -> None:
@@ -32,8 +45,8 @@ def check_target(fault: Fault, target: str, spec: Spec) -> None:
     names = [
         "gateway",
         "producer",
-        *(f"coordinator-{number}" for number in range(1, spec.coordinators + 1)),
-        *(f"agent-{number}" for number in range(1, spec.agents + 1)),
+        *leaders(spec),
+        *agents_of(spec),
     ]
     if target not in ROLES and target not in names:
         near = difflib.get_close_matches(target, [*ROLES, *names], 1)
@@ -44,7 +57,7 @@ def check_target(fault: Fault, target: str, spec: Spec) -> None:
             f"{fault.name} acts on the way of a node to the broker, and the broker has none",
             "name a node or a role; crash, pause and restart act on the broker",
         )
-    if target == "standby" and spec.coordinators < 2:
+    if target == "standby" and len(leaders(spec)) < 2:
         raise FaultError("there is no standby: the swarm has one coordinator", "raise coordinators to 2")
     if target == "minority" and spec.agents < MINORITY_AGENTS_MIN:
         raise FaultError(
@@ -68,7 +81,7 @@ def nodes_of(target: str, spec: Spec, leader: str | None, chance: random.Random)
     Raises:
         LookupError: Nobody leads, so there is no leader and no standby to name.
     """
-    agents = [f"agent-{number}" for number in range(1, spec.agents + 1)]
+    agents = agents_of(spec)
     match target:
         case "leader" | "standby" if leader is None:
             raise LookupError("nobody leads")
@@ -76,8 +89,7 @@ def nodes_of(target: str, spec: Spec, leader: str | None, chance: random.Random)
             assert leader is not None
             return [leader]
         case "standby":
-            others = [f"coordinator-{number}" for number in range(1, spec.coordinators + 1)]
-            return [chance.choice([name for name in others if name != leader])]
+            return [chance.choice([name for name in leaders(spec) if name != leader])]
         case "any-agent":
             return [chance.choice(agents)]
         case "all-agents":

@@ -46,7 +46,8 @@ from squall.services.node.logs import log_as_sentences
 from squall.services.run import run as running
 from squall.services.run.directory import claim
 from squall.services.run.result import Result, exit_code
-from squall.services.run.spec import Spec, check, convert, load
+from squall.services.run.spec import Spec
+from squall.services.run.swarm_toml import convert, load
 
 INTERRUPTED = 130
 
@@ -80,7 +81,6 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     if pattern.endswith(".toml") or "/" in pattern:
         spec = load(Path(pattern))
         return convert({**msgspec.structs.asdict(spec), **given}, "the command")
-    check(Spec(pattern=pattern))
     return convert({"pattern": pattern, **given}, "the command")
 
 

@@ -8,13 +8,14 @@ from rich.console import Group
 from rich.table import Table
 
 from squall.services.cli.terminal import Terminal, spaced, styled
-from squall.services.patterns import hierarchical
+from squall.services.patterns import pattern_of
 from squall.services.run.spec import Spec
 
 
 def document(spec: Spec) -> dict[str, Any]:
     """Nodes, links, streams and permissions as one document."""
-    topology = hierarchical.topology(spec)
+    pattern = pattern_of(spec)
+    topology = pattern.topology(spec)
     return {
         "pattern": spec.pattern,
         "swarm": spec.swarm,
@@ -39,7 +40,7 @@ def document(spec: Spec) -> dict[str, Any]:
                 "sources": [source["name"] for source in config.get("sources", [])],
                 "retention": config["retention"],
             }
-            for config in hierarchical.streams(spec)
+            for config in pattern.streams(spec)
         ],
     }
 

@@ -23,8 +23,9 @@ from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
 from squall.services.launch.silence import LOOK_S, MARGIN_S, Silence
 from squall.services.node.control import Lines
-from squall.services.node.points import POINTS
+from squall.services.node.points import POINT
 from squall.services.node.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.patterns.pattern import AGENT
 from squall.services.run.directory import open_private
 
 log = logging.getLogger("squall")
@@ -101,7 +102,7 @@ class ProcessUnit:
         while (answer := await self.answer()) is not None:
             if isinstance(answer, Alive):
                 self._heard = True
-            elif isinstance(answer, Halted) and answer.point in POINTS and not self.halts.full():
+            elif isinstance(answer, Halted) and POINT.fullmatch(answer.point) and not self.halts.full():
                 self.halts.put_nowait(answer.point)
 
     async def _watch(self, silence: Silence) -> None:
@@ -150,7 +151,7 @@ class ProcessLauncher:
                 stdout=PIPE,
                 stderr=log_file,
             )
-        is_agent = start.role == "agent"
+        is_agent = start.role == AGENT
         unit = ProcessUnit(start.node, process, start.spec.handler_timeout_s + MARGIN_S if is_agent else None)
         loading = ""
         try:

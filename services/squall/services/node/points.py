@@ -8,25 +8,13 @@ nothing pays one look at an empty table.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from typing import Final
 
-POINTS: Final = {
-    "agent.delivered": "a task was delivered, its handler has not begun",
-    "agent.executed": "the handler has returned, nothing is committed",
-    "agent.committed": "the register is written, the task is not acknowledged",
-    "agent.acknowledged": "the task is acknowledged",
-    "gateway.delivered": "registers were delivered, nothing was sent to the venue",
-    "gateway.filled": "the venue has answered, nothing is acknowledged",
-    "gateway.acknowledged": "the registers are acknowledged",
-    "coordinator.claimed": "a term is claimed, what went before is not read",
-    "coordinator.resumed": "what went before is read, nothing is dispatched",
-    "coordinator.gathered": "submissions are taken, no dispatch is stored",
-    "coordinator.dispatched": "dispatches are stored, the ingress is not trimmed",
-    "coordinator.trimmed": "the ingress is trimmed",
-}
-"""Every point and what has happened there; before the dot is the role."""
+POINT: Final = re.compile(r"[a-z][a-z-]{0,30}\.[a-z][a-z-]{0,30}")
+"""How a point is written: the role, and what has happened. The points of a role are in its module."""
 
 Reach = Callable[[str], None]
 """Told of each point that is passed."""

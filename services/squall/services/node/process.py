@@ -35,7 +35,9 @@ from squall.services.node.history import History
 from squall.services.node.interference import Interference
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import Halted, Loading, NodeStart, Order, Ready, Service
+from squall.services.node.service import LEAVE_S, Halted, Loading, NodeStart, Order, Ready, Service
+from squall.services.patterns import Pattern, pattern_of
+from squall.services.patterns.pattern import AGENT, VENUE
 
 log = logging.getLogger("squall")
 
@@ -43,17 +45,6 @@ CONNECT_PATIENCE_S = 20.0
 
 ALIVE_S = 1.0
 """Between two words to the parent that the loop turns."""
-
-LEAVE_S = 2.0
-"""What a node that is told to stop keeps of its time for closing what it has open."""
-
-ROLES = {
-    "agent": "squall.services.roles.agent",
-    "coordinator": "squall.services.roles.coordinator",
-    "gateway": "squall.services.roles.gateway",
-    "producer": "squall.services.roles.producer",
-    "venue": "squall.services.roles.venue",
-}
 
 
 def main() -> None:
@@ -68,11 +59,14 @@ def main() -> None:
     line = next(control.lines(), None)
     if line is None:
         os._exit(ORPHANED)
-    start = msgspec.json.decode(line, type=NodeStart)
+    try:
+        start, pattern = told(line)
+    except SpecError as error:
+        _end(_refused(control, error))
     del sys.argv[1:]  # a handler's module may look for arguments of its own
     loop = _new_loop()
     handler = None
-    if start.role == "agent":
+    if start.role == AGENT:
         control.answer(Loading(handler=start.spec.handler))
         leave_broker_at_fork(start.url)
         end_loop_at_fork(loop)
@@ -83,13 +77,38 @@ def main() -> None:
             _end(_refused(control, error))
         control.alive()
     asyncio.set_event_loop(loop)
-    life = loop.create_task(_live(start, control, handler))
+    life = loop.create_task(_live(start, pattern, control, handler))
     while True:
         try:
             loop.run_until_complete(life)
         except (SystemExit, KeyboardInterrupt):
             # Not ours: a task or callback that a handler left behind raised it, and the loop passes it on.
             log.warning("something that the handler left behind wanted to exit", exc_info=True)
+
+
+def told(line: bytes | None) -> tuple[NodeStart, Pattern]:
+    """What a node was told to be, and the pattern that its spec is of.
+
+    Raises:
+        SpecError: There is no such pattern.
+        ValueError: It is no `NodeStart`.
+    """
+    if line is None:
+        raise ValueError("a node was told too much")
+    sent = msgspec.json.decode(line, type=_Sent)
+    pattern = pattern_of(msgspec.json.decode(sent.spec, type=_Named).pattern)
+    facts = {**msgspec.structs.asdict(sent), "spec": msgspec.json.decode(sent.spec, type=pattern.spec)}
+    return NodeStart(**facts), pattern
+
+
+class _Named(msgspec.Struct):
+    pattern: str
+
+
+class _Sent(NodeStart, frozen=True, kw_only=True):
+    """As it travels: what the spec holds is known once its pattern is."""
+
+    spec: msgspec.Raw  # type: ignore[assignment]
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -101,11 +120,11 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _live(start: NodeStart, control: Control, handler: Handler | None) -> None:
+async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
     """The node's life, and the end of its process: what a handler left running is not waited for."""
     code = 1
     try:
-        await _node(start, control, handler)
+        await _node(start, pattern, control, handler)
         code = 0
     except (ServiceError, BusError) as error:
         code = _refused(control, error)
@@ -135,35 +154,18 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-async def _node(start: NodeStart, control: Control, handler: Handler | None) -> None:
+async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
     loop = asyncio.get_running_loop()
-    if start.role == "venue":
-        from squall.services.roles import venue
-
+    if start.role == VENUE:
         stop = asyncio.Event()
         _listen(loop, control, lambda order: stop.set() if order.stop else None)
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        serving = asyncio.create_task(
-            venue.serve(
-                Path(start.path),
-                token=start.venue_token.value if start.venue_token is not None else "",
-                dumb=start.spec.venue == "dumb",
-                port=start.port,
-                ready=lambda url: control.answer(Ready(url=url)),
-            )
-        )
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if serving.done():
-            serving.result()
-        serving.cancel()
-        await asyncio.wait({serving}, timeout=LEAVE_S)
+        await pattern.module(VENUE).serve_alone(start, stop, lambda url: control.answer(Ready(url=url)))
         return
 
     if start.preload:
         importlib.import_module(start.preload).install(start.node, start.role)
-    role = importlib.import_module(ROLES[start.role])
+    role = pattern.module(start.role)
     history = History(Path(start.history) if start.history else None, start.node, start.incarnation)
     with history:
         async with (
@@ -175,7 +177,9 @@ async def _node(start: NodeStart, control: Control, handler: Handler | None) -> 
             )
             connection.interceptor = interference
             points = Points(lambda point: control.answer(Halted(point=point)))
-            service = Service(start, connection, history, points, lambda: control.answer(Ready()), handler)
+            service = Service(
+                start, pattern, connection, history, points, lambda: control.answer(Ready()), handler
+            )
 
             def obey(order: Order) -> None:
                 if order.credentials is not None:

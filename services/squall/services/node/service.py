@@ -28,9 +28,13 @@ from squall.services.node.complaints import Complaints
 from squall.services.node.history import History
 from squall.services.node.interference import Interfere
 from squall.services.node.points import Points
+from squall.services.patterns.pattern import Pattern
 from squall.services.run.spec import Spec
 
 HEARTBEAT_S = 1.0
+
+LEAVE_S = 2.0
+"""What a node that is told to stop keeps of its time for closing what it has open."""
 
 HELD_UP = 71
 """Exit status of a node that something in it kept from ending."""
@@ -85,7 +89,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a node is to stop itself: at the nth passing of a point, 0 for not; see `points.POINTS`."""
+    """Where a node is to stop itself: at the nth passing of a point, 0 for not; see `points.py`."""
 
     point: str
     nth: int = 1
@@ -147,6 +151,7 @@ class Service:
 
     Attributes:
         start: Who and what it is.
+        pattern: The swarm's pattern.
         connection: Its connection.
         swarm: The swarm's subjects.
         history: Where it writes what it did.
@@ -162,6 +167,7 @@ class Service:
     def __init__(
         self,
         start: NodeStart,
+        pattern: Pattern,
         connection: Connection,
         history: History,
         at: Points,
@@ -169,6 +175,7 @@ class Service:
         handler: Handler | None = None,
     ) -> None:
         self.start = start
+        self.pattern = pattern
         self.spec = start.spec
         self.node = start.node
         self.connection = connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Any
+from typing import Any, Final
 
 from nats.aio.msg import Msg
 
@@ -18,6 +18,14 @@ from squall.services.node.service import Service, end_within
 from squall.services.patterns import hierarchical
 
 log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "agent.delivered": "a task was delivered, its handler has not begun",
+    "agent.executed": "the handler has returned, nothing is committed",
+    "agent.committed": "the register is written, the task is not acknowledged",
+    "agent.acknowledged": "the task is acknowledged",
+}
+"""Where a fault can strike it, and what has happened there."""
 
 GRACE_S = 5.0
 """How much longer than one attempt tasks in flight may take once the agent stops of its own accord. One that

@@ -20,7 +20,7 @@ import contextlib
 import logging
 import secrets
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from nats.aio.msg import Msg
@@ -44,13 +44,24 @@ from squall.bus.subjects import ANY, lane_for, lane_of, last_token
 from squall.bus.tasks import task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
+from squall.services.patterns.hierarchical import HierarchicalSpec, seat
 from squall.services.roles.job_writer import JobWriter
 from squall.services.roles.restore import Restored, restore
 from squall.services.roles.sweeper import Sweeper
 from squall.services.rules.admission import Window
 from squall.services.rules.dispatch import Dispatched, Progress
+from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "coordinator.claimed": "a term is claimed, what went before is not read",
+    "coordinator.resumed": "what went before is read, nothing is dispatched",
+    "coordinator.gathered": "submissions are taken, no dispatch is stored",
+    "coordinator.dispatched": "dispatches are stored, the ingress is not trimmed",
+    "coordinator.trimmed": "the ingress is trimmed",
+}
+"""Where a fault can strike it, and what has happened there."""
 
 BATCH_MAX = 250
 FINISHED_MAX = 200
@@ -82,7 +93,7 @@ BUFFER = 1000
 
 async def serve(service: Service) -> None:
     """Stand for the leadership until asked to stop."""
-    await stand(service, service.swarm.coordinator_seat, lambda office: Coordinator(service, office).lead())
+    await stand(service, seat(service.swarm), lambda office: Coordinator(service, office).lead())
 
 
 class _Letter(NamedTuple):
@@ -113,7 +124,7 @@ class Coordinator:
         self._slots: dict[str, tuple[int, float]] = {}
         self._window = Window(
             service.spec.agents * service.spec.slots,
-            limit_max=service.spec.window_max,
+            limit_max=spec_as(service.spec, HierarchicalSpec).window_max,
             age_s_max=max(AGE_S_MAX, 2 * service.spec.ack_wait_s),
         )
         self._wake = asyncio.Event()

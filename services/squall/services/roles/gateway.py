@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from squall.bus.border import printable
 from squall.bus.codec import decode
@@ -30,6 +31,13 @@ from squall.services.roles.forwarding import Forwarder, Register
 from squall.services.rules.effects import BATCH_MAX
 
 log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "gateway.delivered": "registers were delivered, nothing was sent to the venue",
+    "gateway.filled": "the venue has answered, nothing is acknowledged",
+    "gateway.acknowledged": "the registers are acknowledged",
+}
+"""Where a fault can strike it, and what has happened there."""
 
 HELD_MAX = 1024
 STOP_S = 5.0

@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
@@ -25,9 +26,12 @@ from squall.bus.jetstream import publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.tasks import task_group
 from squall.services.node.service import Service
-from squall.services.patterns.workload import Submission, submissions
+from squall.services.trading.workload import Submission
 
 log = logging.getLogger("squall")
+
+POINTS: Final[dict[str, str]] = {}
+"""Nothing strikes it in the middle of its work: it is the witness of what was offered."""
 
 IN_FLIGHT_MAX = 256
 UNKNOWN_S = 60.0
@@ -50,7 +54,7 @@ async def serve(service: Service) -> None:
     begin_s = time.time()
     place = 0
     async with task_group() as tasks:
-        for task, submission in _numbered(service):
+        for task, submission in numbered(service):
             if service.stop.is_set():
                 break
             jobs.add(submission.job)
@@ -77,8 +81,9 @@ async def serve(service: Service) -> None:
         await _close(service, job, chance)
 
 
-def _numbered(service: Service) -> Iterator[tuple[str, Submission]]:
-    for submission in submissions(service.spec):
+def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
+    """The workload, each submission with the name of its task."""
+    for submission in service.pattern.workload(service.spec):
         yield f"{submission.key}-{submission.number}", submission
 
 
@@ -154,8 +159,8 @@ def _addressed(service: Service, message: RunTask) -> tuple[str, bytes]:
         InvalidNameError: Its names cannot be used in subjects.
         MessageTooLargeError: It is too large to be dispatched.
     """
-    service.swarm.dispatch(message.job, message.key, message.task)  # it will have to go there, too
-    return service.swarm.submit(message.key), encode(message, SUBMISSION_BYTES_MAX)
+    subject = service.pattern.subject(service.swarm, message)
+    return subject, encode(message, SUBMISSION_BYTES_MAX)
 
 
 async def _close(service: Service, job: str, chance: random.Random) -> None:

@@ -22,6 +22,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import uvicorn
@@ -31,7 +32,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from squall.bus.border import printable
+from squall.services.node.service import LEAVE_S, NodeStart
 from squall.services.trading.orders import Order, read_order
+
+POINTS: Final[dict[str, str]] = {}
+"""Nothing strikes the witness."""
 
 BATCH_MAX = 1000
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -212,6 +217,26 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self):  # type: ignore[no-untyped-def]
         yield
+
+
+async def serve_alone(start: NodeStart, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+    """Take orders until asked to stop.
+
+    Args:
+        ready: Told the URL once orders are taken.
+    """
+    token = start.venue_token.value if start.venue_token is not None else ""
+    dumb = start.spec.venue == "dumb"
+    serving = asyncio.create_task(
+        serve(Path(start.path), token=token, dumb=dumb, port=start.port, ready=ready)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if serving.done():
+        serving.result()
+    serving.cancel()
+    await asyncio.wait({serving}, timeout=LEAVE_S)
 
 
 async def serve(

@@ -17,7 +17,7 @@ from squall.bus.jetstream import call
 from squall.bus.subjects import inbox
 from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
 from squall.services.errors import SpecError
-from squall.services.patterns import hierarchical
+from squall.services.patterns import pattern_of
 from squall.services.run.spec import Spec
 
 CREDENTIALS_ENV = "NATS_CREDS"
@@ -72,7 +72,7 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[OutsideBroker]:
 
 async def _provision(observer: Connection, spec: Spec, url: str) -> None:
     try:
-        await hierarchical.provision(observer, spec)
+        await pattern_of(spec).provision(observer, spec)
     except RejectedError as error:
         raise SpecError(
             f"the broker at {url} does not let the swarm make its streams: {error}",
@@ -83,7 +83,7 @@ async def _provision(observer: Connection, spec: Spec, url: str) -> None:
 
 
 async def _remove_streams(observer: Connection, spec: Spec) -> None:
-    for config in reversed(hierarchical.streams(spec)):
+    for config in reversed(pattern_of(spec).streams(spec)):
         with contextlib.suppress(RequestError):
             await call(observer, "STREAM", "DELETE", config["name"])
 

@@ -14,36 +14,27 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from squall.bus import log as bus_log
-from squall.bus.codec import decode
-from squall.bus.errors import DecodeError, RequestError
-from squall.bus.messages import TaskResult
-from squall.bus.subjects import last_token
+from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
 from squall.services.errors import SpecError
-from squall.services.handlers import effect_id
 from squall.services.node.history import History
-from squall.services.run.adversary import Adversary, LeaderPause, Nobody
+from squall.services.patterns.pattern import Backlog
+from squall.services.run.adversary import Adversary, Opening
 from squall.services.run.directory import RunDirectory
 from squall.services.run.result import Result
 from squall.services.run.spec import Spec
-from squall.services.run.swarm import Backlog, Swarm, running
-
-T = TypeVar("T")
+from squall.services.run.swarm import Swarm, running
 
 LOOK_S = 0.25
 SAY_EVERY_S = 5.0
 """Between two words about what draining waits for."""
-
-READ_BACK_S = 60.0
-"""How long the broker may be away while the registers are read back."""
 
 
 class Interrupt:
@@ -65,14 +56,14 @@ async def execute(
     """Run a swarm to its end and leave everything that judging it takes in its directory.
 
     Args:
-        adversary: Who works against it; by default its leader is paused, if the spec says so.
+        adversary: Who works against it; by default it is shown what its pattern survives.
 
     Raises:
         ServiceError, BusError: It could not be run; the directory holds what there was.
     """
     started_s = time.monotonic()
     if adversary is None:
-        adversary = LeaderPause(run) if spec.pause_leader else Nobody()
+        adversary = Opening(run)
     with History(run.history, "squall", 1) as history:
         starting = running(
             spec,
@@ -102,7 +93,7 @@ async def execute(
                 drained = await _drain(swarm, bound_s, progress)
                 took_s = time.monotonic() - drain_s
             progress("reading the registers")
-            registers = await _read_back(swarm, history)
+            registers = await swarm.pattern.read_back(swarm, history)
             drained_s = time.time()
         shutil.rmtree(run.broker, ignore_errors=True)  # all of it was read back
         # Nobody writes any more. How many lines each wrote is what lets a reader notice a missing one.
@@ -183,72 +174,6 @@ async def _drain(swarm: Swarm, bound_s: float, progress: Callable[[str], None]) 
             said_s = now_s
         await asyncio.sleep(LOOK_S / 5)
     return False
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer: the broker may be on its way back."""
-    deadline = time.monotonic() + READ_BACK_S
-    while True:
-        try:
-            return await ask()
-        except RequestError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(LOOK_S)
-
-
-async def _read_back(swarm: Swarm, history: History) -> int:
-    """Write what the broker holds in the end into the history; the number of registers."""
-    observer, subjects = swarm.observer, swarm.swarm
-
-    async def state_of(plane: str) -> dict[str, Any]:
-        return await _patiently(lambda: bus_log.state(observer, subjects.stream(plane)))
-
-    registers = 0
-    through = int((await state_of("RES"))["last_seq"])
-    reading = bus_log.read(observer, subjects.stream("RES"), subjects.registers, until=through)
-    async with contextlib.aclosing(reading) as records:
-        async for record in records:
-            registers += 1
-            task = last_token(record.subject)
-            try:
-                result = decode(record.data, TaskResult)
-            except DecodeError as error:
-                history("final", "fail", what="register", subject=record.subject, reason=str(error))
-                continue
-            history(
-                "final",
-                "ok",
-                what="register",
-                task=task,  # whose register it is, its subject says
-                key=result.key,
-                job=result.job,
-                status=result.status,
-                effects=[effect_id(task, index) for index in range(len(result.effects))],
-                attempt=result.attempt,
-                term=result.term,
-                agent=result.agent,
-                reason=result.reason,
-                time_s_stored=record.stored_s,
-            )
-    state = await _patiently(swarm.state)
-    work = await state_of("WK")
-    for job, at in (state.jobs if state else {}).items():
-        history("final", "ok", what="job", job=job, opened=True, **msgspec.structs.asdict(at))
-    history(
-        "final",
-        "ok",
-        what="queue",
-        dispatched=state.dispatched if state else 0,
-        arrivals=work["last_seq"],
-        left=work["messages"],
-    )
-    through = int((await state_of("DLQ"))["last_seq"])
-    reading = bus_log.read(observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
-    async with contextlib.aclosing(reading) as records:
-        async for record in records:
-            history("final", "ok", what="dead-letter", task=record.subject.rsplit(".", 1)[1])
-    return registers
 
 
 def _limits(swarm: Swarm) -> list[str]:

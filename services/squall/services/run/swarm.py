@@ -13,7 +13,6 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,9 +23,8 @@ from squall.bus.connection import Connection, connect
 from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
-from squall.bus.jetstream import call
-from squall.bus.messages import CoordinatorState, TermClaimed
-from squall.bus.subjects import GATEWAY, Subjects
+from squall.bus.messages import TermClaimed
+from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.system import Accounts
 from squall.bus.tasks import Tasks, task_group
 from squall.services.errors import LaunchError
@@ -34,13 +32,14 @@ from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
 from squall.services.node.service import NodeStart, Order, VenueToken
-from squall.services.patterns import hierarchical
+from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog
 from squall.services.rules.conduct import Suspicion
 from squall.services.run import stores
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
 from squall.services.run.outside_broker import OutsideBroker, outside_broker
-from squall.services.run.spec import Spec
+from squall.services.run.spec import S, Spec, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
@@ -62,26 +61,13 @@ Route = Callable[[str, str], Awaitable[str]]
 """From a node's name and the broker's URL to the URL that the node is given."""
 
 
-@dataclass(frozen=True)
-class Backlog:
-    """How far a swarm has come.
-
-    Attributes:
-        submitted: Tasks and ends of jobs in the ingress so far.
-        registers: Tasks with a terminal record.
-        drained: Every job is done and every register has been through the gateway.
-    """
-
-    submitted: int
-    registers: int
-    drained: bool
-
-
 class Swarm:
     """Made by `running`.
 
     Attributes:
         spec: What it runs.
+        pattern: The pattern of it.
+        topology: Its nodes, and who may do what.
         units: The nodes that serve now, by name.
         limits: Guarantees it does not have, in words.
         server_version: The broker's version.
@@ -100,6 +86,8 @@ class Swarm:
         history: History,
     ) -> None:
         self.spec = spec
+        self.pattern = pattern_of(spec)
+        self.topology = self.pattern.topology(spec)
         self.swarm = Subjects(spec.swarm)
         self.units: dict[str, Unit] = {}
         self.limits: list[str] = []
@@ -119,6 +107,7 @@ class Swarm:
         self._accounts: Accounts | None = None  # with a broker of our own
         self._starts: dict[str, int] = {}
         self._expelled: set[str] = set()
+        self._ended = 0
         self._stopping = False
         self._done: set[str] = set()
         self._supervisors: dict[str, asyncio.Task[None]] = {}
@@ -152,7 +141,7 @@ class Swarm:
         while True:
             incarnation += 1
             self._starts[node] = incarnation
-            url = await self._route(node, self._url) if role != "venue" else ""
+            url = await self._route(node, self._url) if role != VENUE else ""
             if node in self._expelled:
                 break
             start = NodeStart(
@@ -161,10 +150,10 @@ class Swarm:
                 role=role,
                 incarnation=incarnation,
                 url=url,
-                credentials=self._mint(node) if role != "venue" else None,
+                credentials=self._mint(node) if role != VENUE else None,
                 history=str(self._run.history),
-                venue=self._venue if role == "gateway" else "",
-                venue_token=self._venue_token if role in ("gateway", "venue") else None,
+                venue=self._venue if role == GATEWAY else "",
+                venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
                 path=str(self._run.venue),
                 port=port,
                 preload=self._preload,
@@ -182,7 +171,7 @@ class Swarm:
             failures = 0
             self.note(node, role, incarnation, unit.id)
             self.units[node] = unit
-            if role == "venue":
+            if role == VENUE:
                 self._venue = unit.ready.url
                 port = urlsplit(self._venue).port or 0
             serving.set()
@@ -196,7 +185,7 @@ class Swarm:
             self.units.pop(node, None)
             if not self._stopping:
                 await self._revoke(node, role)
-            if self._stopping or node in self._done or (role == "producer" and status == 0):
+            if self._stopping or node in self._done or (role == PRODUCER and status == 0):
                 return
             if node in self._expelled:
                 break
@@ -207,14 +196,13 @@ class Swarm:
 
     async def _revoke(self, node: str, role: str) -> None:
         """Have the broker refuse what an agent's process was given, now that the process has ended."""
-        if self._accounts is not None and role == "agent":
+        if self._accounts is not None and role == AGENT:
             self._accounts.revoke(node)
             await self._accounts.settled(PUSH_S)
 
     def _agents(self) -> dict[str, int]:
         """The agents that are in the swarm, and how often each was started."""
-        names = [node.name for node in hierarchical.topology(self.spec).of_role("agent")]
-        return {name: self._starts.get(name, 0) for name in names if name not in self._expelled}
+        return {name: self._starts.get(name, 0) for name in self.of_role(AGENT) if name not in self._expelled}
 
     async def expel(self, suspicion: Suspicion) -> None:
         """Put an agent out: end it and take its account away.
@@ -251,13 +239,13 @@ class Swarm:
 
     async def start_producer(self) -> asyncio.Task[None]:
         """Let the workload begin; the task ends with it."""
-        await self._start("producer", "producer").wait()
-        return self._supervisors["producer"]
+        await self._start(PRODUCER, PRODUCER).wait()
+        return self._supervisors[PRODUCER]
 
     async def stop_producer(self) -> None:
         """Have the producer offer nothing more, and end; one that does not in time is killed."""
-        self._done.add("producer")
-        unit = self.units.get("producer")
+        self._done.add(PRODUCER)
+        unit = self.units.get(PRODUCER)
         if unit is not None:
             await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
 
@@ -276,7 +264,7 @@ class Swarm:
             progress(f"{stream} is {share:.0%} full")
             self._history("store", "ok", stream=stream, share=share)
 
-        names = [config["name"] for config in hierarchical.streams(self.spec)]
+        names = [config["name"] for config in self.pattern.streams(self.spec)]
         streams = [name for name in names if name != self.swarm.stream("IN")]
         await stores.watch(self.observer, streams, tell)
 
@@ -287,7 +275,7 @@ class Swarm:
             for node, unit in list(self.units.items()):
                 if node in self._expelled:
                     continue
-                credentials = self._mint(node) if node != "venue" else None
+                credentials = self._mint(node) if node != VENUE else None
                 if credentials is not None:
                     await self.launcher.tell(unit, Order(credentials=credentials))
             for name, connection in self._connections:
@@ -313,18 +301,31 @@ class Swarm:
             raise LookupError("the swarm has no broker of its own")
         return self.broker
 
+    def spec_as(self, kind: type[S]) -> S:
+        """The spec, for code that serves its pattern alone.
+
+        Raises:
+            TypeError: It is of another pattern.
+        """
+        return spec_as(self.spec, kind)
+
+    def of_role(self, role: str) -> list[str]:
+        """The names of the nodes of a role, whether they serve just now or not."""
+        return [node.name for node in self.topology.of_role(role)]
+
     async def leader(self) -> tuple[str, int] | None:
-        """Who holds the newest term, and the term; None while nobody does or the broker is away."""
+        """Who holds the newest term, and the term.
+
+        None while nobody does, or the broker is away, or if nobody leads in this pattern.
+        """
+        if self.pattern.seat is None:
+            return None
+        seat = self.pattern.seat(self.swarm)
         with contextlib.suppress(RequestError):
-            record = await bus_log.last(self.observer, self.swarm.stream("JOB"), self.swarm.term)
+            record = await bus_log.last(self.observer, seat.stream, seat.term)
             if record is not None:
                 return decode(record.data, TermClaimed).holder, record.sequence
         return None
-
-    async def state(self) -> CoordinatorState | None:
-        """The newest snapshot of the coordinator."""
-        record = await bus_log.last(self.observer, self.swarm.stream("JOB"), self.swarm.state)
-        return decode(record.data, CoordinatorState) if record is not None else None
 
     async def backlog(self) -> Backlog:
         """How far it has come.
@@ -332,18 +333,14 @@ class Swarm:
         Raises:
             RequestError: The broker did not answer.
         """
-        ingress = await bus_log.state(self.observer, self.swarm.stream("IN"))
-        registers = await bus_log.state(self.observer, self.swarm.stream("RES"))
-        state = await self.state()
-        gateway = await call(self.observer, "CONSUMER", "INFO", self.swarm.stream("RES"), GATEWAY)
-        drained = (
-            state is not None
-            and state.ingress >= ingress["last_seq"]
-            and all(job.done for job in state.jobs.values())
-            and gateway["num_pending"] == 0
-            and gateway["num_ack_pending"] == 0
-        )
-        return Backlog(ingress["last_seq"], registers["messages"], drained)
+        return await self.pattern.backlog(self)
+
+    async def ended(self) -> int:
+        """How many tasks have ended; while the broker is away, as far as was known."""
+        with contextlib.suppress(RequestError):
+            registers = await bus_log.state(self.observer, self.swarm.stream("RES"))
+            self._ended = int(registers["last_seq"])
+        return self._ended
 
     async def stop(self) -> None:
         """Have every node drain and end."""
@@ -386,11 +383,11 @@ async def running(
             await swarm.observer.subscribe(swarm.swarm.heartbeats, swarm._counters.hear)
             tasks.daemon(swarm._counters.keep())
             progress("starting the nodes")
-            await swarm._start("venue", "venue").wait()
+            await swarm._start(VENUE, VENUE).wait()
             nodes = [
                 node
-                for node in hierarchical.topology(spec).nodes
-                if node.role in ("coordinator", "gateway", "agent")
+                for node in swarm.topology.nodes
+                if node.role in swarm.pattern.roles and node.role != PRODUCER
             ]
             serving = [swarm._start(node.name, node.role) for node in nodes]
             for event in serving:
@@ -413,8 +410,7 @@ async def _own_broker(
     """A private nats-server with an operator of our own: permissions by topology."""
     progress("starting nats-server")
     spec = swarm.spec
-    topology = hierarchical.topology(spec)
-    authority = Authority.create(topology)
+    authority = Authority.create(swarm.topology)
     swarm._mint = lambda node: authority.credentials(node, spec.credentials_life_s)
 
     def on_start(pid: int, incarnation: int) -> None:
@@ -433,20 +429,25 @@ async def _own_broker(
     swarm.broker = broker
     swarm._url, swarm.server_version = broker.url, broker.version
     async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-        await hierarchical.provision(launcher, spec)
+        await swarm.pattern.provision(launcher, spec)
     swarm.observer = await stack.enter_async_context(connect(broker.url, "observer", swarm._mint("observer")))
     swarm._connections.append(("observer", swarm.observer))
     system = await stack.enter_async_context(connect(broker.url, SYSTEM, swarm._mint(SYSTEM)))
-    core = await stack.enter_async_context(connect(broker.url, WARDEN, swarm._mint(WARDEN)))
-    swarm._connections += [(SYSTEM, system), (WARDEN, core)]
+    swarm._connections.append((SYSTEM, system))
     tasks = await stack.enter_async_context(task_group())
     swarm._accounts = Accounts(authority, system)
     tasks.daemon(swarm._accounts.run())
+    pool = next((consumer for consumer in swarm.pattern.consumers(spec) if consumer.name == POOL), None)
+    if pool is None:
+        return  # agents that share no consumer keep each other from nothing
+    core = await stack.enter_async_context(connect(broker.url, WARDEN, swarm._mint(WARDEN)))
+    swarm._connections.append((WARDEN, core))
     warden = Warden(
         spec,
         authority,
         system,
         core,
+        pool=pool,
         starts=swarm._agents,
         put_out=swarm.expel,
     )

@@ -28,7 +28,7 @@ from squall.bus.jetstream import call
 from squall.bus.pull import EXPIRES_S
 from squall.bus.subjects import POOL, REQUEST_INFO, Subjects, acks, every_ack, next_message
 from squall.bus.system import Traffic, statistics
-from squall.services.patterns import hierarchical
+from squall.services.patterns.pattern import Consumer
 from squall.services.rules.conduct import Bounds, Conduct, Look, Share, Suspicion
 from squall.services.run.spec import Spec
 
@@ -82,6 +82,7 @@ class Warden:
         authority: Says which account is whose.
         system: A connection in the system account.
         core: A connection with the credentials of the node ``warden``.
+        pool: The consumer of the work queue that all agents pull from.
         starts: The agents that are in the swarm, and how often each was started.
         put_out: Puts an agent out of the swarm; what it held is given back after that.
     """
@@ -93,6 +94,7 @@ class Warden:
         system: Connection,
         core: Connection,
         *,
+        pool: Consumer,
         starts: Callable[[], Mapping[str, int]],
         put_out: Callable[[Suspicion], Awaitable[None]],
     ) -> None:
@@ -100,6 +102,7 @@ class Warden:
         self._swarm = Subjects(spec.swarm)
         self._system = system
         self._core = core
+        self._pool = pool
         self._starts = starts
         self._put_out = put_out
         self._conduct = Conduct(bounds(spec))
@@ -136,7 +139,7 @@ class Warden:
         log.warning("the pool is made anew, to have back what was held of it")
         while True:
             try:
-                return await hierarchical.release_pool(self._core, self._spec)
+                return await self._pool.recreate(self._core)
             except RequestError as error:
                 log.info("the pool is not made anew yet: %s", error)
                 await asyncio.sleep(RELEASE_PAUSE_S)

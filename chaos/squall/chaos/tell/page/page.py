@@ -8,13 +8,11 @@ from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
 from squall.chaos.tell.page.html import Told, render
 from squall.services.errors import SpecError
-from squall.services.patterns import hierarchical
+from squall.services.patterns import pattern_of
 from squall.services.run.result import Result
-from squall.services.run.spec import load
+from squall.services.run.swarm_toml import load
 
 PAGE = "report.html"
-
-TOPOLOGIES = {"hierarchical": hierarchical.topology}
 
 
 def page(run: Path, history: History, result: Result) -> bytes:
@@ -34,8 +32,7 @@ def _topology(run: Path) -> Topology | None:
         spec = load(run / "spec.toml")
     except SpecError:
         return None
-    topology = TOPOLOGIES.get(spec.pattern)
-    return None if topology is None else topology(spec)
+    return pattern_of(spec).topology(spec)
 
 
 def _named(run: Path) -> str:
