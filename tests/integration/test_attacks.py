@@ -306,7 +306,7 @@ async def listening(b: Any) -> AsyncIterator[tuple[Connection, list[str]]]:
     ):
         await lead(b, coordinator)
         await victim.subscribe(S.command(VICTIM, "*"), note)
-        await coordinator.subscribe(S.heartbeats, note)
+        await observer.subscribe(S.heartbeats, note)
         await coordinator.subscribe(S.reply("*", "*"), note)
         await coordinator.subscribe("x", note, private=True)
         yield observer, heard

@@ -370,7 +370,7 @@ async def test_an_agent_works_through_its_imports(tmp_path: Path, name: str) -> 
         async def hear(message: Any) -> None:
             await heard.put((message.subject, message.data))
 
-        for subject in (SWARM.heartbeats, SWARM.replies):
+        for subject in (SWARM.heartbeat("agent", "*"), SWARM.replies):
             await coordinator.client.subscribe(subject, cb=hear)
         await agent.client.subscribe(SWARM.command(name, "*"), cb=hear)
         await coordinator.settled()

@@ -260,6 +260,4 @@ def test_the_command_has_rights_in_the_system_account_and_no_node_may_have_its_n
 
 def renamed(topology: Topology, old: str, new: str) -> Topology:
     nodes = tuple(replace(node, name=new) if node.name == old else node for node in topology.nodes)
-    role = topology.node(old).role
-    permissions = {name: rights for name, rights in topology.permissions.items() if name != old}
-    return replace(topology, nodes=nodes, permissions={**permissions, new: topology.templates[role].of(new)})
+    return replace(topology, nodes=nodes)

@@ -42,7 +42,8 @@ import nkeys
 from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import ExpelledError
-from squall.bus.topology.model import Permissions, Topology
+from squall.bus.topology.model import Topology
+from squall.bus.topology.rights import Permissions
 
 PAYLOAD_BYTES_MAX = 1024 * 1024
 """The largest message the broker takes, from anybody."""

@@ -47,10 +47,13 @@ ANY = "*"
 ME = "{{name()}}"
 """Stands for a node's own name in the permissions of its role; the broker fills it in."""
 
+SOURCE, TARGET = "{source}", "{target}"
+"""Stand for the names of the two ends of a link."""
+
 
 def _token(token: str) -> str:
-    """A name, or what stands for one in permissions."""
-    return token if token in (ANY, ME) else check_name(token, "token of a subject")
+    """A name, or what stands for one in permissions and links."""
+    return token if token in (ANY, ME, SOURCE, TARGET) else check_name(token, "token of a subject")
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -319,6 +322,25 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         given = given[: len(wanted)]
     return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+
+
+def overlap(first: str, second: str) -> str | None:
+    """The pattern of what falls under both patterns; None if nothing does."""
+    one, two = first.split("."), second.split(".")
+    both: list[str] = []
+    for place in range(max(len(one), len(two))):
+        a = one[place] if place < len(one) else ""
+        b = two[place] if place < len(two) else ""
+        if "" in (a, b):
+            return None
+        if a == ">":
+            return ".".join([*both, *two[place:]])
+        if b == ">":
+            return ".".join([*both, *one[place:]])
+        if a != b and "*" not in (a, b):
+            return None
+        both.append(b if a == "*" else a)
+    return ".".join(both)
 
 
 # JetStream's own subjects.

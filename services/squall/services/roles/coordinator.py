@@ -142,7 +142,7 @@ class Coordinator:
         self._service.at("coordinator.resumed")
         async with task_group() as tasks:
             stops = [
-                await self._connection.subscribe(self._swarm.heartbeats, self._on_heartbeat),
+                await self._connection.subscribe(self._swarm.heartbeat("agent", ANY), self._on_heartbeat),
                 await self._connection.subscribe(self._swarm.reply(ANY, ANY), self._on_reply),
             ]
             tasks.daemon(self._announce())

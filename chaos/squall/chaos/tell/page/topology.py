@@ -97,10 +97,10 @@ def boxes_of(graph: Topology) -> list[Box]:
 
 
 def edges_of(graph: Topology) -> list[Edge]:
-    """Links with the same ends taken together."""
+    """Links with the same ends taken together; those along which nothing flows are not drawn."""
     streams = {box.name for box in boxes_of(graph) if box.is_stream}
     notes: dict[tuple[str, str], list[str]] = {}
-    for link in graph.links:
+    for link in filter(lambda link: link.carries, graph.links):
         notes.setdefault((link.source, link.target), []).append(link.note)
     return [
         Edge(source, target, tuple(told), source not in streams and target not in streams)
