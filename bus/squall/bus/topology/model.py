@@ -10,8 +10,8 @@ of a publish and never its reply, so in a shared account whoever may pull can
 have the broker itself publish to a subject they may not.
 
 A swarm's topology is a value. It is drawn up by the function named after its
-pattern, for instance `squall.bus.topology.hierarchical.hierarchical`; a node
-that joins or leaves makes another of it.
+pattern, in the module of that name in `squall.bus.topology`. A node that joins or
+leaves makes another of it.
 """
 
 from __future__ import annotations
