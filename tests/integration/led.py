@@ -27,6 +27,7 @@ from squall.bus.tasks import task_group, wait_until
 from squall.services.node.history import History
 from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, Service
+from squall.services.patterns import hierarchical
 from squall.services.roles import coordinator
 
 PATIENT_S = 60.0
@@ -100,7 +101,14 @@ class Swarm:
 
 def service_of(bus: Any, connection: Connection, node: str = "coordinator-1") -> Service:
     start = NodeStart(spec=bus.spec, node=node, role="coordinator", incarnation=1)
-    return Service(start, connection, History(None, node, 1), Points(lambda point: None), lambda: None)
+    return Service(
+        start,
+        hierarchical.PATTERN,
+        connection,
+        History(None, node, 1),
+        Points(lambda point: None),
+        lambda: None,
+    )
 
 
 @contextlib.asynccontextmanager

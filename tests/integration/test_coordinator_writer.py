@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import Any
 
 import pytest
@@ -180,7 +181,9 @@ async def test_letters_that_were_not_copied_stay(swarm: Any, monkeypatch: pytest
         *others, letters = streams(spec)
         return [*others, {**letters, "sources": []}]
 
-    monkeypatch.setattr(hierarchical, "streams", copying_nothing)
+    monkeypatch.setattr(
+        hierarchical, "PATTERN", dataclasses.replace(hierarchical.PATTERN, streams=copying_nothing)
+    )
     async with swarm() as s:
         jobs = s.names.stream("JOB")
         await s.submit("t", body=b"the input")

@@ -45,7 +45,6 @@ from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.patterns import hierarchical as hierarchical_pattern
-from squall.services.run.spec import Spec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -69,7 +68,7 @@ class Case:
 def _hierarchical() -> Case:
     return Case(
         hierarchical("squall", agents=2),
-        hierarchical_pattern.streams(Spec(agents=2)),
+        hierarchical_pattern.streams(hierarchical_pattern.HierarchicalSpec(agents=2)),
         {("WK", "pool"): [S.work], ("RES", GATEWAY): [S.registers]},
     )
 

@@ -16,8 +16,7 @@ from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
 from squall.bus.jetstream import call, sourced
 from squall.bus.messages import CoordinatorState, RunTask
-from squall.bus.subjects import GATEWAY, POOL, Subjects
-from squall.bus.term import Seat
+from squall.bus.subjects import GATEWAY, POOL, Seat, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError

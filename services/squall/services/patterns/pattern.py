@@ -20,8 +20,7 @@ from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
 from squall.bus.messages import RunTask
-from squall.bus.subjects import Subjects
-from squall.bus.term import Seat
+from squall.bus.subjects import Seat, Subjects
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
 from squall.services.run.spec import Spec
