@@ -18,6 +18,7 @@ may acknowledge what another member holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -66,7 +67,8 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Run(Protocol):
-    """Makes one attempt of a task. Must not raise."""
+    """Makes one attempt of a task. What a handler raises is an outcome, so an error of this is a defect of
+    ours: it ends the worker, and whoever takes the task over counts the attempt."""
 
     def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Done | Failed]: ...
 
@@ -115,6 +117,10 @@ class Queue:
     consumer: str
     tasks: tuple[str, ...]
     register: Callable[[str, str], str]
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise ValueError("a queue of no subjects: the broker would deliver all there are")
 
     def delivers(self, subject: str) -> bool:
         """Whether a task of this queue may lie under a subject."""
@@ -225,6 +231,9 @@ class WorkQueue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self._taking = asyncio.Event()
+        self._taking.set()
+        self._wake: Callable[[], None] = lambda: None
         self._began_s = time.time()  # by the clock that the broker's stamps are compared with
         self.counters = counters
         self.service_ms = 0.0
@@ -249,10 +258,12 @@ class WorkQueue:
                 self._room,
                 chunk=max(1, self._slots // 4),
             )
+            self._wake = puller.wake
             pulling = tasks.daemon(puller.run())
             tasks.daemon(self._keep_alive())
             await stop.wait()
             self._stopping = True
+            self._taking.set()  # those that wait are given back
             pulling.cancel()
             try:
                 async with asyncio.timeout(grace_s):
@@ -260,8 +271,17 @@ class WorkQueue:
             except TimeoutError:
                 self.counters["abandoned"] += len(self._held)
 
+    def hold(self, on: bool) -> None:
+        """Take no more work, or go on. What has begun is finished, and what arrives meanwhile waits here."""
+        if on:
+            self._taking.clear()
+        else:
+            self._taking.set()
+            self._wake()
+
     def _room(self) -> int:
-        return 0 if self._stopping or self._quarantine.closed else self._slots - len(self._held)
+        closed = self._stopping or self._quarantine.closed or not self._taking.is_set()
+        return 0 if closed else self._slots - len(self._held)
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
         if not self._queue.delivers(delivery.subject):
@@ -282,6 +302,12 @@ class WorkQueue:
         tasks.daemon(attempt())
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if not self._taking.is_set():
+            await self._taking.wait()
+            if self._stopping:
+                with contextlib.suppress(RequestError):
+                    await self._connection.publish(delivery.reply, b"-NAK", confirm=False)
+                return
         name = subjects.last_token(delivery.subject)
         try:
             task = decode(delivery.data, RunTask)
@@ -337,7 +363,7 @@ class WorkQueue:
             started_s = time.monotonic()
             self._observer("run", "invoke", task=task.task, attempt=number)
             self._at("delivered")
-            ended = await self._contained(task, number)
+            ended = await self._run(task, number)
             self._at("executed")
             self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
             if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
@@ -350,16 +376,6 @@ class WorkQueue:
         finally:
             self._quarantine.leave(alone=alone)
         return True
-
-    async def _contained(self, task: RunTask, attempt: int) -> Done | Failed:
-        """One attempt. What a runner lets through all the same fails that attempt, and no other's."""
-        try:
-            return await self._run(task, attempt)
-        except BaseException as error:
-            this = asyncio.current_task()
-            if isinstance(error, GeneratorExit) or (this is not None and this.cancelling()):
-                raise
-            return Failed(f"the attempt raised {type(error).__name__}")
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
         result = TaskResult(
