@@ -24,7 +24,7 @@ from squall.bus.broker import Broker, jetstream_probe
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import ForbiddenError, RequestError
 from squall.bus.guard import Guard
-from squall.bus.identity import Authority
+from squall.bus.identity import SYSTEM, Authority
 from squall.bus.jetstream import call, create_consumer, create_stream, publish_once, sourced
 from squall.bus.subjects import (
     ANY,
@@ -40,6 +40,8 @@ from squall.bus.subjects import (
     next_message,
     overlap,
 )
+from squall.bus.system import Accounts
+from squall.bus.tasks import task_group
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
@@ -98,8 +100,12 @@ CASES = {"hierarchical": _hierarchical, "star": _star}
 
 @contextlib.asynccontextmanager
 async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connection]]:
-    """A broker with a topology's streams and consumers, and a connection for each of its nodes."""
-    authority = Authority.create(case.topology)
+    """A broker with a topology's streams and consumers, and a connection for each of its nodes.
+
+    The newest node joins while the broker runs.
+    """
+    newest_agent = case.topology.of_role("agent")[-1]
+    authority = Authority.create(case.topology.without_node(newest_agent.name))
     async with (
         Guard() as guard,
         Broker.running(
@@ -111,6 +117,13 @@ async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connec
         ) as broker,
         contextlib.AsyncExitStack() as stack,
     ):
+        system = await stack.enter_async_context(
+            connect(broker.url, SYSTEM, authority.credentials(SYSTEM, None))
+        )
+        accounts = Accounts(authority, system)
+        (await stack.enter_async_context(task_group())).daemon(accounts.run())
+        accounts.admit(newest_agent)
+        assert await accounts.settled(5)
         nodes = {
             node.name: await stack.enter_async_context(
                 connect(broker.url, node.name, authority.credentials(node.name, None))
@@ -346,10 +359,12 @@ class Walk:
         taken = [subject for link in acts(self.topology, b) for subject in uses(link, b.name)]
         more = self.topology.administration.get(b.role)
         written = [filled(pattern, self._fresh) for pattern in (more.publish if more else ())]
+        # What the other says to this one, if it were to hear it.
+        heard = [named(link.subject, b.name, a.name) for link in acts(self.topology, b) if link.is_spoken]
         for subject in (*reached, *taken, *written, f"_INBOX.{b.name}.x"):
             if not any(matches(pattern, subject) for pattern in says):
                 yield "says", subject
-        for pattern in may_hear(self.topology, b):
+        for pattern in (*may_hear(self.topology, b), *heard):
             if not any(matches(mine, pattern) for mine in hears):
                 yield "hears", pattern
 

@@ -126,6 +126,34 @@ def test_no_isolated_node_may_make_drain_or_delete_a_consumer() -> None:
         topology(Link("JOB", "worker", S.jobs, by="read"))
 
 
+def test_a_node_that_joins_has_the_links_of_its_role_and_changes_nobody_elses() -> None:
+    before = topology(
+        Link("WK", "worker", QUEUED, by="pull", consumer=TARGET),
+        Link("boss", "worker", S.command(TARGET, ANY)),
+        Link("worker-1", "boss", S.reply(SOURCE, ANY)),
+    )
+    after = before.with_node(Node("worker-3", "worker", isolated=True))
+    assert after.exports == before.exports
+    assert after.templates == before.templates
+    assert {name: after.imports[name] for name in before.imports} == before.imports
+    assert after.permissions["worker-3"] == Permissions(
+        *(
+            tuple(subject.replace("worker-2", "worker-3") for subject in subjects)
+            for subjects in (before.permissions["worker-2"].publish, before.permissions["worker-2"].subscribe)
+        )
+    )
+    assert after.without_node("worker-3") == before
+
+
+def test_a_node_that_leaves_takes_the_links_along_that_named_it() -> None:
+    before = topology(
+        Link("boss", "worker", S.command(TARGET, ANY)), Link("worker-1", "boss", S.reply(SOURCE, ANY))
+    )
+    after = before.without_node("worker-1")
+    assert after.nodes == (BOSS, WORKERS[1])
+    assert after.links == before.links[:1]
+
+
 @pytest.mark.parametrize(
     ("nodes", "links", "message"),
     [

@@ -10,6 +10,11 @@ operator and accounts never leave the process, so what they signed cannot be
 added to once it is gone; the server's configuration holds public keys and
 signed claims only.
 
+A node may join while the broker runs. An isolated one gets an account, which the
+broker is told of; one of a role that shares CORE needs credentials and no more. One
+that leaves has its account emptied, and what is left of that stays in the server's
+configuration, or a server that was away meanwhile would let it in again.
+
 To revoke an isolated node is to replace its signing key: all that the previous
 key has signed is refused from then on, and what the next key signs is not,
 whatever the second both happen in. A list of revoked users would name a point
@@ -42,6 +47,7 @@ import nkeys
 from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import ExpelledError
+from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 from squall.bus.topology.rights import Permissions
 
@@ -145,10 +151,14 @@ def _base64(data: bytes) -> str:
 
 
 class Authority:
-    """Says who may connect to the broker of one swarm, and as whom. Made by `create`."""
+    """Says who may connect to the broker of one swarm, and as whom. Made by `create`.
+
+    Attributes:
+        topology: As it is now, with the nodes that have joined and without those that have left.
+    """
 
     def __init__(self, topology: Topology, clock: Callable[[], float]) -> None:
-        self._topology = topology
+        self.topology = topology
         self._clock = clock
         self._operator = _Key(nkeys.PREFIX_BYTE_OPERATOR)
         self._system = _account_key()
@@ -159,14 +169,11 @@ class Authority:
         self._expelled: set[str] = set()
         self._issued_s = 0
 
-        if any(node.name == SYSTEM for node in topology.nodes):
-            raise ValueError(f"a node cannot be called {SYSTEM}")
         self._signers[SYSTEM] = _account_key()
         self._owners[SYSTEM] = self._system
-        roles = self._roles = {role: _account_key() for role in topology.templates}
+        self._roles = {role: _account_key() for role in topology.templates}
         for node in topology.nodes:
-            self._owners[node.name] = _account_key() if node.isolated else self._core
-            self._signers[node.name] = _account_key() if node.isolated else roles[node.role]
+            self._enter(node)
         for account in dict.fromkeys(self._owners.values()):
             self._restate(account)
 
@@ -179,6 +186,13 @@ class Authority:
             clock: Seconds since the epoch, for issue and expiry.
         """
         return cls(topology, clock)
+
+    def _enter(self, node: Node) -> None:
+        """Have a key for a node's account, and one for its credentials."""
+        if node.name == SYSTEM:
+            raise ValueError(f"a node cannot be called {SYSTEM}")
+        self._owners[node.name] = _account_key() if node.isolated else self._core
+        self._signers[node.name] = _account_key() if node.isolated else self._roles[node.role]
 
     def _restate(self, account: _Key) -> str:
         """Sign an account's claims anew, as they are now, and return them."""
@@ -212,7 +226,7 @@ class Authority:
             "limits": {**_limits(), **storage},
             "signing_keys": [
                 _scope(self._roles[role], role, permissions)
-                for role, permissions in self._topology.templates.items()
+                for role, permissions in self.topology.templates.items()
             ],
             "exports": [
                 {
@@ -225,17 +239,17 @@ class Authority:
                         else {}
                     ),
                 }
-                for offered in self._topology.exports
+                for offered in self.topology.exports
             ],
         }
 
     def _node_account(self, name: str) -> dict[str, Any]:
-        if name in self._expelled:
+        if name in self._expelled or all(node.name != name for node in self.topology.nodes):
             return {"limits": {**_limits(), "conn": 0, "leaf": 0}}
         return {
             "limits": {**_limits(), "conn": CONNECTIONS_MAX, "leaf": 0},
             "signing_keys": [
-                _scope(self._signers[name], self._topology.node(name).role, self._topology.permissions[name])
+                _scope(self._signers[name], self.topology.node(name).role, self.topology.permissions[name])
             ],
             "imports": [
                 {
@@ -244,7 +258,7 @@ class Authority:
                     "account": self._core.public,
                     "type": wanted.kind,
                 }
-                for wanted in self._topology.imports[name]
+                for wanted in self.topology.imports[name]
             ],
         }
 
@@ -298,7 +312,7 @@ class Authority:
         )
 
     def _known(self, node: str) -> str:
-        return SYSTEM if node == SYSTEM else self._topology.node(check_name(node, "node name")).name
+        return SYSTEM if node == SYSTEM else self.topology.node(check_name(node, "node name")).name
 
     def _isolated(self, node: str) -> str:
         name = self._known(node)
@@ -341,6 +355,43 @@ class Authority:
         """
         self._expelled.add(self._isolated(node))
         return self.revoke(node)
+
+    def admit(self, node: Node) -> str | None:
+        """Let a node join; it has the links of its role.
+
+        Returns:
+            The claims of its account, as from `revoke`; None if it shares account CORE, whose claims stay as
+            they are.
+
+        Raises:
+            InvalidNameError: A name that cannot be used.
+            ExpelledError: A node of this name was put out.
+            ValueError: There is a node of this name, or none of its role, so that account CORE would need new
+                claims.
+        """
+        if node.name in self._expelled:
+            raise ExpelledError(f"{node.name} was put out of the swarm and is not admitted any more")
+        topology = self.topology.with_node(node)
+        if not self.topology.of_role(node.role):
+            raise ValueError(f"no node of role {node.role} can join: account CORE was made without any")
+        self._enter(node)
+        self.topology = topology
+        return self._restate(self._owners[node.name]) if node.isolated else None
+
+    def dismiss(self, node: str) -> str | None:
+        """Have a node leave. Another of its name may join, with an account of its own.
+
+        Returns:
+            The claims of its account, as from `revoke`; None if it shares account CORE, where what it was
+            given is good until it expires.
+
+        Raises:
+            InvalidNameError: No such node in the topology.
+            ValueError: It is the last of its role.
+        """
+        leaving = self.topology.node(node)
+        self.topology = self.topology.without_node(node)
+        return self._restate(self._owners[node]) if leaving.isolated else None
 
 
 def _account_key() -> _Key:

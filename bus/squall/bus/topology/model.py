@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
@@ -129,6 +129,29 @@ class Topology:
         }
 
     # Its nodes.
+
+    def with_node(self, node: Node) -> Topology:
+        """The topology that it is once a node has joined: the links of its role are its own, too.
+
+        Raises:
+            InvalidNameError: A name that must not reach a subject.
+            ValueError: There is a node of this name, or nodes of its role are not as isolated.
+        """
+        return replace(self, nodes=(*self.nodes, node))
+
+    def without_node(self, name: str) -> Topology:
+        """The topology that it is once a node has left, with the links that named it.
+
+        Raises:
+            InvalidNameError: There is no such node.
+            ValueError: It is the last of its role, and links end there.
+        """
+        gone = self.node(name)
+        return replace(
+            self,
+            nodes=tuple(node for node in self.nodes if node is not gone),
+            links=tuple(link for link in self.links if gone.role in link.ends or name not in link.ends),
+        )
 
     def node(self, name: str) -> Node:
         """The node of this name.
