@@ -18,11 +18,11 @@ from squall.bus.errors import ExpelledError, InvalidNameError
 from squall.bus.identity import (
     CLAIMS_UPDATE,
     CONNECTIONS_MAX,
-    PAYLOAD_BYTES_MAX,
     SYSTEM,
     Authority,
     Credentials,
 )
+from squall.bus.keys import PAYLOAD_BYTES_MAX
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology

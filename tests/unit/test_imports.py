@@ -19,7 +19,7 @@ MAY_IMPORT = {"bus": {"bus"}, "services": {"bus", "services"}, "chaos": {"bus", 
 
 DOORS = {
     "nats": ("bus/",),
-    "nkeys": ("bus/squall/bus/identity.py",),
+    "nkeys": ("bus/squall/bus/keys.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/proxies.py",),
     "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),

@@ -25,7 +25,8 @@ import nkeys
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
-from squall.bus.identity import Authority, _Key
+from squall.bus.identity import Authority
+from squall.bus.keys import Key
 from squall.services.node.history import History
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.adversary import Nobody
@@ -200,7 +201,7 @@ class Arena:
                     await self.swarm.launcher.kill(unit)
 
     async def _connect(self) -> None:
-        user = _Key(nkeys.PREFIX_BYTE_USER)
+        user = Key(nkeys.PREFIX_BYTE_USER)
         facts = {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
         jwt = self.authority._core.claim(user, "operator", facts, issued_s=int(time.time()))
         text = (
