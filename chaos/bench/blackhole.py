@@ -37,7 +37,6 @@ from squall.chaos.judge.run import judge
 from squall.chaos.plan.series import EXPERIMENT
 from squall.services.cli.main import resolve
 from squall.services.run.directory import claim
-from squall.services.run.run import Interrupt
 
 FAULT_S = 4.0
 BEFORE_S = 3.0
@@ -68,7 +67,7 @@ async def squall(directory: Path, rate_per_s: float, seed: int) -> dict[str, int
         await asyncio.sleep(AFTER_S)
 
     with claim(spec, directory / "run") as run:
-        await experiment(spec, run, attack, interrupt=Interrupt(), progress=lambda text: None)
+        await experiment(spec, run, attack, progress=lambda text: None)
     result, history = judge(run.path), read(run.path)
     fault = history.faults[0]
     ended = {register.task for register in history.registers}

@@ -34,9 +34,8 @@ from squall.services.handlers import PoisonError, Task
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.roles import producer
-from squall.services.run.adversary import Nobody
-from squall.services.run.directory import claim
-from squall.services.run.run import Interrupt, execute
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import driven
 from squall.services.run.swarm import Swarm
 from squall.services.trading.strategies import decide
 from squall.services.trading.workload import Submission
@@ -67,15 +66,14 @@ def install(node: str, role: str) -> None:
     producer.numbered = some_large
 
 
-class Watch(Nobody):
-    """Looks at everything that could grow, and disturbs nothing."""
+class Watch:
+    """Looks at everything that could grow."""
 
     def __init__(self, directory: Path) -> None:
-        self.preload = MODULE
         self.looks: list[dict[str, Any]] = []
         self._directory = directory
 
-    async def disturb(self, swarm: Swarm) -> None:
+    async def watch(self, swarm: Swarm) -> None:
         ended = 0
         while ended < swarm.spec.tasks:
             await asyncio.sleep(LOOK_S)
@@ -126,6 +124,12 @@ def _disk_mib(path: Path) -> float:
     return round(int(said.stdout.split()[0]) / 1024, 1)
 
 
+async def _watched(spec: HierarchicalSpec, directory: RunDirectory, watch: Watch) -> None:
+    async with driven(spec, directory, preload=MODULE, progress=lambda text: None) as driving:
+        await watch.watch(driving.swarm)
+        await driving.swarm.producer
+
+
 def run(tasks: int, rate_per_s: float) -> dict[str, Any]:
     """Run it; what was seen early, at the end, and grew per task in between."""
     with tempfile.TemporaryDirectory() as folder:
@@ -137,16 +141,7 @@ def run(tasks: int, rate_per_s: float) -> dict[str, Any]:
         os.environ["PYTHONPATH"] = folder  # where the nodes find what they preload
         watch = Watch(directory)
         with claim(spec, directory) as claimed:
-            asyncio.run(
-                execute(
-                    spec,
-                    claimed,
-                    url=None,
-                    interrupt=Interrupt(),
-                    progress=lambda text: None,
-                    adversary=watch,
-                )
-            )
+            asyncio.run(_watched(spec, claimed, watch))
             final = _last_line(directory / "history.jsonl")
     early = next((look for look in watch.looks if look["registers"] >= tasks / 10), watch.looks[0])
     late = watch.looks[-1]

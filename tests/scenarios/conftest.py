@@ -12,20 +12,22 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.run.adversary import Adversary
-from squall.services.run.directory import claim
-from squall.services.run.result import Result
-from squall.services.run.run import Interrupt, execute, judge
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import Run as DrivenRun
+from squall.services.run.driven import driven
+from squall.services.run.result import Result, judge
 from squall.services.run.spec import Spec
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
+
+Attack = Callable[[DrivenRun], Awaitable[None]]
 
 SQUALL = Path(sys.executable).parent / "squall"
 
@@ -118,20 +120,17 @@ def oracle(spec: dict[str, Any] | Spec) -> list[Row]:
 
 
 @pytest.fixture
-def run_against(tmp_path: Path) -> Callable[[Spec, Adversary], tuple[Result, list[Row]]]:
-    """``run_against(spec, adversary)`` runs a swarm in this process; its result and its ledger."""
+def run_against(tmp_path: Path) -> Callable[[Spec, Attack], tuple[Result, list[Row]]]:
+    """``run_against(spec, attack)`` attacks a swarm while it works; its result and its ledger."""
 
-    def start(spec: Spec, adversary: Adversary) -> tuple[Result, list[Row]]:
+    async def work(spec: Spec, directory: RunDirectory, attack: Attack) -> None:
+        async with driven(spec, directory, progress=lambda text: None) as run:
+            await attack(run)
+            await run.swarm.producer
+
+    def start(spec: Spec, attack: Attack) -> tuple[Result, list[Row]]:
         with claim(spec, tmp_path / "run") as directory:
-            work = execute(
-                spec,
-                directory,
-                url=None,
-                interrupt=Interrupt(),
-                progress=lambda text: None,
-                adversary=adversary,
-            )
-            asyncio.run(work)
+            asyncio.run(work(spec, directory, attack))
         return judge(tmp_path / "run"), filled(tmp_path / "run")
 
     return start

@@ -20,7 +20,6 @@ from squall.chaos.judge.run import judge
 from squall.chaos.plan.series import EXPERIMENT
 from squall.services.cli.main import resolve
 from squall.services.run.directory import claim
-from squall.services.run.run import Interrupt
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
@@ -67,7 +66,7 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
             assert strike.verified, "a real halt is not seen for the lies"
 
     with claim(spec, path) as directory:
-        asyncio.run(experiment(spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None))
+        asyncio.run(experiment(spec, directory, attack, progress=lambda text: None))
     faults = {fault.kind: fault for fault in read(path).faults}
     assert {kind: fault.verified for kind, fault in faults.items()} == {
         "bandwidth": False,

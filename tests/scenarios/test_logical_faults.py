@@ -22,7 +22,6 @@ from squall.chaos.judge.run import judge
 from squall.chaos.plan.series import EXPERIMENT
 from squall.services.cli.main import resolve
 from squall.services.run.directory import claim
-from squall.services.run.run import Interrupt
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
@@ -79,6 +78,6 @@ def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(tmp
 
     spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0})
     with claim(spec, path) as directory:
-        asyncio.run(experiment(spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None))
+        asyncio.run(experiment(spec, directory, attack, progress=lambda text: None))
     assert [fault.verified for fault in read(path).faults] == [False, True]
     assert "pass" not in {check.verdict for check in judge(path).checks}

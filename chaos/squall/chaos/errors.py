@@ -5,7 +5,6 @@
     ├── FaultError               this fault cannot be asked for; nothing was changed (exit 2)
     ├── PortTakenError           nothing was started (exit 2)
     ├── UnverifiedError          a change to a proxy may be in force, or may yet come (exit 4)
-    ├── SteadyStateError         there was nothing to disturb (exit 3)
     └── HarnessBrokenError       Toxiproxy cannot be had, or is no more (exit 4)
 
 What is wrong with the evidence of a run is no error: it makes a verdict unknown.
@@ -62,13 +61,6 @@ class UnverifiedError(ChaosError):
     def __init__(self, proxy: str, message: str) -> None:
         super().__init__(message, "recreate the proxy to be certain of it again")
         self.proxy = proxy
-
-
-class SteadyStateError(ChaosError):
-    """The swarm does not work undisturbed, so there is nothing to disturb."""
-
-    kind = "steady-state"
-    code = 3
 
 
 class HarnessBrokenError(ChaosError):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,8 @@ class SwarmUnderTest:
         self.spec = spec
         self.path = path
         self.excused = excused
-        self._nemesis: asyncio.Future[Nemesis] | None = None
-        self._over = asyncio.Event()
-        self._run: asyncio.Task[None] | None = None
+        self._nemesis: Nemesis | None = None
+        self._ending = AsyncExitStack()
         self._result: Result | None = None
 
     async def progress(self, tasks: int, *, timeout_s: float = PROGRESS_S) -> None:
@@ -62,7 +61,6 @@ class SwarmUnderTest:
         begun = await nemesis.ended()
         async with asyncio.timeout(timeout_s):
             while await nemesis.ended() < begun + tasks:
-                self._look_alive()
                 await asyncio.sleep(0.1)
 
     async def finish(self) -> Result:
@@ -74,9 +72,8 @@ class SwarmUnderTest:
         from squall.chaos.judge.run import judge
 
         if self._result is None:
-            assert self._run is not None
-            self._over.set()
-            await self._run
+            self._nemesis = None
+            await self._ending.aclose()
             self._result = judge(self.path)
         return self._result
 
@@ -88,42 +85,27 @@ class SwarmUnderTest:
 
     @property
     def nemesis(self) -> Nemesis:
-        """Who breaks it."""
-        assert self._nemesis is not None, "the swarm has not been started"
-        return self._nemesis.result()
+        """Who breaks it.
 
-    def _look_alive(self) -> None:
-        if self._run is not None and self._run.done():
-            self._run.result()
-            raise RuntimeError("the swarm has ended")
+        Raises:
+            RuntimeError: It has not been started yet, or has ended.
+        """
+        if self._nemesis is None:
+            raise RuntimeError("the swarm has ended" if self._result else "the swarm is not running")
+        return self._nemesis
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Started and steady inside the block, ended after it."""
-        self._nemesis = asyncio.get_running_loop().create_future()
-        self._run = asyncio.ensure_future(self._execute())
-        try:
-            first: set[asyncio.Future[Any]] = {self._nemesis, self._run}
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            self._look_alive()
+        from squall.chaos.inject.experiment import experimenting
+        from squall.services.run.directory import claim
+
+        async with self._ending as ending:
+            directory = ending.enter_context(claim(self.spec, self.path))
+            starting = experimenting(self.spec, directory, progress=lambda text: None)
+            self._nemesis = await ending.enter_async_context(starting)
             yield
             await self.finish()
-        finally:
-            self._run.cancel()
-            await asyncio.wait({self._run})
-
-    async def _execute(self) -> None:
-        from squall.chaos.inject.experiment import experiment
-        from squall.services.run.directory import claim
-        from squall.services.run.run import Interrupt
-
-        async def attack(nemesis: Nemesis) -> None:
-            assert self._nemesis is not None
-            self._nemesis.set_result(nemesis)
-            await self._over.wait()
-
-        with claim(self.spec, self.path) as directory:
-            await experiment(self.spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None)
 
 
 class _NemesisOf:

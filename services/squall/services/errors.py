@@ -3,7 +3,8 @@
 ServiceError                 carries kind, remedy and the exit code it means for a command
 ├── SpecError                unusable input: a spec, an option, a handler, a directory (exit 2)
 ├── LaunchError              a unit did not start or kept dying (exit 4)
-└── DiskError                a directory cannot be written, or its disk is full (exit 4)
+├── DiskError                a directory cannot be written, or its disk is full (exit 4)
+└── SteadyStateError         there was nothing to disturb (exit 3)
 """
 
 from __future__ import annotations
@@ -43,3 +44,10 @@ class DiskError(ServiceError):
     """A directory cannot be written, or its disk is full."""
 
     kind = "disk"
+
+
+class SteadyStateError(ServiceError):
+    """The swarm does not work undisturbed, so there is nothing to disturb."""
+
+    kind = "steady-state"
+    code = 3

@@ -29,9 +29,8 @@ from squall.bus.identity import Authority
 from squall.bus.keys import Key
 from squall.services.node.history import History
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.run.adversary import Nobody
 from squall.services.run.directory import RunDirectory, claim
-from squall.services.run.swarm import Swarm, running
+from squall.services.run.swarm import Swarm, running, straight
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 
@@ -181,7 +180,7 @@ class Arena:
                     self.spec,
                     self.run_directory,
                     url=None,
-                    route=Nobody().route,
+                    route=straight,
                     preload="",
                     progress=lambda text: None,
                     history=history,

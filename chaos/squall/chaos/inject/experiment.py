@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
-from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
-from squall.chaos.errors import SteadyStateError
 from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
@@ -26,24 +25,14 @@ from squall.chaos.judge.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Interval, Schedule, toml
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
-from squall.services.run.run import Interrupt, execute
+from squall.services.run.driven import Progress, driven, unless
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 
 NAME = "nemesis"
 """Who writes of phases in the history."""
 
-STEADY_S = 3.0
-"""How long the swarm must keep up before anything is done to it."""
-
-STEADY_SHARE = 0.8
-"""Of the tasks offered in that time, how many must have ended."""
-
-STEADY_PATIENCE_S = 30.0
-
 SCHEDULE = "schedule.toml"
-
-LOOK_S = 0.1
 
 LEASE_PAST_S = 30.0
 """How much longer than its time a fault's lease lasts."""
@@ -51,82 +40,92 @@ LEASE_PAST_S = 30.0
 MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
 
-Attack = Callable[[Nemesis], Awaitable[None]]
+Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
 
-class Experiment:
-    """Works against one swarm through proxies of its own.
+@contextlib.asynccontextmanager
+async def experimenting(
+    spec: Spec,
+    run: RunDirectory,
+    *,
+    progress: Progress,
+    interrupt: asyncio.Event | None = None,
+    port: int = 0,
+    preload: str = "",
+) -> AsyncIterator[Nemesis]:
+    """A swarm behind proxies that works steadily, and who may break it inside the block.
+
+    After the block all is healed, the load ends, the swarm drains, and the broker is read.
 
     Args:
-        attack: What is done once the state is steady; all of it is healed on return.
-    """
-
-    ends_load = True
-    drain_bound_s: float | None = None
-
-    def __init__(
-        self, run: RunDirectory, network: Network, attack: Attack, *, seed: int, tools: Mapping[str, str]
-    ) -> None:
-        self._run = run
-        self._network = network
-        self._attack = attack
-        self._seed = seed
-        self.tools = tools
-        self.preload = ""
-
-    async def route(self, node: str, url: str) -> str:
-        return await self._network.route(node, url)
-
-    async def disturb(self, swarm: Swarm) -> None:
-        with History(self._run.history, NAME, 1) as history:
-            swarm.note(NAME, NAME)
-
-            def note(interference: str) -> None:
-                history("interfered", "fail", reason=interference)
-
-            async with task_group() as tasks:
-                tasks.daemon(self._network.watch(swarm))
-                tasks.daemon(self._network.watch_others(note))
-                history("phase", "ok", what="steady", seconds=await steady(swarm))
-                async with Nemesis.running(swarm, self._network, self._run, seed=self._seed) as nemesis:
-                    await self._attack(nemesis)
-                    faults = nemesis.logged
-            await self._network.look_for_others(note)
-            backlog = await _open_tasks(swarm)
-            bound_s = drain_bound_s(swarm.spec, backlog)
-            self.drain_bound_s = bound_s + MARGIN_S
-            history("phase", "ok", what="healed", bound_s=bound_s, backlog=backlog, faults=faults)
-
-
-async def steady(swarm: Swarm) -> float:
-    """Wait until the swarm keeps up with what it is offered; over how many seconds it did.
+        interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
+        port: Of Toxiproxy's API; 0 is any that is free.
+        preload: A module that nodes load first; see `NodeStart`.
 
     Raises:
-        SteadyStateError: It does not.
+        HarnessBrokenError: The harness broke; the run says nothing about the swarm.
+        SteadyStateError: There was no steady state to disturb.
+        ServiceError, BusError: The swarm could not be run.
     """
-    wanted = STEADY_SHARE * STEADY_S * swarm.spec.rate_per_s
-    deadline = asyncio.get_running_loop().time() + STEADY_PATIENCE_S
-    gained = 0
-    while asyncio.get_running_loop().time() < deadline:
-        before = await swarm.ended()
-        await asyncio.sleep(STEADY_S)
-        gained = await swarm.ended() - before
-        if gained >= wanted:
-            return STEADY_S
-    raise SteadyStateError(
-        f"the swarm does not keep up with {swarm.spec.rate_per_s:g} tasks a second: {gained} ended in "
-        f"{STEADY_S:g} s",
-        "lower the rate; what does not work undisturbed proves nothing under faults",
-    )
+    async with (
+        Guard() as guard,
+        Toxiproxy.running(
+            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
+        ) as toxiproxy,
+        Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
+    ):
+        network = Network(proxies, toxiproxy.access, toxiproxy.pid)
+        tools = {"toxiproxy": toxiproxy.version}
+        async with driven(
+            spec, run, route=network.route, preload=preload, tools=tools, progress=progress
+        ) as driving:
+            with History(run.history, NAME, 1) as history:
+                async with _watched(driving.swarm, network, history):
+                    history("phase", "ok", what="steady", seconds=await driving.steady())
+                    async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
+                        yield nemesis
+                if interrupt is None or not interrupt.is_set():
+                    backlog = await driving.open_tasks()
+                    bound_s = drain_bound_s(spec, backlog)
+                    healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
+                    history("phase", "ok", what="healed", **healed)
+                    await driving.finish(bound_s + MARGIN_S)
 
 
-async def _open_tasks(swarm: Swarm) -> int:
-    """How many tasks were accepted and have not ended, and how many effects are on their way."""
-    while True:
-        with contextlib.suppress(RequestError):
-            backlog = await swarm.backlog()
-            return max(0, backlog.submitted - backlog.registers)
-        await asyncio.sleep(LOOK_S)
+@contextlib.asynccontextmanager
+async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIterator[None]:
+    """See that nobody reaches the broker past its proxy, and that nobody else changes the proxies."""
+
+    def note(interference: str) -> None:
+        history("interfered", "fail", reason=interference)
+
+    swarm.note(NAME, NAME)
+    async with task_group() as tasks:
+        tasks.daemon(network.watch(swarm))
+        tasks.daemon(network.watch_others(note))
+        yield
+    await network.look_for_others(note)
+
+
+async def experiment(
+    spec: Spec,
+    run: RunDirectory,
+    attack: Attack,
+    *,
+    interrupt: asyncio.Event | None = None,
+    progress: Progress,
+    port: int = 0,
+    preload: str = "",
+) -> None:
+    """Put a swarm to one attack; see `experimenting`.
+
+    Args:
+        attack: What is done once the state is steady; cancelled if the user wants an end.
+    """
+    async with experimenting(
+        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload
+    ) as nemesis:
+        await unless(interrupt or asyncio.Event(), attack(nemesis))
 
 
 def carry_out(schedule: Schedule) -> Attack:
@@ -192,40 +191,6 @@ async def _strike(nemesis: Nemesis, interval: Interval, hold: Callable[[], Await
             await hold()
     except TimeoutError:
         nemesis.missed(interval.fault, interval.target, interval.point)
-
-
-async def experiment(
-    spec: Spec,
-    run: RunDirectory,
-    attack: Attack,
-    *,
-    interrupt: Interrupt,
-    progress: Callable[[str], None],
-    port: int = 0,
-    preload: str = "",
-) -> None:
-    """Start a swarm behind proxies, attack it, and leave in its directory what judging it takes.
-
-    Args:
-        port: Of Toxiproxy's API; 0 is any that is free.
-        preload: A module that nodes load first; see `NodeStart`.
-
-    Raises:
-        HarnessBrokenError: The harness broke; the run says nothing about the swarm.
-        SteadyStateError: There was no steady state to disturb.
-        ServiceError, BusError: The swarm could not be run.
-    """
-    async with (
-        Guard() as guard,
-        Toxiproxy.running(
-            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
-        ) as toxiproxy,
-        Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
-    ):
-        network = Network(proxies, toxiproxy.access, toxiproxy.pid)
-        adversary = Experiment(run, network, attack, seed=spec.seed, tools={"toxiproxy": toxiproxy.version})
-        adversary.preload = preload
-        await execute(spec, run, url=None, interrupt=interrupt, progress=progress, adversary=adversary)
 
 
 def write_schedule(run: Path, schedule: Schedule) -> None:

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from squall.chaos.errors import ChaosError, HarnessBrokenError, SteadyStateError
+from squall.chaos.errors import HarnessBrokenError
 from squall.chaos.mutants import harness, register_with_age
 from squall.chaos.plan.schedule import Interval
+from squall.services.errors import SteadyStateError
 
 HERE = "squall.chaos.mutants"
 
@@ -36,7 +37,7 @@ class Mutant:
     module: str = ""
     spec: Mapping[str, Any] = field(default_factory=dict)
     staged: Callable[[], AbstractContextManager[None]] = harness.nothing
-    errors: tuple[type[ChaosError], ...] = ()
+    errors: tuple[type[Exception], ...] = ()
 
     @property
     def fault(self) -> str:

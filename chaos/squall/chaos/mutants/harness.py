@@ -9,9 +9,9 @@ from typing import Any
 from unittest import mock
 
 from squall.chaos.evidence import reader as chaos_history
-from squall.chaos.inject.experiment import Experiment
 from squall.chaos.inject.faults.fault import LinkFault, Site
 from squall.chaos.inject.faults.latency import Latency
+from squall.chaos.inject.network import Network
 from squall.chaos.judge import run as chaos_judge
 from squall.chaos.judge.checks import hierarchical
 
@@ -63,12 +63,12 @@ def checker_swallowed() -> Iterator[None]:
 @contextlib.contextmanager
 def node_past_its_proxy() -> Iterator[None]:
     """One agent is given the broker's own address."""
-    route = Experiment.route
+    route = Network.route
 
-    async def astray(self: Experiment, node: str, url: str) -> str:
+    async def astray(self: Network, node: str, url: str) -> str:
         return url if node == "agent-1" else await route(self, node, url)
 
-    with mock.patch.object(Experiment, "route", astray):
+    with mock.patch.object(Network, "route", astray):
         yield
 
 

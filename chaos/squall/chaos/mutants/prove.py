@@ -19,9 +19,9 @@ from squall.chaos.judge.run import judge
 from squall.chaos.judge.series import SOMETIMES
 from squall.chaos.mutants.catalogue import Mutant
 from squall.chaos.plan.schedule import Schedule, check
+from squall.services.errors import SteadyStateError
 from squall.services.run.directory import claim
 from squall.services.run.result import Result
-from squall.services.run.run import Interrupt
 from squall.services.run.spec import Spec
 
 SEEDS_MAX = 5
@@ -70,7 +70,7 @@ def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str
     with mutant.staged():
         try:
             result = _run(mutant, replace(spec, seed=seed, **mutant.spec), path, preload=mutant.module)
-        except ChaosError as error:
+        except (ChaosError, SteadyStateError) as error:
             # Any other error is a defect of the harness, which has caught nothing by it.
             return ("harness", str(error)) if isinstance(error, mutant.errors) else None
     if mutant.checks:
@@ -97,7 +97,6 @@ def _run(mutant: Mutant, spec: Spec, path: Path, *, preload: str) -> Result:
             spec,
             directory,
             carry_out(schedule),
-            interrupt=Interrupt(),
             progress=lambda text: None,
             preload=preload,
         )

@@ -16,7 +16,7 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -43,9 +43,9 @@ from squall.services.cli.terminal import (
 )
 from squall.services.errors import ServiceError, SpecError
 from squall.services.node.logs import log_as_sentences
-from squall.services.run import run as running
 from squall.services.run.directory import claim
-from squall.services.run.result import Result, exit_code
+from squall.services.run.driven import run_once
+from squall.services.run.result import Result, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
 
@@ -146,12 +146,10 @@ def run(
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
         with claim(spec, out) as directory, show_progress() as progress:
             interrupted = run_loop(
-                lambda interrupt: running.execute(
-                    spec, directory, url=nats, interrupt=interrupt, progress=progress
-                )
+                lambda interrupt: run_once(spec, directory, url=nats, interrupt=interrupt, progress=progress)
             )
             progress("judging")
-            result = running.judge(directory.path)
+            result = judge(directory.path)
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
@@ -177,19 +175,23 @@ def _check_url(url: str, *, insecure: bool) -> None:
         )
 
 
-def run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
-    """Run to the end; whether the user interrupted. A second Ctrl-C ends it at once."""
+def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool:
+    """Run to the end; whether the user interrupted. A second Ctrl-C ends it at once.
+
+    Args:
+        work: Given an event that is set once the user wants an end.
+    """
 
     async def interruptible() -> bool:
-        interrupt = running.Interrupt()
+        interrupt = asyncio.Event()
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work(interrupt))
 
         def asked() -> None:
-            if interrupt.asked.is_set():
+            if interrupt.is_set():
                 task.cancel()
             else:
-                interrupt.asked.set()
+                interrupt.set()
                 say("draining; once more to kill")
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -199,7 +201,7 @@ def run_loop(work: Callable[[running.Interrupt], Any]) -> bool:
         except asyncio.CancelledError:
             say("killed before it had drained")
             raise typer.Exit(INTERRUPTED) from None
-        return interrupt.asked.is_set()
+        return interrupt.is_set()
 
     return asyncio.run(interruptible())
 

@@ -11,7 +11,7 @@ Everything that takes ``Any`` is given a spec of the pattern's own type.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -136,7 +136,7 @@ class Pattern:
     subject: Callable[[Subjects, RunTask], str] = _submit
     backlog: Callable[[Swarm], Awaitable[Backlog]]
     read_back: Callable[[Swarm, History], Awaitable[int]]
-    opening: Callable[[Swarm, RunDirectory], Awaitable[None]]
+    opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]]
 
     def module(self, role: str) -> ModuleType:
         """The module that serves a role.

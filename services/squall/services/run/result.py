@@ -6,9 +6,13 @@ Absent figures are null, never zero. Times are seconds, latencies milliseconds.
 
 from __future__ import annotations
 
+import importlib.metadata
+from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from squall.services.errors import SpecError
 
 Verdict = Literal["pass", "fail", "unknown"]
 
@@ -132,3 +136,15 @@ def document(result: Result, *, indent: int = 0) -> bytes:
     """The document as JSON: on one line, or indented for a file that people read."""
     encoded = msgspec.json.encode(result)
     return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+def judge(path: Path) -> Result:
+    """Have the harness judge a run's directory, and write the result there.
+
+    Raises:
+        SpecError: The harness is not installed.
+    """
+    for entry in importlib.metadata.entry_points(group="squall.judge"):
+        result: Result = entry.load()(path)
+        return result
+    raise SpecError("nothing here can judge a run", "install squall with its chaos part")

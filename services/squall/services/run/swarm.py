@@ -61,6 +61,11 @@ Route = Callable[[str, str], Awaitable[str]]
 """From a node's name and the broker's URL to the URL that the node is given."""
 
 
+async def straight(node: str, url: str) -> str:
+    """Every node reaches the broker directly."""
+    return url
+
+
 class Swarm:
     """Made by `running`.
 
@@ -73,6 +78,7 @@ class Swarm:
         server_version: The broker's version.
         broker: Our own broker; None for an outside one.
         restarts: Nodes that had to be started again so far.
+        load_cut_short: Whether the producer was stopped before it had offered everything.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Swarm:
         self.server_version = ""
         self.broker: Broker | None = None
         self.restarts = 0
+        self.load_cut_short = False
         self._run = run
         self.launcher = launcher
         self._tasks = tasks
@@ -237,14 +244,19 @@ class Swarm:
         self._supervisors[node] = self._tasks.daemon(self._supervise(node, role, serving))
         return serving
 
-    async def start_producer(self) -> asyncio.Task[None]:
-        """Let the workload begin; the task ends with it."""
+    async def start_producer(self) -> None:
+        """Let the workload begin."""
         await self._start(PRODUCER, PRODUCER).wait()
+
+    @property
+    def producer(self) -> asyncio.Task[None]:
+        """Ends with the workload, once that was begun."""
         return self._supervisors[PRODUCER]
 
     async def stop_producer(self) -> None:
         """Have the producer offer nothing more, and end; one that does not in time is killed."""
         self._done.add(PRODUCER)
+        self.load_cut_short = self.load_cut_short or not self.producer.done()
         unit = self.units.get(PRODUCER)
         if unit is not None:
             await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
