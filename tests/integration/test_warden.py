@@ -41,6 +41,7 @@ async def test_an_agent_cannot_be_heard_under_another_name(bus: Any) -> None:
             system,
             core,
             starts=lambda: {"agent-1": 1, "agent-2": 1},
+            pool=hierarchical.consumers(b.spec)[0],
             put_out=nobody,
         )
         heard: list[str | None] = []

@@ -195,9 +195,7 @@ class Arena:
                 self._ready.set()
                 await self._stop.wait()
                 await self.operator.close()
-                self.swarm._stopping = True
-                for unit in list(self.swarm.units.values()):
-                    await self.swarm.launcher.kill(unit)
+                await self.swarm.stop(grace_s=0)
 
     async def _connect(self) -> None:
         user = Key(nkeys.PREFIX_BYTE_USER)

@@ -31,8 +31,9 @@ from squall.services import jsonl
 from squall.services.errors import SteadyStateError
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
+from squall.services.run.nodes import Route, straight
 from squall.services.run.spec import Spec
-from squall.services.run.swarm import Route, Swarm, running, straight
+from squall.services.run.swarm import Swarm, running
 
 LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05

@@ -6,8 +6,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from squall.bus.connection import Connection, connect
@@ -18,6 +17,7 @@ from squall.bus.subjects import inbox
 from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
+from squall.services.run.access import Access
 from squall.services.run.spec import Spec
 
 CREDENTIALS_ENV = "NATS_CREDS"
@@ -29,25 +29,8 @@ NO_PERMISSIONS = (
 )
 
 
-@dataclass(frozen=True)
-class OutsideBroker:
-    """An outside broker with a swarm's streams on it. Made by `outside_broker`.
-
-    Attributes:
-        observer: The command's own connection to it.
-        server_version: Its version, as it states it.
-        mint: What a node of this name connects with.
-        limits: Guarantees that a swarm on it does not have, in words.
-    """
-
-    observer: Connection
-    server_version: str
-    mint: Callable[[str], Credentials | None]
-    limits: tuple[str, ...]
-
-
 @contextlib.asynccontextmanager
-async def outside_broker(spec: Spec, url: str) -> AsyncIterator[OutsideBroker]:
+async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
     """An outside broker with the streams of a swarm, which are removed after the block.
 
     Raises:
@@ -65,7 +48,14 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[OutsideBroker]:
             )
         try:
             await _provision(observer, spec, url)
-            yield OutsideBroker(observer, version, lambda node: _given(text, node), limits)
+            yield Access(
+                url=url,
+                server_version=version,
+                observer=observer,
+                mint=lambda node: _given(text, node),
+                limits=limits,
+                connections={"observer": observer},
+            )
         finally:
             await _remove_streams(observer, spec)
 

@@ -1,6 +1,6 @@
 """A running swarm: its broker, its credentials, its nodes, kept alive until the block ends.
 
-guard ─► broker ─► streams ─► venue ─► coordinators, gateway, agents ─► (producer, when told)
+guard ─► broker ─► streams ─► venue ─► the pattern's nodes ─► (producer, when told)
   └── ends every process with this one
 """
 
@@ -9,61 +9,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from squall.bus import log as bus_log
-from squall.bus.broker import Broker, jetstream_probe
+from squall.bus.broker import Broker
 from squall.bus.codec import decode
-from squall.bus.connection import Connection, connect
+from squall.bus.connection import connect
 from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
-from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.messages import TermClaimed
-from squall.bus.subjects import GATEWAY, POOL, Subjects
-from squall.bus.system import Accounts
-from squall.bus.tasks import Tasks, task_group
-from squall.services.errors import LaunchError
+from squall.bus.subjects import POOL, Subjects
+from squall.bus.tasks import task_group
+from squall.bus.topology.link import Node
+from squall.bus.topology.model import Topology
+from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
-from squall.services.node.service import NodeStart, Order, VenueToken
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog
 from squall.services.rules.conduct import Suspicion
 from squall.services.run import stores
+from squall.services.run.access import Access, Own
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
-from squall.services.run.outside_broker import OutsideBroker, outside_broker
+from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
+from squall.services.run.outside_broker import outside_broker
+from squall.services.run.own_broker import own_broker
 from squall.services.run.spec import S, Spec, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
 
-STARTS_MAX = 5
-"""Starts of one node in a row that may end before it serves."""
-
-RESTART_PAUSE_S = 0.1
 STOP_S = 10.0
+
+DRAIN_S = 30.0
+"""How long a node that leaves may take to finish what it has begun."""
+
+ADMIT_S = 10.0
+"""How long the broker may take to hear of a node that joins."""
+
 PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
 
 DISK_LOOK_S = 0.5
-
-PUSH_S = 1.0
-"""How long to wait for the broker to take a revocation; one that is away is told once it answers."""
-
-Route = Callable[[str, str], Awaitable[str]]
-"""From a node's name and the broker's URL to the URL that the node is given."""
-
-
-async def straight(node: str, url: str) -> str:
-    """Every node reaches the broker directly."""
-    return url
 
 
 class Swarm:
@@ -72,12 +62,11 @@ class Swarm:
     Attributes:
         spec: What it runs.
         pattern: The pattern of it.
-        topology: Its nodes, and who may do what.
-        units: The nodes that serve now, by name.
+        swarm: Its subjects.
         limits: Guarantees it does not have, in words.
         server_version: The broker's version.
-        broker: Our own broker; None for an outside one.
-        restarts: Nodes that had to be started again so far.
+        observer: The command's own connection.
+        launcher: Starts its nodes and has a hold on them.
         load_cut_short: Whether the producer was stopped before it had offered everything.
     """
 
@@ -85,131 +74,127 @@ class Swarm:
         self,
         spec: Spec,
         run: RunDirectory,
+        access: Access,
         launcher: Launcher,
-        tasks: Tasks,
-        route: Route,
-        preload: str,
+        nodes: Nodes,
+        starts: Starts,
         history: History,
     ) -> None:
         self.spec = spec
         self.pattern = pattern_of(spec)
-        self.topology = self.pattern.topology(spec)
         self.swarm = Subjects(spec.swarm)
-        self.units: dict[str, Unit] = {}
-        self.limits: list[str] = []
-        self.server_version = ""
-        self.broker: Broker | None = None
-        self.restarts = 0
-        self.load_cut_short = False
-        self._run = run
+        self.limits = access.limits
+        self.server_version = access.server_version
+        self.observer = access.observer
         self.launcher = launcher
-        self._tasks = tasks
-        self._route = route
-        self._preload = preload
+        self.load_cut_short = False
+        self.note = starts.note
+        self._run = run
+        self._access = access
+        self._nodes = nodes
         self._history = history
-        self._url = ""
-        self._venue = ""
-        self._venue_token = VenueToken(secrets.token_urlsafe(32))
-        self._mint: Callable[[str], Credentials | None] = lambda node: None
-        self._accounts: Accounts | None = None  # with a broker of our own
-        self._starts: dict[str, int] = {}
-        self._expelled: set[str] = set()
+        self._topology = self.pattern.topology(spec)
+        self._numbers: dict[str, int] = {}
+        self._changing = asyncio.Lock()
         self._ended = 0
-        self._stopping = False
-        self._done: set[str] = set()
-        self._supervisors: dict[str, asyncio.Task[None]] = {}
-        self._connections: list[tuple[str, Connection]] = []
-        self.observer: Connection
-        self._counters = Counters(run, lambda: self.observer.counters)
 
-    # Starting.
+    # Its nodes.
 
-    def note(self, node: str, role: str, incarnation: int = 1, pid: str = "") -> None:
-        """Enter a start into the run's list of nodes.
+    @property
+    def topology(self) -> Topology:
+        """Its nodes and who may do what, as it is now."""
+        return self._topology if self._access.own is None else self._access.own.authority.topology
 
-        Args:
-            pid: What the target calls it; this process, if empty.
+    @property
+    def units(self) -> dict[str, Unit]:
+        """The nodes that serve now, by name."""
+        return self._nodes.units
+
+    @property
+    def restarts(self) -> int:
+        """Nodes that had to be started again so far."""
+        return self._nodes.restarts
+
+    def of_role(self, role: str) -> list[str]:
+        """The names of the nodes of a role, whether they serve just now or not."""
+        return [node.name for node in self.topology.of_role(role)]
+
+    def agents(self) -> dict[str, int]:
+        """The agents that were not put out, and how often each was started."""
+        return self._nodes.starts(self.of_role(AGENT))
+
+    async def start(self) -> None:
+        """Have all of its nodes serve, but the producer."""
+        await self._nodes.start(VENUE, VENUE).wait()
+        started = [
+            self._nodes.start(node.name, node.role)
+            for node in self.topology.nodes
+            if node.role in self.pattern.roles and node.role != PRODUCER
+        ]
+        for serving in started:
+            await serving.wait()
+
+    async def start_producer(self) -> None:
+        """Let the workload begin."""
+        await self._nodes.start(PRODUCER, PRODUCER).wait()
+
+    @property
+    def producer(self) -> asyncio.Task[None]:
+        """Ends with the workload, once that was begun."""
+        return self._nodes.supervisor(PRODUCER)
+
+    async def stop_producer(self) -> None:
+        """Have the producer offer nothing more, and end; one that does not in time is killed."""
+        self.load_cut_short = self.load_cut_short or not self.producer.done()
+        await self._nodes.end(PRODUCER, grace_s=PRODUCER_STOP_S)
+
+    async def add(self, role: str) -> str:
+        """Have one more node of a role serve; its name, once it does.
+
+        The broker knows it before it is started. Nobody else notices.
+
+        Raises:
+            SpecError: The pattern has no such role, or none that can have one node more.
+            LaunchError: The broker does not hear of it, or it does not start.
         """
-        self._run.append(
-            "nodes.jsonl",
-            node=node,
-            role=role,
-            incarnation=incarnation,
-            target=self.launcher.target,
-            pid=int(pid) if pid.isdigit() else pid or os.getpid(),
-            started_s=time.time(),
-        )
-        self._counters.started(node, role, incarnation)
+        async with self._changing:
+            node = self._another(role)
+            self._topology = self._topology.with_node(node)
+            if self._access.own is not None:
+                accounts = self._access.own.accounts
+                accounts.admit(node)
+                if not await accounts.settled(ADMIT_S):
+                    accounts.dismiss(node.name)
+                    raise LaunchError(f"{node.name} cannot join: the broker does not answer")
+            self._history("join", "ok", agent=node.name)
+            await self._nodes.start(node.name, node.role).wait()
+            return node.name
 
-    async def _supervise(self, node: str, role: str, serving: asyncio.Event) -> None:
-        """Start a node, and again whenever it ends, until the swarm stops or its work is done."""
-        incarnation = failures = 0
-        port = 0
-        while True:
-            incarnation += 1
-            self._starts[node] = incarnation
-            url = await self._route(node, self._url) if role != VENUE else ""
-            if node in self._expelled:
-                break
-            start = NodeStart(
-                spec=self.spec,
-                node=node,
-                role=role,
-                incarnation=incarnation,
-                url=url,
-                credentials=self._mint(node) if role != VENUE else None,
-                history=str(self._run.history),
-                venue=self._venue if role == GATEWAY else "",
-                venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
-                path=str(self._run.venue),
-                port=port,
-                preload=self._preload,
-            )
-            try:
-                unit = await self.launcher.start(start)
-            except LaunchError as error:
-                await self._revoke(node, role)
-                failures += 1
-                if failures >= STARTS_MAX and node not in self._expelled:
-                    raise
-                log.warning("%s", error)
-                await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
-                continue
-            failures = 0
-            self.note(node, role, incarnation, unit.id)
-            self.units[node] = unit
-            if role == VENUE:
-                self._venue = unit.ready.url
-                port = urlsplit(self._venue).port or 0
-            serving.set()
-            if node in self._expelled:  # while it was being started
-                await self.launcher.kill(unit)
-            status = await unit.ended()
-            self.launcher.forget(unit)
-            if unit.killed_for:
-                facts = {"agent": node, "incarnation": incarnation, "reason": unit.killed_for}
-                self._history("killed", "ok", **facts)
-            self.units.pop(node, None)
-            if not self._stopping:
-                await self._revoke(node, role)
-            if self._stopping or node in self._done or (role == PRODUCER and status == 0):
-                return
-            if node in self._expelled:
-                break
-            log.info("%s ended with status %d and is started again", node, status)
-            self.restarts += 1
-            await asyncio.sleep(RESTART_PAUSE_S)
-        serving.set()  # it will not, and nobody is to wait for it
+    async def remove(self, node: str) -> None:
+        """Have a node finish what it has begun, and leave for good; one that does not in time is killed.
 
-    async def _revoke(self, node: str, role: str) -> None:
-        """Have the broker refuse what an agent's process was given, now that the process has ended."""
-        if self._accounts is not None and role == AGENT:
-            self._accounts.revoke(node)
-            await self._accounts.settled(PUSH_S)
+        Raises:
+            InvalidNameError: There is no such node.
+            ValueError: It is the last of its role.
+        """
+        async with self._changing:
+            topology = self.topology.without_node(node)
+            await self._nodes.end(node, grace_s=DRAIN_S)
+            await asyncio.wait({self._nodes.supervisor(node)})
+            self._topology = topology
+            if self._access.own is not None:
+                self._access.own.accounts.dismiss(node)
+                await self._access.own.accounts.settled(PUSH_S)
+            self._history("leave", "ok", agent=node)
 
-    def _agents(self) -> dict[str, int]:
-        """The agents that are in the swarm, and how often each was started."""
-        return {name: self._starts.get(name, 0) for name in self.of_role(AGENT) if name not in self._expelled}
+    def _another(self, role: str) -> Node:
+        """One more node of a role, with a name that none has had."""
+        others = self.topology.of_role(role)
+        if role not in self.pattern.roles or role in (PRODUCER, VENUE) or not others:
+            raise SpecError(f"no node of role {role!r} can join a swarm of the pattern {self.pattern.name}")
+        numbers = [int(end) for name in self.of_role(role) if (end := name.rpartition("-")[2]).isdigit()]
+        self._numbers[role] = max([self._numbers.get(role, 0), *numbers]) + 1
+        return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
 
     async def expel(self, suspicion: Suspicion) -> None:
         """Put an agent out: end it and take its account away.
@@ -217,83 +202,23 @@ class Swarm:
         Raises:
             LaunchError: No agent is left.
         """
-        node = suspicion.agent
-        self._expelled.add(node)
-        if self._accounts is not None:
-            self._accounts.expel(node)
-        unit = self.units.pop(node, None)
-        if unit is not None:
-            await self.launcher.kill(unit)
+        node, own = suspicion.agent, self._access.own
+        if own is not None:
+            own.accounts.expel(node)
+        await self._nodes.expel(node)
         log.warning("%s is put out of the swarm: %s", node, suspicion.reason)
         self._history("expel", "ok", agent=node, reason=suspicion.reason)
-        if self._accounts is not None:
-            await self._accounts.settled(PUSH_S)
-        if not self._agents():
+        if own is not None:
+            await own.accounts.settled(PUSH_S)
+        if not self.agents():
             raise LaunchError(
                 f"every agent was put out of the swarm; the last was {node}: {suspicion.reason}",
                 f"see {self._run.logs} and the handler",
             )
 
-    def _use(self, url: str, outside: OutsideBroker) -> None:
-        self._url, self._mint = url, outside.mint
-        self.observer, self.server_version = outside.observer, outside.server_version
-        self.limits += outside.limits
-
-    def _start(self, node: str, role: str) -> asyncio.Event:
-        serving = asyncio.Event()
-        self._supervisors[node] = self._tasks.daemon(self._supervise(node, role, serving))
-        return serving
-
-    async def start_producer(self) -> None:
-        """Let the workload begin."""
-        await self._start(PRODUCER, PRODUCER).wait()
-
-    @property
-    def producer(self) -> asyncio.Task[None]:
-        """Ends with the workload, once that was begun."""
-        return self._supervisors[PRODUCER]
-
-    async def stop_producer(self) -> None:
-        """Have the producer offer nothing more, and end; one that does not in time is killed."""
-        self._done.add(PRODUCER)
-        self.load_cut_short = self.load_cut_short or not self.producer.done()
-        unit = self.units.get(PRODUCER)
-        if unit is not None:
-            await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
-
-    async def _watch_disk(self) -> None:
-        """End the swarm before the disk is full, and see that no log fills it."""
-        while True:
-            for name in self._run.cut_logs():
-                log.info("%s was cut", name)
-            self._run.check_room()
-            await asyncio.sleep(DISK_LOOK_S)
-
-    async def _watch_stores(self, progress: Callable[[str], None]) -> None:
-        """Tell of streams near their bounds; not of the ingress, whose bound is what holds producers back."""
-
-        def tell(stream: str, share: float) -> None:
-            progress(f"{stream} is {share:.0%} full")
-            self._history("store", "ok", stream=stream, share=share)
-
-        names = [config["name"] for config in self.pattern.streams(self.spec)]
-        streams = [name for name in names if name != self.swarm.stream("IN")]
-        await stores.watch(self.observer, streams, tell)
-
-    async def _renew(self) -> None:
-        """Give everybody fresh credentials at two thirds of their life."""
-        while True:
-            await asyncio.sleep(self.spec.credentials_life_s * 2 / 3)
-            for node, unit in list(self.units.items()):
-                if node in self._expelled:
-                    continue
-                credentials = self._mint(node) if node != VENUE else None
-                if credentials is not None:
-                    await self.launcher.tell(unit, Order(credentials=credentials))
-            for name, connection in self._connections:
-                credentials = self._mint(name)
-                if credentials is not None:
-                    connection.renew(credentials)
+    async def stop(self, *, grace_s: float = STOP_S) -> None:
+        """Have every node drain and end."""
+        await self._nodes.stop(grace_s=grace_s)
 
     # Looking.
 
@@ -309,9 +234,9 @@ class Swarm:
         Raises:
             LookupError: It uses somebody else's.
         """
-        if self.broker is None:
+        if self._access.own is None:
             raise LookupError("the swarm has no broker of its own")
-        return self.broker
+        return self._access.own.broker
 
     def spec_as(self, kind: type[S]) -> S:
         """The spec, for code that serves its pattern alone.
@@ -320,10 +245,6 @@ class Swarm:
             TypeError: It is of another pattern.
         """
         return spec_as(self.spec, kind)
-
-    def of_role(self, role: str) -> list[str]:
-        """The names of the nodes of a role, whether they serve just now or not."""
-        return [node.name for node in self.topology.of_role(role)]
 
     async def leader(self) -> tuple[str, int] | None:
         """Who holds the newest term, and the term.
@@ -354,12 +275,6 @@ class Swarm:
             self._ended = int(registers["last_seq"])
         return self._ended
 
-    async def stop(self) -> None:
-        """Have every node drain and end."""
-        self._stopping = True
-        units = list(self.units.values())
-        await asyncio.gather(*(self.launcher.stop(unit, grace_s=STOP_S) for unit in units))
-
 
 @contextlib.asynccontextmanager
 async def running(
@@ -367,8 +282,8 @@ async def running(
     run: RunDirectory,
     *,
     url: str | None,
-    route: Route,
-    preload: str,
+    route: Route = straight,
+    preload: str = "",
     history: History,
     progress: Callable[[str], None],
 ) -> AsyncIterator[Swarm]:
@@ -378,89 +293,75 @@ async def running(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
-        history: The command's; told of agents that are killed or put out, and of streams nearly full.
+        history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
         progress: Told what is being done.
 
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
     async with Guard() as guard, task_group() as tasks:
-        swarm = Swarm(spec, run, ProcessLauncher(guard, run.logs), tasks, route, preload, history)
+        launcher = ProcessLauncher(guard, run.logs)
+        counters = Counters(run, lambda: swarm.observer.counters)
+        starts = Starts(run, counters, launcher.target)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
-                await _own_broker(swarm, run, guard, stack, progress)
+                progress("starting nats-server")
+                broker = own_broker(spec, run, guard, starts)
             else:
                 progress(f"connecting to {url}")
-                swarm._use(url, await stack.enter_async_context(outside_broker(spec, url)))
-            await swarm.observer.subscribe(swarm.swarm.heartbeats, swarm._counters.hear)
-            tasks.daemon(swarm._counters.keep())
+                broker = outside_broker(spec, url)
+            access = await stack.enter_async_context(broker)
+            nodes = Nodes(
+                spec, run, access, launcher, tasks, starts, route=route, preload=preload, history=history
+            )
+            swarm = Swarm(spec, run, access, launcher, nodes, starts, history)
+            if access.own is not None:
+                await stack.enter_async_context(_warden(swarm, access, access.own))
+            await swarm.observer.subscribe(swarm.swarm.heartbeats, counters.hear)
+            tasks.daemon(counters.keep())
             progress("starting the nodes")
-            await swarm._start(VENUE, VENUE).wait()
-            nodes = [
-                node
-                for node in swarm.topology.nodes
-                if node.role in swarm.pattern.roles and node.role != PRODUCER
-            ]
-            serving = [swarm._start(node.name, node.role) for node in nodes]
-            for event in serving:
-                await event.wait()
-            tasks.daemon(swarm._renew())
-            tasks.daemon(swarm._watch_disk())
-            tasks.daemon(swarm._watch_stores(progress))
+            await swarm.start()
+            tasks.daemon(nodes.renew())
+            tasks.daemon(_watch_disk(run))
+            tasks.daemon(_watch_stores(swarm, history, progress))
             yield swarm
             progress("stopping the nodes")
             await swarm.stop()
 
 
-async def _own_broker(
-    swarm: Swarm,
-    run: RunDirectory,
-    guard: Guard,
-    stack: contextlib.AsyncExitStack,
-    progress: Callable[[str], None],
-) -> None:
-    """A private nats-server with an operator of our own: permissions by topology."""
-    progress("starting nats-server")
-    spec = swarm.spec
-    authority = Authority.create(swarm.topology)
-    swarm._mint = lambda node: authority.credentials(node, spec.credentials_life_s)
-
-    def on_start(pid: int, incarnation: int) -> None:
-        swarm.note("broker", "broker", incarnation, str(pid))
-
-    broker = await stack.enter_async_context(
-        Broker.running(
-            run.broker,
-            lambda: authority.server_config(run.broker / "jwt"),
-            guard=guard,
-            log=run.logs / "broker.log",
-            probe=jetstream_probe(lambda: authority.credentials("launcher", 60)),
-            on_start=on_start,
-        )
-    )
-    swarm.broker = broker
-    swarm._url, swarm.server_version = broker.url, broker.version
-    async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-        await swarm.pattern.provision(launcher, spec)
-    swarm.observer = await stack.enter_async_context(connect(broker.url, "observer", swarm._mint("observer")))
-    swarm._connections.append(("observer", swarm.observer))
-    system = await stack.enter_async_context(connect(broker.url, SYSTEM, swarm._mint(SYSTEM)))
-    swarm._connections.append((SYSTEM, system))
-    tasks = await stack.enter_async_context(task_group())
-    swarm._accounts = Accounts(authority, system)
-    tasks.daemon(swarm._accounts.run())
-    pool = next((consumer for consumer in swarm.pattern.consumers(spec) if consumer.name == POOL), None)
+@contextlib.asynccontextmanager
+async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]:
+    """Watch the agents inside the block, where they share a consumer and so could keep each other from it."""
+    consumers = swarm.pattern.consumers(swarm.spec)
+    pool = next((consumer for consumer in consumers if consumer.name == POOL), None)
     if pool is None:
-        return  # agents that share no consumer keep each other from nothing
-    core = await stack.enter_async_context(connect(broker.url, WARDEN, swarm._mint(WARDEN)))
-    swarm._connections.append((WARDEN, core))
-    warden = Warden(
-        spec,
-        authority,
-        system,
-        core,
-        pool=pool,
-        starts=swarm._agents,
-        put_out=swarm.expel,
-    )
-    tasks.daemon(warden.run())
+        yield
+        return
+    async with connect(access.url, WARDEN, access.mint(WARDEN)) as core, task_group() as tasks:
+        access.connections[WARDEN] = core
+        warden = Warden(
+            swarm.spec, own.authority, own.system, core, pool=pool, starts=swarm.agents, put_out=swarm.expel
+        )
+        tasks.daemon(warden.run())
+        yield
+
+
+async def _watch_disk(run: RunDirectory) -> None:
+    """End the swarm before the disk is full, and see that no log fills it."""
+    while True:
+        for name in run.cut_logs():
+            log.info("%s was cut", name)
+        run.check_room()
+        await asyncio.sleep(DISK_LOOK_S)
+
+
+async def _watch_stores(swarm: Swarm, history: History, progress: Callable[[str], None]) -> None:
+    """Tell of streams near their bounds; not of the ingress, whose bound is what holds producers back."""
+
+    def tell(stream: str, share: float) -> None:
+        progress(f"{stream} is {share:.0%} full")
+        history("store", "ok", stream=stream, share=share)
+
+    names = [config["name"] for config in swarm.pattern.streams(swarm.spec)]
+    streams = [name for name in names if name != swarm.swarm.stream("IN")]
+    await stores.watch(swarm.observer, streams, tell)

@@ -106,8 +106,9 @@ class Warden:
         self._starts = starts
         self._put_out = put_out
         self._conduct = Conduct(bounds(spec))
-        self._accounts = {agent: authority.account(agent) for agent in starts()}
-        self._agents = {account: agent for agent, account in self._accounts.items()}
+        self._authority = authority
+        self._agents: dict[str, str] = {}  # by account
+        self._know_agents()
         self._prefix = acks(self._swarm.stream("WK"), POOL)
         self._stops: list[Callable[[], Awaitable[None]]] = []
         self._deafness = 0
@@ -144,16 +145,23 @@ class Warden:
                 log.info("the pool is not made anew yet: %s", error)
                 await asyncio.sleep(RELEASE_PAUSE_S)
 
+    def _know_agents(self) -> Mapping[str, int]:
+        """Take in who is in the swarm now, some of whom may have joined since; how often each was started."""
+        starts = self._starts()
+        self._agents = {self._authority.account(agent): agent for agent in starts}
+        return starts
+
     async def _look(self) -> Look:
         # Registers before what was queued, so that none seems to be ahead of its task.
         registers = await bus_log.state(self._core, self._swarm.stream("RES"))
         pool = await call(self._core, "CONSUMER", "INFO", self._swarm.stream("WK"), POOL)
         queue = await bus_log.state(self._core, self._swarm.stream("WK"))
         server, traffic = await statistics(self._system)
+        starts = self._know_agents()
         agents = {}
-        for agent, starts in self._starts().items():
-            counted = traffic.get(self._accounts[agent], Traffic())
-            agents[agent] = Share(counted.sent, counted.sent_bytes, starts)
+        for account, agent in self._agents.items():
+            counted = traffic.get(account, Traffic())
+            agents[agent] = Share(counted.sent, counted.sent_bytes, starts[agent])
         return Look(
             at_s=asyncio.get_running_loop().time(),
             server=f"{server}/{pool['created']}",
