@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from squall.bus.queue import Pacing, Queue, consumer_config, stream_config
 from squall.bus.subjects import ANY, Subjects
-from squall.bus.work_queue import Pacing, Queue, consumer_config, stream_config
 
 S = Subjects("s")
 

@@ -15,8 +15,8 @@ from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
 from squall.bus.fenced import stragglers
 from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask
+from squall.bus.queue import Pacing
 from squall.bus.subjects import Subjects, matches
-from squall.bus.work_queue import Pacing
 from squall.services.patterns.hierarchical import WINDOW_MAX
 from squall.services.roles.agent import Loyalty
 from squall.services.rules.admission import Window

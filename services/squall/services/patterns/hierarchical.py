@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from squall.bus import attempts, register, work_queue
+from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
 from squall.bus.jetstream import call, sourced
@@ -124,7 +124,7 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
             "allow_atomic": True,
             **common,
         },
-        work_queue.stream_config(
+        queue.stream_config(
             swarm.stream("WK"),
             source=swarm.stream("JOB"),
             transform=swarm.work_transform,
@@ -144,22 +144,20 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
     ]
 
 
-def pool(swarm: Subjects) -> work_queue.Queue:
+def pool(swarm: Subjects) -> queue.Queue:
     """The queue that all agents share."""
-    return work_queue.Queue(
-        stream=swarm.stream("WK"), consumer=POOL, tasks=(swarm.work,), register=swarm.register
-    )
+    return queue.Queue(stream=swarm.stream("WK"), consumer=POOL, tasks=(swarm.work,), register=swarm.register)
 
 
 def consumers(spec: HierarchicalSpec) -> list[Consumer]:
     """The pool that all agents pull from, and the gateway's place in the registers."""
     swarm = Subjects(spec.swarm)
-    queue = pool(swarm)
+    shared = pool(swarm)
     return [
         Consumer(
-            stream=queue.stream,
-            name=queue.consumer,
-            config=work_queue.consumer_config(queue, spec.pacing, agents=spec.agents, slots=spec.slots),
+            stream=shared.stream,
+            name=shared.consumer,
+            config=queue.consumer_config(shared, spec.pacing, agents=spec.agents, slots=spec.slots),
             filter_subject=swarm.work,
         ),
         Consumer(

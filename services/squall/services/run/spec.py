@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
-from squall.bus.work_queue import Pacing
+from squall.bus.queue import Pacing
 from squall.services.errors import SpecError
 
 HELD_UP_S = 10.0
