@@ -75,7 +75,7 @@ class Swarm:
         await self.acknowledge(delivery)
 
     async def state(self) -> CoordinatorState:
-        record = await log.last(self.observer, self.names.stream("JOB"), self.names.state)
+        record = await log.last(self.observer, self.names.stream("JOB"), self.names.coordinator_seat.snapshot)
         return decode(record.data, CoordinatorState) if record else CoordinatorState(write="")
 
     async def until(self, good: Callable[[CoordinatorState], object]) -> CoordinatorState:

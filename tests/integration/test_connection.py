@@ -46,7 +46,7 @@ async def within(seconds: float, work: Awaitable[Any]) -> Any:
 async def test_a_forbidden_request_fails_long_before_its_time_out(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError, match="not allowed to reach"):
-            await within(LONG_S / 4, producer.request(b.swarm.term, b"", timeout_s=LONG_S))
+            await within(LONG_S / 4, producer.request(b.swarm.coordinator_seat.term, b"", timeout_s=LONG_S))
 
 
 async def test_a_forbidden_publish_is_raised_at_the_call(bus: Any) -> None:
@@ -235,7 +235,9 @@ async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bu
 async def test_a_forbidden_publish_to_a_stream_is_raised_and_not_repeated(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):
-            await within(LONG_S / 4, publish(producer, b.swarm.state, b"", timeout_s=LONG_S))
+            await within(
+                LONG_S / 4, publish(producer, b.swarm.coordinator_seat.snapshot, b"", timeout_s=LONG_S)
+            )
 
 
 INFO = (

@@ -66,7 +66,7 @@ async def test_names_in_a_register_reach_no_subject(swarm: Any, name: str) -> No
         await s.acknowledge(delivery)
         state = await s.done()
         (letter,) = await s.letters(1)
-        record = await log.last(s.observer, s.names.stream("JOB"), s.names.term)
+        record = await log.last(s.observer, s.names.stream("JOB"), s.names.coordinator_seat.term)
     assert set(state.jobs) == {"j"}
     assert (letter.task.task, letter.task.job) == ("t", "j")
     assert (letter.reason, letter.agent) == (printable(name), printable(agent, NAME_LENGTH_MAX))

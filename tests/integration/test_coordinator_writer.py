@@ -254,10 +254,12 @@ async def test_more_jobs_that_end_at_once_than_the_broker_takes_in_a_batch_all_e
     )
     async with bus(lease_s=0.5) as b, b.connect("observer") as observer:
         async with b.connect("coordinator-2") as former:
-            await publish(former, b.swarm.state, encode(ended), timeout_s=10, headers=EXPECT_NEW)
+            await publish(
+                former, b.swarm.coordinator_seat.snapshot, encode(ended), timeout_s=10, headers=EXPECT_NEW
+            )
 
         async def state() -> CoordinatorState:
-            record = await log.last(observer, b.swarm.stream("JOB"), b.swarm.state)
+            record = await log.last(observer, b.swarm.stream("JOB"), b.swarm.coordinator_seat.snapshot)
             assert record is not None
             return decode(record.data, CoordinatorState)
 

@@ -166,11 +166,15 @@ async def test_a_deposed_writer_stores_nothing_and_is_told(bus: Any) -> None:
         assert await stream_state(b, one) == before
 
 
-@pytest.mark.parametrize("entries", [[], [Entry("s", b"")]], ids=["nothing", "one that expects nothing"])
+@pytest.mark.parametrize(
+    "entries",
+    [[], [Entry("s", b"")], [Entry("s", b"", 0)] * (fenced.ENTRIES_MAX + 1)],
+    ids=["nothing", "one that expects nothing", "too many"],
+)
 async def test_what_cannot_be_stored_once_is_refused_before_it_is_sent(bus: Any, entries: Any) -> None:
     async with two(bus) as (b, one, _):
         writer = await writing(b, one)
-        with pytest.raises(ValueError, match="nothing"):
+        with pytest.raises(ValueError, match=r"nothing|entries"):
             await writer.store(entries)
 
 

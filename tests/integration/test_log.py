@@ -131,7 +131,7 @@ async def test_a_stream_is_as_full_as_the_bound_that_it_nears_most(bus: Any) -> 
 
 async def test_a_subject_without_record_has_no_last(bus: Any) -> None:
     async with bus() as b, b.connect("observer") as observer:
-        assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.state) is None
+        assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.coordinator_seat.snapshot) is None
 
 
 async def test_two_readers_on_one_connection_hear_only_what_is_theirs(bus: Any) -> None:

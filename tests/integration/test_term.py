@@ -82,10 +82,12 @@ async def test_a_renewal_in_between_defeats_a_take_over(bus: Any) -> None:
 async def seize(b: Any, connection: Connection) -> int:
     """Claim the next term without asking whether the leader is alive, which no candidate does."""
     while True:
-        newest = await log.last(connection, b.swarm.stream("JOB"), b.swarm.term)
+        newest = await log.last(connection, seat_of(b).stream, seat_of(b).term)
         claim = encode(TermClaimed(holder=connection.name, write="w"))
         outcome = await publish_batch(
-            connection, [Entry(b.swarm.term, claim, newest.sequence if newest else 0)], timeout_s=5
+            connection,
+            [Entry(seat_of(b).term, claim, newest.sequence if newest else 0)],
+            timeout_s=5,
         )
         if outcome.accepted:
             return outcome.sequence

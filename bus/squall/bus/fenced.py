@@ -32,12 +32,15 @@ from squall.bus import log
 from squall.bus.backoff import Backoff
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Entry
+from squall.bus.jetstream import BATCH_MAX, WRONG_LAST_SEQUENCE, Entry
 from squall.bus.log import Record
 from squall.bus.subjects import Seat
 from squall.bus.term import Leadership
 
 T = TypeVar("T")
+
+ENTRIES_MAX = BATCH_MAX - 2
+"""Of one batch, beside the renewal of the lease and a snapshot."""
 
 WRITE_TIMEOUT_S = 10.0
 PAUSE_S = (0.1, 1.0)
@@ -111,10 +114,12 @@ class FencedWriter:
 
         Raises:
             DeposedError: A newer term exists; nothing was stored.
-            ValueError: There is nothing to store, or an entry expects nothing.
+            ValueError: There is nothing to store, or more than a batch holds, or an entry expects nothing.
         """
         if not entries and snapshot is None:
             raise ValueError("nothing to store")
+        if len(entries) > ENTRIES_MAX:
+            raise ValueError(f"{len(entries)} entries, and the broker takes {ENTRIES_MAX} in a batch")
         if any(entry.expected is None for entry in entries):
             raise ValueError("an entry expects nothing of its subject, so a repeat could store it twice")
         pauses = _pauses()

@@ -124,18 +124,6 @@ class Subjects:
     def jobs(self) -> str:
         return self._at("job", ">")
 
-    @property
-    def term(self) -> str:
-        return self._at("job", "term")
-
-    @property
-    def lease(self) -> str:
-        return self._at("job", "lease")
-
-    @property
-    def state(self) -> str:
-        return self._at("job", "state")
-
     def job_opened(self, job: str) -> str:
         return self._at("job", check_name(job, "job"), "open")
 

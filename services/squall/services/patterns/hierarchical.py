@@ -217,7 +217,8 @@ async def backlog(swarm: Swarm) -> Backlog:
 
 async def _state(swarm: Swarm) -> CoordinatorState | None:
     """The newest snapshot of the coordinator."""
-    record = await bus_log.last(swarm.observer, swarm.swarm.stream("JOB"), swarm.swarm.state)
+    at = seat(swarm.swarm)
+    record = await bus_log.last(swarm.observer, at.stream, at.snapshot)
     return decode(record.data, CoordinatorState) if record is not None else None
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import functools
 import secrets
 import time
 from typing import Final, NamedTuple
@@ -29,6 +29,7 @@ from squall.bus import log as bus_log
 from squall.bus.border import NAME_LENGTH_MAX, check_name, printable
 from squall.bus.codec import SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, RequestError
+from squall.bus.fenced import patiently
 from squall.bus.messages import (
     AnnounceLeader,
     CloseJob,
@@ -51,8 +52,6 @@ from squall.services.roles.sweeper import Sweeper
 from squall.services.rules.admission import Window
 from squall.services.rules.dispatch import Dispatched, Progress
 from squall.services.run.spec import spec_as
-
-log = logging.getLogger("squall")
 
 POINTS: Final = {
     "coordinator.claimed": "a term is claimed, what went before is not read",
@@ -404,10 +403,5 @@ class Coordinator:
 
     async def _dispatched(self, task: str, at: Dispatched) -> RunTask:
         subject = self._swarm.dispatch(at.job, at.key, task)
-        while True:
-            try:
-                record = await bus_log.last(self._connection, self._jobs, subject)
-                break
-            except RequestError:
-                await asyncio.sleep(0.1)
+        record = await patiently(functools.partial(bus_log.last, self._connection, self._jobs, subject))
         return decode(record.data, RunTask) if record else RunTask(task=task, key=at.key, job=at.job)
