@@ -151,7 +151,7 @@ async def test_a_node_that_shares_core_joins_without_a_word_to_the_broker(bus: A
 
 async def test_a_killed_broker_comes_back_with_who_joined_and_without_who_left(bus: Any) -> None:
     """Also where that fell into the time that it was away."""
-    async with bus(agents=3) as b, accounts_of(b) as accounts:
+    async with bus(alone=True, agents=3) as b, accounts_of(b) as accounts:
         had = {name: b.authority.credentials(name, None) for name in ("agent-1", "agent-2", "agent-3")}
         accounts.dismiss("agent-2")
         accounts.admit(JOINING)

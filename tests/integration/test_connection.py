@@ -79,7 +79,7 @@ async def test_credentials_of_another_operator_are_refused(bus: Any) -> None:
 
 
 async def test_a_call_in_flight_fails_as_indefinite_when_the_broker_dies(bus: Any) -> None:
-    async with bus() as b, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)  # so that the question stays unanswered
         asking = asyncio.ensure_future(
             observer.request(api("STREAM", "INFO", b.swarm.stream("IN")), b"", timeout_s=LONG_S)
@@ -92,7 +92,7 @@ async def test_a_call_in_flight_fails_as_indefinite_when_the_broker_dies(bus: An
 
 
 async def test_subscriptions_and_calls_come_back_after_a_broker_crash(bus: Any) -> None:
-    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+    async with bus(alone=True) as b, b.connect("observer") as observer, b.connect("producer") as producer:
         heard: asyncio.Queue[Msg] = asyncio.Queue()
         await observer.subscribe(b.swarm.heartbeats, heard.put_nowait)
         before = b.broker.pid
@@ -114,7 +114,7 @@ async def test_a_broker_that_stands_still_is_given_up_and_found_again(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(links, "PROBE_TIMEOUT_S", 1.0)
-    async with bus() as b, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)
         try:
 
@@ -277,7 +277,7 @@ async def test_a_broker_that_goes_between_a_probe_and_a_subscription_is_come_bac
 
 
 async def test_a_subscription_that_was_denied_does_not_end_the_next_link(bus: Any) -> None:
-    async with bus() as b, b.connect("producer") as producer:
+    async with bus(alone=True) as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):
             await producer.subscribe(b.swarm.heartbeats, lambda message: None)
         os.kill(b.broker.pid, signal.SIGKILL)

@@ -42,7 +42,7 @@ async def test_reading_ends_where_it_was_asked_to(bus: Any) -> None:
 
 
 async def test_reading_goes_on_without_gap_or_repeat_over_a_broker_crash(bus: Any) -> None:
-    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("producer") as producer, b.connect("observer") as observer:
         await submit(b, producer, *range(5))
         seen: list[str] = []
         reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress)

@@ -328,6 +328,20 @@ def test_who_was_put_out_does_not_join_again_and_the_last_of_a_role_does_not_lea
         authority.dismiss("agent-2")
 
 
+def test_swarms_beside_each_other_share_the_operator_and_no_account(topology: Topology) -> None:
+    first = Authority.create(topology, clock=lambda: NOW_S)
+    second = Authority.create(topology, clock=lambda: NOW_S, beside=first)
+    for authority, other in ((first, second), (second, first)):
+        told = {claims["name"]: claims for claims in map(decoded, authority.claims().values())}
+        assert set(told) == {"CORE", "agent-1", "agent-2"}
+        assert set(authority.claims()).isdisjoint(other.claims())
+        imports = told["agent-1"]["nats"]["imports"]
+        assert {wanted["account"] for wanted in imports} == {told["CORE"]["sub"]}
+    assert first.account(SYSTEM) == second.account(SYSTEM)
+    config = first.server_config(Path("/jwt"))
+    assert all(claims in config for claims in (*first.claims().values(), *second.claims().values()))
+
+
 def renamed(topology: Topology, old: str, new: str) -> Topology:
     nodes = tuple(replace(node, name=new) if node.name == old else node for node in topology.nodes)
     return replace(topology, nodes=nodes)

@@ -250,12 +250,16 @@ class Connection:
 
     async def _retire(self, link: Link, subscriptions: list[Subscription]) -> None:
         """Keep a renewed link for what is still on its way to its inbox, then close it."""
-        for wanted in subscriptions:
-            if not wanted.private:
-                await link.unsubscribe(wanted)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETIRE_S):
-                await link.lost.wait()
+        try:
+            for wanted in subscriptions:
+                if not wanted.private:
+                    await link.unsubscribe(wanted)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETIRE_S):
+                    await link.lost.wait()
+        except asyncio.CancelledError:
+            await link.close(abandon=True)  # the connection ends before its time is over
+            raise
         await link.close(abandon=False)
 
     async def _keep(self, tasks: Tasks) -> None:

@@ -108,35 +108,45 @@ class Authority:
         topology: As it is now, with the nodes that have joined and without those that have left.
     """
 
-    def __init__(self, topology: Topology, clock: Callable[[], float]) -> None:
+    def __init__(self, topology: Topology, clock: Callable[[], float], beside: Authority | None) -> None:
         self.topology = topology
         self._clock = clock
-        self._operator = operator_key()
-        self._system = account_key()
+        self._operator: Key = beside._operator if beside else operator_key()
+        self._system: Key = beside._system if beside else account_key()
         self._core = account_key()
         self._owners: dict[str, Key] = {}  # node → its account
         self._signers: dict[str, Key] = {}  # node → its signing key
-        self._claims: dict[str, str] = {}  # public key of an account → claims
+        # Public key of an account → claims; of all swarms on the broker, which is told all when it starts.
+        self._claims: dict[str, str] = beside._claims if beside else {}
         self._expelled: set[str] = set()
         self._issued_s = 0
 
-        self._signers[SYSTEM] = account_key()
+        self._signers[SYSTEM] = beside._signers[SYSTEM] if beside else account_key()
         self._owners[SYSTEM] = self._system
         self._roles = {role: account_key() for role in topology.templates}
         for node in topology.nodes:
             self._enter(node)
         for account in dict.fromkeys(self._owners.values()):
-            self._restate(account)
+            if beside is None or account is not self._system:
+                self._restate(account)
 
     @classmethod
-    def create(cls, topology: Topology, clock: Callable[[], float] = time.time) -> Authority:
+    def create(
+        cls,
+        topology: Topology,
+        clock: Callable[[], float] = time.time,
+        *,
+        beside: Authority | None = None,
+    ) -> Authority:
         """An authority with fresh keys.
 
         Args:
             topology: Its nodes get credentials, its permissions and imports are what those are worth.
             clock: Seconds since the epoch, for issue and expiry.
+            beside: The authority of another swarm, whose broker this one is to share. Neither sees anything
+                of the other: each has accounts of its own. `system.Accounts.introduce` tells the broker.
         """
-        return cls(topology, clock)
+        return cls(topology, clock, beside)
 
     def _enter(self, node: Node) -> None:
         """Have a key for a node's account, and one for its credentials."""
@@ -270,6 +280,11 @@ class Authority:
         if self._owners[name] in (self._core, self._system):
             raise ValueError(f"{name} has no account of its own, and its credentials cannot be revoked")
         return name
+
+    def claims(self) -> dict[str, str]:
+        """The claims of this swarm's accounts, by their public keys."""
+        accounts = {owner.public for owner in self._owners.values() if owner is not self._system}
+        return {public: claims for public, claims in self._claims.items() if public in accounts}
 
     def account(self, node: str) -> str:
         """The public key of the account that a node is in, which is how the broker names it.

@@ -42,6 +42,11 @@ class Accounts:
         self._settled = asyncio.Event()
         self._settled.set()
 
+    def introduce(self) -> None:
+        """Have a broker that runs already, for another swarm, know all of this one's accounts."""
+        for account, claims in self._authority.claims().items():
+            self._owe(account, claims)
+
     def revoke(self, node: str) -> None:
         """Have the broker refuse all credentials that a node has had so far, and close what uses them."""
         self._owe(self._authority.account(node), self._authority.revoke(node))
