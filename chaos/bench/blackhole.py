@@ -26,15 +26,14 @@ import nats
 
 from squall.bus.broker import Broker
 from squall.bus.guard import Guard
-from squall.chaos.evidence.reader import read
 from squall.chaos.inject.experiment import experiment
 from squall.chaos.inject.faults.blackhole_nofin import BlackholeNoFin
 from squall.chaos.inject.faults.fault import Site
 from squall.chaos.inject.nemesis import Nemesis
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
-from squall.chaos.judge.run import judge
 from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.tell.documents import history_of, judge
 from squall.services.cli.main import resolve
 from squall.services.run.directory import claim
 
@@ -68,7 +67,7 @@ async def squall(directory: Path, rate_per_s: float, seed: int) -> dict[str, int
 
     with claim(spec, directory / "run") as run:
         await experiment(spec, run, attack, progress=lambda text: None)
-    result, history = judge(run.path), read(run.path)
+    result, history = judge(run.path), history_of(run.path)
     fault = history.faults[0]
     ended = {register.task for register in history.registers}
     due = [

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from squall.bus.tasks import wait_until
-from squall.chaos.evidence.reader import read
+from squall.chaos.cli.setup import experiment_of
 from squall.chaos.inject.experiment import experiment
 from squall.chaos.inject.nemesis import Nemesis
-from squall.chaos.judge.run import judge
-from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.tell.documents import history_of, judge
 from squall.services.cli.main import resolve
 from squall.services.run.directory import claim
 
@@ -76,8 +75,8 @@ def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(tmp
             assert [(line["inc"], line["on"]) for line in said] == [(1, True), (2, True)]
             assert strike.verified
 
-    spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0})
+    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 200.0})
     with claim(spec, path) as directory:
         asyncio.run(experiment(spec, directory, attack, progress=lambda text: None))
-    assert [fault.verified for fault in read(path).faults] == [False, True]
+    assert [fault.verified for fault in history_of(path).faults] == [False, True]
     assert "pass" not in {check.verdict for check in judge(path).checks}

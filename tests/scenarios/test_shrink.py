@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from squall.chaos.plan.schedule import parse
+from squall.chaos.inject.schedule_file import parse
 from squall.services.patterns.hierarchical import HierarchicalSpec
 
 pytestmark = [

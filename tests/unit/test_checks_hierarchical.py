@@ -7,32 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import Run, T, good_run
+from tests.unit.histories import Run, T, case_in, good_run
 
 from squall.chaos.evidence.model import History, Injected, Phase, Submission
-from squall.chaos.evidence.reader import read
-from squall.chaos.judge.checks.decide import NAMES
-from squall.chaos.judge.checks.hierarchical import CHECKS
+from squall.chaos.judge.case import case_of
+from squall.chaos.judge.checks.hierarchical import PROMISES, Dispatch
 from squall.chaos.judge.checks.recovery import recovery
-from squall.services.run.result import Check, Verdict
+from squall.chaos.judge.decide import Finding
+from squall.services.run.result import Verdict
 
 Doctor = Callable[[Run], Any]
 
+CHECKS = {
+    promise.id: promise.check for promise in PROMISES.promises if promise.id in ("H1", "H2", "H4", "H5")
+}
 
-def judged(run: Run, path: Path) -> dict[str, Check]:
-    history = read(run.write(path))
-    return {name: check(history) for name, check in CHECKS.items()}
+
+def judged(run: Run, path: Path) -> dict[str, Finding]:
+    case = case_in(run.write(path))
+    return {name: check(case) for name, check in CHECKS.items()}
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_good_history_passes(name: str, tmp_path: Path) -> None:
-    check = judged(good_run(), tmp_path)[name]
-    assert check == Check(id=name, name=NAMES[name], verdict="pass", detail=check.detail)
+    assert judged(good_run(), tmp_path)[name].verdict == "pass"
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_an_empty_history_is_unknown(name: str) -> None:
-    assert CHECKS[name](History()).verdict == "unknown"
+    assert CHECKS[name](case_of(History(), Dispatch)).verdict == "unknown"
 
 
 def lose_register(run: Run, n: int) -> None:
@@ -340,8 +343,8 @@ def without_each_line(run: Run, path: Path) -> list[tuple[bytes, dict[str, Verdi
     found = []
     for place, line in enumerate(lines):
         (path / "history.jsonl").write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
-        history = read(path)
-        found.append((line, {name: check(history).verdict for name, check in CHECKS.items()}))
+        case = case_in(path)
+        found.append((line, {name: check(case).verdict for name, check in CHECKS.items()}))
     return found
 
 
@@ -373,7 +376,7 @@ def test_what_is_only_inferred_is_unknown_while_lines_are_missing(tmp_path: Path
     run.write(tmp_path)
     lines = [line for line in run.lines() if b'"register","task":"a-3"' not in line]
     (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
-    assert CHECKS["H1"](read(tmp_path)).verdict == "unknown"
+    assert CHECKS["H1"](case_in(tmp_path)).verdict == "unknown"
 
 
 @pytest.mark.parametrize(("offered_s", "under_faults"), [(4.0, False), (5.5, True), (12.0, False)])
@@ -385,5 +388,5 @@ def test_without_load_under_the_faults_nothing_is_said_of_recovery(
         faults=(Injected(kind="pause", target="leader", start_s=5.0, end_s=6.0),),
         submissions={"a": Submission(task="a", intended_s=offered_s, outcome="accepted")},
     )
-    detail = recovery(history).detail
+    detail = recovery(case_of(history, None)).detail
     assert ("othing was accepted from the first fault" in detail) is not under_faults

@@ -17,10 +17,10 @@ from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.chaos.cli.report import report
 from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
-from squall.chaos.evidence.reader import read
-from squall.chaos.judge import run as judging
-from squall.chaos.judge.run import judge, result
-from squall.chaos.tell.page.html import Told, render, why
+from squall.chaos.judge.run import result
+from squall.chaos.tell import documents
+from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.page.html import PageContent, render, why
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
 from squall.services.run.result import Check
@@ -71,7 +71,7 @@ class Page(HTMLParser):
 
 
 def page_of(history: History, topology: Topology | None = None) -> tuple[bytes, Page]:
-    told = Told(history=history, result=result(history, "a-run"), topology=topology, path="runs/a-run")
+    told = PageContent(history=history, result=result(history, "a-run"), topology=topology, path="runs/a-run")
     content = render(told)
     return content, Page(content)
 
@@ -115,7 +115,7 @@ def command() -> typer.Typer:
 
 @pytest.fixture
 def good(tmp_path: Path) -> History:
-    return read(good_run().write(tmp_path / "run"))
+    return history_of(good_run().write(tmp_path / "run"))
 
 
 def test_every_tag_closes_and_nothing_outside_is_referred_to(good: History) -> None:
@@ -159,10 +159,10 @@ def test_what_a_run_holds_never_becomes_markup(tmp_path: Path) -> None:
     run.start(-1.0, hostile)
     run.find("note").update(limits=[hostile], environment={"platform": hostile})
     run.find("lead", term=10)["node"] = hostile
-    history = read(run.write(tmp_path / "run"))
+    history = history_of(run.write(tmp_path / "run"))
     check = Check(id=HOSTILE, name=HOSTILE, verdict="fail", detail=f"lost: {HOSTILE}")
     judged = msgspec.structs.replace(result(history, HOSTILE), checks=(check,))
-    content = render(Told(history=history, result=judged, path=f"runs/{HOSTILE}", scheduled=True))
+    content = render(PageContent(history=history, result=judged, path=f"runs/{HOSTILE}", scheduled=True))
     page = Page(content)
     assert (page.wrong, page.open) == ([], [])
     assert page.tags["script"] == 0
@@ -175,7 +175,7 @@ def test_what_a_run_holds_never_becomes_markup(tmp_path: Path) -> None:
 def test_a_lost_effect_fails_in_words_and_not_in_colour_alone(tmp_path: Path) -> None:
     run = good_run()
     run.fills.pop()
-    _, page = page_of(read(run.write(tmp_path / "run")))
+    _, page = page_of(history_of(run.write(tmp_path / "run")))
     assert "Failed" in page.text
     assert page.after("lost") == "1"
     assert page.text[page.text.index("lost") + 2] == "wrong: not zero"
@@ -217,7 +217,7 @@ def test_a_defect_in_the_page_does_not_cost_the_verdict(
     def broken(*_: object) -> bytes:
         raise RuntimeError("no page")
 
-    monkeypatch.setattr(judging, "page", broken)
+    monkeypatch.setattr(documents, "page", broken)
     good_run().write(tmp_path / "run")
     assert judge(tmp_path / "run").accepted == 6
     assert (tmp_path / "run" / "result.json").exists()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.histories import good_run
+from tests.unit.histories import case_in, good_run
 
 from squall.chaos.evidence import venue as venue_books
-from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.venue import UnreadableError, orders, witnessed
 from squall.chaos.judge.checks.hierarchical import no_loss
 from squall.services.roles.venue import Offer, Venue
@@ -108,7 +107,7 @@ def test_what_no_venue_wrote_is_not_read_and_the_verdict_is_unknown(
     run = good_run().write(tmp_path / "run")
     (run / "venue.sqlite").unlink()
     (tmp_path / "venue.sqlite").rename(run / "venue.sqlite")
-    check = no_loss(read(run))
+    check = no_loss(case_in(run))
     assert check.verdict == "unknown"
     assert "venue.sqlite cannot be read" in check.detail.replace("Venue", "venue")
 

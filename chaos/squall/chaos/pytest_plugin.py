@@ -12,7 +12,8 @@
 A test that asks for ``swarm`` or ``nemesis`` is run by this plugin, in an event loop of its own. It begins in
 a steady state. When it ends, everything is healed, drained and judged. A check that fails, fails it, and so
 does one that cannot say, but for those of what need not happen in each run (a fail-over, refusals, a fault to
-recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for.
+recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for,
+``pattern="star"`` which pattern the swarm has.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import pytest
 if TYPE_CHECKING:
     from squall.chaos.evidence.model import History
     from squall.chaos.inject.nemesis import Nemesis
-    from squall.services.run.result import Check, Result
+    from squall.services.run.result import Result
     from squall.services.run.spec import Spec
 
 PROGRESS_S = 60.0
@@ -69,7 +70,7 @@ class SwarmUnderTest:
         Raises:
             HarnessBrokenError: The harness broke, so there is none.
         """
-        from squall.chaos.judge.run import judge
+        from squall.chaos.tell.documents import judge
 
         if self._result is None:
             self._nemesis = None
@@ -79,9 +80,9 @@ class SwarmUnderTest:
 
     def history(self) -> History:
         """What happened, once it is finished."""
-        from squall.chaos.evidence.reader import read
+        from squall.chaos.tell.documents import history_of
 
-        return read(self.path)
+        return history_of(self.path)
 
     @property
     def nemesis(self) -> Nemesis:
@@ -119,41 +120,47 @@ class _NemesisOf:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "squall(handler, excused, **spec): the swarm that the fixtures start")
+    config.addinivalue_line(
+        "markers", "squall(pattern, handler, excused, **spec): the swarm that the fixtures start"
+    )
 
 
 @pytest.fixture
 def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     """A swarm of the handler that ``@pytest.mark.squall(handler=...)`` names, steady when the test begins."""
-    from squall.chaos.plan.series import EXPERIMENT
+    from squall.chaos.cli.setup import experiment_of
     from squall.services.cli.main import resolve
     from squall.services.errors import ServiceError
+    from squall.services.patterns import DEFAULT
 
     if not inspect.iscoroutinefunction(request.function):
         raise pytest.UsageError(f"{request.node.name} asks for a swarm, so it must be an async function")
     marker = request.node.get_closest_marker("squall")
     asked = dict(marker.kwargs) if marker else {}
     handler = asked.pop("handler", None)
-    excused = _checks(asked.pop("excused", ()))
+    pattern = asked.pop("pattern", DEFAULT)
+    excused = _checks(pattern, asked.pop("excused", ()))
     if handler is not None:
         asked["handler"] = _named(handler)
     try:
-        spec = resolve("hierarchical", **{**EXPERIMENT, **asked})
+        spec = resolve(pattern, **{**experiment_of(pattern), **asked})
     except ServiceError as error:
         raise pytest.UsageError(f"{error}; {error.remedy}") from error
     return SwarmUnderTest(spec, tmp_path / "run", excused)
 
 
-def _checks(ids: object) -> Sequence[str]:
-    """The ids of checks.
+def _checks(pattern: str, ids: object) -> Sequence[str]:
+    """The ids of checks of a pattern.
 
     Raises:
         UsageError: There is no such check.
     """
-    from squall.chaos.judge.checks.decide import NAMES
+    from squall.chaos.judge.checks import promises_of
 
-    if not isinstance(ids, list | tuple) or not all(check in NAMES for check in ids):
-        raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(NAMES)}")
+    promises = promises_of(pattern)
+    known = [promise.id for promise in promises.promises] if promises is not None else []
+    if not isinstance(ids, list | tuple) or not all(check in known for check in ids):
+        raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(known)}")
     return ids
 
 
@@ -189,7 +196,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
-    said = complaints(result.checks, under_test.excused)
+    said = complaints(result, under_test.excused)
     if said:
         from squall.bus.border import printable
         from squall.services.cli.terminal import SENTENCE_LENGTH_MAX
@@ -199,16 +206,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-def complaints(checks: Sequence[Check], excused: Sequence[str]) -> list[str]:
+def complaints(result: Result, excused: Sequence[str]) -> list[str]:
     """Why a test fails by its checks, in lines; none if it passes. Pure.
 
     A check that cannot say is a complaint, unless it is of what need not happen; so is that nothing passed.
     """
-    from squall.chaos.judge.series import SOMETIMES
+    from squall.chaos.judge.series import is_sometimes
 
-    asked = [check for check in checks if check.id not in excused]
+    asked = [check for check in result.checks if check.id not in excused]
     failed = [check for check in asked if check.verdict == "fail"]
-    unsure = [check for check in asked if check.verdict == "unknown" and check.id not in SOMETIMES]
+    unsure = [
+        check for check in asked if check.verdict == "unknown" and not is_sometimes(result.pattern, check.id)
+    ]
     said = [f"{check.id} {check.name}: {check.verdict}: {check.detail}" for check in [*failed, *unsure]]
     if not said and not any(check.verdict == "pass" for check in asked):
         said.append("no check passed, so nothing was shown")

@@ -12,10 +12,11 @@ from rich.table import Table
 from squall.chaos.errors import ChaosError
 from squall.chaos.evidence.series import Planned, planned_in
 from squall.chaos.evidence.task import gather, nearest, newest_run
-from squall.chaos.judge.run import judge
-from squall.chaos.judge.series import EXIT, judge_all, series_result
+from squall.chaos.judge.series import EXIT, series_result
+from squall.chaos.tell.documents import judge, judge_all
+from squall.chaos.tell.fate import GOOD
 from squall.chaos.tell.table import print_run, print_series
-from squall.chaos.tell.trace import GOOD, Timeline, timeline
+from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.cli.main import AsJson, failing
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, print_document, spaced, styled

@@ -8,22 +8,34 @@ from pathlib import Path
 
 from rich.table import Table
 
-from squall.chaos.mutants.catalogue import MUTANTS
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.errors import FaultError
+from squall.chaos.mutants.catalogues import catalogues
+from squall.chaos.mutants.harness import HARNESS
 from squall.chaos.mutants.prove import Proof, prove
-from squall.chaos.plan.series import EXPERIMENT
-from squall.services.cli.main import resolve
 from squall.services.cli.terminal import Terminal, print_document, show_progress
 
 SEEDS_MEDIAN_MAX = 3
 
 
-def prove_all(folder: Path, *, as_json: bool) -> int:
-    """Prove every mutant and tell; 0 when all were caught and the good variants passed, else 1."""
-    spec = resolve("hierarchical", **EXPERIMENT)
+def prove_all(patterns: Sequence[str], folder: Path, *, as_json: bool) -> int:
+    """Prove every mutant of some patterns and tell; 0 if all were caught and the good passed, else 1.
+
+    Raises:
+        FaultError: There are no mutants of a pattern.
+        SpecError: There is no such pattern.
+    """
+    specs = [spec_of(pattern) for pattern in patterns]
+    known = catalogues()
+    for spec in specs:
+        if spec.pattern not in known:
+            raise FaultError(f"there are no mutants of {spec.pattern}", f"there are of {', '.join(known)}")
+    staged = [(mutant, spec) for spec in specs for mutant in known[spec.pattern].mutants]
+    staged += [(mutant, specs[0]) for mutant in HARNESS]
     console = Terminal(stderr=as_json)
     proofs: list[Proof] = []
     with show_progress() as progress:
-        for mutant in MUTANTS:
+        for mutant, spec in staged:
             proof = prove(mutant, spec, folder, progress)
             proofs.append(proof)
             _print_proof(proof, console)
@@ -49,6 +61,7 @@ def is_proved(proofs: Sequence[Proof]) -> bool:
 def _row(proof: Proof) -> dict[str, object]:
     return {
         "name": proof.mutant.name,
+        "pattern": proof.pattern,
         "what": proof.mutant.what,
         "fault": proof.mutant.fault,
         "caught": proof.caught,
@@ -71,7 +84,8 @@ def _print_proof(proof: Proof, console: Terminal) -> None:
 
 
 def _print_all(proofs: Sequence[Proof], console: Terminal) -> None:
-    table = Table("mutant", "fault", "caught by", "seeds", box=None, pad_edge=False)
+    table = Table("mutant", "pattern", "fault", "caught by", "seeds", box=None, pad_edge=False)
     for proof in proofs:
-        table.add_row(proof.mutant.name, proof.mutant.fault, proof.check or "none", str(proof.seeds))
+        caught = proof.check or "none"
+        table.add_row(proof.mutant.name, proof.pattern, proof.mutant.fault, caught, str(proof.seeds))
     console.print("", table, "", sep="\n")

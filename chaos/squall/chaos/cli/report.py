@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from squall.chaos.errors import ChaosError
-from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.series import planned_in
 from squall.chaos.judge.run import result
+from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.page.page import PAGE, page
 from squall.services.cli.main import failing, sentences
 from squall.services.cli.terminal import print_line
@@ -33,7 +33,7 @@ def report(
 
 
 def _write(run: Path, path: Path) -> None:
-    history = read(run)
+    history = history_of(run)
     content = page(run, history, result(history, run.absolute().name))
     with writing(path):
         replace(path, content)

@@ -1,23 +1,24 @@
-"""What a run left behind, as plain data, and what makes it doubtful. Pure.
+"""What a run left behind, as plain data. Pure.
 
 The checks and the figures see a run only through a `History`. Evidence can be
 incomplete in ways that look like a better or a worse run than there was, so a
-history also says what is missing from it: see `doubts`.
+history also says what is missing from it; see `doubts.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
 
-from squall.bus.border import printable
 from squall.chaos.evidence.lives import Lives
 from squall.services.run.result import Environment
 from squall.services.trading.oracle import Row
+
+KindOf = TypeVar("KindOf", bound="Operation")
 
 COMMAND = "squall"
 """The writer that is no node: the command itself, which reads back what the broker holds in the end."""
@@ -25,6 +26,20 @@ COMMAND = "squall"
 
 Time = Annotated[float, Meta(ge=0, le=1e11)]
 """Seconds since the epoch; a line that is dated beyond three thousand years says nothing."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+Kind = Literal["invoke", "ok", "fail", "unknown"]
+"""What a line says of its operation: that it begins, or how it ended."""
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an operation that a pattern declares; see `squall.chaos.evidence.operations`."""
+
+    time_s: Time
+    node: str
+    incarnation: Count = msgspec.field(name="inc", default=1)
+    type: Kind = "ok"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +77,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     incarnation: int
-    counters: dict[str, Annotated[int, Meta(ge=0, le=2**53)]] = {}
+    counters: dict[str, Count] = {}
 
 
 class Injected(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,22 +192,6 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a job stood in the end."""
-
-    job: str
-    opened: bool
-    done: bool
-
-
-class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """The work queue in the end: task records written for it, messages that ever arrived, still in it."""
-
-    dispatched: int
-    arrivals: int
-    left: int
-
-
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
     """The command's last line: it read everything back.
 
@@ -210,30 +209,6 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[str, int]
     interrupted: bool = False
     starts: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reign:
-    """A line about a term: taken over, given up, or a write of it refused."""
-
-    time_s: float
-    node: str
-    incarnation: int
-    term: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """A batch stored in the coordinator's stream: ``tasks`` records, the first at sequence ``first``.
-
-    A term is the sequence of its own record in the same stream, so ``first`` and terms compare.
-    """
-
-    time_s: float
-    node: str
-    term: int
-    tasks: int
-    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +239,8 @@ class History:
     """A run.
 
     Attributes:
+        asked: What was asked for, as far as every pattern has it.
+        spec: All that ``spec.toml`` says, the pattern's own fields too, as they stand there.
         lines: Lines of the history that could be read.
         truncated: Half lines at the end of a file, left by a writer that was killed.
         unreadable: What could not be read, each with its reason in words.
@@ -274,6 +251,8 @@ class History:
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
+        records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
+        undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
             stopping the swarm.
         ended_s: When the command wrote its last line.
@@ -284,6 +263,7 @@ class History:
     """
 
     asked: Asked = field(default_factory=Asked)
+    spec: Mapping[str, object] = field(default_factory=dict)
     nodes: tuple[NodeStart, ...] = ()
     faults: tuple[Injected, ...] = ()
     phases: tuple[Phase, ...] = ()
@@ -298,12 +278,8 @@ class History:
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()
-    leads: tuple[Reign, ...] = ()
-    resigned: tuple[Reign, ...] = ()
-    fenced: tuple[Reign, ...] = ()
-    dispatches: tuple[Dispatch, ...] = ()
-    jobs: tuple[Job, ...] = ()
-    queue: Queue | None = None
+    records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
+    undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None
     read_back_s: float | None = None
     ended_s: float | None = None
@@ -315,98 +291,6 @@ class History:
     interfered: tuple[str, ...] = ()
     lives: Lives = field(default_factory=Lives)
 
-
-def doubts(history: History) -> list[str]:
-    """Why this evidence may not be all there was, in words; while there is a doubt, no check passes.
-
-    A writer counts its own lines, which shows every loss but that of its last ones. Those show in the
-    closing line, which counts the lines of all, and whose own absence shows by itself. So no line can go
-    unnoticed, a writer killed at any moment costs no verdict, and half a line that it left is no loss.
-    """
-    found = list(history.unreadable)
-    found += [f"the harness was interfered with: {printable(what)}" for what in history.interfered]
-    for writer in history.writers:
-        name = f"{writer.node} (incarnation {writer.incarnation})"
-        if writer.missing:
-            found.append(f"{_plural(writer.missing, 'line')} of {name} missing from the history")
-        if writer.repeated:
-            found.append(f"{_plural(writer.repeated, 'line')} of {name} repeated or out of order")
-    started = {(node.node, node.incarnation) for node in history.nodes}
-    unknown = [
-        w.node for w in history.writers if w.node != COMMAND and (w.node, w.incarnation) not in started
-    ]
-    if unknown:
-        found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
-    if history.outcomes_unasked:
-        found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
-    found += _wrong_clocks(history)
-    found += _uncertain_faults(history)
-    found += _uncounted(history)
-    registers = len(history.registers) + len(history.registers_damaged)
-    if history.closing is None:
-        found.append("the run was not read back to its end")
-    elif history.closing.registers != registers:
-        found.append(f"{history.closing.registers} registers were read back and {registers} are here")
-    if history.closing is not None and history.closing.starts not in (None, len(history.nodes)):
-        found.append(f"{history.closing.starts} nodes were started and {len(history.nodes)} are here")
-    if history.venue is None:
-        found.append("there is no database of the venue")
-    elif history.venue.missing:
-        found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
-    return found
-
-
-CLOCK_S = 5.0
-"""How far a writer's clock may seem to be from the command's; all of them are on one machine."""
-
-
-def _wrong_clocks(history: History) -> list[str]:
-    """Writers whose lines are dated before they were started, or after the run was over."""
-    started = {(node.node, node.incarnation): node.started_s for node in history.nodes}
-    end_s = history.ended_s
-    found = []
-    for writer in history.writers:
-        start_s = started.get((writer.node, writer.incarnation))
-        early = start_s is not None and writer.first_s is not None and writer.first_s < start_s - CLOCK_S
-        late = end_s is not None and writer.last_s is not None and writer.last_s > end_s + CLOCK_S
-        if early or late:
-            found.append(f"the clock of {writer.node} (incarnation {writer.incarnation}) is wrong")
-    return found
-
-
-def _uncertain_faults(history: History) -> list[str]:
-    """Faults of an experiment that were not in force, or may be still, or of which nothing is written."""
-    logged = [fault for fault in history.faults if fault.id]
-    healed = next((phase for phase in history.phases if phase.what == "healed"), None)
-    if not logged and not history.phases:
-        return []
-    found = [
-        f"{fault.kind} of {fault.node or fault.target} was not "
-        + ("seen to end" if fault.end_s is None else "seen in force, and healed")
-        + (f": {printable(fault.reason)}" if fault.reason else "")
-        for fault in logged
-        if fault.end_s is None or not fault.verified
-    ]
-    if healed is None:
-        found.append("the experiment did not come to its end")
-    elif healed.faults != len(logged):
-        found.append(f"{healed.faults} faults were injected and {len(logged)} are here")
-    return found
-
-
-def _uncounted(history: History) -> list[str]:
-    """Where the closing line's counts and the lines disagree, beyond what the writers' own counts show."""
-    if history.closing is None:
-        return []
-    here = {f"{w.node}/{w.incarnation}": w.lines + w.missing for w in history.writers}
-    here[f"{COMMAND}/1"] = here.get(f"{COMMAND}/1", 0) - 1
-    counted = history.closing.lines
-    return [
-        f"{writer} had written {_plural(counted.get(writer, 0), 'line')} and {here.get(writer, 0)} are here"
-        for writer in sorted({*here, *counted})
-        if here.get(writer, 0) != counted.get(writer, 0)
-    ]
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    def of(self, kind: type[KindOf]) -> tuple[KindOf, ...]:
+        """The lines of one of the pattern's operations, in the order in which they were written."""
+        return cast(tuple[KindOf, ...], self.records.get(kind, ()))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any
 
 from squall.bus.guard import Guard
@@ -21,8 +20,8 @@ from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
-from squall.chaos.judge.bounds import drain_bound_s
-from squall.chaos.plan.schedule import Interval, Schedule, toml
+from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
 from squall.services.run.driven import Progress, driven, unless
@@ -31,8 +30,6 @@ from squall.services.run.swarm import Swarm
 
 NAME = "nemesis"
 """Who writes of phases in the history."""
-
-SCHEDULE = "schedule.toml"
 
 LEASE_PAST_S = 30.0
 """How much longer than its time a fault's lease lasts."""
@@ -191,8 +188,3 @@ async def _strike(nemesis: Nemesis, interval: Interval, hold: Callable[[], Await
             await hold()
     except TimeoutError:
         nemesis.missed(interval.fault, interval.target, interval.point)
-
-
-def write_schedule(run: Path, schedule: Schedule) -> None:
-    """Leave a schedule in a run's directory."""
-    (run / SCHEDULE).write_text(toml(schedule))

@@ -21,13 +21,13 @@ import msgspec
 
 from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.inject.faults.catalogue import FAULTS, make
-from squall.chaos.inject.faults.fault import BROKER, Fault, Site
+from squall.chaos.inject.faults.fault import Fault, Site
 from squall.chaos.inject.faults.pause import Pause
 from squall.chaos.inject.force import Force, Strike
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.reservations import Reservations
 from squall.chaos.inject.traps import Traps
-from squall.chaos.plan.targets import check_target, leaders, nodes_of
+from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
 from squall.services import jsonl
 from squall.services.run.directory import RunDirectory
 from squall.services.run.swarm import Swarm
@@ -47,12 +47,6 @@ TRAP_SET_S = 0.2
 LAST_LOOK_S = 0.01
 """Between two looks for the last result, which is on its way for a few hundred milliseconds."""
 
-COORDINATORS = "coordinators"
-"""All of them: who leads, and who takes over."""
-
-TAKEN_OVER = ("coordinator.claimed", "coordinator.resumed")
-"""Points that are passed only when a leader is followed."""
-
 
 class Nemesis:
     """Faults for one swarm. Made by `running`.
@@ -65,6 +59,7 @@ class Nemesis:
         self, swarm: Swarm, network: Network, run: RunDirectory, traps: Traps, chance: random.Random
     ) -> None:
         self._swarm = swarm
+        self._surface = surface_of(swarm.spec)
         self._network = network
         self._run = run
         self._traps = traps
@@ -123,14 +118,16 @@ class Nemesis:
             HarnessBrokenError: A change could not be made certain.
         """
         fault = make(name, magnitude or {})
-        check_target(fault, target, self._swarm.spec)
+        check_target(fault.kind, target, self._surface)
         async with contextlib.AsyncExitStack() as stack:
-            nodes = await self._reserve(stack, target if point not in TAKEN_OVER else COORDINATORS)
+            # Who is to follow a leader is struck where somebody does: all who can lead are held for that.
+            follows = self._surface.is_take_over(point)
+            nodes = await self._reserve(stack, self._surface.all_leaders if follows else target)
             if point:
                 nodes = [await stack.enter_async_context(self._halted(point, nth, nodes))]
             strike = Strike(nodes, False)
             await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
-            if point and fault.breaks == "link":
+            if point and fault.kind.breaks == "link":
                 await self._thaw(nodes[0])
             yield strike
 
@@ -191,14 +188,10 @@ class Nemesis:
 
     async def _nodes(self, target: str) -> Sequence[str]:
         """The nodes that a target means, once all of them are there."""
-        spec = self._swarm.spec
         while True:
             leading = await self._swarm.leader() if target in ("leader", "standby") else None
             with contextlib.suppress(LookupError):
-                if target == COORDINATORS:
-                    nodes: Sequence[str] = leaders(spec)
-                else:
-                    nodes = nodes_of(target, spec, leading[0] if leading else None, self._chance)
+                nodes = nodes_of(target, self._surface, leading[0] if leading else None, self._chance)
                 if self._all_there(nodes):
                     return nodes
             await asyncio.sleep(0.05)
@@ -210,7 +203,7 @@ class Nemesis:
         Where only who takes over gets there, the leader is paused as long, so that somebody does.
         """
         async with contextlib.AsyncExitStack() as stack:
-            if point in TAKEN_OVER:
+            if self._surface.is_take_over(point):
                 leading = await self._swarm.leader()
                 if leading is None:
                     raise TimeoutError

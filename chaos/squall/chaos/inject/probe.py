@@ -19,7 +19,7 @@ Outcome = Literal["answered", "deaf", "silent", "closed", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Felt:
+class ProbeResult:
     """What came of one connection.
 
     Attributes:
@@ -39,7 +39,7 @@ class Felt:
     bytes: int = 0
 
 
-async def feel(address: str, *, timeout_s: float = 1.0) -> Felt:
+async def probe(address: str, *, timeout_s: float = 1.0) -> ProbeResult:
     """Connect to ``host:port``, and give each step so much time."""
     host, _, port = address.rpartition(":")
     began_s = time.monotonic()
@@ -47,9 +47,9 @@ async def feel(address: str, *, timeout_s: float = 1.0) -> Felt:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, int(port))
     except ConnectionResetError:
-        return Felt("closed")  # it was accepted, and reset before it was looked at
+        return ProbeResult("closed")  # it was accepted, and reset before it was looked at
     except (OSError, TimeoutError):
-        return Felt("refused")
+        return ProbeResult("refused")
     try:
         return await _converse(reader, writer, began_s, timeout_s)
     finally:
@@ -60,7 +60,7 @@ async def feel(address: str, *, timeout_s: float = 1.0) -> Felt:
 
 async def _converse(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began_s: float, timeout_s: float
-) -> Felt:
+) -> ProbeResult:
     heard = b""
     first = 0
     try:
@@ -68,13 +68,13 @@ async def _converse(
             while not heard.endswith(b"\n"):
                 piece = await reader.read(65536)
                 if not piece:
-                    return Felt("closed", first_bytes=first, bytes=len(heard))
+                    return ProbeResult("closed", first_bytes=first, bytes=len(heard))
                 first = first or len(piece)
                 heard += piece
     except TimeoutError:
-        return Felt("silent", first_bytes=first, bytes=len(heard))
+        return ProbeResult("silent", first_bytes=first, bytes=len(heard))
     except OSError:
-        return Felt("closed", first_bytes=first, bytes=len(heard))
+        return ProbeResult("closed", first_bytes=first, bytes=len(heard))
     heard_s = time.monotonic() - began_s
     spoke_s = time.monotonic()
     try:
@@ -85,5 +85,5 @@ async def _converse(
     except (OSError, TimeoutError):
         answer = b""
     if not answer:
-        return Felt("deaf", heard_s, None, first, len(heard))
-    return Felt("answered", heard_s, time.monotonic() - spoke_s, first, len(heard))
+        return ProbeResult("deaf", heard_s, None, first, len(heard))
+    return ProbeResult("answered", heard_s, time.monotonic() - spoke_s, first, len(heard))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from squall.chaos.evidence.model import History
-from squall.chaos.judge.succession import takeovers
+from squall.chaos.judge.case import Case
 from squall.chaos.judge.tally import Tally
 from squall.services.run.result import Latency, Recovery
 
@@ -117,18 +117,19 @@ def throughput_per_s(history: History, counted: Tally) -> float | None:
     return round(counted.effects / (max(ended) - min(began)), 3)
 
 
-def recovery_s(history: History) -> Recovery:
+def recovery_s(case: Case) -> Recovery:
     """What faults on leaders cost, at the slowest, and how long draining took after the last fault.
 
     A fail-over whose successor was itself struck says nothing of how long one takes.
     """
-    asked = [change for change in takeovers(history) if change.fault is not None and not change.hampered]
+    changes = case.succession.takeovers
+    asked = [change for change in changes if change.fault is not None and not change.is_obstructed]
     detect = [t.detect_s for t in asked if t.detect_s is not None]
     failover = [t.failover_s for t in asked if t.failover_s is not None]
     return Recovery(
         detect=round(max(detect), 6) if detect else None,
         failover=round(max(failover), 6) if failover else None,
-        drain=_drain_s(history),
+        drain=_drain_s(case.history),
     )
 
 

@@ -1,22 +1,16 @@
-"""Judges a run from its directory alone.
+"""From a run's history to its result: every check of its pattern, every figure. Pure.
 
-run directory ─read─► History ─┬─ checks ──► verdicts ─┬─► Result ─write─► result.json, junit.xml, report.html
-                               └─ figures ─────────────┘
+History ──► Case ─┬─ checks ───► verdicts ─┬─► Result
+                  └─ figures ──────────────┘
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from pathlib import Path
-
 from squall.chaos.evidence.model import History
-from squall.chaos.evidence.reader import read
-from squall.chaos.judge.checks import hierarchical
-from squall.chaos.judge.checks.decide import NAMES
-from squall.chaos.judge.checks.explained import nothing_unexplained
-from squall.chaos.judge.checks.ledger import ledger_as_computed
-from squall.chaos.judge.checks.recovery import recovery
+from squall.chaos.evidence.operations import Fenced
+from squall.chaos.judge.case import Case, case_of
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.judge.decide import Finding
 from squall.chaos.judge.figures import (
     latency_ms,
     recovery_s,
@@ -24,65 +18,15 @@ from squall.chaos.judge.figures import (
     throughput_per_s,
     wilson_interval,
 )
-from squall.chaos.judge.tally import tally
-from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
-from squall.chaos.plan.tail import HANDLER as TAIL_HANDLER
-from squall.chaos.tell.page import junit
-from squall.chaos.tell.page.page import PAGE, page
-from squall.services.run.directory import replace, writing
-from squall.services.run.result import Check, Fault, Result, document
-from squall.services.trading.oracle import Row, ledger
-from squall.services.trading.workload import independent
-
-log = logging.getLogger("squall")
-
-
-def judge(run: Path, *, keep: bool = True) -> Result:
-    """The result of a run.
-
-    Args:
-        run: Its directory.
-        keep: Leave ``result.json``, ``junit.xml`` and ``report.html`` there.
-
-    Raises:
-        NotARunError: The directory holds no run.
-        DiskError: It cannot be written.
-    """
-    return judge_history(run, keep=keep)[0]
-
-
-def judge_history(run: Path, *, keep: bool) -> tuple[Result, History]:
-    """The result of a run, as `judge` gives it, and what it was judged by."""
-    history = read(run)
-    judged = result(history, run.absolute().name)
-    if keep:
-        write(run, judged)
-        write_page(run, history, judged)
-    return judged, history
-
-
-def write(run: Path, judged: Result) -> None:
-    """Leave a result in a run's directory: each file whole, or as it was.
-
-    Raises:
-        DiskError: It cannot be written.
-    """
-    with writing(run):
-        replace(run / "result.json", document(judged, indent=2) + b"\n")
-        replace(run / "junit.xml", junit.render(judged))
-
-
-def write_page(run: Path, history: History, judged: Result) -> None:
-    """Leave a run's page in its directory; whatever is wrong with it, the verdict stands beside it."""
-    try:
-        replace(run / PAGE, page(run, history, judged))
-    except Exception as error:
-        log.warning("%s not written: %s: %s", run / PAGE, type(error).__name__, error)
+from squall.chaos.judge.promise import Promise, Promises
+from squall.services.run.result import Check, Fault, Result
 
 
 def result(history: History, run: str) -> Result:
     """The result that a history gives."""
-    asked, counted, venue = history.asked, tally(history), history.venue
+    promises = promises_of(history.asked.pattern)
+    case = case_of(history, promises.batches if promises is not None else None)
+    asked, counted, venue = history.asked, case.tally, history.venue
     heard = history.lines > 0
     offered = len(history.submissions) if heard else None
     accepted = len(counted.accepted) if heard else None
@@ -111,14 +55,14 @@ def result(history: History, run: str) -> Result:
         conflicting=None if venue is None else len(venue.conflicting),
         duplicates_suppressed=_suppressed(history),
         refused_effects=len(counted.refused_effects) if whole else None,
-        refused_writes=len(history.fenced) if heard else None,
+        refused_writes=len(history.of(Fenced)) if heard else None,
         availability=accepted / offered if accepted is not None and offered else None,
         reliability=kept / accepted if kept is not None and accepted else None,
         reliability_interval=wilson_interval(kept, accepted) if kept is not None and accepted else None,
         latency_ms=latency_ms(history, counted),
         throughput_per_s=throughput_per_s(history, counted),
         duration_s=_duration_s(history),
-        recovery_s=recovery_s(history),
+        recovery_s=recovery_s(case),
         faults=tuple(
             Fault(
                 kind=fault.kind,
@@ -129,7 +73,7 @@ def result(history: History, run: str) -> Result:
             )
             for fault in history.faults
         ),
-        checks=verdicts(history),
+        checks=verdicts(case, promises),
         limits=history.limits,
         environment=history.environment,
     )
@@ -150,42 +94,22 @@ def _duration_s(history: History) -> float | None:
     return round(history.last_s - history.first_s, 6)
 
 
-def verdicts(history: History) -> tuple[Check, ...]:
+NO_CHECKS = "V0"
+"""Id of what is said where there is nothing to hold a run to."""
+
+
+def verdicts(case: Case, promises: Promises | None) -> tuple[Check, ...]:
     """What the checks of a run's pattern say; never nothing, and a check that breaks is unknown."""
-    if history.asked.pattern != "hierarchical":
-        detail = (
-            f"There are no checks for the pattern {history.asked.pattern or 'of this run, which is unknown'}."
-        )
-        return (Check(id="H0", name="checks-exist", verdict="unknown", detail=detail),)
-    return tuple(_verdict(name, check, history) for name, check in _checks(history))
+    if promises is None:
+        pattern = case.history.asked.pattern or "of this run, which is unknown"
+        detail = f"There are no checks for the pattern {pattern}."
+        return (Check(id=NO_CHECKS, name="checks-exist", verdict="unknown", detail=detail),)
+    return tuple(_verdict(promise, case) for promise in promises.promises if promise.when(case.history))
 
 
-def _checks(history: History) -> list[tuple[str, Callable[[History], Check]]]:
-    """The checks that this run is to be held to, by id."""
-    checks = hierarchical.CHECKS | {"U1": nothing_unexplained}
-    if history.phases:
-        checks |= hierarchical.EXPERIMENT_CHECKS | {"L1": recovery}
-    if history.asked.handler in COMPUTED_HANDLERS:
-        checks["E1"] = lambda history: ledger_as_computed(history, _computed(history))
-    return sorted(checks.items(), key=lambda item: list(NAMES).index(item[0]))
-
-
-COMPUTED_HANDLERS = ("squall.services.trading.strategies:decide", POISON_HANDLER, TAIL_HANDLER)
-"""Handlers whose orders the oracle computes."""
-
-
-def _computed(history: History) -> dict[str, Row]:
-    """For each task that was offered, the row that its input demands."""
-    seed, offered = history.asked.seed, len(history.submissions)
-    if seed is None:
-        return {}
-    rows = ledger(independent(seed, offered))
-    return {row[0].rpartition("-")[0]: row for row in rows}
-
-
-def _verdict(name: str, check: Callable[[History], Check], history: History) -> Check:
+def _verdict(promise: Promise, case: Case) -> Check:
     try:
-        return check(history)
+        found = promise.check(case)
     except Exception as error:
-        detail = f"The check itself broke: {type(error).__name__}: {error}."
-        return Check(id=name, name=NAMES[name], verdict="unknown", detail=detail)
+        found = Finding("unknown", f"The check itself broke: {type(error).__name__}: {error}.")
+    return Check(id=promise.id, name=promise.name, verdict=found.verdict, detail=found.detail)

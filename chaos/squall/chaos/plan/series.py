@@ -1,41 +1,47 @@
-"""What a series is: many seeds, one run each, one with poison, and one struck as its load ends. Pure.
+"""What a series is: many seeds, one run each, and the further runs of its pattern. Pure.
 
 spec ─┬─ seed 1 ─► schedule ─► experiment
       ├─ seed 2 ─► …
-      ├─ poison ─► …
-      └─ tail ───► …
+      └─ further runs, for instance ─┬─ poison ─► …
+                                     └─ tail ───► …
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec.structs import replace
 
-from squall.chaos.plan import tail
-from squall.chaos.plan.poison import HANDLER
-from squall.chaos.plan.schedule import Interval, Schedule, draw
+from squall.chaos.plan.draw import draw
+from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
+from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.run.spec import Spec
 
 FAULTS_S = 10.0
 """Over how long the beginnings of a run's faults are spread."""
 
-EXPERIMENT = {
+EXPERIMENT: Mapping[str, Any] = {
     "tasks": 1_000_000,
     "rate_per_s": 300.0,
     "ack_wait_s": 1.5,
     "lease_s": 1.0,
     "patience_s": 0.5,
     "ingress_max": 150,
-    "pause_leader": False,
 }
-"""How a swarm is set up for an experiment, where a file does not say otherwise: fast timers, so that a minute
-shows many recoveries; an ingress that a fail-over fills, so that refusals show; load until all is healed."""
+"""How a swarm is set up for an experiment, where neither its pattern nor a file says otherwise: fast timers,
+so that a minute shows many recoveries; an ingress that a fail-over fills, so that refusals show; load until
+all is healed."""
 
-POISONED = {"handler": HANDLER, "rate_per_s": 40.0, "slots": 16, "ingress_max": 1000}
+POISONED = {"handler": POISON_HANDLER, "rate_per_s": 40.0, "slots": 16, "ingress_max": 1000}
 POISON_S = 12.0
-TAILED = {"handler": tail.HANDLER, "rate_per_s": 80.0, "slots": 16, "ingress_max": 1000}
+
+TAIL_HANDLER = "squall.chaos.inject.handlers:unhurried"
+FORMER_TAIL_HANDLER = "squall.chaos.tail:decide"
+"""What it was called before; the directories of such runs are still judged."""
+
+TAILED = {"handler": TAIL_HANDLER, "rate_per_s": 80.0, "slots": 16, "ingress_max": 1000}
 
 TAIL_QUIET_S = 3.0
 """How long the load goes on before it ends."""
@@ -44,6 +50,11 @@ TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)
     for target in ("leader", "gateway", "any-agent")
 )
+
+
+def is_unhurried(handler: str | None) -> bool:
+    """Whether a handler is the one that takes its time."""
+    return handler in (TAIL_HANDLER, FORMER_TAIL_HANDLER)
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,18 @@ class Plan:
     schedule: Schedule
 
 
-def plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -> list[Plan]:
+Further = Callable[[Spec, int], Sequence[Plan]]
+"""The runs that a series of all faults has beside its seeds; given the spec and the first seed."""
+
+
+def plans(
+    spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]], further: Further
+) -> list[Plan]:
     """The runs of a series.
 
     Args:
         faults: Only these, each with a target or an empty string for any; all there are, if empty. A series
-            of all has two runs more: in one some tasks are poison, the other is struck as its load ends.
+            of all has the further runs of its pattern.
 
     Raises:
         FaultError: There is no such fault or target.
@@ -71,9 +88,15 @@ def plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -
         schedule = draw(seed, seeded, length_s=FAULTS_S, faults=faults)
         made.append(Plan(f"seed-{seed}", seeded, schedule))
     if not faults and seeds:
-        poisoned = replace(spec, seed=seeds[0], **POISONED)
-        made.append(Plan("poison", poisoned, Schedule(seed=seeds[0], quiet_s=POISON_S)))
-        tailed = replace(spec, seed=seeds[0], **TAILED)
-        schedule = Schedule(seed=seeds[0], quiet_s=TAIL_QUIET_S, intervals=TAIL_INTERVALS)
-        made.append(Plan("tail", tailed, schedule))
+        made += further(spec, seeds[0])
     return made
+
+
+def poison_and_tail(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Two runs: in one some tasks are poison, the other is struck as its load ends."""
+    quiet = Schedule(seed=seed, quiet_s=POISON_S)
+    struck = Schedule(seed=seed, quiet_s=TAIL_QUIET_S, intervals=TAIL_INTERVALS)
+    return (
+        Plan("poison", replace(spec, seed=seed, **POISONED), quiet),
+        Plan("tail", replace(spec, seed=seed, **TAILED), struck),
+    )

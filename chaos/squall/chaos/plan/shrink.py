@@ -11,15 +11,12 @@ Software Engineering 28, 2002).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import asdict, replace
 
 from squall.chaos.plan.schedule import Interval, Schedule, toml
-from squall.chaos.plan.series import EXPERIMENT
-from squall.services.patterns import pattern_of
 from squall.services.run.spec import Spec
 
 FAILS_MIN = 2
@@ -27,6 +24,7 @@ REPEATS = 3
 """In how many of how many repeats the same check must fail."""
 
 NARROWER = {"all-agents": "minority", "minority": "any-agent"}
+"""Of the targets that mean many nodes, those that mean fewer."""
 HALVINGS = 3
 
 T = TypeVar("T")
@@ -48,10 +46,14 @@ def often_enough(fails: Fails, *, least: int = FAILS_MIN, repeats: int = REPEATS
     return judged
 
 
-def within(fails: Fails, budget_s: float) -> Fails:
-    """Says that nothing smaller fails any more once the budget is spent, which ends the search."""
-    end_s = time.monotonic() + budget_s
-    return lambda schedule: time.monotonic() < end_s and fails(schedule)
+def within(fails: Fails, budget_s: float, now_s: Callable[[], float]) -> Fails:
+    """Says that nothing smaller fails any more once the budget is spent, which ends the search.
+
+    Args:
+        now_s: A clock that is never set back.
+    """
+    end_s = now_s() + budget_s
+    return lambda schedule: now_s() < end_s and fails(schedule)
 
 
 def shrink(schedule: Schedule, fails: Fails) -> Schedule:
@@ -118,19 +120,21 @@ def _narrowed(
     return interval
 
 
-def as_test(schedule: Schedule, spec: Spec, check: str, name: str) -> str:
-    """A pytest case that carries the schedule out and fails as the check does."""
-    defaults = {
-        **asdict(pattern_of(spec).spec(pattern=spec.pattern)),
-        **EXPERIMENT,
-    }  # what the fixture fills in
-    changed = {field: value for field, value in asdict(spec).items() if value != defaults[field]}
-    given = ", ".join(f"{field}={value!r}" for field, value in changed.items() if field != "pattern")
+def as_test(schedule: Schedule, spec: Spec, check: str, name: str, *, experiment: Mapping[str, Any]) -> str:
+    """A pytest case that carries the schedule out and fails as the check does.
+
+    Args:
+        check, name: Of the promise that was broken.
+        experiment: What the fixture sets a swarm of this pattern up with.
+    """
+    ordinary = {**asdict(type(spec)(pattern=spec.pattern)), **experiment}
+    changed = {field: value for field, value in asdict(spec).items() if value != ordinary[field]}
+    given = ", ".join(f"{field}={value!r}" for field, value in {"pattern": spec.pattern, **changed}.items())
     return (
         f'"""{name} failed: found by squall chaos, seed {spec.seed}."""\n\n'
         "import pytest\n\n"
         "from squall.chaos.inject.experiment import carry_out\n"
-        "from squall.chaos.plan.schedule import parse\n\n"
+        "from squall.chaos.inject.schedule_file import parse\n\n"
         f'SCHEDULE = """\n{toml(schedule)}"""\n\n\n'
         f"@pytest.mark.squall({given})\n"
         f"async def test_{name.replace('-', '_')}_holds(swarm, nemesis):\n"

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from rich.padding import Padding
 from rich.table import Table
 
-from squall.chaos.judge.coverage import STRIKES
-from squall.chaos.judge.series import SOMETIMES, Hits, Recovered, SeriesResult, verdict_of
+from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, is_sometimes, verdict_of
+from squall.chaos.plan.cells import STRIKES
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.run.result import Check, Result
+from squall.services.run.result import Result
 
 
 def print_run(name: str, result: Result, console: Terminal) -> None:
     """One run's line, and one for each check that failed."""
-    verdict = verdict_of([c for c in result.checks if c.verdict == "fail" or c.id not in SOMETIMES])
+    verdict = verdict_of(
+        [c.verdict for c in result.checks if c.verdict == "fail" or not is_sometimes(result.pattern, c.id)]
+    )
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     console.print(
@@ -33,13 +35,21 @@ def print_run(name: str, result: Result, console: Terminal) -> None:
 
 
 def print_series(series: SeriesResult, console: Terminal) -> None:
-    """What holds over all runs."""
-    tables = [_recovery(series.recovery), _checks(series.checks)]
-    if any(cell.hits for cell in series.coverage):  # narrowed to faults without points, all would be holes
-        tables.insert(0, _coverage(series.coverage))
-    for table in tables:
-        console.print("", table, sep="\n")
-    console.print("", f"verdict  {series.verdict}", sep="\n")
+    """What holds over all runs, a group of tables for each pattern where there are several."""
+    patterns = list(dict.fromkeys(run.pattern or "" for run in series.runs))
+    for pattern in patterns:
+        if len(patterns) > 1:
+            console.print("", styled(pattern, "bold"), sep="\n")
+        covered = [cell for cell in series.coverage if cell.pattern == pattern]
+        tables = [_recovery([step for step in series.recovery if step.pattern == pattern])]
+        if any(cell.hits for cell in covered):  # narrowed to faults without points, all would be holes
+            tables.insert(0, _coverage(covered))
+        if len(patterns) > 1:
+            tables.append(_checks([check for check in series.checks if check.pattern == pattern]))
+        for table in tables:
+            console.print("", table, sep="\n")
+    of_all = series.checks if len(patterns) < 2 else [check for check in series.checks if not check.pattern]
+    console.print("", _checks(of_all), "", f"verdict  {series.verdict}", sep="\n")
 
 
 def _coverage(covered: Sequence[Hits]) -> Table:
@@ -58,7 +68,7 @@ def _recovery(steps: Sequence[Recovered]) -> Table:
     return table
 
 
-def _checks(checks: Sequence[Check]) -> Table:
+def _checks(checks: Sequence[SeriesCheck]) -> Table:
     table = _table("check", "verdict", "")
     for check in checks:
         table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)

@@ -1,4 +1,4 @@
-"""One task's whole timeline, from the directory of its run alone. Pure; `trace_reader.py` reads.
+"""One task's whole timeline, from the directory of its run alone. Pure; `evidence/task.py` reads.
 
     history.jsonl ──lines of the task, changes of leader──┐
     nodes.jsonl  faults.jsonl  venue.sqlite ──────────────┴─► Evidence ─► Timeline
@@ -13,104 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
 from squall.bus.border import printable
 from squall.chaos.evidence.model import Injected, NodeStart
-from squall.chaos.evidence.reader import Surroundings
+from squall.chaos.evidence.task import KNOWN, Evidence, Line
+from squall.chaos.tell.fate import Fate, fate_of, span
 
-Fate = Literal[
-    "filled", "ended", "dead", "cancelled", "rejected", "refused", "open", "unknown",
-    "lost", "doubled", "conflicting", "stray", "contradicted",
-]  # fmt: skip
-"""What became of a task. ``ended``: it intended no order. ``rejected``: an order of it was refused with a
-reason, which is for whoever wrote the handler. ``open``: the run's record stops before its end.
-``unknown``: whether it was accepted, or filled, is not known. Those of the second line must never be."""
-
-GOOD: tuple[Fate, ...] = ("filled", "ended", "cancelled", "refused")
-"""What becomes of a task where all is well."""
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the history, as far as a timeline needs it; see `squall.chaos.evidence.reader`."""
-
-    time_s: float
-    node: str
-    inc: int
-    op: str
-    type: Literal["invoke", "ok", "fail", "unknown"]
-    what: str = ""
-    task: str = ""
-    job: str = ""
-    submit_s: float | None = None
-    seq: int = 0
-    refusals: int = 0
-    attempt: int = 0
-    status: str = ""
-    reason: str = ""
-    term: int = 0
-    tasks: int = 0
-    first: int = 0
-    effects: tuple[str, ...] = ()
-    order_id: str = ""
-    agent: str = ""
-    stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What a run's directory tells of one task.
-
-    Attributes:
-        own: Lines of the task itself.
-        swarm: Lines about terms and batches, of whatever task, and the closing line.
-        around: The run's nodes and faults, and the venue's rows for the task.
-        unreadable: What could not be read, in words.
-    """
-
-    run: str
-    task: str
-    own: Sequence[Line]
-    swarm: Sequence[Line]
-    around: Surroundings
-    unreadable: Sequence[str] = ()
-
-    @property
-    def closed_s(self) -> float | None:
-        """When the run was read back to its end; None if it was not."""
-        return next((line.time_s for line in self.swarm if line.what == "complete"), None)
-
-    @property
-    def due_s(self) -> float | None:
-        """When the task was first meant to be submitted."""
-        return next((line.submit_s for line in self.own if line.submit_s is not None), None)
-
-    @property
-    def registers(self) -> list[Line]:
-        return [line for line in self.own if line.what == "register" and line.type == "ok"]
-
-    @property
-    def refusals(self) -> dict[str, str]:
-        """Why orders of the task were refused: by the venue's books, or else by the gateway's word.
-
-        That the venue rejected an order is believed of its books alone, as `squall.chaos.judge.tally` does.
-        """
-        told = {
-            line.order_id: line.reason
-            for line in self.own
-            if line.op == "refuse" and line.what in ("unsendable", "declined")
-        }
-        return told | dict(self.around.orders.refused)
-
-    @property
-    def fills(self) -> dict[str, list[float]]:
-        """When each order of the task was filled."""
-        found: dict[str, list[float]] = {}
-        for order_id, time_s in self.around.orders.filled:
-            found.setdefault(order_id, []).append(time_s)
-        return found
+STORED = {"dispatch": "dispatched"}
+"""What became of a task in a batch, where the operation's own name is no word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +63,7 @@ class Timeline:
 
 def timeline(evidence: Evidence) -> Timeline:
     """Put what is known of a task in order. Pure."""
-    fate, outcome = _fate(evidence)
+    fate, outcome = fate_of(evidence)
     dispatched, unknown_batch = _dispatched(evidence)
     own = [
         *_offered(evidence.own),
@@ -159,6 +71,7 @@ def timeline(evidence: Evidence) -> Timeline:
         *_tried(evidence.own),
         *(_registered(register) for register in evidence.registers),
         *_given_up(evidence.own),
+        *_as_it_stands(evidence.own),
         *_delivered(evidence),
     ]
     times = [moment.time_s for moment in own]
@@ -222,7 +135,7 @@ def _dispatched(evidence: Evidence) -> tuple[list[Moment], list[str]]:
     )
     batches = []
     for line in evidence.swarm:
-        if line.op == "dispatch" and line.term == term and line.time_s >= submitted_s:
+        if line.is_batch and line.term == term and line.time_s >= submitted_s:
             batches.append(line)
             if line.time_s >= begun_s:
                 break
@@ -231,9 +144,10 @@ def _dispatched(evidence: Evidence) -> tuple[list[Moment], list[str]]:
     first, last = batches[0], batches[-1]
     detail = f"term {term}, in a batch of {first.tasks}"
     if len(batches) > 1:
-        several = f"one of {len(batches)} batches told of within {_span(first.time_s, last.time_s)}"
+        several = f"one of {len(batches)} batches told of within {span(first.time_s, last.time_s)}"
         detail = f"term {term}, in {several}; which is not recorded"
-    return [Moment(first.time_s, first.node, "dispatched", detail)], []
+    stored = STORED.get(first.op) or first.op
+    return [Moment(first.time_s, first.node, stored, detail)], []
 
 
 def _tried(own: Sequence[Line]) -> Iterator[Moment]:
@@ -269,6 +183,18 @@ def _given_up(own: Sequence[Line]) -> Iterator[Moment]:
             yield Moment(
                 line.time_s, line.node, "refused", f"order {line.order_id}: {printable(line.reason)}"
             )
+
+
+def _as_it_stands(own: Sequence[Line]) -> Iterator[Moment]:
+    """Lines of operations that are not known here: a pattern's own, each with all it says."""
+    for line in own:
+        if line.op not in KNOWN:
+            facts = (f"{name} {_fact(fact)}" for name, fact in line.facts.items() if name != "task")
+            yield Moment(line.time_s, line.node, f"{line.op} {line.type}", _join(*facts))
+
+
+def _fact(fact: object) -> str:
+    return printable(fact if isinstance(fact, str) else msgspec.json.encode(fact).decode())
 
 
 def _registered(line: Line) -> Moment:
@@ -356,11 +282,11 @@ def _struck(fault: Injected) -> Iterator[Moment]:
     end = "its end is not recorded" if fault.end_s is None else ""
     yield Moment(fault.start_s, node, f"fault {fault.kind}", _join(target, point, seen, end))
     if fault.end_s is not None:
-        held = f"after {_span(fault.start_s, fault.end_s)}"
+        held = f"after {span(fault.start_s, fault.end_s)}"
         yield Moment(fault.end_s, node, f"fault {fault.kind} ends", held)
 
 
-# What is not known, and what became of it.
+# What is not known.
 
 
 def _untold(evidence: Evidence) -> Iterator[str]:
@@ -380,103 +306,9 @@ def _untold(evidence: Evidence) -> Iterator[str]:
         yield "what the venue did: there is no database of it"
 
 
-def _outcome(own: Sequence[Line]) -> Literal["accepted", "refused", "unknown"] | None:
-    """All submissions taken together; None if there was none. One that was not answered is unknown."""
-    lines = [line for line in own if line.op == "submit"]
-    answers = {(line.node, line.inc): line.type for line in lines if line.type != "invoke"}
-    asked = {(line.node, line.inc) for line in lines}
-    kinds = {*answers.values(), *(["unknown"] if asked - set(answers) else [])}
-    if not kinds:
-        return None
-    return "accepted" if "ok" in kinds else "unknown" if "unknown" in kinds else "refused"
-
-
-def _fate(evidence: Evidence) -> tuple[Fate, str]:
-    """What became of a task, as the checks H1 and H2 would count it: what must never be comes first."""
-    registers, fills, closed = evidence.registers, evidence.fills, evidence.closed_s is not None
-    intended = {order_id for line in registers if line.status == "ok" for order_id in line.effects}
-    if len(registers) > 1:
-        return "doubled", f"DOUBLED: {len(registers)} registers."
-    for order_id, times in fills.items():
-        if len(times) > 1:
-            return "doubled", f"DOUBLED: {len(times)} fills of order {order_id}."
-    bodies: dict[str, set[str]] = {}
-    for request in evidence.around.orders.received:
-        bodies.setdefault(request.order_id, set()).add(request.body)
-        if len(bodies[request.order_id]) > 1:
-            return "conflicting", f"CONFLICTING: order {request.order_id} came with different bodies."
-    for order_id in fills:
-        if order_id not in intended and (registers or closed):
-            return "stray", f"STRAY: order {order_id} was filled and no register intends it."
-    if not registers:
-        return _unregistered(evidence)
-    if _outcome(evidence.own) == "refused":
-        return "contradicted", "CONTRADICTED: its submission was refused and it has a register."
-    return _ended(evidence, registers[0])
-
-
-def _unregistered(evidence: Evidence) -> tuple[Fate, str]:
-    """What became of a task without a register."""
-    closed = evidence.closed_s is not None
-    match _outcome(evidence.own):
-        case "accepted" if closed:
-            return "lost", "LOST: accepted and no register."
-        case "refused":
-            why = next((line.reason for line in reversed(evidence.own) if line.type == "fail"), "")
-            return "refused", _sentence("refused, and nothing came of it", why)
-        case "unknown" if closed:
-            return "unknown", "Whether it was accepted is not known, and it has no register."
-        case "accepted" | "unknown" as outcome:
-            accepted = "accepted" if outcome == "accepted" else "perhaps accepted"
-            return "open", f"Open: {accepted}, and the run's registers were not read back."
-    return "unknown", "What became of it is not recorded."
-
-
-def _ended(evidence: Evidence, register: Line) -> tuple[Fate, str]:
-    """What became of a task with one register."""
-    closed = evidence.closed_s is not None
-    if register.status != "ok":
-        fate: Fate = "dead" if register.status == "dead" else "cancelled"
-        after = f"{fate} after {register.attempt} attempt{'' if register.attempt == 1 else 's'}"
-        lettered = any(line.what == "dead-letter" for line in evidence.own)
-        missing = "; there is NO dead letter of it" if fate == "dead" and closed and not lettered else ""
-        return fate, _sentence(after, register.reason.rstrip(".") + missing)
-    if not register.effects:
-        return "ended", f"Ended without an order{_after_due(evidence, register.stored_s)}."
-    if not evidence.around.has_venue:
-        return "unknown", "It has a register; whether its orders were filled is not recorded."
-    unfilled = [order_id for order_id in register.effects if order_id not in evidence.fills]
-    refused = [order_id for order_id in unfilled if order_id in evidence.refusals]
-    if unfilled and unfilled == refused:
-        return "rejected", _sentence(f"order {refused[0]} refused", printable(evidence.refusals[refused[0]]))
-    unfilled = [order_id for order_id in unfilled if order_id not in evidence.refusals]
-    if unfilled and not closed:
-        return "open", f"Open: order {unfilled[0]} was not filled before the run's record stops."
-    if unfilled:
-        return "lost", f"LOST: order {unfilled[0]} was never filled."
-    filled_s = max(time_s for order_id in register.effects for time_s in evidence.fills[order_id])
-    if len(register.effects) == 1:
-        return "filled", f"Filled once{_after_due(evidence, filled_s)}."
-    after = _after_due(evidence, filled_s)
-    return "filled", f"{len(register.effects)} orders filled, each once{', the last' * bool(after)}{after}."
-
-
-def _after_due(evidence: Evidence, time_s: float) -> str:
-    return "" if evidence.due_s is None else f" {_span(evidence.due_s, time_s)} after it was due"
-
-
 def _start(line: Line) -> str:
     return f"incarnation {line.inc}"
 
 
-def _span(start_s: float, end_s: float) -> str:
-    return f"{(end_s - start_s) * 1e3:,.1f} ms"
-
-
 def _join(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
-
-
-def _sentence(what: str, why: str) -> str:
-    text = f"{what}: {why.rstrip('.')}" if why else what
-    return text[:1].upper() + text[1:] + "."

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from squall.chaos.inject.faults.fault import LinkFault
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Bandwidth as BandwidthToxic
 from squall.chaos.inject.toxiproxy.toxics import Toxic
 
@@ -30,7 +30,7 @@ class Bandwidth(LinkFault, frozen=True, kw_only=True):
             BandwidthToxic(stream="downstream", rate_kb_per_s=self.rate_kb_per_s),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        if felt.heard_s is None:
-            return felt.outcome == "silent"  # slower than the probe is patient
-        return felt.heard_s >= SHARE_FELT * felt.bytes / (self.rate_kb_per_s * 1000)
+    def is_felt(self, result: ProbeResult) -> bool:
+        if result.heard_s is None:
+            return result.outcome == "silent"  # slower than the probe is patient
+        return result.heard_s >= SHARE_FELT * result.bytes / (self.rate_kb_per_s * 1000)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from squall.chaos.inject.faults.fault import LinkFault, Site
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import SlowClose, Timeout, Toxic
 
 HOUR_MS = 3_600_000
@@ -27,8 +27,8 @@ class BlackholeNoFin(LinkFault, frozen=True, kw_only=True):
             SlowClose(stream="downstream", delay_ms=HOUR_MS),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        return felt.outcome == "silent"
+    def is_felt(self, result: ProbeResult) -> bool:
+        return result.outcome == "silent"
 
     async def heal(self, site: Site) -> None:
         await site.way.recreate()

@@ -1,8 +1,7 @@
-"""Every fault there is, by its name; and those there are not, with the reason."""
+"""Every fault there is, by its name."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +29,7 @@ from squall.chaos.inject.faults.restart import Restart
 from squall.chaos.inject.faults.sever import Sever
 from squall.chaos.inject.faults.slice import Slice
 from squall.chaos.inject.faults.stall import Stall
+from squall.chaos.plan.kinds import kind_of
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.name: fault
@@ -58,8 +58,6 @@ FAULTS: Mapping[str, type[Fault]] = {
     )
 }
 
-NEED_THREE_BROKERS = ("split", "bridge", "isolate-leader")
-
 
 def make(name: str, magnitude: Mapping[str, Any]) -> Fault:
     """A fault of that name and magnitude.
@@ -67,15 +65,7 @@ def make(name: str, magnitude: Mapping[str, Any]) -> Fault:
     Raises:
         FaultError: There is none of that name, or it has no such magnitude.
     """
-    if name in NEED_THREE_BROKERS:
-        raise FaultError(
-            f"{name} cuts brokers from each other, and this swarm has one broker",
-            "cut a node from it, for instance with blackhole-nofin",
-        )
-    if name not in FAULTS:
-        near = difflib.get_close_matches(name, FAULTS, 1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(FAULTS)}"
-        raise FaultError(f"there is no fault {name!r}", remedy)
+    kind_of(name)
     try:
         return msgspec.convert(dict(magnitude), FAULTS[name])
     except msgspec.ValidationError as error:

@@ -6,7 +6,8 @@ import asyncio
 import signal
 from typing import ClassVar
 
-from squall.chaos.inject.faults.fault import BROKER, HEALED_S, Fault, Site
+from squall.chaos.inject.faults.fault import HEALED_S, Fault, Site
+from squall.chaos.plan.surface import BROKER
 
 GONE_S = 5.0
 """How long what was killed may take to be gone."""
@@ -14,7 +15,6 @@ GONE_S = 5.0
 
 class Crash(Fault, frozen=True, kw_only=True):
     name: ClassVar[str] = "crash"
-    breaks: ClassVar[str] = "process"
 
     async def inject(self, site: Site) -> None:
         async with asyncio.timeout(GONE_S):

@@ -12,14 +12,12 @@ from typing import ClassVar
 
 import msgspec
 
-from squall.chaos.inject.probe import Felt, feel
+from squall.chaos.inject.probe import ProbeResult, probe
 from squall.chaos.inject.toxiproxy.proxies import Proxy
 from squall.chaos.inject.toxiproxy.toxics import Toxic
+from squall.chaos.plan.kinds import KINDS, Kind
 from squall.services.launch import Unit
 from squall.services.run.swarm import Swarm
-
-BROKER = "broker"
-"""The target that is no node behind a proxy."""
 
 PROBE_S = 1.0
 """How long a probe waits; a way that answers does so in milliseconds."""
@@ -58,17 +56,20 @@ class Site:
         assert self.proxy is not None
         return self.proxy
 
-    async def probe(self) -> Felt:
+    async def probe(self) -> ProbeResult:
         """What somebody feels who goes the node's way to the broker."""
-        return await feel(self.way.address, timeout_s=PROBE_S)
+        return await probe(self.way.address, timeout_s=PROBE_S)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One kind of fault with its magnitude. The fields of a kind are its magnitude."""
 
     name: ClassVar[str]
-    breaks: ClassVar[str] = "link"
-    """What it acts on: a node's ``link``, ``process`` or ``messages``; of the broker only the process."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a plan knows of it."""
+        return KINDS[self.name]
 
     async def inject(self, site: Site) -> None:
         """Put it in force.
@@ -118,7 +119,7 @@ class LinkFault(WayFault, frozen=True, kw_only=True):
     def toxics(self) -> Sequence[Toxic]:
         raise NotImplementedError
 
-    def felt(self, felt: Felt) -> bool:
+    def is_felt(self, result: ProbeResult) -> bool:
         """Whether this is what a probe feels while it is in force."""
         raise NotImplementedError
 
@@ -127,7 +128,7 @@ class LinkFault(WayFault, frozen=True, kw_only=True):
             await site.way.add(toxic)
 
     async def in_force(self, site: Site) -> bool:
-        return self.felt(await site.probe())
+        return self.is_felt(await site.probe())
 
     async def heal(self, site: Site) -> None:
         for toxic in self.toxics():

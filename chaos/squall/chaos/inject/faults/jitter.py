@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from squall.chaos.inject.faults.fault import LinkFault, Site
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Latency, Toxic
 
 PROBES = 9
@@ -37,8 +37,8 @@ class Jitter(LinkFault, frozen=True, kw_only=True):
             Latency(stream="downstream", latency_ms=self.latency_ms, jitter_ms=self.jitter_ms),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        return felt.heard_s is not None
+    def is_felt(self, result: ProbeResult) -> bool:
+        return result.heard_s is not None
 
     async def in_force(self, site: Site) -> bool:
         felt = [await site.probe() for _ in range(PROBES)]

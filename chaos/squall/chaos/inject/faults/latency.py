@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from squall.chaos.inject.faults.fault import LinkFault, Site
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Latency as LatencyToxic
 from squall.chaos.inject.toxiproxy.toxics import Toxic
 
@@ -36,8 +36,8 @@ class Latency(LinkFault, frozen=True, kw_only=True):
             LatencyToxic(stream="downstream", latency_ms=self.latency_ms),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        return felt.heard_s is not None and felt.heard_s * 1e3 >= SHARE_FELT * self.latency_ms
+    def is_felt(self, result: ProbeResult) -> bool:
+        return result.heard_s is not None and result.heard_s * 1e3 >= SHARE_FELT * self.latency_ms
 
     async def in_force(self, site: Site) -> bool:
         heard = 0
@@ -45,7 +45,7 @@ class Latency(LinkFault, frozen=True, kw_only=True):
             probe = await site.probe()
             if probe.heard_s is None:
                 continue
-            if not self.felt(probe):
+            if not self.is_felt(probe):
                 return False
             heard += 1
             if heard == PROBES:

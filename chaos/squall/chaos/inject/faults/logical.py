@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import ClassVar
 
 import msgspec
 
@@ -38,8 +37,6 @@ _said = msgspec.json.Decoder(_Said)
 
 
 class LogicalFault(Fault, frozen=True, kw_only=True):
-    breaks: ClassVar[str] = "messages"
-
     def asked(self) -> Interfere:
         """What the node is told to do."""
         raise NotImplementedError

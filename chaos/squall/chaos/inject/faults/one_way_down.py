@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from squall.chaos.inject.faults.fault import LinkFault
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Timeout, Toxic
 
 
@@ -18,5 +18,5 @@ class OneWayDown(LinkFault, frozen=True, kw_only=True):
     def toxics(self) -> Sequence[Toxic]:
         return (Timeout(stream="downstream", timeout_ms=0),)
 
-    def felt(self, felt: Felt) -> bool:
-        return felt.outcome == "silent"
+    def is_felt(self, result: ProbeResult) -> bool:
+        return result.outcome == "silent"

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from squall.bus.guard import seen
 from squall.chaos.inject.faults.crash import serves
-from squall.chaos.inject.faults.fault import BROKER, Fault, Site
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.chaos.plan.surface import BROKER
 
 
 class Pause(Fault, frozen=True, kw_only=True):
     name: ClassVar[str] = "pause"
-    breaks: ClassVar[str] = "process"
 
     async def inject(self, site: Site) -> None:
         if site.node == BROKER:

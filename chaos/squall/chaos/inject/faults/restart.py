@@ -7,14 +7,14 @@ import signal
 from typing import ClassVar
 
 from squall.chaos.inject.faults.crash import GONE_S, serves
-from squall.chaos.inject.faults.fault import BROKER, Fault, Site
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.chaos.plan.surface import BROKER
 
 GRACE_S = 10.0
 
 
 class Restart(Fault, frozen=True, kw_only=True):
     name: ClassVar[str] = "restart"
-    breaks: ClassVar[str] = "process"
 
     async def inject(self, site: Site) -> None:
         async with asyncio.timeout(GRACE_S + GONE_S):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from squall.chaos.inject.faults.fault import LinkFault, Site
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Slicer, Toxic
 
 PROBES = 5
@@ -31,11 +31,11 @@ class Slice(LinkFault, frozen=True, kw_only=True):
             Slicer(stream="downstream", average_bytes=self.slice_bytes, delay_us=self.delay_us),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        return 0 < felt.first_bytes < felt.bytes
+    def is_felt(self, result: ProbeResult) -> bool:
+        return 0 < result.first_bytes < result.bytes
 
     async def in_force(self, site: Site) -> bool:
         for _ in range(PROBES):
-            if self.felt(await site.probe()):
+            if self.is_felt(await site.probe()):
                 return True
         return False

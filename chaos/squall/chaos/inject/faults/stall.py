@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from squall.chaos.inject.faults.fault import LinkFault
-from squall.chaos.inject.probe import Felt
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Bandwidth, Toxic
 
 
@@ -19,5 +19,5 @@ class Stall(LinkFault, frozen=True, kw_only=True):
             Bandwidth(stream="downstream", rate_kb_per_s=0),
         )
 
-    def felt(self, felt: Felt) -> bool:
-        return felt.outcome == "silent"
+    def is_felt(self, result: ProbeResult) -> bool:
+        return result.outcome == "silent"

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from squall.bus.border import printable
 from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.model import History, Injected, NodeStart
-from squall.chaos.judge.checks.decide import decide, some, unknown
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import BROKER, overlaps
-from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
-from squall.chaos.plan.poison import is_poison
-from squall.services.run.result import Check
+from squall.chaos.plan.poison import is_poison, is_poisoned
 
 NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
 """Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of
 tasks that were acknowledged without a result, and so found by a sweep."""
 
-COUNTING = ("agent", "coordinator", "gateway", "producer")
-"""Roles that send heartbeats."""
+NOT_COUNTING = ("broker", "venue", "nemesis")
+"""What is in the list of nodes and sends no heartbeats; whatever is a node on the bus does."""
 
 UNCOUNTED_S = 5.0
 """How long a node may have served undisturbed without a heartbeat that was heard; one comes each second."""
@@ -28,15 +28,16 @@ ENDING = ("crash", "restart")
 """Kinds of faults that end a process."""
 
 
-def nothing_unexplained(history: History) -> Check:
+def nothing_unexplained(case: Case) -> Finding:
     """U1.
 
     A start after the first needs a reason that was written down before it: a fault that ended the process, a
     task that kills whoever works on it, or the node's own word that it gives up. An agent that was put out is
     explained, and fails this check all the same: the swarm had to defend itself.
     """
+    history = case.history
     if not history.nodes:
-        return unknown("U1", "nothing is known of any node")
+        return unknown("nothing is known of any node")
     again = list(_restarts(history))
     shown = [
         *(
@@ -50,7 +51,7 @@ def nothing_unexplained(history: History) -> Check:
         f"{len(history.nodes)} starts, {len(again)} of them restarts, each with a reason on record; "
         f"no {', '.join(NEVER[:-1])} or {NEVER[-1]} messages counted."
     )
-    return decide("U1", history, shown, inferred, _uncounted(history), passed)
+    return decide(case, shown=shown, inferred=inferred, unseen=_uncounted(history), passed=passed)
 
 
 def _restarts(history: History) -> Iterator[tuple[NodeStart | None, NodeStart]]:
@@ -92,7 +93,7 @@ def _unexplained(history: History, earlier: NodeStart | None, start: NodeStart) 
 def killers(history: History) -> frozenset[str]:
     """The tasks that end the process that works on them: known poison, and what was buried for that."""
     found = {r.task for r in history.registers if r.status == "dead" and r.reason == WORKERS_DIED}
-    if history.asked.handler == POISON_HANDLER:
+    if is_poisoned(history.asked.handler):
         found |= {task for held in history.lives.in_hand.values() for task in held if is_poison(task)}
     return frozenset(found)
 
@@ -121,7 +122,7 @@ def _uncounted(history: History) -> list[str]:
     for start in history.nodes:
         who = (start.node, start.incarnation)
         end_s = ends.get(who, history.read_back_s)
-        if start.role not in COUNTING or who in history.lives.counts or end_s is None:
+        if start.role in NOT_COUNTING or who in history.lives.counts or end_s is None:
             continue
         disturbed_s = sum(
             _overlap_s(fault, start.started_s, end_s)
@@ -137,3 +138,11 @@ def _overlap_s(fault: Injected, since_s: float, until_s: float) -> float:
     """For how long a fault was on within a time, until it was seen healed."""
     end_s = fault.healed_s or fault.end_s or until_s
     return max(0.0, min(end_s, until_s) - max(fault.start_s, since_s))
+
+
+EXPLAINED = Promise(
+    id="U1",
+    name="nothing-unexplained",
+    text="Each restart has a reason on record, and nothing is counted that must never happen.",
+    check=nothing_unexplained,
+)

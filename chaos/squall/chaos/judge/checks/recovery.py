@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from squall.chaos.evidence.model import History, Phase
-from squall.chaos.judge.checks.decide import decide, unknown
-from squall.services.run.result import Check
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.decide import Finding, decide, unknown
+from squall.chaos.judge.promise import Promise, an_experiment
 
 
 def healed(history: History) -> Phase | None:
@@ -12,13 +13,14 @@ def healed(history: History) -> Phase | None:
     return next((phase for phase in history.phases if phase.what == "healed"), None)
 
 
-def recovery(history: History) -> Check:
+def recovery(case: Case) -> Finding:
     """L1: drained within the bound."""
+    history = case.history
     after = healed(history)
     if after is None:
-        return unknown("L1", "nothing was healed")
+        return unknown("nothing was healed")
     if not history.faults:
-        return unknown("L1", "no fault was injected, so there was nothing to recover from")
+        return unknown("no fault was injected, so there was nothing to recover from")
     unseen, late = [], []
     struck_s = min(fault.start_s for fault in history.faults)
     if not any(
@@ -35,4 +37,14 @@ def recovery(history: History) -> Check:
         if not history.closing.drained or took_s > after.bound_s:
             late.append(f"what was accepted had not ended {took}, the bound is {after.bound_s:.2f} s")
     passed = f"Everything accepted had ended {took}; the bound was {after.bound_s:.2f} s."
-    return decide("L1", history, late, [], unseen, passed)
+    return decide(case, shown=late, unseen=unseen, passed=passed)
+
+
+RECOVERY = Promise(
+    id="L1",
+    name="recovery",
+    text="After the last heal everything ends within a bound computed from the timers.",
+    check=recovery,
+    when=an_experiment,
+    sometimes=True,
+)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.figures import latencies_ms
-from squall.chaos.judge.succession import reigns
+from squall.chaos.judge.succession import terms
 from squall.chaos.judge.tally import tally
 from squall.chaos.tell.page import buckets, plots, words
 from squall.chaos.tell.page.frame import NARROW, WIDE
@@ -69,8 +69,8 @@ def throughput(history: History, seen: Window, struck: Sequence[Strike]) -> Mark
 
 
 def _setting(history: History, seen: Window, struck: Sequence[Strike]) -> plots.Setting:
-    terms = [(seen.at(reign.time_s), str(reign.term)) for reign in reigns(history)]
-    return plots.Setting(seen.length_s, struck, terms)
+    led = [(seen.at(lead.time_s), str(lead.term)) for lead in terms(history)]
+    return plots.Setting(seen.length_s, struck, led)
 
 
 def _shared_keys(setting: plots.Setting) -> list[tuple[str, str]]:
@@ -85,7 +85,7 @@ def nodes_over_time(history: History, seen: Window, struck: Sequence[Strike]) ->
     if not drawn:
         return section(title, None, nothing("Nothing is known of any node."))
     keys = [("life", "alive")]
-    keys += [("reign", "leads")] * any(lane.reigns for lane in drawn)
+    keys += [("leading", "leads")] * any(lane.led for lane in drawn)
     keys += [("fault", "struck")] * any(lane.strikes for lane in drawn)
 
     def draw(width: float, _: int) -> Markup:

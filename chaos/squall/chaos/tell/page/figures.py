@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from squall.chaos.evidence.model import History
-from squall.chaos.judge.bounds import take_over_bound_s
 from squall.chaos.judge.checks.recovery import healed
+from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.services.run.result import Result
@@ -62,7 +62,7 @@ def figures(result: Result, history: History) -> Markup:
             "Recovery",
             [
                 ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
-                ("fail-over", words.seconds(recovery.failover), f"fault to first dispatch{followed}"),
+                ("fail-over", words.seconds(recovery.failover), f"fault to first batch{followed}"),
                 ("drain", words.seconds(recovery.drain), f"last heal to all ended{drained}"),
                 ("duration", words.seconds(result.duration_s), "the whole run"),
             ],

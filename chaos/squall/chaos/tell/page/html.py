@@ -15,27 +15,13 @@ from dataclasses import dataclass
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.judge.checks import promises_of
 from squall.chaos.tell.page import course, tables, words
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
 from squall.chaos.tell.page.parts import pairs, section, table
 from squall.services.run.result import Result, Verdict, exit_code
-
-PROMISES = {
-    "H0": "The pattern has checks to hold it to.",
-    "H1": "Each accepted task has one register, each intent one fill, each dispatch one arrival.",
-    "H2": "Nothing is filled twice, without intent, or with two bodies.",
-    "H3": "In the steady state, equal agents do equal shares.",
-    "H4": "A standby takes over in time, no job is left, the old leader writes nothing.",
-    "H5": "Nothing but poison is dead-lettered, and poison after exactly its attempts.",
-    "H6": "What is refused never runs, what is accepted under pressure ends.",
-    "E1": "The venue's ledger is, row for row, what one process computes from the input.",
-    "L1": "After the last heal everything ends within a bound computed from the timers.",
-    "U1": "Each restart has a reason on record, and nothing is counted that must never happen.",
-    "C1": "Over a series, every step on a task's way is killed, paused and cut.",
-}
-"""What each check holds a run to, in words."""
 
 SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✕", "unknown": "?"}
 VERDICTS: dict[int, Verdict] = {0: "pass", 1: "fail", 3: "unknown"}
@@ -44,7 +30,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class PageContent:
     """What a page tells of.
 
     Attributes:
@@ -60,9 +46,9 @@ class Told:
     scheduled: bool = False
 
 
-def render(told: Told) -> bytes:
+def render(content: PageContent) -> bytes:
     """The file's content."""
-    result, history = told.result, told.history
+    result, history = content.result, content.history
     verdict = VERDICTS[exit_code(result)]
     seen = window(history)
     struck = strikes(history, seen)
@@ -87,12 +73,12 @@ def render(told: Told) -> bytes:
             course.latency(history, seen, struck),
             course.throughput(history, seen, struck),
             course.nodes_over_time(history, seen, struck),
-            tables.topology(told.topology),
+            tables.topology(content.topology),
             section("Faults", None, tables.faults(history, seen, struck)),
             section("Nodes", None, tables.nodes(history, seen)),
             section("Limits of this run", None, tables.limits(result)),
             section("Environment", None, tables.environment(result)),
-            section("Again", "The same run, and the same judgment of this one", _commands(told)),
+            section("Again", "The same run, and the same judgment of this one", _commands(content)),
         ),
     )
     return f"<!doctype html>\n{el('html', head, body, lang='en')}\n".encode()
@@ -139,11 +125,13 @@ def why(result: Result) -> str:
 
 
 def _checks(result: Result) -> Markup:
+    promises = promises_of(result.pattern)
+    texts = {} if promises is None else {promise.id: promise.text for promise in promises.promises}
     rows = [
         [
             el("span", check.id, class_="id"),
             check.name,
-            PROMISES.get(check.id, words.ABSENT),
+            texts.get(check.id, words.ABSENT),
             el(
                 "span",
                 el("span", SIGNS[check.verdict], aria_hidden="true"),
@@ -157,9 +145,9 @@ def _checks(result: Result) -> Markup:
     return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
 
 
-def _commands(told: Told) -> Markup:
-    spec = shlex.quote(f"{told.path}/spec.toml")
+def _commands(content: PageContent) -> Markup:
+    spec = shlex.quote(f"{content.path}/spec.toml")
     again = f"squall run {spec}"
-    if told.scheduled:
-        again = f"squall chaos {spec} --schedule {shlex.quote(f'{told.path}/schedule.toml')}"
-    return el("pre", el("code", f"{again}\nsquall check {shlex.quote(told.path)}"), tabindex="0")
+    if content.scheduled:
+        again = f"squall chaos {spec} --schedule {shlex.quote(f'{content.path}/schedule.toml')}"
+    return el("pre", el("code", f"{again}\nsquall check {shlex.quote(content.path)}"), tabindex="0")

@@ -2,7 +2,7 @@
 
 History ─┬─► Window     from when to when it is drawn
          ├─► Strike     one fault, on however many nodes, with the number it has throughout the page
-         └─► Lane       one node: its lives, its reigns, the strikes on it
+         └─► Lane       one node: its lives, when it led, the strikes on it
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from squall.chaos.evidence.model import History, Injected
-from squall.chaos.judge.succession import reigns
+from squall.chaos.evidence.operations import Resign
+from squall.chaos.judge.succession import terms
 
 ENDING = frozenset({"crash", "restart"})
 """Faults that end an incarnation."""
@@ -56,7 +57,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An incarnation, or a reign (then ``name`` is its term)."""
+    """An incarnation, or a time of leading (then ``name`` is the term)."""
 
     name: str
     start_s: float
@@ -70,12 +71,12 @@ class Lane:
     node: str
     role: str
     lives: tuple[Span, ...]
-    reigns: tuple[Span, ...]
+    led: tuple[Span, ...]
     strikes: tuple[Strike, ...]
 
     @property
     def eventful(self) -> bool:
-        return len(self.lives) > 1 or bool(self.reigns) or bool(self.strikes)
+        return len(self.lives) > 1 or bool(self.led) or bool(self.strikes)
 
 
 def window(history: History) -> Window:
@@ -116,13 +117,13 @@ def lanes(history: History, seen: Window, struck: Sequence[Strike]) -> list[Lane
         if node.role != "nemesis":
             starts.setdefault(node.node, []).append((node.incarnation, seen.at(node.started_s)))
             roles[node.node] = node.role
-    led = _reigns(history, seen)
+    led = _led(history, seen)
     found = []
     for name, begun in starts.items():
         on = tuple(strike for strike in struck if name in strike.nodes)
         lives = _lives(sorted(begun, key=lambda start: start[1]), on, seen.length_s)
-        ruled = tuple(_within(span, lives) for node, span in led if node == name)
-        found.append(Lane(name, roles[name], lives, ruled, on))
+        own = tuple(_within(span, lives) for node, span in led if node == name)
+        found.append(Lane(name, roles[name], lives, own, on))
     return found
 
 
@@ -140,20 +141,20 @@ def _death_s(on: Sequence[Strike], after_s: float, before_s: float) -> float | N
     return max(deaths, default=None)
 
 
-def _reigns(history: History, seen: Window) -> list[tuple[str, Span]]:
+def _led(history: History, seen: Window) -> list[tuple[str, Span]]:
     """Who led from when to when: until it resigned or the next term began."""
-    given_up = {resigned.term: seen.at(resigned.time_s) for resigned in history.resigned}
+    given_up = {resigned.term: seen.at(resigned.time_s) for resigned in history.of(Resign)}
     found = []
-    for reign, follower in itertools.pairwise([*reigns(history), None]):
-        assert reign is not None
+    for lead, follower in itertools.pairwise([*terms(history), None]):
+        assert lead is not None
         end_s = seen.length_s if follower is None else seen.at(follower.time_s)
-        end_s = min(end_s, given_up.get(reign.term, end_s))
-        found.append((reign.node, Span(str(reign.term), seen.at(reign.time_s), end_s)))
+        end_s = min(end_s, given_up.get(lead.term, end_s))
+        found.append((lead.node, Span(str(lead.term), seen.at(lead.time_s), end_s)))
     return found
 
 
 def _within(span: Span, lives: Sequence[Span]) -> Span:
-    """A reign ends with the life it began in."""
+    """Who leads does so no longer than the life it began in."""
     ends = [life.end_s for life in lives if life.start_s <= span.start_s <= life.end_s]
     return Span(span.name, span.start_s, min([span.end_s, *ends]))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
-from squall.chaos.tell.page.html import Told, render
+from squall.chaos.tell.page.html import PageContent, render
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.result import Result
@@ -17,14 +17,14 @@ PAGE = "report.html"
 
 def page(run: Path, history: History, result: Result) -> bytes:
     """The content of ``report.html``; a spec that cannot be used costs it the topology and nothing else."""
-    told = Told(
+    content = PageContent(
         history=history,
         result=result,
         topology=_topology(run),
         path=_named(run),
         scheduled=(run / "schedule.toml").exists(),
     )
-    return render(told)
+    return render(content)
 
 
 def _topology(run: Path) -> Topology | None:

@@ -39,9 +39,11 @@ def timeline(lanes: Sequence[Lane], length_s: float, width: float) -> Markup:
         drawn += _lane(lane, frame, top)
         top += BAR + GAP + ((STRUCK + 2) if lane.strikes else 0.0)
     struck = sum(bool(lane.strikes) for lane in lanes)
-    led = sum(len(lane.reigns) for lane in lanes)
+    led = sum(len(lane.led) for lane in lanes)
     restarts = sum(len(lane.lives) - 1 for lane in lanes)
-    about = f"Timeline of {len(lanes)} nodes: {struck} struck by faults, restarts: {restarts}, reigns: {led}."
+    about = (
+        f"Timeline of {len(lanes)} nodes: {struck} struck by faults, restarts: {restarts}, terms led: {led}."
+    )
     return drawing([*seconds_axis(frame, 0.0, top), *drawn], width, top + 26, about, narrow=narrow)
 
 
@@ -59,12 +61,12 @@ def _lane(lane: Lane, frame: Frame, top: float) -> list[Markup]:
             drawn.append(
                 el("path", class_="born", d=f"M{frame.x(life.start_s):.1f} {top - 3:.1f}v{BAR + 6:.0f}")
             )
-    for reign in lane.reigns:
-        about = f"{lane.node} led term {reign.name}: {reign.start_s:.2f} to {reign.end_s:.2f} s"
-        drawn.append(_bar(frame, reign, top, BAR, "reign", about))
-        words, x = f"term {reign.name}", frame.x(reign.start_s) + 6
-        if x + len(words) * GLYPH <= frame.x(reign.end_s):
-            drawn.append(el("text", words, class_="label on-reign", x=x, y=top + 11.5))
+    for term in lane.led:
+        about = f"{lane.node} led term {term.name}: {term.start_s:.2f} to {term.end_s:.2f} s"
+        drawn.append(_bar(frame, term, top, BAR, "leading", about))
+        words, x = f"term {term.name}", frame.x(term.start_s) + 6
+        if x + len(words) * GLYPH <= frame.x(term.end_s):
+            drawn.append(el("text", words, class_="label on-leading", x=x, y=top + 11.5))
     return [*drawn, *_struck(lane, frame, top + BAR + 2)]
 
 

@@ -8,35 +8,32 @@ unseen     did not happen, and had to           unknown
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from squall.chaos.evidence.model import History, doubts
-from squall.services.run.result import Check
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.case import Case
+from squall.services.run.result import Verdict
 
 NAMED_MAX = 3
 """How many offenders a detail names."""
 
-NAMES = {
-    "H1": "no-loss",
-    "H2": "one-effect",
-    "H3": "balance",
-    "H4": "coordinator-failover",
-    "H5": "poison-containment",
-    "H6": "back-pressure",
-    "E1": "ledger-as-computed",
-    "L1": "recovery",
-    "U1": "nothing-unexplained",
-}
-"""What each check is called."""
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check comes to, and in a sentence or two why."""
+
+    verdict: Verdict
+    detail: str
 
 
 def decide(
-    check: str,
-    history: History,
-    shown: Sequence[str],
-    inferred: Sequence[str],
-    unseen: Sequence[str],
+    case: Case,
+    *,
+    shown: Sequence[str] = (),
+    inferred: Sequence[str] = (),
+    unseen: Sequence[str] = (),
     passed: str,
-) -> Check:
+) -> Finding:
     """The verdict that follows.
 
     Args:
@@ -45,19 +42,19 @@ def decide(
         unseen: What did not happen, or was not seen to, and had to for a pass.
         passed: What to say if it passes.
     """
-    doubtful = doubts(history)
-    if shown or (inferred and not doubtful):
-        return Check(id=check, name=NAMES[check], verdict="fail", detail=sentence([*shown, *inferred]))
-    reasons = [*doubtful, *unseen]
-    if undrained(history):
+    if shown or (inferred and not case.doubts):
+        return Finding("fail", sentence([*shown, *inferred]))
+    reasons = [*case.doubts, *unseen]
+    if undrained(case.history):
         reasons.append("it had not drained within its bound")
     if reasons:
-        return unknown(check, *reasons, *inferred)
-    return Check(id=check, name=NAMES[check], verdict="pass", detail=passed)
+        return unknown(*reasons, *inferred)
+    return Finding("pass", passed)
 
 
-def unknown(check: str, *reasons: str) -> Check:
-    return Check(id=check, name=NAMES[check], verdict="unknown", detail=sentence(reasons))
+def unknown(*reasons: str) -> Finding:
+    """It cannot be said, for these reasons."""
+    return Finding("unknown", sentence(reasons))
 
 
 def sentence(parts: Sequence[str]) -> str:
@@ -76,6 +73,7 @@ def named(offenders: Sequence[str], noun: str, has: str) -> list[str]:
 
 
 def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - NAMED_MAX:,} more" if len(listed) > NAMED_MAX else ""
     return ", ".join(listed[:NAMED_MAX]) + more
