@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from squall.chaos.evidence.operations import Fenced, Lead, Resign
 from squall.chaos.inject import nemesis as nemesis_module
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
@@ -92,3 +93,17 @@ async def test_who_takes_over_can_be_caught_taking_over(swarm: Any, nemesis: Any
             assert strike.verified
         await swarm.progress(100)
     assert [fault.target for fault in swarm.history().faults if fault.point] == ["standby", "standby"]
+
+
+@pytest.mark.squall(rate_per_s=200)
+async def test_a_leader_hands_over_in_good_order(swarm: Any, nemesis: Any) -> None:
+    async with nemesis.hand_over("leader") as strike:
+        assert strike.verified
+    await swarm.progress(100)
+    history = swarm.history()
+    previous, following = history.of(Lead)[-2:]
+    (fault,) = history.faults
+    assert (fault.node, fault.target) == (previous.node, "leader")
+    assert following.node != previous.node
+    assert [resigned.term for resigned in history.of(Resign)] == [previous.term]
+    assert not history.of(Fenced), "who hands over writes nothing afterwards"

@@ -30,8 +30,23 @@ DOORS = {
 TYPES_ONLY = {"nats.aio.msg"}
 """What callbacks are handed; naming the type is no door."""
 
-PURE = ("bus/squall/bus/topology", "services/squall/services/rules", "chaos/squall/chaos/judge/checks")
+PURE = (
+    "bus/squall/bus/topology",
+    "services/squall/services/rules",
+    "chaos/squall/chaos/plan",
+    "chaos/squall/chaos/judge",
+)
 IO = {"asyncio", "socket", "subprocess", "os", "pathlib", "sqlite3", "httpx", "nats", "time"}
+
+
+ROOMS = {
+    "plan": {"plan"},
+    "inject": {"plan", "inject"},
+    "evidence": {"evidence"},
+    "judge": {"plan", "evidence", "judge"},
+    "tell": {"plan", "evidence", "judge", "tell"},
+}
+"""Of the harness: plan ← inject → (files) → evidence ← judge ← tell. What steers them may use all of them."""
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -57,6 +72,23 @@ def test_imports_point_one_way(part: str) -> None:
         if name.startswith("squall.") and name.split(".")[1] not in MAY_IMPORT[part]
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_fault_and_a_verdict_flow_one_way_through_the_harness(room: str) -> None:
+    folder = PARTS["chaos"] / room
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted(folder.rglob("*.py"))
+        for name in imports(path)
+        if name.startswith("squall.chaos.") and name.split(".")[2] not in {*ROOMS[room], "errors"}
+    ]
+    assert wrong == []
+
+
+def test_the_rooms_of_the_harness_are_all_there() -> None:
+    there = {path.name for path in PARTS["chaos"].iterdir() if (path / "__init__.py").exists()}
+    assert there == {*ROOMS, "cli", "mutants"}
 
 
 def test_each_outside_library_has_its_door() -> None:
@@ -107,12 +139,12 @@ OWN = ("patterns/{name}.py", "bus/topology/{name}.py", "judge/checks/{name}.py",
 @pytest.mark.parametrize("name", PATTERNS)
 def test_nobody_but_a_pattern_itself_names_it(name: str) -> None:
     """The line in each registry is what a new pattern adds to files that there are."""
-    registries = ("services/patterns/__init__.py", "judge/checks/__init__.py")
+    registries = ("services/patterns/__init__.py", "judge/checks/__init__.py", "mutants/catalogues.py")
     roles = set(PATTERNS[name].roles.values())
     word = re.compile(rf"(?i)(?<![a-z]){name.replace('-', '[-_]?')}(?![a-rt-z])")
     wrong = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for part in ("bus", "services")
+        for part in PARTS
         for path in sources(part)
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if word.search(line)

@@ -13,7 +13,7 @@ A test that asks for ``swarm`` or ``nemesis`` is run by this plugin, in an event
 a steady state. When it ends, everything is healed, drained and judged. A check that fails, fails it, and so
 does one that cannot say, but for those of what need not happen in each run (a fail-over, refusals, a fault to
 recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for,
-``pattern="star"`` which pattern the swarm has.
+``pattern=`` which pattern the swarm has.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from squall.chaos.inject.force import Force, Strike
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.reservations import Reservations
 from squall.chaos.inject.traps import Traps
+from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
 from squall.services import jsonl
 from squall.services.run.directory import RunDirectory
@@ -120,9 +121,13 @@ class Nemesis:
         fault = make(name, magnitude or {})
         check_target(fault.kind, target, self._surface)
         async with contextlib.AsyncExitStack() as stack:
-            # Who is to follow a leader is struck where somebody does: all who can lead are held for that.
-            follows = self._surface.is_take_over(point)
-            nodes = await self._reserve(stack, self._surface.all_leaders if follows else target)
+            if self._surface.is_take_over(point) or name == HAND_OVER:
+                # Somebody is to follow the leader: all who can are kept free of other faults meanwhile.
+                nodes = await self._reserve(stack, self._surface.all_leaders)
+            else:
+                nodes = await self._reserve(stack, target)
+            if name == HAND_OVER:
+                nodes = await self._nodes(target)
             if point:
                 nodes = [await stack.enter_async_context(self._halted(point, nth, nodes))]
             strike = Strike(nodes, False)

@@ -10,15 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from squall.chaos.evidence.model import History, Injected
 from squall.chaos.evidence.operations import Batch, Lead, Resign
+from squall.chaos.plan.kinds import HAND_OVER
 
 Since = Literal["fault", "disturbance", "hand-over", "death", "resignation", "last dispatch", "unknown"]
 
-HAND_OVER: Final = "hand-over"
-"""The fault that has a leader give its term up in good order."""
 
 SILENCING = frozenset({"pause", "crash", "refuse", "blackhole", "blackhole-nofin", "stall", "one-way-up"})
 """Faults from whose beginning on nothing that a leader writes arrives. Under any other it may lead on."""
@@ -182,7 +181,7 @@ def _beginning(
     if faults:
         fault = max(faults, key=lambda fault: fault.start_s)
         if fault.kind == HAND_OVER:
-            return HAND_OVER, fault.start_s, fault
+            return "hand-over", fault.start_s, fault
         return "fault" if fault.kind in SILENCING else "disturbance", fault.start_s, fault
     deaths = [
         start.started_s

@@ -9,6 +9,9 @@ from typing import Literal
 
 from squall.chaos.errors import FaultError
 
+HAND_OVER = "hand-over"
+"""The kind that only a leader can be told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -50,13 +53,11 @@ KINDS: Mapping[str, Kind] = {
         Kind("reorder", "messages", "messages"),
         Kind("clock-off", "clocks", "messages"),
         Kind("clock-jump", "clocks", "messages"),
+        Kind(HAND_OVER, "planned", "process", lasts=False),
     )
 }
 
 NEED_THREE_BROKERS = ("split", "bridge", "isolate-leader")
-
-HAND_OVER = "hand-over"
-"""The kind that only a leader can be told of."""
 
 
 def kind_of(name: str) -> Kind:
@@ -82,11 +83,7 @@ def _of_family(family: str) -> Sequence[str]:
 
 
 FAMILIES: Mapping[str, Sequence[str]] = {
-    **{
-        family: _of_family(family)
-        for family in dict.fromkeys(kind.family for kind in KINDS.values())
-        if family
-    },
-    "broker": _of_family("process"),
+    family: _of_family("process" if family == "broker" else family)
+    for family in ("slow", "cut", "half", "flapping", "process", "broker", "messages", "clocks", "planned")
 }
 """Kinds of faults that are on or off together; those of the broker beside those of nodes."""

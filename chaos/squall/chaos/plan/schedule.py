@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from squall.chaos.errors import FaultError
-from squall.chaos.plan.kinds import Kind, kind_of
+from squall.chaos.plan.kinds import HAND_OVER, Kind, kind_of
 from squall.chaos.plan.surface import Surface, check_target
 
-ASKED_OF_A_NODE = ("restart", "hand-over")
+ASKED_OF_A_NODE = ("restart", HAND_OVER)
 """Faults that a node does when it is asked to, which it cannot be while it stands still."""
 
 

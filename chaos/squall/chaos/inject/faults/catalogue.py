@@ -16,6 +16,7 @@ from squall.chaos.inject.faults.crash import Crash
 from squall.chaos.inject.faults.duplicate import Duplicate
 from squall.chaos.inject.faults.fault import Fault
 from squall.chaos.inject.faults.flap import Flap
+from squall.chaos.inject.faults.hand_over import HandOver
 from squall.chaos.inject.faults.jitter import Jitter
 from squall.chaos.inject.faults.late import Late
 from squall.chaos.inject.faults.latency import Latency
@@ -55,6 +56,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         Reorder,
         ClockOff,
         ClockJump,
+        HandOver,
     )
 }
 
