@@ -23,7 +23,8 @@ from squall.bus.tasks import wait_until
 from squall.chaos.errors import FaultError, HarnessBrokenError, UnverifiedError
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy import proxies as proxies_module
-from squall.chaos.inject.toxiproxy.proxies import CONNECT_S, READ_S, Change, Proxies, Proxy
+from squall.chaos.inject.toxiproxy.api import CONNECT_S, READ_S
+from squall.chaos.inject.toxiproxy.proxies import Change, Proxies, Proxy
 from squall.chaos.inject.toxiproxy.toxics import (
     Bandwidth,
     Latency,

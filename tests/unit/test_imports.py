@@ -21,7 +21,7 @@ DOORS = {
     "nats": ("bus/",),
     "nkeys": ("bus/squall/bus/keys.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
-    "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/proxies.py",),
+    "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),
     "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
     "httpx": ("services/squall/services/roles/venue_client.py",),
     "starlette": ("services/squall/services/roles/venue.py",),

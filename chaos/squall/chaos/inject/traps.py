@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from squall.bus.border import printable
-from squall.bus.guard import seen
 from squall.bus.tasks import Tasks, task_group
 from squall.services.launch import Unit
 from squall.services.node.service import Halt, Order
@@ -26,7 +25,7 @@ log = logging.getLogger("squall")
 LOOK_S = 0.05
 
 HALT_S = 0.5
-"""How long a node that says it halts may take to stand still; it does in milliseconds."""
+"""How long a node that stands still at no trap is listened to, before it is sent on."""
 
 SETTLE_S = 0.5
 """How long a node may take to hear that a trap was taken away."""
@@ -131,7 +130,7 @@ class Traps:
                 if point is None and self._swarm.units.get(node) is not unit:
                     return
                 reading = asyncio.ensure_future(self._next(node, unit))
-                if point is None or not await seen(int(unit.id), stopped=True, timeout_s=HALT_S):
+                if point is None or not await self._swarm.launcher.stands_still(unit):
                     await asyncio.sleep(LOOK_S)  # so that a flood of lies holds nobody else
                     continue
                 here = [t for t in self._open if node in t.nodes and not t.caught.done()]

@@ -59,6 +59,10 @@ class Launcher(Protocol):
         """Let it go on; True once it is seen to."""
         ...
 
+    async def stands_still(self, unit: Unit) -> bool:
+        """Whether it is seen to stand still, by another word than its own."""
+        ...
+
     async def kill(self, unit: Unit) -> None:
         """End it at once, without a word to it."""
         ...

@@ -36,6 +36,9 @@ READY_S = 60.0
 LAST_WORDS_S = 1.0
 """How long a node that is held up may take to write down where it stands."""
 
+STILL_S = 0.5
+"""How long a node that says it halts may take to stand still; it does in milliseconds."""
+
 HALTS_MAX = 4
 """Points that a node said it stands at, and nobody has looked at yet."""
 
@@ -226,6 +229,9 @@ class ProcessLauncher:
 
     async def thaw(self, unit: Unit) -> bool:
         return await self._signal_and_see(unit, signal.SIGCONT, stopped=False)
+
+    async def stands_still(self, unit: Unit) -> bool:
+        return await seen(_unit(unit).process.pid, stopped=True, timeout_s=STILL_S)
 
     async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stopped: bool) -> bool:
         process = _unit(unit).process

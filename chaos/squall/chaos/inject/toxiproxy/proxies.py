@@ -1,16 +1,14 @@
-"""Proxies of a toxiproxy-server: made, changed, read back, removed. The one door to Toxiproxy's client.
+"""Proxies of a toxiproxy-server: made, changed, read back, removed.
 
     await ──► one worker thread: change ──► acknowledged ──► read back ──► compared ──► Change
 
 One thread for all calls keeps faults in order, and a call that is stuck blocks
-nobody else. Of the client only its calls are used: what it adds to them asks
-for all proxies first, drops the answers and knows no deadline.
+nobody else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import re
 import time
@@ -18,26 +16,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Self, TypeVar
 
 import msgspec
-import requests
-from toxiproxy.api import APIConsumer
-from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from squall.bus.border import printable
 from squall.chaos.errors import ChaosError, FaultError, HarnessBrokenError, UnverifiedError
 from squall.chaos.inject.toxiproxy.access import Access
+from squall.chaos.inject.toxiproxy.api import Api, Method, PortInUseError
 from squall.chaos.inject.toxiproxy.proxy_state import ProxyState, ToxicState, differences
 from squall.chaos.inject.toxiproxy.toxics import SlowClose, Toxic, validate
 
 HOST = "127.0.0.1"
-
-CONNECT_S = 1.0
-READ_S = 3.0
-"""How long the server may take to answer. It takes milliseconds, but where a receiver does not read it would
-wait for 25 s, and nobody knows what becomes of the change."""
 
 PORTS = range(20_000, 30_000)
 """Where proxies listen: below the ports that clients are given, one of which could otherwise take the port of
@@ -48,7 +38,6 @@ PORTS_TRIED_MAX = 50
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 T = TypeVar("T")
-Method = Literal["get", "post", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +69,7 @@ class Proxies:
             FaultError: The prefix cannot be part of a name.
         """
         self._prefix = _checked("prefix", prefix)
-        self._api = _Api(url, access)
+        self._api = Api(url, access)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="toxiproxy")
         self._made: dict[str, Proxy] = {}
 
@@ -164,7 +153,7 @@ class Proxies:
             self._made[proxy.name] = proxy  # before it is: the answer may be lost
             try:
                 proxy._create()
-            except _PortTakenError as error:
+            except PortInUseError as error:
                 del self._made[proxy.name]
                 if last == 0:
                     raise HarnessBrokenError(f"no free port in {PORTS}: {error}") from error
@@ -334,7 +323,7 @@ class Proxy:
         self._delete()
         try:
             created = self._create()
-        except _PortTakenError as error:
+        except PortInUseError as error:
             raise UnverifiedError(
                 self.name, f"{self.name} was deleted and not created again: {error}"
             ) from error
@@ -378,80 +367,6 @@ class Proxy:
 
     def _call(self, method: Method, path: str, what: str, body: Mapping[str, object] | None = None) -> bytes:
         return self._api.call(self.name, method, path, what, body)
-
-
-class _PortTakenError(Exception):
-    """Another program listens there."""
-
-
-class _Api:
-    """The server's API, deadlines and errors included. Blocks.
-
-    The client keeps its server's address on a class, for everybody in the process. A subclass keeps ours to
-    ourselves; others may use the client beside us.
-    """
-
-    def __init__(self, url: str, access: Access | None) -> None:
-        address = urlsplit(url)
-        self._url = url
-        self._access = access
-        self._consumer: Any = type(
-            "Consumer", (APIConsumer,), {"host": address.hostname, "port": address.port}
-        )
-
-    def call(
-        self, proxy: str, method: Method, path: str, what: str, body: Mapping[str, object] | None = None
-    ) -> bytes:
-        """What the server answers; deleting what is not there succeeds."""
-        try:
-            response = self._ask(method, path, body)
-        except requests.RequestException as error:
-            self._check_alive()
-            raise UnverifiedError(proxy, f"{what}: no answer: {type(error).__name__}") from error
-        except NotFound as error:
-            if method == "delete":
-                return b""
-            if "proxy not found" in _complaint(error.args[0]):
-                raise HarnessBrokenError(f"{what}: somebody removed {proxy} from {self._url}") from error
-            raise FaultError(f"{what}: {_complaint(error.args[0])}") from error
-        except (InvalidToxic, ProxyExists) as error:
-            raise FaultError(f"{what}: {_complaint(error.args[0])}") from error
-        content: bytes = response.content
-        if response.ok:
-            return content
-        complaint = _complaint(content)
-        if "address already in use" in complaint and path == "/proxies":
-            raise _PortTakenError(complaint)
-        raise UnverifiedError(proxy, f"{what}: answered with {response.status_code}: {complaint}")
-
-    def _ask(self, method: Method, path: str, body: Mapping[str, object] | None = None) -> Any:
-        options: dict[str, object] = {
-            "timeout": (CONNECT_S, READ_S),
-            # An HTTP proxy that the environment names has no business between us and this machine.
-            "proxies": {"no_proxy": str(self._consumer.host)},
-        }
-        if self._access is not None:
-            options["headers"] = {"User-Agent": self._access.agent}
-            self._access.sending()
-        if body is not None:
-            options["json"] = body
-        return getattr(self._consumer, method)(path, **options)
-
-    def _check_alive(self) -> None:
-        """A stuck proxy makes its own changes uncertain; a server that says nothing is another matter."""
-        try:
-            self._ask("get", "/version")
-        except requests.RequestException as error:
-            raise HarnessBrokenError(
-                f"Toxiproxy does not answer at {self._url}: {type(error).__name__}"
-            ) from error
-
-
-def _complaint(content: bytes) -> str:
-    """What an answer says went wrong: JSON, unless a handler ran out of its time."""
-    with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
-        return str(msgspec.json.decode(content)["error"])
-    return content[:200].decode(errors="replace")
 
 
 def _checked(what: str, name: str) -> str:
