@@ -241,10 +241,10 @@ async def campaign(
             await leadership.write(timeout_s=lease_s, released=True)
             observer("resign", term, 0)
             await _pause(stop, lease_s)
-        except DeposedError:
-            observer("resign", term, WRONG_LAST_SEQUENCE)
-        except RequestError:
-            observer("resign", term, 0)
+        except* RequestError as errors:
+            # Several, where a write of the role was refused and the renewal that waited behind it was, too.
+            deposed = errors.subgroup(DeposedError) is not None
+            observer("resign", term, WRONG_LAST_SEQUENCE if deposed else 0)
 
 
 async def _pause(stop: asyncio.Event, length_s: float) -> None:
