@@ -213,6 +213,7 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
         positions: Net quantity by symbol, over all spokes.
         open: Submissions of tasks that are known and not decided: the sequence of the first, and then how
             much further on the next one is. They stay in the ingress, so that a snapshot of many fits.
+        trimmed: Requests of the log below this sequence may be gone; 0 if all are there.
     """
 
     write: Short
@@ -221,6 +222,7 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
     decided: Count = 0
     positions: dict[TaskId, int] = {}
     open: tuple[Count, ...] = ()
+    trimmed: Count = 0
 
 
 class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):

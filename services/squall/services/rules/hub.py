@@ -1,0 +1,206 @@
+"""What a hub knows, as a fold over its log and the ingress, and what it decides on a request. Pure.
+
+    snapshot ─► decisions after it ─► submissions still in the ingress ─► what is known now
+                                                        │
+    requests, in the order of the log ──────────────────┴─► one decision each
+
+Which tasks there are, and of which class, is known from the ingress, which spokes cannot write. Of a request
+its subject and its place are believed, and of its content only what it asks for.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.bus.codec import MESSAGE_BYTES_MAX, encode
+from squall.bus.errors import MessageTooLargeError
+from squall.bus.messages import HubState, TaskResult
+from squall.bus.subjects import lane_for
+from squall.services.rules.exposure import Positions, carried_out, rule
+
+
+class Submitted(NamedTuple):
+    """A task that was submitted and is not decided.
+
+    Attributes:
+        sequence: Its place in the ingress.
+        job: Its class.
+        key: What it belongs to.
+    """
+
+    sequence: int
+    job: str
+    key: str
+
+
+class Request(NamedTuple):
+    """What a spoke wrote into the hub's log.
+
+    Attributes:
+        sequence: Its place in the log.
+        agent, task: Who wrote it, and for which task, by its subject.
+        result: Its content, or in a sentence why it cannot be read.
+    """
+
+    sequence: int
+    agent: str
+    task: str
+    result: TaskResult | str
+
+
+class Standing:
+    """The mutable state behind a `HubState`.
+
+    Attributes:
+        positions: Net units by symbol, after every decision so far.
+        ingress: All submissions up to this sequence are known.
+        requests: All requests up to this sequence of the log are decided, or never will be.
+        decided: Decisions so far.
+        open: Tasks that were submitted and are not decided, in the order of their submission.
+        trimmed: The log was trimmed below this sequence.
+    """
+
+    def __init__(self, state: HubState | None = None) -> None:
+        self.positions: Positions = dict(state.positions) if state else {}
+        self.ingress = state.ingress if state else 0
+        self.requests = state.requests if state else 0
+        self.decided = state.decided if state else 0
+        self.trimmed = state.trimmed if state else 0
+        self.open: dict[str, Submitted] = {}
+        self._early: set[str] = set()  # decided, and their submissions are yet to be read again
+
+    def snapshot(self, write: str) -> HubState:
+        """Everything a successor needs beside the log after it and the ingress."""
+        places = sorted(at.sequence for at in self.open.values())
+        return HubState(
+            write=write,
+            ingress=self.ingress,
+            requests=self.requests,
+            decided=self.decided,
+            positions=dict(self.positions),
+            open=tuple(later - earlier for earlier, later in itertools.pairwise([0, *places])),
+            trimmed=self.trimmed,
+        )
+
+    def submitted(self, task: str, at: Submitted) -> None:
+        """A submission was read."""
+        self.ingress = max(self.ingress, at.sequence)
+        if task in self._early:
+            self._early.discard(task)
+        else:
+            self.open.setdefault(task, at)
+
+    def skip(self, sequence: int) -> None:
+        """There is no task in this submission."""
+        self.ingress = max(self.ingress, sequence)
+
+    def passed(self, sequence: int) -> None:
+        """This request is not decided, and never will be."""
+        self.requests = max(self.requests, sequence)
+
+    def decide(self, task: str, request: int, positions: Positions) -> None:
+        """A task is decided, and this is held then."""
+        self.open.pop(task, None)
+        self.positions = positions
+        self.requests = max(self.requests, request)
+        self.decided += 1
+
+    def resume(self, task: str, decision: TaskResult) -> None:
+        """A decision that is stored was read, before any submission."""
+        self._early.add(task)
+        self.decide(task, decision.request, carried_out(decision.effects, self.positions))
+
+    def close(self, task: str) -> None:
+        """A task that is open was decided long ago: it was submitted once more."""
+        self.open.pop(task, None)
+
+    def kept_from(self) -> int:
+        """The place in the ingress from which submissions are needed."""
+        return next((at.sequence for at in self.open.values()), self.ingress + 1)
+
+    def kept_from_by_class(self, classes: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """The same of each class alone."""
+        first: dict[str, int] = {}
+        for at in self.open.values():
+            first.setdefault(at.job, at.sequence)
+        for kind in classes:
+            yield kind, first.get(kind, self.ingress + 1)
+
+
+def open_places(state: HubState) -> set[int]:
+    """Where the submissions of a snapshot's open tasks are stored."""
+    return set(itertools.accumulate(state.open))
+
+
+def decision(
+    request: Request, at: Submitted, positions: Positions, *, term: int, bound: int
+) -> tuple[TaskResult, Positions]:
+    """What becomes of a request for an open task, by a spoke that has its class; and what is held then.
+
+    Args:
+        bound: The most units of a symbol that may be held.
+    """
+    asked = request.result
+    if isinstance(asked, str):
+        return dead(request.task, at, f"its request cannot be read: {asked}", request, term=term), positions
+    if asked.status != "ok":
+        reason = asked.reason if asked.status == "dead" else f"its request says {asked.status}"
+        return dead(request.task, at, reason, request, term=term), positions
+    ruling = rule(asked.effects, positions, bound=bound, reduce_only=asked.reduce_only)
+    decided = msgspec.structs.replace(
+        asked,
+        **_known(request.task, at, request, term),
+        effects=ruling.effects,
+        reduces=ruling.reduces,
+        denied=ruling.denied,
+        reason="",
+    )
+    try:
+        encode(decided, MESSAGE_BYTES_MAX)
+    except MessageTooLargeError as error:
+        return dead(request.task, at, f"the decision is too large: {error}", request, term=term), positions
+    return decided, ruling.positions
+
+
+def dead(task: str, at: Submitted, reason: str, request: Request | None, *, term: int) -> TaskResult:
+    """The decision on a task that ends without effects.
+
+    Args:
+        request: What it answers; None if there is no request.
+    """
+    asked = request.result if request is not None else ""
+    told = (
+        asked
+        if isinstance(asked, TaskResult)
+        else TaskResult(task=task, key=at.key, job=at.job, status="dead")
+    )
+    return TaskResult(
+        **_known(task, at, request, term),
+        status="dead",
+        number=told.number,
+        submit_s=told.submit_s,
+        deadline_s=told.deadline_s,
+        trace=told.trace,
+        attempt=told.attempt,
+        reduce_only=told.reduce_only,
+        reduces=True,
+        reason=printable(reason),
+    )
+
+
+def _known(task: str, at: Submitted, request: Request | None, term: int) -> dict[str, Any]:
+    """What a decision says that is not a spoke's to say."""
+    return {
+        "task": task,
+        "key": at.key,
+        "job": at.job,
+        "lane": lane_for(task),
+        "term": term,
+        "agent": request.agent if request is not None else "",
+        "request": request.sequence if request is not None else 0,
+    }
