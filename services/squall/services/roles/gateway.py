@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from squall.bus.border import printable
@@ -43,14 +44,33 @@ HELD_MAX = 1024
 STOP_S = 5.0
 
 
+Admit = Callable[[TaskResult], bool]
+"""Whether a register may be sent just now; asked of all that wait, in their order."""
+
+
+def everything(result: TaskResult) -> bool:
+    """Nothing is kept back."""
+    return True
+
+
 async def serve(service: Service) -> None:
     """Forward until asked to stop."""
+    await carry(service, lambda: everything, asyncio.Event())
+
+
+async def carry(service: Service, sieve: Callable[[], Admit], wake: asyncio.Event) -> None:
+    """Forward what a sieve admits, until asked to stop.
+
+    Args:
+        sieve: Made anew each time it is looked through what waits. What it keeps back waits on.
+        wake: Set when it may be that something that was kept back is not any more.
+    """
     token = service.start.venue_token
     async with (
         venue_client.connected(service.start.venue, token.value if token is not None else "") as venue,
         task_group() as tasks,
     ):
-        gateway = _Gateway(service, venue)
+        gateway = _Gateway(service, venue, sieve, wake)
         service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
@@ -75,9 +95,17 @@ class _Gateway:
         held: By its place in the stream, where the acknowledgement of a register goes.
     """
 
-    def __init__(self, service: Service, venue: venue_client.VenueClient) -> None:
+    def __init__(
+        self,
+        service: Service,
+        venue: venue_client.VenueClient,
+        sieve: Callable[[], Admit],
+        wake: asyncio.Event,
+    ) -> None:
         self._service = service
-        self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._sieve = sieve
+        self._wake = wake
+        self._waiting: deque[tuple[Delivery, TaskResult | None]] = deque()
         self.held: dict[int, str] = {}
         self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
         self.puller = Puller(
@@ -92,19 +120,17 @@ class _Gateway:
     def _take(self, delivery: Delivery) -> None:
         # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
         if delivery.sequence not in self.held:
-            self._waiting.put_nowait(delivery)
+            self._waiting.append((delivery, self._read(delivery)))
+            self._wake.set()
         self.held[delivery.sequence] = delivery.reply
 
     async def forward(self) -> None:
         """Hand registers to the forwarder, a batch at a time, and acknowledge what it has settled."""
         at = self._service.at
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < BATCH_MAX and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
             registers = [
-                (Register(last_token(delivery.subject), delivery.sequence), self._intended(delivery))
-                for delivery in batch
+                (Register(task := last_token(delivery.subject), delivery.sequence), _intended(task, result))
+                for delivery, result in await self._batch()
             ]
             at("gateway.delivered")
             await self.forwarder.deliver(registers)
@@ -114,19 +140,35 @@ class _Gateway:
                     await self._acknowledge(register)
             at("gateway.acknowledged")
 
-    def _intended(self, delivery: Delivery) -> Sequence[tuple[str, bytes]]:
-        task = last_token(delivery.subject)
+    async def _batch(self) -> list[tuple[Delivery, TaskResult | None]]:
+        """What may be sent of what waits, in its order; waits until there is something."""
+        while True:
+            self._wake.clear()
+            admits = self._sieve()
+            batch: list[tuple[Delivery, TaskResult | None]] = []
+            kept: list[tuple[Delivery, TaskResult | None]] = []
+            while self._waiting and len(batch) < BATCH_MAX:
+                delivery, result = self._waiting.popleft()
+                admitted = result is None or admits(result)
+                (batch if admitted else kept).append((delivery, result))
+            self._waiting.extendleft(reversed(kept))
+            if batch:
+                return batch
+            await self._wake.wait()
+
+    def _read(self, delivery: Delivery) -> TaskResult | None:
+        """The register; None if it cannot be read, and so intends nothing."""
         try:
-            result = decode(delivery.data, TaskResult)
+            return decode(delivery.data, TaskResult)
         except DecodeError as error:
             reason = printable(str(error))
+            task = last_token(delivery.subject)
             log.warning("register %s ignored: %s", printable(delivery.subject), reason)
             self._service.counters["unreadable"] += 1
             self._service.history(
                 "deliver", "fail", task=task, reason=f"its register is unreadable: {reason}"
             )
-            return []
-        return orders_of(task, result) if result.status == "ok" else []
+            return None
 
     async def _acknowledge(self, register: Register) -> None:
         reply = self.held.pop(register.sequence, None)
@@ -143,6 +185,10 @@ class _Gateway:
             with contextlib.suppress(RequestError):
                 for reply in list(self.held.values()):
                     await self._service.connection.publish(reply, b"+WPI", confirm=False)
+
+
+def _intended(task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:
+    return orders_of(task, result) if result is not None and result.status == "ok" else []
 
 
 def orders_of(task: str, result: TaskResult) -> list[tuple[str, bytes]]:
