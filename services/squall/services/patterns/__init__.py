@@ -11,15 +11,15 @@ import importlib.metadata
 from collections.abc import Mapping
 
 from squall.services.errors import SpecError
-from squall.services.patterns import hierarchical
+from squall.services.patterns import hierarchical, star
 from squall.services.patterns.pattern import Pattern
 from squall.services.run.spec import Spec
 
 __all__ = ["DEFAULT", "PATTERNS", "PLANNED", "Pattern", "names", "pattern_of"]
 
-PATTERNS: Mapping[str, Pattern] = {pattern.name: pattern for pattern in (hierarchical.PATTERN,)}
+PATTERNS: Mapping[str, Pattern] = {pattern.name: pattern for pattern in (hierarchical.PATTERN, star.PATTERN)}
 
-PLANNED = ("mesh", "ring", "star", "autoscaling", "multi-strategy", "blue-green", "canary")
+PLANNED = ("mesh", "ring", "autoscaling", "multi-strategy", "blue-green", "canary")
 
 DEFAULT = next(iter(PATTERNS))
 """The pattern of a spec that names none."""
