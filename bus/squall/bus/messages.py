@@ -214,6 +214,7 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
         open: Submissions of tasks that are known and not decided: the sequence of the first, and then how
             much further on the next one is. They stay in the ingress, so that a snapshot of many fits.
         trimmed: Requests of the log below this sequence may be gone; 0 if all are there.
+        flattened: By spoke, the newest term whose loss it has had its positions closed for.
     """
 
     write: Short
@@ -223,6 +224,7 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
     positions: dict[TaskId, int] = {}
     open: tuple[Count, ...] = ()
     trimmed: Count = 0
+    flattened: dict[Short, Count] = {}
 
 
 class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):

@@ -73,7 +73,8 @@ class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         hubs: The leader and its standbys.
         exposure_max: The most units of a symbol that all spokes together may hold, bought or sold.
         on_hub_loss: What a spoke does that has heard of no hub for two leases. ``hold``: it takes no further
-            task. ``reduce-only``: what it asks for may only bring positions nearer to zero.
+            task. ``reduce-only``: what it asks for may only bring positions nearer to zero. ``flatten``: it
+            takes no further task, and asks once to have the positions in its symbols closed.
         snapshot_every: Decisions after which the hub stores a snapshot. Higher means less to write and more
             for a successor to read.
         pause_leader: Stop the leader for longer than its lease in mid-run and resume it, so that the run
@@ -86,7 +87,7 @@ class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     rate_per_s: Annotated[float, Meta(gt=0)] = 500.0
     hubs: Annotated[int, Meta(ge=1, le=5)] = 2
     exposure_max: Annotated[int, Meta(ge=0, le=2**53)] = 1000
-    on_hub_loss: Literal["hold", "reduce-only"] = "reduce-only"
+    on_hub_loss: Literal["hold", "reduce-only", "flatten"] = "reduce-only"
     snapshot_every: Annotated[int, Meta(ge=1, le=100_000)] = 1000
     pause_leader: bool = True
 
@@ -108,6 +109,11 @@ def owners(spec: StarSpec) -> dict[str, str]:
     """Which spoke has a class."""
     spokes = itertools.cycle(f"agent-{number}" for number in range(1, spec.agents + 1))
     return dict(zip(CLASSES, spokes, strict=False))
+
+
+def symbol_of(kind: str) -> str:
+    """The symbol that tasks of a class, or of a key, are about."""
+    return kind.rsplit("-", 1)[1]
 
 
 def queue_of(spec: StarSpec, spoke: str) -> work_queue.Queue:
@@ -217,8 +223,7 @@ def consumers(spec: StarSpec) -> list[Consumer]:
 def workload(spec: StarSpec) -> Iterator[Submission]:
     """The tasks a producer is to offer, in order, each with its class for its job."""
     for submission in independent(spec.seed, spec.tasks):
-        symbol = submission.key.rsplit("-", 1)[1]
-        yield msgspec.structs.replace(submission, job=f"{submission.job}-{symbol}")
+        yield msgspec.structs.replace(submission, job=f"{submission.job}-{symbol_of(submission.key)}")
 
 
 def subject(swarm: Subjects, task: RunTask) -> str:

@@ -53,6 +53,11 @@ class Announced:
         """Whether nobody leads."""
         return self._watch.degraded
 
+    @property
+    def term(self) -> int:
+        """The highest term that was announced; 0 if none was."""
+        return self._watch.highest.term
+
     async def listen(self, tasks: Tasks, *, slots: int | None) -> None:
         """Hear commands from now on, and look at the time.
 

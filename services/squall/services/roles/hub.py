@@ -28,7 +28,7 @@ from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.bus.codec import SUBMISSION_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.fenced import patiently
-from squall.bus.messages import AnnounceLeader, DeadLetter, LeaderAccepted, TaskResult
+from squall.bus.messages import AnnounceLeader, DeadLetter, HubState, LeaderAccepted, TaskResult
 from squall.bus.pull import Delivery
 from squall.bus.subjects import ANY
 from squall.bus.tasks import task_group
@@ -246,7 +246,7 @@ class Hub:
         """The only writer: takes requests in their order, decides them, and has the decisions stored."""
         standing = self._standing
         snapshot_due = trim_due = time.monotonic() + TRIM_S
-        saved = standing.snapshot("")
+        saved: HubState | None = None  # so that one is stored of what was read
         since_snapshot = 0
         while not self._office.leave.is_set():
             self._wake.clear()
@@ -333,14 +333,14 @@ class Hub:
                 )
 
         for request in batch:
-            at = standing.open.get(request.task)
-            if at is None or self._owners.get(at.job) != request.agent:
-                self._ignore(request, "not-open" if at is None else "foreign")
+            at = standing.asked(request, self._owners, self._office.term)
+            if isinstance(at, str):
+                self._ignore(request, at)
                 continue
             made, positions = decision(
                 request, at, standing.positions, term=self._office.term, bound=self._spec.exposure_max
             )
-            standing.decide(request.task, request.sequence, positions)
+            standing.decide(made, positions)
             await decided(at, made)
         while self._lost and len(decisions) < BATCH_MAX:
             task, at = self._lost.popitem()
@@ -348,8 +348,9 @@ class Hub:
                 reason = "acknowledged without a request"
                 self._service.complaints("buried", f"task {task}: {reason}")
                 self._service.history("bury", "ok", task=task, reason=reason)
-                standing.decide(task, 0, standing.positions)
-                await decided(at, dead(task, at, reason, None, term=self._office.term))
+                made = dead(task, at, reason, None, term=self._office.term)
+                standing.decide(made, standing.positions)
+                await decided(at, made)
         return decisions, letters
 
     def _ignore(self, request: Request, why: str) -> None:

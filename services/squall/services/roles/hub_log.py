@@ -74,7 +74,9 @@ async def restore(
     decided = replay(connection, seat.stream, swarm.decision(ANY), after=sequence, through=through)
     async with contextlib.aclosing(decided) as records:
         async for record in records:
-            standing.resume(last_token(record.subject), decode(record.data, TaskResult))
+            standing.resume(decode(record.data, TaskResult))
+    ingress = await patiently(functools.partial(bus_log.state, connection, swarm.stream("IN")))
+    standing.skip(ingress["first_seq"] - 1)  # what was trimmed was decided, perhaps after the snapshot
     places = open_places(state)
     waiting = replay(
         connection,
@@ -171,9 +173,11 @@ class HubLog:
 
     async def task_of(self, task: str, at: Submitted) -> RunTask:
         """A task as it was submitted; it stays in the ingress until it is decided."""
+        known = RunTask(task=task, key=at.key, job=at.job)
+        if not at.sequence:
+            return known
         ask = functools.partial(bus_log.at, self._connection, self._swarm.stream("IN"), at.sequence)
         record = await patiently(ask)
-        known = RunTask(task=task, key=at.key, job=at.job)
         return decode(record.data, RunTask) if record is not None else known
 
     async def trim_ingress(self, *, crowded: bool) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from squall.services.trading.orders import Order, read_order
+from squall.services.trading.orders import INTEGER_MAX, Order, Side, read_order
 
 SYMBOLS_MAX = 256
 """Symbols that may be held at a time, so that their positions fit a snapshot; an order that would open one
@@ -85,17 +85,36 @@ def rule(effects: Iterable[bytes], positions: Positions, *, bound: int, reduce_o
 def carried_out(effects: Iterable[bytes], positions: Positions) -> dict[str, int]:
     """What is held after effects that were allowed."""
     held = dict(positions)
-    for effect in effects:
-        order = read_order(effect)
-        if isinstance(order, Order):
-            _hold(held, order.symbol, held.get(order.symbol, 0) + _signed(order))
+    for order in orders_of(effects):
+        _hold(held, order.symbol, held.get(order.symbol, 0) + _signed(order))
     return held
+
+
+def closing(prices: Mapping[str, float], account: str) -> tuple[bytes, ...]:
+    """Orders that close whatever is held of some symbols, once they are cut to reductions.
+
+    Args:
+        prices: By symbol, the price to name.
+        account: Whose orders these are.
+    """
+    sides: tuple[Side, ...] = ("buy", "sell")
+    return tuple(
+        msgspec.json.encode(
+            Order(account=account, symbol=symbol, n=0, side=side, quantity=INTEGER_MAX, price=price)
+        )
+        for symbol, price in prices.items()
+        for side in sides
+    )
+
+
+def orders_of(effects: Iterable[bytes]) -> list[Order]:
+    """Those of the effects that are orders."""
+    return [order for order in map(read_order, effects) if isinstance(order, Order)]
 
 
 def symbols_of(effects: Iterable[bytes]) -> set[str]:
     """The symbols that effects name in orders."""
-    orders = map(read_order, effects)
-    return {order.symbol for order in orders if isinstance(order, Order)}
+    return {order.symbol for order in orders_of(effects)}
 
 
 def _signed(order: Order) -> int:

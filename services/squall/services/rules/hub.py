@@ -11,8 +11,8 @@ its subject and its place are believed, and of its content only what it asks for
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -23,12 +23,22 @@ from squall.bus.messages import HubState, TaskResult
 from squall.bus.subjects import lane_for
 from squall.services.rules.exposure import Positions, carried_out, rule
 
+FLATTEN = "flatten"
+"""The class of the one thing that a spoke asks for by itself: to have the positions in its symbols closed."""
+
+TERM_DIGITS_MAX = 16
+
+
+def flatten_task(spoke: str, term: int) -> str:
+    """The task of closing positions because the hub of a term was lost."""
+    return f"{FLATTEN}-{spoke}-{term}"
+
 
 class Submitted(NamedTuple):
     """A task that was submitted and is not decided.
 
     Attributes:
-        sequence: Its place in the ingress.
+        sequence: Its place in the ingress; 0 if it was not submitted there.
         job: Its class.
         key: What it belongs to.
     """
@@ -63,6 +73,7 @@ class Standing:
         decided: Decisions so far.
         open: Tasks that were submitted and are not decided, in the order of their submission.
         trimmed: The log was trimmed below this sequence.
+        flattened: By spoke, the newest term whose loss it has had its positions closed for.
     """
 
     def __init__(self, state: HubState | None = None) -> None:
@@ -71,6 +82,7 @@ class Standing:
         self.requests = state.requests if state else 0
         self.decided = state.decided if state else 0
         self.trimmed = state.trimmed if state else 0
+        self.flattened: dict[str, int] = dict(state.flattened) if state else {}
         self.open: dict[str, Submitted] = {}
         self._early: set[str] = set()  # decided, and their submissions are yet to be read again
 
@@ -85,6 +97,7 @@ class Standing:
             positions=dict(self.positions),
             open=tuple(later - earlier for earlier, later in itertools.pairwise([0, *places])),
             trimmed=self.trimmed,
+            flattened=dict(self.flattened),
         )
 
     def submitted(self, task: str, at: Submitted) -> None:
@@ -99,21 +112,40 @@ class Standing:
         """There is no task in this submission."""
         self.ingress = max(self.ingress, sequence)
 
+    def asked(
+        self, request: Request, owners: Mapping[str, str], term: int
+    ) -> Submitted | Literal["not-open", "foreign"]:
+        """What a request is for, or why it is not decided.
+
+        Args:
+            owners: Which spoke has a class.
+            term: The hub's own.
+        """
+        at = self.open.get(request.task)
+        if at is not None:
+            return at if owners.get(at.job) == request.agent else "foreign"
+        lost = _flatten_term(request.task, request.agent)
+        if request.agent in owners.values() and self.flattened.get(request.agent, 0) < lost <= term:
+            return Submitted(0, FLATTEN, request.agent)
+        return "not-open"
+
     def passed(self, sequence: int) -> None:
         """This request is not decided, and never will be."""
         self.requests = max(self.requests, sequence)
 
-    def decide(self, task: str, request: int, positions: Positions) -> None:
+    def decide(self, decision: TaskResult, positions: Positions) -> None:
         """A task is decided, and this is held then."""
-        self.open.pop(task, None)
+        self.open.pop(decision.task, None)
+        if decision.job == FLATTEN and (lost := _flatten_term(decision.task, decision.agent)):
+            self.flattened[decision.agent] = lost
         self.positions = positions
-        self.requests = max(self.requests, request)
+        self.requests = max(self.requests, decision.request)
         self.decided += 1
 
-    def resume(self, task: str, decision: TaskResult) -> None:
+    def resume(self, decision: TaskResult) -> None:
         """A decision that is stored was read, before any submission."""
-        self._early.add(task)
-        self.decide(task, decision.request, carried_out(decision.effects, self.positions))
+        self._early.add(decision.task)
+        self.decide(decision, carried_out(decision.effects, self.positions))
 
     def close(self, task: str) -> None:
         """A task that is open was decided long ago: it was submitted once more."""
@@ -130,6 +162,12 @@ class Standing:
             first.setdefault(at.job, at.sequence)
         for kind in classes:
             yield kind, first.get(kind, self.ingress + 1)
+
+
+def _flatten_term(task: str, spoke: str) -> int:
+    """The term whose loss a task of closing is for; 0 for any other task."""
+    term = task.removeprefix(flatten_task(spoke, 0)[:-1])
+    return int(term) if term != task and term.isdecimal() and len(term) <= TERM_DIGITS_MAX else 0
 
 
 def open_places(state: HubState) -> set[int]:
@@ -151,11 +189,13 @@ def decision(
     if asked.status != "ok":
         reason = asked.reason if asked.status == "dead" else f"its request says {asked.status}"
         return dead(request.task, at, reason, request, term=term), positions
-    ruling = rule(asked.effects, positions, bound=bound, reduce_only=asked.reduce_only)
+    reduce_only = asked.reduce_only or at.job == FLATTEN
+    ruling = rule(asked.effects, positions, bound=bound, reduce_only=reduce_only)
     decided = msgspec.structs.replace(
         asked,
         **_known(request.task, at, request, term),
         effects=ruling.effects,
+        reduce_only=reduce_only,
         reduces=ruling.reduces,
         denied=ruling.denied,
         reason="",
