@@ -32,8 +32,9 @@ from squall.bus.system import Accounts
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.topology.link import Node
 from squall.bus.topology.rights import Permissions
-from squall.services.patterns import hierarchical
+from squall.services.patterns import hierarchical, pattern_of
 from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.patterns.pattern import Pattern
 from squall.services.roles import sweeper
 from squall.services.run.spec import Spec
 
@@ -122,8 +123,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 @contextlib.asynccontextmanager
 async def guest(shared: Shared, spec: Spec) -> AsyncIterator[Bus]:
     """A swarm beside others on the shared broker."""
-    topology = hierarchical.topology(spec)
-    swept = [config["name"] for config in hierarchical.streams(spec)]
+    pattern = pattern_of(spec)
+    topology = pattern.topology(spec)
+    swept = [config["name"] for config in pattern.streams(spec)]
     topology = replace(
         topology,
         nodes=(*topology.nodes, Node(SWEEPER, SWEEPER)),
@@ -141,7 +143,7 @@ async def guest(shared: Shared, spec: Spec) -> AsyncIterator[Bus]:
         assert await accounts.settled(30)
     try:
         async with connect(url, "launcher", authority.credentials("launcher", 60)) as launcher:
-            await hierarchical.PATTERN.provision(launcher, spec)
+            await pattern.provision(launcher, spec)
         yield Bus(spec, Subjects(spec.swarm), SharedBroker(url), authority)
     finally:
         async with connect(url, SWEEPER, authority.credentials(SWEEPER, 60)) as sweeper:
@@ -158,17 +160,19 @@ def bus(tmp_path: Path, request: pytest.FixtureRequest) -> BusMaker:
     """
 
     @contextlib.asynccontextmanager
-    async def running(*, alone: bool = False, **changes: Any) -> AsyncIterator[Bus]:
-        spec = HierarchicalSpec(**changes)
+    async def running(
+        pattern: Pattern = hierarchical.PATTERN, *, alone: bool = False, **changes: Any
+    ) -> AsyncIterator[Bus]:
+        spec = pattern.spec(**{"pattern": pattern.name, **changes})
         if not alone:
             shared: Shared = request.getfixturevalue("shared")
             async with guest(shared, spec) as b:
                 yield b
             return
-        authority = Authority.create(hierarchical.topology(spec))
+        authority = Authority.create(pattern.topology(spec))
         async with own_broker(authority, tmp_path) as broker:
             async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-                await hierarchical.PATTERN.provision(launcher, spec)
+                await pattern.provision(launcher, spec)
             yield Bus(spec, Subjects(spec.swarm), broker, authority)
 
     return running

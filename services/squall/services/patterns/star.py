@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from squall.bus import attempts, register, work_queue
+from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
 from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
@@ -26,7 +26,7 @@ from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
 from squall.services.patterns import opening, reading
-from squall.services.patterns.pattern import Backlog, Consumer, Pattern
+from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
 from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
 from squall.services.trading.strategies import SIGNALS
@@ -116,10 +116,10 @@ def symbol_of(kind: str) -> str:
     return kind.rsplit("-", 1)[1]
 
 
-def queue_of(spec: StarSpec, spoke: str) -> work_queue.Queue:
+def queue_of(spec: StarSpec, spoke: str) -> queue.Queue:
     """The tasks of the classes that a spoke has; its results are requests."""
     swarm = Subjects(spec.swarm)
-    return work_queue.Queue(
+    return queue.Queue(
         stream=swarm.stream("WK"),
         consumer=spoke,
         tasks=tuple(
@@ -169,7 +169,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
             "allow_atomic": True,
             **common,
         },
-        work_queue.stream_config(
+        queue.stream_config(
             swarm.stream("WK"), source=ingress, transform=swarm.class_transform, bytes_max=QUEUE_BYTES_MAX
         ),
         {
@@ -193,15 +193,14 @@ def consumers(spec: StarSpec) -> list[Consumer]:
     """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers."""
     swarm = Subjects(spec.swarm)
     spokes = []
-    for node in topology(spec).of_role("agent"):
-        queue = queue_of(spec, node.name)
-        config = work_queue.consumer_config(queue, spec.pacing, agents=1, slots=spec.slots)
+    for node in topology(spec).of_role(AGENT):
+        mine = queue_of(spec, node.name)
         spokes.append(
             Consumer(
-                stream=queue.stream,
-                name=queue.consumer,
-                config=config,
-                filter_subject=queue.tasks[0] if len(queue.tasks) == 1 else "",
+                stream=mine.stream,
+                name=mine.consumer,
+                config=queue.consumer_config(mine, spec.pacing, agents=1, slots=spec.slots),
+                filter_subject=mine.tasks[0] if len(mine.tasks) == 1 else "",
             )
         )
     return [

@@ -58,9 +58,7 @@ class Spoke:
         self._prices = dict.fromkeys(map(symbol_of, mine), 0.0)
         self._asking: asyncio.Task[None] | None = None
         self.announced = Announced(service, spec.lease_s, self._mode, self._changed)
-        self.worker = Worker(
-            service, queue_of(spec, service.node), complete=self._complete, takes=self._takes
-        )
+        self.worker = Worker(service, queue_of(spec, service.node), complete=self._complete)
 
     def _complete(self, result: TaskResult) -> TaskResult:
         """Say whether a hub leads. What was begun under one may end without; the moment of asking decides."""
@@ -69,14 +67,12 @@ class Spoke:
                 self._prices[order.symbol] = order.price
         return msgspec.structs.replace(result, reduce_only=self.announced.degraded)
 
-    def _takes(self) -> bool:
-        return not self.announced.degraded or self._mode == "reduce-only"
-
     def _changed(self) -> None:
         """A degraded time has begun, or is over."""
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
+        self.worker.hold(self.announced.degraded and self._mode != "reduce-only")
         if self.announced.degraded and self.announced.term and self._mode == "flatten":
             self._asking = self._tasks.daemon(self._flatten(self.announced.term))
 

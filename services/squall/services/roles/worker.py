@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from squall.bus.messages import TaskResult
-from squall.bus.work_queue import Queue, WorkQueue
+from squall.bus.queue import Queue
+from squall.bus.work_queue import WorkQueue
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service, end_within
 
@@ -32,7 +33,6 @@ class Worker:
 
     Args:
         complete: Has the last word on each result before it is written.
-        takes: Whether further tasks are taken just now.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Worker:
         queue: Queue,
         *,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
-        takes: Callable[[], bool] = lambda: True,
     ) -> None:
         spec = service.spec
         self._service = service
@@ -63,7 +62,6 @@ class Worker:
             counters=service.counters,
             chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
             complete=complete,
-            takes=takes,
         )
 
         def vitals() -> dict[str, Any]:
@@ -77,6 +75,10 @@ class Worker:
         log.warning("a handler does not end: this agent does, once what else it has in flight has ended")
         self._service.stop.set()
         end_within(self._grace_s + GRACE_S)
+
+    def hold(self, on: bool) -> None:
+        """Take no more tasks, or go on."""
+        self._work.hold(on)
 
     async def serve(self) -> None:
         """Work until asked to stop, or until a handler cannot be ended but with the process."""
