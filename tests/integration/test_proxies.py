@@ -458,7 +458,7 @@ async def test_a_port_lost_while_disabled_is_no_success(tmp_path: Path) -> None:
                 await r.proxy.enable()
             with pytest.raises(UnverifiedError, match="deleted and not created again") as unverified:
                 await r.proxy.recreate()
-        assert (unverified.value.proxy, unverified.value.code) == ("r1-echo", 4)
+        assert (unverified.value.proxy, unverified.value.exit_code) == ("r1-echo", 4)
         await r.proxy.recreate()
         async with linked(r.proxy) as link:
             assert await link.echoed(b"after") == b"after"

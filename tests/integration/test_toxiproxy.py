@@ -228,7 +228,7 @@ async def test_an_unusable_program_is_named_with_the_remedy(
     with pytest.raises(HarnessBrokenError, match=message) as broken:
         await found()
     assert remedy in broken.value.remedy
-    assert (broken.value.kind, broken.value.code) == ("harness", 4)
+    assert (broken.value.kind, broken.value.exit_code) == ("harness", 4)
 
 
 @pytest.mark.usefixtures("bare", "no_wheel")

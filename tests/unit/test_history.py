@@ -37,7 +37,7 @@ def test_a_directory_without_a_run_is_refused_with_a_remedy(tmp_path: Path) -> N
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NotARunError) as caught:
             history_of(path)
-        assert caught.value.code == 2
+        assert caught.value.exit_code == 2
         assert "runs/<id>" in caught.value.remedy
 
 

@@ -86,7 +86,7 @@ def test_a_broken_package_is_one_sentence(
     brought(value)
     with pytest.raises(SpecError, match=said) as raised:
         pattern_of("mine")
-    assert raised.value.code == 2
+    assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
 
 

@@ -91,16 +91,8 @@ def chaos(
 @contextlib.contextmanager
 def chaos_sentences(*, as_json: bool) -> Iterator[None]:
     """Turn what was raised inside into one sentence and an exit code, the harness's own errors too."""
-    with sentences(as_json=as_json):
-        try:
-            yield
-        except* ChaosError as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            assert isinstance(error, ChaosError)
-            message = f"harness broken: {error}" if error.kind == "harness" else str(error)
-            failing(error.kind, message, error.remedy, error.code, as_json=as_json)
+    with sentences(as_json=as_json, prefer=ChaosError):
+        yield
 
 
 # What is asked.

@@ -34,7 +34,7 @@ def check(
             raise typer.Exit(_check_series(run, planned, as_json=as_json))
         result = judge(run, keep=False)
     except ChaosError as error:
-        failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
+        failing(error.kind, str(error), error.remedy, error.exit_code, as_json=as_json)
     if as_json:
         print_document(result)
     else:
@@ -68,7 +68,7 @@ def trace(
         evidence = gather(path, task)
         near = nearest(path, task) if evidence is None else []
     except ChaosError as error:
-        failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
+        failing(error.kind, str(error), error.remedy, error.exit_code, as_json=as_json)
     if evidence is None:
         remedy = f"the nearest are {', '.join(near)}" if near else "none of its tasks has a similar name"
         failing("input", f"{path} knows no task {task}", remedy, 2, as_json=as_json)

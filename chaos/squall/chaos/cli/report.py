@@ -29,7 +29,7 @@ def report(
             for each in runs:
                 _write(each, out or each / PAGE)
         except ChaosError as error:
-            failing(error.kind, str(error), error.remedy, error.code, as_json=False)
+            failing(error.kind, str(error), error.remedy, error.exit_code, as_json=False)
 
 
 def _write(run: Path, path: Path) -> None:

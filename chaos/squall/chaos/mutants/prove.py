@@ -6,13 +6,13 @@ mutant ─► seed 1, 2, … under its fault ─► caught by its check? ─► 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from squall.bus.errors import first_error
 from squall.chaos.errors import ChaosError
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import carry_out, experiment
@@ -103,18 +103,8 @@ def _run(mutant: Mutant, spec: Spec, path: Path, *, preload: str) -> Result:
             progress=lambda text: None,
             preload=preload,
         )
-        with _one_error():
+        try:
             asyncio.run(work)
+        except BaseExceptionGroup as group:
+            raise first_error(group, ChaosError) from None
     return judge(path)
-
-
-@contextlib.contextmanager
-def _one_error() -> Iterator[None]:
-    """Raise the first of several errors that mean the same."""
-    try:
-        yield
-    except* ChaosError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None

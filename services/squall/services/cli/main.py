@@ -26,7 +26,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from squall.bus.border import printable
-from squall.bus.errors import AuthorizationError, BusError, UntrustedBrokerError
+from squall.bus.errors import SquallError, first_error
 from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
@@ -41,7 +41,7 @@ from squall.services.cli.terminal import (
     say,
     show_progress,
 )
-from squall.services.errors import ServiceError, SpecError
+from squall.services.errors import SpecError
 from squall.services.node.logs import log_as_sentences
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
@@ -95,30 +95,19 @@ def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -
 
 
 @contextlib.contextmanager
-def sentences(*, as_json: bool) -> Iterator[None]:
-    """Turn what was raised inside into one sentence and an exit code."""
+def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iterator[None]:
+    """Turn what was raised inside into one sentence and an exit code.
+
+    Args:
+        prefer: Of several errors, one of this type is told.
+    """
     try:
         yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        _fail(error, as_json=as_json)
-    except (ServiceError, BusError) as error:
-        _fail(error, as_json=as_json)
-
-
-def _fail(error: BaseException, *, as_json: bool) -> NoReturn:
-    if isinstance(error, ServiceError):
-        failing(error.kind, str(error), error.remedy, error.code, as_json=as_json)
-    if isinstance(error, AuthorizationError):
-        remedy = "name a file with valid credentials in NATS_CREDS"
-        failing("credentials", str(error), remedy, 2, as_json=as_json)
-    if isinstance(error, UntrustedBrokerError):
-        failing("tls", str(error), error.remedy, 4, as_json=as_json)
-    if isinstance(error, BusError):
-        failing("broker", str(error), "", 4, as_json=as_json)
-    raise error
+    except (SquallError, BaseExceptionGroup) as group:
+        error = first_error(group, prefer)
+        if not isinstance(error, SquallError):
+            raise error from None
+        failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
 
 
 @app.command()

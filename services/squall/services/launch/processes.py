@@ -190,7 +190,7 @@ class ProcessLauncher:
             )
         if answer.error:
             await self._reap(process, kill=False)
-            if answer.code == SpecError.code:
+            if answer.code == SpecError.exit_code:
                 raise SpecError(answer.error, answer.remedy)
             raise LaunchError(f"{start.node} did not start: {answer.error}", answer.remedy)
         unit.ready = answer

@@ -24,10 +24,10 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.bus.connection import connect
-from squall.bus.errors import BusError
+from squall.bus.errors import SquallError
 from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
-from squall.services.errors import ServiceError, SpecError
+from squall.services.errors import SpecError
 from squall.services.handlers import Handler
 from squall.services.handlers.loading import load
 from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
@@ -126,7 +126,7 @@ async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: H
     try:
         await _node(start, pattern, control, handler)
         code = 0
-    except (ServiceError, BusError) as error:
+    except SquallError as error:
         code = _refused(control, error)
     except Exception:
         log.exception("%s ended by a defect", start.node)
@@ -134,15 +134,15 @@ async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: H
         _end(code)
 
 
-def _refused(control: Control, error: ServiceError | BusError) -> int:
+def _refused(control: Control, error: SquallError) -> int:
     """Say why the node does not serve."""
     log.error("%s", error)
     control.answer(
         Ready(
             error=str(error),
-            remedy=getattr(error, "remedy", ""),
-            kind=getattr(error, "kind", "bus"),
-            code=getattr(error, "code", 4),
+            remedy=error.remedy,
+            kind=error.kind,
+            code=error.exit_code,
         )
     )
     return 1

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NoReturn
 
+from squall.bus.errors import first_error
 from squall.bus.guard import Guard, end
 from squall.bus.tasks import task_group
 from squall.chaos.errors import HarnessBrokenError, PortTakenError
@@ -108,7 +109,10 @@ class Toxiproxy:
                 yield server
         except BaseExceptionGroup as group:
             # The block often runs into the loss of its server before it is told; that is the same news.
-            _raise_broken(group)
+            broken = first_error(group, HarnessBrokenError)
+            if isinstance(broken, HarnessBrokenError):
+                raise broken from group
+            raise
         finally:
             await server._stop()
 
@@ -275,14 +279,3 @@ def drawn_host() -> str:
     except OSError:
         return HOST
     return host
-
-
-def _raise_broken(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise the loss of the harness bare, if it is among the errors; the others remain its cause."""
-    broken = group.subgroup(HarnessBrokenError)
-    if broken is None:
-        raise group
-    first: BaseException = broken
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    raise first from group
