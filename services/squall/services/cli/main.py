@@ -208,7 +208,7 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
 
 
 def _first_dead(result: Result) -> str:
-    detail = next((check.detail for check in result.checks if check.id == "H5"), "")
+    detail = next((check.detail for check in result.checks if check.name == "poison-containment"), "")
     return detail or f"{result.dead_letters} tasks are dead letters"
 
 

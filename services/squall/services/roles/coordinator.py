@@ -46,6 +46,7 @@ from squall.bus.tasks import task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec, seat
+from squall.services.patterns.pattern import AGENT
 from squall.services.roles.job_writer import JobWriter
 from squall.services.roles.restore import Restored, restore
 from squall.services.roles.sweeper import Sweeper
@@ -126,6 +127,8 @@ class Coordinator:
             limit_max=spec_as(service.spec, HierarchicalSpec).window_max,
             age_s_max=max(AGE_S_MAX, 2 * service.spec.ack_wait_s),
         )
+        self._told: set[str] = set()
+        self._untold: asyncio.Queue[str] = asyncio.Queue()
         self._wake = asyncio.Event()
         service.vitals = lambda: {"in_flight": len(self._progress.open), "slots": self._window.limit}
 
@@ -200,7 +203,8 @@ class Coordinator:
             return
         # The subject is what the sender's credentials allow; what the body says of itself is not.
         role, node = message.subject.split(".")[-2:]
-        if role == "agent":
+        if role == AGENT:
+            self._tell(node)
             self._note_slots(node, heartbeat.slots)
 
     def _on_reply(self, message: Msg) -> None:
@@ -218,15 +222,22 @@ class Coordinator:
         self._wake.set()
 
     async def _announce(self) -> None:
-        """Tell every agent who leads; its answer tells its slots without waiting for a heartbeat."""
+        """Tell every agent who leads, one that joins as well; its answer tells its slots at once."""
         command = AnnounceLeader(
             holder=self._service.node, term=self._leadership.term, token=secrets.token_hex(8)
         )
-        for number in range(1, self._service.spec.agents + 1):
+        for node in self._service.pattern.topology(self._service.spec).of_role(AGENT):
+            self._tell(node.name)
+        while True:
+            subject = self._swarm.command(await self._untold.get(), "lead")
             with contextlib.suppress(RequestError):
-                await self._connection.publish(
-                    self._swarm.command(f"agent-{number}", "lead"), encode(command), confirm=False
-                )
+                await self._connection.publish(subject, encode(command), confirm=False)
+
+    def _tell(self, agent: str) -> None:
+        """Have an agent told who leads, once."""
+        if agent not in self._told:
+            self._told.add(agent)
+            self._untold.put_nowait(agent)
 
     async def _follow_ingress(self) -> None:
         records = bus_log.read(
