@@ -55,6 +55,10 @@ class Starts:
         self._counters = counters
         self._target = target
 
+    def expect(self, node: str, role: str, incarnation: int) -> None:
+        """A node is being started: it may beat, and end, before it is seen to serve."""
+        self._counters.started(node, role, incarnation)
+
     def note(self, node: str, role: str, incarnation: int = 1, pid: str = "") -> None:
         """Enter a start.
 
@@ -70,7 +74,6 @@ class Starts:
             pid=int(pid) if pid.isdigit() else pid or os.getpid(),
             started_s=time.time(),
         )
-        self._counters.started(node, role, incarnation)
 
 
 @dataclass
@@ -201,6 +204,7 @@ class Nodes:
             start = await self._start_of(kept)
             if kept.expelled:
                 break
+            self._list.expect(kept.node, kept.role, kept.starts)
             try:
                 unit = await self._launcher.start(start)
             except LaunchError as error:
