@@ -42,11 +42,13 @@ class KillingPoints(Points):
     def __init__(self, point: str, nth: int = 1) -> None:
         super().__init__(lambda point: None)
         self._point, self._left = point, nth
+        self.struck = asyncio.Event()
 
     def __call__(self, point: str) -> None:
         if point == self._point:
             self._left -= 1
             if self._left == 0:
+                self.struck.set()
                 raise KilledError(point)
 
 
@@ -119,14 +121,14 @@ class Star:
     # What there is.
 
     async def requests(self) -> list[tuple[int, str]]:
-        records = await self._log(self.names.request(ANY, ANY))
+        records = await self.log_of(self.names.request(ANY, ANY))
         return [(record.sequence, last_token(record.subject)) for record in records]
 
     async def decisions(self) -> list[TaskResult]:
-        records = await self._log(self.names.decision(ANY))
+        records = await self.log_of(self.names.decision(ANY))
         return [decode(record.data, TaskResult) for record in records]
 
-    async def _log(self, subject: str) -> list[Delivery]:
+    async def log_of(self, subject: str) -> list[Delivery]:
         state = await log.state(self.observer, self.log)
         reading = log.read(self.observer, self.log, self.names.hub, until=state["last_seq"])
         async with contextlib.aclosing(reading) as records:
@@ -135,6 +137,13 @@ class Star:
     async def decided(self, count: int) -> list[TaskResult]:
         return await wait_until(
             self.decisions, lambda made: len(made) >= count, timeout_s=PATIENT_S, what=f"{count} decisions"
+        )
+
+    async def claimed(self) -> None:
+        """Wait until somebody leads."""
+        seat = self.names.hub_seat
+        await wait_until(
+            lambda: log.last(self.observer, self.log, seat.term), bool, timeout_s=PATIENT_S, what="a leader"
         )
 
     async def registers(self) -> list[str]:
@@ -214,6 +223,11 @@ async def starred(bus: Any, **changes: Any) -> AsyncIterator[Star]:
         b.connect("agent-1") as spoke,
     ):
         yield Star(b, producer, observer, spoke)
+
+
+async def seen(value: Any) -> Any:
+    """A value that is there already, for `wait_until`."""
+    return value
 
 
 def counted(made: list[TaskResult]) -> Counter[str]:

@@ -15,6 +15,7 @@ from tests.integration.starred import (
     Star,
     counted,
     order,
+    seen,
     service_of,
     starred,
 )
@@ -36,7 +37,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 async def replayed(s: Star) -> list[tuple[str, tuple[bytes, ...]]]:
     """What the log's requests come to, in their order, whoever decided them."""
     requests = []
-    for record in await s._log(s.names.request(ANY, ANY)):
+    for record in await s.log_of(s.names.request(ANY, ANY)):
         asked = decode(record.data, TaskResult)
         requests.append(
             Requested(record.sequence, last_token(record.subject), asked.status == "ok", asked.effects)
@@ -73,12 +74,16 @@ async def test_a_hub_killed_between_two_steps_is_followed_by_one_that_decides_th
     tasks = [f"t{number}" for number in range(20)]
     async with starred(bus, exposure_max=30, snapshot_every=3) as s:
         await s.submit(*tasks)
-        async with s.hub("hub-1", KillingPoints(point, 2 if point != "hub.claimed" else 1)), s.hub("hub-2"):
+        points = KillingPoints(point, 1 if point in ("hub.claimed", "hub.resumed") else 2)
+        async with s.hub("hub-1", points):
+            await s.claimed()
             for number, task in enumerate(tasks):
                 await s.ask(task, order("buy" if number % 3 else "sell", number))
                 await asyncio.sleep(0.01)  # so that there are several batches
-            await s.decided(len(tasks))
-            await s.idle()
+            async with asyncio.timeout(PATIENT_S), s.hub("hub-2"):
+                await points.struck.wait()
+                await s.decided(len(tasks))
+                await s.idle()
         made = await s.decisions()
         assert set(counted(made).values()) == {1}
         assert [(at.task, at.effects) for at in made] == await replayed(s)
@@ -293,12 +298,8 @@ async def test_a_hub_that_wakes_up_after_its_lease_writes_nothing_and_is_obeyed_
         assert announced.term == terms[0]
         obeyed = [line["term"] for line in history.of("command")]
         assert obeyed == sorted(set(obeyed))
-        claims = [decode(record.data, TermClaimed) for record in await s._log(s.names.hub_seat.term)]
+        claims = [decode(record.data, TermClaimed) for record in await s.log_of(s.names.hub_seat.term)]
         assert [claim.holder for claim in claims][:2] == ["hub-1", "hub-2"]
-
-
-async def seen(value: Any) -> Any:
-    return value
 
 
 async def test_one_class_that_stands_still_does_not_fill_the_ingress_for_the_others(bus: Any) -> None:
@@ -325,6 +326,7 @@ async def test_the_log_is_trimmed_only_when_it_nears_its_bound(
 ) -> None:
     bound = 512 * 1024
     monkeypatch.setattr(star_pattern, "LOG_BYTES", (bound, 0, bound))
+    monkeypatch.setattr(hub, "ROOM_S", 0.02)
     tasks = [f"t{number}" for number in range(150)]
     value = b"x" * 2000
     async with starred(bus, snapshot_every=10) as s, s.hub() as service:
