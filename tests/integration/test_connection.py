@@ -312,6 +312,26 @@ async def test_what_is_subscribed_while_a_link_is_renewed_is_heard_on_the_new_on
                 heard.get_nowait()
 
 
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_a_connection_that_ends_in_the_middle_of_a_renewal_leaves_no_link_open(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    made: list[links.Link] = []
+
+    def link(*args: Any) -> links.Link:
+        made.append(links.Link(*args))
+        return made[-1]
+
+    async with bus() as b:
+        monkeypatch.setattr(connections, "Link", link)
+        async with b.connect("producer") as producer:
+            producer.renew(b.authority.credentials("producer", 60))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        assert made
+        assert all(one.lost.is_set() for one in made)
+
+
 async def test_a_name_from_outside_never_becomes_a_command_to_the_broker(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         for subject in ("sw.squall.in.task.k 3\r\nabc\r\nPUB x", "a b", "a\tb", ""):

@@ -260,7 +260,7 @@ class Connection:
         except asyncio.CancelledError:
             await link.close(abandon=True)  # the connection ends before its time is over
             raise
-        await link.close(abandon=False)
+        await link.close(abandon=link.lost.is_set())
 
     async def _keep(self, tasks: Tasks) -> None:
         """Replace the link whenever it is lost or its credentials were renewed."""
@@ -343,8 +343,11 @@ async def connect(
 
     async with task_group() as tasks:
         tasks.daemon(connection._watch())
-        tasks.daemon(connection._keep(tasks))
+        keeping = tasks.daemon(connection._keep(tasks))
         try:
             yield connection
         finally:
+            # First, or a link that takes over meanwhile would be left open.
+            keeping.cancel()
+            await asyncio.wait({keeping})
             await connection._drain()
