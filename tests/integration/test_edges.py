@@ -25,10 +25,9 @@ from squall.bus.connection import Connection, connect
 from squall.bus.errors import ForbiddenError, RequestError
 from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority
-from squall.bus.jetstream import call, create_consumer, create_stream, publish_once, sourced
+from squall.bus.jetstream import call, create_stream, publish_once
 from squall.bus.subjects import (
     ANY,
-    GATEWAY,
     SOURCE,
     TARGET,
     Subjects,
@@ -42,11 +41,10 @@ from squall.bus.subjects import (
 )
 from squall.bus.system import Accounts
 from squall.bus.tasks import task_group
-from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
-from squall.bus.topology.star import star
-from squall.services.patterns import hierarchical as hierarchical_pattern
+from squall.services.patterns import PATTERNS
+from squall.services.patterns.pattern import Consumer, Pattern
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -56,46 +54,25 @@ S = Subjects("squall")
 
 @dataclass(frozen=True)
 class Case:
-    """A topology and what stands on its broker: streams in order, and consumers with their filters."""
+    """A topology and what stands on its broker: streams in order, and the consumers that nodes find."""
 
     topology: Topology
     streams: Sequence[Mapping[str, Any]]
-    consumers: Mapping[tuple[str, str], Sequence[str]]
+    consumers: Sequence[Consumer]
+
+    @classmethod
+    def of(cls, pattern: Pattern) -> Case:
+        spec = pattern.spec(agents=2)
+        return cls(pattern.topology(spec), pattern.streams(spec), pattern.consumers(spec))
 
     def filters(self, link: Link, node: Node) -> Sequence[str]:
         """What the consumer delivers that a node pulls from along a link."""
-        return self.consumers.get((link.source, link.consumer.replace(TARGET, node.name)), ())
-
-
-def _hierarchical() -> Case:
-    return Case(
-        hierarchical("squall", agents=2),
-        hierarchical_pattern.streams(hierarchical_pattern.HierarchicalSpec(agents=2)),
-        {("WK", "pool"): [S.work], ("RES", GATEWAY): [S.registers]},
-    )
-
-
-def _star() -> Case:
-    hub, ingress = S.stream("HUB"), S.stream("IN")
-    return Case(
-        star("squall", agents=2),
-        [
-            {"name": ingress, "subjects": [S.ingress]},
-            {"name": hub, "subjects": [S.hub], "allow_atomic": True},
-            {"name": S.stream("WK"), "retention": "workqueue", **sourced(ingress, S.class_transform)},
-            {"name": S.stream("TRY"), "subjects": [S.tries], "allow_direct": True},
-            {"name": S.stream("RES"), **sourced(hub, S.decision_transform)},
-            {"name": S.stream("DLQ"), **sourced(hub, S.hub_dead_letter_transform)},
-        ],
-        {
-            ("WK", "agent-1"): [S.queued_in("momentum", *[ANY] * 3), S.queued_in("pairs", *[ANY] * 3)],
-            ("WK", "agent-2"): [S.queued_in("arbitrage", *[ANY] * 3)],
-            ("RES", GATEWAY): [S.registers],
-        },
-    )
-
-
-CASES = {"hierarchical": _hierarchical, "star": _star}
+        name = link.consumer.replace(TARGET, node.name)
+        for consumer in self.consumers:
+            if (consumer.stream, consumer.name) == (S.stream(link.source), name):
+                alone = consumer.filter_subject or consumer.config.get("filter_subject")
+                return [alone] if alone else consumer.config.get("filter_subjects", ())
+        return ()
 
 
 @contextlib.asynccontextmanager
@@ -132,9 +109,8 @@ async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connec
         }
         for config in case.streams:
             await create_stream(nodes["launcher"], config)
-        for (plane, consumer), filters in case.consumers.items():
-            config = {"durable_name": consumer, "ack_policy": "explicit", "filter_subjects": list(filters)}
-            await create_consumer(nodes["launcher"], S.stream(plane), consumer, config)
+        for consumer in case.consumers:
+            await consumer.create(nodes["launcher"])
         yield nodes
 
 
@@ -199,7 +175,7 @@ def ways(topology: Topology) -> Iterator[Way]:
 
 def uses(link: Link, name: str) -> list[str]:
     """What of JetStream's own subjects a node needs for a link."""
-    consumer, reader = link.consumer.replace(TARGET, name), f"{name}-x"
+    consumer = link.consumer.replace(TARGET, name)
     match link.by:
         case "pull":
             stream = S.stream(link.source)
@@ -208,9 +184,9 @@ def uses(link: Link, name: str) -> list[str]:
             stream = S.stream(link.source)
             return [
                 api("STREAM", "INFO", stream),
-                api("CONSUMER", "CREATE", stream, reader, link.subject),
-                next_message(stream, reader),
-                api("CONSUMER", "DELETE", stream, reader),
+                api("CONSUMER", "CREATE", stream, name, link.subject),
+                next_message(stream, name),
+                api("CONSUMER", "DELETE", stream, name),
             ]
         case "get":
             return [api("STREAM", "MSG", "GET", S.stream(link.source))]
@@ -230,12 +206,10 @@ def may_publish(topology: Topology, node: Node) -> list[str]:
     """Patterns of all that a node's links let it publish, and its administration."""
     more = topology.administration.get(node.role)
     linked = acts(topology, node)
-    # Whoever reads a stream makes its own consumers there, and those in account CORE trust each other.
-    reader = f".{node.name}-x"
     return [
         *(named(link.subject, node.name, ANY) for link in linked if link.by == "publish"),
-        *(subject.replace(reader, ".*") for link in linked for subject in uses(link, node.name)),
-        *(more.publish if more else ()),
+        *(subject for link in linked for subject in uses(link, node.name)),
+        *(more.of(node.name).publish if more else ()),
     ]
 
 
@@ -248,7 +222,7 @@ def may_hear(topology: Topology, node: Node) -> list[str]:
             for link in topology.links
             if link.is_spoken and node in topology.at(link.target)
         ),
-        *(more.subscribe if more else ()),
+        *(more.of(node.name).subscribe if more else ()),
     ]
 
 
@@ -358,7 +332,7 @@ class Walk:
         reached = [filled(way.subject, self._fresh) for way in ways(self.topology) if way.target == b]
         taken = [subject for link in acts(self.topology, b) for subject in uses(link, b.name)]
         more = self.topology.administration.get(b.role)
-        written = [filled(pattern, self._fresh) for pattern in (more.publish if more else ())]
+        written = [filled(pattern, self._fresh) for pattern in (more.of(b.name).publish if more else ())]
         # What the other says to this one, if it were to hear it.
         heard = [named(link.subject, b.name, a.name) for link in acts(self.topology, b) if link.is_spoken]
         for subject in (*reached, *taken, *written, f"_INBOX.{b.name}.x"):
@@ -388,9 +362,9 @@ class Walk:
         return states
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", PATTERNS)
 async def test_each_edge_delivers_and_what_is_none_is_refused(name: str, tmp_path: Path) -> None:
-    case = CASES[name]()
+    case = Case.of(PATTERNS[name])
     async with standing(case, tmp_path) as nodes:
         walk = Walk(case, nodes)
         await walk.listen()

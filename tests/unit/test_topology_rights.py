@@ -50,9 +50,9 @@ def topology(*links: Link, nodes: tuple[Node, ...] = (BOSS, *WORKERS)) -> Topolo
             "boss",
             [
                 "$JS.API.STREAM.INFO.DEMO_RES",
-                "$JS.API.CONSUMER.CREATE.DEMO_RES.*.sw.demo.res.*.*",
-                "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.*",
-                "$JS.API.CONSUMER.DELETE.DEMO_RES.*",
+                "$JS.API.CONSUMER.CREATE.DEMO_RES.boss.sw.demo.res.*.*",
+                "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.boss",
+                "$JS.API.CONSUMER.DELETE.DEMO_RES.boss",
             ],
             [],
         ),

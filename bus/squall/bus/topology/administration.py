@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from squall.bus.subjects import ANY, POOL, REST, Subjects, api, every_ack, next_message
+from squall.bus.subjects import ANY, ME, POOL, REST, Subjects, api, every_ack, next_message
 from squall.bus.topology.rights import Permissions
 
 
@@ -34,9 +34,9 @@ def observer(s: Subjects, reads: Iterable[tuple[str, str]]) -> Permissions:
         right
         for plane, wanted in reads
         for right in (
-            api("CONSUMER", "CREATE", s.stream(plane), ANY, wanted),
-            next_message(s.stream(plane), ANY),
-            api("CONSUMER", "DELETE", s.stream(plane), ANY),
+            api("CONSUMER", "CREATE", s.stream(plane), ME, wanted),
+            next_message(s.stream(plane), ME),
+            api("CONSUMER", "DELETE", s.stream(plane), ME),
         )
     ]
     return Permissions(

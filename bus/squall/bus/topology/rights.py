@@ -111,9 +111,9 @@ def _rights(s: Subjects, link: Link, named: Container[str]) -> Iterator[str]:
             # A consumer's filter is part of the subject that makes it, so the broker holds the reader to it.
             stream = s.stream(link.source)
             yield api("STREAM", "INFO", stream)
-            yield api("CONSUMER", "CREATE", stream, ANY, link.subject)
-            yield next_message(stream, ANY)
-            yield api("CONSUMER", "DELETE", stream, ANY)
+            yield api("CONSUMER", "CREATE", stream, ME, link.subject)
+            yield next_message(stream, ME)
+            yield api("CONSUMER", "DELETE", stream, ME)
         case "get":
             yield api("STREAM", "MSG", "GET", s.stream(link.source))
         case "newest":
