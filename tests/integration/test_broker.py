@@ -460,7 +460,7 @@ async def test_an_agent_cannot_make_the_broker_its_deputy(tmp_path: Path) -> Non
     ):
         await create_streams(launcher)
         deletion = subjects.api("STREAM", "DELETE", SWARM.stream("JOB"))
-        term = SWARM.term
+        term = SWARM.coordinator_seat.term
         for target in (deletion, term):
             await agent.client.publish(
                 subjects.next_message(SWARM.stream("WK"), POOL), b'{"batch":1,"no_wait":true}', reply=target
