@@ -74,6 +74,14 @@ def silenced(node: str, start_s: float, end_s: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def handed_over(run: Run, took_s: float) -> None:
+    """The first leader is asked to hand over instead of being paused."""
+    run.spec["pause_leader"] = False
+    run.drop("fenced")
+    run.find("resign", term=2)["time_s"] = T + 3.1
+    run.faults[0].update(kind="hand-over", start_s=T + 3.25 - took_s, end_s=T + 3.3)
+
+
 FAILING: list[tuple[str, str, Doctor, str]] = [
     ("H1", "a task is lost at the head", lambda r: lose_register(r, 1), "1 head, 0 middle, 0 tail"),
     ("H1", "a task is lost in the middle", lambda r: lose_register(r, 3), "0 head, 1 middle, 0 tail): a-3"),
@@ -161,6 +169,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "a silenced leader is never followed",
         lambda r: r.faults.append(silenced("coordinator-2", 6.0, 18.0)),
         "obody took over from coordinator-2 within 3.00 s of its blackhole-nofin, which lasted 12.00 s",
+    ),
+    (
+        "H4",
+        "a hand-over takes too long",
+        lambda r: handed_over(r, 3.2),
+        "3.20 s after the hand-over of coordinator-1",
     ),
     (
         "H4",
@@ -314,6 +328,7 @@ HARMLESS: list[tuple[str, str, Doctor]] = [
     ("H1", "a killed writer left half a line", lambda r: setattr(r, "truncated", b'{"time_s":17')),
     ("H2", "a repeat was refused", lambda r: r.journal.append(("a-1.0", '{"quantity":1}'))),
     ("H4", "the leader crashed", crash),
+    ("H4", "the leader handed over", lambda r: handed_over(r, 0.2)),
     ("H4", "a batch was stored in time and reported late", late_line),
     ("H4", "who could have followed a silenced leader was struck too", lambda r: r.faults.extend(
         [silenced("coordinator-2", 6.0, 18.0), silenced("coordinator-1", 6.5, 18.0)]

@@ -13,6 +13,7 @@ from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.doubts import doubts
 from squall.chaos.evidence.operations import Lead
 from squall.chaos.evidence.task import gather
+from squall.chaos.judge.checks.hierarchical import Dispatch, Job
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.trace import timeline
 
@@ -224,3 +225,24 @@ def test_reading_leaves_the_directory_as_it_was(tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     history_of(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_the_pattern_declares_is_given_in_order_and_what_nobody_declares_is_counted(
+    tmp_path: Path,
+) -> None:
+    history = history_of(good_run().write(tmp_path))
+    assert [(batch.term, batch.first, batch.tasks) for batch in history.of(Dispatch)] == [
+        (2, 4, 3),
+        (10, 12, 3),
+    ]
+    assert [job.job for job in history.of(Job)] == ["momentum", "pairs"]
+    assert history.undeclared == {"announce": 1, "deliver": 1}
+    assert history.spec["pause_leader"] is True
+
+
+def test_a_run_of_a_pattern_that_is_not_known_here_is_read_as_far_as_all_have_it(tmp_path: Path) -> None:
+    run = good_run()
+    run.spec["pattern"] = "carousel"
+    history = history_of(run.write(tmp_path))
+    assert (len(history.submissions), len(history.registers), history.records) == (8, 6, {})
+    assert history.undeclared["dispatch"] == 2

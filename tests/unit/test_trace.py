@@ -313,3 +313,12 @@ def test_the_newest_run_is_the_one_changed_last(tmp_path: Path) -> None:
         newest_run(tmp_path / "new")
     with pytest.raises(NotARunError, match="there is no run"):
         newest_run(tmp_path / "missing")
+
+
+def test_a_line_that_only_its_pattern_understands_is_told_as_it_stands(tmp_path: Path) -> None:
+    run = good_run()
+    run.line(1.15, "agent-1", "vote", "ok", task="a-1", ballot=7, why="a \x07 bell")
+    gathered = gather(run.write(tmp_path), "a-1")
+    assert gathered is not None
+    (moment,) = [moment for moment in timeline(gathered).moments if moment.what == "vote ok"]
+    assert (moment.node, moment.detail) == ("agent-1", r"ballot 7, why a \x07 bell")

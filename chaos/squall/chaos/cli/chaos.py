@@ -72,8 +72,8 @@ def chaos(
             first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
         else:
             first = runs_of(specs, range(seed, seed + seeds), faults)
-            until_s = time.monotonic() + 60 * (minutes or 0.0)
-            more = more_runs_of(specs, seed + seeds, faults, until_s=until_s, now_s=time.monotonic)
+            for_s = 60 * (minutes or 0.0)
+            more = more_runs_of(specs, seed + seeds, faults, for_s=for_s, now_s=time.monotonic)
         check_port(toxiproxy_port)
         names = tuple(plan.name for plan in first)
         planned = Planned(runs=names, all_faults=schedule is None and not faults)

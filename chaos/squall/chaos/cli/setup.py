@@ -58,11 +58,11 @@ def more_runs_of(
     first: int,
     faults: Sequence[tuple[str, str]],
     *,
-    until_s: float,
+    for_s: float,
     now_s: Callable[[], float],
 ) -> Iterator[Plan]:
-    """Runs with new seeds, each seed under every pattern, until the time is over."""
-    labels = _labels(specs)
+    """Runs with new seeds, each seed under every pattern, until a time from the first on is over."""
+    labels, until_s = _labels(specs), now_s() + for_s
     for seed in itertools.count(first):
         for spec, label in zip(specs, labels, strict=True):
             if now_s() >= until_s:
