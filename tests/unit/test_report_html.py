@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
+from squall.bus.topology.star import star
 from squall.chaos.cli.report import report
 from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
 from squall.chaos.judge.run import result
@@ -23,6 +24,7 @@ from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.html import PageContent, render, why
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
+from squall.chaos.tell.page.wheel import is_star, middle, wheel
 from squall.services.run.result import Check
 
 T = 1_700_000_000.0
@@ -308,3 +310,17 @@ def test_layers_follow_the_work_and_answers_go_back() -> None:
     assert {edge.source for edge in edges if found[edge.target] < found[edge.source]} == {
         "agent", "JOB", "RES",
     }  # fmt: skip
+
+
+def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:
+    graph = star("s", agents=6, hubs=2)
+    assert [node.name for node in middle(graph)] == ["hub-1", "hub-2"]
+    drawn = str(wheel(graph, 1080.0))
+    assert all(f"agent-{n}" in drawn for n in range(1, 7))
+    _, page = page_of(synthetic(10), graph)
+    assert "hub-1, hub-2 in the middle of agent-1" in " ".join(page.text)
+    assert not is_star(hierarchical("s", agents=6, coordinators=2))
+
+
+def test_a_star_of_more_spokes_than_fit_says_so() -> None:
+    assert "and 6 more" in str(wheel(star("s", agents=30), 1080.0))

@@ -19,7 +19,6 @@ from typing import TypeVar
 from squall.bus.tasks import task_group
 from squall.chaos.errors import UnverifiedError
 from squall.chaos.inject.faults.fault import Fault, Site
-from squall.chaos.inject.faults.flap import Flap
 from squall.services.run.directory import RunDirectory
 
 T = TypeVar("T")
@@ -85,8 +84,7 @@ class Force:
         lease: asyncio.Task[None] | None = None
         try:
             await self._inject()
-            if isinstance(self._fault, Flap):
-                self._turns = asyncio.ensure_future(self._take_turns(self._fault))
+            self._turns = asyncio.ensure_future(self._take_turns())
             lease = asyncio.ensure_future(self._end_after(lease_s))
             yield
         finally:
@@ -113,8 +111,8 @@ class Force:
             self._strike.doubt(f"it was not seen in force: {_said(error)}")
         self._log(acknowledged_s=acknowledged_s or time.time(), verified_s=time.time())
 
-    async def _take_turns(self, fault: Flap) -> None:
-        await each(self._sites, fault.last)
+    async def _take_turns(self) -> None:
+        await each(self._sites, self._fault.last)
 
     async def _end_after(self, lease_s: float) -> None:
         await asyncio.sleep(lease_s)

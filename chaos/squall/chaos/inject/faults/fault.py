@@ -85,6 +85,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Whether it is seen to be in force."""
         raise NotImplementedError
 
+    async def last(self, site: Site) -> None:
+        """What it goes on doing while it is in force; cancelled then. Most do nothing."""
+
     async def undone(self, site: Site) -> str:
         """Why it was not in force any more just before it is healed, in words; empty if it was.
 
