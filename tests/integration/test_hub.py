@@ -97,8 +97,10 @@ async def test_a_request_that_is_repeated_has_one_decision(bus: Any) -> None:
         await s.decided(1)
         refused = await s.ask("t", order("buy", 3))
         assert refused.kind == "refused"
-        # A spoke that does not say what it expects gets it stored, and nothing more.
-        await s.spoke.request(s.names.request("agent-1", "t"), b"anything", timeout_s=10)
+        async with s.bus.connect("hub-1") as trimming:  # forgotten where it was written, and made once more
+            await log.trim(trimming, s.names.stream("REQ"), below=3)
+        again = await s.ask("t", order("buy", 3))
+        assert again.accepted
         await s.ask("last")
         made = await s.decided(2)
         state = await s.idle()
@@ -300,6 +302,19 @@ async def test_a_hub_that_wakes_up_after_its_lease_writes_nothing_and_is_obeyed_
         assert obeyed == sorted(set(obeyed))
         claims = [decode(record.data, TermClaimed) for record in await s.log_of(s.names.hub_seat.term)]
         assert [claim.holder for claim in claims][:2] == ["hub-1", "hub-2"]
+
+
+async def test_a_spoke_that_begins_batches_without_end_holds_up_no_decision(bus: Any) -> None:
+    async with starred(bus) as s, s.hub():
+        await s.submit("t1", "t2")
+        for number in range(500):
+            headers = {"Nats-Batch-Id": f"b{number}", "Nats-Batch-Sequence": "1"}
+            subject = s.names.request("agent-1", f"x{number}")
+            await s.spoke.publish(subject, b"x", headers=headers, confirm=False)
+        began_s = time.monotonic()
+        await s.ask("t1")
+        await s.decided(1)
+        assert time.monotonic() - began_s < 5.0  # the broker gives up an open batch after ten seconds
 
 
 async def test_one_class_that_stands_still_does_not_fill_the_ingress_for_the_others(bus: Any) -> None:

@@ -20,7 +20,7 @@ and for a hub and its spokes:
     in.<class>.<key>.<task>          what producers submit, by class
     wk.<lane>.<class>.<key>.<task>   the work queue, sourced from in.<class>
     hub.term  hub.lease  hub.snap    who leads, until when, and what it knew
-    hub.req.<spoke>.<task>           what a spoke asks for, the register of its work
+    hub.req.<spoke>.<task>           what a spoke asks for, the register of its work; sourced to the hub
     hub.dec.<task>                   what the hub decided, fenced by the term
     hub.dead.<task>                  dead letter, sourced to dlq.hub.<task>
     res.<lane>.<task>                a task's register, sourced from hub.dec
@@ -228,6 +228,11 @@ class Subjects:
     def hub_dead(self, task: str) -> str:
         """A dead letter in the hub's stream; ``task`` may be a wildcard."""
         return self._at("hub", "dead", _token(task))
+
+    @property
+    def request_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the hub's log from what spokes wrote."""
+        return self.request(ANY, ANY), self._at("hub", "req", "{{wildcard(1)}}", "{{wildcard(2)}}")
 
     @property
     def decision_transform(self) -> tuple[str, str]:

@@ -1,14 +1,16 @@
 """Star: a hub with standbys that decides, and spokes that may only ask.
 
-    producer ──► IN ──(sourced)──► WK ──► spoke ──► HUB ──(sourced)──► RES ──► gateway
-                 │                          ▲       ▲ │ requests                  ▲
-                 │                          │       │ ▼                           │
-                 └────── what is open ──────┼────►  hub                           │
-                                            └────────┴──────── who leads ─────────┘
+    producer ──► IN ──(sourced)──► WK ──► spoke ──► REQ ──(sourced)──► HUB ──(sourced)──► RES ──► gateway
+                 │                          ▲                          │ ▲                          ▲
+                 │                          │                 requests ▼ │ decisions                │
+                 └────── what is open ──────┼─────────────────────────► hub                         │
+                                            └───────────────────────────┴───────── who leads ───────┘
 
 A spoke pulls from a consumer of its own, which holds the classes it has, and its
-requests carry its name, so it holds up nobody and speaks for nobody else. The role
-of a spoke is ``agent``, as of every node that runs a handler.
+requests carry its name, so it holds up nobody and speaks for nobody else. It does
+not write the hub's log itself: whoever may write a stream that takes batches can
+begin so many that the broker takes none of anybody else's. The role of a spoke is
+``agent``, as of every node that runs a handler.
 """
 
 from __future__ import annotations
@@ -67,7 +69,11 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("producer", "IN", s.closes, "says that a job has all its tasks"),
         Link("IN", "WK", s.submissions_in(ANY), "sourced by the broker, by lane", by="source"),
         Link("WK", "agent", queued, "pulls what is of its classes", by="pull", consumer=TARGET),
-        Link("agent", "HUB", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
+        Link("agent", "REQ", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
+        Link("REQ", "HUB", requests, "sourced by the broker: only hubs write the hub's log", by="source"),
+        Link("REQ", "hub", requests, "looks whether a request was copied", by="get"),
+        Link("REQ", "hub", requests, "looks how full it is", by="read"),
+        Link("hub", "REQ", requests, "trims what was copied", by="trim"),
         Link("agent", "TRY", s.tries, "counts the attempts of what is delivered again"),
         Link("TRY", "agent", s.tries, "asks how often a task was tried", by="newest"),
         Link("IN", "hub", s.ingress, "reads which tasks are open, and of which class", by="read"),

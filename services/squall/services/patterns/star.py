@@ -1,11 +1,12 @@
 """Star: a hub with a warm standby, and spokes that each have classes of tasks and may only ask.
 
-producer ─► IN ═sourced═► WK ─► spokes ─► HUB, requests ─► hub ─► HUB, decisions ═sourced═► RES ─► gateway
+producer ─► IN ═► WK ─► spokes ─► REQ ═► HUB ─ requests ─► hub ─ decisions ─► HUB ═► RES ─► gateway ─► venue
+
+A double line is the broker's own copying.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,17 +16,14 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
-from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
-from squall.bus.errors import DecodeError
 from squall.bus.jetstream import call, sourced
-from squall.bus.messages import HubState, RunTask, TaskResult, TermClaimed
-from squall.bus.pull import Delivery
-from squall.bus.subjects import ANY, GATEWAY, Subjects, last_token, matches
+from squall.bus.messages import HubState, RunTask
+from squall.bus.subjects import ANY, GATEWAY, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
-from squall.services.patterns import opening, reading
+from squall.services.patterns import opening, reading, star_log
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
 from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
@@ -47,6 +45,7 @@ WINDOW_MAX = 100_000
 
 INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2
+REQUEST_BYTES_MAX = 256 * 1024**2
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed."""
 
@@ -143,7 +142,8 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
     """The streams, in the order in which they must be made: a source before what it feeds."""
     swarm = Subjects(spec.swarm)
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
-    ingress, hub = swarm.stream("IN"), swarm.stream("HUB")
+    ingress, requests, hub = swarm.stream("IN"), swarm.stream("REQ"), swarm.stream("HUB")
+    seat = swarm.hub_seat
     return [
         {
             "name": ingress,
@@ -158,11 +158,15 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
             **common,
         },
         {
+            **register.stream_config(requests, swarm.request(ANY, ANY), bytes_max=REQUEST_BYTES_MAX),
+            "deny_purge": False,  # what the log has a copy of is trimmed when it is nearly full
+        },
+        {
             "name": hub,
-            "subjects": [swarm.hub],
+            "subjects": [seat.term, seat.lease, seat.snapshot, swarm.decision(ANY), swarm.hub_dead(ANY)],
+            **sourced(requests, swarm.request_transform),
             "retention": "limits",
-            # Refuses when full: under discard-old the term's record would be evicted in the end. Nothing is
-            # evicted per subject either, so that a request that is repeated stands beside the first.
+            # Refuses when full: under discard-old the term's record would be evicted in the end.
             "discard": "new",
             "max_bytes": _bounded(LOG_BYTES, spec.tasks),
             "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
@@ -266,7 +270,7 @@ async def _snapshot(swarm: Swarm) -> tuple[int, HubState] | None:
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, the hub's log, its last snapshot, the queue, and dead letters into the history."""
     registers = await reading.registers(swarm, history)
-    await _read_log(swarm, history)
+    await star_log.read_back(swarm, history)
     last = await reading.patiently(lambda: _snapshot(swarm))
     if last is not None:
         sequence, state = last
@@ -293,64 +297,6 @@ async def read_back(swarm: Swarm, history: History) -> int:
     )
     await reading.dead_letters(swarm, history)
     return registers
-
-
-async def _read_log(swarm: Swarm, history: History) -> None:
-    """Write terms, requests and decisions into the history, in the order of the hub's log."""
-    subjects = swarm.swarm
-    seat = subjects.hub_seat
-    through = int((await reading.state_of(swarm, "HUB"))["last_seq"])
-    log = bus_log.read(swarm.observer, seat.stream, subjects.hub, until=through)
-    async with contextlib.aclosing(log) as records:
-        async for record in records:
-            if record.subject == seat.term:
-                claimed = decode(record.data, TermClaimed)
-                history("final", "ok", what="term", seq=record.sequence, holder=claimed.holder)
-            elif matches(subjects.request(ANY, ANY), record.subject):
-                _tell_request(record, history)
-            elif matches(subjects.decision(ANY), record.subject):
-                _tell_decision(record, history)
-
-
-def _tell_request(record: Delivery, history: History) -> None:
-    agent, task = record.subject.split(".")[-2:]
-    facts: dict[str, Any] = {"what": "request", "seq": record.sequence, "agent": agent, "task": task}
-    try:
-        asked = decode(record.data, TaskResult)
-    except DecodeError as error:
-        history("final", "fail", **facts, reason=printable(str(error)))
-        return
-    history(
-        "final",
-        "ok",
-        **facts,
-        status=asked.status,
-        effects=asked.effects,
-        reduce_only=asked.reduce_only,
-        attempt=asked.attempt,
-        reason=asked.reason,
-        time_s_stored=record.stored_s,
-    )
-
-
-def _tell_decision(record: Delivery, history: History) -> None:
-    made = decode(record.data, TaskResult)
-    history(
-        "final",
-        "ok",
-        what="decision",
-        seq=record.sequence,
-        task=last_token(record.subject),
-        request=made.request,
-        term=made.term,
-        agent=made.agent,
-        status=made.status,
-        effects=made.effects,
-        reduces=made.reduces,
-        denied=made.denied,
-        reason=made.reason,
-        time_s_stored=record.stored_s,
-    )
 
 
 async def show(swarm: Swarm, run: RunDirectory) -> None:

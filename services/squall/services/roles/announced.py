@@ -1,4 +1,4 @@
-"""Hears who leads, refuses what a lower term says, and notices when nobody leads any more.
+"""Says who leads; and hears it, refuses what a lower term says, and notices when nobody leads any more.
 
 leader ──announcement──► term below the highest? ── yes ─► refused, counted, told
                                  │ no
@@ -10,7 +10,9 @@ two leases of silence ─► degraded
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import secrets
 from collections.abc import Callable
 
 from nats.aio.msg import Msg
@@ -19,14 +21,34 @@ from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.bus.codec import decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.messages import AnnounceLeader, LeaderAccepted
+from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import Tasks
 from squall.services.node.service import Service
+from squall.services.patterns.pattern import AGENT
 from squall.services.rules.degrade import LeaderWatch
 
 log = logging.getLogger("squall")
 
 LOOKS = 10
 """How often a lease it is looked whether the leader is lost."""
+
+
+async def announce(service: Service, term: int, lease_s: float) -> None:
+    """Say who leads three times a lease, so that two leases of silence say that nobody does. Never returns.
+
+    It is said also once the lease is over: until a newer term is claimed, this one holds.
+    """
+    nodes = [
+        node.name for node in service.pattern.topology(service.spec).nodes if node.role in (AGENT, GATEWAY)
+    ]
+    while True:
+        command = AnnounceLeader(holder=service.node, term=term, token=secrets.token_hex(8))
+        for node in nodes:
+            with contextlib.suppress(RequestError):
+                await service.connection.publish(
+                    service.swarm.command(node, "lead"), encode(command), confirm=False
+                )
+        await asyncio.sleep(lease_s / 3)
 
 
 class Announced:

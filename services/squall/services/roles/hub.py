@@ -17,25 +17,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from typing import Final
 
-from nats.aio.msg import Msg
-
 from squall.bus import log as bus_log
 from squall.bus.border import NAME_LENGTH_MAX, printable
-from squall.bus.codec import SUBMISSION_BYTES_MAX, decode, encode
+from squall.bus.codec import SUBMISSION_BYTES_MAX, decode
 from squall.bus.errors import DecodeError, RequestError
 from squall.bus.fenced import patiently
-from squall.bus.messages import AnnounceLeader, DeadLetter, HubState, LeaderAccepted, TaskResult
+from squall.bus.messages import DeadLetter, HubState, TaskResult
 from squall.bus.pull import Delivery
 from squall.bus.subjects import ANY
 from squall.bus.tasks import task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
-from squall.services.patterns.pattern import AGENT
 from squall.services.patterns.star import StarSpec, owners
+from squall.services.roles.announced import announce
 from squall.services.roles.hub_log import ConflictError, HubLog, decided_before, restore, submission_at
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import Request, Standing, Submitted, dead, decision
@@ -127,11 +124,10 @@ class Hub:
         office.caught_up()
         writer = HubLog(service, office, standing, snapshot, tuple(self._owners))
         async with task_group() as tasks:
-            unsubscribe = await self._connection.subscribe(self._swarm.reply(ANY, ANY), self._on_reply)
-            tasks.daemon(self._announce())
+            tasks.daemon(announce(service, office.term, self._spec.lease_s))
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_requests())
-            tasks.daemon(self._watch_room())
+            tasks.daemon(self._watch_room(writer))
             tasks.daemon(Sweeper(service, standing, self._owners, self._give_up).run())
             tasks.daemon(self._wake_to_leave())
             try:
@@ -139,8 +135,6 @@ class Hub:
             except ConflictError as error:
                 # Not deposed, but wrong: whoever leads next reads all of it anew.
                 service.complaints("conflicts", str(error))
-            finally:
-                await unsubscribe()
 
     async def _wake_to_leave(self) -> None:
         await self._office.leave.wait()
@@ -194,51 +188,22 @@ class Hub:
                 await self._requests.put(Request(record.sequence, agent, task, result))
                 self._wake.set()
 
-    def _on_reply(self, message: Msg) -> None:
-        try:
-            answer = decode(message.data, LeaderAccepted)
-        except DecodeError as error:
-            self._service.complaints("unreadable", f"answer on {message.subject}: {error}")
-            return
-        if answer.term > self._office.term:
-            log.info("%s has heard of term %d", message.subject.split(".")[-2], answer.term)
-
     def _give_up(self, task: str, at: Submitted) -> None:
         self._lost[task] = at
         self._wake.set()
 
-    async def _watch_room(self) -> None:
-        """Notice that the log nears its bound."""
+    async def _watch_room(self, writer: HubLog) -> None:
+        """Notice that the log nears its bound, and trim what it was copied from when that does."""
+        requests = self._swarm.stream("REQ")
         while True:
             with contextlib.suppress(RequestError):
                 full = await bus_log.fullness(self._connection, self._office.seat.stream) >= FULL
                 if full and not self._full:
                     self._service.complaints("nearly_full", f"the hub's log is {FULL:.0%} full")
                 self._full = full
+                if await bus_log.fullness(self._connection, requests) >= FULL:
+                    await writer.trim_requests()
             await asyncio.sleep(ROOM_S)
-
-    # What it says.
-
-    async def _announce(self) -> None:
-        """Say who leads, three times a lease, so that a silence of two leases says that nobody does.
-
-        Said also once the lease is over: until a newer term is claimed, this one holds.
-        """
-        nodes = [
-            node.name
-            for node in self._service.pattern.topology(self._spec).nodes
-            if node.role in (AGENT, "gateway")
-        ]
-        while True:
-            command = AnnounceLeader(
-                holder=self._service.node, term=self._office.term, token=secrets.token_hex(8)
-            )
-            for node in nodes:
-                with contextlib.suppress(RequestError):
-                    await self._connection.publish(
-                        self._swarm.command(node, "lead"), encode(command), confirm=False
-                    )
-            await asyncio.sleep(self._spec.lease_s / 3)
 
     # What it does.
 

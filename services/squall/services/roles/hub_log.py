@@ -132,6 +132,7 @@ class HubLog:
             copies=service.swarm.stream("DLQ"),
             copy_of=lambda record: service.swarm.dead_letter("hub", last_token(record.subject)),
         )
+        self._request: bus_log.Record | None = None  # the newest of the spokes' at the last look
         self._newest: tuple[int, str] | None = None  # of the decisions: its place and its task
         self._covered: _Covered | None = None
 
@@ -202,6 +203,18 @@ class HubLog:
         self._standing.trimmed = self._standing.requests + 1  # for whoever reads the log, before it is so
         await self.store([], snapshot=True)
         await self._trim()
+
+    async def trim_requests(self) -> None:
+        """Remove what spokes wrote, as far as the log has a copy.
+
+        The broker copies in order, so what comes before one that is copied is, too.
+        """
+        requests, subject = self._swarm.stream("REQ"), self._swarm.request(ANY, ANY)
+        with contextlib.suppress(RequestError):
+            known = self._request
+            if known is not None and await bus_log.last(self._connection, self._seat.stream, known.subject):
+                await self._writer.trim(below=known.sequence + 1, stream=requests)
+            self._request = await bus_log.last(self._connection, requests, subject)
 
     async def _refused(self, error: RejectedError) -> None:
         log.error("the hub's stream refuses a batch: %s", error)

@@ -3,10 +3,10 @@
     open for long ─► still in the work queue? ── yes: somebody works on it, or will; look again later
                           │ no
                           ▼
-                     has its spoke made a request? ── yes: it is decided in its turn
+                     has it a decision? ── yes: it was submitted once more after it had ended
                           │ no
                           ▼
-                     has it a decision? ── yes: it was submitted once more after it had ended
+                     has its spoke made a request? ── yes: it is decided in its turn
                           │ no, several times
                           ▼
                      acknowledged without a request: it is decided as dead
@@ -90,14 +90,11 @@ class Sweeper:
         queued = swarm.queued_in(at.job, lane_for(at.key), at.key, task)
         if await bus_log.last(connection, swarm.stream("WK"), queued) is not None:
             return 0
-        owner = self._owners.get(at.job)
-        if owner and await bus_log.last(connection, swarm.hub_seat.stream, swarm.request(owner, task)):
-            # Read in its turn, if it is not decided already and this is a second submission of it.
-            if await decided_before(connection, swarm, task):
-                self._standing.close(task)
-            return 0
         if await decided_before(connection, swarm, task):
             self._standing.close(task)
+            return 0
+        request = swarm.request(self._owners[at.job], task)
+        if await bus_log.last(connection, swarm.stream("REQ"), request) is not None:
             return 0
         if missing + 1 >= LOOKS and task in self._standing.open:
             self._lost(task, at)
