@@ -23,7 +23,7 @@ from squall.bus.subjects import ANY, GATEWAY, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
-from squall.services.patterns import opening, reading, star_log
+from squall.services.patterns import hub_facts, opening, reading
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
 from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
@@ -270,7 +270,7 @@ async def _snapshot(swarm: Swarm) -> tuple[int, HubState] | None:
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, the hub's log, its last snapshot, the queue, and dead letters into the history."""
     registers = await reading.registers(swarm, history)
-    await star_log.read_back(swarm, history)
+    await hub_facts.read_back(swarm, history)
     last = await reading.patiently(lambda: _snapshot(swarm))
     if last is not None:
         sequence, state = last

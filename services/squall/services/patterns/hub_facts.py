@@ -1,4 +1,4 @@
-"""What the log of a star's hub holds in the end, as facts of the history, so that it can be replayed."""
+"""What the log of a hub holds in the end, as facts of the history, so that it can be replayed."""
 
 from __future__ import annotations
 
