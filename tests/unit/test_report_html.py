@@ -24,7 +24,7 @@ from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.html import PageContent, render, why
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
-from squall.chaos.tell.page.wheel import is_star, middle, wheel
+from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
 from squall.services.run.result import Check
 
 T = 1_700_000_000.0
@@ -319,7 +319,7 @@ def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:
     assert all(f"agent-{n}" in drawn for n in range(1, 7))
     _, page = page_of(synthetic(10), graph)
     assert "hub-1, hub-2 in the middle of agent-1" in " ".join(page.text)
-    assert not is_star(hierarchical("s", agents=6, coordinators=2))
+    assert not is_wheel(hierarchical("s", agents=6, coordinators=2))
 
 
 def test_a_star_of_more_spokes_than_fit_says_so() -> None:

@@ -50,7 +50,7 @@ def star(swarm: str, *, agents: int, hubs: int = 2) -> Topology:
             Node("observer", "observer"),
         ),
         links=_links(s),
-        layout="star",
+        layout="wheel",
         administration={
             "launcher": launcher(),
             "observer": observer(

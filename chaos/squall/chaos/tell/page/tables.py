@@ -15,7 +15,7 @@ from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.chaos.tell.page.parts import legend, nothing, pairs, section, table
 from squall.chaos.tell.page.topology import topology as drawing
 from squall.chaos.tell.page.topology import unlinked
-from squall.chaos.tell.page.wheel import is_star, wheel
+from squall.chaos.tell.page.wheel import is_wheel, wheel
 from squall.services.run.result import Result
 
 
@@ -36,7 +36,7 @@ def topology(graph: Topology | None) -> Markup:
         title,
         about,
         legend(keys),
-        *([wheel(graph, WIDE), wheel(graph, NARROW)] if is_star(graph) else []),
+        *([wheel(graph, WIDE), wheel(graph, NARROW)] if is_wheel(graph) else []),
         drawing(graph, WIDE),
         drawing(graph, NARROW),
         el(

@@ -1,4 +1,4 @@
-"""A star, drawn from a topology's data: who leads in the middle, whoever runs handlers round it. Pure.
+"""A wheel, drawn from a topology's data: who leads in the middle, whoever runs handlers round it. Pure.
 
 agent-1   agent-2
       ╲   ╱              towards the middle what an agent asks for, through a stream;
@@ -25,9 +25,9 @@ APART = 4.0
 Point = tuple[float, float]
 
 
-def is_star(graph: Topology) -> bool:
+def is_wheel(graph: Topology) -> bool:
     """Whether a topology is drawn so, and can be."""
-    return graph.layout == "star" and bool(middle(graph)) and bool(_spokes(graph))
+    return graph.layout == "wheel" and bool(middle(graph)) and bool(_spokes(graph))
 
 
 def middle(graph: Topology) -> Sequence[Node]:
@@ -42,7 +42,7 @@ def _spokes(graph: Topology) -> Sequence[Node]:
 
 
 def wheel(graph: Topology, width: float) -> Markup:
-    """The drawing of a topology that `is_star`."""
+    """The drawing of a topology that `is_wheel`."""
     hubs, spokes = middle(graph), _spokes(graph)
     shown = spokes[:SPOKES_MAX]
     across = min(width / 2 - BOX / 2 - 4, 330.0)
