@@ -9,10 +9,24 @@ from squall.services.run.spec import Spec
 TAKE_OVER_SLACK_S = 2.0
 """What a take-over may take beyond the silence of one lease."""
 
+HAND_OVER_S = 1.0
+"""What a hand-over that was planned may take, whatever the lease."""
+
+DEGRADED_LEASES = 2
+DEGRADED_SLACK_S = 1.0
+RETURN_S = 2.0
+"""Who hears of no leader for so many leases, and that much more, is degraded; and is not any more so long
+after somebody leads again."""
+
 
 def take_over_bound_s(lease_s: float) -> float:
     """How long a swarm may be without a leader that it could be without."""
     return lease_s + TAKE_OVER_SLACK_S
+
+
+def degraded_bound_s(lease_s: float) -> float:
+    """How long after its leader was lost a node may go on as if there were one."""
+    return DEGRADED_LEASES * lease_s + DEGRADED_SLACK_S
 
 
 def drain_bound_s(spec: Spec, backlog: int) -> float:

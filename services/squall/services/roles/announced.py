@@ -110,7 +110,9 @@ class Announced:
             service.complaints("commands_refused", f"{holder} of term {command.term}, and {highest} leads")
             facts = {"term": command.term, "highest": highest, "holder": holder}
             service.history("command", "fail", what="lead", **facts)
-        elif command.term > self._told:
+        elif (
+            command.term != self._told
+        ):  # a lower one too, if ever one were obeyed: the history shall show it
             self._told = command.term
             service.history("command", "ok", what="lead", term=command.term, holder=holder)
         if heard == "returned":

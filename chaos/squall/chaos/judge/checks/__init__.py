@@ -17,14 +17,14 @@ import importlib.metadata
 from collections.abc import Mapping
 
 from squall.chaos.evidence.operations import Operations
-from squall.chaos.judge.checks import hierarchical
+from squall.chaos.judge.checks import hierarchical, star
 from squall.chaos.judge.promise import Promises
 
 __all__ = ["BUILT_IN", "GROUP", "all_promises", "operations_of", "promises_of"]
 
 GROUP = "squall.checks"
 
-BUILT_IN = (hierarchical.PROMISES,)
+BUILT_IN = (hierarchical.PROMISES, star.PROMISES)
 """The promises of the patterns that Squall brings; one line a pattern."""
 
 

@@ -5,6 +5,7 @@ Each pattern promises it under an id of its own, and adds what its own way of ha
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from squall.bus.border import printable
@@ -25,8 +26,21 @@ class Balance:
     unseen: list[str] = field(default_factory=list)
     passed: str = ""
 
+    def __add__(self, other: Balance) -> Balance:
+        """What is wrong with either."""
+        return Balance(
+            shown=[*self.shown, *(said for said in other.shown if said not in self.shown)],
+            inferred=[*self.inferred, *(said for said in other.inferred if said not in self.inferred)],
+            unseen=[*self.unseen, *other.unseen],
+            passed=" ".join(filter(None, (self.passed, other.passed))),
+        )
 
-def balance(case: Case) -> Balance:
+    def decided(self, case: Case) -> Finding:
+        """The verdict that follows."""
+        return decide(case, shown=self.shown, inferred=self.inferred, unseen=self.unseen, passed=self.passed)
+
+
+def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
     """One register for each accepted task, one fill for each intent.
 
     An intent that was refused for a reason that is written down is not lost: it is named with the reason.
@@ -35,6 +49,9 @@ def balance(case: Case) -> Balance:
     An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
     than one, and more than a hundredth of all, leave the verdict unknown. So do fewer offers than the spec
     asks for, in a run that nobody interrupted: the producer ended early.
+
+    Args:
+        own: Tasks that nobody submitted, because the swarm sets them itself.
     """
     history, counted = case.history, case.tally
     found = Balance(
@@ -51,7 +68,7 @@ def balance(case: Case) -> Balance:
             *named(counted.unfilled, "intent", "no fill"),
             *named(counted.refused_unbooked, "rejected order", "no line of it in the venue's books"),
             *named(counted.refused_untold, "rejected order", "no line of the gateway"),
-            *named(counted.unasked, "task", "a register and no submission"),
+            *named([t for t in counted.unasked if t not in own], "task", "a register and no submission"),
         ],
         passed=(
             f"{len(counted.accepted):,} tasks accepted, each with one register; "
@@ -73,18 +90,24 @@ def balance(case: Case) -> Balance:
 
 def one_effect(case: Case) -> Finding:
     """No intent is filled twice, nothing is filled that no register intends, no order has two bodies."""
-    history, venue, counted = case.history, case.history.venue, case.tally
+    venue = case.history.venue
     if venue is None or not venue.fills:
         return unknown("nothing was filled")
-    return decide(
-        case,
+    return effects(case).decided(case)
+
+
+def effects(case: Case) -> Balance:
+    """What is wrong with the fills, of which there are some; see `one_effect`."""
+    venue, counted = case.history.venue, case.tally
+    return Balance(
         shown=[
             *named(counted.doubled, "intent", "more than one fill"),
-            *named(venue.conflicting, "order", "two different bodies"),
+            *named(venue.conflicting if venue is not None else (), "order", "two different bodies"),
         ],
         inferred=named(counted.stray, "order", "a fill and no register that intends it"),
+        unseen=[] if venue is not None and venue.fills else ["nothing was filled"],
         passed=f"{counted.effects:,} intents filled, each once; "
-        f"{history.suppressed:,} repeated commits refused.",
+        f"{case.history.suppressed:,} repeated commits refused.",
     )
 
 

@@ -5,10 +5,11 @@ Each pattern promises it under an id of its own. A pattern without a leader uses
 
 from __future__ import annotations
 
+from squall.chaos.evidence.model import Injected
 from squall.chaos.evidence.operations import Fenced
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some
-from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
+from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
 from squall.chaos.plan.bounds import take_over_bound_s
 
 
@@ -134,3 +135,53 @@ def slowest_takeover(case: Case) -> str:
     takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
     bound_s = take_over_bound_s(case.history.asked.lease_s or 0.0)
     return f"{takes} {slowest.possible_s or 0.0:.2f} s after the {slowest.since} (bound {bound_s:g} s)"
+
+
+def leaders(case: Case) -> set[str]:
+    """The nodes of the role that leads."""
+    roles = {
+        node.role for lead in case.succession.leads for node in case.history.nodes if node.node == lead.node
+    }
+    return {node.node for node in case.history.nodes if node.role in roles}
+
+
+def flapping(case: Case) -> list[str]:
+    """Changes of leader that no fault asks for, and faults that ask for more than one.
+
+    A fault asks for a change if it struck the leader that was followed, in its term or so shortly before that
+    it may still tell. So does one of the broker: with one server, nobody can renew a lease while it is away,
+    and whoever finds it again first after a lease of silence has the seat. That is one change for each time
+    it was away, and none where it was back, and found, within the lease.
+    """
+    unasked: list[str] = []
+    askers: list[tuple[Takeover, list[Injected]]] = []
+    for change in case.succession.takeovers:
+        asking = [fault for fault in case.history.faults if _asks_for(case, fault, change)]
+        if asking or change.since == "death":
+            askers.append((change, asking))
+        else:
+            unasked.append(f"{change.next.node} took over from {change.previous.node}, which nothing struck")
+    twice = []
+    for fault in case.history.faults:
+        alone = [change for change, asking in askers if asking == [fault] and not _led_on(fault, change)]
+        if len(alone) > 1:
+            twice.append(f"{fault.kind} of {fault.node or fault.target} was followed by {len(alone)} changes")
+    return [*unasked, *twice]
+
+
+def _asks_for(case: Case, fault: Injected, change: Takeover) -> bool:
+    lease_s = case.history.asked.lease_s or 0.0
+    if fault.node not in (change.previous.node, BROKER) or fault.start_s > change.next.time_s:
+        return False
+    end_s = fault.end_s if fault.end_s is not None else float("inf")
+    if fault.node == BROKER:
+        starts = [
+            n.started_s for n in case.history.nodes if n.node == BROKER and n.started_s >= fault.start_s
+        ]
+        end_s = max(end_s, min(starts, default=end_s))
+    return end_s + take_over_bound_s(lease_s) >= change.previous.time_s
+
+
+def _led_on(fault: Injected, change: Takeover) -> bool:
+    """Whether the leader had taken over under the very fault that it was then lost by."""
+    return fault.start_s <= change.previous.time_s <= (fault.end_s or float("inf"))

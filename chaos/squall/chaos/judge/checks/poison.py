@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, named, tasks, unknown
+from squall.chaos.judge.checks.accounts import Balance
+from squall.chaos.judge.decide import Finding, named, tasks, unknown
 from squall.chaos.plan.poison import is_poison, is_poisoned
 
 
 def containment(case: Case) -> Finding:
-    """Nothing but poison is dead-lettered, and poison is after exactly its attempts.
-
-    Where no poison is offered, nothing may be dead-lettered.
-    """
+    """Nothing but poison is dead-lettered, and poison is after exactly its attempts."""
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
+    return contained(history).decided(case)
+
+
+def contained(history: History) -> Balance:
+    """What is wrong with the dead letters. Where no poison is offered, nothing may be dead-lettered."""
     offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
     innocent = [register for register in dead if register.task not in offered]
@@ -43,7 +46,7 @@ def containment(case: Case) -> Finding:
             f"{tasks(len(dead))} dead-lettered, each poison, after {attempts} attempts; "
             f"the other {len(history.registers) - len(dead):,} ended well."
         )
-    return decide(case, shown=shown, inferred=inferred, unseen=unseen, passed=passed)
+    return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
 
 
 def poison_of(history: History) -> set[str]:

@@ -1,0 +1,150 @@
+"""What must hold of a hub and its spokes: S1 to S6, and that the log explains the ledger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from squall.chaos.evidence.operations import LEADING
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.accounts import balance, effects
+from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.poison import contained
+from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.checks.star_degraded import Degraded, degraded_mode
+from squall.chaos.judge.checks.star_hub import Command, no_flapping, recovery_time, zombie_hub
+from squall.chaos.judge.checks.star_log import (
+    Claimed,
+    Decide,
+    Decided,
+    Requested,
+    Snapshot,
+    flattened,
+    ledger_as_replayed,
+    one_decision,
+    single_writer,
+)
+from squall.chaos.judge.decide import Finding, unknown
+from squall.chaos.judge.promise import Promise, Promises, an_experiment
+from squall.chaos.plan.kinds import HAND_OVER
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.series import EXPERIMENT, Plan, poison_and_tail
+from squall.services.run.spec import Spec
+
+EXPOSURE_MAX = 2000
+"""A bound that the load of an experiment meets, so that orders are cut, and only after a while."""
+
+LOST_LEASES = 5
+"""For how many leases no hub is there in the run that has all of them lost."""
+
+HAND_OVERS = (0.5, 4.0, 7.5)
+"""When hubs hand over, in seconds after the steady state."""
+
+
+def no_lost_or_double_decision(case: Case) -> Finding:
+    """S4: one decision for each accepted task, its register; one fill for each intent; the dead letters."""
+    history = case.history
+    if not history.submissions and not history.registers:
+        return unknown("nothing was submitted")
+    accounts = balance(case, own=flattened(history)) + effects(case)
+    return (accounts + one_decision(case) + contained(history)).decided(case)
+
+
+def runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Poison; a struck tail; hand-overs; and all hubs lost, while the gateway has a backlog to carry on."""
+    seeded = replace(spec, seed=seed)
+    lost_s = LOST_LEASES * spec.lease_s
+    handed_over = tuple(Interval(fault=HAND_OVER, target="leader", at_s=at_s) for at_s in HAND_OVERS)
+    return (
+        *poison_and_tail(spec, seed),
+        Plan("hand-over", seeded, Schedule(seed=seed, quiet_s=10.0, intervals=handed_over)),
+        Plan("no-hub", seeded, Schedule(seed=seed, quiet_s=lost_s + 5.0, intervals=without_hubs(lost_s))),
+    )
+
+
+def without_hubs(lost_s: float) -> tuple[Interval, ...]:
+    """All hubs stand still for long, and the gateway, cut off before, finds what it has missed meanwhile."""
+    return (
+        Interval(fault="refuse", target="gateway", at_s=0.5, for_s=1.5),
+        Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=lost_s),
+    )
+
+
+PROMISES = Promises(
+    pattern="star",
+    promises=(
+        Promise(
+            id="S1",
+            name="single-writer",
+            text="Between two terms in the log, all decisions are by the holder of the first.",
+            check=single_writer,
+        ),
+        Promise(
+            id="S2",
+            name="zombie-hub",
+            text="A hub that wakes after it was followed writes nothing, and nobody obeys it.",
+            check=zombie_hub,
+            sometimes=True,
+        ),
+        Promise(
+            id="S3",
+            name="recovery-time",
+            text="A lost hub's successor decides within the lease and two seconds; a hand-over takes one.",
+            check=recovery_time,
+            sometimes=True,
+        ),
+        Promise(
+            id="S4",
+            name="one-decision",
+            text="Each accepted task has one decision, which is its register; each intent one fill.",
+            check=no_lost_or_double_decision,
+            exercised="duplicates_suppressed",
+        ),
+        Promise(
+            id="S5",
+            name="degraded-mode",
+            text="Without a hub for two leases, nothing but reductions; with a new one, back in two seconds.",
+            check=degraded_mode,
+            when=lambda history: an_experiment(history) or bool(history.of(Degraded)),
+            sometimes=True,
+        ),
+        Promise(
+            id="S6",
+            name="no-flapping",
+            text="Each change of leader has a fault that asks for it, and one fault asks for one.",
+            check=no_flapping,
+            sometimes=True,
+        ),
+        Promise(
+            id="E1",
+            name="ledger-as-replayed",
+            text="Decisions and ledger are what one process computes from the requests of the hub's log.",
+            check=ledger_as_replayed,
+        ),
+        RECOVERY,
+        EXPLAINED,
+    ),
+    operations={
+        **LEADING,
+        "decide": Decide,
+        "command": Command,
+        "degraded": Degraded,
+        "final/term": Claimed,
+        "final/request": Requested,
+        "final/decision": Decided,
+        "final/snapshot": Snapshot,
+    },
+    batches=Decide,
+    to_an_effect=(
+        "hub.gathered",
+        "hub.decided",
+        "agent.delivered",
+        "agent.executed",
+        "agent.committed",
+        "gateway.delivered",
+        "gateway.filled",
+    ),
+    experiment={**EXPERIMENT, "pause_leader": False, "exposure_max": EXPOSURE_MAX},
+    runs=runs,
+)
