@@ -285,6 +285,7 @@ async def read_back(swarm: Swarm, history: History) -> int:
             ingress=state.ingress,
             open=len(state.open),
             trimmed=state.trimmed,
+            flattened=state.flattened,
         )
     submitted, work = await reading.state_of(swarm, "IN"), await reading.state_of(swarm, "WK")
     history(
