@@ -160,7 +160,8 @@ async def test_a_reader_has_one_consumer_named_after_it_however_often_it_reads(b
         await submit(b, producer, *range(3))
         stream, ingress = b.swarm.stream("IN"), b.swarm.ingress
         # As a process that died leaves it behind.
-        await create_consumer(observer, stream, "observer", {"ack_policy": "none"}, filter_subject=ingress)
+        left = {"ack_policy": "none", "filter_subject": ingress}
+        await create_consumer(observer, stream, "observer", left)
         async with contextlib.aclosing(log.read(observer, stream, ingress, after=1)) as records:
             assert (await anext(records)).sequence == 2
             told = await call(observer, "CONSUMER", "INFO", stream, "observer")

@@ -236,6 +236,7 @@ async def _read_once(
 async def _make_consumer(connection: Connection, stream: str, subject: str, after: int) -> int:
     """Make the reader's consumer anew; how many records it knows of."""
     config = {
+        "filter_subject": subject,
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": after + 1,
         "ack_policy": "none",
@@ -247,7 +248,7 @@ async def _make_consumer(connection: Connection, stream: str, subject: str, afte
     try:
         with contextlib.suppress(RejectedError):  # there is none; what else is wrong shows when it is made
             await call(connection, "CONSUMER", "DELETE", stream, connection.name)
-        created = await create_consumer(connection, stream, connection.name, config, filter_subject=subject)
+        created = await create_consumer(connection, stream, connection.name, config)
     except (RejectedError, ForbiddenError):
         raise
     except RequestError as error:

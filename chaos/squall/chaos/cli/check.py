@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from squall.chaos.errors import ChaosError
+from squall.bus.errors import SquallError
 from squall.chaos.evidence.series import Planned, planned_in
 from squall.chaos.evidence.task import gather, nearest, newest_run
 from squall.chaos.judge.series import EXIT, series_result
@@ -33,8 +33,8 @@ def check(
         if planned is not None:
             raise typer.Exit(_check_series(run, planned, as_json=as_json))
         result = judge(run, keep=False)
-    except ChaosError as error:
-        failing(error.kind, str(error), error.remedy, error.exit_code, as_json=as_json)
+    except SquallError as error:
+        failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
     if as_json:
         print_document(result)
     else:
@@ -67,8 +67,8 @@ def trace(
         path = run or newest_run()
         evidence = gather(path, task)
         near = nearest(path, task) if evidence is None else []
-    except ChaosError as error:
-        failing(error.kind, str(error), error.remedy, error.exit_code, as_json=as_json)
+    except SquallError as error:
+        failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
     if evidence is None:
         remedy = f"the nearest are {', '.join(near)}" if near else "none of its tasks has a similar name"
         failing("input", f"{path} knows no task {task}", remedy, 2, as_json=as_json)

@@ -9,8 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from squall.chaos.cli.setup import spec_of
-from squall.chaos.errors import FaultError
-from squall.chaos.mutants.catalogues import catalogues
+from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.mutants.harness import HARNESS
 from squall.chaos.mutants.prove import Proof, prove
 from squall.services.cli.terminal import Terminal, print_document, show_progress
@@ -23,14 +22,10 @@ def prove_all(patterns: Sequence[str], folder: Path, *, as_json: bool) -> int:
 
     Raises:
         FaultError: There are no mutants of a pattern.
-        SpecError: There is no such pattern.
+        SpecError: There is no such pattern, or a package that brings it is broken.
     """
     specs = [spec_of(pattern) for pattern in patterns]
-    known = catalogues()
-    for spec in specs:
-        if spec.pattern not in known:
-            raise FaultError(f"there are no mutants of {spec.pattern}", f"there are of {', '.join(known)}")
-    staged = [(mutant, spec) for spec in specs for mutant in known[spec.pattern].mutants]
+    staged = [(mutant, spec) for spec in specs for mutant in catalogue_of(spec.pattern).mutants]
     staged += [(mutant, specs[0]) for mutant in HARNESS]
     console = Terminal(stderr=as_json)
     proofs: list[Proof] = []

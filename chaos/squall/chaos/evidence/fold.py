@@ -1,6 +1,7 @@
 """Gathers a history line by line. Pure.
 
-What every run has is decoded here; what belongs to its pattern, by the structs that the pattern declares.
+What every run has is decoded here; what belongs to its pattern, by the structs that the pattern declares. A
+pattern may declare an operation that every run has, too: its checks then see each line of it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,14 @@ class Fold:
         """
         head = decode(lines.line, line)
         who = (head.node, head.inc)
+        self._of_pattern(head, line, known=self._of_all(head, who, line))
+        self._count(who, head.i)
+        first, last = self._spans.get(who, (head.time_s, head.time_s))
+        self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
+        self._see(head.time_s)
+
+    def _of_all(self, head: lines.Line, who: tuple[str, int], line: bytes) -> bool:
+        """Take in what a line says of an operation that all patterns have; whether it is of one."""
         match head.op, head.type:
             case "submit", "invoke":
                 offer = decode(lines.offer, line)
@@ -108,7 +117,10 @@ class Fold:
             case "refuse", "fail":
                 self._refusals.append(decode(lines.refusal, line))
             case "final", "ok" | "fail":
-                self._final(head, line)
+                known = self._final(head, line)
+                if self._read_back_s is None:
+                    self._read_back_s = head.time_s
+                return known
             case "note", "ok":
                 self._note = decode(lines.note, line)
             case "end", "ok":
@@ -126,11 +138,8 @@ class Fold:
             case "phase", "ok":
                 self._phases.append(decode(lines.phase, line))
             case _:
-                self._declared_by_pattern(head, line)
-        self._count(who, head.i)
-        first, last = self._spans.get(who, (head.time_s, head.time_s))
-        self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
-        self._see(head.time_s)
+                return False
+        return True
 
     def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
         offers = self._offers.setdefault(task, Offers(None))
@@ -139,7 +148,8 @@ class Fold:
         offers.waiting = None
         offers.outcomes.add(outcome)
 
-    def _final(self, head: lines.Line, line: bytes) -> None:
+    def _final(self, head: lines.Line, line: bytes) -> bool:
+        """Take in what the command read back; whether it is of what all patterns have."""
         match head.what, head.type:
             case "register", "ok":
                 self._registers.append(decode(lines.register, line))
@@ -151,14 +161,15 @@ class Fold:
                 self._closing = decode(lines.closing, line)
                 self._ended_s = head.time_s
             case _:
-                self._declared_by_pattern(head, line)
-        if self._read_back_s is None:
-            self._read_back_s = head.time_s
+                return False
+        return True
 
-    def _declared_by_pattern(self, head: lines.Line, line: bytes) -> None:
+    def _of_pattern(self, head: lines.Line, line: bytes, *, known: bool) -> None:
+        """Keep the line for the pattern's checks, if it declares the operation, also one that all have."""
         declared = self._declared.of(head.op, head.what)
         if declared is None:
-            self._undeclared[key(head.op, head.what)] += 1
+            if not known:
+                self._undeclared[key(head.op, head.what)] += 1
             return
         kind, decoder = declared
         self._records.setdefault(kind, []).append(decode(decoder, line))

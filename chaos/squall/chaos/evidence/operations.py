@@ -1,8 +1,9 @@
 """Operations of the history that belong to a pattern: a struct each, declared beside its checks.
 
 A pattern names its operations in a mapping, by ``op``, and those of the end, which the command reads back, by
-``final/<what>``. The reader decodes such a line into the struct; `History.of` gives them in order. An
-operation that nobody declares is counted, and otherwise left to whoever reads the file.
+``final/<what>``. The reader decodes such a line into the struct; `History.of` gives them in order. A
+pattern may also name one that all patterns have, for instance ``commit``. An operation that nobody declares
+is counted, and otherwise left to whoever reads the file.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""The catalogues of known-bad variants, by the pattern whose checks must catch them."""
+"""The catalogues of known-bad variants, by the pattern whose checks must catch them.
+
+A package brings one for a pattern of its own by the entry point group ``squall.mutants``: its name is the
+pattern's, and its value is a `Catalogue`.
+"""
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-from collections.abc import Mapping
-
+from squall.chaos.errors import FaultError
 from squall.chaos.mutants.hierarchical.catalogue import CATALOGUE as HIERARCHICAL
 from squall.chaos.mutants.mutant import Catalogue
+from squall.services import packages
 
 GROUP = "squall.mutants"
 
@@ -15,13 +17,16 @@ BUILT_IN = (HIERARCHICAL,)
 """The catalogues of the patterns that Squall brings; one line a pattern."""
 
 
-@functools.cache
-def catalogues() -> Mapping[str, Catalogue]:
-    """The catalogue of every pattern that has one; ours go before others'."""
-    brought: dict[str, Catalogue] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        value = entry.load()
-        if not isinstance(value, Catalogue):
-            raise TypeError(f"the entry point {entry.name} of {GROUP} is no Catalogue but {value!r}")
-        brought[value.pattern] = value
-    return brought | {ours.pattern: ours for ours in BUILT_IN}
+def catalogue_of(pattern: str) -> Catalogue:
+    """The known-bad variants of a pattern's services.
+
+    Raises:
+        FaultError: There are none.
+        SpecError: The package that brings them is broken.
+    """
+    ours = {catalogue.pattern: catalogue for catalogue in BUILT_IN}
+    found = ours.get(pattern) or packages.brought(GROUP, pattern, Catalogue)
+    if found is None:
+        known = [*ours, *packages.names_in(GROUP)]
+        raise FaultError(f"there are no mutants of {pattern}", f"there are of {', '.join(known)}")
+    return found

@@ -7,15 +7,17 @@ pattern's, and its value is a `Pattern`.
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 from collections.abc import Mapping
 
+from squall.bus.border import check_name
+from squall.bus.errors import InvalidNameError
+from squall.services import packages
 from squall.services.errors import SpecError
 from squall.services.patterns import hierarchical, star
 from squall.services.patterns.pattern import Pattern
 from squall.services.run.spec import Spec
 
-__all__ = ["DEFAULT", "PATTERNS", "PLANNED", "Pattern", "names", "pattern_of"]
+__all__ = ["DEFAULT", "GROUP", "PATTERNS", "PLANNED", "Pattern", "names", "pattern_of"]
 
 PATTERNS: Mapping[str, Pattern] = {pattern.name: pattern for pattern in (hierarchical.PATTERN, star.PATTERN)}
 
@@ -36,8 +38,9 @@ def pattern_of(spec: Spec | str) -> Pattern:
     name = spec if isinstance(spec, str) else spec.pattern
     if name in PATTERNS:
         return PATTERNS[name]
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        return _loaded(entry)
+    pattern = packages.brought(GROUP, name, Pattern)
+    if pattern is not None:
+        return _named(pattern, name)
     if name in PLANNED:
         raise SpecError(f"the pattern {name} is not built yet", f"use {', '.join(names())}")
     known = [*names(), *PLANNED]
@@ -48,19 +51,20 @@ def pattern_of(spec: Spec | str) -> Pattern:
 
 def names() -> list[str]:
     """Every pattern that can be run here."""
-    others = {entry.name for entry in importlib.metadata.entry_points(group=GROUP)}
-    return [*PATTERNS, *sorted(others - set(PATTERNS))]
+    return [*PATTERNS, *(name for name in packages.names_in(GROUP) if name not in PATTERNS)]
 
 
-def _loaded(entry: importlib.metadata.EntryPoint) -> Pattern:
-    brought = f"the pattern {entry.name} that {entry.dist.name if entry.dist else 'a package'} brings"
-    remedy = "repair that package, or uninstall it"
+def _named(pattern: Pattern, name: str) -> Pattern:
+    """Return a pattern that a package brings under a name, if that is its own.
+
+    Raises:
+        SpecError: It calls itself something else, or that is no name.
+    """
+    who = f"the pattern {name!r} that {packages.packages_of(GROUP, name)[0]} brings"
+    if pattern.name != name:
+        raise SpecError(f"{who} calls itself {pattern.name!r}", packages.REMEDY)
     try:
-        pattern = entry.load()
-    except Exception as error:
-        raise SpecError(f"{brought} cannot be loaded: {type(error).__name__}: {error}", remedy) from error
-    if not isinstance(pattern, Pattern):
-        raise SpecError(f"{brought} is no Pattern: {entry.value} is a {type(pattern).__name__}", remedy)
-    if pattern.name != entry.name:
-        raise SpecError(f"{brought} calls itself {pattern.name!r}", remedy)
+        check_name(name, "name")
+    except InvalidNameError as error:
+        raise SpecError(f"{who} cannot be used: its {error}", packages.REMEDY) from error
     return pattern

@@ -13,14 +13,14 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
-from squall.bus.jetstream import call, sourced
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.jetstream import sourced
 from squall.bus.messages import CoordinatorState, RunTask
-from squall.bus.subjects import GATEWAY, POOL, Seat, Subjects
+from squall.bus.subjects import POOL, Seat, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
-from squall.services.patterns import opening, reading
+from squall.services.patterns import opening, parts, reading
 from squall.services.patterns.pattern import Backlog, Consumer, Pattern
 from squall.services.run.spec import Spec
 from squall.services.trading.workload import Submission, independent
@@ -35,12 +35,11 @@ NAME = "hierarchical"
 WINDOW_MAX = 100_000
 """The largest window; a coordinator's snapshot of it fits a message."""
 
-INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2
 LOG_BYTES_MAX = 1024**3
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed.
-Ingress and queue are trimmed; of dead letters the oldest go first."""
+The queue is trimmed; of dead letters the oldest go first."""
 
 REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
 """Bound of the registers: at least, for each task, at most. They stay for the life of the swarm. One takes
@@ -48,9 +47,6 @@ about 600 bytes where a task has one small effect."""
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
-
-DUPLICATE_WINDOW_S = 120
-"""Twice the time for which a producer repeats an unknown submission."""
 
 DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
@@ -100,18 +96,7 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
     swarm = Subjects(spec.swarm)
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
     return [
-        {
-            "name": swarm.stream("IN"),
-            "subjects": [swarm.ingress],
-            "retention": "limits",
-            "discard": "new",
-            # The bound refuses producers; trimmed behind the coordinator's snapshot.
-            "max_msgs": spec.ingress_max,
-            "max_bytes": INGRESS_BYTES_MAX,
-            "max_msg_size": SUBMISSION_BYTES_MAX + HEADER_BYTES_MAX,
-            "duplicate_window": DUPLICATE_WINDOW_S * 10**9,
-            **common,
-        },
+        parts.ingress(spec),  # trimmed behind the coordinator's snapshot
         {
             "name": swarm.stream("JOB"),
             "subjects": [swarm.jobs],
@@ -151,27 +136,8 @@ def pool(swarm: Subjects) -> queue.Queue:
 
 def consumers(spec: HierarchicalSpec) -> list[Consumer]:
     """The pool that all agents pull from, and the gateway's place in the registers."""
-    swarm = Subjects(spec.swarm)
-    shared = pool(swarm)
-    return [
-        Consumer(
-            stream=shared.stream,
-            name=shared.consumer,
-            config=queue.consumer_config(shared, spec.pacing, agents=spec.agents, slots=spec.slots),
-            filter_subject=swarm.work,
-        ),
-        Consumer(
-            stream=swarm.stream("RES"),
-            name=GATEWAY,
-            config={
-                "durable_name": GATEWAY,
-                "ack_policy": "explicit",
-                "ack_wait": int(spec.ack_wait_s * 1e9),
-                "max_ack_pending": 4096,
-            },
-            filter_subject=swarm.registers,
-        ),
-    ]
+    shared = pool(Subjects(spec.swarm))
+    return [parts.puller(spec, shared, agents=spec.agents), parts.gateway(spec)]
 
 
 def seat(swarm: Subjects) -> Seat:
@@ -204,13 +170,12 @@ async def backlog(swarm: Swarm) -> Backlog:
     ingress = await bus_log.state(observer, subjects.stream("IN"))
     registers = await bus_log.state(observer, subjects.stream("RES"))
     state = await _state(swarm)
-    gateway = await call(observer, "CONSUMER", "INFO", subjects.stream("RES"), GATEWAY)
+    delivered = await parts.is_delivered(swarm)
     drained = (
         state is not None
         and state.ingress >= ingress["last_seq"]
         and all(job.done for job in state.jobs.values())
-        and gateway["num_pending"] == 0
-        and gateway["num_ack_pending"] == 0
+        and delivered
     )
     return Backlog(ingress["last_seq"], registers["messages"], drained)
 
@@ -255,11 +220,9 @@ PATTERN = Pattern(
     streams=streams,
     consumers=consumers,
     roles={
+        **parts.ENDS,
         "agent": "squall.services.roles.agent",
-        "gateway": "squall.services.roles.gateway",
         "coordinator": "squall.services.roles.coordinator",
-        "producer": "squall.services.roles.producer",
-        "venue": "squall.services.roles.venue",
     },
     leader="coordinator",
     seat=seat,

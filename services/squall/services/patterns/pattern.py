@@ -46,14 +46,12 @@ class Consumer:
     """A durable consumer of a stream.
 
     Attributes:
-        config: As JetStream takes it, without name and filter.
-        filter_subject: The one subject that it delivers; empty for all, or if ``config`` says which.
+        config: As JetStream takes it, without its name.
     """
 
     stream: str
     name: str
     config: Mapping[str, Any] = field(hash=False)
-    filter_subject: str = ""
 
     async def create(self, connection: Connection) -> None:
         """Have it made. Done again, it changes nothing.
@@ -61,9 +59,7 @@ class Consumer:
         Raises:
             RequestError: The broker refuses, or does not answer.
         """
-        await create_consumer(
-            connection, self.stream, self.name, self.config, filter_subject=self.filter_subject
-        )
+        await create_consumer(connection, self.stream, self.name, self.config)
 
     async def recreate(self, connection: Connection) -> None:
         """Take back everything that anybody holds of it, also what was put off for long, by making it anew.
@@ -100,6 +96,14 @@ def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
 
+def _nothing_to_check(spec: Any) -> None:
+    pass
+
+
+async def _nothing_to_show(swarm: Swarm, run: RunDirectory) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
     """A deployment pattern. Registered in `squall.services.patterns`, by name.
@@ -115,7 +119,7 @@ class Pattern:
             ``service.stop`` is set, and ``POINTS``, what has happened at each point where a fault can strike
             it. The venue's has ``serve_alone(start, stop, ready)`` instead.
         leader: The role whose nodes stand for the seat; empty if nobody leads.
-        seat: Where the leadership is kept.
+        seat: Where the leadership is kept; None if nobody leads.
         workload: What is offered, in order; the same for the same spec.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
@@ -125,18 +129,18 @@ class Pattern:
 
     name: str
     spec: type[Spec]
-    check: Callable[[Any], None]
+    check: Callable[[Any], None] = _nothing_to_check
     topology: Callable[[Any], Topology]
     streams: Callable[[Any], Sequence[dict[str, Any]]]
     consumers: Callable[[Any], Sequence[Consumer]]
     roles: Mapping[str, str]
-    leader: str
-    seat: Callable[[Subjects], Seat] | None
+    leader: str = ""
+    seat: Callable[[Subjects], Seat] | None = None
     workload: Callable[[Any], Iterator[Submission]]
     subject: Callable[[Subjects, RunTask], str] = _submit
     backlog: Callable[[Swarm], Awaitable[Backlog]]
     read_back: Callable[[Swarm, History], Awaitable[int]]
-    opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]]
+    opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show
 
     def module(self, role: str) -> ModuleType:
         """The module that serves a role.

@@ -16,14 +16,14 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX, decode
-from squall.bus.jetstream import call, sourced
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.jetstream import sourced
 from squall.bus.messages import HubState, RunTask
-from squall.bus.subjects import ANY, GATEWAY, Subjects
+from squall.bus.subjects import ANY, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
-from squall.services.patterns import hub_facts, opening, reading
+from squall.services.patterns import hub_facts, opening, parts, reading
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
 from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
@@ -43,7 +43,6 @@ CLASSES = tuple(f"{strategy}-{symbol}" for strategy, symbol in itertools.product
 WINDOW_MAX = 100_000
 """The largest ingress; a hub's snapshot of so many open tasks fits a message."""
 
-INGRESS_BYTES_MAX = 128 * 1024**2
 QUEUE_BYTES_MAX = 512 * 1024**2
 REQUEST_BYTES_MAX = 256 * 1024**2
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
@@ -57,9 +56,6 @@ the one and 700 of the other."""
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
-
-DUPLICATE_WINDOW_S = 120
-"""Twice the time for which a producer repeats an unknown submission."""
 
 DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
@@ -145,18 +141,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
     ingress, requests, hub = swarm.stream("IN"), swarm.stream("REQ"), swarm.stream("HUB")
     seat = swarm.hub_seat
     return [
-        {
-            "name": ingress,
-            "subjects": [swarm.ingress],
-            "retention": "limits",
-            "discard": "new",
-            # The bound refuses producers; trimmed below the oldest task that is not decided.
-            "max_msgs": spec.ingress_max,
-            "max_bytes": INGRESS_BYTES_MAX,
-            "max_msg_size": SUBMISSION_BYTES_MAX + HEADER_BYTES_MAX,
-            "duplicate_window": DUPLICATE_WINDOW_S * 10**9,
-            **common,
-        },
+        parts.ingress(spec),  # trimmed below the oldest task that is not decided
         {
             **register.stream_config(requests, swarm.request(ANY, ANY), bytes_max=REQUEST_BYTES_MAX),
             "deny_purge": False,  # what the log has a copy of is trimmed when it is nearly full
@@ -195,32 +180,8 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
 
 def consumers(spec: StarSpec) -> list[Consumer]:
     """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers."""
-    swarm = Subjects(spec.swarm)
-    spokes = []
-    for node in topology(spec).of_role(AGENT):
-        mine = queue_of(spec, node.name)
-        spokes.append(
-            Consumer(
-                stream=mine.stream,
-                name=mine.consumer,
-                config=queue.consumer_config(mine, spec.pacing, agents=1, slots=spec.slots),
-                filter_subject=mine.tasks[0] if len(mine.tasks) == 1 else "",
-            )
-        )
-    return [
-        *spokes,
-        Consumer(
-            stream=swarm.stream("RES"),
-            name=GATEWAY,
-            config={
-                "durable_name": GATEWAY,
-                "ack_policy": "explicit",
-                "ack_wait": int(spec.ack_wait_s * 1e9),
-                "max_ack_pending": 4096,
-            },
-            filter_subject=swarm.registers,
-        ),
-    ]
+    spokes = topology(spec).of_role(AGENT)
+    return [*(parts.puller(spec, queue_of(spec, spoke.name)) for spoke in spokes), parts.gateway(spec)]
 
 
 def workload(spec: StarSpec) -> Iterator[Submission]:
@@ -248,14 +209,13 @@ async def backlog(swarm: Swarm) -> Backlog:
     ingress = await bus_log.state(observer, subjects.stream("IN"))
     registers = await bus_log.state(observer, subjects.stream("RES"))
     state = await _snapshot(swarm)
-    gateway = await call(observer, "CONSUMER", "INFO", subjects.stream("RES"), GATEWAY)
+    delivered = await parts.is_delivered(swarm)
     drained = (
         state is not None
         and state[1].ingress >= ingress["last_seq"]
         and not state[1].open
         and registers["messages"] >= state[1].decided
-        and gateway["num_pending"] == 0
-        and gateway["num_ack_pending"] == 0
+        and delivered
     )
     return Backlog(ingress["last_seq"], registers["messages"], drained)
 
@@ -314,11 +274,10 @@ PATTERN = Pattern(
     streams=streams,
     consumers=consumers,
     roles={
+        **parts.ENDS,
         "hub": "squall.services.roles.hub",
         "gateway": "squall.services.roles.gated_gateway",
         "agent": "squall.services.roles.spoke",
-        "producer": "squall.services.roles.producer",
-        "venue": "squall.services.roles.venue",
     },
     leader="hub",
     seat=lambda swarm: swarm.hub_seat,

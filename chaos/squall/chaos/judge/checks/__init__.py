@@ -7,20 +7,20 @@ fails only if nothing is missing. What had to be seen for a pass and was not, is
 unknown. What several patterns promise stands in files of its own.
 
 A package brings the promises of a pattern of its own by the entry point group
-``squall.checks``, whose value is a `Promises`.
+``squall.checks``: its name is the pattern's, and its value is a `Promises`.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-from collections.abc import Mapping
 
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.checks import hierarchical, star
 from squall.chaos.judge.promise import Promises
+from squall.services import packages
+from squall.services.errors import SpecError
 
-__all__ = ["BUILT_IN", "GROUP", "all_promises", "operations_of", "promises_of"]
+__all__ = ["BUILT_IN", "GROUP", "operations_of", "promises_of"]
 
 GROUP = "squall.checks"
 
@@ -29,23 +29,30 @@ BUILT_IN = (hierarchical.PROMISES, star.PROMISES)
 
 
 @functools.cache
-def all_promises() -> Mapping[str, Promises]:
-    """The promises of every pattern that is installed, by the pattern's name; ours go before others'."""
-    brought: dict[str, Promises] = {}
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        value = entry.load()
-        if not isinstance(value, Promises):
-            raise TypeError(f"the entry point {entry.name} of {GROUP} is no Promises but {value!r}")
-        brought[value.pattern] = value
-    return brought | {ours.pattern: ours for ours in BUILT_IN}
-
-
 def promises_of(pattern: str | None) -> Promises | None:
-    """What a pattern promises; None if nothing is known of it."""
-    return all_promises().get(pattern or "")
+    """What a pattern promises; None if nothing is known of it.
+
+    Raises:
+        SpecError: The package that brings its promises is broken.
+    """
+    for promises in BUILT_IN:
+        if promises.pattern == pattern:
+            return promises
+    brought = packages.brought(GROUP, pattern or "", Promises)
+    if brought is not None and brought.pattern != pattern:
+        package = packages.packages_of(GROUP, pattern or "")[0]
+        raise SpecError(
+            f"the promises that {package} brings for {pattern!r} are those of {brought.pattern!r}",
+            packages.REMEDY,
+        )
+    return brought
 
 
 def operations_of(pattern: str | None) -> Operations:
-    """The operations that a pattern declares; none if nothing is known of it."""
+    """The operations that a pattern declares; none if nothing is known of it.
+
+    Raises:
+        SpecError: The package that brings its promises is broken.
+    """
     promises = promises_of(pattern)
     return {} if promises is None else promises.operations
