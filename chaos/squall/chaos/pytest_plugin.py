@@ -145,7 +145,7 @@ def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     try:
         spec = resolve(pattern, **{**experiment_of(pattern), **asked})
     except ServiceError as error:
-        raise pytest.UsageError(f"{error}; {error.remedy}") from error
+        raise pytest.UsageError("; ".join(filter(None, (str(error), error.remedy)))) from error
     return SwarmUnderTest(spec, tmp_path / "run", excused)
 
 

@@ -218,9 +218,13 @@ def _recovered(pattern: str, judged: Sequence[Judged]) -> list[Recovered]:
     recovered = [run.result.recovery_s for run in judged]
     followed = [run.take_over_bound_s for run in judged]
     drained = [run.drain_bound_s for run in judged]
-    return [
+    promises = promises_of(pattern)
+    following = [
         _step(pattern, "detect", [each.detect for each in recovered], followed),
         _step(pattern, "fail-over", [each.failover for each in recovered], followed),
+    ]
+    return [
+        *(following if promises is None or promises.batches is not None else ()),  # else nobody leads
         _step(pattern, "drain", [each.drain for each in recovered], drained),
     ]
 

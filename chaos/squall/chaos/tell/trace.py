@@ -127,7 +127,8 @@ def _dispatched(evidence: Evidence) -> tuple[list[Moment], list[str]]:
     """
     term = next((line.term for line in evidence.registers if line.term), 0)
     if not term:
-        return [], ["the term it was dispatched under, which its register would tell"]
+        led = any(line.op == "lead" for line in evidence.swarm)
+        return [], ["the term it was dispatched under, which its register would tell"] if led else []
     submitted_s = min((line.time_s for line in evidence.own if line.op == "submit"), default=-math.inf)
     begun_s = min(
         [line.time_s for line in evidence.own if line.op == "run"]
@@ -201,7 +202,7 @@ def _registered(line: Line) -> Moment:
     said = [
         line.status,
         f"attempt {line.attempt}",
-        f"term {line.term}",
+        f"term {line.term}" if line.term else "",
         f"orders {', '.join(line.effects)}" if line.effects else "no order",
         line.reason,
     ]

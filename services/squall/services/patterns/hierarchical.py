@@ -228,6 +228,7 @@ PATTERN = Pattern(
     seat=seat,
     workload=workload,
     subject=subject,
+    close=Subjects.close,
     backlog=backlog,
     read_back=read_back,
     opening=show,

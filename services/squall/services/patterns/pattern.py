@@ -82,7 +82,7 @@ class Backlog:
     """How far a swarm has come.
 
     Attributes:
-        submitted: Tasks and ends of jobs in the ingress so far.
+        submitted: Tasks, and ends of jobs where they are told, in the ingress so far.
         registers: Tasks with a terminal record.
         drained: Everything accepted has ended, and its effects were delivered.
     """
@@ -122,6 +122,7 @@ class Pattern:
         seat: Where the leadership is kept; None if nobody leads.
         workload: What is offered, in order; the same for the same spec.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
+        close: Where a producer says that a job has all its tasks; None if nobody needs to know.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
         read_back: Writes what the broker holds in the end into the history; how many registers there are.
         opening: What ``squall run`` does to a swarm at work, to show what the pattern survives.
@@ -138,6 +139,7 @@ class Pattern:
     seat: Callable[[Subjects], Seat] | None = None
     workload: Callable[[Any], Iterator[Submission]]
     subject: Callable[[Subjects, RunTask], str] = _submit
+    close: Callable[[Subjects, str], str] | None = None
     backlog: Callable[[Swarm], Awaitable[Backlog]]
     read_back: Callable[[Swarm, History], Awaitable[int]]
     opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show

@@ -44,7 +44,7 @@ CLOSE_PATIENCE_S = 20.0
 
 
 async def serve(service: Service) -> None:
-    """Offer every task, then say of each job that no more will come."""
+    """Offer every task, then say of each job that no more will come, where somebody needs to know."""
     spec = service.spec
     settled = _settled_before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
@@ -77,8 +77,9 @@ async def serve(service: Service) -> None:
             )
             offered = tasks.start(_offer(service, message, chance))
             offered.add_done_callback(lambda _: limit.release())
-    for job in sorted(jobs):
-        await _close(service, job, chance)
+    if service.pattern.close is not None:
+        for job in sorted(jobs):
+            await _close(service, service.pattern.close(service.swarm, job), job, chance)
 
 
 def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
@@ -163,7 +164,7 @@ def _addressed(service: Service, message: RunTask) -> tuple[str, bytes]:
     return subject, encode(message, SUBMISSION_BYTES_MAX)
 
 
-async def _close(service: Service, job: str, chance: random.Random) -> None:
+async def _close(service: Service, subject: str, job: str, chance: random.Random) -> None:
     """Say that a job is complete, for as long as it takes: nothing ends before that is known.
 
     Once the producer was asked to stop, no longer than `CLOSE_PATIENCE_S`: with a full ingress that nobody
@@ -179,7 +180,7 @@ async def _close(service: Service, job: str, chance: random.Random) -> None:
                 return
         outcome = await publish(
             service.connection,
-            service.swarm.close(job),
+            subject,
             data,
             message_id=f"close-{job}",
             timeout_s=CLOSE_PATIENCE_S,

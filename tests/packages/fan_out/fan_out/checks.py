@@ -10,6 +10,7 @@ from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.decide import Finding, decide, named
 from squall.chaos.judge.promise import Promise, Promises
+from squall.chaos.plan.series import EXPERIMENT
 
 
 class Commit(Operation, frozen=True, kw_only=True):
@@ -63,5 +64,6 @@ PROMISES = Promises(
         EXPLAINED,
     ),
     operations={"commit": Commit},
+    experiment={**EXPERIMENT, "ingress_max": 3000},  # so far may an agent lag before it holds up the others
     to_an_effect=("agent.executed", "agent.committed", "gateway.filled"),
 )

@@ -82,7 +82,6 @@ def topology(spec: FanOutSpec) -> Topology:
         ),
         links=(
             Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted"),
-            Link("producer", "IN", s.closes, "says that a job has all its tasks"),
             Link("IN", AGENT, s.submissions_in(ANY), "pulls its copies", by="pull", consumer=TARGET),
             Link(AGENT, "RES", s.registers, "answers; the first wins"),
             Link(AGENT, "TRY", s.tries, "counts the attempts of what is delivered again"),
@@ -94,7 +93,7 @@ def topology(spec: FanOutSpec) -> Topology:
 
 
 def streams(spec: FanOutSpec) -> list[dict[str, Any]]:
-    """A task stays in the ingress until every agent that was given it has answered."""
+    """A task stays in the ingress until all that were given it have answered, so that none misses one."""
     swarm = Subjects(spec.swarm)
     return [
         {**parts.ingress(spec), "retention": "interest"},
@@ -110,11 +109,10 @@ def consumers(spec: FanOutSpec) -> list[Consumer]:
 
 
 async def backlog(swarm: Swarm) -> Backlog:
-    """How far it has come; it has drained when every copy is answered and the gateway has all registers."""
-    ingress = await log.state(swarm.observer, swarm.swarm.stream("IN"))
-    answered = await log.state(swarm.observer, swarm.swarm.stream("RES"))
-    drained = ingress["messages"] == 0 and await parts.is_delivered(swarm)
-    return Backlog(ingress["last_seq"], answered["messages"], drained)
+    """How far it has come; it has drained when each task has its answer, and each answer its effects."""
+    accepted = (await log.state(swarm.observer, swarm.swarm.stream("IN")))["last_seq"]
+    answered = (await log.state(swarm.observer, swarm.swarm.stream("RES")))["messages"]
+    return Backlog(accepted, answered, answered >= accepted and await parts.is_delivered(swarm))
 
 
 PATTERN = Pattern(
