@@ -191,6 +191,14 @@ def test_what_is_kept_of_the_ingress_begins_with_the_oldest_open_task_of_all_or_
     assert known.kept_from() == 6
 
 
+def test_what_is_read_while_a_class_is_trimmed_is_kept() -> None:
+    known = standing(("a", Submitted(3, "momentum-wti", "k")))
+    kept = known.kept_from_by_class(["momentum-wti", "pairs-wti"])
+    for kind, below in kept:  # each a wait for the broker
+        known.submitted(f"later-{kind}", Submitted(below, "pairs-wti", "k"))
+    assert dict(kept) == {"momentum-wti": 3, "pairs-wti": 4}
+
+
 @pytest.mark.parametrize("agents", [1, 5, 6, 12])
 def test_every_class_has_one_spoke_and_every_spoke_a_class(agents: int) -> None:
     dealt = owners(StarSpec(agents=agents))

@@ -9,11 +9,12 @@ from __future__ import annotations
 from squall.chaos.errors import FaultError
 from squall.chaos.mutants.hierarchical.catalogue import CATALOGUE as HIERARCHICAL
 from squall.chaos.mutants.mutant import Catalogue
+from squall.chaos.mutants.star.catalogue import CATALOGUE as STAR
 from squall.services import packages
 
 GROUP = "squall.mutants"
 
-BUILT_IN = (HIERARCHICAL,)
+BUILT_IN = (HIERARCHICAL, STAR)
 """The catalogues of the patterns that Squall brings; one line a pattern."""
 
 

@@ -94,9 +94,21 @@ def plans(
 
 def poison_and_tail(spec: Spec, seed: int) -> Sequence[Plan]:
     """Two runs: in one some tasks are poison, the other is struck as its load ends."""
-    quiet = Schedule(seed=seed, quiet_s=POISON_S)
+    return poison(spec, seed), tail(spec, seed)
+
+
+def poison(spec: Spec, seed: int, *, quiet_s: float = POISON_S, **differs: Any) -> Plan:
+    """A run in which some tasks are poison.
+
+    Args:
+        quiet_s: How long they are offered.
+        differs: How the spec differs for it.
+    """
+    poisoned = replace(spec, seed=seed, **{**POISONED, **differs})
+    return Plan("poison", poisoned, Schedule(seed=seed, quiet_s=quiet_s))
+
+
+def tail(spec: Spec, seed: int) -> Plan:
+    """A run that is struck as its load ends."""
     struck = Schedule(seed=seed, quiet_s=TAIL_QUIET_S, intervals=TAIL_INTERVALS)
-    return (
-        Plan("poison", replace(spec, seed=seed, **POISONED), quiet),
-        Plan("tail", replace(spec, seed=seed, **TAILED), struck),
-    )
+    return Plan("tail", replace(spec, seed=seed, **TAILED), struck)

@@ -11,7 +11,7 @@ its subject and its place are believed, and of its content only what it asks for
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -155,13 +155,15 @@ class Standing:
         """The place in the ingress from which submissions are needed."""
         return next((at.sequence for at in self.open.values()), self.ingress + 1)
 
-    def kept_from_by_class(self, classes: Iterable[str]) -> Iterator[tuple[str, int]]:
-        """The same of each class alone."""
+    def kept_from_by_class(self, classes: Iterable[str]) -> list[tuple[str, int]]:
+        """The same of each class alone, as all of them stand at one moment.
+
+        Whoever trims by it waits for the broker, and further submissions are read meanwhile.
+        """
         first: dict[str, int] = {}
         for at in self.open.values():
             first.setdefault(at.job, at.sequence)
-        for kind in classes:
-            yield kind, first.get(kind, self.ingress + 1)
+        return [(kind, first.get(kind, self.ingress + 1)) for kind in classes]
 
 
 def _flatten_term(task: str, spoke: str) -> int:

@@ -18,8 +18,6 @@ from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.checks.ledger import computed, differences, is_computed
 from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
-from squall.services.errors import SpecError
-from squall.services.patterns.star import StarSpec, owners
 from squall.services.rules.hub import FLATTEN
 from squall.services.trading import replay
 from squall.services.trading.oracle import Row
@@ -170,8 +168,12 @@ def one_decision(case: Case) -> Balance:
     )
 
 
-def ledger_as_replayed(case: Case) -> Finding:
-    """E1: one process, given the requests in the log's order, comes to each decision and the ledger."""
+def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
+    """E1: one process, given the requests in the log's order, comes to each decision and the ledger.
+
+    Args:
+        has: Which spoke has a class.
+    """
     history = case.history
     bound = history.spec.get("exposure_max")
     if not history.of(Requested) or not isinstance(bound, int):
@@ -179,9 +181,7 @@ def ledger_as_replayed(case: Case) -> Finding:
     if history.venue is None or not history.venue.ledger:
         return unknown("nothing was filled")
     decisions = {made.task: made for made in reversed(history.of(Decided))}
-    asked = _to_be_decided(history, decisions)
-    if asked is None:
-        return unknown("it is not known which spoke has which class")
+    asked = _to_be_decided(history, decisions, has)
     expected = {made.task: made for made in replay.decisions(asked, bound=bound)}
     unasked = [task for task, made in decisions.items() if made.request and task not in expected]
     wrong = [
@@ -203,15 +203,10 @@ def ledger_as_replayed(case: Case) -> Finding:
     return (found + differences(case, rows, (), rows)).decided(case)
 
 
-def _to_be_decided(history: History, decisions: Mapping[str, Decided]) -> list[replay.Requested] | None:
-    """The first request of each task that was decided on one, by the spoke that has its class.
-
-    None if it is not known which has it.
-    """
-    try:
-        has = owners(StarSpec(agents=history.asked.agents or 0))
-    except (SpecError, ValueError):
-        return None
+def _to_be_decided(
+    history: History, decisions: Mapping[str, Decided], has: Mapping[str, str]
+) -> list[replay.Requested]:
+    """The first request of each task that was decided on one, by the spoke that has its class."""
     jobs = {register.task: register.job for register in history.registers}
     first: dict[str, replay.Requested] = {}
     for request in sorted(history.of(Requested), key=lambda request: request.seq):

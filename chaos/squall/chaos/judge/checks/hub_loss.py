@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from squall.chaos.evidence.model import History, NodeStart, Operation
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.checks.star_log import Decided, Requested
+from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
 from squall.chaos.plan.bounds import RETURN_S, degraded_bound_s
@@ -128,7 +128,8 @@ def _leaderless(case: Case) -> Iterator[tuple[float, float]]:
 def _left(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
     """Who did not leave it once a new term had begun; and who did, but late."""
     history = case.history
-    unleft, late = [], []
+    unleft: list[str] = []
+    late: list[str] = []
     for spell in spells:
         lead = next((lead for lead in case.succession.terms if lead.time_s > spell.begin_s), None)
         if lead is None or (spell.end_s is not None and spell.end_s <= lead.time_s + RETURN_S):

@@ -8,9 +8,9 @@ from squall.chaos.evidence.model import Injected, Operation
 from squall.chaos.evidence.operations import Fenced, Lead
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
-from squall.chaos.judge.checks.star_log import Decided, Requested
+from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, some, unknown
-from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
+from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
 from squall.chaos.plan.bounds import HAND_OVER_S, take_over_bound_s
 
 
@@ -115,7 +115,9 @@ def recovery_time(case: Case) -> Finding:
         return unknown("no hub was followed by another")
     if case.history.asked.lease_s is None:
         return unknown("the lease is not known")
-    late, untimed, timed = [], [], []
+    late: list[str] = []
+    untimed: list[str] = []
+    timed: list[tuple[float, float, Takeover]] = []
     for change in changes:
         took_s = _took_s(case, change)
         bound_s = _bound_s(case, change)
@@ -175,14 +177,15 @@ def no_flapping(case: Case) -> Finding:
     struck = [
         fault
         for fault in case.history.faults
-        if fault.node is not None and (fault.node == leading.BROKER or fault.node in leading.leaders(case))
+        if fault.node is not None and (fault.node == BROKER or fault.node in leading.leaders(case))
     ]
-    if not struck:
+    flapping = leading.flapping(case)
+    if not struck and not flapping:
         return unknown("no hub and no broker was struck")
     changes = case.succession.takeovers
     return decide(
         case,
-        shown=leading.flapping(case),
+        shown=flapping,
         unseen=["nobody led"] if not case.succession.terms else [],
         passed=f"{len(struck)} faults on hubs and broker, {len(changes)} changes of leader, "
         f"each asked for by a fault of its own.",

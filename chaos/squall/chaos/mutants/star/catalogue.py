@@ -1,0 +1,82 @@
+"""The known-bad variants of star's services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.chaos.mutants.mutant import SLOW_GATEWAY, Catalogue, Mutant, twice
+from squall.chaos.plan.schedule import Interval
+
+HERE = "squall.chaos.mutants.star"
+
+WITHOUT_HUBS = (
+    Interval(fault="refuse", target="gateway", at_s=0.5, for_s=1.5),
+    Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=5.0),
+)
+"""All hubs stand still, and the gateway, cut off before, finds what it has missed meanwhile."""
+
+
+def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
+    module = f"{HERE}.{name.replace('-', '_')}"
+    return Mutant(name, what, checks, intervals, **{"module": module, **more})
+
+
+CATALOGUE = Catalogue(
+    pattern="star",
+    mutants=(
+        _service(
+            "acks-before-request",
+            "acknowledges a task before its request is stored",
+            ("S4",),
+            *twice("crash", "any-agent", point="agent.acknowledged", nth=3),
+        ),
+        _service(
+            "hub-without-fence",
+            "decides as hub without the term as its fence",
+            ("S1", "S2"),
+            *twice("pause", "leader", 2.5),
+        ),
+        _service(
+            "obeys-any-term",
+            "obeys whichever hub announced itself last",
+            ("S2",),
+            *twice("pause", "leader", 2.5),
+        ),
+        _service(
+            "slow-to-follow",
+            "takes over after six leases of silence",
+            ("S3",),
+            *twice("crash", "leader"),
+        ),
+        _service(
+            "impatient-standby",
+            "takes over from a hub that is well",
+            ("S6",),
+            *SLOW_GATEWAY,
+        ),
+        _service(
+            "gateway-lets-all-through",
+            "sends everything to the venue while nobody leads",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
+        _service(
+            "never-degraded",
+            "does not notice that nobody leads",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
+        _service(
+            "decides-anew",
+            "decides once more, after a fail-over, what was decided before",
+            ("S4", "E1"),
+            *twice("crash", "leader", point="hub.decided", nth=3),
+        ),
+        _service(
+            "forgets-positions",
+            "takes over with nothing held",
+            ("E1",),
+            *twice("crash", "leader", point="hub.decided", nth=3),
+        ),
+    ),
+)
