@@ -56,6 +56,7 @@ CATALOGUE = Catalogue(
             "writes as leader without the term as its fence",
             ("H4",),
             *twice("pause", "leader", 2.5),
+            module="squall.chaos.mutants.lease_without_fence",
         ),
         _service(
             "table-in-memory",
