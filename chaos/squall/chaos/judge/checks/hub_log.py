@@ -116,8 +116,8 @@ def single_writer(case: Case) -> Finding:
 
 
 def _unstored(history: History) -> list[str]:
-    """Decisions that a hub says it stored, and that are not in the log."""
-    if unwhole(history):
+    """Decisions that a hub says it stored, and that are not in the log, which was read when all had ended."""
+    if unwhole(history) or undrained(history):
         return []
     there = {made.seq for made in history.of(Decided)}
     told = sum(batch.tasks for batch in history.of(Decide))
@@ -200,7 +200,9 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
         unseen=unwhole(history),
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
     )
-    return (found + differences(case, rows, (), rows)).decided(case)
+    # While it had not drained, hub and gateway went on after the log was read.
+    later = history.venue.fills if undrained(history) else ()
+    return (found + differences(case, rows, later, rows)).decided(case)
 
 
 def _to_be_decided(

@@ -5,12 +5,20 @@ Each pattern promises it under an id of its own. A pattern without a leader uses
 
 from __future__ import annotations
 
+from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.model import Injected
 from squall.chaos.evidence.operations import Fenced
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some
 from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
 from squall.chaos.plan.bounds import take_over_bound_s
+from squall.chaos.plan.kinds import HAND_OVER
+
+FINAL = ("crash", "restart", HAND_OVER)
+"""Faults after which a leader leads no more, however long it takes until somebody else does."""
+
+AFTER_S = BACKOFF_S[1]
+"""How long a link that is whole again may take to be found."""
 
 
 def deposed_batches(case: Case) -> list[str]:
@@ -148,10 +156,11 @@ def leaders(case: Case) -> set[str]:
 def flapping(case: Case) -> list[str]:
     """Changes of leader that no fault asks for, and faults that ask for more than one.
 
-    A fault asks for a change if it struck the leader that was followed, in its term or so shortly before that
-    it may still tell. So does one of the broker: with one server, nobody can renew a lease while it is away,
-    and whoever finds it again first after a lease of silence has the seat. That is one change for each time
-    it was away, and none where it was back, and found, within the lease.
+    A fault asks for a change if it struck the leader that was followed, and was over so shortly before that
+    it may still tell; one that ends a leader, if it struck in its term. So does a fault of the broker: with
+    one server, nobody can renew a lease while it is away, and whoever finds it again first after a lease of
+    silence has the seat. That is one change for each time it was away, and none where it was back, and
+    found, within the lease.
     """
     unasked: list[str] = []
     askers: list[tuple[Takeover, list[Injected]]] = []
@@ -170,16 +179,20 @@ def flapping(case: Case) -> list[str]:
 
 
 def _asks_for(case: Case, fault: Injected, change: Takeover) -> bool:
-    lease_s = case.history.asked.lease_s or 0.0
+    """Whether a fault can be why a leader was followed."""
     if fault.node not in (change.previous.node, BROKER) or fault.start_s > change.next.time_s:
         return False
+    if fault.kind in FINAL and fault.node != BROKER:
+        return fault.start_s >= change.previous.time_s - AFTER_S
     end_s = fault.end_s if fault.end_s is not None else float("inf")
     if fault.node == BROKER:
         starts = [
             n.started_s for n in case.history.nodes if n.node == BROKER and n.started_s >= fault.start_s
         ]
         end_s = max(end_s, min(starts, default=end_s))
-    return end_s + take_over_bound_s(lease_s) >= change.previous.time_s
+        if end_s + AFTER_S - fault.start_s < (case.history.asked.lease_s or 0.0):
+            return False
+    return end_s + AFTER_S + take_over_bound_s(case.history.asked.lease_s or 0.0) >= change.next.time_s
 
 
 def _led_on(fault: Injected, change: Takeover) -> bool:
