@@ -28,6 +28,7 @@ from nats.aio.msg import Msg
 from squall.bus.identity import Authority
 from squall.bus.keys import Key
 from squall.services.node.history import History
+from squall.services.patterns import hierarchical
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.swarm import Swarm, running, straight
@@ -306,7 +307,7 @@ class Arena:
 
     def progress(self) -> Any:
         """The coordinator's newest snapshot."""
-        return self.run(self.swarm.state())
+        return self.run(hierarchical._state(self.swarm))
 
     def starts(self) -> dict[str, int]:
         counts: dict[str, int] = {}
