@@ -1,4 +1,4 @@
-"""The command as a user starts it, and a hand to shoot at its nodes."""
+"""The command as a user starts it, a hand to shoot at its nodes, and a series a pattern for many to judge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.series_once import Series, run_series
 
+from squall.chaos.judge.checks import BUILT_IN
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import Run as DrivenRun
@@ -175,3 +177,28 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     return alive
+
+
+@pytest.fixture(scope="session")
+def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """A series that was run once; see `series_once`. A test that asks for it runs for every pattern of ours.
+
+    ``@pytest.mark.series("star")`` says for which patterns it is.
+    """
+    return run_series(request.param, tmp_path_factory.mktemp(f"series-{request.param}") / "series")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "series" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("series")
+        patterns = marker.args if marker else [promises.pattern for promises in BUILT_IN]
+        marks = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+        metafunc.parametrize(
+            "series",
+            [
+                pytest.param(pattern, marks=[*marks, pytest.mark.xdist_group(f"series-{pattern}")])
+                for pattern in patterns
+            ],
+            indirect=True,
+            scope="session",
+        )

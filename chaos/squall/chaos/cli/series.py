@@ -22,6 +22,7 @@ from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.terminal import Terminal, print_document, show_progress
 from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import STEADY_S
 from squall.services.run.spec import Spec
 
 
@@ -30,17 +31,21 @@ class Series:
 
     Args:
         folder: Where to; a directory that holds no series yet.
+        steady_s: How long each swarm must keep up before anything is done to it.
 
     Attributes:
         interrupted: Whether the user wants no more.
     """
 
-    def __init__(self, folder: Path, planned: Planned, *, port: int, as_json: bool) -> None:
+    def __init__(
+        self, folder: Path, planned: Planned, *, port: int, as_json: bool, steady_s: float = STEADY_S
+    ) -> None:
         begin(folder, planned)
         self._folder = folder
         self._planned = planned
         self._port = port
         self._as_json = as_json
+        self._steady_s = steady_s
         self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
         self.interrupted = False
@@ -65,7 +70,13 @@ class Series:
         attack = carry_out(schedule)
         self.interrupted = run_loop(
             lambda interrupt: experiment(
-                spec, directory, attack, interrupt=interrupt, progress=progress, port=self._port
+                spec,
+                directory,
+                attack,
+                interrupt=interrupt,
+                progress=progress,
+                port=self._port,
+                steady_s=self._steady_s,
             )
         )
 

@@ -24,7 +24,7 @@ from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import Progress, driven, unless
+from squall.services.run.driven import STEADY_S, Progress, driven, unless
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 
@@ -49,6 +49,7 @@ async def experimenting(
     interrupt: asyncio.Event | None = None,
     port: int = 0,
     preload: str = "",
+    steady_s: float = STEADY_S,
 ) -> AsyncIterator[Nemesis]:
     """A swarm behind proxies that works steadily, and who may break it inside the block.
 
@@ -58,6 +59,7 @@ async def experimenting(
         interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
         port: Of Toxiproxy's API; 0 is any that is free.
         preload: A module that nodes load first; see `NodeStart`.
+        steady_s: How long the swarm must keep up before anything is done to it.
 
     Raises:
         HarnessBrokenError: The harness broke; the run says nothing about the swarm.
@@ -78,7 +80,7 @@ async def experimenting(
         ) as driving:
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):
-                    history("phase", "ok", what="steady", seconds=await driving.steady())
+                    history("phase", "ok", what="steady", seconds=await driving.steady(steady_s))
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
@@ -113,6 +115,7 @@ async def experiment(
     progress: Progress,
     port: int = 0,
     preload: str = "",
+    steady_s: float = STEADY_S,
 ) -> None:
     """Put a swarm to one attack; see `experimenting`.
 
@@ -120,7 +123,7 @@ async def experiment(
         attack: What is done once the state is steady; cancelled if the user wants an end.
     """
     async with experimenting(
-        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload
+        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload, steady_s=steady_s
     ) as nemesis:
         await unless(interrupt or asyncio.Event(), attack(nemesis))
 

@@ -71,13 +71,19 @@ Further = Callable[[Spec, int], Sequence[Plan]]
 
 
 def plans(
-    spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]], further: Further
+    spec: Spec,
+    seeds: Sequence[int],
+    faults: Sequence[tuple[str, str]],
+    further: Further,
+    *,
+    faults_s: float = FAULTS_S,
 ) -> list[Plan]:
     """The runs of a series.
 
     Args:
         faults: Only these, each with a target or an empty string for any; all there are, if empty. A series
             of all has the further runs of its pattern.
+        faults_s: Over how long the beginnings of a seed's faults are spread.
 
     Raises:
         FaultError: There is no such fault or target.
@@ -85,7 +91,7 @@ def plans(
     made = []
     for seed in seeds:
         seeded = replace(spec, seed=seed)
-        schedule = draw(seed, seeded, length_s=FAULTS_S, faults=faults)
+        schedule = draw(seed, seeded, length_s=faults_s, faults=faults)
         made.append(Plan(f"seed-{seed}", seeded, schedule))
     if not faults and seeds:
         made += further(spec, seeds[0])

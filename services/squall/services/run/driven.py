@@ -81,8 +81,8 @@ class Run:
         self._finished: _Finished | None = None
         self._showing: asyncio.Task[None] | None = None
 
-    async def steady(self) -> float:
-        """Wait until the swarm keeps up with what it is offered; over how many seconds it did.
+    async def steady(self, for_s: float = STEADY_S) -> float:
+        """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
             SteadyStateError: It does not.
@@ -92,12 +92,12 @@ class Run:
         gained = 0
         while time.monotonic() < deadline:
             before = await self.swarm.ended()
-            await asyncio.sleep(STEADY_S)
+            await asyncio.sleep(for_s)
             gained = await self.swarm.ended() - before
-            if gained >= STEADY_SHARE * STEADY_S * rate:
-                return STEADY_S
+            if gained >= STEADY_SHARE * for_s * rate:
+                return for_s
         raise SteadyStateError(
-            f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {STEADY_S:g} s",
+            f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
 
