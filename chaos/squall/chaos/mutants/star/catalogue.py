@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.chaos.mutants.mutant import SLOW_GATEWAY, Catalogue, Mutant, twice
+from squall.chaos.judge.checks.star import without_hubs
+from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
 
 HERE = "squall.chaos.mutants.star"
@@ -53,7 +54,7 @@ CATALOGUE = Catalogue(
             "impatient-standby",
             "takes over from a hub that is well",
             ("S6",),
-            *SLOW_GATEWAY,
+            *twice("latency", "standby", 1.0),
         ),
         _service(
             "gateway-lets-all-through",
