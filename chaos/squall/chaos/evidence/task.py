@@ -57,6 +57,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it tells what a leader stored at once, whatever its pattern calls that."""
         return not self.task and self.first > 0 and self.term > 0
 
+    @property
+    def is_record(self) -> bool:
+        """Whether it tells of a record of the task in a log of its pattern, read back in the end."""
+        return self.op == "final" and self.what not in ("register", "dead-letter") and self.stored_s > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:

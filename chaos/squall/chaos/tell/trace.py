@@ -69,6 +69,7 @@ def timeline(evidence: Evidence) -> Timeline:
         *_offered(evidence.own),
         *dispatched,
         *_tried(evidence.own),
+        *(_recorded(line, evidence) for line in evidence.own if line.is_record),
         *(_registered(register) for register in evidence.registers),
         *_given_up(evidence.own),
         *_as_it_stands(evidence.own),
@@ -125,6 +126,8 @@ def _dispatched(evidence: Evidence) -> tuple[list[Moment], list[str]]:
     A leader tells of a batch once it is stored, which an agent may be faster than. So the batch is one of
     its term that was told of after the task was submitted, up to the first after its first attempt began.
     """
+    if any(line.is_record and line.term for line in evidence.own):
+        return [], []  # what its leader stored of it was read back record by record
     term = next((line.term for line in evidence.registers if line.term), 0)
     if not term:
         led = any(line.op == "lead" for line in evidence.swarm)
@@ -196,6 +199,18 @@ def _as_it_stands(own: Sequence[Line]) -> Iterator[Moment]:
 
 def _fact(fact: object) -> str:
     return printable(fact if isinstance(fact, str) else msgspec.json.encode(fact).decode())
+
+
+def _recorded(line: Line, evidence: Evidence) -> Moment:
+    """A record of the task that was read back from its leader's log; by the leader, if it is of a term."""
+    leads = (each.node for each in evidence.swarm if each.op == "lead" and each.term == line.term)
+    term = f"term {line.term}" if line.term else ""
+    return Moment(
+        line.stored_s,
+        next(leads, line.agent),
+        line.what,
+        _join(line.status, term, f"at {line.seq} of the log", printable(line.reason)),
+    )
 
 
 def _registered(line: Line) -> Moment:
