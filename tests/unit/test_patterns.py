@@ -34,7 +34,7 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
         if value is not None:
             module.__dict__["PATTERN"] = value
         monkeypatch.setitem(sys.modules, BROUGHT, module)
-        monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+        monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
 
     return bring
 

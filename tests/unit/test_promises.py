@@ -15,11 +15,11 @@ from squall.chaos.cli.setup import experiment_of, more_runs_of, runs_of, spec_of
 from squall.chaos.evidence.model import History
 from squall.chaos.judge import checks
 from squall.chaos.judge.case import Case, case_of
-from squall.chaos.judge.checks import BUILT_IN, operations_of, promises_of
+from squall.chaos.judge.checks import operations_of, promises_of
 from squall.chaos.judge.decide import Finding
 from squall.chaos.judge.promise import Promise, Promises
 from squall.chaos.judge.run import verdicts
-from squall.chaos.mutants import catalogues
+from squall.chaos.mutants.catalogues import BUILT_IN, catalogue_of
 from squall.services.patterns import pattern_of
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.result import Result
@@ -44,8 +44,9 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module.__dict__["PROMISES"] = MINE
     monkeypatch.setitem(sys.modules, BROUGHT, module)
     entry = importlib.metadata.EntryPoint("mine", f"{BROUGHT}:PROMISES", checks.GROUP)
+    found = {(checks.GROUP, "mine"): [entry]}
     monkeypatch.setattr(
-        importlib.metadata, "entry_points", lambda *, group, name: [entry] if name == "mine" else []
+        importlib.metadata, "entry_points", lambda *, group, name: found.get((group, name), [])
     )
     promises_of.cache_clear()
     yield
@@ -53,12 +54,10 @@ def brought(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_what_promises_something_has_known_bad_variants_that_break_it() -> None:
-    assert {promises.pattern for promises in BUILT_IN} == {
-        variants.pattern for variants in catalogues.BUILT_IN
-    }
+    assert {promises.pattern for promises in checks.BUILT_IN} == {known.pattern for known in BUILT_IN}
 
 
-@pytest.mark.parametrize("pattern", [promises.pattern for promises in BUILT_IN])
+@pytest.mark.parametrize("pattern", [promises.pattern for promises in checks.BUILT_IN])
 def test_what_promises_name_is_there(pattern: str) -> None:
     promises = promises_of(pattern)
     assert promises is not None
@@ -69,7 +68,7 @@ def test_what_promises_name_is_there(pattern: str) -> None:
     assert set(promises.to_an_effect) <= set(pattern_of(pattern).points())
     assert promises.batches is None or promises.batches in promises.operations.values()
     assert spec_of(pattern).pattern == pattern
-    caught_by = {check for mutant in catalogues.catalogue_of(pattern).mutants for check in mutant.checks}
+    caught_by = {check for mutant in catalogue_of(pattern).mutants for check in mutant.checks}
     assert caught_by <= set(ids)
 
 

@@ -139,21 +139,23 @@ def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     asked = dict(marker.kwargs) if marker else {}
     handler = asked.pop("handler", None)
     pattern = asked.pop("pattern", DEFAULT)
-    excused = _checks(pattern, asked.pop("excused", ()))
+    excused = asked.pop("excused", ())
     if handler is not None:
         asked["handler"] = _named(handler)
     try:
+        _check_ids(pattern, excused)
         spec = resolve(pattern, **{**experiment_of(pattern), **asked})
     except ServiceError as error:
         raise pytest.UsageError("; ".join(filter(None, (str(error), error.remedy)))) from error
     return SwarmUnderTest(spec, tmp_path / "run", excused)
 
 
-def _checks(pattern: str, ids: object) -> Sequence[str]:
-    """The ids of checks of a pattern.
+def _check_ids(pattern: str, ids: object) -> None:
+    """See that these are ids of checks of a pattern.
 
     Raises:
         UsageError: There is no such check.
+        SpecError: The package that brings them is broken.
     """
     from squall.chaos.judge.checks import promises_of
 
@@ -161,7 +163,6 @@ def _checks(pattern: str, ids: object) -> Sequence[str]:
     known = [promise.id for promise in promises.promises] if promises is not None else []
     if not isinstance(ids, list | tuple) or not all(check in known for check in ids):
         raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(known)}")
-    return ids
 
 
 @pytest.fixture

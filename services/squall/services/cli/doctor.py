@@ -16,7 +16,10 @@ from rich.table import Table
 
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
+from squall.services import packages
 from squall.services.cli.terminal import Terminal, styled
+from squall.services.errors import SpecError
+from squall.services.patterns import GROUP, PATTERNS, pattern_of
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -53,6 +56,7 @@ def examine() -> list[Finding]:
             "install squall with its chaos part",
         ),
         _package("toxiproxy-python", "pip install 'squall[chaos]'", needed=False),
+        *_patterns(),
         *_of_other_parts(),
         _package("e2b", "pip install 'squall[sandboxes]'", needed=False),
         Finding(
@@ -71,6 +75,24 @@ def _of_other_parts() -> list[Finding]:
     for entry in importlib.metadata.entry_points(group="squall.findings"):
         with contextlib.suppress(ImportError):
             found += entry.load()()
+    return found
+
+
+def _patterns() -> list[Finding]:
+    """The patterns that packages bring, and what is wrong with them."""
+    found = []
+    for name in packages.names_in(GROUP):
+        what, brings = f"pattern {name}", ", ".join(packages.packages_of(GROUP, name))
+        if name in PATTERNS:
+            said = f"{brings} brings one of this name, and Squall's own is used"
+            found.append(Finding(what, False, said, "give it another name in that package", needed=False))
+            continue
+        try:
+            pattern_of(name).points()
+        except SpecError as error:
+            found.append(Finding(what, False, str(error), error.remedy, needed=False))
+        else:
+            found.append(Finding(what, True, f"brought by {brings}", needed=False))
     return found
 
 

@@ -60,11 +60,15 @@ def _named(pattern: Pattern, name: str) -> Pattern:
     Raises:
         SpecError: It calls itself something else, or that is no name.
     """
-    who = f"the pattern {name!r} that {packages.packages_of(GROUP, name)[0]} brings"
+    package = packages.packages_of(GROUP, name)[0]
     if pattern.name != name:
-        raise SpecError(f"{who} calls itself {pattern.name!r}", packages.REMEDY)
+        raise SpecError(
+            f"the pattern {name!r} that {package} brings calls itself {pattern.name!r}", packages.REMEDY
+        )
     try:
-        check_name(name, "name")
+        check_name(name, "its name")
     except InvalidNameError as error:
-        raise SpecError(f"{who} cannot be used: its {error}", packages.REMEDY) from error
+        raise SpecError(
+            f"{package} brings a pattern that cannot be used: {error}", packages.REMEDY
+        ) from error
     return pattern

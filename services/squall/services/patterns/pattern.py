@@ -23,6 +23,7 @@ from squall.bus.messages import RunTask
 from squall.bus.subjects import Seat, Subjects
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
+from squall.services.packages import REMEDY
 from squall.services.run.spec import Spec
 from squall.services.trading.workload import Submission
 
@@ -151,12 +152,12 @@ class Pattern:
             SpecError: There is none; the pattern, or the package that brings it, is broken.
         """
         if role not in self.roles:
-            raise SpecError(f"the pattern {self.name} has no role {role!r}")
+            raise SpecError(f"the pattern {self.name} has no role {role!r}", REMEDY)
         try:
             return importlib.import_module(self.roles[role])
         except ImportError as error:
             raise SpecError(
-                f"the role {role} of the pattern {self.name} cannot be imported: {error}"
+                f"the role {role} of the pattern {self.name} cannot be imported: {error}", REMEDY
             ) from error
 
     def points(self) -> dict[str, str]:

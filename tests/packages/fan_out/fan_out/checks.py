@@ -23,18 +23,18 @@ class Commit(Operation, frozen=True, kw_only=True):
 def first_answer(case: Case) -> Finding:
     """F1: each accepted task has one register, that of the first answer; later answers were refused."""
     accounts, answers = balance(case), case.history.of(Commit)
-    first: dict[str, str] = {}
-    again = []
+    first: dict[str, list[str]] = {}
     for answer in answers:
-        if answer.type == "ok" and first.setdefault(answer.task, answer.node) != answer.node:
-            again.append(answer.task)
-    others = [r.task for r in case.history.registers if r.agent != first.get(r.task, r.agent)]
-    beaten = sum(a.reason == "already" and a.node != first.get(a.task) for a in answers)
+        if answer.type == "ok":
+            first.setdefault(answer.task, []).append(answer.node)
+    several = [task for task, agents in first.items() if len(agents) > 1]
+    others = [task for task, r in case.tally.registers.items() if r.agent not in first.get(task, [r.agent])]
+    beaten = sum(a.reason == "already" and a.node not in first.get(a.task, ()) for a in answers)
     return decide(
         case,
         shown=[
             *accounts.shown,
-            *named(again, "task", "two agents that were told they are first"),
+            *named(several, "task", "several answers that were told they are the first"),
             *named(others, "task", "a register that is not its first answer"),
         ],
         inferred=accounts.inferred,
