@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from tests.scenarios.conftest import SQUALL
 
+from squall.services.trading.workload import independent
+
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +34,7 @@ Command = Callable[..., "CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """``command("run", "fan-out")`` where the package is installed, in a folder that is kept for the module."""
+    """``command("run", "fan-out")`` where the package is installed, in one folder for the whole module."""
     folder = tmp_path_factory.mktemp("own")
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     facts = folder / "site" / f"{project['name']}-{project['version']}.dist-info"
@@ -96,11 +98,8 @@ def test_its_directory_is_judged_again_reported_and_traced(command: Command, ran
     assert json.loads(again.stdout)["checks"] == ran["checks"]
     reported = command("report", "ran", "--out", "page.html")
     assert reported.returncode == 0, reported.stderr
-    # The first offer of the workload with seed 7.
-    listed = command("trace", "no-such-task", "--run", "ran")
-    assert listed.returncode == 2
-    task = listed.stderr.rstrip().rsplit(" ", 1)[1]
-    traced = command("trace", task, "--run", "ran", "--json")
+    offer = next(independent(ran["seed"], 1))
+    traced = command("trace", f"{offer.key}-{offer.number}", "--run", "ran", "--json")
     assert traced.returncode == 0, traced.stderr
     moments = [moment["what"] for moment in json.loads(traced.stdout)["moments"]]
     assert moments.count("attempt 1 committed") == 1
