@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from squall.chaos.judge.checks.star import without_hubs
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
 
