@@ -61,6 +61,31 @@ async def test_requests_are_decided_in_the_order_of_the_log_within_the_exposure(
     assert state.positions == {"wti": 6}
 
 
+async def test_what_is_read_while_a_snapshot_is_stored_is_in_the_next_one(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = hub.HubLog.store
+    stored = 0
+
+    async with starred(bus) as s:
+
+        async def store_slowly(self: Any, *what: Any, snapshot: bool) -> None:
+            nonlocal stored
+            await store(self, *what, snapshot=snapshot)
+            stored += snapshot
+            if stored == 1 and snapshot:
+                await s.submit("t2")
+                await wait_until(
+                    lambda: seen(self._standing.ingress), lambda at: at == 2, timeout_s=PATIENT_S, what="t2"
+                )
+
+        monkeypatch.setattr(hub.HubLog, "store", store_slowly)
+        await s.submit("t1")
+        async with s.hub():
+            state = await s.until(lambda state: state.ingress == 2)
+    assert state.open == (1, 1)
+
+
 async def replayed_of(made: list[TaskResult], bound: int) -> list[tuple[str, tuple[bytes, ...]]]:
     asked = {"t1": order("buy", 8), "t2": order("buy", 8), "t3": order("sell", 4)}
     requests = [Requested(at.request, at.task, True, (asked[at.task],)) for at in made]

@@ -223,13 +223,15 @@ class Hub:
             now = time.monotonic()
             since_snapshot += len(decisions)
             due = since_snapshot >= self._spec.snapshot_every or now >= snapshot_due
-            snapshot = due and standing.snapshot("") != saved
+            # What is stored is how things stand now: while it is, further submissions are read.
+            state = standing.snapshot("") if due else saved
+            snapshot = state != saved
             if decisions or snapshot:
                 await writer.store(decisions, letters, snapshot=snapshot)
             if decisions:
                 self._service.at("hub.decided")
             if snapshot:
-                saved = standing.snapshot("")
+                saved = state
                 since_snapshot = 0
             if now >= snapshot_due:
                 snapshot_due = now + SNAPSHOT_S

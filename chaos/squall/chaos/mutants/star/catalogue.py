@@ -35,7 +35,6 @@ CATALOGUE = Catalogue(
             "decides as hub without the term as its fence",
             ("S1", "S2"),
             *twice("pause", "leader", 2.5),
-            module="squall.chaos.mutants.lease_without_fence",
         ),
         _service(
             "obeys-any-term",
