@@ -120,10 +120,11 @@ def throughput_per_s(history: History, counted: Tally) -> float | None:
 def recovery_s(case: Case) -> Recovery:
     """What faults on leaders cost, at the slowest, and how long draining took after the last fault.
 
-    A fail-over whose successor was itself struck says nothing of how long one takes.
+    A fail-over whose successor was itself struck says nothing of how long one takes, and neither does one
+    after a fault under which a leader may lead on.
     """
     changes = case.succession.takeovers
-    asked = [change for change in changes if change.fault is not None and not change.is_obstructed]
+    asked = [change for change in changes if change.since == "fault" and not change.is_obstructed]
     detect = [t.detect_s for t in asked if t.detect_s is not None]
     failover = [t.failover_s for t in asked if t.failover_s is not None]
     return Recovery(
