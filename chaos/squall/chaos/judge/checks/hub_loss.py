@@ -13,7 +13,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
-from squall.chaos.plan.bounds import RETURN_S, degraded_bound_s
+from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
 from squall.services.handlers import effect_id
 
 LISTENING = ("agent", "gateway")
@@ -73,6 +73,11 @@ def _spells(history: History) -> Iterator[Spell]:
             yield Spell(*who, begun.pop(who), line.time_s)
     for who, begin_s in begun.items():
         yield Spell(*who, begin_s, None)
+
+
+def _since_s(history: History, spell: Spell) -> float:
+    """When the silence began that a node was degraded for."""
+    return spell.begin_s - DEGRADED_LEASES * (history.asked.lease_s or 0.0)
 
 
 def _listeners(history: History) -> set[str]:
@@ -137,7 +142,7 @@ def _left(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
         until_s = lead.time_s + RETURN_S
         if (
             until_s > (history.read_back_s or 0.0)
-            or _is_struck(history, spell.node, spell.begin_s, until_s)
+            or _is_struck(history, spell.node, _since_s(history, spell), until_s)
             or _is_struck(history, lead.node, lead.time_s, until_s)
         ):
             continue
@@ -198,7 +203,7 @@ def _asked(history: History, spells: list[Spell]) -> tuple[int, list[str]]:
     unmarked = []
     for spell in spells:
         end_s = spell.end_s
-        if end_s is None or _is_struck(history, spell.node, spell.begin_s, end_s):
+        if end_s is None or _is_struck(history, spell.node, _since_s(history, spell), end_s):
             continue
         unmarked += [
             f"{request.task} of {request.agent}"
