@@ -44,8 +44,14 @@ and each time it is away for as long as a start takes."""
 LOST_LEASES = 5
 """For how many leases no hub is there in the run that has all of them lost."""
 
-HAND_OVERS = (0.5, 4.0, 7.5)
-"""When hubs hand over, in seconds after the steady state."""
+CHANGES = (
+    Interval(fault=HAND_OVER, target="leader", at_s=0.5),
+    Interval(fault=HAND_OVER, target="leader", at_s=3.5),
+    Interval(fault="latency", target="standby", at_s=6.5, for_s=3.0, magnitude={"latency_ms": 150}),
+    Interval(fault="crash", target="leader", at_s=7.0),
+    Interval(fault="crash", target="broker", at_s=12.0),
+)
+"""Two hand-overs; a fail-over to a hub that reads slowly what went before; and a broker that is away."""
 
 
 def no_lost_or_double_decision(case: Case) -> Finding:
@@ -66,15 +72,13 @@ def ledger(case: Case) -> Finding:
 
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
-    """Poison; a struck tail; hand-overs; and all hubs lost, while the gateway has a backlog to carry on."""
+    """Poison; a struck tail; changes of leader of several kinds; and all hubs lost while there is work."""
     seeded = replace(spec, seed=seed)
-    lost_s = LOST_LEASES * spec.lease_s
-    handed_over = tuple(Interval(fault=HAND_OVER, target="leader", at_s=at_s) for at_s in HAND_OVERS)
     return (
         poison(spec, seed, quiet_s=POISON_S, attempts=ATTEMPTS),
         tail(spec, seed),
-        Plan("hand-over", seeded, Schedule(seed=seed, quiet_s=10.0, intervals=handed_over)),
-        Plan("no-hub", seeded, Schedule(seed=seed, quiet_s=lost_s + 5.0, intervals=without_hubs(lost_s))),
+        Plan("changes", seeded, Schedule(seed=seed, quiet_s=15.0, intervals=CHANGES)),
+        Plan("no-hub", seeded, Schedule(seed=seed, quiet_s=10.0, intervals=without_hubs(spec.lease_s))),
     )
 
 
