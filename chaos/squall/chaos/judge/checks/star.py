@@ -109,7 +109,7 @@ PROMISES = Promises(
         Promise(
             id="S3",
             name="recovery-time",
-            text="A lost hub's successor decides within the lease and two seconds; a hand-over takes one.",
+            text="A lost hub's successor decides within lease + 2 s; after a planned hand-over, within 1 s.",
             check=recovery_time,
             sometimes=True,
         ),
@@ -123,7 +123,7 @@ PROMISES = Promises(
         Promise(
             id="S5",
             name="degraded-mode",
-            text="Without a hub for two leases, nothing but reductions; with a new one, back in two seconds.",
+            text="After 2 leases without a hub only reductions pass, and all is as before 2 s after a new term.",
             check=degraded_mode,
             when=lambda history: an_experiment(history) or bool(history.of(Degraded)),
             sometimes=True,
@@ -131,7 +131,7 @@ PROMISES = Promises(
         Promise(
             id="S6",
             name="no-flapping",
-            text="Each change of leader has a fault that asks for it, and one fault asks for one.",
+            text="The leader changes after a fault on it or the broker only, and once a fault at most.",
             check=no_flapping,
             sometimes=True,
         ),
