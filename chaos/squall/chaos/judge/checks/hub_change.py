@@ -188,5 +188,5 @@ def no_flapping(case: Case) -> Finding:
         shown=flapping,
         unseen=["nobody led"] if not case.succession.terms else [],
         passed=f"{len(struck)} faults on hubs and broker, {len(changes)} changes of leader, "
-        f"at most one for each fault.",
+        "at most one for each fault.",
     )

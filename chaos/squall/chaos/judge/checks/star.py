@@ -123,7 +123,7 @@ PROMISES = Promises(
         Promise(
             id="S5",
             name="degraded-mode",
-            text="After 2 leases without a hub only reductions pass, and all is as before 2 s after a new term.",
+            text="After 2 leases without a hub only reductions pass; 2 s after a new term all is as before.",
             check=degraded_mode,
             when=lambda history: an_experiment(history) or bool(history.of(Degraded)),
             sometimes=True,
