@@ -70,7 +70,7 @@ class Case:
         name = link.consumer.replace(TARGET, node.name)
         for consumer in self.consumers:
             if (consumer.stream, consumer.name) == (S.stream(link.source), name):
-                alone = consumer.filter_subject or consumer.config.get("filter_subject")
+                alone = consumer.config.get("filter_subject")
                 return [alone] if alone else consumer.config.get("filter_subjects", ())
         return ()
 
