@@ -27,8 +27,9 @@ from squall.chaos.tell.documents import history_of
 
 SQUALL = Path(sys.executable).parent / "squall"
 
-SEED = 122
-"""Its faults have agents killed over their work, links cut and slow, and a leader paused beyond its lease."""
+SEED = 113
+"""Its faults have agents killed over their work, all of them paused for longer than the broker waits for an
+acknowledgement, links cut, the broker started anew, and a leader paused beyond its lease."""
 
 RATE_PER_S = 150.0
 STEADY_S = 2.0
