@@ -11,7 +11,9 @@ from tests.unit.histories import T, good_run
 
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.doubts import doubts
+from squall.chaos.evidence.model import Operation
 from squall.chaos.evidence.operations import Lead
+from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.task import gather
 from squall.chaos.judge.checks.hierarchical import Dispatch, Job
 from squall.chaos.tell.documents import history_of, judge
@@ -246,3 +248,21 @@ def test_a_run_of_a_pattern_that_is_not_known_here_is_read_as_far_as_all_have_it
     history = history_of(run.write(tmp_path))
     assert (len(history.submissions), len(history.registers), history.records) == (8, 6, {})
     assert history.undeclared["dispatch"] == 2
+
+
+class Answer(Operation, frozen=True, kw_only=True):
+    """What a pattern of one's own declares of an operation that all patterns have."""
+
+    task: str
+    reason: str = ""
+
+
+def test_a_pattern_may_look_at_an_operation_that_all_patterns_have(tmp_path: Path) -> None:
+    path = good_run().write(tmp_path)
+    common = history_of(path)
+    history = read(path, lambda pattern: {"commit": Answer})
+    answers = history.of(Answer)
+    assert [answer.task for answer in answers if answer.reason == "already"] == ["a-3"]
+    assert len([answer for answer in answers if answer.type == "ok"]) > 1
+    assert history.suppressed == common.suppressed == 1
+    assert "commit" not in history.undeclared
