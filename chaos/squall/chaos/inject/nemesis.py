@@ -19,6 +19,8 @@ from pathlib import Path
 
 import msgspec
 
+from squall.bus import log as bus_log
+from squall.bus.errors import RequestError
 from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.inject.faults.catalogue import FAULTS, make
 from squall.chaos.inject.faults.fault import Fault, Site
@@ -186,7 +188,31 @@ class Nemesis:
         if target not in ("leader", "standby"):
             return True
         leading = await self._swarm.leader()
-        return leading is not None and (leading[0] == nodes[0]) is (target == "leader")
+        if leading is None or (leading[0] == nodes[0]) is not (target == "leader"):
+            return False
+        return target == "standby" or await self._is_in_office(leading[1])
+
+    async def _is_in_office(self, term: int) -> bool:
+        """Whether the leader of a term is seen to renew its lease.
+
+        One that was cut off until now leads by its record in the log, and is followed as soon as anybody can.
+        """
+        swarm = self._swarm
+        if swarm.pattern.seat is None:
+            return True
+        seat = swarm.pattern.seat(swarm.swarm)
+        first: int | None = None
+        until_s = time.monotonic() + swarm.spec.lease_s
+        while time.monotonic() < until_s:
+            with contextlib.suppress(RequestError):
+                lease = await bus_log.last(swarm.observer, seat.stream, seat.lease)
+                newest = lease.sequence if lease is not None else 0
+                first = newest if first is None else first
+                if newest > first:
+                    leading = await swarm.leader()
+                    return leading is not None and leading[1] == term
+            await asyncio.sleep(0.05)
+        return False
 
     def _all_there(self, nodes: Sequence[str]) -> bool:
         return all(node == BROKER or node in self._swarm.units for node in nodes)
