@@ -119,7 +119,7 @@ def recovery_time(case: Case) -> Finding:
     untimed: list[str] = []
     timed: list[tuple[float, float, Takeover]] = []
     for change in changes:
-        took_s = _took_s(case, change)
+        took_s = decided_after_s(case, change)
         bound_s = _bound_s(case, change)
         if took_s is None:
             untimed.append(f"the take-over by {change.next.node} cannot be timed")
@@ -159,8 +159,11 @@ def _bound_s(case: Case, change: Takeover) -> float:
     return take_over_bound_s(case.history.asked.lease_s or 0.0)
 
 
-def _took_s(case: Case, change: Takeover) -> float | None:
-    """From the loss to the first decision, but for the time without a broker or a request."""
+def decided_after_s(case: Case, change: Takeover) -> float | None:
+    """From the loss of a hub to its successor's first decision, in seconds; None if the loss cannot be dated.
+
+    Time without a broker does not count, nor time in which the successor had nothing to decide on.
+    """
     if change.start_s is None or change.possible_s is None:
         return None
     decided = [made for made in case.history.of(Decided) if made.term == change.next.term]

@@ -42,14 +42,14 @@ ATTEMPTS = 3
 and each time it is away for as long as a start takes."""
 
 LOST_LEASES = 5
-"""For how many leases no hub is there in the run that has all of them lost."""
+"""For how many leases no hub is there in the run in which all of them are lost."""
 
 CHANGES = (
     Interval(fault=HAND_OVER, target="leader", at_s=0.5),
     Interval(fault=HAND_OVER, target="leader", at_s=3.5),
     Interval(fault="latency", target="standby", at_s=6.5, for_s=3.0, magnitude={"latency_ms": 150}),
     Interval(fault="crash", target="leader", at_s=7.0),
-    Interval(fault="crash", target="broker", at_s=12.0),
+    Interval(fault="pause", target="broker", at_s=12.0, for_s=2.0),
 )
 """Two hand-overs; a fail-over to a hub that reads slowly what went before; and a broker that is away."""
 
@@ -82,11 +82,16 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     )
 
 
-def without_hubs(lost_s: float) -> tuple[Interval, ...]:
-    """All hubs stand still for long, and the gateway, cut off before, finds what it has missed meanwhile."""
+def without_hubs(lease_s: float) -> tuple[Interval, ...]:
+    """All hubs stand still for long; gateway and some spokes, cut off before, come back in between.
+
+    So there are decisions to carry out, and tasks to make requests for, while nobody leads.
+    """
+    cut_s = 2.5 * lease_s + 1.0
     return (
-        Interval(fault="refuse", target="gateway", at_s=0.5, for_s=1.5),
-        Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=lost_s),
+        Interval(fault="refuse", target="gateway", at_s=0.5, for_s=cut_s),
+        Interval(fault="refuse", target="minority", at_s=0.5, for_s=cut_s),
+        Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=LOST_LEASES * lease_s),
     )
 
 

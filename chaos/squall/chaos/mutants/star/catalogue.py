@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.chaos.judge.checks.star import without_hubs
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
+from squall.chaos.plan.series import EXPERIMENT
 
 HERE = "squall.chaos.mutants.star"
 
-WITHOUT_HUBS = (
-    Interval(fault="refuse", target="gateway", at_s=0.5, for_s=1.5),
-    Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=5.0),
-)
-"""All hubs stand still, and the gateway, cut off before, finds what it has missed meanwhile."""
+WITHOUT_HUBS = without_hubs(EXPERIMENT["lease_s"])
 
 
 def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
