@@ -32,7 +32,7 @@ from squall.bus.system import Accounts
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.topology.link import Node
 from squall.bus.topology.rights import Permissions
-from squall.services.patterns import hierarchical, pattern_of
+from squall.services.patterns import hierarchical
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.patterns.pattern import Pattern
 from squall.services.roles import sweeper
@@ -121,9 +121,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 @contextlib.asynccontextmanager
-async def guest(shared: Shared, spec: Spec) -> AsyncIterator[Bus]:
+async def guest(shared: Shared, pattern: Pattern, spec: Spec) -> AsyncIterator[Bus]:
     """A swarm beside others on the shared broker."""
-    pattern = pattern_of(spec)
     topology = pattern.topology(spec)
     swept = [config["name"] for config in pattern.streams(spec)]
     topology = replace(
@@ -161,12 +160,13 @@ def bus(tmp_path: Path, request: pytest.FixtureRequest) -> BusMaker:
 
     @contextlib.asynccontextmanager
     async def running(
-        pattern: Pattern = hierarchical.PATTERN, *, alone: bool = False, **changes: Any
+        pattern: Pattern | None = None, *, alone: bool = False, **changes: Any
     ) -> AsyncIterator[Bus]:
+        pattern = pattern or hierarchical.PATTERN
         spec = pattern.spec(**{"pattern": pattern.name, **changes})
         if not alone:
             shared: Shared = request.getfixturevalue("shared")
-            async with guest(shared, spec) as b:
+            async with guest(shared, pattern, spec) as b:
                 yield b
             return
         authority = Authority.create(pattern.topology(spec))
