@@ -62,12 +62,17 @@ def test_both_attempts_of_a_killed_agents_task_are_told(series: Series) -> None:
     assert seen["outcome"].startswith("Filled once ")
 
 
+@pytest.mark.series("hierarchical")
 def test_every_accepted_task_has_its_fate(series: Series) -> None:
-    run, result = series.seed, series.runs[series.seed.name]
+    run, result = series.path / "poison", series.runs["poison"]
     accepted = [line["task"] for line in lines(run, "submit") if line["type"] == "ok"]
     told = [traced(run, task) for task in accepted]
-    assert Counter(each.fate for each in told) == {"filled": result["effects"]}
-    latest = max(float(each.outcome.split()[2].replace(",", "")) for each in told)
+    assert Counter(each.fate for each in told) == {
+        "filled": result["effects"],
+        "dead": result["dead_letters"],
+    }
+    filled = [each.outcome for each in told if each.fate == "filled"]
+    latest = max(float(outcome.split()[2].replace(",", "")) for outcome in filled)
     assert latest == pytest.approx(result["latency_ms"]["max"], abs=0.1)
 
 
