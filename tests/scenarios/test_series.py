@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree as Xml
 
 import pytest
 from tests.scenarios.series_once import SEED, Series, squall
 
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.cells import cells
+from squall.chaos.plan.poison import is_poison
 from squall.chaos.tell.documents import judge
 from squall.services.patterns import pattern_of
 
@@ -41,6 +43,31 @@ def test_poison_is_dead_lettered_and_the_tail_is_cut(series: Series) -> None:
     assert list(series.runs) == [f"seed-{SEED}", "poison", "tail"]
     assert series.runs["poison"]["dead_letters"] > 0
     assert [fault["kind"] for fault in series.runs["tail"]["faults"]] == ["sever"] * 3
+
+
+@pytest.mark.series("hierarchical")
+def test_poison_among_many_slots_takes_no_other_task_down(series: Series) -> None:
+    """One task in a hundred kills its worker, beside up to 15 others that did nothing."""
+    run = series.path / "poison"
+    history = series.history(run)
+    dead = {register.task for register in history.registers if register.status == "dead"}
+    assert dead == {task for task in history.submissions if is_poison(task)}
+    lines = map(json.loads, (run / "history.jsonl").read_bytes().splitlines())
+    runs = [(line["task"], line["attempt"]) for line in lines if line["op"] == "run"]
+    for task in dead:
+        attempts = [attempt for poison, attempt in runs if poison == task]
+        # One of the first two may be counted and never begin: its worker died of another task.
+        assert attempts[-3:] == [3, 4, 5]
+        assert sorted(set(attempts)) == attempts
+
+
+def test_each_run_leaves_its_result_its_page_and_a_test_case_a_check(series: Series) -> None:
+    for name, result in series.runs.items():
+        run = series.path / name
+        assert json.loads((run / "result.json").read_text()) == result
+        assert f"{name}" in (run / "report.html").read_text()
+        cases = [case.get("name") for case in Xml.parse(run / "junit.xml").iter("testcase")]
+        assert cases == [f"{check['id']} {check['name']}" for check in result["checks"]]
 
 
 def test_less_evidence_is_never_a_better_verdict(series: Series, tmp_path: Path) -> None:
