@@ -13,10 +13,10 @@ from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.driven import Run
 from squall.services.run.result import exit_code
 
-pytestmark = [pytest.mark.nats]
+pytestmark = [pytest.mark.nats, pytest.mark.alone]
 
 SPEC = HierarchicalSpec(
-    pattern="hierarchical", tasks=1500, rate_per_s=300, lease_s=3.0, ack_wait_s=1.0, pause_leader=False
+    pattern="hierarchical", tasks=1000, rate_per_s=150, lease_s=3.0, ack_wait_s=1.0, pause_leader=False
 )
 HAND_OVER_S = 1.0
 

@@ -19,6 +19,7 @@ QUICK = {
     "pattern": "hierarchical",
     "tasks": 20,
     "agents": 2,
+    "coordinators": 1,
     "attempts": 2,
     "ack_wait_s": 1.0,
     "retry_base_s": 0.05,
