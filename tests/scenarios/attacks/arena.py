@@ -38,7 +38,7 @@ from squall.services.trading.workload import independent
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
-RATE_PER_S = 100.0
+RATE_PER_S = 60.0
 START_S = 60.0
 ANSWER_S = 60.0
 LOOK_S = 0.05
