@@ -4,7 +4,8 @@
     other tests ─┼─ in this order, by group ─┤            ├─ then those marked ``alone``, one by one
                  ┘                           └─ worker 2 ─┘
 
-Tests of one ``xdist_group`` share something that is dear, such as a series, and so a worker.
+Tests of one ``xdist_group`` share something that is dear, such as a series, and so a worker; so do those of a
+file that share a fixture of the file.
 """
 
 from __future__ import annotations
@@ -17,24 +18,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-WORKERS = 2
-"""Most tests wait for something most of the time. With more, swarms would wait for each other."""
-
 ALONE = "alone"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Spread the tests over workers, unless they are of one file, or ``-n`` says how many there are to be."""
-    option = config.option
-    if getattr(option, "numprocesses", 0) is not None or hasattr(config, "workerinput"):
-        return  # without xdist, or as the command line says, or one of the workers
+    """Start no workers for the tests of one file or for a debugger, unless the command line says how many."""
     asked = {argument.partition("::")[0] for argument in config.args}
-    if option.usepdb or option.collectonly or (len(asked) == 1 and Path(*asked).is_file()):
-        return
-    option.numprocesses = WORKERS
-    option.dist = "loadgroup"
-    option.loadscopereorder = False  # keep the order below
+    given = config.invocation_params.args
+    said = any(str(argument).startswith(("-n", "--numprocesses")) for argument in given)
+    one_file = len(asked) == 1 and Path(*asked).is_file()
+    if (one_file or config.option.usepdb) and not said and not hasattr(config, "workerinput"):
+        config.option.numprocesses = 0
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker(ALONE):
             item.add_marker(pytest.mark.xdist_group(ALONE))
+        elif isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            shared = (defined[-1].scope for defined in item._fixtureinfo.name2fixturedefs.values())
+            if "module" in shared:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=_turn)
 
 
