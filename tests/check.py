@@ -18,9 +18,7 @@ CHECKS = [
     ("lint", [str(TOOLS / "ruff"), "check", "."]),
     ("types, mypy", [str(TOOLS / "mypy"), "-p", "squall.bus", "-p", "squall.services", "-p", "squall.chaos"]),
     ("types, pyright", [str(TOOLS / "pyright"), "--pythonpath", PYTHON]),
-    # Two at a time where most of the time is waiting; swarms one by one, so that they have the machine.
-    ("tests", [PYTHON, "-m", "pytest", "-n", "2", "tests/unit", "tests/integration"]),
-    ("tests of swarms", [PYTHON, "-m", "pytest", "tests/scenarios"]),
+    ("tests", [PYTHON, "-m", "pytest"]),
 ]
 
 
@@ -29,7 +27,7 @@ def main() -> int:
     failed = []
     for name, command in CHECKS:
         print(f"== {name}", flush=True)  # noqa: T201
-        if name.startswith("tests") and "--fast" in sys.argv:
+        if name == "tests" and "--fast" in sys.argv:
             command = [*command, "-m", "not slow and not everything"]
         if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
             failed.append(name)

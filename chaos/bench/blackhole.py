@@ -26,18 +26,16 @@ import nats
 
 from squall.bus.broker import Broker
 from squall.bus.guard import Guard
-from squall.chaos.experiment import experiment
-from squall.chaos.faults.blackhole_nofin import BlackholeNoFin
-from squall.chaos.faults.fault import Site
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.nemesis import Nemesis
-from squall.chaos.proxies import Proxies
-from squall.chaos.series import EXPERIMENT
-from squall.chaos.toxiproxy import Toxiproxy
-from squall.services.cli import resolve
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
+from squall.chaos.inject.experiment import experiment
+from squall.chaos.inject.faults.blackhole_nofin import BlackholeNoFin
+from squall.chaos.inject.faults.fault import Site
+from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
+from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.tell.documents import history_of, judge
+from squall.services.cli.main import resolve
+from squall.services.run.directory import claim
 
 FAULT_S = 4.0
 BEFORE_S = 3.0
@@ -68,8 +66,8 @@ async def squall(directory: Path, rate_per_s: float, seed: int) -> dict[str, int
         await asyncio.sleep(AFTER_S)
 
     with claim(spec, directory / "run") as run:
-        await experiment(spec, run, attack, interrupt=Interrupt(), progress=lambda text: None)
-    result, history = judge(run.path), read(run.path)
+        await experiment(spec, run, attack, progress=lambda text: None)
+    result, history = judge(run.path), history_of(run.path)
     fault = history.faults[0]
     ended = {register.task for register in history.registers}
     due = [

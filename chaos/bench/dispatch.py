@@ -42,11 +42,12 @@ from squall.bus.jetstream import Entry
 from squall.bus.messages import RunTask
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import task_group
-from squall.bus.term import Leadership, Seat, campaign
+from squall.bus.term import Leadership, campaign
 from squall.services.launch.processes import ProcessLauncher
+from squall.services.node.service import NodeStart
 from squall.services.patterns import hierarchical
-from squall.services.service import NodeStart
-from squall.services.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.run.spec import Spec
 
 WORKERS = 4
 SLOTS = 64
@@ -67,7 +68,7 @@ async def tiny(task: object) -> None:
 async def squall(tasks: int, directory: Path) -> dict[str, float]:
     """One round on this dispatch path."""
     os.chdir(Path(__file__).parent)  # agents find the handler here
-    spec = Spec(agents=WORKERS, slots=SLOTS, handler="dispatch:tiny", ack_wait_s=30.0)
+    spec = HierarchicalSpec(agents=WORKERS, slots=SLOTS, handler="dispatch:tiny", ack_wait_s=30.0)
     authority = Authority.create(hierarchical.topology(spec))
     logs = directory / "logs"
     logs.mkdir()
@@ -82,7 +83,7 @@ async def squall(tasks: int, directory: Path) -> dict[str, float]:
         ) as broker,
     ):
         async with connect(broker.url, "launcher", authority.credentials("launcher", 60)) as launcher:
-            await hierarchical.provision(launcher, spec)
+            await hierarchical.PATTERN.provision(launcher, spec)
         processes = ProcessLauncher(guard, logs)
         units = await asyncio.gather(
             *(
@@ -119,7 +120,7 @@ async def _lead(connection: Connection, spec: Spec, tasks: int) -> dict[str, flo
             measured.update(_figures(await driver.all_at_once(tasks, "all"), await driver.alone()))
         stop.set()
 
-    seat = Seat(swarm.stream("JOB"), swarm.term, swarm.lease)
+    seat = swarm.coordinator_seat
     async with asyncio.timeout(GIVE_UP_S):
         await campaign(
             connection, seat, "coordinator-1", lease_s=2.0, lead=lead, observer=lambda *_: None, stop=stop

@@ -30,13 +30,13 @@ from msgspec.structs import replace
 from squall.bus import log
 from squall.bus.codec import SUBMISSION_BYTES_MAX
 from squall.bus.errors import RequestError
-from squall.services import producer
-from squall.services.adversary import Nobody
 from squall.services.handlers import PoisonError, Task
-from squall.services.run import Interrupt, execute
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
-from squall.services.swarm import Swarm
+from squall.services.node.service import Service
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.roles import producer
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import driven
+from squall.services.run.swarm import Swarm
 from squall.services.trading.strategies import decide
 from squall.services.trading.workload import Submission
 
@@ -56,25 +56,24 @@ async def give_up_the_large(task: Task) -> Any:
 
 def install(node: str, role: str) -> None:
     """Loaded by each node before its role: makes one submission in a thousand as large as one may be."""
-    submissions = producer.submissions
+    numbered = producer.numbered
 
-    def some_large(spec: Spec) -> Iterator[Submission]:
-        for number, submission in enumerate(submissions(spec), 1):
+    def some_large(service: Service) -> Iterator[tuple[str, Submission]]:
+        for number, (name, submission) in enumerate(numbered(service), 1):
             large = number % LARGE_EVERY == 0
-            yield replace(submission, body=b"x" * LARGE_BYTES) if large else submission
+            yield name, replace(submission, body=b"x" * LARGE_BYTES) if large else submission
 
-    producer.submissions = some_large
+    producer.numbered = some_large
 
 
-class Watch(Nobody):
-    """Looks at everything that could grow, and disturbs nothing."""
+class Watch:
+    """Looks at everything that could grow."""
 
     def __init__(self, directory: Path) -> None:
-        self.preload = MODULE
         self.looks: list[dict[str, Any]] = []
         self._directory = directory
 
-    async def disturb(self, swarm: Swarm) -> None:
+    async def watch(self, swarm: Swarm) -> None:
         ended = 0
         while ended < swarm.spec.tasks:
             await asyncio.sleep(LOOK_S)
@@ -125,27 +124,24 @@ def _disk_mib(path: Path) -> float:
     return round(int(said.stdout.split()[0]) / 1024, 1)
 
 
+async def _watched(spec: HierarchicalSpec, directory: RunDirectory, watch: Watch) -> None:
+    async with driven(spec, directory, preload=MODULE, progress=lambda text: None) as driving:
+        await watch.watch(driving.swarm)
+        await driving.swarm.producer
+
+
 def run(tasks: int, rate_per_s: float) -> dict[str, Any]:
     """Run it; what was seen early, at the end, and grew per task in between."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
-        spec = Spec(
+        spec = HierarchicalSpec(
             tasks=tasks, rate_per_s=rate_per_s, handler=f"{__file__}:give_up_the_large", pause_leader=False
         )
         shutil.copy(__file__, Path(folder) / f"{MODULE}.py")
         os.environ["PYTHONPATH"] = folder  # where the nodes find what they preload
         watch = Watch(directory)
         with claim(spec, directory) as claimed:
-            asyncio.run(
-                execute(
-                    spec,
-                    claimed,
-                    url=None,
-                    interrupt=Interrupt(),
-                    progress=lambda text: None,
-                    adversary=watch,
-                )
-            )
+            asyncio.run(_watched(spec, claimed, watch))
             final = _last_line(directory / "history.jsonl")
     early = next((look for look in watch.looks if look["registers"] >= tasks / 10), watch.looks[0])
     late = watch.looks[-1]

@@ -29,8 +29,8 @@ import nats
 
 from squall.bus.broker import Broker
 from squall.bus.guard import Guard
-from squall.chaos.proxies import Proxies
-from squall.chaos.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
 
 WARM = 200
 BODY = b"x" * 100

@@ -37,9 +37,9 @@ API = "$JS.API"
 
 FORBIDDEN_PUBLISHES = [
     # the control plane
-    S.term,
-    S.lease,
-    S.state,
+    S.coordinator_seat.term,
+    S.coordinator_seat.lease,
+    S.coordinator_seat.snapshot,
     S.job_opened("j"),
     S.job_done("j"),
     S.dispatch("j", "k", "evil"),
@@ -120,8 +120,8 @@ TARGETS = {
     "delete a stream": f"{API}.STREAM.DELETE.{JOB}",
     "purge a stream": f"{API}.STREAM.PURGE.{RES}",
     "delete the pool": f"{API}.CONSUMER.DELETE.{WK}.pool",
-    "move the fence": S.term,
-    "renew a lease": S.lease,
+    "move the fence": S.coordinator_seat.term,
+    "renew a lease": S.coordinator_seat.lease,
     "inject a task": S.dispatch("j", "k", "evil"),
     "inject a submission": S.submit("k"),
     "take a result's slot": S.register("0", "victim"),
@@ -263,8 +263,8 @@ async def lead(b: Any, coordinator: Connection) -> int:
     outcome = await publish_batch(
         coordinator,
         [
-            Entry(S.term, encode(TermClaimed(holder="coordinator-1", write="w")), 0),
-            Entry(S.lease, encode(LeaseRenewed(holder="coordinator-1", write="w")), 0),
+            Entry(S.coordinator_seat.term, encode(TermClaimed(holder="coordinator-1", write="w")), 0),
+            Entry(S.coordinator_seat.lease, encode(LeaseRenewed(holder="coordinator-1", write="w")), 0),
         ],
         timeout_s=5,
     )
@@ -306,7 +306,7 @@ async def listening(b: Any) -> AsyncIterator[tuple[Connection, list[str]]]:
     ):
         await lead(b, coordinator)
         await victim.subscribe(S.command(VICTIM, "*"), note)
-        await coordinator.subscribe(S.heartbeats, note)
+        await observer.subscribe(S.heartbeats, note)
         await coordinator.subscribe(S.reply("*", "*"), note)
         await coordinator.subscribe("x", note, private=True)
         yield observer, heard

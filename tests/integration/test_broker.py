@@ -370,7 +370,7 @@ async def test_an_agent_works_through_its_imports(tmp_path: Path, name: str) -> 
         async def hear(message: Any) -> None:
             await heard.put((message.subject, message.data))
 
-        for subject in (SWARM.heartbeats, SWARM.replies):
+        for subject in (SWARM.heartbeat("agent", "*"), SWARM.replies):
             await coordinator.client.subscribe(subject, cb=hear)
         await agent.client.subscribe(SWARM.command(name, "*"), cb=hear)
         await coordinator.settled()
@@ -460,7 +460,7 @@ async def test_an_agent_cannot_make_the_broker_its_deputy(tmp_path: Path) -> Non
     ):
         await create_streams(launcher)
         deletion = subjects.api("STREAM", "DELETE", SWARM.stream("JOB"))
-        term = SWARM.term
+        term = SWARM.coordinator_seat.term
         for target in (deletion, term):
             await agent.client.publish(
                 subjects.next_message(SWARM.stream("WK"), POOL), b'{"batch":1,"no_wait":true}', reply=target

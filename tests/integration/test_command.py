@@ -59,7 +59,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
         (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
         (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
         (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
-        (["plan", "star"], "is not built yet"),
+        (["plan", "ring"], "is not built yet"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -46,7 +46,7 @@ async def within(seconds: float, work: Awaitable[Any]) -> Any:
 async def test_a_forbidden_request_fails_long_before_its_time_out(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError, match="not allowed to reach"):
-            await within(LONG_S / 4, producer.request(b.swarm.term, b"", timeout_s=LONG_S))
+            await within(LONG_S / 4, producer.request(b.swarm.coordinator_seat.term, b"", timeout_s=LONG_S))
 
 
 async def test_a_forbidden_publish_is_raised_at_the_call(bus: Any) -> None:
@@ -79,7 +79,7 @@ async def test_credentials_of_another_operator_are_refused(bus: Any) -> None:
 
 
 async def test_a_call_in_flight_fails_as_indefinite_when_the_broker_dies(bus: Any) -> None:
-    async with bus() as b, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)  # so that the question stays unanswered
         asking = asyncio.ensure_future(
             observer.request(api("STREAM", "INFO", b.swarm.stream("IN")), b"", timeout_s=LONG_S)
@@ -92,7 +92,7 @@ async def test_a_call_in_flight_fails_as_indefinite_when_the_broker_dies(bus: An
 
 
 async def test_subscriptions_and_calls_come_back_after_a_broker_crash(bus: Any) -> None:
-    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+    async with bus(alone=True) as b, b.connect("observer") as observer, b.connect("producer") as producer:
         heard: asyncio.Queue[Msg] = asyncio.Queue()
         await observer.subscribe(b.swarm.heartbeats, heard.put_nowait)
         before = b.broker.pid
@@ -114,7 +114,7 @@ async def test_a_broker_that_stands_still_is_given_up_and_found_again(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(links, "PROBE_TIMEOUT_S", 1.0)
-    async with bus() as b, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)
         try:
 
@@ -235,7 +235,9 @@ async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bu
 async def test_a_forbidden_publish_to_a_stream_is_raised_and_not_repeated(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):
-            await within(LONG_S / 4, publish(producer, b.swarm.state, b"", timeout_s=LONG_S))
+            await within(
+                LONG_S / 4, publish(producer, b.swarm.coordinator_seat.snapshot, b"", timeout_s=LONG_S)
+            )
 
 
 INFO = (
@@ -275,7 +277,7 @@ async def test_a_broker_that_goes_between_a_probe_and_a_subscription_is_come_bac
 
 
 async def test_a_subscription_that_was_denied_does_not_end_the_next_link(bus: Any) -> None:
-    async with bus() as b, b.connect("producer") as producer:
+    async with bus(alone=True) as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):
             await producer.subscribe(b.swarm.heartbeats, lambda message: None)
         os.kill(b.broker.pid, signal.SIGKILL)
@@ -308,6 +310,26 @@ async def test_what_is_subscribed_while_a_link_is_renewed_is_heard_on_the_new_on
             assert got == expected
             while not heard.empty():
                 heard.get_nowait()
+
+
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_a_connection_that_ends_in_the_middle_of_a_renewal_leaves_no_link_open(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    made: list[links.Link] = []
+
+    def link(*args: Any) -> links.Link:
+        made.append(links.Link(*args))
+        return made[-1]
+
+    async with bus() as b:
+        monkeypatch.setattr(connections, "Link", link)
+        async with b.connect("producer") as producer:
+            producer.renew(b.authority.credentials("producer", 60))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        assert made
+        assert all(one.lost.is_set() for one in made)
 
 
 async def test_a_name_from_outside_never_becomes_a_command_to_the_broker(bus: Any) -> None:

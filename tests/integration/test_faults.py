@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from squall.bus.guard import Guard
-from squall.chaos.faults.catalogue import FAULTS, make
-from squall.chaos.faults.fault import Site
-from squall.chaos.proxies import Proxies
-from squall.chaos.toxiproxy import Toxiproxy
+from squall.chaos.inject.faults.catalogue import FAULTS, make
+from squall.chaos.inject.faults.fault import Site
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
+from squall.chaos.plan.kinds import KINDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats, pytest.mark.toxiproxy]
 
-LINK_FAULTS = sorted(name for name, fault in FAULTS.items() if fault.breaks == "link")
+LINK_FAULTS = sorted(name for name in FAULTS if KINDS[name].breaks == "link")
 NO_SWARM: Any = None
 """A fault of a link acts on the node's proxy and asks nothing of the swarm."""
 

@@ -20,11 +20,12 @@ from squall.bus.jetstream import call
 from squall.bus.messages import TaskResult
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group, wait_until
-from squall.services import gateway, venue
-from squall.services.history import History
-from squall.services.interference import Interfere, Interference
-from squall.services.points import Points
-from squall.services.service import NodeStart, Service, VenueToken
+from squall.services.node.history import History
+from squall.services.node.interference import Interfere, Interference
+from squall.services.node.points import Points
+from squall.services.node.service import NodeStart, Service, VenueToken
+from squall.services.patterns import hierarchical
+from squall.services.roles import gateway, venue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -93,7 +94,9 @@ async def serving(bus: Any, path: Path, *, duplicate: bool = False) -> AsyncIter
                 if duplicate:
                     connection.interceptor = interference = Interference(lambda kind, on, struck: None)
                     interference.begin(Interfere(kind="duplicate", every=1))
-                service = Service(start, connection, history, Points(lambda point: None), ready.set)
+                service = Service(
+                    start, hierarchical.PATTERN, connection, history, Points(lambda point: None), ready.set
+                )
                 serving = tasks.daemon(gateway.serve(service))
                 await ready.wait()
 

@@ -13,8 +13,9 @@ import pytest
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection, connect
-from squall.bus.jetstream import publish
-from squall.bus.messages import RunTask
+from squall.bus.jetstream import call, create_consumer, publish
+from squall.bus.messages import CloseJob, RunTask
+from squall.bus.pull import Puller
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -41,7 +42,7 @@ async def test_reading_ends_where_it_was_asked_to(bus: Any) -> None:
 
 
 async def test_reading_goes_on_without_gap_or_repeat_over_a_broker_crash(bus: Any) -> None:
-    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+    async with bus(alone=True) as b, b.connect("producer") as producer, b.connect("observer") as observer:
         await submit(b, producer, *range(5))
         seen: list[str] = []
         reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress)
@@ -130,17 +131,85 @@ async def test_a_stream_is_as_full_as_the_bound_that_it_nears_most(bus: Any) -> 
 
 async def test_a_subject_without_record_has_no_last(bus: Any) -> None:
     async with bus() as b, b.connect("observer") as observer:
-        assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.state) is None
+        assert await log.last(observer, b.swarm.stream("JOB"), b.swarm.coordinator_seat.snapshot) is None
 
 
 async def test_two_readers_on_one_connection_hear_only_what_is_theirs(bus: Any) -> None:
-    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
-        stream = b.swarm.stream("IN")
+    async with (
+        bus() as b,
+        b.connect("producer") as producer,
+        b.connect("agent-1") as agent,
+        b.connect("observer") as observer,
+    ):
         await submit(b, producer, *range(20))
+        for number in range(20):
+            await agent.request(b.swarm.register("7", f"t-{number}"), b"a register", timeout_s=5)
 
-        async def read_all() -> list[int]:
-            async with contextlib.aclosing(log.read(observer, stream, b.swarm.ingress, until=20)) as records:
+        async def read_all(plane: str, subject: str) -> list[int]:
+            reading = log.read(observer, b.swarm.stream(plane), subject, until=20)
+            async with contextlib.aclosing(reading) as records:
                 return [record.sequence async for record in records]
 
-        assert await asyncio.gather(read_all(), read_all()) == [list(range(1, 21))] * 2
+        both = await asyncio.gather(read_all("IN", b.swarm.ingress), read_all("RES", b.swarm.registers))
+        assert both == [list(range(1, 21))] * 2
         assert observer.counters["unasked"] == 0
+
+
+async def test_a_reader_has_one_consumer_named_after_it_however_often_it_reads(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        await submit(b, producer, *range(3))
+        stream, ingress = b.swarm.stream("IN"), b.swarm.ingress
+        # As a process that died leaves it behind.
+        left = {"ack_policy": "none", "filter_subject": ingress}
+        await create_consumer(observer, stream, "observer", left)
+        async with contextlib.aclosing(log.read(observer, stream, ingress, after=1)) as records:
+            assert (await anext(records)).sequence == 2
+            told = await call(observer, "CONSUMER", "INFO", stream, "observer")
+            assert told["config"]["opt_start_seq"] == 2
+            consumers = await call(observer, "STREAM", "INFO", stream)
+            assert consumers["state"]["consumer_count"] == 1
+
+
+async def test_a_reader_with_an_end_yields_nothing_beyond_it(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        await submit(b, producer, 0)
+        await publish(producer, b.swarm.close("j"), encode(CloseJob(job="j")), timeout_s=10)
+        await submit(b, producer, 1)
+        reading = log.read(observer, b.swarm.stream("IN"), b.swarm.submissions, until=2)
+        async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+            assert [record.sequence async for record in records] == [1]
+
+
+async def test_a_reader_whose_consumer_lags_waits_for_what_the_streams_leader_has(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer on a replica that lags knows of no more; a read barrier must not end there."""
+    make, lags = log._make_consumer, asyncio.Event()
+
+    async def made_by_a_replica_that_lags(*args: Any) -> int:
+        await make(*args)
+        lags.set()
+        return 0
+
+    async def never_sent(self: Any) -> None:
+        await caught_up.wait()
+        await run(self)
+
+    run, caught_up = Puller.run, asyncio.Event()
+    monkeypatch.setattr(log, "_make_consumer", made_by_a_replica_that_lags)
+    monkeypatch.setattr(Puller, "run", never_sent)
+    async with bus() as b, b.connect("producer") as producer, b.connect("observer") as observer:
+        await submit(b, producer, *range(5))
+
+        async def read_all() -> list[int]:
+            reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress, until=5)
+            async with contextlib.aclosing(reading) as records:
+                return [record.sequence async for record in records]
+
+        reading = asyncio.create_task(read_all())
+        await lags.wait()
+        done, _ = await asyncio.wait({reading}, timeout=3 * log.LAG_S)
+        assert not done
+        caught_up.set()
+        async with asyncio.timeout(GIVE_UP_S):
+            assert await reading == [1, 2, 3, 4, 5]

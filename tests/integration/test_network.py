@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from squall.chaos.network import _sockets, connected, reaches
+from squall.chaos.inject.network import _sockets, connected, reaches
 
 CONNECTS = """
 import socket, sys

@@ -14,12 +14,12 @@ import pytest
 
 from squall.bus.guard import Guard, seen
 from squall.bus.tasks import wait_until
-from squall.services.control import ORPHANED
 from squall.services.errors import SpecError
 from squall.services.launch import processes
 from squall.services.launch.processes import ProcessLauncher, ProcessUnit
-from squall.services.service import NodeStart, VenueToken
-from squall.services.spec import Spec
+from squall.services.node.control import ORPHANED
+from squall.services.node.service import NodeStart, VenueToken
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +148,7 @@ async def test_a_module_that_is_never_imported_is_unusable_input(
 ) -> None:
     monkeypatch.setattr(processes, "READY_S", 2.0)
     (tmp_path / "mine.py").write_text(source)
-    spec = Spec(handler=f"{tmp_path}/mine.py:decide")
+    spec = HierarchicalSpec(handler=f"{tmp_path}/mine.py:decide")
     async with Guard() as guard:
         with pytest.raises(SpecError, match=f"the handler .*mine.py:decide cannot be imported: {said}"):
             await ProcessLauncher(guard, tmp_path).start(
@@ -165,7 +165,7 @@ async def venue(tmp_path: Path):  # type: ignore[no-untyped-def]
     async with Guard() as guard:
         launcher = ProcessLauncher(guard, tmp_path)
         start = NodeStart(
-            spec=Spec(),
+            spec=HierarchicalSpec(),
             node="venue",
             role="venue",
             incarnation=1,
@@ -208,7 +208,7 @@ def mode_of(path: Path) -> int:
 
 FORKS = """
 import os, socket, sys
-from squall.services.control import Control, leave_broker_at_fork
+from squall.services.node.control import Control, leave_broker_at_fork
 
 control = Control.claim()
 listener = socket.create_server(("127.0.0.1", 0))
@@ -250,7 +250,7 @@ async def test_what_a_node_forks_has_neither_its_orders_nor_its_connection(tmp_p
 
 STARTS = """
 import os, subprocess, sys
-from squall.services.control import Control
+from squall.services.node.control import Control
 
 control = Control.claim()
 kept = [os.readlink(f"/proc/self/fd/{d}") for d in (control._orders, control._answers)]

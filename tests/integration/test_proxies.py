@@ -20,10 +20,12 @@ import pytest
 
 from squall.bus.guard import Guard
 from squall.bus.tasks import wait_until
-from squall.chaos import proxies as proxies_module
 from squall.chaos.errors import FaultError, HarnessBrokenError, UnverifiedError
-from squall.chaos.proxies import CONNECT_S, READ_S, Change, Proxies, Proxy
-from squall.chaos.toxics import (
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy import proxies as proxies_module
+from squall.chaos.inject.toxiproxy.api import CONNECT_S, READ_S
+from squall.chaos.inject.toxiproxy.proxies import Change, Proxies, Proxy
+from squall.chaos.inject.toxiproxy.toxics import (
     Bandwidth,
     Latency,
     LimitData,
@@ -34,7 +36,6 @@ from squall.chaos.toxics import (
     Timeout,
     Toxic,
 )
-from squall.chaos.toxiproxy import Toxiproxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.toxiproxy]
 
@@ -457,7 +458,7 @@ async def test_a_port_lost_while_disabled_is_no_success(tmp_path: Path) -> None:
                 await r.proxy.enable()
             with pytest.raises(UnverifiedError, match="deleted and not created again") as unverified:
                 await r.proxy.recreate()
-        assert (unverified.value.proxy, unverified.value.code) == ("r1-echo", 4)
+        assert (unverified.value.proxy, unverified.value.exit_code) == ("r1-echo", 4)
         await r.proxy.recreate()
         async with linked(r.proxy) as link:
             assert await link.echoed(b"after") == b"after"

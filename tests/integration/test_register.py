@@ -21,10 +21,14 @@ def result(task: str, agent: str, **facts: Any) -> TaskResult:
     return TaskResult(task=task, key="k", job="j", lane="7", agent=agent, status="ok", **facts)
 
 
+def place(b: Any) -> str:
+    return str(b.swarm.register("7", "t"))
+
+
 async def test_one_of_many_concurrent_writers_wins_and_the_rest_learn_it(bus: Any) -> None:
     async with bus() as b, b.connect("agent-1") as one, b.connect("agent-2") as two:
         writes = [
-            register.write(connection, b.swarm, result("t", f"{connection.name}-{i}"), timeout_s=10)
+            register.write(connection, place(b), result("t", f"{connection.name}-{i}"), timeout_s=10)
             for i in range(20)
             for connection in (one, two)
         ]
@@ -39,7 +43,7 @@ async def test_a_message_id_used_up_by_another_does_not_cost_the_record(bus: Any
             await thief.request(
                 b.swarm.register("7", "mine"), mine, timeout_s=5, headers={"Nats-Msg-Id": used_up}
             )
-        written, _ = await register.write(victim, b.swarm, result("t", "agent-2"), timeout_s=5)
+        written, _ = await register.write(victim, place(b), result("t", "agent-2"), timeout_s=5)
         assert written == "won"
         async with b.connect("observer") as observer:
             record = await log.last(observer, b.swarm.stream("RES"), b.swarm.register("7", "t"))
@@ -65,7 +69,7 @@ async def test_a_record_beyond_the_bound_is_refused_before_it_is_sent(bus: Any) 
     async with bus() as b, b.connect("agent-1") as one:
         with pytest.raises(MessageTooLargeError):
             await register.write(
-                one, b.swarm, result("t", "agent-1", value=b"x" * MESSAGE_BYTES_MAX), timeout_s=5
+                one, place(b), result("t", "agent-1", value=b"x" * MESSAGE_BYTES_MAX), timeout_s=5
             )
-        written, _ = await register.write(one, b.swarm, result("t", "agent-1"), timeout_s=5)
+        written, _ = await register.write(one, place(b), result("t", "agent-1"), timeout_s=5)
         assert written == "won"

@@ -144,7 +144,7 @@ async def test_an_expelled_node_has_no_way_back(bus: Any) -> None:
 
 async def test_a_killed_broker_comes_back_without_what_was_revoked(bus: Any) -> None:
     """Also where the revocation fell into the time that it was away."""
-    async with bus(agents=3) as b, accounts_of(b) as accounts:
+    async with bus(alone=True, agents=3) as b, accounts_of(b) as accounts:
         had = {f"agent-{n}": b.authority.credentials(f"agent-{n}", None) for n in (1, 2, 3)}
         accounts.revoke("agent-1")
         assert await accounts.settled(5)
@@ -168,7 +168,7 @@ async def test_a_killed_broker_comes_back_without_what_was_revoked(bus: Any) -> 
 
 async def test_what_a_server_kept_of_its_own_accord_does_not_outlive_the_authority(bus: Any) -> None:
     """The broker's own copy may be older than a revocation that never reached it."""
-    async with bus(agents=1) as b:
+    async with bus(alone=True, agents=1) as b:
         had = b.authority.credentials("agent-1", None)
         b.authority.revoke("agent-1")  # told to nobody
         assert await gets_in(b, had)

@@ -14,8 +14,9 @@ from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
 from squall.bus.jetstream import Entry, publish_batch
 from squall.bus.messages import RunTask, TermClaimed
+from squall.bus.subjects import Seat
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.term import Leadership, Seat, _look, _take_over, campaign
+from squall.bus.term import Leadership, _look, _take_over, campaign
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -24,7 +25,8 @@ Events = list[tuple[str, str, int]]
 
 
 def seat_of(b: Any) -> Seat:
-    return Seat(b.swarm.stream("JOB"), b.swarm.term, b.swarm.lease)
+    seat: Seat = b.swarm.coordinator_seat
+    return seat
 
 
 async def claim(b: Any, connection: Connection, events: Events) -> Leadership:
@@ -80,10 +82,12 @@ async def test_a_renewal_in_between_defeats_a_take_over(bus: Any) -> None:
 async def seize(b: Any, connection: Connection) -> int:
     """Claim the next term without asking whether the leader is alive, which no candidate does."""
     while True:
-        newest = await log.last(connection, b.swarm.stream("JOB"), b.swarm.term)
+        newest = await log.last(connection, seat_of(b).stream, seat_of(b).term)
         claim = encode(TermClaimed(holder=connection.name, write="w"))
         outcome = await publish_batch(
-            connection, [Entry(b.swarm.term, claim, newest.sequence if newest else 0)], timeout_s=5
+            connection,
+            [Entry(seat_of(b).term, claim, newest.sequence if newest else 0)],
+            timeout_s=5,
         )
         if outcome.accepted:
             return outcome.sequence

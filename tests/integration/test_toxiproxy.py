@@ -24,7 +24,7 @@ import pytest
 from squall.bus.guard import Guard
 from squall.bus.tasks import wait_until
 from squall.chaos.errors import HarnessBrokenError
-from squall.chaos.toxiproxy import (
+from squall.chaos.inject.toxiproxy import (
     VERSION,
     Program,
     Toxiproxy,
@@ -43,7 +43,7 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from squall.bus.guard import Guard
-from squall.chaos.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy import Toxiproxy
 
 async def main(log):
     async with Guard() as guard, Toxiproxy.running(guard=guard, log=log) as toxiproxy:
@@ -228,7 +228,7 @@ async def test_an_unusable_program_is_named_with_the_remedy(
     with pytest.raises(HarnessBrokenError, match=message) as broken:
         await found()
     assert remedy in broken.value.remedy
-    assert (broken.value.kind, broken.value.code) == ("harness", 4)
+    assert (broken.value.kind, broken.value.exit_code) == ("harness", 4)
 
 
 @pytest.mark.usefixtures("bare", "no_wheel")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from squall.services import venue_client
-from squall.services.venue_client import ANSWER_BYTES_MAX, Absent, Answered, Unknown
+from squall.services.roles import venue_client
+from squall.services.roles.venue_client import ANSWER_BYTES_MAX, Absent, Answered, Unknown
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from squall.bus.subjects import POOL, acks, next_message
 from squall.bus.tasks import wait_until
 from squall.services.patterns import hierarchical
 from squall.services.rules.conduct import Suspicion
-from squall.services.warden import Warden
+from squall.services.run.warden import Warden
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -41,6 +41,7 @@ async def test_an_agent_cannot_be_heard_under_another_name(bus: Any) -> None:
             system,
             core,
             starts=lambda: {"agent-1": 1, "agent-2": 1},
+            pool=hierarchical.consumers(b.spec)[0],
             put_out=nobody,
         )
         heard: list[str | None] = []
@@ -118,7 +119,7 @@ async def test_a_pool_that_is_made_anew_gives_back_what_was_put_off_for_an_hour(
         for reply in got["bad"]:
             await bad.publish(reply, b'-NAK {"delay": 3600000000000}')
         for _ in range(2):  # done again, it does no harm
-            await hierarchical.release_pool(core, b.spec)
+            await hierarchical.consumers(b.spec)[0].recreate(core)
         await pull(good, "good")
         await wait_until(deliveries, lambda g: len(g["good"]) == 8, timeout_s=10, what="all tasks again")
         for reply in got["good"]:

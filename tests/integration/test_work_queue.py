@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from squall.bus import log, register
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
@@ -67,10 +68,11 @@ async def serve(b: Any, connection: Connection, run: Run, seen: Seen) -> None:
     await queue_of(b, connection, run, seen).serve(asyncio.Event(), grace_s=1)
 
 
-def queue_of(b: Any, connection: Connection, run: Run, seen: Seen) -> WorkQueue:
+def queue_of(b: Any, connection: Connection, run: Run, seen: Seen, **more: Any) -> WorkQueue:
     return WorkQueue(
         connection,
         b.swarm,
+        hierarchical.pool(b.swarm),
         run,
         agent=connection.name,
         slots=2,
@@ -79,6 +81,7 @@ def queue_of(b: Any, connection: Connection, run: Run, seen: Seen) -> WorkQueue:
         at=lambda step: None,
         counters=Counter(),
         chance=random.Random(1),
+        **more,
     )
 
 
@@ -159,7 +162,7 @@ async def test_a_task_that_ends_every_worker_is_buried_though_the_pool_is_made_a
                 await asyncio.wait({standing, burying}, return_when=asyncio.FIRST_COMPLETED)
                 standing.cancel()
                 life.cancel()
-            await hierarchical.release_pool(warden, b.spec)
+            await hierarchical.consumers(b.spec)[0].recreate(warden)
         result = await burying
     assert (result.status, result.reason) == ("dead", WORKERS_DIED)
     # The first is uncounted where the worker was there before the task.
@@ -207,6 +210,7 @@ async def test_a_zombie_that_wakes_after_another_committed_is_suppressed(bus: An
             zombie = WorkQueue(
                 connection,
                 b.swarm,
+                hierarchical.pool(b.swarm),
                 sleep,
                 agent="agent-1",
                 slots=1,
@@ -446,3 +450,80 @@ async def test_a_result_that_no_reader_could_read_ends_as_dead_and_says_so(bus: 
         result = await registered(b, observer, "t")
     assert result.status == "dead"
     assert "Expected `bytes`, got `str`" in result.reason
+
+
+async def test_a_defect_of_what_makes_the_attempts_ends_the_worker_and_costs_its_task_one_attempt(
+    bus: Any,
+) -> None:
+    """A handler's own errors are outcomes; see `handlers/python.py`."""
+
+    async def defect(task: RunTask, attempt: int) -> Done:
+        raise LookupError("ours")
+
+    async with bus(**FAST) as b, b.connect("observer") as observer:
+        await dispatch(b, "t")
+        async with b.connect("agent-1") as connection:
+            with pytest.raises(LookupError):
+                await serve(b, connection, defect, Seen())
+        async with worker(b, succeed, Seen(), "agent-2"):
+            result = await registered(b, observer, "t")
+    assert (result.status, result.attempt) == ("ok", 2)
+
+
+async def test_a_worker_that_holds_takes_nothing_and_goes_on_with_what_arrived_meanwhile(bus: Any) -> None:
+    seen = Seen()
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        b.connect("agent-1") as connection,
+        task_group() as tasks,
+    ):
+        queue = queue_of(b, connection, succeed, seen)
+        tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+        await dispatch(b, "before")
+        await registered(b, observer, "before")
+        queue.hold(True)
+        await dispatch(b, "t1", "t2", "t3")
+
+        async def waiting() -> int:
+            return queue.in_flight
+
+        # What was asked for before arrives, is kept from being given to another, and does not begin.
+        await wait_until(waiting, bool, timeout_s=GIVE_UP_S, what="what was asked for")
+        assert [seen.runs(task) for task in ("t1", "t2", "t3")] == [[], [], []]
+        queue.hold(False)
+        await emptied(b, observer)
+    assert (seen.runs("t1"), seen.runs("t2"), seen.runs("t3")) == ([1], [1], [1])
+
+
+async def test_a_worker_that_is_stopped_while_it_holds_gives_back_what_waits(bus: Any) -> None:
+    stop = asyncio.Event()
+    slow = {**FAST, "ack_wait_s": 20.0}
+    async with bus(**slow) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
+        seen = Seen()
+        queue = queue_of(b, connection, succeed, seen)
+        async with task_group() as tasks:
+            serving = tasks.start(queue.serve(stop, grace_s=5))
+            await dispatch(b, "before")
+            await registered(b, observer, "before")
+            queue.hold(True)
+            await dispatch(b, "t")
+
+            async def waiting() -> int:
+                return queue.in_flight
+
+            await wait_until(waiting, bool, timeout_s=GIVE_UP_S, what="the task")
+            stop.set()
+            await serving
+        assert seen.runs("t") == []
+        async with asyncio.timeout(slow["ack_wait_s"] / 2), worker(b, succeed, seen, "agent-2"):
+            assert (await registered(b, observer, "t")).agent == "agent-2"
+
+
+async def test_a_pattern_has_the_last_word_on_a_result(bus: Any) -> None:
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
+        queue = queue_of(b, connection, succeed, Seen(), complete=lambda r: replace(r, reduce_only=True))
+        async with task_group() as tasks:
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, "t")
+            assert (await registered(b, observer, "t")).reduce_only

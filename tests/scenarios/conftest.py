@@ -1,4 +1,4 @@
-"""The command as a user starts it, and a hand to shoot at its nodes."""
+"""The command as a user starts it, a hand to shoot at its nodes, and a series a pattern for many to judge."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.series_once import Series, run_series
 
-from squall.services.adversary import Adversary
-from squall.services.result import Result
-from squall.services.run import Interrupt, execute, judge
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
+from squall.chaos.judge.checks import BUILT_IN
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import Run as DrivenRun
+from squall.services.run.driven import driven
+from squall.services.run.result import Result, judge
+from squall.services.run.spec import Spec
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
+
+Attack = Callable[[DrivenRun], Awaitable[None]]
 
 SQUALL = Path(sys.executable).parent / "squall"
 
@@ -112,25 +117,22 @@ def filled(run: Path) -> list[Row]:
 
 def oracle(spec: dict[str, Any] | Spec) -> list[Row]:
     """The ledger that the input alone demands."""
-    full = spec if isinstance(spec, Spec) else Spec(**spec)
+    full = spec if isinstance(spec, Spec) else HierarchicalSpec(**spec)
     return ledger(independent(full.seed, full.tasks))
 
 
 @pytest.fixture
-def run_against(tmp_path: Path) -> Callable[[Spec, Adversary], tuple[Result, list[Row]]]:
-    """``run_against(spec, adversary)`` runs a swarm in this process; its result and its ledger."""
+def run_against(tmp_path: Path) -> Callable[[Spec, Attack], tuple[Result, list[Row]]]:
+    """``run_against(spec, attack)`` attacks a swarm while it works; its result and its ledger."""
 
-    def start(spec: Spec, adversary: Adversary) -> tuple[Result, list[Row]]:
+    async def work(spec: Spec, directory: RunDirectory, attack: Attack) -> None:
+        async with driven(spec, directory, progress=lambda text: None) as run:
+            await attack(run)
+            await run.swarm.producer
+
+    def start(spec: Spec, attack: Attack) -> tuple[Result, list[Row]]:
         with claim(spec, tmp_path / "run") as directory:
-            work = execute(
-                spec,
-                directory,
-                url=None,
-                interrupt=Interrupt(),
-                progress=lambda text: None,
-                adversary=adversary,
-            )
-            asyncio.run(work)
+            asyncio.run(work(spec, directory, attack))
         return judge(tmp_path / "run"), filled(tmp_path / "run")
 
     return start
@@ -175,3 +177,28 @@ def alive(pid: int) -> bool:
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     return alive
+
+
+@pytest.fixture(scope="session")
+def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Series:
+    """A series that was run once; see `series_once`. A test that asks for it runs for every pattern of ours.
+
+    ``@pytest.mark.series("star")`` says for which patterns it is.
+    """
+    return run_series(request.param, tmp_path_factory.mktemp(f"series-{request.param}") / "series")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "series" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("series")
+        patterns = marker.args if marker else [promises.pattern for promises in BUILT_IN]
+        marks = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+        metafunc.parametrize(
+            "series",
+            [
+                pytest.param(pattern, marks=[*marks, pytest.mark.xdist_group(f"series-{pattern}")])
+                for pattern in patterns
+            ],
+            indirect=True,
+            scope="session",
+        )

@@ -1,4 +1,7 @@
-"""``squall chaos``: what it says of a good swarm, of itself when it breaks, and what it leaves behind."""
+"""``squall chaos``: what it says of itself when it breaks, of what cannot be done, and what it leaves behind.
+
+What it says of a good swarm is in test_series.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.series_once import SQUALL, squall
 
-from squall.chaos.toxiproxy.server import free_port
+from squall.chaos.inject.toxiproxy.server import free_port
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
-
-SQUALL = Path(sys.executable).parent / "squall"
 
 
 class Chaos:
@@ -109,48 +110,6 @@ def asked(port: int, path: str) -> Any:
 
 def in_force(run: Path) -> bool:
     return any(json.loads(line)["verified"] for line in (run / "faults.jsonl").read_text().splitlines())
-
-
-def test_a_good_swarm_survives_a_seed(chaos: Any) -> None:
-    code, document = chaos("--seed", "101").end()
-    verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
-    assert verdicts == dict.fromkeys(("H1", "H2", "H3", "H4", "H5", "H6", "E1", "L1", "U1", "C2"), "pass")
-    assert (code, document["verdict"]) == (0, "pass")
-    assert [run["run"] for run in document["runs"]] == ["seed-101", "poison", "tail"]
-    seed, poison, tail = document["runs"]
-    assert seed["faults"]
-    assert all(fault["verified"] for fault in seed["faults"])
-    assert [seed[name] for name in ("lost", "duplicated", "conflicting")] == [0, 0, 0]
-    assert None not in seed["recovery_s"].values()
-    assert poison["dead_letters"] > 0
-    assert [fault["kind"] for fault in tail["faults"]] == ["sever"] * 3
-    assert len(document["coverage"]) == 36
-
-
-def test_the_directory_alone_gives_the_same_verdict_and_less_evidence_never_a_better_one(chaos: Any) -> None:
-    run = chaos("--seed", "102", "--fault", "pause@leader", "--fault", "latency@any-agent")
-    code, document = run.end()
-    assert code == 0, document["checks"]
-    path = run.run("seed-102")
-
-    def check(path: Path = path) -> dict[str, Any]:
-        out = subprocess.run(
-            [SQUALL, "check", str(path), "--json"], capture_output=True, check=False, timeout=60
-        )
-        found: dict[str, Any] = json.loads(out.stdout)
-        return found
-
-    assert check() == document["runs"][0]
-    assert check(path.parent) == document
-    for file in ("faults.jsonl", "history.jsonl", "nodes.jsonl"):
-        lines = (path / file).read_bytes().splitlines(keepends=True)
-        for place in (0, len(lines) // 2, len(lines) - 1):
-            (path / file).write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
-            if file == "faults.jsonl" and place == 0:
-                continue  # the later line of the same fault says as much
-            worse = {c["id"]: c["verdict"] for c in check()["checks"]}
-            assert any(verdict != "pass" for verdict in worse.values()), f"{file} without line {place}"
-        (path / file).write_bytes(b"".join(lines))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -253,5 +212,8 @@ def test_a_schedule_is_replayed_from_its_file(chaos: Any, tmp_path: Path) -> Non
             ("latency", "gateway", True),
             ("pause", "leader", True),
         ]
-    struck = [cell for cell in document["coverage"] if cell["hits"]]
-    assert struck == [{"point": "agent.committed", "strike": "kill", "hits": 2}]
+    struck = [(cell["point"], cell["strike"], cell["hits"]) for cell in document["coverage"] if cell["hits"]]
+    assert struck == [("agent.committed", "kill", 2)]
+    series = run.run("")
+    assert json.loads(squall("check", series, "--json")) == document, "its directory alone says the same"
+    assert json.loads(squall("check", series / "schedule-1", "--json")) == document["runs"][0]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios import handlers_under_test
 
-from squall.services.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.trading.workload import independent
 
 pytestmark = pytest.mark.nats
@@ -18,6 +19,7 @@ QUICK = {
     "pattern": "hierarchical",
     "tasks": 20,
     "agents": 2,
+    "coordinators": 1,
     "attempts": 2,
     "ack_wait_s": 1.0,
     "retry_base_s": 0.05,
@@ -46,35 +48,41 @@ def ended(run: Any, is_alive: Any) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(("function", "effects"), [("fine", 20), ("plain", 40), ("prints", 0)])
-def test_plain_and_async_handlers_have_their_effects(
-    run_with: Any, is_alive: Any, function: str, effects: int
-) -> None:
-    document = ended(run_with(function), is_alive)
-    assert (document["accepted"], document["effects"], document["dead_letters"]) == (20, effects, 0)
-    assert (document["lost"], document["reliability"]) == (0, 1.0)
+REASONS = {
+    "raises": "the handler raised ValueError: this handler always raises",
+    "exits": "the handler raised SystemExit",
+    "returns_much": "the result is too large",
+    "returns_nonsense": "the handler returned what cannot be sent",
+    "hangs": "the handler did not return within 2 s",
+}
+EFFECTS = {"fine": 1, "plain": 2, "prints": 0}
 
 
-@pytest.mark.parametrize(
-    ("function", "reason"),
-    [
-        ("raises", "the handler raised ValueError: this handler always raises"),
-        ("exits", "the handler raised SystemExit"),
-        ("returns_much", "the result is too large"),
-        ("returns_nonsense", "the handler returned what cannot be sent"),
-        ("hangs", "the handler did not return within 2 s"),
-    ],
-)
-def test_a_handler_that_cannot_succeed_ends_in_dead_letters_and_one_sentence(
-    run_with: Any, is_alive: Any, function: str, reason: str
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_handler_has_its_effects_and_one_that_cannot_succeed_ends_in_a_dead_letter_and_one_sentence(
+    run_with: Any, is_alive: Any, kind: str
 ) -> None:
-    run = run_with(function)
+    run = run_with(f"any_{kind}", tasks=40)
     document = ended(run, is_alive)
     assert run.process.returncode == 1
-    assert (document["dead_letters"], document["effects"], document["lost"]) == (20, 0, 0)
-    assert reason in run.stderr.read_text().splitlines()[-1]
-    letters = [line for line in run.lines("final") if line.get("what") == "dead-letter"]
-    assert len(letters) == 20
+    functions = handlers_under_test.PLAIN if kind == "plain" else handlers_under_test.ASYNC
+    accepted = [line["task"] for line in run.lines("submit") if line["type"] == "ok"]
+    expected = {task: handlers_under_test.drawn(task, functions).__name__ for task in accepted}
+    assert set(expected.values()) == {function.__name__ for function in functions}, "each had its tasks"
+
+    registers = {line["task"]: line for line in run.lines("final") if line.get("what") == "register"}
+    for task, function in expected.items():
+        if function in EFFECTS:
+            assert registers[task]["status"] == "ok", registers[task]
+            assert len(registers[task].get("effects", ())) == EFFECTS[function]
+        else:
+            assert registers[task]["status"] == "dead", registers[task]
+            assert REASONS[function] in registers[task]["reason"]
+    letters = {line["task"] for line in run.lines("final") if line.get("what") == "dead-letter"}
+    assert letters == {task for task, function in expected.items() if function in REASONS}
+    assert (document["accepted"], document["lost"], document["dead_letters"]) == (40, 0, len(letters))
+    assert document["effects"] == sum(EFFECTS.get(function, 0) for function in expected.values())
+    assert any(reason in run.stderr.read_text().splitlines()[-1] for reason in REASONS.values())
 
 
 def test_a_plain_handler_that_never_returns_costs_its_worker_and_ends_dead(
@@ -115,7 +123,7 @@ def test_a_handler_that_cannot_be_imported_is_unusable_input(
 def test_a_task_that_kills_every_worker_is_dead_after_its_attempts_and_costs_no_other(
     run_with: Any, is_alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = next(independent(Spec().seed, 1))
+    first = next(independent(HierarchicalSpec().seed, 1))
     poison = f"{first.key}-{first.number}"
     (tmp_path / "poison").write_text(poison)
     monkeypatch.setenv("POISON_FILE", str(tmp_path / "poison"))
@@ -125,28 +133,6 @@ def test_a_task_that_kills_every_worker_is_dead_after_its_attempts_and_costs_no_
     assert [line["task"] for line in dead] == [poison]
     assert document["dead_letters"] == 1
     assert [line["attempt"] for line in run.lines("run") if line["task"] == poison] == [1, 2, 3]
-
-
-@pytest.mark.slow
-def test_poison_among_many_slots_takes_no_other_task_down(
-    run_with: Any, is_alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One task in a hundred kills its worker, beside up to 15 others that did nothing."""
-    orders = list(independent(Spec().seed, 1000))
-    poison = sorted(f"{order.key}-{order.number}" for order in orders[50::100])
-    (tmp_path / "poison").write_text("\n".join(poison))
-    monkeypatch.setenv("POISON_FILE", str(tmp_path / "poison"))
-    run = run_with("kills_its_worker", tasks=1000, attempts=5, slots=16, agents=4)
-    document = ended(run, is_alive)
-    dead = sorted(line["task"] for line in run.lines("final") if line.get("status") == "dead")
-    assert dead == poison
-    assert (document["lost"], document["accepted"], document["dead_letters"]) == (0, 1000, 10)
-    runs = run.lines("run")
-    for task in poison:
-        attempts = [line["attempt"] for line in runs if line["task"] == task]
-        # One of the first two may be counted and never begin: its worker died of another task.
-        assert attempts[-3:] == [3, 4, 5]
-        assert sorted(set(attempts)) == attempts
 
 
 LIBRARIES = ("signal", "nats", "random", "uvloop", "secrets", "msgspec", "types", "brotli", "sitecustomize")
@@ -167,7 +153,7 @@ def liberties(squall_run: Any, tmp_path: Path) -> Any:
         )
         for name in LIBRARIES:
             (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name} of the current folder')\n")
-        orders = list(independent(Spec().seed, QUICK["tasks"]))
+        orders = list(independent(HierarchicalSpec().seed, QUICK["tasks"]))
         named = {f"{orders[n].key}-{orders[n].number}": role for n, role in roles.items()}
         (folder / "roles.json").write_text(json.dumps(named))
         run = squall_run({**QUICK, "handler": "liberties:decide", **changes})

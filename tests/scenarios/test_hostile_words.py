@@ -53,7 +53,14 @@ def asked(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[b
 
 def test_nothing_that_a_handler_says_acts_on_whoever_reads_it(tmp_path: Path) -> None:
     (tmp_path / "hostile.py").write_text(HANDLER)
-    spec = {"tasks": 20, "agents": 2, "attempts": 1, "pause_leader": False, "handler": "hostile:decide"}
+    spec = {
+        "tasks": 20,
+        "agents": 2,
+        "coordinators": 1,
+        "attempts": 1,
+        "pause_leader": False,
+        "handler": "hostile:decide",
+    }
     toml = "".join(f"{name} = {json.dumps(value)}\n" for name, value in spec.items())
     (tmp_path / "swarm.toml").write_text(toml)
     run = tmp_path / "run"

@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from squall.bus.tasks import wait_until
-from squall.chaos import nemesis as nemesis_module
-from squall.chaos.experiment import experiment
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.nemesis import Nemesis
-from squall.chaos.series import EXPERIMENT
-from squall.chaos.toxiproxy import server
-from squall.services.cli import resolve
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
+from squall.chaos.cli.setup import experiment_of
+from squall.chaos.inject import nemesis as nemesis_module
+from squall.chaos.inject.experiment import experiment
+from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.inject.toxiproxy import server
+from squall.chaos.tell.documents import history_of, judge
+from squall.services.cli.main import resolve
+from squall.services.run.directory import claim
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
@@ -39,7 +37,7 @@ def ask(url: str, method: str, path: str, body: Any = None) -> None:
 def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = resolve("hierarchical", **{**EXPERIMENT, "rate_per_s": 200.0, "handler": LIAR})
+    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 200.0, "handler": LIAR})
     path = tmp_path / "run"
 
     async def noticed() -> bool:
@@ -67,15 +65,15 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
             assert strike.verified, "a real halt is not seen for the lies"
 
     with claim(spec, path) as directory:
-        asyncio.run(experiment(spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None))
-    faults = {fault.kind: fault for fault in read(path).faults}
+        asyncio.run(experiment(spec, directory, attack, progress=lambda text: None))
+    faults = {fault.kind: fault for fault in history_of(path).faults}
     assert {kind: fault.verified for kind, fault in faults.items()} == {
         "bandwidth": False,
         "latency": True,
         "pause": True,
     }
     assert "somebody removed bandwidth_downstream" in faults["bandwidth"].reason
-    said = read(path).interfered
+    said = history_of(path).interfered
     assert any("DELETE" in what and "bandwidth_downstream" in what for what in said), said
     assert any("POST /proxies" in what for what in said), said
     assert any(EVIL in what for what in said), said

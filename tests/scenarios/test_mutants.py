@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from squall.chaos.mutants.catalogue import MUTANTS, SERVICES, Mutant
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.mutants.catalogues import BUILT_IN
+from squall.chaos.mutants.harness import HARNESS
+from squall.chaos.mutants.mutant import Mutant
 from squall.chaos.mutants.prove import SEEDS_MAX, prove
-from squall.chaos.series import EXPERIMENT
-from squall.services.cli import resolve
+from squall.services.patterns import DEFAULT
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -17,15 +19,23 @@ QUICK = ("dumb-venue", "history-lost", "node-past-its-proxy")
 """Enough to see that the proving works; the others are proved with everything."""
 
 
+ALL = [(catalogue.pattern, mutant) for catalogue in BUILT_IN for mutant in catalogue.mutants]
+
+
 @pytest.mark.parametrize(
-    "mutant",
+    ("pattern", "mutant"),
     [
-        pytest.param(mutant, id=mutant.name, marks=[] if mutant.name in QUICK else pytest.mark.everything)
-        for mutant in MUTANTS
+        pytest.param(
+            pattern,
+            mutant,
+            id=f"{pattern}-{mutant.name}",
+            marks=[] if mutant.name in QUICK else pytest.mark.everything,
+        )
+        for pattern, mutant in [*ALL, *((DEFAULT, mutant) for mutant in HARNESS)]
     ],
 )
-def test_it_is_caught_and_the_good_variant_passes(mutant: Mutant, tmp_path: Path) -> None:
-    proof = prove(mutant, resolve("hierarchical", **EXPERIMENT), tmp_path, lambda text: None)
+def test_it_is_caught_and_the_good_variant_passes(pattern: str, mutant: Mutant, tmp_path: Path) -> None:
+    proof = prove(mutant, spec_of(pattern), tmp_path, lambda text: None)
     assert proof.caught, f"{mutant.name} survived {SEEDS_MAX} seeds"
     assert proof.good, f"the good variant does not pass under {mutant.fault}"
     assert not mutant.checks or proof.check in mutant.checks
@@ -35,5 +45,7 @@ def test_it_is_caught_and_the_good_variant_passes(mutant: Mutant, tmp_path: Path
 def test_each_variant_of_a_service_has_a_file_of_its_name() -> None:
     folder = Path(__file__).parents[2] / "chaos" / "squall" / "chaos" / "mutants"
     unnamed = {"dumb-venue"}  # a setting of the real venue
-    for mutant in SERVICES:
-        assert mutant.name in unnamed or (folder / f"{mutant.name.replace('-', '_')}.py").exists()
+    for pattern, mutant in ALL:
+        name = f"{mutant.name.replace('-', '_')}.py"
+        own, shared = folder / pattern.replace("-", "_") / name, folder / name
+        assert mutant.name in unnamed or own.exists() or shared.exists()

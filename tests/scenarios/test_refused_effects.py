@@ -24,6 +24,7 @@ def test_bad_orders_are_refused_with_their_reason_and_stop_no_other(squall_run: 
         "tasks": 200,
         "rate_per_s": 200,
         "agents": 2,
+        "coordinators": 1,
         "handler": "handlers_under_test:errs_now_and_then",
         "pause_leader": False,
     }

@@ -1,21 +1,16 @@
-"""The page of a real run in a real browser, wide and narrow, without a network."""
+"""The page of a series' run in a real browser, wide and narrow, without a network."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-
-pytestmark = [pytest.mark.nats, pytest.mark.slow]
-
-SQUALL = Path(sys.executable).parent / "squall"
+from tests.scenarios.series_once import Series
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -45,7 +40,7 @@ WORDS = """() => [...document.querySelectorAll("svg")].filter(svg => svg.clientW
 """Every word in the drawings that are shown: its effective size in CSS pixels and its box."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
@@ -57,16 +52,6 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
         chromium.close()
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose leader is paused, as the command leaves it."""
-    path = tmp_path_factory.mktemp("page") / "run"
-    subprocess.run(
-        [SQUALL, "run", "hierarchical", "--tasks", "3000", "--out", path], capture_output=True, check=True
-    )
-    return path
 
 
 def opened(browser: Browser, page: Path, width: int, height: int) -> tuple[Page, list[str]]:
@@ -86,9 +71,9 @@ def opened(browser: Browser, page: Path, width: int, height: int) -> tuple[Page,
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 def test_the_page_is_whole_and_legible(
-    browser: Browser, run: Path, tmp_path: Path, width: int, height: int
+    browser: Browser, series: Series, tmp_path: Path, width: int, height: int
 ) -> None:
-    tab, wrong = opened(browser, run / "report.html", width, height)
+    tab, wrong = opened(browser, series.seed / "report.html", width, height)
     tab.screenshot(path=tmp_path / f"report-{width}.png", full_page=True)
     assert wrong == []
     assert tab.evaluate("innerWidth") == width

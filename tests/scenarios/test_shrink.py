@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from squall.chaos.schedule import parse
-from squall.services.spec import Spec
+from squall.chaos.inject.schedule_file import parse
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
 pytestmark = [
     pytest.mark.nats,
@@ -78,7 +78,7 @@ def test_what_remains_is_the_kill_between_fill_and_acknowledgement(tmp_path: Pat
     module = ast.parse(found.read_text())
     assigned = next(node for node in module.body if isinstance(node, ast.Assign))
     assert isinstance(assigned.value, ast.Constant)
-    (left,) = parse(str(assigned.value.value), Spec()).intervals
+    (left,) = parse(str(assigned.value.value), HierarchicalSpec()).intervals
     assert (left.fault, left.target, left.point) == ("crash", "gateway", "gateway.filled")
     case = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", found.name],

@@ -1,48 +1,18 @@
-"""``squall trace`` on a run in which an agent was killed over its work."""
+"""``squall trace`` on the run of a series in which agents were killed over their work."""
 
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.series_once import SQUALL, Series, squall
 
-from squall.chaos.trace import Timeline, timeline
-from squall.chaos.trace_reader import gather
-
-pytestmark = [pytest.mark.nats, pytest.mark.slow]
-
-SQUALL = Path(sys.executable).parent / "squall"
-
-SLOW = '''
-import asyncio
-
-
-async def decide(task):
-    """Takes long enough to be killed over."""
-    await asyncio.sleep(0.3)
-    return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
-'''
-
-SPEC = {
-    "pattern": "hierarchical",
-    "tasks": 500,
-    "rate_per_s": 100,
-    "ack_wait_s": 3.0,
-    "pause_leader": False,
-    "handler": "slow_handler:decide",
-}
-
-
-def trace(run: Path, task: str, *options: str) -> str:
-    return subprocess.run(
-        [SQUALL, "trace", task, "--run", run, *options], capture_output=True, check=True, text=True
-    ).stdout
+from squall.chaos.evidence.task import gather
+from squall.chaos.tell.trace import Timeline, timeline
 
 
 def traced(run: Path, task: str) -> Timeline:
@@ -51,23 +21,31 @@ def traced(run: Path, task: str) -> Timeline:
     return timeline(evidence)
 
 
-def test_both_attempts_of_a_killed_agents_task_are_told(squall_run: Any, tmp_path: Path) -> None:
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "slow_handler.py").write_text(SLOW)
-    run = squall_run(SPEC)
-    run.wait_for(lambda: len(run.lines("commit")) > 50, "work")
-    run.signal("agent-1", signal.SIGKILL)
-    document = run.end()
-    assert (document["accepted"], document["lost"], document["duplicated"]) == (500, 0, 0)
+def lines(run: Path, op: str) -> list[dict[str, Any]]:
+    """The lines of an operation in a run's history."""
+    found = map(json.loads, (run / "history.jsonl").read_bytes().splitlines())
+    return [line for line in found if line["op"] == op]
 
+
+@pytest.mark.series("hierarchical")
+def test_both_attempts_of_a_killed_agents_task_are_told(series: Series) -> None:
+    run = series.seed
+    starts = [json.loads(line) for line in (run / "nodes.jsonl").read_bytes().splitlines()]
+    ended = {(line["task"], line["node"], line["inc"]) for line in lines(run, "commit")}
     begun: dict[str, list[dict[str, Any]]] = {}
-    for line in run.lines("run"):
+    for line in lines(run, "run"):
         begun.setdefault(line["task"], []).append(line)
-    task, (first, second) = next(
-        (task, lines) for task, lines in begun.items() if len(lines) == 2 and lines[0]["node"] == "agent-1"
+    task, first, second, again = next(
+        (task, *attempts, start)
+        for task, attempts in begun.items()
+        for start in starts
+        if len(attempts) == 2
+        and attempts[0]["node"] != attempts[1]["node"]
+        and (start["node"], start["incarnation"]) == (attempts[0]["node"], attempts[0]["inc"] + 1)
+        and (task, attempts[0]["node"], attempts[0]["inc"]) not in ended
     )
-    said = trace(run.path, task)
-    seen = json.loads(trace(run.path, f"{task}-0", "--json"))
+    said = squall("trace", task, "--run", run)
+    seen = json.loads(squall("trace", f"{task}-0", "--run", run, "--json"))
     assert said.splitlines()[-1] == seen["outcome"]
     moments = [(moment["node"], moment["what"]) for moment in seen["moments"]]
     assert ("producer", "due") in moments[:2]
@@ -77,17 +55,25 @@ def test_both_attempts_of_a_killed_agents_task_are_told(squall_run: Any, tmp_pat
     assert [node for node, what in moments if what == "register"] == [agent]
     assert [node for node, what in moments if what == "filled"] == ["venue"]
     assert next(node for node, what in moments if what == "dispatched").startswith("coordinator-")
-    restarted = run.nodes()["agent-1"]["started_s"] <= seen["moments"][-1]["time_s"]
-    assert (("agent-1", "started again") in moments) is restarted
-    assert "how attempt 1 by agent-1, incarnation 1, ended" in seen["not_recorded"]
+    restarted = again["started_s"] <= seen["moments"][-1]["time_s"]
+    assert ((first["node"], "started again") in moments) is restarted
+    words = f"how attempt 1 by {first['node']}, incarnation {first['inc']}, ended"
+    assert words in seen["not_recorded"]
     assert seen["outcome"].startswith("Filled once ")
 
-    fates = Counter(
-        traced(run.path, line["task"]).fate for line in run.lines("submit") if line["type"] == "ok"
-    )
-    assert fates == {"filled": document["effects"]}
-    latest = max(float(traced(run.path, task).outcome.split()[2].replace(",", "")) for task in begun)
-    assert latest == pytest.approx(document["latency_ms"]["max"], abs=0.1)
+
+@pytest.mark.series("hierarchical")
+def test_every_accepted_task_has_its_fate(series: Series) -> None:
+    run, result = series.path / "poison", series.runs["poison"]
+    accepted = [line["task"] for line in lines(run, "submit") if line["type"] == "ok"]
+    told = [traced(run, task) for task in accepted]
+    assert Counter(each.fate for each in told) == {
+        "filled": result["effects"],
+        "dead": result["dead_letters"],
+    }
+    filled = [each.outcome for each in told if each.fate == "filled"]
+    latest = max(float(outcome.split()[2].replace(",", "")) for outcome in filled)
+    assert latest == pytest.approx(result["latency_ms"]["max"], abs=0.1)
 
 
 def test_a_task_that_the_run_does_not_know_is_one_sentence(tmp_path: Path) -> None:

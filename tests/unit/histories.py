@@ -13,6 +13,10 @@ from typing import Any
 
 import msgspec
 
+from squall.chaos.judge.case import Case, case_of
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.tell.documents import history_of
+
 T = 1_700_000_000.0
 """When it all began."""
 
@@ -166,6 +170,13 @@ class Run:
                 [(T, order, None if body is None else "a", body or "?") for order, body in self.journal],
             )
             database.executemany("INSERT INTO fills (order_id, time_s) VALUES (?, ?)", self.fills)
+
+
+def case_in(path: Path) -> Case:
+    """What the checks of a run's pattern decide on."""
+    history = history_of(path)
+    promises = promises_of(history.asked.pattern)
+    return case_of(history, promises.batches if promises is not None else None)
 
 
 def good_run() -> Run:

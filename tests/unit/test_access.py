@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from squall.chaos.toxiproxy.access import Access
+from squall.chaos.inject.toxiproxy.access import Access
 
 
 def wrote(path: Path, *lines: Any) -> None:

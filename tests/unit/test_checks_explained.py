@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import Run, T, good_run
+from tests.unit.histories import Run, T, case_in, good_run
 
 from squall.bus.work_queue import WORKERS_DIED
-from squall.chaos.checks.explained import NEVER, nothing_unexplained
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.poison import HANDLER, is_poison
+from squall.chaos.judge.checks.explained import NEVER, nothing_unexplained
+from squall.chaos.plan.poison import HANDLER, is_poison
+from squall.chaos.tell.documents import judge
 
 Doctor = Callable[[Run], Any]
 
@@ -165,7 +164,7 @@ UNKNOWN: list[tuple[str, Doctor, str]] = [
 def test_what_has_a_reason_on_record_passes(what: str, doctor: Doctor, tmp_path: Path) -> None:
     run = good_run()
     doctor(run)
-    check = nothing_unexplained(read(run.write(tmp_path)))
+    check = nothing_unexplained(case_in(run.write(tmp_path)))
     assert check.verdict == "pass", check.detail
 
 
@@ -173,7 +172,7 @@ def test_what_has_a_reason_on_record_passes(what: str, doctor: Doctor, tmp_path:
 def test_what_has_none_fails_and_is_named(what: str, doctor: Doctor, says: str, tmp_path: Path) -> None:
     run = good_run()
     doctor(run)
-    check = nothing_unexplained(read(run.write(tmp_path)))
+    check = nothing_unexplained(case_in(run.write(tmp_path)))
     assert (check.verdict, says.lower() in check.detail.lower()) == ("fail", True), check.detail
 
 
@@ -186,7 +185,7 @@ def test_what_cannot_be_known_is_unknown(what: str, doctor: Doctor, says: str, t
         run.find("submit", task="a-2")["task"] = "a-2"
         lines = (path / "history.jsonl").read_bytes().splitlines(keepends=True)
         (path / "history.jsonl").write_bytes(b"".join(lines[:3] + lines[4:]))
-    check = nothing_unexplained(read(path))
+    check = nothing_unexplained(case_in(path))
     assert (check.verdict, says.lower() in check.detail.lower()) == ("unknown", True), check.detail
 
 

@@ -7,32 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import Run, T, good_run
+from tests.unit.histories import Run, T, case_in, good_run
 
-from squall.chaos.checks.hierarchical import CHECKS
-from squall.chaos.checks.recovery import recovery
-from squall.chaos.checks.verdict import NAMES
-from squall.chaos.evidence import History, Injected, Phase, Submission
-from squall.chaos.history import read
-from squall.services.result import Check, Verdict
+from squall.chaos.evidence.model import History, Injected, Phase, Submission
+from squall.chaos.judge.case import case_of
+from squall.chaos.judge.checks.hierarchical import PROMISES, Dispatch
+from squall.chaos.judge.checks.recovery import recovery
+from squall.chaos.judge.decide import Finding
+from squall.services.run.result import Verdict
 
 Doctor = Callable[[Run], Any]
 
+CHECKS = {
+    promise.id: promise.check for promise in PROMISES.promises if promise.id in ("H1", "H2", "H4", "H5")
+}
 
-def judged(run: Run, path: Path) -> dict[str, Check]:
-    history = read(run.write(path))
-    return {name: check(history) for name, check in CHECKS.items()}
+
+def judged(run: Run, path: Path) -> dict[str, Finding]:
+    case = case_in(run.write(path))
+    return {name: check(case) for name, check in CHECKS.items()}
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_good_history_passes(name: str, tmp_path: Path) -> None:
-    check = judged(good_run(), tmp_path)[name]
-    assert check == Check(id=name, name=NAMES[name], verdict="pass", detail=check.detail)
+    assert judged(good_run(), tmp_path)[name].verdict == "pass"
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_an_empty_history_is_unknown(name: str) -> None:
-    assert CHECKS[name](History()).verdict == "unknown"
+    assert CHECKS[name](case_of(History(), Dispatch)).verdict == "unknown"
 
 
 def lose_register(run: Run, n: int) -> None:
@@ -69,6 +72,14 @@ def silenced(node: str, start_s: float, end_s: float) -> dict[str, Any]:
         "kind": "blackhole-nofin", "target": node, "node": node, "verified": True,
         "start_s": T + start_s, "end_s": T + end_s,
     }  # fmt: skip
+
+
+def handed_over(run: Run, took_s: float) -> None:
+    """The first leader is asked to hand over instead of being paused."""
+    run.spec["pause_leader"] = False
+    run.drop("fenced")
+    run.find("resign", term=2)["time_s"] = T + 3.1
+    run.faults[0].update(kind="hand-over", start_s=T + 3.25 - took_s, end_s=T + 3.3)
 
 
 FAILING: list[tuple[str, str, Doctor, str]] = [
@@ -158,6 +169,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "a silenced leader is never followed",
         lambda r: r.faults.append(silenced("coordinator-2", 6.0, 18.0)),
         "obody took over from coordinator-2 within 3.00 s of its blackhole-nofin, which lasted 12.00 s",
+    ),
+    (
+        "H4",
+        "a hand-over takes too long",
+        lambda r: handed_over(r, 3.2),
+        "3.20 s after the hand-over of coordinator-1",
     ),
     (
         "H4",
@@ -311,6 +328,7 @@ HARMLESS: list[tuple[str, str, Doctor]] = [
     ("H1", "a killed writer left half a line", lambda r: setattr(r, "truncated", b'{"time_s":17')),
     ("H2", "a repeat was refused", lambda r: r.journal.append(("a-1.0", '{"quantity":1}'))),
     ("H4", "the leader crashed", crash),
+    ("H4", "the leader handed over", lambda r: handed_over(r, 0.2)),
     ("H4", "a batch was stored in time and reported late", late_line),
     ("H4", "who could have followed a silenced leader was struck too", lambda r: r.faults.extend(
         [silenced("coordinator-2", 6.0, 18.0), silenced("coordinator-1", 6.5, 18.0)]
@@ -340,8 +358,8 @@ def without_each_line(run: Run, path: Path) -> list[tuple[bytes, dict[str, Verdi
     found = []
     for place, line in enumerate(lines):
         (path / "history.jsonl").write_bytes(b"".join(lines[:place] + lines[place + 1 :]))
-        history = read(path)
-        found.append((line, {name: check(history).verdict for name, check in CHECKS.items()}))
+        case = case_in(path)
+        found.append((line, {name: check(case).verdict for name, check in CHECKS.items()}))
     return found
 
 
@@ -373,7 +391,7 @@ def test_what_is_only_inferred_is_unknown_while_lines_are_missing(tmp_path: Path
     run.write(tmp_path)
     lines = [line for line in run.lines() if b'"register","task":"a-3"' not in line]
     (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
-    assert CHECKS["H1"](read(tmp_path)).verdict == "unknown"
+    assert CHECKS["H1"](case_in(tmp_path)).verdict == "unknown"
 
 
 @pytest.mark.parametrize(("offered_s", "under_faults"), [(4.0, False), (5.5, True), (12.0, False)])
@@ -385,5 +403,5 @@ def test_without_load_under_the_faults_nothing_is_said_of_recovery(
         faults=(Injected(kind="pause", target="leader", start_s=5.0, end_s=6.0),),
         submissions={"a": Submission(task="a", intended_s=offered_s, outcome="accepted")},
     )
-    detail = recovery(history).detail
+    detail = recovery(case_of(history, None)).detail
     assert ("othing was accepted from the first fault" in detail) is not under_faults

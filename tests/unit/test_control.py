@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from squall.bus.guard_process import MARK, _marks_of
-from squall.services.control import FORKED, Lines
 from squall.services.launch.silence import LOOK_S, Silence
+from squall.services.node.control import FORKED, Lines
 
 # What arrives over a pipe.
 
@@ -71,7 +71,7 @@ def test_the_marks_of_a_process_are_read_from_its_environment() -> None:
 
 COMES_BACK = """
 import asyncio, os, sys
-from squall.services.control import end_loop_at_fork
+from squall.services.node.control import end_loop_at_fork
 
 async def node():
     child = os.fork()

@@ -10,9 +10,9 @@ import pytest
 
 from squall.bus.codec import encode
 from squall.bus.messages import Heartbeat
-from squall.services import counters as counters_module
-from squall.services.counters import COUNTERS, NAMES_MAX, Counters
-from squall.services.run_directory import RunDirectory
+from squall.services.run import counters as counters_module
+from squall.services.run.counters import COUNTERS, NAMES_MAX, Counters
+from squall.services.run.directory import RunDirectory
 
 
 @dataclass

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from squall.chaos.errors import HarnessBrokenError, UnverifiedError
-from squall.chaos.faults.fault import Fault, Site
-from squall.chaos.force import Force, Strike
-from squall.services.run_directory import RunDirectory
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.chaos.inject.force import Force, Strike
+from squall.services.run.directory import RunDirectory
 
 pytestmark = pytest.mark.anyio
 

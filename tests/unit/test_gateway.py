@@ -26,10 +26,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from squall.bus.tasks import wait_until
-from squall.services import forwarding, venue_client
-from squall.services.forwarding import ASIDE_MAX, Forwarder, Register
 from squall.services.handlers import effect_id
-from squall.services.history import History
+from squall.services.node.history import History
+from squall.services.roles import forwarding, venue_client
+from squall.services.roles.forwarding import ASIDE_MAX, Forwarder, Register
+from squall.services.roles.venue import BODY_BYTES_MAX, Offer, Venue, _read, application
 from squall.services.rules.effects import (
     BATCH_BYTES_MAX,
     BATCH_MAX,
@@ -38,7 +39,6 @@ from squall.services.rules.effects import (
     batches,
     why_unsendable,
 )
-from squall.services.venue import BODY_BYTES_MAX, Offer, Venue, _read, application
 
 TOKEN = "token-of-a-test"
 ORDER = {"account": "a", "symbol": "s", "n": 1, "side": "buy", "quantity": 2, "price": 3.5}

@@ -10,22 +10,25 @@ import pytest
 from tests.unit.histories import T, good_run
 
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence import doubts
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.trace import timeline
-from squall.chaos.trace_reader import gather
+from squall.chaos.evidence.doubts import doubts
+from squall.chaos.evidence.model import Operation
+from squall.chaos.evidence.operations import Lead
+from squall.chaos.evidence.reader import read
+from squall.chaos.evidence.task import gather
+from squall.chaos.judge.checks.hierarchical import Dispatch, Job
+from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.trace import timeline
 
 
 def test_a_good_run_leaves_no_doubt(tmp_path: Path) -> None:
-    history = read(good_run().write(tmp_path))
+    history = history_of(good_run().write(tmp_path))
     assert doubts(history) == []
     assert {task: s.outcome for task, s in history.submissions.items()} == {
         **{f"a-{n}": "accepted" for n in range(1, 7)},
         "a-7": "refused",
         "a-8": "unknown",
     }
-    assert [lead.term for lead in history.leads] == [2, 10]
+    assert [lead.term for lead in history.of(Lead)] == [2, 10]
     assert history.venue is not None
     assert history.venue.fills["a-1.0"] == (T + 1.1,)
     assert (history.first_s, history.last_s) == (T - 1.0, T + 21.0)
@@ -36,14 +39,14 @@ def test_a_good_run_leaves_no_doubt(tmp_path: Path) -> None:
 def test_a_directory_without_a_run_is_refused_with_a_remedy(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NotARunError) as caught:
-            read(path)
-        assert caught.value.code == 2
+            history_of(path)
+        assert caught.value.exit_code == 2
         assert "runs/<id>" in caught.value.remedy
 
 
 def test_absent_files_are_an_empty_history(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text('pattern = "hierarchical"\n')
-    history = read(tmp_path)
+    history = history_of(tmp_path)
     assert (history.lines, history.nodes, history.faults, history.venue) == (0, (), (), None)
     assert doubts(history) == ["the run was not read back to its end", "there is no database of the venue"]
 
@@ -51,14 +54,14 @@ def test_absent_files_are_an_empty_history(tmp_path: Path) -> None:
 def test_half_a_line_at_the_end_is_counted_and_no_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.truncated = b'{"time_s": 1700000'
-    history = read(run.write(tmp_path))
+    history = history_of(run.write(tmp_path))
     assert (history.truncated, doubts(history)) == (1, [])
 
 
 def test_a_whole_line_that_lacks_its_line_end_is_read(tmp_path: Path) -> None:
     path = good_run().write(tmp_path) / "history.jsonl"
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
-    history = read(tmp_path)
+    history = history_of(tmp_path)
     assert (history.truncated, doubts(history)) == (0, [])
 
 
@@ -86,7 +89,7 @@ def test_a_line_that_no_writer_of_ours_writes_is_a_doubt_and_no_error(
     path = good_run().write(tmp_path) / file
     path.write_bytes(path.read_bytes() + HOSTILE[what])
     # In the other files such a line lacks what theirs have, or is one of theirs with something more.
-    assert doubts(read(tmp_path)) or file != "history.jsonl"
+    assert doubts(history_of(tmp_path)) or file != "history.jsonl"
     result = judge(tmp_path)
     assert {check.verdict for check in result.checks} <= {"pass", "fail", "unknown"}
     if file == "history.jsonl":
@@ -101,7 +104,7 @@ def test_a_line_that_no_writer_of_ours_writes_is_a_doubt_and_no_error(
 def test_half_a_line_of_any_size_ends_reading_in_order(line: bytes, tmp_path: Path) -> None:
     run = good_run()
     run.truncated = line
-    assert read(run.write(tmp_path)).lines == len(run.rows)
+    assert history_of(run.write(tmp_path)).lines == len(run.rows)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -109,7 +112,7 @@ def test_half_a_line_of_any_size_ends_reading_in_order(line: bytes, tmp_path: Pa
 def test_a_malformed_line_is_a_doubt_wherever_it_is(file: str, line: bytes, tmp_path: Path) -> None:
     path = good_run().write(tmp_path) / file
     path.write_bytes(line + path.read_bytes() + line)
-    first, more = [doubt for doubt in doubts(read(tmp_path)) if file in doubt]
+    first, more = [doubt for doubt in doubts(history_of(tmp_path)) if file in doubt]
     assert first.startswith(f"{file} line 1 is malformed")
     assert more == f"1 more lines of {file} are malformed"
 
@@ -117,7 +120,7 @@ def test_a_malformed_line_is_a_doubt_wherever_it_is(file: str, line: bytes, tmp_
 def test_a_line_of_the_wrong_type_is_malformed(tmp_path: Path) -> None:
     run = good_run()
     run.find("dispatch")["tasks"] = "three"
-    assert any("malformed" in doubt for doubt in doubts(read(run.write(tmp_path))))
+    assert any("malformed" in doubt for doubt in doubts(history_of(run.write(tmp_path))))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_a_lost_line_of_a_writer_is_a_doubt(what: str, says: str, tmp_path: Path
     own = [line for line in lines if b'"producer"' in line]
     gone = {"first": own[0], "middle": own[4], "last": own[-1]}[what]
     (tmp_path / "history.jsonl").write_bytes(b"".join(line for line in lines if line != gone))
-    assert any("producer" in doubt and says in doubt for doubt in doubts(read(tmp_path)))
+    assert any("producer" in doubt and says in doubt for doubt in doubts(history_of(tmp_path)))
 
 
 def test_a_writer_that_is_gone_as_a_whole_is_a_doubt(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_a_writer_that_is_gone_as_a_whole_is_a_doubt(tmp_path: Path) -> None:
     run.write(tmp_path)
     kept = b"".join(line for line in run.lines() if b'"node":"agent-2"' not in line)
     (tmp_path / "history.jsonl").write_bytes(kept)
-    assert doubts(read(tmp_path)) == ["agent-2/1 had written 4 lines and 0 are here"]
+    assert doubts(history_of(tmp_path)) == ["agent-2/1 had written 4 lines and 0 are here"]
 
 
 def test_a_repeated_line_is_a_doubt(tmp_path: Path) -> None:
@@ -146,26 +149,28 @@ def test_a_repeated_line_is_a_doubt(tmp_path: Path) -> None:
     run.write(tmp_path)
     lines = run.lines()
     (tmp_path / "history.jsonl").write_bytes(b"".join([lines[0], *lines]))
-    assert "1 line of squall (incarnation 1) repeated or out of order" in doubts(read(tmp_path))
+    assert "1 line of squall (incarnation 1) repeated or out of order" in doubts(history_of(tmp_path))
 
 
 def test_lines_of_a_start_that_no_node_made_are_a_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.nodes = [node for node in run.nodes if node["node"] != "agent-2"]
-    assert doubts(read(run.write(tmp_path))) == ["agent-2 wrote lines and nodes.jsonl tells of no such start"]
+    assert doubts(history_of(run.write(tmp_path))) == [
+        "agent-2 wrote lines and nodes.jsonl tells of no such start"
+    ]
 
 
 def test_a_start_that_is_missing_is_a_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.find("final", what="complete").update(starts=len(run.nodes) + 1)
     count = len(run.nodes)
-    assert doubts(read(run.write(tmp_path))) == [f"{count + 1} nodes were started and {count} are here"]
+    assert doubts(history_of(run.write(tmp_path))) == [f"{count + 1} nodes were started and {count} are here"]
 
 
 def test_an_outcome_without_an_offer_is_kept_and_is_a_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.drop("submit", type="invoke", task="a-1")
-    history = read(run.write(tmp_path))
+    history = history_of(run.write(tmp_path))
     assert history.submissions["a-1"].outcome == "accepted"
     assert doubts(history) == ["1 outcome of offers that were never made"]
 
@@ -174,11 +179,11 @@ def test_an_offer_without_an_answer_is_unknown_and_keeps_its_first_time(tmp_path
     run = good_run()
     run.start(2.9, "producer", 2)
     run.submit(2.85, "a-9", "none")
-    assert read(run.write(tmp_path)).submissions["a-9"].outcome == "unknown"
+    assert history_of(run.write(tmp_path)).submissions["a-9"].outcome == "unknown"
     run.submit(3.0, "a-9", "fail", inc=2)
-    assert read(run.write(tmp_path)).submissions["a-9"].outcome == "unknown"
+    assert history_of(run.write(tmp_path)).submissions["a-9"].outcome == "unknown"
     run.find("submit", type="fail", task="a-9").update(type="ok")
-    submission = read(run.write(tmp_path)).submissions["a-9"]
+    submission = history_of(run.write(tmp_path)).submissions["a-9"]
     assert (submission.outcome, submission.intended_s) == ("accepted", T + 2.85)
 
 
@@ -186,13 +191,13 @@ def test_an_offer_without_an_answer_is_unknown_and_keeps_its_first_time(tmp_path
 def test_an_unusable_spec_is_a_doubt(text: str, tmp_path: Path) -> None:
     path = good_run().write(tmp_path) / "spec.toml"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    assert any(doubt.startswith("spec.toml is unusable") for doubt in doubts(read(tmp_path)))
+    assert any(doubt.startswith("spec.toml is unusable") for doubt in doubts(history_of(tmp_path)))
 
 
 def test_a_damaged_database_is_a_doubt(tmp_path: Path) -> None:
     path = good_run().write(tmp_path) / "venue.sqlite"
     path.write_bytes(b"not a database" * 100)
-    found = doubts(read(tmp_path))
+    found = doubts(history_of(tmp_path))
     assert any(doubt.startswith("venue.sqlite cannot be read") for doubt in found)
 
 
@@ -203,7 +208,7 @@ def test_a_row_missing_from_the_journal_is_a_doubt(row: int, tmp_path: Path) -> 
     path = run.write(tmp_path) / "venue.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("DELETE FROM journal WHERE seq = ?", (row,))
-    assert any("missing from the venue's journal" in doubt for doubt in doubts(read(tmp_path)))
+    assert any("missing from the venue's journal" in doubt for doubt in doubts(history_of(tmp_path)))
 
 
 def test_what_a_killed_venue_left_in_its_log_is_read(tmp_path: Path) -> None:
@@ -212,7 +217,7 @@ def test_what_a_killed_venue_left_in_its_log_is_read(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as venue:
         venue.execute("PRAGMA journal_mode = WAL")
         venue.execute("INSERT INTO fills (order_id, time_s) VALUES ('late', 1.0)")
-        history = read(tmp_path)
+        history = history_of(tmp_path)
     assert history.venue is not None
     assert history.venue.fills["late"] == (1.0,)
 
@@ -220,5 +225,44 @@ def test_what_a_killed_venue_left_in_its_log_is_read(tmp_path: Path) -> None:
 def test_reading_leaves_the_directory_as_it_was(tmp_path: Path) -> None:
     good_run().write(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    read(tmp_path)
+    history_of(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_the_pattern_declares_is_given_in_order_and_what_nobody_declares_is_counted(
+    tmp_path: Path,
+) -> None:
+    history = history_of(good_run().write(tmp_path))
+    assert [(batch.term, batch.first, batch.tasks) for batch in history.of(Dispatch)] == [
+        (2, 4, 3),
+        (10, 12, 3),
+    ]
+    assert [job.job for job in history.of(Job)] == ["momentum", "pairs"]
+    assert history.undeclared == {"announce": 1, "deliver": 1}
+    assert history.spec["pause_leader"] is True
+
+
+def test_a_run_of_a_pattern_that_is_not_known_here_is_read_as_far_as_all_have_it(tmp_path: Path) -> None:
+    run = good_run()
+    run.spec["pattern"] = "carousel"
+    history = history_of(run.write(tmp_path))
+    assert (len(history.submissions), len(history.registers), history.records) == (8, 6, {})
+    assert history.undeclared["dispatch"] == 2
+
+
+class Answer(Operation, frozen=True, kw_only=True):
+    """What a pattern of one's own declares of an operation that all patterns have."""
+
+    task: str
+    reason: str = ""
+
+
+def test_a_pattern_may_look_at_an_operation_that_all_patterns_have(tmp_path: Path) -> None:
+    path = good_run().write(tmp_path)
+    common = history_of(path)
+    history = read(path, lambda pattern: {"commit": Answer})
+    answers = history.of(Answer)
+    assert [answer.task for answer in answers if answer.reason == "already"] == ["a-3"]
+    assert len([answer for answer in answers if answer.type == "ok"]) > 1
+    assert history.suppressed == common.suppressed == 1
+    assert "commit" not in history.undeclared

@@ -18,12 +18,13 @@ from squall.bus.errors import ExpelledError, InvalidNameError
 from squall.bus.identity import (
     CLAIMS_UPDATE,
     CONNECTIONS_MAX,
-    PAYLOAD_BYTES_MAX,
     SYSTEM,
     Authority,
     Credentials,
 )
+from squall.bus.keys import PAYLOAD_BYTES_MAX
 from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 
 NOW_S = 1_800_000_000.25
@@ -258,8 +259,89 @@ def test_the_command_has_rights_in_the_system_account_and_no_node_may_have_its_n
         Authority.create(renamed(topology, "producer", SYSTEM))
 
 
+def test_a_node_that_joins_gets_an_account_and_nobody_elses_changes(topology: Topology) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    before = accounts(authority)
+    claims = decoded(authority.admit(Node("agent-3", "agent", isolated=True)) or "")
+    after = accounts(authority)
+
+    assert claims["name"] == "agent-3"
+    assert claims == after.pop("agent-3")
+    assert after == before
+    assert authority.account("agent-3") == claims["sub"]
+    assert authority.topology.permissions["agent-3"] == topology.with_node(
+        Node("agent-3", "agent", isolated=True)
+    ).permissions["agent-3"]  # fmt: skip
+    assert decoded(authority.credentials("agent-3", 60).jwt)["iss"] in json.dumps(claims)
+
+
+def test_a_node_that_leaves_is_left_with_an_empty_account_for_good(topology: Topology) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    left = decoded(authority.dismiss("agent-2") or "")
+    authority.admit(Node("agent-2", "agent", isolated=True))
+
+    assert left["nats"]["limits"]["conn"] == 0
+    assert "signing_keys" not in left["nats"]
+    assert authority.account("agent-2") != left["sub"]
+    assert left["sub"] in authority.server_config(Path("/jwt"))
+
+
+def test_a_node_of_core_comes_and_goes_without_claims(topology: Topology) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    before = accounts(authority)
+    assert authority.admit(Node("coordinator-3", "coordinator")) is None
+    issuer = decoded(authority.credentials("coordinator-3", 60).jwt)["iss"]
+    assert issuer == decoded(authority.credentials("coordinator-1", 60).jwt)["iss"]
+    assert authority.dismiss("coordinator-3") is None
+    assert accounts(authority) == before
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (Node("agent-2", "agent", isolated=True), "same name"),
+        (Node("agent-3", "agent"), "isolated, or they are not"),
+        (Node("judge-1", "judge"), "no node of role judge can join"),
+        (Node("judge-1", "judge", isolated=True), "no node of role judge can join"),
+        (Node(SYSTEM, "agent", isolated=True), "cannot be called system"),
+        (Node("A", "agent", isolated=True), "cannot be used"),
+    ],
+)
+def test_who_cannot_join_changes_nothing(topology: Topology, node: Node, message: str) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    before = accounts(authority)
+    with pytest.raises(ValueError, match=message):
+        authority.admit(node)
+    assert authority.topology == topology
+    assert accounts(authority) == before
+
+
+def test_who_was_put_out_does_not_join_again_and_the_last_of_a_role_does_not_leave(
+    topology: Topology,
+) -> None:
+    authority = Authority.create(topology, clock=lambda: NOW_S)
+    authority.expel("agent-1")
+    authority.dismiss("agent-1")
+    with pytest.raises(ExpelledError):
+        authority.admit(Node("agent-1", "agent", isolated=True))
+    with pytest.raises(ValueError, match="ends at agent"):
+        authority.dismiss("agent-2")
+
+
+def test_swarms_beside_each_other_share_the_operator_and_no_account(topology: Topology) -> None:
+    first = Authority.create(topology, clock=lambda: NOW_S)
+    second = Authority.create(topology, clock=lambda: NOW_S, beside=first)
+    for authority, other in ((first, second), (second, first)):
+        told = {claims["name"]: claims for claims in map(decoded, authority.claims().values())}
+        assert set(told) == {"CORE", "agent-1", "agent-2"}
+        assert set(authority.claims()).isdisjoint(other.claims())
+        imports = told["agent-1"]["nats"]["imports"]
+        assert {wanted["account"] for wanted in imports} == {told["CORE"]["sub"]}
+    assert first.account(SYSTEM) == second.account(SYSTEM)
+    config = first.server_config(Path("/jwt"))
+    assert all(claims in config for claims in (*first.claims().values(), *second.claims().values()))
+
+
 def renamed(topology: Topology, old: str, new: str) -> Topology:
     nodes = tuple(replace(node, name=new) if node.name == old else node for node in topology.nodes)
-    role = topology.node(old).role
-    permissions = {name: rights for name, rights in topology.permissions.items() if name != old}
-    return replace(topology, nodes=nodes, permissions={**permissions, new: topology.templates[role].of(new)})
+    return replace(topology, nodes=nodes)

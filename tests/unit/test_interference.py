@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from nats.aio.msg import Msg
 
-from squall.services.interference import FOLLOW_S, Interfere, Interference
+from squall.services.node.interference import FOLLOW_S, Interfere, Interference
 
 pytestmark = pytest.mark.anyio
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from tests.unit.histories import T, good_run
 from typer.testing import CliRunner
 
-from squall.chaos import figures
-from squall.chaos.checks import hierarchical
-from squall.chaos.evidence import History
-from squall.chaos.judge import judge
-from squall.services.cli import app
-from squall.services.result import Check, Latency, Recovery, Result
+from squall.chaos.judge import figures
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.judge.decide import Finding
+from squall.chaos.judge.promise import Promises
+from squall.chaos.tell.documents import judge
+from squall.services.cli.main import app
+from squall.services.run.result import Latency, Recovery, Result
 
 
 def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
@@ -41,7 +44,7 @@ def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
     assert result.recovery_s == Recovery(detect=1.25, failover=1.5, drain=15.5)
     assert [fault.kind for fault in result.faults] == ["pause"]
     assert [(check.id, check.verdict) for check in result.checks] == [
-        (n, "pass") for n in (*hierarchical.CHECKS, "U1")
+        (n, "pass") for n in ("H1", "H2", "H4", "H5", "U1")
     ]
     assert result.limits == ("one server",)
     assert (result.environment.python, result.environment.toxiproxy) == ("3.11", None)
@@ -127,10 +130,16 @@ def test_a_pattern_without_checks_is_unknown(tmp_path: Path) -> None:
 
 
 def test_a_check_that_breaks_is_unknown_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(history: History) -> Check:
+    def broken(case: Case) -> Finding:
         raise ZeroDivisionError("of all things")
 
-    monkeypatch.setitem(hierarchical.CHECKS, "H2", broken)
+    def with_a_broken_check(pattern: str) -> Promises:
+        promises = promises_of(pattern)
+        assert promises is not None
+        broken_ones = [replace(p, check=broken) if p.id == "H2" else p for p in promises.promises]
+        return replace(promises, promises=broken_ones)
+
+    monkeypatch.setattr("squall.chaos.judge.run.promises_of", with_a_broken_check)
     checks = {check.id: check for check in judge(good_run().write(tmp_path)).checks}
     assert (checks["H2"].name, checks["H2"].verdict) == ("one-effect", "unknown")
     assert "ZeroDivisionError: of all things" in checks["H2"].detail
@@ -203,7 +212,7 @@ def test_a_percentile_is_the_smallest_value_that_reaches_its_rank(values: list[f
 
 @pytest.fixture
 def command() -> CliRunner:
-    from squall.chaos.cli import check
+    from squall.chaos.cli.check import check
 
     if not any(known.name == "check" for known in app.registered_commands):
         app.command(name="check")(check)

@@ -105,7 +105,7 @@ def test_whatever_an_import_does_is_unusable_input_that_names_the_handler(
     with pytest.raises(SpecError) as caught:
         load(name)
     assert str(caught.value).startswith(f"the handler {name} cannot be imported: {said}")
-    assert caught.value.code == 2
+    assert caught.value.exit_code == 2
     assert caught.value.remedy
 
 

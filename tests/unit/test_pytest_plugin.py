@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from squall.chaos.checks.verdict import NAMES
 from squall.chaos.pytest_plugin import complaints
-from squall.services.result import Check, Verdict
+from squall.services.run.result import Check, Result, Verdict
 
 GOOD: dict[str, Verdict] = {"H1": "pass", "H2": "pass", "H4": "unknown", "H5": "pass", "U1": "pass"}
 
 
-def checks(verdicts: dict[str, Verdict]) -> list[Check]:
-    return [Check(id=i, name=NAMES.get(i, i), verdict=v, detail=f"{i} says {v}") for i, v in verdicts.items()]
+def judged(verdicts: dict[str, Verdict]) -> Result:
+    checks = [Check(id=i, name=i.lower(), verdict=v, detail=f"{i} says {v}") for i, v in verdicts.items()]
+    absent: dict[str, Any] = dict.fromkeys(Result.__struct_fields__)
+    return Result(**{**absent, "pattern": "hierarchical", "checks": tuple(checks)})
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,7 @@ def checks(verdicts: dict[str, Verdict]) -> list[Check]:
         ({**GOOD, "U1": "fail"}, ("U1",), ""),
         ({**GOOD, "H5": "unknown"}, ("H5",), ""),
         ({**GOOD, "H5": "unknown", "H1": "fail"}, ("H5",), "H1"),
-        ({"H0": "unknown"}, (), "H0"),
+        ({"V0": "unknown"}, (), "V0"),
         ({"M1": "unknown", "H1": "pass"}, (), "M1"),
         ({"H4": "unknown"}, (), "no check passed"),
         ({"H1": "pass"}, ("H1",), "no check passed"),
@@ -36,6 +39,6 @@ def checks(verdicts: dict[str, Verdict]) -> list[Check]:
 def test_what_fails_or_cannot_say_fails_the_test_unless_the_test_says_otherwise(
     verdicts: dict[str, Verdict], excused: tuple[str, ...], complained: str
 ) -> None:
-    said = complaints(checks(verdicts), excused)
+    said = complaints(judged(verdicts), excused)
     assert len(said) == bool(complained), said
     assert complained in "".join(said)

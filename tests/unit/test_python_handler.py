@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from squall.bus.codec import decode, encode
 from squall.bus.messages import EFFECTS_MAX, RunTask, TaskResult
 from squall.bus.work_queue import Done, Failed
-from squall.services.control import FORKED
 from squall.services.handlers import PoisonError, Result, Task
 from squall.services.handlers.python import PythonHandler
-from squall.services.history import History
+from squall.services.node.control import FORKED
+from squall.services.node.history import History
 
 pytestmark = pytest.mark.anyio
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.histories import Run, good_run
+from tests.unit.histories import Run, case_in, good_run
 
-from squall.chaos.checks.hierarchical import no_loss
-from squall.chaos.checks.ledger import ledger_as_computed
-from squall.chaos.history import read
-from squall.chaos.judge import judge
-from squall.chaos.trace import timeline
-from squall.chaos.trace_reader import gather
-from squall.services.result import Check
+from squall.chaos.evidence.task import gather
+from squall.chaos.judge.checks.hierarchical import no_loss
+from squall.chaos.judge.checks.ledger import compare
+from squall.chaos.judge.decide import Finding
+from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.trace import timeline
 from squall.services.trading.oracle import Row
 
 REASON = "an order needs account and price; price is missing"
@@ -32,8 +31,8 @@ def refuse(run: Run, what: str = "rejected", *, n: int = 3, told: bool = True, b
         run.line(4.2, "gateway", "refuse", "fail", what=what, task=f"a-{n}", order_id=order_id, reason=REASON)
 
 
-def judged(run: Run, path: Path) -> Check:
-    return no_loss(read(run.write(path)))
+def judged(run: Run, path: Path) -> Finding:
+    return no_loss(case_in(run.write(path)))
 
 
 @pytest.mark.parametrize("what", ["rejected", "declined", "unsendable"])
@@ -124,7 +123,7 @@ def test_a_malformed_refusal_is_a_doubt(change: dict[str, object], tmp_path: Pat
     run = good_run()
     refuse(run)
     run.find("refuse").update(change)
-    assert any("malformed" in text for text in read(run.write(tmp_path)).unreadable)
+    assert any("malformed" in text for text in history_of(run.write(tmp_path)).unreadable)
 
 
 def row(n: int) -> Row:
@@ -134,15 +133,15 @@ def row(n: int) -> Row:
 def test_the_ledger_may_lack_what_was_refused_with_a_reason_and_nothing_else(tmp_path: Path) -> None:
     run = good_run()
     refuse(run)
-    history = read(run.write(tmp_path))
-    assert history.venue is not None
-    there = {entry[0]: entry for entry in history.venue.ledger}
+    case = case_in(run.write(tmp_path))
+    assert case.history.venue is not None
+    there = {entry[0]: entry for entry in case.history.venue.ledger}
     computed = {f"a-{n}": there.get(f"a-{n}.0", row(n)) for n in range(1, 9)}
-    check = ledger_as_computed(history, computed)
+    check = compare(case, computed)
     assert check.verdict == "pass"
     assert f"1 more were refused with a reason, the first a-3.0: {REASON}" in check.detail
     refuse(run, told=False, booked=False, n=4)
-    check = ledger_as_computed(read(run.write(tmp_path)), computed)
+    check = compare(case_in(run.write(tmp_path)), computed)
     assert (check.verdict, "no row in the ledger: a-4.0" in check.detail) == ("fail", True)
 
 

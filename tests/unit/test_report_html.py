@@ -15,15 +15,17 @@ from typer.testing import CliRunner
 
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
-from squall.chaos import judge as judging
-from squall.chaos.evidence import Asked, History, Injected, NodeStart, Register, Submission, Venue
-from squall.chaos.history import read
-from squall.chaos.judge import judge, result
-from squall.chaos.report.command import report
-from squall.chaos.report.html import Told, render, why
-from squall.chaos.report.lanes import LANES_MAX, lanes, shown, strikes, window
-from squall.chaos.report.topology import boxes_of, edges_of, layers
-from squall.services.result import Check
+from squall.bus.topology.star import star
+from squall.chaos.cli.report import report
+from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
+from squall.chaos.judge.run import result
+from squall.chaos.tell import documents
+from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.page.html import PageContent, render, why
+from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
+from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
+from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
+from squall.services.run.result import Check
 
 T = 1_700_000_000.0
 
@@ -71,7 +73,7 @@ class Page(HTMLParser):
 
 
 def page_of(history: History, topology: Topology | None = None) -> tuple[bytes, Page]:
-    told = Told(history=history, result=result(history, "a-run"), topology=topology, path="runs/a-run")
+    told = PageContent(history=history, result=result(history, "a-run"), topology=topology, path="runs/a-run")
     content = render(told)
     return content, Page(content)
 
@@ -115,7 +117,7 @@ def command() -> typer.Typer:
 
 @pytest.fixture
 def good(tmp_path: Path) -> History:
-    return read(good_run().write(tmp_path / "run"))
+    return history_of(good_run().write(tmp_path / "run"))
 
 
 def test_every_tag_closes_and_nothing_outside_is_referred_to(good: History) -> None:
@@ -159,10 +161,10 @@ def test_what_a_run_holds_never_becomes_markup(tmp_path: Path) -> None:
     run.start(-1.0, hostile)
     run.find("note").update(limits=[hostile], environment={"platform": hostile})
     run.find("lead", term=10)["node"] = hostile
-    history = read(run.write(tmp_path / "run"))
+    history = history_of(run.write(tmp_path / "run"))
     check = Check(id=HOSTILE, name=HOSTILE, verdict="fail", detail=f"lost: {HOSTILE}")
     judged = msgspec.structs.replace(result(history, HOSTILE), checks=(check,))
-    content = render(Told(history=history, result=judged, path=f"runs/{HOSTILE}", scheduled=True))
+    content = render(PageContent(history=history, result=judged, path=f"runs/{HOSTILE}", scheduled=True))
     page = Page(content)
     assert (page.wrong, page.open) == ([], [])
     assert page.tags["script"] == 0
@@ -175,7 +177,7 @@ def test_what_a_run_holds_never_becomes_markup(tmp_path: Path) -> None:
 def test_a_lost_effect_fails_in_words_and_not_in_colour_alone(tmp_path: Path) -> None:
     run = good_run()
     run.fills.pop()
-    _, page = page_of(read(run.write(tmp_path / "run")))
+    _, page = page_of(history_of(run.write(tmp_path / "run")))
     assert "Failed" in page.text
     assert page.after("lost") == "1"
     assert page.text[page.text.index("lost") + 2] == "wrong: not zero"
@@ -217,7 +219,7 @@ def test_a_defect_in_the_page_does_not_cost_the_verdict(
     def broken(*_: object) -> bytes:
         raise RuntimeError("no page")
 
-    monkeypatch.setattr(judging, "page", broken)
+    monkeypatch.setattr(documents, "page", broken)
     good_run().write(tmp_path / "run")
     assert judge(tmp_path / "run").accepted == 6
     assert (tmp_path / "run" / "result.json").exists()
@@ -306,5 +308,19 @@ def test_layers_follow_the_work_and_answers_go_back() -> None:
     way = ["producer", "IN", "coordinator", "JOB", "WK", "agent", "RES", "gateway"]
     assert [found[name] for name in way] == list(range(8))
     assert {edge.source for edge in edges if found[edge.target] < found[edge.source]} == {
-        "agent", "gateway", "RES",
+        "agent", "JOB", "RES",
     }  # fmt: skip
+
+
+def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:
+    graph = star("s", agents=6, hubs=2)
+    assert [node.name for node in middle(graph)] == ["hub-1", "hub-2"]
+    drawn = str(wheel(graph, 1080.0))
+    assert all(f"agent-{n}" in drawn for n in range(1, 7))
+    _, page = page_of(synthetic(10), graph)
+    assert "hub-1, hub-2 in the middle of agent-1" in " ".join(page.text)
+    assert not is_wheel(hierarchical("s", agents=6, coordinators=2))
+
+
+def test_a_star_of_more_spokes_than_fit_says_so() -> None:
+    assert "and 6 more" in str(wheel(star("s", agents=30), 1080.0))

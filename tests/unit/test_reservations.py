@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from squall.chaos.reservations import Reservations
+from squall.chaos.inject.reservations import Reservations
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from squall.services.report import print_table
-from squall.services.result import (
+from squall.services.cli.table import print_table
+from squall.services.run.result import (
     Check,
     Environment,
     Fault,

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from squall.bus.border import check_name
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, MessageTooLargeError
+from squall.bus.fenced import stragglers
 from squall.bus.messages import SCHEMA, CloseJob, CoordinatorState, RunTask
+from squall.bus.queue import Pacing
 from squall.bus.subjects import Subjects, matches
-from squall.bus.work_queue import Pacing
-from squall.services.agent import Loyalty
+from squall.services.patterns.hierarchical import WINDOW_MAX
 from squall.services.rules.admission import Window
-from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences, stragglers
-from squall.services.spec import WINDOW_MAX
+from squall.services.rules.dispatch import JOBS_MAX, Progress, open_sequences
 
 
 def task(name: str, ingress: int = 0) -> RunTask:
@@ -140,11 +140,6 @@ def test_a_pause_is_random_below_a_doubling_cap() -> None:
         pauses = [pacing.pause_s(attempt, chance) for _ in range(200)]
         assert 0 <= min(pauses) < 0.2 * most
         assert 0.8 * most < max(pauses) <= most
-
-
-def test_a_command_of_an_older_term_is_refused() -> None:
-    loyalty = Loyalty()
-    assert [loyalty.accepts(term) for term in (3, 5, 5, 4, 6)] == [True, True, True, False, True]
 
 
 @pytest.mark.parametrize("schema", [SCHEMA - 1, SCHEMA])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from squall.services import run_directory
-from squall.services.run_directory import RunDirectory, open_private
+from squall.services.run import directory as run_directory
+from squall.services.run.directory import RunDirectory, open_private
 
 
 @pytest.fixture

@@ -9,22 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.chaos.errors import FaultError
-from squall.chaos.schedule import (
-    CELLS,
-    FAMILIES,
-    STRIKES,
-    Interval,
-    Schedule,
-    check,
-    draw,
-    load,
-    toml,
-)
-from squall.chaos.series import FAULTS_S
-from squall.chaos.series_judge import SEEDS_TO_COVER
-from squall.services.spec import Spec
+from squall.chaos.inject.faults.catalogue import FAULTS
+from squall.chaos.inject.schedule_file import checked, load
+from squall.chaos.plan.cells import STRIKES, cells, seeds_to_cover
+from squall.chaos.plan.draw import draw
+from squall.chaos.plan.kinds import FAMILIES, KINDS
+from squall.chaos.plan.schedule import Interval, Schedule, check, toml
+from squall.chaos.plan.series import FAULTS_S
+from squall.chaos.plan.surface import Surface, surface_of
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
-SPEC = Spec()
+SPEC = HierarchicalSpec()
+SURFACE = surface_of(SPEC)
+POINTS = tuple(SURFACE.points)
 
 
 def drawn(seed: int) -> Schedule:
@@ -35,7 +32,7 @@ def drawn(seed: int) -> Schedule:
 def test_a_seed_always_draws_the_same_and_what_can_be_done(seed: int) -> None:
     schedule = drawn(seed)
     assert schedule == drawn(seed)
-    assert check(schedule, SPEC) is schedule
+    assert check(schedule, SURFACE) is schedule
     first = schedule.intervals[0]
     assert (first.fault, first.target) == ("pause", "leader")
     assert first.for_s > SPEC.lease_s
@@ -55,7 +52,7 @@ def test_what_strikes_at_the_end_strikes_at_no_other_time_or_place() -> None:
         Interval(fault="crash", target="leader", at_end=True, point="coordinator.gathered"),
     ):
         with pytest.raises(FaultError, match="and elsewhere"):
-            check(Schedule(seed=1, intervals=(elsewhere,)), SPEC)
+            check(Schedule(seed=1, intervals=(elsewhere,)), SURFACE)
 
 
 def test_seeds_differ() -> None:
@@ -66,16 +63,16 @@ def test_seeds_differ() -> None:
 def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int) -> None:
     struck = {
         (interval.point, interval.fault)
-        for seed in range(first, first + SEEDS_TO_COVER)
+        for seed in range(first, first + seeds_to_cover(POINTS))
         for interval in drawn(seed).intervals
         if interval.point
     }
-    assert struck == {(point, STRIKES[strike]) for point, strike in CELLS}
+    assert struck == {(point, STRIKES[strike]) for point, strike in cells(POINTS)}
 
 
 def test_a_family_more_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     before = drawn(5)
-    monkeypatch.setattr("squall.chaos.schedule.FAMILIES", {**FAMILIES, "more": ("refuse",)})
+    monkeypatch.setattr("squall.chaos.plan.draw.FAMILIES", {**FAMILIES, "more": ("refuse",)})
     after = drawn(5)
     assert all(interval in after.intervals for interval in before.intervals)
 
@@ -122,7 +119,7 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
 )
 def test_what_cannot_be_done_is_one_sentence(interval: Interval, words: str) -> None:
     with pytest.raises(FaultError) as error:
-        check(Schedule(seed=1, intervals=(interval,)), SPEC)
+        checked(Schedule(seed=1, intervals=(interval,)), SPEC)
     assert words in f"{error.value}; {error.value.remedy}"
     assert "\n" not in str(error.value)
 
@@ -148,10 +145,29 @@ def test_a_file_is_read_strictly(tmp_path: Path, text: str, words: str) -> None:
 )
 def test_a_role_that_nobody_has_is_refused(changes: dict[str, int], target: str) -> None:
     with pytest.raises(FaultError):
-        check(Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)), Spec(**changes))
+        check(
+            Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)),
+            surface_of(HierarchicalSpec(**changes)),
+        )
     assert all(
         interval.target != target
         for seed in range(30)
-        for interval in draw(seed, Spec(**changes), length_s=FAULTS_S).intervals
+        for interval in draw(seed, HierarchicalSpec(**changes), length_s=FAULTS_S).intervals
         if not interval.point
     )
+
+
+def test_what_a_plan_knows_of_is_what_can_be_done() -> None:
+    assert set(FAULTS) == set(KINDS)
+
+
+def test_nobody_leads_where_no_role_does() -> None:
+    peers = Surface(pattern="fan-out", nodes=SURFACE.nodes, leading="", points={})
+    for target in ("leader", "standby"):
+        with pytest.raises(FaultError, match="nobody leads in the pattern fan-out"):
+            check(Schedule(seed=1, intervals=(Interval(fault="pause", target=target),)), peers)
+
+
+def test_everybody_who_can_lead_is_a_target() -> None:
+    schedule = Schedule(seed=1, intervals=(Interval(fault="pause", target="all-coordinators"),))
+    assert check(schedule, SURFACE) is schedule

@@ -8,26 +8,33 @@ import pytest
 from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
-from squall.chaos.checks.verdict import NAMES
-from squall.chaos.coverage import CELLS, STRIKES, TO_AN_EFFECT, coverage, holes
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence import Asked, History, Injected, Phase
-from squall.chaos.series import plans
-from squall.chaos.series_directory import Planned, begin, planned_in
-from squall.chaos.series_judge import SEEDS_TO_COVER, SeriesResult, judge_all, judged_of, series_result
+from squall.chaos.evidence.model import Asked, History, Injected, Phase
+from squall.chaos.evidence.series import Planned, begin, planned_in
+from squall.chaos.judge.checks.hierarchical import PROMISES
+from squall.chaos.judge.coverage import coverage, holes
+from squall.chaos.judge.series import SeriesResult, judged_of, series_result
+from squall.chaos.plan.cells import STRIKES, cells, seeds_to_cover
+from squall.chaos.plan.series import plans, poison_and_tail
+from squall.chaos.plan.surface import points_of
+from squall.chaos.tell.documents import judge_all
 from squall.services.errors import SpecError
-from squall.services.points import POINTS
-from squall.services.result import Check, Environment, Latency, Recovery, Result, Verdict
-from squall.services.spec import Spec
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.run.result import Check, Environment, Latency, Recovery, Result, Verdict
+
+POINTS = points_of("hierarchical")
+TO_AN_EFFECT = PROMISES.to_an_effect
+ASKED = Asked(pattern="hierarchical", lease_s=1.0)
 
 
 def result(run: str, **verdicts: Verdict) -> Result:
     absent = dict.fromkeys(Result.__struct_fields__)
-    checks = tuple(Check(id=i, name=NAMES[i], verdict=v, detail=f"{i} {v}") for i, v in verdicts.items())
+    checks = tuple(Check(id=i, name=i.lower(), verdict=v, detail=f"{i} {v}") for i, v in verdicts.items())
     return Result(
         **{
             **absent,
             "run": run,
+            "pattern": "hierarchical",
             "latency_ms": Latency(),
             "recovery_s": Recovery(),
             "faults": (),
@@ -80,7 +87,7 @@ def test_a_run_that_did_not_come_to_its_end_or_was_put_to_no_check_leaves_the_ve
     planned = Planned(runs=("seed-1",), all_faults=False)
     one = result("seed-1", H1="pass")
     assert series_result(planned, [judged_of(one, History())]).verdict == "unknown"
-    nothing = Check(id="H0", name="checks-exist", verdict="unknown", detail="There are no checks.")
+    nothing = Check(id="V0", name="checks-exist", verdict="unknown", detail="There are no checks.")
     assert series(one, replace(one, run="seed-2", checks=(nothing,))).verdict == "unknown"
 
 
@@ -89,15 +96,36 @@ def test_recovery_is_over_the_runs_that_could_be_timed_and_beside_the_widest_bou
     judged = [
         judged_of(
             replace(result(f"run-{n}"), recovery_s=Recovery(detect=detect, drain=drain)),
-            History(asked=Asked(lease_s=1.0), phases=(Phase(time_s=5.0, what="healed", bound_s=bound_s),)),
+            History(asked=ASKED, phases=(Phase(time_s=5.0, what="healed", bound_s=bound_s),)),
         )
         for n, (detect, drain, bound_s) in enumerate(timed)
     ]
     recovered = series_result(Planned(runs=(), all_faults=False), judged).recovery
     assert [asdict(step) for step in recovered] == [
-        {"what": "detect", "runs": 3, "median_s": 1.5, "slowest_s": 3.0, "bound_s": 3.0},
-        {"what": "fail-over", "runs": 0, "median_s": None, "slowest_s": None, "bound_s": 3.0},
-        {"what": "drain", "runs": 3, "median_s": 0.5, "slowest_s": 2.5, "bound_s": 25.0},
+        {
+            "pattern": "hierarchical",
+            "what": "detect",
+            "runs": 3,
+            "median_s": 1.5,
+            "slowest_s": 3.0,
+            "bound_s": 3.0,
+        },
+        {
+            "pattern": "hierarchical",
+            "what": "fail-over",
+            "runs": 0,
+            "median_s": None,
+            "slowest_s": None,
+            "bound_s": 3.0,
+        },
+        {
+            "pattern": "hierarchical",
+            "what": "drain",
+            "runs": 3,
+            "median_s": 0.5,
+            "slowest_s": 2.5,
+            "bound_s": 25.0,
+        },
     ]
 
 
@@ -121,18 +149,20 @@ def injected(point: str, kind: str, *, verified: bool = True) -> Injected:
 
 
 def test_only_what_was_verified_covers_a_step() -> None:
-    everything = [injected(point, STRIKES[strike]) for point, strike in CELLS]
-    assert holes(coverage([History(faults=tuple(everything))])) == []
+    everything = [injected(point, STRIKES[strike]) for point, strike in cells(POINTS)]
+    assert holes(coverage([History(faults=tuple(everything))], POINTS), TO_AN_EFFECT) == []
     for missing in TO_AN_EFFECT:
         some = [
             injected(fault.point, fault.kind, verified=(fault.point, fault.kind) != (missing, "pause"))
             for fault in everything
         ]
-        hits = coverage([History(faults=tuple(some))])
-        assert holes(hits) == [(missing, "pause")]
-        covering = Planned(runs=tuple(f"seed-{n}" for n in range(SEEDS_TO_COVER + 1)), all_faults=True)
-        judged = judged_of(result("seed-0", H1="pass"), History(faults=tuple(some)))
-        covered = next(check for check in series_result(covering, [judged]).checks if check.id == "C1")
+        hits = coverage([History(faults=tuple(some))], POINTS)
+        assert holes(hits, TO_AN_EFFECT) == [(missing, "pause")]
+        names = tuple(f"seed-{n}" for n in range(seeds_to_cover(POINTS)))
+        struck = History(asked=ASKED, faults=tuple(some))
+        judged = [judged_of(result(name, H1="pass"), struck) for name in names]
+        checks = series_result(Planned(runs=names, all_faults=True), judged).checks
+        covered = next(check for check in checks if check.id == "V1")
         assert (covered.verdict, f"pause at {missing}" in covered.detail) == ("unknown", True)
 
 
@@ -141,7 +171,7 @@ def test_the_points_to_an_effect_exist() -> None:
 
 
 def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load_ends() -> None:
-    everything = plans(Spec(), [4, 5], ())
+    everything = plans(HierarchicalSpec(), [4, 5], (), poison_and_tail)
     assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail"]
     assert everything[-2].schedule.intervals == ()
     last = everything[-1].schedule.intervals
@@ -150,7 +180,7 @@ def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load
         ("gateway", True),
         ("any-agent", True),
     }
-    only = plans(Spec(), [4], [("latency", "")])
+    only = plans(HierarchicalSpec(), [4], [("latency", "")], poison_and_tail)
     assert [plan.name for plan in only] == ["seed-4"]
 
 
@@ -172,3 +202,12 @@ def test_that_nothing_is_done_twice_takes_a_repeat_in_one_run_of_a_series_of_all
     failing = replace(result("seed-0", H2="fail"), duplicates_suppressed=0)
     planned = Planned(runs=("seed-0",), all_faults=True)
     assert series_result(planned, [judged_of(failing, ended)]).verdict == "fail"
+
+
+def test_several_patterns_are_told_apart(tmp_path: Path) -> None:
+    ended = History(asked=ASKED, phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+    other = replace(result("other-seed-1", H1="unknown"), pattern="other")
+    runs = [judged_of(result("hierarchical-seed-1", H1="pass"), ended), judged_of(other, History())]
+    planned = Planned(runs=("hierarchical-seed-1", "other-seed-1"), all_faults=False)
+    found = [(c.pattern, c.id, c.verdict) for c in series_result(planned, runs).checks]
+    assert found == [("hierarchical", "H1", "pass"), ("other", "H1", "unknown"), ("", "V2", "unknown")]

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.chaos.schedule import Interval, Schedule, parse
-from squall.chaos.shrink import as_test, ddmin, often_enough, shrink, within
-from squall.services.spec import Spec
+from squall.chaos.inject.schedule_file import parse
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.plan.shrink import as_test, ddmin, often_enough, shrink, within
+from squall.services.patterns.hierarchical import HierarchicalSpec
 
 
 @given(st.sets(st.integers(0, 30), min_size=1, max_size=31), st.data())
@@ -43,7 +45,7 @@ def test_kinds_targets_and_times_shrink() -> None:
 
 
 def test_a_budget_that_is_spent_ends_the_search() -> None:
-    assert shrink(BIG, within(lambda tried: True, 0.0)) == BIG
+    assert shrink(BIG, within(lambda tried: True, 0.0, lambda: 1.0)) == BIG
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,11 @@ def test_chance_is_asked_as_often_as_it_takes(outcomes: list[bool], failing: boo
 
 
 def test_it_is_written_as_a_test_that_carries_the_same_schedule(tmp_path: Path) -> None:
-    text = as_test(BIG, Spec(seed=9, agents=3), "H1", "no-loss")
+    text = as_test(BIG, HierarchicalSpec(seed=9, agents=3), "H1", "no-loss", experiment=EXPERIMENT)
     module = ast.parse(text)
     assigned = next(node for node in module.body if isinstance(node, ast.Assign))
     assert isinstance(assigned.value, ast.Constant)
-    assert parse(str(assigned.value.value), Spec(agents=3)) == BIG
+    assert parse(str(assigned.value.value), HierarchicalSpec(agents=3)) == BIG
     function = next(node for node in module.body if isinstance(node, ast.AsyncFunctionDef))
     assert function.name == "test_no_loss_holds"
-    assert "seed=9, agents=3" in text
+    assert "pattern='hierarchical', seed=9, agents=3" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from squall.services.stores import AWAY, NEAR, Nearness
+from squall.services.run.stores import AWAY, NEAR, Nearness
 
 
 @pytest.mark.parametrize(

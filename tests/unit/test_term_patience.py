@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from squall.bus.subjects import Subjects
-from squall.bus.term import Leadership, Patience, Seat, Sight
+from squall.bus.term import Leadership, Patience, Sight
 
 LEASE_S = 2.0
 
@@ -46,7 +46,7 @@ def test_a_seat_is_free_when_empty_given_up_or_silent_for_a_lease(
 @pytest.mark.anyio
 async def test_a_leader_acts_where_the_broker_fences_nothing_only_while_its_lease_has_a_margin() -> None:
     swarm = Subjects("s")
-    seat = Seat(swarm.stream("JOB"), swarm.term, swarm.lease)
+    seat = swarm.coordinator_seat
     leadership = Leadership(
         cast("Any", None), seat, "coordinator-1", 5, LEASE_S, lambda event, term, code: None
     )

@@ -18,21 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from squall.chaos.report import junit, markup
-from squall.chaos.series_report import print_run
-from squall.services import doctor, terminal
-from squall.services.logs import PrintableFormatter, log_as_sentences
-from squall.services.report import print_table
-from squall.services.result import Check, Environment, Fault, Latency, Recovery, Result
-from squall.services.terminal import Terminal, styled
+from squall.chaos.tell.page import junit, markup
+from squall.chaos.tell.table import print_run
+from squall.services.cli import doctor, terminal
+from squall.services.cli.table import print_table
+from squall.services.cli.terminal import Terminal, styled
+from squall.services.node.logs import PrintableFormatter, log_as_sentences
+from squall.services.run.result import Check, Environment, Fault, Latency, Recovery, Result
 
 ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
 
 DOORS = (
-    "services/squall/services/terminal.py",
-    "services/squall/services/logs.py",
-    "services/squall/services/control.py",
+    "services/squall/services/cli/terminal.py",
+    "services/squall/services/node/logs.py",
+    "services/squall/services/node/control.py",
 )
 """Who may write to standard output or standard error, and make what does; the last sets a node's own up."""
 
@@ -260,7 +260,7 @@ def test_what_the_command_was_given_is_quoted_harmlessly(tmp_path: Path, argumen
 
 
 def test_a_defect_is_shown_harmlessly() -> None:
-    code = "from squall.services.terminal import guard_streams; guard_streams(); raise ValueError({!r})"
+    code = "from squall.services.cli.terminal import guard_streams; guard_streams(); raise ValueError({!r})"
     done = subprocess.run(
         [sys.executable, "-c", code.format(HOSTILE)], capture_output=True, timeout=60, check=False
     )

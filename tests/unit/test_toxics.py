@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from squall.chaos.errors import FaultError
-from squall.chaos.toxics import (
+from squall.chaos.inject.toxiproxy.toxics import (
     NUMBER_MAX,
     Bandwidth,
     Latency,
@@ -79,4 +79,4 @@ FRACTION: Any = 0.5
 def test_what_the_server_would_not_do_as_written_is_refused(toxic: Toxic, message: str) -> None:
     with pytest.raises(FaultError, match=message) as refused:
         validate(toxic)
-    assert (refused.value.kind, refused.value.code) == ("input", 2)
+    assert (refused.value.kind, refused.value.exit_code) == ("input", 2)

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from tests.unit.histories import Run, T, good_run
+from tests.unit.star_histories import good_star
 
 from squall.chaos.errors import NotARunError
-from squall.chaos.trace import Timeline, timeline
-from squall.chaos.trace_reader import gather, nearest, newest_run
+from squall.chaos.evidence.task import gather, nearest, newest_run
+from squall.chaos.tell.trace import Timeline, timeline
 
 
 def journaled(path: Path, *rows: tuple[float, str, str | None]) -> None:
@@ -313,3 +314,22 @@ def test_the_newest_run_is_the_one_changed_last(tmp_path: Path) -> None:
         newest_run(tmp_path / "new")
     with pytest.raises(NotARunError, match="there is no run"):
         newest_run(tmp_path / "missing")
+
+
+def test_a_line_that_only_its_pattern_understands_is_told_as_it_stands(tmp_path: Path) -> None:
+    run = good_run()
+    run.line(1.15, "agent-1", "vote", "ok", task="a-1", ballot=7, why="a \x07 bell")
+    gathered = gather(run.write(tmp_path), "a-1")
+    assert gathered is not None
+    (moment,) = [moment for moment in timeline(gathered).moments if moment.what == "vote ok"]
+    assert (moment.node, moment.detail) == ("agent-1", r"ballot 7, why a \x07 bell")
+
+
+def test_what_was_read_back_of_a_hub_s_log_is_told_record_by_record(tmp_path: Path) -> None:
+    found = traced(good_star().written(tmp_path / "it"), "a-3")
+    assert [moment for moment in told(found) if moment[2] in ("request", "decision", "decide")] == [
+        (0.5, "agent-1", "request"),
+        (0.6, "hub-1", "decision"),
+    ]
+    assert detail(found, "request") == "ok, at 6 of the log"
+    assert detail(found, "decision") == "ok, term 1, at 10 of the log"

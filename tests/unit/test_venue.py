@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from squall.services.node import process
+from squall.services.node.service import NodeStart, VenueToken
+from squall.services.patterns import PATTERNS
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.roles.venue import BATCH_MAX, BODY_BYTES_MAX, Offer, Venue, _read, application
 from squall.services.rules import effects
-from squall.services.service import NodeStart, VenueToken
-from squall.services.spec import Spec
 from squall.services.trading.orders import ORDER_BYTES_MAX, Order, read_order
-from squall.services.venue import BATCH_MAX, BODY_BYTES_MAX, Offer, Venue, _read, application
 
 TOKEN = "token-of-a-test"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
@@ -244,14 +246,17 @@ def test_a_venue_without_a_token_does_not_open(venue: Venue) -> None:
 
 def test_what_a_node_is_told_does_not_show_the_token() -> None:
     start = NodeStart(
-        spec=Spec(pattern="hierarchical"),
+        spec=HierarchicalSpec(pattern="hierarchical"),
         node="n",
         role="venue",
         incarnation=1,
         venue_token=VenueToken(TOKEN),
     )
     assert TOKEN not in repr(start) + str(start) + str(start.venue_token)
-    assert msgspec.json.decode(msgspec.json.encode(start), type=NodeStart).venue_token == VenueToken(TOKEN)
+    told, pattern = process.told(msgspec.json.encode(start))
+    assert told == start
+    assert told.venue_token == VenueToken(TOKEN)
+    assert pattern is PATTERNS["hierarchical"]
 
 
 def test_the_bounds_of_the_gateway_fit_those_of_the_venue() -> None:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.histories import good_run
+from tests.unit.histories import case_in, good_run
 
-from squall.chaos import venue_books
-from squall.chaos.checks.hierarchical import no_loss
-from squall.chaos.history import read
-from squall.chaos.venue_books import UnreadableError, orders, witnessed
-from squall.services.venue import Offer, Venue
+from squall.chaos.evidence import venue as venue_books
+from squall.chaos.evidence.venue import UnreadableError, orders, witnessed
+from squall.chaos.judge.checks.hierarchical import no_loss
+from squall.services.roles.venue import Offer, Venue
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
 GOOD = b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":2,"price":3.5}'
@@ -108,7 +107,7 @@ def test_what_no_venue_wrote_is_not_read_and_the_verdict_is_unknown(
     run = good_run().write(tmp_path / "run")
     (run / "venue.sqlite").unlink()
     (tmp_path / "venue.sqlite").rename(run / "venue.sqlite")
-    check = no_loss(read(run))
+    check = no_loss(case_in(run))
     assert check.verdict == "unknown"
     assert "venue.sqlite cannot be read" in check.detail.replace("Venue", "venue")
 

@@ -30,7 +30,8 @@ from nats.aio.client import Client, RawCredentials
 from squall.bus import subjects
 from squall.bus.errors import BrokerError
 from squall.bus.guard import Guard, end, send_signal
-from squall.bus.identity import PAYLOAD_BYTES_MAX, Credentials
+from squall.bus.identity import Credentials
+from squall.bus.keys import PAYLOAD_BYTES_MAX
 from squall.bus.tasks import task_group
 
 SERVER_ENV = "NATS_SERVER"

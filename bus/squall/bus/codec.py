@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TypeVar
 
 import msgspec
 
-from squall.bus import messages
 from squall.bus.border import printable
 from squall.bus.errors import DecodeError, MessageTooLargeError
 from squall.bus.messages import SCHEMA, Message
@@ -22,11 +22,13 @@ SUBMISSION_BYTES_MAX = MESSAGE_BYTES_MAX - 4 * 1024
 
 M = TypeVar("M", bound=Message)
 
-_KINDS = tuple(
-    kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Message)
-)
 _encoder = msgspec.msgpack.Encoder()
-_decoders = {kind: msgspec.msgpack.Decoder(kind) for kind in _KINDS if kind is not Message}
+
+
+@functools.cache
+def _decoder(kind: type[Message]) -> msgspec.msgpack.Decoder[Message]:
+    """Made once a kind. A pattern may bring messages of its own."""
+    return msgspec.msgpack.Decoder(kind)
 
 
 def encode(message: Message, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
@@ -53,7 +55,7 @@ def decode(data: bytes, kind: type[M]) -> M:
     if len(data) > MESSAGE_BYTES_MAX:
         raise DecodeError(f"not a {kind.__name__}: {len(data):,} bytes pass {MESSAGE_BYTES_MAX:,}")
     try:
-        message = _decoders[kind].decode(data)
+        message = _decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(f"not a {kind.__name__}: {printable(str(error))}") from error
     except (RecursionError, OverflowError, MemoryError) as error:

@@ -250,13 +250,17 @@ class Connection:
 
     async def _retire(self, link: Link, subscriptions: list[Subscription]) -> None:
         """Keep a renewed link for what is still on its way to its inbox, then close it."""
-        for wanted in subscriptions:
-            if not wanted.private:
-                await link.unsubscribe(wanted)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETIRE_S):
-                await link.lost.wait()
-        await link.close(abandon=False)
+        try:
+            for wanted in subscriptions:
+                if not wanted.private:
+                    await link.unsubscribe(wanted)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETIRE_S):
+                    await link.lost.wait()
+        except asyncio.CancelledError:
+            await link.close(abandon=True)  # the connection ends before its time is over
+            raise
+        await link.close(abandon=link.lost.is_set())
 
     async def _keep(self, tasks: Tasks) -> None:
         """Replace the link whenever it is lost or its credentials were renewed."""
@@ -339,8 +343,11 @@ async def connect(
 
     async with task_group() as tasks:
         tasks.daemon(connection._watch())
-        tasks.daemon(connection._keep(tasks))
+        keeping = tasks.daemon(connection._keep(tasks))
         try:
             yield connection
         finally:
+            # First, or a link that takes over meanwhile would be left open.
+            keeping.cancel()
+            await asyncio.wait({keeping})
             await connection._drain()

@@ -1,21 +1,24 @@
-"""What can go wrong on the bus.
+"""What can go wrong: the one base of all of Squall's errors, and the branch of the bus.
 
-    BusError
-    ├── InvalidNameError (ValueError)            a name or token that must not reach a subject or a template
-    ├── DecodeError                              these bytes are not a message we know
-    ├── MessageTooLargeError                     this message would pass the size bound
-    ├── BrokerError                              the embedded nats-server did not start, or stopped
-    ├── AuthorizationError                       the broker does not accept these credentials
-    ├── ExpelledError                            the node was put out of the swarm for good
-    └── RequestError                             carries subject and definite
-        ├── ForbiddenError                       definite: the broker refused it, by permission
-        ├── NotConnectedError                    definite: it was never sent
-        │   └── UntrustedBrokerError             definite: the broker did not prove who it is by TLS
-        ├── NoRespondersError                    definite: nobody was listening
-        ├── RejectedError                        definite: JetStream said no, with an error code
-        │   └── DeposedError                     definite: a newer term exists
-        └── RequestTimeoutError (TimeoutError)   indefinite: it may have happened, or may yet
-            └── ConnectionLostError              indefinite: the connection died under it
+    SquallError                                  carries kind, remedy and the exit code it means for a command
+    ├── ServiceError                             see `squall.services.errors`
+    ├── ChaosError                               see `squall.chaos.errors`
+    └── BusError                                 kind broker, exit 4
+        ├── InvalidNameError (ValueError)            a name or token that must not reach a subject or template
+        ├── DecodeError                              these bytes are not a message we know
+        ├── MessageTooLargeError                     this message would pass the size bound
+        ├── BrokerError                              the embedded nats-server did not start, or stopped
+        ├── AuthorizationError                       the broker does not accept these credentials
+        ├── ExpelledError                            the node was put out of the swarm for good
+        └── RequestError                             carries subject and definite
+            ├── ForbiddenError                       definite: the broker refused it, by permission
+            ├── NotConnectedError                    definite: it was never sent
+            │   └── UntrustedBrokerError             definite: the broker did not prove who it is by TLS
+            ├── NoRespondersError                    definite: nobody was listening
+            ├── RejectedError                        definite: JetStream said no, with an error code
+            │   └── DeposedError                     definite: a newer term exists
+            └── RequestTimeoutError (TimeoutError)   indefinite: it may have happened, or may yet
+                └── ConnectionLostError              indefinite: the connection died under it
 
 *Definite* means: it did not happen and never will. Only an indefinite outcome
 is retried with the same id.
@@ -24,8 +27,45 @@ is retried with the same id.
 from __future__ import annotations
 
 
-class BusError(Exception):
+class SquallError(Exception):
+    """Base of every error that Squall raises on purpose.
+
+    Attributes:
+        kind: A short name for programs.
+        remedy: What to do about it.
+        exit_code: Of a command that ends with it.
+    """
+
+    kind = "squall"
+    exit_code = 4
+    remedy = ""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy or self.remedy
+
+    @property
+    def sentence(self) -> str:
+        """What a command says of it."""
+        return str(self)
+
+
+def first_error(error: BaseException, prefer: type[BaseException] = BaseException) -> BaseException:
+    """The first error in a group, however deep; itself, if it is none.
+
+    Args:
+        prefer: One of this type comes before others.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [first_error(inner, prefer) for inner in error.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, prefer)), leaves[0])
+
+
+class BusError(SquallError):
     """Base of everything the bus raises."""
+
+    kind = "broker"
 
 
 class InvalidNameError(BusError, ValueError):
@@ -46,6 +86,10 @@ class BrokerError(BusError):
 
 class AuthorizationError(BusError):
     """The broker does not accept these credentials."""
+
+    kind = "credentials"
+    exit_code = 2
+    remedy = "name a file with valid credentials in NATS_CREDS"
 
 
 class ExpelledError(BusError):
@@ -76,11 +120,9 @@ class NotConnectedError(RequestError):
 
 
 class UntrustedBrokerError(NotConnectedError):
-    """The broker offers no TLS or did not prove who it is, so nothing was sent to it.
+    """The broker offers no TLS or did not prove who it is, so nothing was sent to it."""
 
-    Attributes:
-        remedy: What to do about it.
-    """
+    kind = "tls"
 
     def __init__(self, subject: str, message: str, remedy: str = "") -> None:
         super().__init__(subject, message)

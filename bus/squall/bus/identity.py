@@ -10,6 +10,11 @@ operator and accounts never leave the process, so what they signed cannot be
 added to once it is gone; the server's configuration holds public keys and
 signed claims only.
 
+A node may join while the broker runs. An isolated one gets an account, which the
+broker is told of; one of a role that shares CORE needs credentials and no more. One
+that leaves has its account emptied, and what is left of that stays in the server's
+configuration, or a server that was away meanwhile would let it in again.
+
 To revoke an isolated node is to replace its signing key: all that the previous
 key has signed is refused from then on, and what the next key signs is not,
 whatever the second both happen in. A list of revoked users would name a point
@@ -20,32 +25,27 @@ given new claims of an account forgets what it owes through that account's
 exports (nats-server 2.15: `updateAccountClaimsWithRefresh` makes the exports
 anew), so every pull that any agent has open would end without a word, and the
 deliveries on their way to it would be lost until their ack wait is over.
-
-The claims are JSON Web Tokens as the NATS server wants them, signed by Ed25519.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import nkeys
 
 from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import ExpelledError
-from squall.bus.topology.model import Permissions, Topology
-
-PAYLOAD_BYTES_MAX = 1024 * 1024
-"""The largest message the broker takes, from anybody."""
+from squall.bus.keys import UNLIMITED, Key, account_key, limits, operator_key, scope, user_key
+from squall.bus.topology.link import Node
+from squall.bus.topology.model import Topology
+from squall.bus.topology.rights import Permissions
 
 CONNECTIONS_MAX = 4
 """Connections an isolated node may have at a time.
@@ -65,9 +65,6 @@ ACCOUNT_STATISTICS = "$SYS.REQ.ACCOUNT.PING.STATZ"
 
 ACCOUNT_CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
 """Where the broker tells of each connection that an account opens."""
-
-_UNLIMITED = -1
-_HEADER = b'{"typ":"JWT","alg":"ed25519-nkey"}'
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,82 +101,61 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Key:
-    """A key pair of an operator, an account or a user."""
-
-    __slots__ = ("_pair", "public", "seed")
-
-    def __init__(self, prefix: int) -> None:
-        seed = nkeys.encode_seed(os.urandom(32), prefix)
-        self._pair = nkeys.from_seed(bytearray(seed))
-        self.seed: str = seed.decode()
-        self.public: str = bytes(self._pair.public_key).decode()
-
-    def claim(
-        self,
-        subject: _Key,
-        name: str,
-        facts: Mapping[str, Any],
-        *,
-        issued_s: int,
-        expires_s: int | None = None,
-    ) -> str:
-        """A token in which this key says something about another."""
-        claims = {
-            "jti": secrets.token_hex(16),
-            "iat": issued_s,
-            "iss": self.public,
-            "name": name,
-            "sub": subject.public,
-            "nats": facts,
-        }
-        if expires_s is not None:
-            claims["exp"] = expires_s
-        signed = f"{_base64(_HEADER)}.{_base64(json.dumps(claims, separators=(',', ':')).encode())}"
-        return f"{signed}.{_base64(self._pair.sign(signed.encode()))}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 class Authority:
-    """Says who may connect to the broker of one swarm, and as whom. Made by `create`."""
+    """Says who may connect to the broker of one swarm, and as whom. Made by `create`.
 
-    def __init__(self, topology: Topology, clock: Callable[[], float]) -> None:
-        self._topology = topology
+    Attributes:
+        topology: As it is now, with the nodes that have joined and without those that have left.
+    """
+
+    def __init__(self, topology: Topology, clock: Callable[[], float], beside: Authority | None) -> None:
+        self.topology = topology
         self._clock = clock
-        self._operator = _Key(nkeys.PREFIX_BYTE_OPERATOR)
-        self._system = _account_key()
-        self._core = _account_key()
-        self._owners: dict[str, _Key] = {}  # node → its account
-        self._signers: dict[str, _Key] = {}  # node → its signing key
-        self._claims: dict[str, str] = {}  # public key of an account → claims
+        self._operator: Key = beside._operator if beside else operator_key()
+        self._system: Key = beside._system if beside else account_key()
+        self._core = account_key()
+        self._owners: dict[str, Key] = {}  # node → its account
+        self._signers: dict[str, Key] = {}  # node → its signing key
+        # Public key of an account → claims; of all swarms on the broker, which is told all when it starts.
+        self._claims: dict[str, str] = beside._claims if beside else {}
         self._expelled: set[str] = set()
         self._issued_s = 0
 
-        if any(node.name == SYSTEM for node in topology.nodes):
-            raise ValueError(f"a node cannot be called {SYSTEM}")
-        self._signers[SYSTEM] = _account_key()
+        self._signers[SYSTEM] = beside._signers[SYSTEM] if beside else account_key()
         self._owners[SYSTEM] = self._system
-        roles = self._roles = {role: _account_key() for role in topology.templates}
+        self._roles = {role: account_key() for role in topology.templates}
         for node in topology.nodes:
-            self._owners[node.name] = _account_key() if node.isolated else self._core
-            self._signers[node.name] = _account_key() if node.isolated else roles[node.role]
+            self._enter(node)
         for account in dict.fromkeys(self._owners.values()):
-            self._restate(account)
+            if beside is None or account is not self._system:
+                self._restate(account)
 
     @classmethod
-    def create(cls, topology: Topology, clock: Callable[[], float] = time.time) -> Authority:
+    def create(
+        cls,
+        topology: Topology,
+        clock: Callable[[], float] = time.time,
+        *,
+        beside: Authority | None = None,
+    ) -> Authority:
         """An authority with fresh keys.
 
         Args:
             topology: Its nodes get credentials, its permissions and imports are what those are worth.
             clock: Seconds since the epoch, for issue and expiry.
+            beside: The authority of another swarm, whose broker this one is to share. Neither sees anything
+                of the other: each has accounts of its own. `system.Accounts.introduce` tells the broker.
         """
-        return cls(topology, clock)
+        return cls(topology, clock, beside)
 
-    def _restate(self, account: _Key) -> str:
+    def _enter(self, node: Node) -> None:
+        """Have a key for a node's account, and one for its credentials."""
+        if node.name == SYSTEM:
+            raise ValueError(f"a node cannot be called {SYSTEM}")
+        self._owners[node.name] = account_key() if node.isolated else self._core
+        self._signers[node.name] = account_key() if node.isolated else self._roles[node.role]
+
+    def _restate(self, account: Key) -> str:
         """Sign an account's claims anew, as they are now, and return them."""
         if account is self._system:
             title, facts = "SYS", self._system_account()
@@ -201,17 +177,17 @@ class Authority:
             subscribe=(subjects.every_inbox(SYSTEM), ACCOUNT_CONNECTS),
         )
         return {
-            "limits": _limits(),
-            "signing_keys": [_scope(self._signers[SYSTEM], SYSTEM, permissions)],
+            "limits": limits(),
+            "signing_keys": [scope(self._signers[SYSTEM], SYSTEM, permissions)],
         }
 
     def _core_account(self) -> dict[str, Any]:
-        storage = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), _UNLIMITED)
+        storage = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), UNLIMITED)
         return {
-            "limits": {**_limits(), **storage},
+            "limits": {**limits(), **storage},
             "signing_keys": [
-                _scope(self._roles[role], role, permissions)
-                for role, permissions in self._topology.templates.items()
+                scope(self._roles[role], role, permissions)
+                for role, permissions in self.topology.templates.items()
             ],
             "exports": [
                 {
@@ -224,17 +200,17 @@ class Authority:
                         else {}
                     ),
                 }
-                for offered in self._topology.exports
+                for offered in self.topology.exports
             ],
         }
 
     def _node_account(self, name: str) -> dict[str, Any]:
-        if name in self._expelled:
-            return {"limits": {**_limits(), "conn": 0, "leaf": 0}}
+        if name in self._expelled or all(node.name != name for node in self.topology.nodes):
+            return {"limits": {**limits(), "conn": 0, "leaf": 0}}
         return {
-            "limits": {**_limits(), "conn": CONNECTIONS_MAX, "leaf": 0},
+            "limits": {**limits(), "conn": CONNECTIONS_MAX, "leaf": 0},
             "signing_keys": [
-                _scope(self._signers[name], self._topology.node(name).role, self._topology.permissions[name])
+                scope(self._signers[name], self.topology.node(name).role, self.topology.permissions[name])
             ],
             "imports": [
                 {
@@ -243,7 +219,7 @@ class Authority:
                     "account": self._core.public,
                     "type": wanted.kind,
                 }
-                for wanted in self._topology.imports[name]
+                for wanted in self.topology.imports[name]
             ],
         }
 
@@ -286,7 +262,7 @@ class Authority:
         expires_s = None if life_s is None else math.ceil(now_s + life_s)
         if name in self._expelled:
             raise ExpelledError(f"{name} was put out of the swarm and gets no credentials any more")
-        user = _Key(nkeys.PREFIX_BYTE_USER)
+        user = user_key()
         facts = {"type": "user", "version": 2, "issuer_account": self._owners[name].public}
         return Credentials(
             name=name,
@@ -297,13 +273,18 @@ class Authority:
         )
 
     def _known(self, node: str) -> str:
-        return SYSTEM if node == SYSTEM else self._topology.node(check_name(node, "node name")).name
+        return SYSTEM if node == SYSTEM else self.topology.node(check_name(node, "node name")).name
 
     def _isolated(self, node: str) -> str:
         name = self._known(node)
         if self._owners[name] in (self._core, self._system):
             raise ValueError(f"{name} has no account of its own, and its credentials cannot be revoked")
         return name
+
+    def claims(self) -> dict[str, str]:
+        """The claims of this swarm's accounts, by their public keys."""
+        accounts = {owner.public for owner in self._owners.values() if owner is not self._system}
+        return {public: claims for public, claims in self._claims.items() if public in accounts}
 
     def account(self, node: str) -> str:
         """The public key of the account that a node is in, which is how the broker names it.
@@ -325,7 +306,7 @@ class Authority:
             ValueError: It is not isolated; see the module's docstring.
         """
         name = self._isolated(node)
-        self._signers[name] = _account_key()
+        self._signers[name] = account_key()
         return self._restate(self._owners[name])
 
     def expel(self, node: str) -> str:
@@ -341,32 +322,39 @@ class Authority:
         self._expelled.add(self._isolated(node))
         return self.revoke(node)
 
+    def admit(self, node: Node) -> str | None:
+        """Let a node join; it has the links of its role.
 
-def _account_key() -> _Key:
-    return _Key(nkeys.PREFIX_BYTE_ACCOUNT)
+        Returns:
+            The claims of its account, as from `revoke`; None if it shares account CORE, whose claims stay as
+            they are.
 
+        Raises:
+            InvalidNameError: A name that cannot be used.
+            ExpelledError: A node of this name was put out.
+            ValueError: There is a node of this name, or none of its role, so that account CORE would need new
+                claims.
+        """
+        if node.name in self._expelled:
+            raise ExpelledError(f"{node.name} was put out of the swarm and is not admitted any more")
+        topology = self.topology.with_node(node)
+        if not self.topology.of_role(node.role):
+            raise ValueError(f"no node of role {node.role} can join: account CORE was made without any")
+        self._enter(node)
+        self.topology = topology
+        return self._restate(self._owners[node.name]) if node.isolated else None
 
-def _limits() -> dict[str, Any]:
-    """An account that may do anything except JetStream, which takes limits of its own."""
-    unlimited = dict.fromkeys(("subs", "data", "imports", "exports", "conn", "leaf"), _UNLIMITED)
-    return {**unlimited, "payload": PAYLOAD_BYTES_MAX, "wildcards": True, "disallow_bearer": True}
+    def dismiss(self, node: str) -> str | None:
+        """Have a node leave. Another of its name may join, with an account of its own.
 
+        Returns:
+            The claims of its account, as from `revoke`; None if it shares account CORE, where what it was
+            given is good until it expires.
 
-def _scope(key: _Key, role: str, permissions: Permissions) -> dict[str, Any]:
-    """A signing key whose users have exactly these permissions.
-
-    The right to answer whoever asks (``resp``) is left out: it ends after a number of messages and a
-    time, so a long task would lose it before its ack.
-    """
-    return {
-        "kind": "user_scope",
-        "key": key.public,
-        "role": role,
-        "template": {
-            "pub": {"allow": list(permissions.publish)},
-            "sub": {"allow": list(permissions.subscribe)},
-            "subs": _UNLIMITED,
-            "data": _UNLIMITED,
-            "payload": PAYLOAD_BYTES_MAX,
-        },
-    }
+        Raises:
+            InvalidNameError: No such node in the topology.
+            ValueError: It is the last of its role.
+        """
+        leaving = self.topology.node(node)
+        self.topology = self.topology.without_node(node)
+        return self._restate(self._owners[node]) if leaving.isolated else None

@@ -179,23 +179,38 @@ async def call(
     return decoded
 
 
+def sourced(stream: str, transform: tuple[str, str]) -> dict[str, Any]:
+    """The part of a stream's configuration that has the broker feed it from another stream.
+
+    Args:
+        stream: The other one.
+        transform: Which of its subjects, and what they become.
+    """
+    source, destination = transform
+    return {
+        "sources": [{"name": stream, "subject_transforms": [{"src": source, "dest": destination}]}],
+    }
+
+
 async def create_stream(connection: Connection, config: Mapping[str, Any]) -> None:
     """Create a stream, or find it there with the same configuration."""
     await call(connection, "STREAM", "CREATE", config["name"], request=config)
 
 
 async def create_consumer(
-    connection: Connection, stream: str, name: str, config: Mapping[str, Any], *, filter_subject: str = ""
+    connection: Connection, stream: str, name: str, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Create a named consumer and return what the broker says of it.
 
     With one filter, the filter is part of the API subject and so of the permission.
+
+    Args:
+        config: As JetStream takes it, without its name.
     """
     tokens = ["CONSUMER", "CREATE", stream, name]
     wanted = {"name": name, **config}
-    if filter_subject:
+    if filter_subject := config.get("filter_subject"):
         tokens.append(filter_subject)
-        wanted["filter_subject"] = filter_subject
     return await call(connection, *tokens, request={"stream_name": stream, "config": wanted})
 
 

@@ -1,9 +1,9 @@
 """Log: an ordered, replayable record, trimmed only below a snapshot.
 
 A decision is a pure function of a log's prefix, so all a reader needs is that
-every record arrives once and in order. `read` sees to that with a consumer of
-its own that it replaces, from the sequence after the last record it yielded,
-whenever the broker or the connection leaves a gap.
+every record arrives once and in order. `read` sees to that with a consumer that
+it makes anew, from the sequence after the last record it yielded, whenever the
+broker or the connection leaves a gap.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import secrets
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import msgspec
 
 from squall.bus import subjects
+from squall.bus.backoff import Backoff
 from squall.bus.connection import Connection
 from squall.bus.errors import ForbiddenError, RejectedError, RequestError
 from squall.bus.jetstream import NO_MESSAGE_FOUND, call, create_consumer
@@ -26,8 +26,11 @@ from squall.bus.pull import Delivery, Puller
 BUFFER = 1024
 """Records that may wait for the reader; no more are asked for."""
 
+PAUSE_S = (0.1, 1.0)
+"""Of the pauses before reading goes on after a gap: base and cap."""
 
-RETRY_S = 0.2
+LAG_S = 0.2
+"""How often a reader that is to end asks whether it has everything, while nothing more arrives."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -136,6 +139,18 @@ async def read(
 ) -> AsyncGenerator[Delivery, None]:
     """Every record on a subject pattern, in order, from the one after a sequence; then wait for more.
 
+    It reads through a consumer that it makes itself, named after the node of the connection, so a node reads
+    a stream once at a time. What that takes can be permitted exactly, and nothing of it reaches another's:
+
+        $JS.API.CONSUMER.CREATE.<stream>.<node>.<subject>
+        $JS.API.CONSUMER.MSG.NEXT.<stream>.<node>
+        $JS.API.CONSUMER.DELETE.<stream>.<node>
+        $JS.API.STREAM.MSG.GET.<stream>             with ``until`` only
+
+    An isolated node is not to have the first of these: whoever makes a consumer may have it deliver into any
+    subject of the account that owns the stream. Such a node pulls from a durable consumer that is made for it
+    and named after it, and so from where it left off; see `pull.py`.
+
     Args:
         after: The last sequence that is not wanted.
         until: End once all records up to this sequence were yielded; None never ends.
@@ -144,6 +159,7 @@ async def read(
         ForbiddenError: These credentials may not read it.
     """
     seen = after
+    pauses = Backoff(*PAUSE_S)
     while True:
         if until is not None and seen >= until:
             return
@@ -151,36 +167,18 @@ async def read(
             async with contextlib.aclosing(_read_once(connection, stream, subject, seen, until)) as records:
                 async for record in records:
                     seen = record.sequence
+                    pauses.reset()
                     yield record
             return
         except _Gap:
-            continue
+            await asyncio.sleep(pauses.pause_s())
 
 
 async def _read_once(
     connection: Connection, stream: str, subject: str, after: int, until: int | None
 ) -> AsyncGenerator[Delivery, None]:
     """Read with one consumer until it shows a gap."""
-    name = f"{connection.name}-{secrets.token_hex(6)}"
-    config = {
-        "deliver_policy": "by_start_sequence",
-        "opt_start_seq": after + 1,
-        "ack_policy": "none",
-        "mem_storage": True,
-        "num_replicas": 1,
-        "inactive_threshold": int(30e9),
-    }
-    await connection.connected()
-    try:
-        created = await create_consumer(connection, stream, name, config, filter_subject=subject)
-    except (RejectedError, ForbiddenError):
-        raise
-    except RequestError as error:
-        await asyncio.sleep(RETRY_S)
-        raise _Gap from error
-    if until is not None and created["num_pending"] == 0:
-        return
-
+    drained = await _make_consumer(connection, stream, subject, after) == 0
     queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
     arrived = 0
 
@@ -198,7 +196,7 @@ async def _read_once(
     puller = Puller(
         connection,
         stream,
-        name,
+        connection.name,
         take,
         lambda: BUFFER - queue.qsize(),
         chunk=BUFFER // 4,
@@ -207,21 +205,63 @@ async def _read_once(
     )
     pulling = asyncio.create_task(puller.run())
     pulling.add_done_callback(lambda _: queue.put_nowait(None))
-    order = 0
+    order, seen = 0, after
     try:
         while True:
-            record = await queue.get()
+            if until is not None and drained and await _is_newest(connection, stream, subject, seen):
+                return
+            try:
+                async with asyncio.timeout(LAG_S if until is not None and drained else None):
+                    record = await queue.get()
+            except TimeoutError:
+                continue
             if record is None or record.order != order + 1:
                 if pulling.done() and not pulling.cancelled():
                     pulling.result()
                 raise _Gap
-            order = record.order
+            order, seen, drained = record.order, record.sequence, record.pending == 0
             puller.wake()
+            if until is not None and record.sequence > until:
+                return
             yield record
-            if until is not None and (record.sequence >= until or record.pending == 0):
+            if record.sequence == until:
                 return
     finally:
         pulling.cancel()
         await asyncio.wait({pulling})
         with contextlib.suppress(RequestError):
-            await call(connection, "CONSUMER", "DELETE", stream, name, timeout_s=1.0)
+            await call(connection, "CONSUMER", "DELETE", stream, connection.name, timeout_s=1.0)
+
+
+async def _make_consumer(connection: Connection, stream: str, subject: str, after: int) -> int:
+    """Make the reader's consumer anew; how many records it knows of."""
+    config = {
+        "filter_subject": subject,
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": after + 1,
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": int(30e9),
+    }
+    await connection.connected()
+    try:
+        with contextlib.suppress(RejectedError):  # there is none; what else is wrong shows when it is made
+            await call(connection, "CONSUMER", "DELETE", stream, connection.name)
+        created = await create_consumer(connection, stream, connection.name, config)
+    except (RejectedError, ForbiddenError):
+        raise
+    except RequestError as error:
+        raise _Gap from error
+    return int(created["num_pending"])
+
+
+async def _is_newest(connection: Connection, stream: str, subject: str, seen: int) -> bool:
+    """Whether nothing follows this record, as the stream's leader knows; the consumer's replica may lag."""
+    try:
+        newest = await last(connection, stream, subject)
+    except ForbiddenError:
+        raise
+    except RequestError:
+        return False
+    return newest is None or newest.sequence <= seen

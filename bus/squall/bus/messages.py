@@ -93,6 +93,10 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
             effect is made from the task and its place here, so that a register cannot name another task's.
         value: What the handler returned beside its effects.
         reason: Why it is dead, in one sentence.
+        reduce_only: Of a request: it was made while its spoke heard of no leader.
+        request: Of a decision: the sequence of the request that it answers.
+        reduces: Of a decision: each order of it reduces exposure, or does nothing.
+        denied: Of a decision: why it allows less than the request asked for, or empty.
     """
 
     task: TaskId
@@ -109,6 +113,10 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     effects: Annotated[tuple[bytes, ...], Meta(max_length=EFFECTS_MAX)] = ()
     value: bytes = b""
     reason: Sentence = ""
+    reduce_only: bool = False
+    request: Count = 0
+    reduces: bool = False
+    denied: Sentence = ""
 
 
 class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):
@@ -194,6 +202,31 @@ class CoordinatorState(Message, frozen=True, kw_only=True, tag="coordinator-stat
     fresh: tuple[TaskId, ...] = ()
 
 
+class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
+    """A snapshot: what a new hub needs beside the requests and submissions that follow it.
+
+    Attributes:
+        write: Id of the batch that stored it.
+        ingress: All submissions up to this sequence are known.
+        requests: All requests up to this sequence of the stream were decided.
+        decided: Decisions in all.
+        positions: Net quantity by symbol, over all spokes.
+        open: Submissions of tasks that are known and not decided: the sequence of the first, and then how
+            much further on the next one is. They stay in the ingress, so that a snapshot of many fits.
+        trimmed: Requests of the log below this sequence may be gone; 0 if all are there.
+        flattened: By spoke, the newest term whose loss it has had its positions closed for.
+    """
+
+    write: Short
+    ingress: Count = 0
+    requests: Count = 0
+    decided: Count = 0
+    positions: dict[TaskId, int] = {}
+    open: tuple[Count, ...] = ()
+    trimmed: Count = 0
+    flattened: dict[Short, Count] = {}
+
+
 class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):
     job: TaskId
 
@@ -208,6 +241,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 
     Attributes:
         incarnation: Counts the starts of this node, from 1.
+        state: Where it stands, for a role that has states; see `services/rules`.
         slots: Tasks it can run at a time.
         in_flight: Tasks it runs now.
         service_ms: Moving average of what a task takes it.
@@ -217,6 +251,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     role: Short
     node: Short
     incarnation: Count
+    state: Short = ""
     slots: Count = 0
     in_flight: Count = 0
     service_ms: float = 0.0

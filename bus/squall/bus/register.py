@@ -1,9 +1,8 @@
 """Register: the first writer wins for the life of the swarm; the second learns that somebody won.
 
-A task's register is its only terminal record. It is one subject of a stream that
-holds one message a subject and refuses a second, and is written with expected
-sequence 0. It carries no message id: an id could be used up by somebody else, and
-the victim's record would be taken for a duplicate (`Nats-Msg-Id` poisoning).
+A register is one subject of a stream, and is written with expected sequence 0; where no leader writes the
+stream, it also holds one message a subject and refuses a second. It carries no message id: an id could be
+used up by somebody else, and the victim's record would be taken for a duplicate (`Nats-Msg-Id` poisoning).
 """
 
 from __future__ import annotations
@@ -14,19 +13,23 @@ from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import EXPECT_NEW, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
-from squall.bus.messages import TaskResult
-from squall.bus.subjects import Subjects
+from squall.bus.messages import Message
 
 Written = Literal["won", "already", "settled", "unknown"]
 """``won``: this call wrote it. ``already``: somebody had. ``settled``: somebody had, perhaps an earlier
 try of this call whose answer was lost. ``unknown``: time ran out."""
 
 
-def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
-    """The stream behind the registers. No age limit: after one, a second writer would win."""
+def stream_config(stream: str, *written: str, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
+    """The stream behind registers. No age limit: after one, a second writer would win.
+
+    Args:
+        written: The subjects on which registers are written; none where the broker copies them there from
+            another stream.
+    """
     return {
-        "name": swarm.stream("RES"),
-        "subjects": [swarm.registers],
+        "name": stream,
+        **({"subjects": list(written)} if written else {}),
         "storage": "file",
         "retention": "limits",
         "num_replicas": replicas,
@@ -41,21 +44,20 @@ def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict
 
 
 async def write(
-    connection: Connection, swarm: Subjects, result: TaskResult, *, timeout_s: float
+    connection: Connection, subject: str, record: Message, *, timeout_s: float
 ) -> tuple[Written, str]:
-    """Write a task's register if nobody has.
+    """Write a register if nobody has.
 
     Returns:
         What came of it, and the broker's words where it is unknown.
 
     Raises:
         MessageTooLargeError: The record would pass the size bound.
-        DecodeError: No reader could read it, so it would end its task without a result.
+        DecodeError: No reader could read it.
         RejectedError: The broker refuses it for another reason, for instance because the stream is full.
     """
-    subject = swarm.register(result.lane, result.task)
-    data = encode(result)
-    decode(data, TaskResult)
+    data = encode(record)
+    decode(data, type(record))
     outcome = await publish(connection, subject, data, timeout_s=timeout_s, headers=EXPECT_NEW)
     if outcome.accepted:
         return "won", ""

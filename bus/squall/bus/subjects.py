@@ -15,6 +15,16 @@ particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
     hb.<role>.<node>                 heartbeats
     cmd.<node>.<verb>                commands; answers on rep.<node>.<token>
 
+and for a hub and its spokes:
+
+    in.<class>.<key>.<task>          what producers submit, by class
+    wk.<lane>.<class>.<key>.<task>   the work queue, sourced from in.<class>
+    hub.term  hub.lease  hub.snap    who leads, until when, and what it knew
+    hub.req.<spoke>.<task>           what a spoke asks for, the register of its work; sourced to the hub
+    hub.dec.<task>                   what the hub decided, fenced by the term
+    hub.dead.<task>                  dead letter, sourced to dlq.hub.<task>
+    res.<lane>.<task>                a task's register, sourced from hub.dec
+
 A name reaches permission templates and subjects unescaped, so `border.check_name`
 is a security boundary: every method here calls it on every name that it is given.
 """
@@ -23,6 +33,8 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+
+import msgspec
 
 from squall.bus.border import check_name
 
@@ -35,10 +47,22 @@ ANY = "*"
 ME = "{{name()}}"
 """Stands for a node's own name in the permissions of its role; the broker fills it in."""
 
+SOURCE, TARGET = "{source}", "{target}"
+"""Stand for the names of the two ends of a link."""
+
 
 def _token(token: str) -> str:
-    """A name, or what stands for one in permissions."""
-    return token if token in (ANY, ME) else check_name(token, "token of a subject")
+    """A name, or what stands for one in permissions and links."""
+    return token if token in (ANY, ME, SOURCE, TARGET) else check_name(token, "token of a subject")
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """Where a leadership is kept: a stream, its two subjects, and that of the leader's snapshots."""
+
+    stream: str
+    term: str
+    lease: str
+    snapshot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +84,24 @@ class Subjects:
     # Streams. Upper case as is the custom; unambiguous because names are lower case.
 
     def stream(self, plane: str) -> str:
-        """The name of the stream behind a plane: ``IN``, ``JOB``, ``WK``, ``TRY``, ``RES`` or ``DLQ``."""
+        """The name of the stream behind a plane, for instance ``IN``, ``WK``, ``TRY``, ``RES`` or ``DLQ``."""
         return f"{self.swarm.upper()}_{plane}"
+
+    # Leaders.
+
+    def seat(self, plane: str, *, snapshot: str = "snap") -> Seat:
+        """The seat of the leader that writes a plane's stream."""
+        check_name(plane, "plane")
+        at = functools.partial(self._at, plane)
+        return Seat(self.stream(plane.upper()), at("term"), at("lease"), at(check_name(snapshot)))
+
+    @property
+    def coordinator_seat(self) -> Seat:
+        return self.seat("job", snapshot="state")
+
+    @property
+    def hub_seat(self) -> Seat:
+        return self.seat("hub")
 
     # Ingress.
 
@@ -76,25 +116,13 @@ class Subjects:
         return self._at("in", "close", check_name(job, "job"))
 
     def is_close(self, subject: str) -> bool:
-        return subject.startswith(self._at("in", "close", ""))
+        return matches(self.closes, subject)
 
     # The coordinator's stream.
 
     @property
     def jobs(self) -> str:
         return self._at("job", ">")
-
-    @property
-    def term(self) -> str:
-        return self._at("job", "term")
-
-    @property
-    def lease(self) -> str:
-        return self._at("job", "lease")
-
-    @property
-    def state(self) -> str:
-        return self._at("job", "state")
 
     def job_opened(self, job: str) -> str:
         return self._at("job", check_name(job, "job"), "open")
@@ -124,8 +152,8 @@ class Subjects:
         return self._at("wk", ">")
 
     def queued(self, lane: str, key: str, task: str) -> str:
-        """Where a task waits for a worker; ``lane`` may be a wildcard."""
-        return self._at("wk", _token(lane), "task", _token(key), _token(task))
+        """Where a task waits for a worker; any of the tokens may be a wildcard."""
+        return self.queued_in("task", lane, key, task)
 
     @property
     def work_transform(self) -> tuple[str, str]:
@@ -163,6 +191,65 @@ class Subjects:
 
     def is_dispatch(self, subject: str) -> bool:
         return matches(self.dispatches, subject)
+
+    # A hub and its spokes. A task has a class, and a class one spoke.
+
+    def submit_in(self, kind: str, key: str, task: str) -> str:
+        """Where a task of a class is submitted."""
+        return self._at("in", *self._classed(kind, key, task))
+
+    def submissions_in(self, kind: str) -> str:
+        """All submissions of a class; ``kind`` may be a wildcard."""
+        return self._at("in", _token(kind), "*", "*")
+
+    def queued_in(self, kind: str, lane: str, key: str, task: str) -> str:
+        """Where a task of a class waits for its spoke; any of the tokens may be a wildcard."""
+        return self._at("wk", _token(lane), _token(kind), _token(key), _token(task))
+
+    @property
+    def class_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the work queue from the ingress."""
+        rest = ("{{wildcard(1)}}", "{{wildcard(2)}}", "{{wildcard(3)}}")
+        return self.submissions_in(ANY), self._at("wk", f"{{{{partition({LANES},2)}}}}", *rest)
+
+    @property
+    def hub(self) -> str:
+        """All of the hub's stream."""
+        return self._at("hub", ">")
+
+    def request(self, spoke: str, task: str) -> str:
+        """What a spoke asks of the hub; either token may be a wildcard."""
+        return self._at("hub", "req", _token(spoke), _token(task))
+
+    def decision(self, task: str) -> str:
+        """What the hub decided of a task; ``task`` may be a wildcard."""
+        return self._at("hub", "dec", _token(task))
+
+    def hub_dead(self, task: str) -> str:
+        """A dead letter in the hub's stream; ``task`` may be a wildcard."""
+        return self._at("hub", "dead", _token(task))
+
+    @property
+    def request_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the hub's log from what spokes wrote."""
+        return self.request(ANY, ANY), self._at("hub", "req", "{{wildcard(1)}}", "{{wildcard(2)}}")
+
+    @property
+    def decision_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the registers from the decisions.
+
+        The lane is the task's, since that is all a decision's subject names.
+        """
+        return self.decision(ANY), self._at("res", f"{{{{partition({LANES},1)}}}}", "{{wildcard(1)}}")
+
+    @property
+    def hub_dead_letter_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the dead letters from the hub's stream."""
+        return self.hub_dead(ANY), self._at("dlq", "hub", "{{wildcard(1)}}")
+
+    @staticmethod
+    def _classed(kind: str, key: str, task: str) -> tuple[str, str, str]:
+        return check_name(kind, "class"), check_name(key, "key"), check_name(task, "task")
 
     # Core NATS: what may be lost.
 
@@ -228,6 +315,25 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         given = given[: len(wanted)]
     return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+
+
+def overlap(first: str, second: str) -> str | None:
+    """The pattern of what falls under both patterns; None if nothing does."""
+    one, two = first.split("."), second.split(".")
+    both: list[str] = []
+    for place in range(max(len(one), len(two))):
+        a = one[place] if place < len(one) else ""
+        b = two[place] if place < len(two) else ""
+        if "" in (a, b):
+            return None
+        if a == ">":
+            return ".".join([*both, *two[place:]])
+        if b == ">":
+            return ".".join([*both, *one[place:]])
+        if a != b and "*" not in (a, b):
+            return None
+        both.append(b if a == "*" else a)
+    return ".".join(both)
 
 
 # JetStream's own subjects.

@@ -17,6 +17,7 @@ import msgspec
 from squall.bus.connection import Connection
 from squall.bus.errors import BrokerError, RequestError
 from squall.bus.identity import ACCOUNT_STATISTICS, CLAIMS_UPDATE, Authority
+from squall.bus.topology.link import Node
 
 PUSH_TIMEOUT_S = 2.0
 PUSH_PAUSE_S = 0.05
@@ -41,16 +42,42 @@ class Accounts:
         self._settled = asyncio.Event()
         self._settled.set()
 
+    def introduce(self) -> None:
+        """Have a broker that runs already, for another swarm, know all of this one's accounts."""
+        for account, claims in self._authority.claims().items():
+            self._owe(account, claims)
+
     def revoke(self, node: str) -> None:
         """Have the broker refuse all credentials that a node has had so far, and close what uses them."""
-        self._owe(node, self._authority.revoke(node))
+        self._owe(self._authority.account(node), self._authority.revoke(node))
 
     def expel(self, node: str) -> None:
         """As `revoke`, for good."""
-        self._owe(node, self._authority.expel(node))
+        self._owe(self._authority.account(node), self._authority.expel(node))
 
-    def _owe(self, node: str, claims: str) -> None:
-        self._owed[self._authority.account(node)] = claims
+    def admit(self, node: Node) -> None:
+        """Have the broker know a node that joins; once that is settled, its credentials are good.
+
+        Raises:
+            InvalidNameError, ExpelledError, ValueError: As `Authority.admit`.
+        """
+        claims = self._authority.admit(node)
+        if claims is not None:
+            self._owe(self._authority.account(node.name), claims)
+
+    def dismiss(self, node: str) -> None:
+        """Have the broker forget a node that leaves, and close what it has open.
+
+        Raises:
+            InvalidNameError, ValueError: As `Authority.dismiss`.
+        """
+        account = self._authority.account(node)
+        claims = self._authority.dismiss(node)
+        if claims is not None:
+            self._owe(account, claims)
+
+    def _owe(self, account: str, claims: str) -> None:
+        self._owed[account] = claims
         self._settled.clear()
         self._wake.set()
 

@@ -16,6 +16,7 @@ only tunes how soon a dead leader is replaced; safety does not rest on it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,19 +30,15 @@ from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError, RequestTimeoutError
 from squall.bus.jetstream import FENCE_BUSY, WRONG_LAST_SEQUENCE, Entry, Outcome, publish_batch
 from squall.bus.messages import LeaseRenewed, TermClaimed
+from squall.bus.subjects import Seat
 from squall.bus.tasks import task_group
 
 BUSY_TRIES = 5
 BUSY_PAUSE_S = (0.001, 0.02)
 WRITE_TRY_S = 2.0
 
-
-class Seat(msgspec.Struct, frozen=True):
-    """Where a leadership is kept: a stream and its two subjects."""
-
-    stream: str
-    term: str
-    lease: str
+LOOK_S = 0.2
+"""The longest time between two looks of a candidate: a leader that steps down is followed that soon."""
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -67,9 +64,12 @@ class Patience:
         return sight.term == 0 or sight.released or now_s - self._since_s >= self._lease_s
 
 
-Event = Literal["lead", "resign", "fenced"]
+Event = Literal["claim", "defeat", "lead", "resign", "fenced"]
+"""``claim``: the seat looks free, and is claimed. ``defeat``: it was not to be had. ``lead``: the term is
+ours, a first fenced write has shown. ``resign``: it is over. ``fenced``: a write of it was refused."""
+
 Observer = Callable[[Event, int, int], None]
-"""Called with what happened, the term it concerns, and the broker's error code or 0."""
+"""Called with what happened, the term it concerns (0 of a claim), and the broker's error code or 0."""
 
 
 class Leadership:
@@ -154,13 +154,14 @@ class Leadership:
             DeposedError: A newer term exists.
         """
         while True:
+            pause_s = self._lease_s / 3
             try:
                 await self.write(timeout_s=self._lease_s)
             except DeposedError:
                 raise
             except RequestError:
-                continue  # unknown, or the broker is away: only the broker can say that it is over
-            await asyncio.sleep(self._lease_s / 3)
+                pause_s = random.uniform(0.02, 0.2)  # only the broker can say that it is over
+            await asyncio.sleep(pause_s)
 
 
 async def _look(connection: Connection, seat: Seat) -> Sight:
@@ -207,23 +208,28 @@ async def campaign(
     Args:
         lease_s: How long a silent leader is left in office; longer means fewer needless take-overs and a
             slower fail-over.
-        lead: Run while leading; cancelled when a newer term exists. If it returns, the seat is given up.
-        observer: Told of each take-over, resignation and refused write.
+        lead: Run while leading; cancelled when a newer term exists. If it returns, the seat is given up, and
+            not stood for again for one lease length, so that somebody else gets it.
+        observer: Told of each claim, take-over, resignation and refused write.
         stop: When set, a leader's ``lead`` is expected to return; a follower just ends.
     """
     patience = Patience(lease_s)
     loop = asyncio.get_running_loop()
     while not stop.is_set():
         term: int | None = None
+        claims = False
         try:
             sight = await _look(connection, seat)
-            if patience.observe(sight, loop.time()):
+            claims = patience.observe(sight, loop.time())
+            if claims:
+                observer("claim", 0, 0)
                 term = await _take_over(connection, seat, holder, sight)
         except RequestError:
-            await asyncio.sleep(lease_s / 5)
-            continue
+            pass  # the broker is away
         if term is None:
-            await asyncio.sleep(random.uniform(0, 0.02) + lease_s / 5)
+            if claims:
+                observer("defeat", 0, 0)
+            await _pause(stop, random.uniform(0, 0.02) + min(LOOK_S, lease_s / 5))
             continue
         leadership = Leadership(connection, seat, holder, term, lease_s, observer)
         try:
@@ -234,7 +240,15 @@ async def campaign(
                 await lead(leadership)
             await leadership.write(timeout_s=lease_s, released=True)
             observer("resign", term, 0)
-        except DeposedError:
-            observer("resign", term, WRONG_LAST_SEQUENCE)
-        except RequestError:
-            observer("resign", term, 0)
+            await _pause(stop, lease_s)
+        except* RequestError as errors:
+            # Several, where a write of the role was refused and the renewal that waited behind it was, too.
+            deposed = errors.subgroup(DeposedError) is not None
+            observer("resign", term, WRONG_LAST_SEQUENCE if deposed else 0)
+
+
+async def _pause(stop: asyncio.Event, length_s: float) -> None:
+    """Wait, but not for longer than until asked to stop."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(length_s):
+            await stop.wait()

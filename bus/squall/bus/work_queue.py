@@ -1,10 +1,11 @@
 """Work queue: every task is tried until its register is written.
 
-    dispatched ──source──► stream WK ──pull──► attempt ──► register ──► confirmed ack
-                              ▲                   │            │
-                              └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
+     tasks ──source──► work queue ──pull──► attempt ──► register ──► confirmed ack
+                           ▲                   │            │
+                           └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
 
-The order is fixed: compute, commit the register, acknowledge. Whatever dies in
+Which tasks there are, and where their registers are, is said by a `Queue`. The
+order is fixed: compute, commit the register, acknowledge. Whatever dies in
 between is delivered again, and the register refuses the second result. A task
 whose attempts are used up gets a ``dead`` register; its dead letter follows from
 that. The server's own ``max_deliver`` is off: it would hide the message.
@@ -16,6 +17,7 @@ may acknowledge what another member holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -26,18 +28,21 @@ import msgspec
 
 from squall.bus import register, subjects
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
-from squall.bus.backoff import bound_s
+from squall.bus.backoff import Backoff
 from squall.bus.border import printable
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.messages import RunTask, TaskResult, TaskTried
-from squall.bus.pull import EXPIRES_S, Delivery, Puller
-from squall.bus.subjects import POOL, Subjects
+from squall.bus.pull import Delivery, Puller
+from squall.bus.queue import Pacing, Queue
+from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
+RECOUNT_PAUSE_S = (0.02, 1.0)
+"""Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -60,7 +65,8 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Run(Protocol):
-    """Makes one attempt of a task. Must not raise."""
+    """Makes one attempt of a task. What a handler raises is an outcome, so an error of this is a defect of
+    ours: it ends the worker, and whoever takes the task over counts the attempt."""
 
     def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Done | Failed]: ...
 
@@ -73,80 +79,22 @@ class Observer(Protocol):
     ) -> None: ...
 
 
-class Pacing(msgspec.Struct, frozen=True):
-    """The timers of a work queue.
-
-    Attributes:
-        ack_wait_s: Silence after which a task is delivered again; higher means fewer needless repeats
-            and a slower recovery from a dead worker.
-        attempts: Attempts a task gets before it is dead.
-        retry_base_s, retry_cap_s: A failed attempt is repeated after a random time up to
-            base × 2^attempt, at most the cap.
-    """
-
-    ack_wait_s: float = 30.0
-    attempts: int = 5
-    retry_base_s: float = 1.0
-    retry_cap_s: float = 60.0
-
-    def pause_s(self, attempt: int, chance: random.Random) -> float:
-        """How long to wait after a failed attempt; full jitter."""
-        return chance.uniform(0.0, bound_s(self.retry_base_s, self.retry_cap_s, attempt))
-
-
-def stream_config(swarm: Subjects, *, bytes_max: int, replicas: int = 1) -> dict[str, Any]:
-    """The stream behind the queue, fed by the server from the dispatches and from nowhere else."""
-    source, destination = swarm.work_transform
-    return {
-        "name": swarm.stream("WK"),
-        "storage": "file",
-        "retention": "workqueue",
-        "num_replicas": replicas,
-        "max_bytes": bytes_max,
-        "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
-        "discard": "new",
-        "duplicate_window": 100_000_000,  # the smallest: a re-dispatch must not be taken for a repeat
-        "sources": [
-            {
-                "name": swarm.stream("JOB"),
-                "subject_transforms": [{"src": source, "dest": destination}],
-            }
-        ],
-    }
-
-
-def consumer_config(swarm: Subjects, pacing: Pacing, *, agents: int, slots: int) -> dict[str, Any]:
-    """The pool's consumer.
-
-    The broker refuses a pull request beyond ``max_waiting`` without a word, so there is room for several of
-    each agent: those of a link that was replaced stay open until they expire.
-    """
-    return {
-        "durable_name": POOL,
-        "ack_policy": "explicit",
-        "ack_wait": int(pacing.ack_wait_s * 1e9),
-        "max_ack_pending": 2 * slots * agents,
-        "max_waiting": 16 * agents + 64,
-        "max_batch": slots,
-        "max_expires": int(EXPIRES_S * 1e9),
-        "filter_subject": swarm.work,
-    }
-
-
 WORKERS_DIED = "no result: its workers died or hung"
 """Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
 
 
 class WorkQueue:
-    """One member of a pool.
+    """One worker on a queue.
 
     Args:
         run: Makes one attempt.
+        agent: Whose results these are.
         slots: Attempts at a time; no more is pulled than there are free slots.
         observer: Told of each attempt and each commit.
         at: Told of each step that an attempt has reached: ``delivered``, ``executed``, ``committed``,
             ``acknowledged``.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
+        complete: Has the last word on each result before it is written.
 
     Attributes:
         service_ms: Moving average of what an attempt takes.
@@ -156,6 +104,7 @@ class WorkQueue:
         self,
         connection: Connection,
         swarm: Subjects,
+        queue: Queue,
         run: Run,
         *,
         agent: str,
@@ -165,9 +114,12 @@ class WorkQueue:
         at: Callable[[str], None],
         counters: Counter[str],
         chance: random.Random,
+        complete: Callable[[TaskResult], TaskResult] = lambda result: result,
     ) -> None:
         self._connection = connection
         self._swarm = swarm
+        self._queue = queue
+        self._complete = complete
         self._run = run
         self._agent = agent
         self._slots = slots
@@ -181,6 +133,9 @@ class WorkQueue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
+        self._taking = asyncio.Event()
+        self._taking.set()
+        self._wake: Callable[[], None] = lambda: None
         self._began_s = time.time()  # by the clock that the broker's stamps are compared with
         self.counters = counters
         self.service_ms = 0.0
@@ -199,16 +154,18 @@ class WorkQueue:
         async with task_group() as tasks:
             puller = Puller(
                 self._connection,
-                self._swarm.stream("WK"),
-                POOL,
+                self._queue.stream,
+                self._queue.consumer,
                 lambda delivery: self._take(tasks, puller, delivery),
                 self._room,
                 chunk=max(1, self._slots // 4),
             )
+            self._wake = puller.wake
             pulling = tasks.daemon(puller.run())
             tasks.daemon(self._keep_alive())
             await stop.wait()
             self._stopping = True
+            self._taking.set()  # those that wait are given back
             pulling.cancel()
             try:
                 async with asyncio.timeout(grace_s):
@@ -216,11 +173,20 @@ class WorkQueue:
             except TimeoutError:
                 self.counters["abandoned"] += len(self._held)
 
+    def hold(self, on: bool) -> None:
+        """Take no more work, or go on. What has begun is finished, and what arrives meanwhile waits here."""
+        if on:
+            self._taking.clear()
+        else:
+            self._taking.set()
+            self._wake()
+
     def _room(self) -> int:
-        return 0 if self._stopping or self._quarantine.closed else self._slots - len(self._held)
+        closed = self._stopping or self._quarantine.closed or not self._taking.is_set()
+        return 0 if closed else self._slots - len(self._held)
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
-        if not subjects.matches(self._swarm.work, delivery.subject):
+        if not self._queue.delivers(delivery.subject):
             self._connection.counters["unasked"] += 1
             return
         self._held[delivery.reply] = delivery
@@ -238,6 +204,12 @@ class WorkQueue:
         tasks.daemon(attempt())
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if not self._taking.is_set():
+            await self._taking.wait()
+            if self._stopping:
+                with contextlib.suppress(RequestError):
+                    await self._connection.publish(delivery.reply, b"-NAK", confirm=False)
+                return
         name = subjects.last_token(delivery.subject)
         try:
             task = decode(delivery.data, RunTask)
@@ -251,8 +223,9 @@ class WorkQueue:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
+            pauses = Backoff(*RECOUNT_PAUSE_S)
             while not await self._repeat(delivery, task):
-                pass
+                await asyncio.sleep(pauses.pause_s())
         except RequestError as error:
             # Not counted, so not run; not acknowledged, so delivered again.
             self.counters["uncounted"] += 1
@@ -292,7 +265,7 @@ class WorkQueue:
             started_s = time.monotonic()
             self._observer("run", "invoke", task=task.task, attempt=number)
             self._at("delivered")
-            ended = await self._contained(task, number)
+            ended = await self._run(task, number)
             self._at("executed")
             self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
             if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
@@ -306,18 +279,8 @@ class WorkQueue:
             self._quarantine.leave(alone=alone)
         return True
 
-    async def _contained(self, task: RunTask, attempt: int) -> Done | Failed:
-        """One attempt. What a runner lets through all the same fails that attempt, and no other's."""
-        try:
-            return await self._run(task, attempt)
-        except BaseException as error:
-            this = asyncio.current_task()
-            if isinstance(error, GeneratorExit) or (this is not None and this.cancelling()):
-                raise
-            return Failed(f"the attempt raised {type(error).__name__}")
-
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
-        return TaskResult(
+        result = TaskResult(
             task=task.task,
             key=task.key,
             job=task.job,
@@ -334,13 +297,15 @@ class WorkQueue:
             value=ended.value if isinstance(ended, Done) else b"",
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
+        return self._complete(result)
 
     async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:
         result = self._result(delivery, task, ended, attempt)
+        register_subject = self._queue.register(result.lane, result.task)
         facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
         try:
             written, why = await register.write(
-                self._connection, self._swarm, result, timeout_s=COMMIT_TIMEOUT_S
+                self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
             )
         except (MessageTooLargeError, DecodeError) as error:
             # Of a failure only what we wrote ourselves is kept, and that fits and can be read.

@@ -1,11 +1,10 @@
 """What can go wrong in the harness.
 
-    ChaosError                   carries kind, remedy and the exit code it means for a command
+    ChaosError                   a branch of `SquallError`, which carries kind, remedy and exit code
     ├── NotARunError             this directory holds no run (exit 2)
     ├── FaultError               this fault cannot be asked for; nothing was changed (exit 2)
     ├── PortTakenError           nothing was started (exit 2)
     ├── UnverifiedError          a change to a proxy may be in force, or may yet come (exit 4)
-    ├── SteadyStateError         there was nothing to disturb (exit 3)
     └── HarnessBrokenError       Toxiproxy cannot be had, or is no more (exit 4)
 
 What is wrong with the evidence of a run is no error: it makes a verdict unknown.
@@ -13,43 +12,38 @@ What is wrong with the evidence of a run is no error: it makes a verdict unknown
 
 from __future__ import annotations
 
+from squall.bus.errors import SquallError
 
-class ChaosError(Exception):
-    """Base of everything the harness raises.
 
-    Attributes:
-        kind: A short name for programs.
-        remedy: What to do about it.
-        code: Exit code of a command that ends with it.
-    """
+class ChaosError(SquallError):
+    """Base of everything the harness raises."""
 
     kind = "harness"
-    code = 4
 
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
+    @property
+    def sentence(self) -> str:
+        return f"harness broken: {self}" if self.kind == "harness" else str(self)
 
 
 class NotARunError(ChaosError):
     """This directory holds no run."""
 
     kind = "input"
-    code = 2
+    exit_code = 2
 
 
 class FaultError(ChaosError):
     """This fault cannot be asked for; nothing was changed."""
 
     kind = "input"
-    code = 2
+    exit_code = 2
 
 
 class PortTakenError(ChaosError):
     """Somebody else listens at the port that was asked for; nothing was started."""
 
     kind = "input"
-    code = 2
+    exit_code = 2
 
 
 class UnverifiedError(ChaosError):
@@ -62,13 +56,6 @@ class UnverifiedError(ChaosError):
     def __init__(self, proxy: str, message: str) -> None:
         super().__init__(message, "recreate the proxy to be certain of it again")
         self.proxy = proxy
-
-
-class SteadyStateError(ChaosError):
-    """The swarm does not work undisturbed, so there is nothing to disturb."""
-
-    kind = "steady-state"
-    code = 3
 
 
 class HarnessBrokenError(ChaosError):

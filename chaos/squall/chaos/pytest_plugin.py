@@ -12,7 +12,8 @@
 A test that asks for ``swarm`` or ``nemesis`` is run by this plugin, in an event loop of its own. It begins in
 a steady state. When it ends, everything is healed, drained and judged. A check that fails, fails it, and so
 does one that cannot say, but for those of what need not happen in each run (a fail-over, refusals, a fault to
-recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for.
+recover from). ``@pytest.mark.squall(excused=["U1"])`` says which checks a test does not ask for,
+``pattern=`` which pattern the swarm has.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from squall.chaos.evidence import History
-    from squall.chaos.nemesis import Nemesis
-    from squall.services.result import Check, Result
-    from squall.services.spec import Spec
+    from squall.chaos.evidence.model import History
+    from squall.chaos.inject.nemesis import Nemesis
+    from squall.services.run.result import Result
+    from squall.services.run.spec import Spec
 
 PROGRESS_S = 60.0
 
@@ -47,9 +48,8 @@ class SwarmUnderTest:
         self.spec = spec
         self.path = path
         self.excused = excused
-        self._nemesis: asyncio.Future[Nemesis] | None = None
-        self._over = asyncio.Event()
-        self._run: asyncio.Task[None] | None = None
+        self._nemesis: Nemesis | None = None
+        self._ending = AsyncExitStack()
         self._result: Result | None = None
 
     async def progress(self, tasks: int, *, timeout_s: float = PROGRESS_S) -> None:
@@ -62,7 +62,6 @@ class SwarmUnderTest:
         begun = await nemesis.ended()
         async with asyncio.timeout(timeout_s):
             while await nemesis.ended() < begun + tasks:
-                self._look_alive()
                 await asyncio.sleep(0.1)
 
     async def finish(self) -> Result:
@@ -71,59 +70,43 @@ class SwarmUnderTest:
         Raises:
             HarnessBrokenError: The harness broke, so there is none.
         """
-        from squall.chaos.judge import judge
+        from squall.chaos.tell.documents import judge
 
         if self._result is None:
-            assert self._run is not None
-            self._over.set()
-            await self._run
+            self._nemesis = None
+            await self._ending.aclose()
             self._result = judge(self.path)
         return self._result
 
     def history(self) -> History:
         """What happened, once it is finished."""
-        from squall.chaos.history import read
+        from squall.chaos.tell.documents import history_of
 
-        return read(self.path)
+        return history_of(self.path)
 
     @property
     def nemesis(self) -> Nemesis:
-        """Who breaks it."""
-        assert self._nemesis is not None, "the swarm has not been started"
-        return self._nemesis.result()
+        """Who breaks it.
 
-    def _look_alive(self) -> None:
-        if self._run is not None and self._run.done():
-            self._run.result()
-            raise RuntimeError("the swarm has ended")
+        Raises:
+            RuntimeError: It has not been started yet, or has ended.
+        """
+        if self._nemesis is None:
+            raise RuntimeError("the swarm has ended" if self._result else "the swarm is not running")
+        return self._nemesis
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Started and steady inside the block, ended after it."""
-        self._nemesis = asyncio.get_running_loop().create_future()
-        self._run = asyncio.ensure_future(self._execute())
-        try:
-            first: set[asyncio.Future[Any]] = {self._nemesis, self._run}
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            self._look_alive()
+        from squall.chaos.inject.experiment import experimenting
+        from squall.services.run.directory import claim
+
+        async with self._ending as ending:
+            directory = ending.enter_context(claim(self.spec, self.path))
+            starting = experimenting(self.spec, directory, progress=lambda text: None)
+            self._nemesis = await ending.enter_async_context(starting)
             yield
             await self.finish()
-        finally:
-            self._run.cancel()
-            await asyncio.wait({self._run})
-
-    async def _execute(self) -> None:
-        from squall.chaos.experiment import experiment
-        from squall.services.run import Interrupt
-        from squall.services.run_directory import claim
-
-        async def attack(nemesis: Nemesis) -> None:
-            assert self._nemesis is not None
-            self._nemesis.set_result(nemesis)
-            await self._over.wait()
-
-        with claim(self.spec, self.path) as directory:
-            await experiment(self.spec, directory, attack, interrupt=Interrupt(), progress=lambda text: None)
 
 
 class _NemesisOf:
@@ -137,42 +120,49 @@ class _NemesisOf:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "squall(handler, excused, **spec): the swarm that the fixtures start")
+    config.addinivalue_line(
+        "markers", "squall(pattern, handler, excused, **spec): the swarm that the fixtures start"
+    )
 
 
 @pytest.fixture
 def swarm(request: pytest.FixtureRequest, tmp_path: Path) -> SwarmUnderTest:
     """A swarm of the handler that ``@pytest.mark.squall(handler=...)`` names, steady when the test begins."""
-    from squall.chaos.series import EXPERIMENT
-    from squall.services.cli import resolve
+    from squall.chaos.cli.setup import experiment_of
+    from squall.services.cli.main import resolve
     from squall.services.errors import ServiceError
+    from squall.services.patterns import DEFAULT
 
     if not inspect.iscoroutinefunction(request.function):
         raise pytest.UsageError(f"{request.node.name} asks for a swarm, so it must be an async function")
     marker = request.node.get_closest_marker("squall")
     asked = dict(marker.kwargs) if marker else {}
     handler = asked.pop("handler", None)
-    excused = _checks(asked.pop("excused", ()))
+    pattern = asked.pop("pattern", DEFAULT)
+    excused = asked.pop("excused", ())
     if handler is not None:
         asked["handler"] = _named(handler)
     try:
-        spec = resolve("hierarchical", **{**EXPERIMENT, **asked})
+        _check_ids(pattern, excused)
+        spec = resolve(pattern, **{**experiment_of(pattern), **asked})
     except ServiceError as error:
-        raise pytest.UsageError(f"{error}; {error.remedy}") from error
+        raise pytest.UsageError("; ".join(filter(None, (str(error), error.remedy)))) from error
     return SwarmUnderTest(spec, tmp_path / "run", excused)
 
 
-def _checks(ids: object) -> Sequence[str]:
-    """The ids of checks.
+def _check_ids(pattern: str, ids: object) -> None:
+    """See that these are ids of checks of a pattern.
 
     Raises:
         UsageError: There is no such check.
+        SpecError: The package that brings them is broken.
     """
-    from squall.chaos.checks.verdict import NAMES
+    from squall.chaos.judge.checks import promises_of
 
-    if not isinstance(ids, list | tuple) or not all(check in NAMES for check in ids):
-        raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(NAMES)}")
-    return ids
+    promises = promises_of(pattern)
+    known = [promise.id for promise in promises.promises] if promises is not None else []
+    if not isinstance(ids, list | tuple) or not all(check in known for check in ids):
+        raise pytest.UsageError(f"excused is {ids!r}, not a list of checks; there are {', '.join(known)}")
 
 
 @pytest.fixture
@@ -207,26 +197,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     result = asyncio.run(_conduct(pyfuncitem.obj, arguments, under_test))
-    said = complaints(result.checks, under_test.excused)
+    said = complaints(result, under_test.excused)
     if said:
         from squall.bus.border import printable
-        from squall.services.terminal import SENTENCE_LENGTH_MAX
+        from squall.services.cli.terminal import SENTENCE_LENGTH_MAX
 
         lines = [printable(line, SENTENCE_LENGTH_MAX) for line in said]
         pytest.fail("\n".join([*lines, f"the run: {under_test.path}"]), pytrace=False)
     return True
 
 
-def complaints(checks: Sequence[Check], excused: Sequence[str]) -> list[str]:
+def complaints(result: Result, excused: Sequence[str]) -> list[str]:
     """Why a test fails by its checks, in lines; none if it passes. Pure.
 
     A check that cannot say is a complaint, unless it is of what need not happen; so is that nothing passed.
     """
-    from squall.chaos.series_judge import SOMETIMES
+    from squall.chaos.judge.series import is_sometimes
 
-    asked = [check for check in checks if check.id not in excused]
+    asked = [check for check in result.checks if check.id not in excused]
     failed = [check for check in asked if check.verdict == "fail"]
-    unsure = [check for check in asked if check.verdict == "unknown" and check.id not in SOMETIMES]
+    unsure = [
+        check for check in asked if check.verdict == "unknown" and not is_sometimes(result.pattern, check.id)
+    ]
     said = [f"{check.id} {check.name}: {check.verdict}: {check.detail}" for check in [*failed, *unsure]]
     if not said and not any(check.verdict == "pass" for check in asked):
         said.append("no check passed, so nothing was shown")

@@ -1,36 +1,28 @@
 """What can go wrong above the bus.
 
-ServiceError                 carries kind, remedy and the exit code it means for a command
+ServiceError                 a branch of `SquallError`, which carries kind, remedy and exit code
 ├── SpecError                unusable input: a spec, an option, a handler, a directory (exit 2)
 ├── LaunchError              a unit did not start or kept dying (exit 4)
-└── DiskError                a directory cannot be written, or its disk is full (exit 4)
+├── DiskError                a directory cannot be written, or its disk is full (exit 4)
+└── SteadyStateError         there was nothing to disturb (exit 3)
 """
 
 from __future__ import annotations
 
+from squall.bus.errors import SquallError
 
-class ServiceError(Exception):
-    """Base of everything the services raise.
 
-    Attributes:
-        kind: A short name for programs.
-        remedy: What to do about it.
-        code: Exit code of a command that ends with it.
-    """
+class ServiceError(SquallError):
+    """Base of everything the services raise."""
 
     kind = "service"
-    code = 4
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
 
 
 class SpecError(ServiceError):
     """Unusable input."""
 
     kind = "input"
-    code = 2
+    exit_code = 2
 
 
 class LaunchError(ServiceError):
@@ -43,3 +35,10 @@ class DiskError(ServiceError):
     """A directory cannot be written, or its disk is full."""
 
     kind = "disk"
+
+
+class SteadyStateError(ServiceError):
+    """The swarm does not work undisturbed, so there is nothing to disturb."""
+
+    kind = "steady-state"
+    exit_code = 3

@@ -25,19 +25,20 @@ import nkeys
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
-from squall.bus.identity import Authority, _Key
-from squall.services.adversary import Nobody
-from squall.services.history import History
-from squall.services.run_directory import RunDirectory, claim
-from squall.services.spec import Spec
-from squall.services.swarm import Swarm, running
+from squall.bus.identity import Authority
+from squall.bus.keys import Key
+from squall.services.node.history import History
+from squall.services.patterns import hierarchical
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.swarm import Swarm, running, straight
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
-RATE_PER_S = 100.0
+RATE_PER_S = 60.0
 START_S = 60.0
 ANSWER_S = 60.0
 LOOK_S = 0.05
@@ -93,7 +94,7 @@ class Arena:
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder = folder
         self.orders = folder / "orders"
-        self.spec = Spec(
+        self.spec = HierarchicalSpec(
             **{
                 "agents": 3,
                 "tasks": 1_000_000,
@@ -180,7 +181,7 @@ class Arena:
                     self.spec,
                     self.run_directory,
                     url=None,
-                    route=Nobody().route,
+                    route=straight,
                     preload="",
                     progress=lambda text: None,
                     history=history,
@@ -195,12 +196,10 @@ class Arena:
                 self._ready.set()
                 await self._stop.wait()
                 await self.operator.close()
-                self.swarm._stopping = True
-                for unit in list(self.swarm.units.values()):
-                    await self.swarm.launcher.kill(unit)
+                await self.swarm.stop(grace_s=0)
 
     async def _connect(self) -> None:
-        user = _Key(nkeys.PREFIX_BYTE_USER)
+        user = Key(nkeys.PREFIX_BYTE_USER)
         facts = {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
         jwt = self.authority._core.claim(user, "operator", facts, issued_s=int(time.time()))
         text = (
@@ -308,7 +307,7 @@ class Arena:
 
     def progress(self) -> Any:
         """The coordinator's newest snapshot."""
-        return self.run(self.swarm.state())
+        return self.run(hierarchical._state(self.swarm))
 
     def starts(self) -> dict[str, int]:
         counts: dict[str, int] = {}

@@ -33,7 +33,7 @@ class Arenas:
             self._arena = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
     kept = Arenas(tmp_path_factory.mktemp("arenas"))
     yield kept
@@ -50,7 +50,11 @@ def arena(arenas: Arenas, request: pytest.FixtureRequest) -> Iterator[Arena]:
         arenas.spend()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.nats)
+            if "arena" in item.fixturenames:
+                item.add_marker(pytest.mark.slow)
+                item.add_marker(pytest.mark.xdist_group("arena"))

@@ -1,8 +1,7 @@
-"""What a topology is: nodes, their links, and the permissions that enforce them.
+"""What a topology is: its nodes and their links. What the broker is told of them is derived from these.
 
-    nodes ──► links            what a reader should know
-          └─► permissions      what the broker lets each node publish and hear
-          └─► exports/imports  what leaves account CORE, and into which account
+    nodes, links ──► permissions      what the broker lets each node publish and hear
+                 └─► exports/imports  what leaves account CORE, and into which account
 
 Nodes that run handlers are *isolated*: each has an account of its own and sees
 of the bus what it imports, nothing else. The others share account CORE, which
@@ -11,92 +10,26 @@ of a publish and never its reply, so in a shared account whoever may pull can
 have the broker itself publish to a subject they may not.
 
 A swarm's topology is a value. It is drawn up by the function named after its
-pattern, for instance `squall.bus.topology.hierarchical.hierarchical`.
+pattern, in the module of that name in `squall.bus.topology`. A node that joins or
+leaves makes another of it.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
-from squall.bus.subjects import ME
-
-Kind = Literal["service", "stream"]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One process of the swarm.
-
-    Attributes:
-        name: Unique in the swarm.
-        role: What it does; nodes of one role differ in nothing but their names.
-        isolated: Whether it has an account of its own.
-    """
-
-    name: str
-    role: str
-    isolated: bool = False
+from squall.bus.subjects import Subjects
+from squall.bus.topology import rights
+from squall.bus.topology.link import Link, Node, is_plane
+from squall.bus.topology.rights import Export, Import, Permissions
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """An edge, for people to read.
-
-    Attributes:
-        source, target: A node, a role (which is all its nodes), or a stream's plane, for instance ``JOB``.
-        subject: What travels along it.
-        note: What it is for.
-    """
-
-    source: str
-    target: str
-    subject: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Permissions:
-    """The subjects a node may publish to and subscribe to; all others are refused."""
-
-    publish: tuple[str, ...]
-    subscribe: tuple[str, ...]
-
-    def of(self, name: str) -> Permissions:
-        """These permissions with `ME` filled in, as the broker does it."""
-        return Permissions(
-            tuple(subject.replace(ME, name) for subject in self.publish),
-            tuple(subject.replace(ME, name) for subject in self.subscribe),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Something account CORE offers.
-
-    Attributes:
-        kind: A service is published to from outside, a stream is listened to.
-        many_answers: A request to this service may be answered more than once.
-    """
-
-    subject: str
-    kind: Kind = "service"
-    many_answers: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """Something an isolated node takes from account CORE, under the same subject."""
-
-    subject: str
-    kind: Kind = "service"
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Topology:
     """A swarm as data.
 
@@ -105,10 +38,9 @@ class Topology:
         swarm: Its own name, which all its subjects begin with.
         nodes: In the order to start them.
         links: Who is connected to whom.
-        permissions: By node.
-        templates: By role, with `ME`, for the roles in account CORE.
-        exports: What account CORE offers.
-        imports: By isolated node.
+        administration: What roles in account CORE may do beyond their links, by role.
+        layout: How it is drawn: in ``layers`` along the way of a task, or as a ``wheel``, whoever leads in
+            the middle of those that run handlers.
 
     Raises:
         InvalidNameError: A name that must not reach a subject.
@@ -119,33 +51,111 @@ class Topology:
     swarm: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
-    permissions: Mapping[str, Permissions]
-    templates: Mapping[str, Permissions]
-    exports: tuple[Export, ...]
-    imports: Mapping[str, tuple[Import, ...]]
+    administration: Mapping[str, Permissions] = field(default_factory=dict[str, Permissions])
+    layout: Literal["layers", "wheel"] = "layers"
 
     def __post_init__(self) -> None:
         check_name(self.swarm, "swarm name")
         for node in self.nodes:
             check_name(node.name, "node name")
             check_name(node.role, "role")
-        names = [node.name for node in self.nodes]
-        if len(set(names)) != len(names):
+        names = {node.name: node for node in self.nodes}
+        if len(names) != len(self.nodes):
             raise ValueError(f"two nodes of swarm {self.swarm} have the same name")
-        if set(self.permissions) != set(names):
-            raise ValueError("permissions and nodes do not match")
-        if set(self.imports) != {node.name for node in self.nodes if node.isolated}:
-            raise ValueError("imports and isolated nodes do not match")
+        isolated = {role: {n.isolated for n in self.nodes if n.role == role} for role in self._roles}
+        if mixed := [role for role, kinds in isolated.items() if len(kinds) > 1]:
+            raise ValueError(f"the nodes of role {mixed[0]} are isolated, or they are not")
+        for role in self.administration:
+            if True in isolated.get(role, ()):
+                raise ValueError(f"an isolated node administers nothing: {role}")
+        for link in self.links:
+            for end in link.ends:
+                if not is_plane(end) and end not in self._roles and end not in names:
+                    raise ValueError(f"a link ends at {end}, which is no node, role or stream")
+                if end in self._named and not names[end].isolated and names[end].role != end:
+                    raise ValueError(f"{end} has the rights of its role, and no links of its own")
+            if link.by == "read" and any(node.isolated for node in self.at(link.target)):
+                # The broker's administration does not go through imports under its own subjects, and
+                # consumers that anybody may name would be everybody's to drain.
+                raise ValueError(f"{link.target} is isolated, and pulls instead of reading")
+
+    @functools.cached_property
+    def _roles(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(node.role for node in self.nodes))
+
+    @functools.cached_property
+    def _named(self) -> frozenset[str]:
+        """The ends of links that stand for one node."""
+        several = {node.role for node in self.nodes if node.role != node.name}
+        names = {node.name for node in self.nodes}
+        return frozenset(end for link in self.links for end in link.ends if end in names - several)
+
+    # What the broker is told.
+
+    @functools.cached_property
+    def _rights(self) -> Mapping[str, Permissions]:
+        """With `ME`: by role, and by node where a link names it."""
+        subjects = Subjects(self.swarm)
+        found: dict[str, Permissions] = {}
         for node in self.nodes:
-            if not node.isolated and self.permissions[node.name] != self.templates[node.role].of(node.name):
-                raise ValueError(f"the permissions of {node.name} are not those of its role")
-        for name, imports in self.imports.items():
-            for wanted in imports:
-                if not any(
-                    offered.kind == wanted.kind and subjects.matches(offered.subject, wanted.subject)
-                    for offered in self.exports
-                ):
-                    raise ValueError(f"{name} imports {wanted.subject}, which is not exported")
+            who = node.name if node.name in self._named else node.role
+            if who not in found:
+                linked = rights.permissions(subjects, node, self.links, self._named)
+                more = self.administration.get(node.role, Permissions())
+                found[who] = Permissions(linked.publish + more.publish, linked.subscribe + more.subscribe)
+        return found
+
+    def _rights_of(self, node: Node) -> Permissions:
+        return self._rights[node.name if node.name in self._named else node.role]
+
+    @functools.cached_property
+    def permissions(self) -> Mapping[str, Permissions]:
+        """What the broker lets each node do, by node."""
+        return {node.name: self._rights_of(node).of(node.name) for node in self.nodes}
+
+    @functools.cached_property
+    def templates(self) -> Mapping[str, Permissions]:
+        """The same by role, with `ME`, for the roles in account CORE."""
+        return {node.role: self._rights_of(node) for node in self.nodes if not node.isolated}
+
+    @functools.cached_property
+    def exports(self) -> tuple[Export, ...]:
+        """What account CORE offers."""
+        return rights.exports(self._rights_of(node) for node in self.nodes if node.isolated)
+
+    @functools.cached_property
+    def imports(self) -> Mapping[str, tuple[Import, ...]]:
+        """What each isolated node takes of that, by node."""
+        return {
+            node.name: rights.imports(self._rights_of(node), node.name)
+            for node in self.nodes
+            if node.isolated
+        }
+
+    # Its nodes.
+
+    def with_node(self, node: Node) -> Topology:
+        """The topology that it is once a node has joined: the links of its role are its own, too.
+
+        Raises:
+            InvalidNameError: A name that must not reach a subject.
+            ValueError: There is a node of this name, or nodes of its role are not as isolated.
+        """
+        return replace(self, nodes=(*self.nodes, node))
+
+    def without_node(self, name: str) -> Topology:
+        """The topology that it is once a node has left, with the links that named it.
+
+        Raises:
+            InvalidNameError: There is no such node.
+            ValueError: It is the last of its role, and links end there.
+        """
+        gone = self.node(name)
+        return replace(
+            self,
+            nodes=tuple(node for node in self.nodes if node is not gone),
+            links=tuple(link for link in self.links if gone.role in link.ends or name not in link.ends),
+        )
 
     def node(self, name: str) -> Node:
         """The node of this name.
@@ -162,3 +172,7 @@ class Topology:
     def of_role(self, role: str) -> tuple[Node, ...]:
         """The nodes of a role."""
         return tuple(node for node in self.nodes if node.role == role)
+
+    def at(self, end: str) -> tuple[Node, ...]:
+        """The nodes that an end of a link stands for; none for a stream."""
+        return tuple(node for node in self.nodes if end in (node.name, node.role))

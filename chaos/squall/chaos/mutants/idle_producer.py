@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from squall.services import producer
-from squall.services.service import Service
+from squall.services.node.service import Service
+from squall.services.roles import producer
 
 
 def install(node: str, role: str) -> None:

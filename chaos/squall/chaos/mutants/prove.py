@@ -6,23 +6,24 @@ mutant ─► seed 1, 2, … under its fault ─► caught by its check? ─► 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from squall.bus.errors import first_error
 from squall.chaos.errors import ChaosError
-from squall.chaos.experiment import carry_out, experiment, write_schedule
-from squall.chaos.judge import judge
-from squall.chaos.mutants.catalogue import Mutant
-from squall.chaos.schedule import Schedule, check
-from squall.chaos.series_judge import SOMETIMES
-from squall.services.result import Result
-from squall.services.run import Interrupt
-from squall.services.run_directory import claim
-from squall.services.spec import Spec
+from squall.chaos.inject import schedule_file
+from squall.chaos.inject.experiment import carry_out, experiment
+from squall.chaos.judge.series import is_sometimes
+from squall.chaos.mutants.mutant import Mutant
+from squall.chaos.plan.schedule import Schedule
+from squall.chaos.tell.documents import judge
+from squall.services.errors import SteadyStateError
+from squall.services.run.directory import claim
+from squall.services.run.result import Result
+from squall.services.run.spec import Spec
 
 SEEDS_MAX = 5
 """Seeds after which a mutant has survived."""
@@ -33,6 +34,7 @@ class Proof:
     """What came of one mutant.
 
     Attributes:
+        pattern: Under which it was tried.
         check: Id of the check that caught it, or ``harness`` where the harness itself ended the run.
         why: What that check said, in one line.
         seeds: How many it took.
@@ -40,6 +42,7 @@ class Proof:
     """
 
     mutant: Mutant
+    pattern: str
     caught: bool
     check: str
     why: str
@@ -62,7 +65,7 @@ def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], No
     check_id, why = found or ("", "no check noticed")
     progress(f"{mutant.name}: the good variant")
     good = _is_good(mutant, spec, seed, folder / f"{mutant.name}-{seed}-good")
-    return Proof(mutant, found is not None, check_id, why, seed, good)
+    return Proof(mutant, spec.pattern, found is not None, check_id, why, seed, good)
 
 
 def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str] | None:
@@ -70,13 +73,13 @@ def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str
     with mutant.staged():
         try:
             result = _run(mutant, replace(spec, seed=seed, **mutant.spec), path, preload=mutant.module)
-        except ChaosError as error:
+        except (ChaosError, SteadyStateError) as error:
             # Any other error is a defect of the harness, which has caught nothing by it.
             return ("harness", str(error)) if isinstance(error, mutant.errors) else None
     if mutant.checks:
         noticed = [c for c in result.checks if c.verdict == "fail" and c.id in mutant.checks]
     else:
-        noticed = [c for c in result.checks if c.verdict != "pass" and c.id not in SOMETIMES]
+        noticed = [c for c in result.checks if c.verdict != "pass" and not is_sometimes(spec.pattern, c.id)]
     return (noticed[0].id, noticed[0].detail) if noticed else None
 
 
@@ -84,35 +87,24 @@ def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path) -> bool:
     """Whether without the mutation nothing fails, and what must be seen in every run passes."""
     result = _run(mutant, replace(spec, seed=seed), path, preload="")
     caught_by = [check.verdict for check in result.checks if check.id in mutant.checks]
-    always = [check.verdict for check in result.checks if check.id not in SOMETIMES]
+    always = [check.verdict for check in result.checks if not is_sometimes(spec.pattern, check.id)]
     failed = any(check.verdict == "fail" for check in result.checks)
     return not failed and set(always) == {"pass"} and (not caught_by or "pass" in caught_by)
 
 
 def _run(mutant: Mutant, spec: Spec, path: Path, *, preload: str) -> Result:
-    schedule = check(Schedule(seed=spec.seed, intervals=mutant.intervals), spec)
+    schedule = schedule_file.checked(Schedule(seed=spec.seed, intervals=mutant.intervals), spec)
     with claim(spec, path) as directory:
-        write_schedule(directory.path, schedule)
+        schedule_file.write(directory.path, schedule)
         work = experiment(
             spec,
             directory,
             carry_out(schedule),
-            interrupt=Interrupt(),
             progress=lambda text: None,
             preload=preload,
         )
-        with _one_error():
+        try:
             asyncio.run(work)
+        except BaseExceptionGroup as group:
+            raise first_error(group, ChaosError) from None
     return judge(path)
-
-
-@contextlib.contextmanager
-def _one_error() -> Iterator[None]:
-    """Raise the first of several errors that mean the same."""
-    try:
-        yield
-    except* ChaosError as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None

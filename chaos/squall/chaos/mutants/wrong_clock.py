@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from squall.services import history
+from squall.services.node import history
 
 SKEW_S = 3600.0
 

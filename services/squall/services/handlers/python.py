@@ -20,8 +20,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
-from squall.services.control import FORKED
 from squall.services.handlers import Handler, Task, outcome
+from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
 """How long a handler that was cancelled may take to clean up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from squall.services.service import NodeStart, Order, Ready
+from squall.services.node.service import NodeStart, Order, Ready
 
 
 class Unit(Protocol):
@@ -57,6 +57,10 @@ class Launcher(Protocol):
 
     async def thaw(self, unit: Unit) -> bool:
         """Let it go on; True once it is seen to."""
+        ...
+
+    async def stands_still(self, unit: Unit) -> bool:
+        """Whether it is seen to stand still, by another word than its own."""
         ...
 
     async def kill(self, unit: Unit) -> None:

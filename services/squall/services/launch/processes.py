@@ -19,13 +19,14 @@ import msgspec
 from squall.bus.border import printable
 from squall.bus.guard import Guard, seen, send_signal
 from squall.bus.tasks import task_group
-from squall.services.control import Lines
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Unit
 from squall.services.launch.silence import LOOK_S, MARGIN_S, Silence
-from squall.services.points import POINTS
-from squall.services.run_directory import open_private
-from squall.services.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.control import Lines
+from squall.services.node.points import POINT
+from squall.services.node.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.patterns.pattern import AGENT
+from squall.services.run.directory import open_private
 
 log = logging.getLogger("squall")
 
@@ -34,6 +35,9 @@ READY_S = 60.0
 
 LAST_WORDS_S = 1.0
 """How long a node that is held up may take to write down where it stands."""
+
+STILL_S = 0.5
+"""How long a node that says it halts may take to stand still; it does in milliseconds."""
 
 HALTS_MAX = 4
 """Points that a node said it stands at, and nobody has looked at yet."""
@@ -101,7 +105,7 @@ class ProcessUnit:
         while (answer := await self.answer()) is not None:
             if isinstance(answer, Alive):
                 self._heard = True
-            elif isinstance(answer, Halted) and answer.point in POINTS and not self.halts.full():
+            elif isinstance(answer, Halted) and POINT.fullmatch(answer.point) and not self.halts.full():
                 self.halts.put_nowait(answer.point)
 
     async def _watch(self, silence: Silence) -> None:
@@ -143,14 +147,14 @@ class ProcessLauncher:
                 sys.executable,
                 "-P",  # a file of the current folder must not stand in for a module
                 "-m",
-                "squall.services.node",
+                "squall.services.node.process",
                 start.role,
                 start.node,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=log_file,
             )
-        is_agent = start.role == "agent"
+        is_agent = start.role == AGENT
         unit = ProcessUnit(start.node, process, start.spec.handler_timeout_s + MARGIN_S if is_agent else None)
         loading = ""
         try:
@@ -186,7 +190,7 @@ class ProcessLauncher:
             )
         if answer.error:
             await self._reap(process, kill=False)
-            if answer.code == SpecError.code:
+            if answer.code == SpecError.exit_code:
                 raise SpecError(answer.error, answer.remedy)
             raise LaunchError(f"{start.node} did not start: {answer.error}", answer.remedy)
         unit.ready = answer
@@ -225,6 +229,9 @@ class ProcessLauncher:
 
     async def thaw(self, unit: Unit) -> bool:
         return await self._signal_and_see(unit, signal.SIGCONT, stopped=False)
+
+    async def stands_still(self, unit: Unit) -> bool:
+        return await seen(_unit(unit).process.pid, stopped=True, timeout_s=STILL_S)
 
     async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stopped: bool) -> bool:
         process = _unit(unit).process

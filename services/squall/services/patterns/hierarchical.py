@@ -5,24 +5,41 @@ producer ─► IN ─► coordinator ─► JOB ─sourced─► WK ─► agen
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from squall.bus import attempts, register, work_queue
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, SUBMISSION_BYTES_MAX
-from squall.bus.connection import Connection
-from squall.bus.errors import RejectedError
-from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
-from squall.bus.subjects import GATEWAY, POOL, Subjects
+import msgspec
+from msgspec import Meta
+
+from squall.bus import attempts, queue, register
+from squall.bus import log as bus_log
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.jetstream import sourced
+from squall.bus.messages import CoordinatorState, RunTask
+from squall.bus.subjects import POOL, Seat, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
-from squall.services.spec import Spec
+from squall.services.errors import SpecError
+from squall.services.patterns import opening, parts, reading
+from squall.services.patterns.pattern import Backlog, Consumer, Pattern
+from squall.services.run.spec import Spec
+from squall.services.trading.workload import Submission, independent
 
-INGRESS_BYTES_MAX = 128 * 1024**2
+if TYPE_CHECKING:
+    from squall.services.node.history import History
+    from squall.services.run.directory import RunDirectory
+    from squall.services.run.swarm import Swarm
+
+NAME = "hierarchical"
+
+WINDOW_MAX = 100_000
+"""The largest window; a coordinator's snapshot of it fits a message."""
+
 QUEUE_BYTES_MAX = 512 * 1024**2
 LOG_BYTES_MAX = 1024**3
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed.
-Ingress and queue are trimmed; of dead letters the oldest go first."""
+The queue is trimmed; of dead letters the oldest go first."""
 
 REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
 """Bound of the registers: at least, for each task, at most. They stay for the life of the swarm. One takes
@@ -31,41 +48,55 @@ about 600 bytes where a task has one small effect."""
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
 
-DUPLICATE_WINDOW_S = 120
-"""Twice the time for which a producer repeats an unknown submission."""
-
 DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 
-def register_bytes_max(spec: Spec) -> int:
+class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """A hierarchical swarm and its workload.
+
+    Attributes:
+        coordinators: The leader and its standbys.
+        window_max: Most tasks dispatched and not yet terminal.
+        pause_leader: Stop the leader for longer than its lease in mid-run and resume it, so that the run
+            shows a fail-over.
+    """
+
+    pattern: str = NAME
+    coordinators: Annotated[int, Meta(ge=1, le=5)] = 2
+    window_max: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] = 4000
+    pause_leader: bool = True
+
+
+def check(spec: HierarchicalSpec) -> None:
+    """See that the window feeds the agents.
+
+    Raises:
+        SpecError: It does not.
+    """
+    if spec.window_max < 2 * spec.slots * spec.agents:
+        raise SpecError(
+            f"window_max {spec.window_max} would starve {spec.agents} agents of {spec.slots} slots",
+            f"raise it to at least {2 * spec.slots * spec.agents}",
+        )
+
+
+def register_bytes_max(spec: HierarchicalSpec) -> int:
     """How many bytes the registers of a swarm may take."""
     least, each, most = REGISTER_BYTES
     return min(max(least, each * spec.tasks), most)
 
 
-def topology(spec: Spec) -> Topology:
+def topology(spec: HierarchicalSpec) -> Topology:
     """Who there is, and who may do what."""
     return hierarchical(spec.swarm, agents=spec.agents, coordinators=spec.coordinators)
 
 
-def streams(spec: Spec) -> list[dict[str, Any]]:
+def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
     """The streams, in the order in which they must be made: a source before what it feeds."""
     swarm = Subjects(spec.swarm)
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
-    source, destination = swarm.dead_letter_transform
     return [
-        {
-            "name": swarm.stream("IN"),
-            "subjects": [swarm.ingress],
-            "retention": "limits",
-            "discard": "new",
-            # The bound refuses producers; trimmed behind the coordinator's snapshot.
-            "max_msgs": spec.ingress_max,
-            "max_bytes": INGRESS_BYTES_MAX,
-            "max_msg_size": SUBMISSION_BYTES_MAX + HEADER_BYTES_MAX,
-            "duplicate_window": DUPLICATE_WINDOW_S * 10**9,
-            **common,
-        },
+        parts.ingress(spec),  # trimmed behind the coordinator's snapshot
         {
             "name": swarm.stream("JOB"),
             "subjects": [swarm.jobs],
@@ -78,8 +109,13 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             "allow_atomic": True,
             **common,
         },
-        work_queue.stream_config(swarm, bytes_max=QUEUE_BYTES_MAX),
-        register.stream_config(swarm, bytes_max=register_bytes_max(spec)),
+        queue.stream_config(
+            swarm.stream("WK"),
+            source=swarm.stream("JOB"),
+            transform=swarm.work_transform,
+            bytes_max=QUEUE_BYTES_MAX,
+        ),
+        register.stream_config(swarm.stream("RES"), swarm.registers, bytes_max=register_bytes_max(spec)),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
@@ -87,58 +123,113 @@ def streams(spec: Spec) -> list[dict[str, Any]]:
             "discard": "old",
             "max_bytes": DEAD_LETTER_BYTES_MAX,
             "max_age": DEAD_LETTER_AGE_S * 10**9,
-            "sources": [
-                {
-                    "name": swarm.stream("JOB"),
-                    "subject_transforms": [{"src": source, "dest": destination}],
-                }
-            ],
+            **sourced(swarm.stream("JOB"), swarm.dead_letter_transform),
             **common,
         },
     ]
 
 
-async def _create_pool(connection: Connection, spec: Spec) -> None:
-    swarm = Subjects(spec.swarm)
-    config = work_queue.consumer_config(swarm, spec.pacing, agents=spec.agents, slots=spec.slots)
-    await create_consumer(connection, swarm.stream("WK"), POOL, config, filter_subject=swarm.work)
+def pool(swarm: Subjects) -> queue.Queue:
+    """The queue that all agents share."""
+    return queue.Queue(stream=swarm.stream("WK"), consumer=POOL, tasks=(swarm.work,), register=swarm.register)
 
 
-async def release_pool(connection: Connection, spec: Spec) -> None:
-    """Take back everything that anybody holds of the pool, also what was put off for long, by making it anew.
+def consumers(spec: HierarchicalSpec) -> list[Consumer]:
+    """The pool that all agents pull from, and the gateway's place in the registers."""
+    shared = pool(Subjects(spec.swarm))
+    return [parts.puller(spec, shared, agents=spec.agents), parts.gateway(spec)]
 
-    What honest agents hold is delivered a second time, and its register decides.
+
+def seat(swarm: Subjects) -> Seat:
+    """Where the coordinators' leadership is kept."""
+    return swarm.coordinator_seat
+
+
+def workload(spec: HierarchicalSpec) -> Iterator[Submission]:
+    """The tasks a producer is to offer, in order; the same for the same seed."""
+    return independent(spec.seed, spec.tasks)
+
+
+def subject(swarm: Subjects, task: RunTask) -> str:
+    """Where a task is submitted.
 
     Raises:
-        RequestError: The broker did not answer; done again, it does no harm.
+        InvalidNameError: It could not be dispatched.
     """
-    try:
-        await call(connection, "CONSUMER", "DELETE", Subjects(spec.swarm).stream("WK"), POOL)
-    except RejectedError as error:
-        if error.code != CONSUMER_NOT_FOUND:
-            raise
-    await _create_pool(connection, spec)
+    swarm.dispatch(task.job, task.key, task.task)  # it will have to go there, too
+    return swarm.submit(task.key)
 
 
-async def provision(connection: Connection, spec: Spec) -> None:
-    """Make the streams and consumers. Done again, it changes nothing.
+async def backlog(swarm: Swarm) -> Backlog:
+    """How far a swarm has come; it has drained when every job is done and the gateway has all registers.
 
     Raises:
-        RequestError: The broker refuses, or does not answer.
+        RequestError: The broker did not answer.
     """
-    swarm = Subjects(spec.swarm)
-    for config in streams(spec):
-        await create_stream(connection, config)
-    await _create_pool(connection, spec)
-    await create_consumer(
-        connection,
-        swarm.stream("RES"),
-        GATEWAY,
-        {
-            "durable_name": GATEWAY,
-            "ack_policy": "explicit",
-            "ack_wait": int(spec.ack_wait_s * 1e9),
-            "max_ack_pending": 4096,
-        },
-        filter_subject=swarm.registers,
+    observer, subjects = swarm.observer, swarm.swarm
+    ingress = await bus_log.state(observer, subjects.stream("IN"))
+    registers = await bus_log.state(observer, subjects.stream("RES"))
+    state = await _state(swarm)
+    delivered = await parts.is_delivered(swarm)
+    drained = (
+        state is not None
+        and state.ingress >= ingress["last_seq"]
+        and all(job.done for job in state.jobs.values())
+        and delivered
     )
+    return Backlog(ingress["last_seq"], registers["messages"], drained)
+
+
+async def _state(swarm: Swarm) -> CoordinatorState | None:
+    """The newest snapshot of the coordinator."""
+    at = seat(swarm.swarm)
+    record = await bus_log.last(swarm.observer, at.stream, at.snapshot)
+    return decode(record.data, CoordinatorState) if record is not None else None
+
+
+async def read_back(swarm: Swarm, history: History) -> int:
+    """Write registers, jobs, what became of the queue, and dead letters into the history."""
+    registers = await reading.registers(swarm, history)
+    state = await reading.patiently(lambda: _state(swarm))
+    work = await reading.state_of(swarm, "WK")
+    for job, at in (state.jobs if state else {}).items():
+        history("final", "ok", what="job", job=job, opened=True, **msgspec.structs.asdict(at))
+    history(
+        "final",
+        "ok",
+        what="queue",
+        dispatched=state.dispatched if state else 0,
+        arrivals=work["last_seq"],
+        left=work["messages"],
+    )
+    await reading.dead_letters(swarm, history)
+    return registers
+
+
+async def show(swarm: Swarm, run: RunDirectory) -> None:
+    """Pause the leader, if the spec says so."""
+    if swarm.spec_as(HierarchicalSpec).pause_leader:
+        await opening.pause_leader(swarm, run)
+
+
+PATTERN = Pattern(
+    name=NAME,
+    spec=HierarchicalSpec,
+    check=check,
+    topology=topology,
+    streams=streams,
+    consumers=consumers,
+    roles={
+        **parts.ENDS,
+        "agent": "squall.services.roles.agent",
+        "coordinator": "squall.services.roles.coordinator",
+    },
+    leader="coordinator",
+    seat=seat,
+    workload=workload,
+    subject=subject,
+    close=Subjects.close,
+    backlog=backlog,
+    read_back=read_back,
+    opening=show,
+)

@@ -9,7 +9,7 @@ from its dispatch, which a leader wrote; of a register only its subject and its 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -137,20 +137,3 @@ class Progress:
 def open_sequences(state: CoordinatorState) -> list[int]:
     """Where the dispatches of a snapshot's open tasks are stored, but for the fresh ones; ascending."""
     return list(itertools.accumulate(state.open))
-
-
-READ_PER_FETCH = 4
-"""Records that can be read one after the other in the time in which one is fetched by its place."""
-
-
-def stragglers(sequences: Sequence[int], end: int) -> int:
-    """How many records, from the first, are better fetched one by one than read together with the rest.
-
-    Args:
-        sequences: Of the records that are wanted, ascending.
-        end: Where reading would end.
-    """
-    for place, sequence in enumerate(sequences):
-        if end - sequence <= READ_PER_FETCH * (len(sequences) - place):
-            return place
-    return len(sequences)

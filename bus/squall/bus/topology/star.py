@@ -1,0 +1,99 @@
+"""Star: a hub with standbys that decides, and spokes that may only ask.
+
+    producer ──► IN ──(sourced)──► WK ──► spoke ──► REQ ──(sourced)──► HUB ──(sourced)──► RES ──► gateway
+                 │                          ▲                          │ ▲                          ▲
+                 │                          │                 requests ▼ │ decisions                │
+                 └────── what is open ──────┼─────────────────────────► hub                         │
+                                            └───────────────────────────┴───────── who leads ───────┘
+
+A spoke pulls from a consumer of its own, which holds the classes it has, and its
+requests carry its name, so it holds up nobody and speaks for nobody else. It does
+not write the hub's log itself: whoever may write a stream that takes batches can
+begin so many that the broker takes none of anybody else's. The role of a spoke is
+``agent``, as of every node that runs a handler.
+"""
+
+from __future__ import annotations
+
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Subjects
+from squall.bus.topology.administration import launcher, observer
+from squall.bus.topology.link import Link, Node
+from squall.bus.topology.model import Topology
+
+PATTERN = "star"
+
+
+def star(swarm: str, *, agents: int, hubs: int = 2) -> Topology:
+    """The topology of a hub and its spokes.
+
+    Args:
+        swarm: Its name.
+        agents: How many spokes, ``agent-1`` and up.
+        hubs: How many candidates for leadership, ``hub-1`` and up; one of them leads.
+
+    Raises:
+        InvalidNameError: The swarm's name cannot be used in subjects.
+        ValueError: Fewer than one spoke or hub.
+    """
+    if agents < 1 or hubs < 1:
+        raise ValueError(f"a {PATTERN} swarm needs at least one spoke and one hub")
+    s = Subjects(swarm)
+    return Topology(
+        pattern=PATTERN,
+        swarm=swarm,
+        nodes=(
+            Node("launcher", "launcher"),
+            *(Node(f"hub-{n}", "hub") for n in range(1, hubs + 1)),
+            Node("gateway", "gateway"),
+            *(Node(f"agent-{n}", "agent", isolated=True) for n in range(1, agents + 1)),
+            Node("producer", "producer"),
+            Node("observer", "observer"),
+        ),
+        links=_links(s),
+        layout="wheel",
+        administration={
+            "launcher": launcher(),
+            "observer": observer(
+                s, [("IN", s.ingress), ("HUB", s.hub), ("RES", s.registers), ("DLQ", s.dead_letters)]
+            ),
+        },
+    )
+
+
+def _links(s: Subjects) -> tuple[Link, ...]:
+    seat = s.hub_seat
+    queued = s.queued_in(ANY, ANY, ANY, ANY)
+    requests, decisions, letters = s.request(ANY, ANY), s.decision(ANY), s.hub_dead(ANY)
+    return (
+        Link("producer", "IN", s.submissions_in(ANY), "submits tasks by class; stored is accepted"),
+        Link("producer", "IN", s.closes, "says that a job has all its tasks"),
+        Link("IN", "WK", s.submissions_in(ANY), "sourced by the broker, by lane", by="source"),
+        Link("WK", "agent", queued, "pulls what is of its classes", by="pull", consumer=TARGET),
+        Link("agent", "REQ", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
+        Link("REQ", "HUB", requests, "sourced by the broker: only hubs write the hub's log", by="source"),
+        Link("REQ", "hub", requests, "looks whether a request was copied", by="get"),
+        Link("REQ", "hub", requests, "looks how full it is", by="read"),
+        Link("hub", "REQ", requests, "trims what was copied", by="trim"),
+        Link("agent", "TRY", s.tries, "counts the attempts of what is delivered again"),
+        Link("TRY", "agent", s.tries, "asks how often a task was tried", by="newest"),
+        Link("IN", "hub", s.ingress, "reads which tasks are open, and of which class", by="read"),
+        Link("hub", "IN", s.ingress, "trims what is decided", by="trim"),
+        Link("HUB", "hub", s.hub, "reads requests in order, and decisions when it takes over", by="read"),
+        Link("HUB", "hub", s.hub, "looks up its term and its snapshot", by="get"),
+        Link("IN", "hub", s.ingress, "looks up the inputs of dead letters", by="get"),
+        Link("WK", "hub", queued, "looks whether a task still waits", by="get"),
+        Link("RES", "hub", s.registers, "looks whether a decision was copied", by="get"),
+        Link("DLQ", "hub", s.dead_letters, "looks whether a letter was copied", by="get"),
+        Link("hub", "HUB", seat.term, "claims the lead"),
+        Link("hub", "HUB", seat.lease, "renews it"),
+        Link("hub", "HUB", seat.snapshot, "stores what it knows"),
+        Link("hub", "HUB", decisions, "decides, fenced by its term"),
+        Link("hub", "HUB", letters, "gives up tasks"),
+        Link("hub", "HUB", requests, "trims what a snapshot covers", by="trim"),
+        Link("HUB", "RES", decisions, "sourced by the broker: decisions are the registers", by="source"),
+        Link("HUB", "DLQ", letters, "sourced by the broker: dead letters", by="source"),
+        Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY),
+        Link("hub", "agent", s.command(TARGET, ANY), "says who leads, and commands"),
+        Link("hub", "gateway", s.command(TARGET, "lead"), "says who leads"),
+        Link("agent", "hub", s.reply(SOURCE, ANY), "answers to commands"),
+    )

@@ -1,0 +1,121 @@
+"""``squall chaos``: a swarm under faults, seed after seed, and what survived."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from squall.chaos.cli.mutants import prove_all
+from squall.chaos.cli.series import Series
+from squall.chaos.cli.setup import more_runs_of, runs_of, spec_of
+from squall.chaos.errors import ChaosError
+from squall.chaos.evidence.series import Planned
+from squall.chaos.inject.faults.catalogue import make
+from squall.chaos.inject.schedule_file import load
+from squall.chaos.inject.toxiproxy import check_port
+from squall.chaos.plan.series import Plan
+from squall.services.cli.main import INTERRUPTED, AsJson, failing, sentences
+from squall.services.cli.terminal import show_progress
+from squall.services.patterns import DEFAULT
+from squall.services.run.spec import Spec
+
+
+def chaos(
+    patterns: Annotated[list[str] | None, typer.Argument(help="Patterns, or paths to a swarm.toml.")] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Only this fault; NAME or NAME@TARGET. May be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; of a schedule, how often.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
+    schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    shrink_minutes: Annotated[
+        float, typer.Option("--shrink", min=0, help="Minutes for shrinking the first schedule that fails.")
+    ] = 0.0,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")
+    ] = False,
+    toxiproxy_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="Directory of the series; default runs/<id>.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
+    folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    asked = patterns or [DEFAULT]
+    drawn = minutes or fault
+    if mutants and (drawn or schedule or shrink_minutes or seeds > 1):
+        message = "--mutants brings its own swarms, faults and seeds"
+        failing("input", message, "leave out all but patterns, --out and --json", 2, as_json=as_json)
+    if schedule is not None and (drawn or len(asked) > 1):
+        message = "--schedule says what is done, and to one swarm"
+        failing("input", message, "leave out --fault, --minutes and further patterns", 2, as_json=as_json)
+    if mutants:
+        with chaos_sentences(as_json=as_json):
+            code = prove_all(asked, folder, as_json=as_json)
+        raise typer.Exit(code)
+    with chaos_sentences(as_json=as_json):
+        faults = [_fault(text) for text in fault or ()]
+        specs = [spec_of(pattern) for pattern in asked]
+        more: Iterable[Plan] = ()
+        if schedule is not None:
+            first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
+        else:
+            first = runs_of(specs, range(seed, seed + seeds), faults)
+            for_s = 60 * (minutes or 0.0)
+            more = more_runs_of(specs, seed + seeds, faults, for_s=for_s, now_s=time.monotonic)
+        check_port(toxiproxy_port)
+        names = tuple(plan.name for plan in first)
+        planned = Planned(runs=names, all_faults=schedule is None and not faults)
+        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json)
+        with show_progress() as progress:
+            for plan in itertools.chain(first, more):
+                if series.run(plan, progress):
+                    break
+        if shrink_minutes and not series.interrupted:
+            series.shrink_first_failure(60 * shrink_minutes)
+        code = series.report()
+    raise typer.Exit(INTERRUPTED if series.interrupted else code)
+
+
+@contextlib.contextmanager
+def chaos_sentences(*, as_json: bool) -> Iterator[None]:
+    """Turn what was raised inside into one sentence and an exit code, the harness's own errors too."""
+    with sentences(as_json=as_json, prefer=ChaosError):
+        yield
+
+
+# What is asked.
+
+
+def _fault(text: str) -> tuple[str, str]:
+    """``NAME`` or ``NAME@TARGET``.
+
+    Raises:
+        FaultError: There is no such fault.
+    """
+    name, _, target = text.partition("@")
+    make(name, {})
+    return name, target
+
+
+def _scheduled(spec: Spec, path: Path, seed: int) -> Plan:
+    loaded = load(path, spec)
+    return Plan("schedule", msgspec.structs.replace(spec, seed=loaded.seed or seed), loaded)
+
+
+def _repeated(plan: Plan, times: int) -> list[Plan]:
+    """A schedule replays; processes meet it a little differently each time."""
+    if times == 1:
+        return [plan]
+    return [replace(plan, name=f"{plan.name}-{number}") for number in range(1, times + 1)]

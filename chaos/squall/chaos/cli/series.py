@@ -1,0 +1,118 @@
+"""Runs the plans of a series, one after the other, and gathers what came of them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from squall.chaos.cli.setup import experiment_of
+from squall.chaos.evidence.series import Planned, begin, note
+from squall.chaos.inject import schedule_file
+from squall.chaos.inject.experiment import carry_out, experiment
+from squall.chaos.judge.series import EXIT, Judged, series_result
+from squall.chaos.plan.schedule import Schedule
+from squall.chaos.plan.series import Plan
+from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
+from squall.chaos.tell.documents import judge, judge_run
+from squall.chaos.tell.table import print_run, print_series
+from squall.services.cli.main import run_loop
+from squall.services.cli.terminal import Terminal, print_document, show_progress
+from squall.services.run.directory import RunDirectory, claim
+from squall.services.run.driven import STEADY_S
+from squall.services.run.spec import Spec
+
+
+class Series:
+    """A series that is being run.
+
+    Args:
+        folder: Where to; a directory that holds no series yet.
+        steady_s: How long each swarm must keep up before anything is done to it.
+
+    Attributes:
+        interrupted: Whether the user wants no more.
+    """
+
+    def __init__(
+        self, folder: Path, planned: Planned, *, port: int, as_json: bool, steady_s: float = STEADY_S
+    ) -> None:
+        begin(folder, planned)
+        self._folder = folder
+        self._planned = planned
+        self._port = port
+        self._as_json = as_json
+        self._steady_s = steady_s
+        self._console = Terminal(stderr=as_json)
+        self._done: list[tuple[Plan, Judged]] = []
+        self.interrupted = False
+
+    def run(self, planned: Plan, progress: Callable[[str], None]) -> bool:
+        """Run one; whether the user wants no more."""
+        if planned.name not in self._planned.runs:
+            self._planned = msgspec.structs.replace(self._planned, runs=(*self._planned.runs, planned.name))
+            note(self._folder, self._planned)
+        path = self._folder / planned.name
+        with claim(planned.spec, path) as directory:
+            self._carry_out(planned.schedule, planned.spec, directory, progress)
+            judged = judge_run(path, keep=True)
+        self._done.append((planned, judged))
+        print_run(planned.name, judged.result, self._console)
+        return self.interrupted
+
+    def _carry_out(
+        self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Callable[[str], None]
+    ) -> None:
+        schedule_file.write(directory.path, schedule)
+        attack = carry_out(schedule)
+        self.interrupted = run_loop(
+            lambda interrupt: experiment(
+                spec,
+                directory,
+                attack,
+                interrupt=interrupt,
+                progress=progress,
+                port=self._port,
+                steady_s=self._steady_s,
+            )
+        )
+
+    def shrink_first_failure(self, budget_s: float) -> None:
+        """Shrink the first schedule under which a check failed, and leave it as a test."""
+        for planned, judged in self._done:
+            failed = next((check for check in judged.result.checks if check.verdict == "fail"), None)
+            if failed is not None and planned.schedule.intervals:
+                break
+        else:
+            return
+        tries = itertools.count(1)
+
+        def fails(schedule: Schedule) -> bool:
+            if self.interrupted:
+                return False  # so what has been found by now is the smallest
+            path = self._folder / f"shrink-{next(tries)}"
+            with claim(planned.spec, path) as directory, show_progress() as progress:
+                self._carry_out(schedule, planned.spec, directory, progress)
+            return any(c.id == failed.id and c.verdict == "fail" for c in judge(path).checks)
+
+        smallest = shrink(planned.schedule, within(often_enough(fails), budget_s, time.monotonic))
+        path = self._folder / f"test_{failed.name.replace('-', '_')}.py"
+        experiment_fields = experiment_of(planned.spec.pattern)
+        path.write_text(as_test(smallest, planned.spec, failed.id, failed.name, experiment=experiment_fields))
+        before, after = len(planned.schedule.intervals), len(smallest.intervals)
+        self._console.print(
+            f"{failed.id} still fails with {after} of {before} faults: {path}", soft_wrap=True
+        )
+
+    def report(self) -> int:
+        """Tell what holds over the series; the exit code."""
+        series = series_result(self._planned, [judged for _, judged in self._done])
+        if self._as_json:
+            print_document(series)
+        else:
+            print_series(series, self._console)
+            self._console.print(f"runs  {self._folder}", soft_wrap=True)
+        return EXIT[series.verdict]

@@ -1,0 +1,88 @@
+"""How swarms are set up to be broken: what an experiment changes of a spec, and the runs of a series."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.plan.series import EXPERIMENT, Plan, plans
+from squall.services.cli.main import resolve
+from squall.services.run.spec import Spec
+
+LOAD = ("tasks", "pause_leader")
+"""What an experiment takes into its own hands though a file says otherwise: the load has no end before all is
+healed, and nobody else disturbs the swarm."""
+
+
+def experiment_of(pattern: str) -> Mapping[str, Any]:
+    """The fields of a pattern's spec that differ for an experiment."""
+    promises = promises_of(pattern)
+    return EXPERIMENT if promises is None else promises.experiment
+
+
+def spec_of(pattern: str) -> Spec:
+    """The pattern set up for an experiment; a file is taken as it is, but for its load.
+
+    Raises:
+        SpecError: There is no such pattern, or the file cannot be used.
+    """
+    if pattern.endswith(".toml") or "/" in pattern:
+        spec = resolve(pattern)
+        experiment = experiment_of(spec.pattern)
+        own = {field: experiment[field] for field in LOAD if field in experiment}
+        return msgspec.structs.replace(spec, **own)
+    return resolve(pattern, **experiment_of(pattern))
+
+
+def runs_of(specs: Sequence[Spec], seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -> list[Plan]:
+    """The runs that are asked for, in order, named after their patterns where there are several.
+
+    Raises:
+        FaultError: A fault cannot strike its target.
+    """
+    return [
+        _named(plan, label, several=len(specs) > 1)
+        for spec, label in zip(specs, _labels(specs), strict=True)
+        for plan in plans(spec, seeds, faults, _further(spec))
+    ]
+
+
+def more_runs_of(
+    specs: Sequence[Spec],
+    first: int,
+    faults: Sequence[tuple[str, str]],
+    *,
+    for_s: float,
+    now_s: Callable[[], float],
+) -> Iterator[Plan]:
+    """Runs with new seeds, each seed under every pattern, until a time from the first on is over."""
+    labels, until_s = _labels(specs), now_s() + for_s
+    for seed in itertools.count(first):
+        for spec, label in zip(specs, labels, strict=True):
+            if now_s() >= until_s:
+                return
+            yield _named(plans(spec, [seed], faults, _further(spec))[0], label, several=len(specs) > 1)
+
+
+def _further(spec: Spec) -> Callable[[Any, int], Sequence[Plan]]:
+    promises = promises_of(spec.pattern)
+    return promises.runs if promises is not None else lambda spec, seed: ()
+
+
+def _labels(specs: Sequence[Spec]) -> list[str]:
+    """The patterns' names; with their places before them where one is there twice."""
+    counts = Counter(spec.pattern for spec in specs)
+    return [
+        spec.pattern if counts[spec.pattern] == 1 else f"{place}-{spec.pattern}"
+        for place, spec in enumerate(specs, 1)
+    ]
+
+
+def _named(plan: Plan, label: str, *, several: bool) -> Plan:
+    return replace(plan, name=f"{label}-{plan.name}") if several else plan

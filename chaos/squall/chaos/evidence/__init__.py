@@ -1,0 +1,1 @@
+"""A run's directory read as plain data, and what makes it doubtful."""

@@ -1,0 +1,133 @@
+"""The files of a run's directory, line by line, and what of them could not be read."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.chaos.errors import NotARunError
+from squall.chaos.evidence.model import Asked, Injected
+from squall.chaos.evidence.series import SERIES
+from squall.services import jsonl
+from squall.services.jsonl import LINE_BYTES_MAX, decode
+
+SPEC = "spec.toml"
+NODES = "nodes.jsonl"
+HISTORY = "history.jsonl"
+FAULTS = "faults.jsonl"
+VENUE = "venue.sqlite"
+
+REMEDY = "name the directory of a run, for instance runs/<id>"
+
+T = TypeVar("T")
+
+
+def require_run(run: Path) -> None:
+    """See that a directory is one of a run.
+
+    Raises:
+        NotARunError: It is no directory, or holds neither a spec nor a history.
+    """
+    if not run.is_dir():
+        raise NotARunError(f"{run} is no directory", REMEDY)
+    if (run / SERIES).exists():
+        raise NotARunError(f"{run} holds a series of runs", f"name one of them, for instance {run}/seed-1")
+    if not (run / SPEC).exists() and not (run / HISTORY).exists():
+        raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
+
+
+class Files:
+    """Reads the files of one run.
+
+    Attributes:
+        truncated: Half lines at the end of a file, left by a writer that was killed.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._unreadable: list[str] = []
+        self._malformed: dict[str, list[int]] = {}
+        self.truncated = 0
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """What could not be read, each with its reason in words."""
+        more = [
+            f"{len(numbers) - 1} more lines of {file} are malformed"
+            for file, numbers in self._malformed.items()
+            if len(numbers) > 1
+        ]
+        return (*self._unreadable, *more)
+
+    def reject(self, file: str, number: int, why: object) -> None:
+        """A whole line that says nothing: the first is described, the rest counted."""
+        if file not in self._malformed:
+            self._malformed[file] = []
+            self._unreadable.append(f"{file} line {number} is malformed ({printable(str(why))})")
+        self._malformed[file].append(number)
+
+    def give_up(self, why: str) -> None:
+        """A file, or a part of it, that cannot be read at all."""
+        self._unreadable.append(why)
+
+    def lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """The lines of a file, numbered from 1; a half one at the end is counted and left out."""
+        try:
+            with (self._run / name).open("rb") as file:
+                for number, line in enumerate(jsonl.lines(file), start=1):
+                    if line is None:
+                        self.reject(name, number, f"longer than {LINE_BYTES_MAX:,} bytes")
+                    elif not line.endswith(b"\n") and not _is_json(line):
+                        self.truncated += 1
+                    else:
+                        yield number, line
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.give_up(f"{name} cannot be read: {error.strerror}")
+
+    def records(self, name: str, kind: type[T]) -> Iterator[T]:
+        """The lines of a file that holds one kind of them."""
+        decoder = msgspec.json.Decoder(kind)
+        for number, line in self.lines(name):
+            try:
+                yield decode(decoder, line)
+            except msgspec.DecodeError as error:
+                self.reject(name, number, error)
+
+    def faults(self) -> tuple[Injected, ...]:
+        """Each fault once, as its last line tells, in the order of their beginnings."""
+        found: dict[str, Injected] = {}
+        for place, fault in enumerate(self.records(FAULTS, Injected)):
+            found[fault.id or f"#{place}"] = fault
+        return tuple(sorted(found.values(), key=lambda fault: fault.start_s))
+
+    def asked(self) -> tuple[Asked, Mapping[str, object]]:
+        """What the spec asks for: as far as every pattern has it, and all of it as it stands there."""
+        try:
+            values = tomllib.loads((self._run / SPEC).read_text())
+            return msgspec.convert(values, Asked), values
+        except FileNotFoundError:
+            reason = "is missing"
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+            reason = f"is unusable: {error}"
+        self.give_up(f"{SPEC} {reason}")
+        return Asked(), {}
+
+
+_raw = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _is_json(line: bytes) -> bool:
+    with contextlib.suppress(msgspec.DecodeError):
+        decode(_raw, line)
+        return True
+    return False

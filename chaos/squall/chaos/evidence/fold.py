@@ -1,0 +1,241 @@
+"""Gathers a history line by line. Pure.
+
+What every run has is decoded here; what belongs to its pattern, by the structs that the pattern declares. A
+pattern may declare an operation that every run has, too: its checks then see each line of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from squall.chaos.evidence import lines
+from squall.chaos.evidence.lives import Gathering
+from squall.chaos.evidence.model import (
+    Asked,
+    Closing,
+    Counted,
+    History,
+    Injected,
+    NodeStart,
+    Operation,
+    Outcome,
+    Phase,
+    Refusal,
+    Register,
+    Submission,
+    Venue,
+    Writer,
+)
+from squall.chaos.evidence.operations import Decoders, Operations, key
+from squall.services.jsonl import decode
+
+OUTCOMES: dict[str, Outcome] = {"ok": "accepted", "fail": "refused", "unknown": "unknown"}
+
+
+class Offers:
+    """All offers of one task: which incarnation still waits for an outcome, and what came back so far."""
+
+    def __init__(self, intended_s: float | None) -> None:
+        self.intended_s = intended_s
+        self.waiting: tuple[str, int] | None = None
+        self.outcomes: set[Outcome] = set()
+
+    def submission(self, task: str) -> Submission:
+        outcomes = self.outcomes if self.waiting is None else self.outcomes | {"unknown"}
+        outcome: Outcome = "refused"
+        if "accepted" in outcomes:
+            outcome = "accepted"
+        elif "unknown" in outcomes:
+            outcome = "unknown"
+        return Submission(task, self.intended_s, outcome)
+
+
+class Fold:
+    """Gathers a history line by line.
+
+    Args:
+        declared: The operations of the run's pattern.
+    """
+
+    def __init__(self, declared: Operations) -> None:
+        self._read = 0
+        self._declared = Decoders(declared)
+        self._records: dict[type[Operation], list[Operation]] = {}
+        self._undeclared: Counter[str] = Counter()
+        self._writers: dict[tuple[str, int], list[int]] = {}
+        self._offers: dict[str, Offers] = {}
+        self._unasked = 0
+        self._suppressed = 0
+        self._refusals: list[Refusal] = []
+        self._registers: list[Register] = []
+        self._damaged: list[str] = []
+        self._dead: list[str] = []
+        self._closing: Closing | None = None
+        self._read_back_s: float | None = None
+        self._ended_s: float | None = None
+        self._spans: dict[tuple[str, int], tuple[float, float]] = {}
+        self._note = lines.Note()
+        self._phases: list[Phase] = []
+        self._times: tuple[float, float] | None = None
+        self._interfered: list[str] = []
+        self._lives = Gathering()
+
+    def add(self, line: bytes) -> None:
+        """Take a line in.
+
+        Raises:
+            msgspec.DecodeError: It is malformed.
+        """
+        head = decode(lines.line, line)
+        who = (head.node, head.inc)
+        self._of_pattern(head, line, known=self._of_all(head, who, line))
+        self._count(who, head.i)
+        first, last = self._spans.get(who, (head.time_s, head.time_s))
+        self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
+        self._see(head.time_s)
+
+    def _of_all(self, head: lines.Line, who: tuple[str, int], line: bytes) -> bool:
+        """Take in what a line says of an operation that all patterns have; whether it is of one."""
+        match head.op, head.type:
+            case "submit", "invoke":
+                offer = decode(lines.offer, line)
+                offers = self._offers.setdefault(offer.task, Offers(offer.submit_s))
+                if offers.waiting is not None:
+                    offers.outcomes.add("unknown")
+                offers.waiting = who
+            case "submit", kind:
+                self._outcome(decode(lines.task, line).task, who, OUTCOMES[kind])
+            case "run", "invoke":
+                self._lives.begin(who, decode(lines.task, line).task)
+            case "attempt", _:
+                self._lives.end(who, decode(lines.task, line).task)
+            case "commit", kind:
+                self._lives.end(who, decode(lines.task, line).task)
+                if kind == "fail":
+                    self._suppressed += decode(lines.commit, line).reason == "already"
+            case "refuse", "fail":
+                self._refusals.append(decode(lines.refusal, line))
+            case "final", "ok" | "fail":
+                known = self._final(head, line)
+                if self._read_back_s is None:
+                    self._read_back_s = head.time_s
+                return known
+            case "note", "ok":
+                self._note = decode(lines.note, line)
+            case "end", "ok":
+                self._lives.give_reason(who, decode(lines.reason, line).reason)
+            case "killed", "ok":
+                killed = decode(lines.killed, line)
+                self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)
+            case "counters", "ok":
+                self._lives.count(who, decode(lines.counts, line).counters)
+            case "expel", "ok":
+                expelled = decode(lines.expelled, line)
+                self._lives.expel(expelled.agent, expelled.reason)
+            case "interfered", "fail":
+                self._interfered.append(decode(lines.reason, line).reason)
+            case "phase", "ok":
+                self._phases.append(decode(lines.phase, line))
+            case _:
+                return False
+        return True
+
+    def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
+        offers = self._offers.setdefault(task, Offers(None))
+        if offers.waiting != who:
+            self._unasked += 1
+        offers.waiting = None
+        offers.outcomes.add(outcome)
+
+    def _final(self, head: lines.Line, line: bytes) -> bool:
+        """Take in what the command read back; whether it is of what all patterns have."""
+        match head.what, head.type:
+            case "register", "ok":
+                self._registers.append(decode(lines.register, line))
+            case "register", _:
+                self._damaged.append(decode(lines.damaged, line).subject)
+            case "dead-letter", _:
+                self._dead.append(decode(lines.task, line).task)
+            case "complete", _:
+                self._closing = decode(lines.closing, line)
+                self._ended_s = head.time_s
+            case _:
+                return False
+        return True
+
+    def _of_pattern(self, head: lines.Line, line: bytes, *, known: bool) -> None:
+        """Keep the line for the pattern's checks, if it declares the operation, also one that all have."""
+        declared = self._declared.of(head.op, head.what)
+        if declared is None:
+            if not known:
+                self._undeclared[key(head.op, head.what)] += 1
+            return
+        kind, decoder = declared
+        self._records.setdefault(kind, []).append(decode(decoder, line))
+
+    def _count(self, who: tuple[str, int], i: int) -> None:
+        counts = self._writers.setdefault(who, [0, 0, 0, 0])  # lines, missing, repeated, highest
+        self._read += 1
+        counts[0] += 1
+        if i > counts[3]:
+            counts[1] += i - counts[3] - 1
+            counts[3] = i
+        else:
+            counts[2] += 1
+
+    def _see(self, time_s: float) -> None:
+        first, last = self._times or (time_s, time_s)
+        self._times = (min(first, time_s), max(last, time_s))
+
+    def history(
+        self,
+        *,
+        asked: Asked,
+        spec: Mapping[str, object],
+        nodes: tuple[NodeStart, ...],
+        faults: tuple[Injected, ...],
+        counters: tuple[Counted, ...],
+        venue: Venue | None,
+        truncated: int,
+        unreadable: tuple[str, ...],
+    ) -> History:
+        """All that was gathered, and what was found elsewhere in the run's directory."""
+        for node in nodes:
+            self._see(node.started_s)
+        for counted in counters:
+            self._lives.count((counted.node, counted.incarnation), counted.counters)
+        first, last = self._times or (None, None)
+        return History(
+            asked=asked,
+            spec=spec,
+            nodes=nodes,
+            faults=faults,
+            phases=tuple(self._phases),
+            lines=self._read,
+            truncated=truncated,
+            unreadable=unreadable,
+            writers=tuple(
+                Writer(node, incarnation, counts[0], counts[1], counts[2], *self._spans[node, incarnation])
+                for (node, incarnation), counts in self._writers.items()
+            ),
+            submissions={task: offers.submission(task) for task, offers in self._offers.items()},
+            outcomes_unasked=self._unasked,
+            registers=tuple(self._registers),
+            registers_damaged=tuple(self._damaged),
+            dead_letters=tuple(self._dead),
+            suppressed=self._suppressed,
+            refusals=tuple(self._refusals),
+            records={kind: tuple(found) for kind, found in self._records.items()},
+            undeclared=self._undeclared,
+            closing=self._closing,
+            read_back_s=self._read_back_s,
+            ended_s=self._ended_s,
+            first_s=first,
+            last_s=last,
+            limits=self._note.limits,
+            environment=self._note.environment,
+            venue=venue,
+            interfered=tuple(self._interfered),
+            lives=self._lives.lives(),
+        )

@@ -1,0 +1,92 @@
+"""What a line of any history may say: one struct an operation, and its decoder. Pure.
+
+What belongs to a pattern is declared beside its checks; see `operations.py`.
+
+Only what judging needs is decoded; a line may hold more.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from squall.chaos.evidence.model import (
+    Closing,
+    Count,
+    Kind,
+    Phase,
+    Refusal,
+    Register,
+    Time,
+)
+from squall.services.run.result import Environment
+
+
+class Line(msgspec.Struct):
+    """What every line has."""
+
+    time_s: Time
+    node: str
+    inc: Count
+    i: Count
+    op: str
+    type: Kind
+    what: str = ""
+
+
+class Task(msgspec.Struct):
+    task: str
+
+
+class Offer(msgspec.Struct):
+    task: str
+    submit_s: Time
+
+
+class Commit(msgspec.Struct):
+    reason: str = ""
+
+
+class Counts(msgspec.Struct):
+    counters: dict[str, Count]
+
+
+class Reason(msgspec.Struct):
+    """Why a node ends, or the harness was interfered with."""
+
+    reason: str = ""
+
+
+class Expelled(msgspec.Struct):
+    agent: str
+    reason: str = ""
+
+
+class Killed(msgspec.Struct):
+    agent: str
+    incarnation: Count
+    reason: str = ""
+
+
+class Damaged(msgspec.Struct):
+    subject: str
+
+
+class Note(msgspec.Struct):
+    limits: tuple[str, ...] = ()
+    environment: Environment = Environment()
+
+
+line = msgspec.json.Decoder(Line)
+task = msgspec.json.Decoder(Task)
+offer = msgspec.json.Decoder(Offer)
+commit = msgspec.json.Decoder(Commit)
+counts = msgspec.json.Decoder(Counts)
+reason = msgspec.json.Decoder(Reason)
+expelled = msgspec.json.Decoder(Expelled)
+killed = msgspec.json.Decoder(Killed)
+damaged = msgspec.json.Decoder(Damaged)
+note = msgspec.json.Decoder(Note)
+phase = msgspec.json.Decoder(Phase)
+register = msgspec.json.Decoder(Register)
+refusal = msgspec.json.Decoder(Refusal)
+closing = msgspec.json.Decoder(Closing)

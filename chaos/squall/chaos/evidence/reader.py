@@ -1,0 +1,88 @@
+"""Reads a run's directory into a `History`. Judges nothing: what it cannot read, it says.
+
+    spec.toml   nodes.jsonl   history.jsonl   faults.jsonl   counters.jsonl   venue.sqlite
+        └────────────┴──────┬──────┴───────────────┴───────────────┴──────────────┘
+                            ▼
+                         History
+
+Lines of ``history.jsonl`` have ``time_s``, ``node``, ``inc`` (incarnation), ``i`` (its writer's own count,
+from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
+
+    submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
+    commit  fail {reason: already}: a second register refused            agent
+    refuse  fail {what, task, order_id, reason}: an effect given up          gateway
+    final   ok {what: register | dead-letter | complete}                 the command, from the broker
+    note    ok {limits, environment}                                     the command
+    expel   ok {agent, reason}: put out of the swarm                     the command
+    phase   ok {what: steady | healed}                                   the nemesis
+    interfere  ok {what, on, struck}                                     a node that is interfered with
+    interfered  fail {reason}                                            the nemesis: somebody meddled with it
+    run  invoke {task}, then attempt | commit {task}                     agent
+    end  ok {reason}             counters  ok {counters}                 a node
+    expel  ok {agent, reason}                                            whoever put the agent out
+    killed  ok {agent, incarnation, reason}                              whoever ended a node for a reason
+
+Each pattern declares operations of its own beside its checks, also of ``final``; see `operations.py`. Others
+tell a reader what happened; no verdict rests on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from squall.chaos.evidence import venue as venue_books
+from squall.chaos.evidence.files import HISTORY, NODES, VENUE, Files, require_run
+from squall.chaos.evidence.fold import Fold
+from squall.chaos.evidence.model import Counted, History, NodeStart, Venue
+from squall.chaos.evidence.operations import Operations
+from squall.services.run.counters import COUNTERS
+
+Declared = Callable[[str | None], Operations]
+"""From a pattern's name, or None where it is not known, to the operations that it declares."""
+
+
+def read(run: Path, declared: Declared) -> History:
+    """Everything a run's directory tells.
+
+    Args:
+        declared: Says which operations are the pattern's own.
+
+    Raises:
+        NotARunError: It is no directory, or holds neither a spec nor a history.
+    """
+    require_run(run)
+    files = Files(run)
+    asked, spec = files.asked()
+    fold = Fold(declared(asked.pattern))
+    for number, line in files.lines(HISTORY):
+        try:
+            fold.add(line)
+        except msgspec.DecodeError as error:
+            files.reject(HISTORY, number, error)
+    nodes = tuple(files.records(NODES, NodeStart))
+    faults = files.faults()
+    counters = tuple(files.records(COUNTERS, Counted))
+    venue = _venue(files, run / VENUE)
+    return fold.history(
+        asked=asked,
+        spec=spec,
+        nodes=nodes,
+        faults=faults,
+        counters=counters,
+        venue=venue,
+        truncated=files.truncated,
+        unreadable=files.unreadable,
+    )
+
+
+def _venue(files: Files, path: Path) -> Venue | None:
+    if not path.exists():
+        return None
+    try:
+        return venue_books.witnessed(path)
+    except venue_books.UnreadableError as error:
+        files.give_up(str(error))
+        return None

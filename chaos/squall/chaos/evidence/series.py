@@ -1,0 +1,76 @@
+"""The directory of a series: a directory a run, and what was planned, so that one that is gone is missed.
+
+runs/<id>/series.json   what was planned
+runs/<id>/seed-1/       a run; see `services/run/directory.py`
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from squall.chaos.errors import NotARunError
+from squall.services.errors import DiskError, SpecError
+from squall.services.run.directory import replace, writing
+
+SERIES = "series.json"
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a series is to be.
+
+    Attributes:
+        runs: Their names, which are those of their directories.
+        all_faults: Whether its faults were drawn from all there are.
+    """
+
+    runs: tuple[Name, ...]
+    all_faults: bool
+
+
+def begin(folder: Path, planned: Planned) -> None:
+    """Note what is planned in a directory that holds no series yet.
+
+    Raises:
+        SpecError: It holds one, or cannot be written.
+    """
+    if (folder / SERIES).exists():
+        raise SpecError(f"{folder} holds a series", "name a new directory with --out, or remove it")
+    try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        note(folder, planned)
+    except DiskError as error:
+        raise SpecError(str(error), error.remedy) from error
+
+
+def note(folder: Path, planned: Planned) -> None:
+    """Note what is planned from now on.
+
+    Raises:
+        DiskError: It cannot be written.
+    """
+    with writing(folder):
+        replace(folder / SERIES, msgspec.json.encode(planned) + b"\n")
+
+
+def planned_in(folder: Path) -> Planned | None:
+    """What was planned of the series in a directory; None if there is none.
+
+    Raises:
+        NotARunError: It cannot be read.
+    """
+    path = folder / SERIES
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Planned)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise NotARunError(
+            f"{path} cannot be read: {error}", "name a run in it, for instance seed-1"
+        ) from error

@@ -1,0 +1,1 @@
+"""Faults put in force on a running swarm, seen to be in force, and healed."""

@@ -1,0 +1,193 @@
+"""One experiment: a steady state, faults while safety is recorded, all healed, and a bound for what is left.
+
+    load ─► steady? ─► faults ─► healed ─► load ends ─► drained within the bound? ─► judged
+              └─ no: no experiment
+
+What makes a schedule of faults an experiment is that somebody saw the swarm work before, and that what it may
+take afterwards was computed before anybody looked. Some faults strike as the load ends; see `Interval`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from squall.bus.guard import Guard
+from squall.bus.tasks import task_group
+from squall.chaos.inject.nemesis import LEASE_S, Nemesis
+from squall.chaos.inject.network import Network
+from squall.chaos.inject.toxiproxy import Toxiproxy
+from squall.chaos.inject.toxiproxy.proxies import Proxies
+from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.services.node.history import History
+from squall.services.run.directory import RunDirectory
+from squall.services.run.driven import STEADY_S, Progress, driven, unless
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm
+
+NAME = "nemesis"
+"""Who writes of phases in the history."""
+
+LEASE_PAST_S = 30.0
+"""How much longer than its time a fault's lease lasts."""
+
+MARGIN_S = 5.0
+"""How much longer than its bound a swarm is waited for, to tell late from never."""
+
+Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def experimenting(
+    spec: Spec,
+    run: RunDirectory,
+    *,
+    progress: Progress,
+    interrupt: asyncio.Event | None = None,
+    port: int = 0,
+    preload: str = "",
+    steady_s: float = STEADY_S,
+) -> AsyncIterator[Nemesis]:
+    """A swarm behind proxies that works steadily, and who may break it inside the block.
+
+    After the block all is healed, the load ends, the swarm drains, and the broker is read.
+
+    Args:
+        interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
+        port: Of Toxiproxy's API; 0 is any that is free.
+        preload: A module that nodes load first; see `NodeStart`.
+        steady_s: How long the swarm must keep up before anything is done to it.
+
+    Raises:
+        HarnessBrokenError: The harness broke; the run says nothing about the swarm.
+        SteadyStateError: There was no steady state to disturb.
+        ServiceError, BusError: The swarm could not be run.
+    """
+    async with (
+        Guard() as guard,
+        Toxiproxy.running(
+            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
+        ) as toxiproxy,
+        Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
+    ):
+        network = Network(proxies, toxiproxy.access, toxiproxy.pid)
+        tools = {"toxiproxy": toxiproxy.version}
+        async with driven(
+            spec, run, route=network.route, preload=preload, tools=tools, progress=progress
+        ) as driving:
+            with History(run.history, NAME, 1) as history:
+                async with _watched(driving.swarm, network, history):
+                    history("phase", "ok", what="steady", seconds=await driving.steady(steady_s))
+                    async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
+                        yield nemesis
+                if interrupt is None or not interrupt.is_set():
+                    backlog = await driving.open_tasks()
+                    bound_s = drain_bound_s(spec, backlog)
+                    healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
+                    history("phase", "ok", what="healed", **healed)
+                    await driving.finish(bound_s + MARGIN_S)
+
+
+@contextlib.asynccontextmanager
+async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIterator[None]:
+    """See that nobody reaches the broker past its proxy, and that nobody else changes the proxies."""
+
+    def note(interference: str) -> None:
+        history("interfered", "fail", reason=interference)
+
+    swarm.note(NAME, NAME)
+    async with task_group() as tasks:
+        tasks.daemon(network.watch(swarm))
+        tasks.daemon(network.watch_others(note))
+        yield
+    await network.look_for_others(note)
+
+
+async def experiment(
+    spec: Spec,
+    run: RunDirectory,
+    attack: Attack,
+    *,
+    interrupt: asyncio.Event | None = None,
+    progress: Progress,
+    port: int = 0,
+    preload: str = "",
+    steady_s: float = STEADY_S,
+) -> None:
+    """Put a swarm to one attack; see `experimenting`.
+
+    Args:
+        attack: What is done once the state is steady; cancelled if the user wants an end.
+    """
+    async with experimenting(
+        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload, steady_s=steady_s
+    ) as nemesis:
+        await unless(interrupt or asyncio.Event(), attack(nemesis))
+
+
+def carry_out(schedule: Schedule) -> Attack:
+    """An attack that does what a schedule says, each interval at its time."""
+
+    async def attack(nemesis: Nemesis) -> None:
+        begun_s = asyncio.get_running_loop().time()
+        async with task_group() as tasks:
+            tasks.start(asyncio.sleep(schedule.quiet_s))
+            for interval in schedule.intervals:
+                if not interval.at_end:
+                    tasks.start(_one(nemesis, interval, begun_s))
+        at_end = [interval for interval in schedule.intervals if interval.at_end]
+        if at_end:
+            await _strike_the_end(nemesis, at_end)
+
+    return attack
+
+
+async def _one(nemesis: Nemesis, interval: Interval, begun_s: float) -> None:
+    await asyncio.sleep(max(0.0, begun_s + interval.at_s - asyncio.get_running_loop().time()))
+    await _strike(nemesis, interval, lambda: asyncio.sleep(interval.for_s))
+
+
+async def _strike_the_end(nemesis: Nemesis, intervals: Sequence[Interval]) -> None:
+    """Strike, let the load end, and heal when the last task has ended: what is lost then has no successor."""
+    over = asyncio.Event()
+    in_force = [asyncio.Event() for _ in intervals]
+
+    async def one(interval: Interval, struck: asyncio.Event) -> None:
+        async def hold() -> None:
+            struck.set()
+            await over.wait()
+
+        try:
+            await _strike(nemesis, interval, hold)
+        finally:
+            struck.set()
+
+    async with task_group() as tasks:
+        for interval, struck in zip(intervals, in_force, strict=True):
+            tasks.start(one(interval, struck))
+        for struck in in_force:
+            await struck.wait()
+        await nemesis.end_load()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(interval.for_s for interval in intervals)):
+                await nemesis.all_ended()
+        over.set()
+
+
+async def _strike(nemesis: Nemesis, interval: Interval, hold: Callable[[], Awaitable[None]]) -> None:
+    """Have an interval's fault in force for as long as something takes; note it if it does not come about."""
+    try:
+        async with nemesis.strike(
+            interval.fault,
+            interval.target,
+            point=interval.point,
+            nth=interval.nth,
+            lease_s=max(LEASE_S, interval.for_s + LEASE_PAST_S),
+            magnitude=interval.magnitude,
+        ):
+            await hold()
+    except TimeoutError:
+        nemesis.missed(interval.fault, interval.target, interval.point)

@@ -1,0 +1,90 @@
+"""What logical faults share: a node interferes with its own deliveries, and says so in the history.
+
+Logical, because no network does this to single messages; see `services/node/interference.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import msgspec
+
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.services import jsonl
+from squall.services.node.interference import Interfere
+from squall.services.node.service import Order
+
+STRUCK_S = 45.0
+"""How long it may take until a delivery is struck: while nobody leads, there are none."""
+
+STOPPED_S = 5.0
+"""How long a node may take to say that it has stopped."""
+
+TAIL_BYTES = 4 * 1024**2
+"""How far back a node's last word is looked for."""
+
+
+class _Said(msgspec.Struct):
+    node: str
+    inc: int
+    op: str
+    what: str = ""
+    on: bool = False
+
+
+_said = msgspec.json.Decoder(_Said)
+
+
+class LogicalFault(Fault, frozen=True, kw_only=True):
+    def asked(self) -> Interfere:
+        """What the node is told to do."""
+        raise NotImplementedError
+
+    async def inject(self, site: Site) -> None:
+        await site.swarm.launcher.tell(site.unit, Order(interfere=self.asked()))
+
+    async def in_force(self, site: Site) -> bool:
+        return await _says(site, self.asked().kind, on=True, within_s=STRUCK_S)
+
+    async def undone(self, site: Site) -> str:
+        said = _last_word(site)
+        if said is not None and (said.what, said.on) == (self.asked().kind, True):
+            return ""
+        return f"{site.node} had stopped it, or was started anew"
+
+    async def heal(self, site: Site) -> None:
+        with contextlib.suppress(LookupError):  # a node that has ended interferes no more
+            await site.swarm.launcher.tell(site.unit, Order(interfere=Interfere(kind="none")))
+
+    async def healed(self, site: Site) -> bool:
+        return await _says(site, self.asked().kind, on=False, within_s=STOPPED_S)
+
+
+async def _says(site: Site, kind: str, *, on: bool, within_s: float) -> bool:
+    """Whether the node's last word of interference comes to be this."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while asyncio.get_running_loop().time() < deadline:
+        said = _last_word(site)
+        if said is not None and (said.what, said.on) == (kind, on):
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+def _last_word(site: Site) -> _Said | None:
+    """What the node said last; that it ended is its last word if it was started anew since."""
+    with site.swarm.history.open("rb") as lines:
+        size = lines.seek(0, 2)
+        lines.seek(max(0, size - TAIL_BYTES))
+        tail = lines.read().splitlines()
+    newest = None
+    for line in reversed(tail):
+        if b'"node":"%b"' % site.node.encode() not in line:
+            continue
+        with contextlib.suppress(msgspec.DecodeError):  # cut in two at the tail's beginning
+            said = jsonl.decode(_said, line)
+            newest = newest or said.inc
+            if said.op == "interfere":
+                return said if said.inc == newest else _Said(said.node, newest, said.op, said.what, on=False)
+    return None

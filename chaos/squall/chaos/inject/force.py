@@ -1,0 +1,214 @@
+"""One fault at some nodes: put in force, seen to be, held, seen to be still, healed, seen to be healed.
+
+    inject ─► seen in force ─► … ─► still in force? ─► heal ─► seen healed
+                                │
+                       the block ends, or the lease
+
+Where something goes wrong at one node, the others are stopped, and all are healed, before it is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from squall.bus.tasks import task_group
+from squall.chaos.errors import UnverifiedError
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.services.run.directory import RunDirectory
+
+T = TypeVar("T")
+
+
+@dataclass
+class Strike:
+    """One fault in force.
+
+    Attributes:
+        nodes: Whom it struck.
+        verified: Whether it was seen in force on all of them; and, once it has ended, that it still was
+            before it was healed, and healed.
+        reason: Why it was not verified, in words.
+    """
+
+    nodes: Sequence[str]
+    verified: bool
+    reason: str = ""
+
+    def doubt(self, reason: str) -> None:
+        """It is not verified; the first reason stays."""
+        self.verified = False
+        self.reason = self.reason or reason
+
+
+class Force:
+    """One fault at its sites, and its lines in ``faults.jsonl``.
+
+    Attributes:
+        is_healed: Whether healing it has come to its end without an error.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        number: int,
+        fault: Fault,
+        target: str,
+        strike: Strike,
+        point: str,
+        sites: Sequence[Site],
+    ) -> None:
+        self._run = run
+        self._number = number
+        self._fault = fault
+        self._target = target
+        self._strike = strike
+        self._point = point
+        self._sites = sites
+        self._sent_s = time.time()
+        self._turns: asyncio.Task[None] | None = None
+        self._healing: asyncio.Task[None] | None = None
+        self.is_healed = False
+
+    @contextlib.asynccontextmanager
+    async def holding(self, lease_s: float) -> AsyncIterator[None]:
+        """In force inside the block, for as long as the lease lasts; healed after it, however it ends.
+
+        Raises:
+            ChaosError: It could not be put in force, or may not be healed.
+        """
+        lease: asyncio.Task[None] | None = None
+        try:
+            await self._inject()
+            self._turns = asyncio.ensure_future(self._take_turns())
+            lease = asyncio.ensure_future(self._end_after(lease_s))
+            yield
+        finally:
+            if lease is not None:
+                lease.cancel()  # what it has begun goes on
+            try:
+                await self._end()
+            except asyncio.CancelledError:
+                assert self._healing is not None
+                while not self._healing.done():  # however often it is asked to stop
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait({self._healing})
+                raise
+
+    async def _inject(self) -> None:
+        acknowledged_s: float | None = None
+        try:
+            await each(self._sites, self._fault.inject)
+            acknowledged_s = time.time()
+            self._strike.verified = all(await each(self._sites, self._fault.in_force))
+            if not self._strike.verified:
+                self._strike.doubt("it was not seen in force")
+        except (LookupError, TimeoutError, UnverifiedError) as error:  # perhaps in force, perhaps not
+            self._strike.doubt(f"it was not seen in force: {_said(error)}")
+        self._log(acknowledged_s=acknowledged_s or time.time(), verified_s=time.time())
+
+    async def _take_turns(self) -> None:
+        await each(self._sites, self._fault.last)
+
+    async def _end_after(self, lease_s: float) -> None:
+        await asyncio.sleep(lease_s)
+        await self._end()
+
+    async def _end(self) -> None:
+        """Heal once, whoever asks first, and to the end, though who asks is cancelled."""
+        self._healing = self._healing or asyncio.ensure_future(self._heal())
+        await asyncio.shield(self._healing)
+
+    async def _heal(self) -> None:
+        if self._turns is not None:
+            self._turns.cancel()
+            await asyncio.wait({self._turns})
+            if not self._turns.cancelled() and (error := self._turns.exception()) is not None:
+                self._strike.doubt(f"it stood still, open or closed: {_said(error)}")
+        if self._strike.verified:
+            await self._look_again()
+        await every(self._sites, self._heal_for_sure)
+        end_s = time.time()
+        try:
+            healed = all(await each(self._sites, self._fault.healed))
+            why = "it was not seen to be healed"
+        except (LookupError, TimeoutError) as error:
+            healed, why = False, f"it was not seen to be healed: {_said(error)}"
+        if not healed:
+            self._strike.doubt(why)
+        self._log(end_s=end_s, healed_s=time.time())
+        self.is_healed = True
+
+    async def _look_again(self) -> None:
+        """See that it still is in force: somebody may have undone it since it was seen."""
+        try:
+            undone = [said for said in await each(self._sites, self._fault.undone) if said]
+        except (LookupError, TimeoutError, UnverifiedError) as error:
+            undone = [f"it could not be seen again: {_said(error)}"]
+        if undone:
+            self._strike.doubt(f"it had been undone before it was healed: {'; '.join(undone)}")
+
+    async def _heal_for_sure(self, site: Site) -> None:
+        """Heal; where it is not known whether a toxic is gone, make the proxy anew."""
+        try:
+            await self._fault.heal(site)
+        except UnverifiedError:
+            await site.way.recreate()
+
+    def _log(self, **facts: object) -> None:
+        reason = {"reason": self._strike.reason} if self._strike.reason else {}
+        for site in self._sites:
+            self._run.append(
+                "faults.jsonl",
+                id=f"{self._number}/{site.node}",
+                kind=self._fault.name,
+                target=self._target,
+                node=site.node,
+                point=self._point,
+                start_s=self._sent_s,
+                verified=self._strike.verified,
+                **facts,
+                **reason,
+            )
+
+
+async def each(sites: Sequence[Site], act: Callable[[Site], Awaitable[T]]) -> list[T]:
+    """Do it at all sites at once; what each returned. An error at one stops the others, then is raised."""
+
+    async def acted(site: Site) -> T:
+        return await act(site)
+
+    try:
+        async with task_group() as tasks:
+            acting = [tasks.start(acted(site)) for site in sites]
+    except BaseExceptionGroup as group:
+        raise _gravest(group.exceptions) from group
+    return [task.result() for task in acting]
+
+
+async def every(sites: Sequence[Site], act: Callable[[Site], Awaitable[None]]) -> None:
+    """Do it at all sites at once, to the end at each whatever happens at another; then raise an error."""
+    ended = await asyncio.gather(*(act(site) for site in sites), return_exceptions=True)
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    if errors:
+        raise _gravest(errors)
+
+
+def _gravest(errors: Sequence[BaseException]) -> BaseException:
+    """The one that says most: whatever is no mere doubt goes before what is."""
+    flat = [error for group in errors for error in _leaves(group)]
+    return next((e for e in flat if not isinstance(e, LookupError | TimeoutError | UnverifiedError)), flat[0])
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each_error in error.exceptions for leaf in _leaves(each_error)]
+    return [error]
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

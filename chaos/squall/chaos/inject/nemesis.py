@@ -1,0 +1,301 @@
+"""The nemesis: puts faults in force, sees that they are, heals them, sees that they are healed.
+
+    resolve ─► reserve the nodes ─► one of them stands at a point? ─► in force (`force.py`) ─► free
+
+A fault heals when its block ends, however it ends, and when its lease does, though the block goes on. If this
+process dies, its guard ends the swarm and Toxiproxy with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+
+from squall.bus import log as bus_log
+from squall.bus.errors import RequestError
+from squall.chaos.errors import ChaosError, HarnessBrokenError
+from squall.chaos.inject.faults.catalogue import FAULTS, make
+from squall.chaos.inject.faults.fault import Fault, Site
+from squall.chaos.inject.faults.pause import Pause
+from squall.chaos.inject.force import Force, Strike
+from squall.chaos.inject.network import Network
+from squall.chaos.inject.reservations import Reservations
+from squall.chaos.inject.traps import Traps
+from squall.chaos.plan.kinds import HAND_OVER
+from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
+from squall.services import jsonl
+from squall.services.run.directory import RunDirectory
+from squall.services.run.swarm import Swarm
+
+THERE_S = 60.0
+"""How long a target may take to be there: to serve, to lead, to be free of another fault."""
+
+POINT_S = 45.0
+"""How long a node may take to reach a point; under load each is passed several times a second."""
+
+LEASE_S = 180.0
+"""How long a fault lasts at most, where it is not said."""
+
+TRAP_SET_S = 0.2
+"""So that a trap is set before there is somebody to follow."""
+
+LAST_LOOK_S = 0.01
+"""Between two looks for the last result, which is on its way for a few hundred milliseconds."""
+
+
+class Nemesis:
+    """Faults for one swarm. Made by `running`.
+
+    Attributes:
+        logged: Faults that were logged so far, one for each node that was struck.
+    """
+
+    def __init__(
+        self, swarm: Swarm, network: Network, run: RunDirectory, traps: Traps, chance: random.Random
+    ) -> None:
+        self._swarm = swarm
+        self._surface = surface_of(swarm.spec)
+        self._network = network
+        self._run = run
+        self._traps = traps
+        self._chance = chance
+        self._numbers = itertools.count(1)
+        self._reservations = Reservations()
+        self.logged = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(
+        cls, swarm: Swarm, network: Network, run: RunDirectory, *, seed: int
+    ) -> AsyncIterator[Nemesis]:
+        """A nemesis that can strike inside the block."""
+        async with Traps.running(swarm) as traps:
+            yield cls(swarm, network, run, traps, random.Random(f"{seed}/nemesis"))
+
+    def __getattr__(self, name: str) -> Callable[..., AbstractAsyncContextManager[Strike]]:
+        """``nemesis.one_way_up("leader")`` is ``nemesis.strike("one-way-up", "leader")``; other keywords than
+        those of `strike` are the fault's magnitude."""
+        fault = name.replace("_", "-")
+        if fault not in FAULTS:
+            raise AttributeError(f"there is no fault {fault!r}; there are {', '.join(FAULTS)}")
+
+        def struck(
+            target: str, *, point: str = "", nth: int = 1, lease_s: float = LEASE_S, **magnitude: int
+        ) -> AbstractAsyncContextManager[Strike]:
+            return self.strike(fault, target, point=point, nth=nth, lease_s=lease_s, magnitude=magnitude)
+
+        return struck
+
+    @contextlib.asynccontextmanager
+    async def strike(
+        self,
+        name: str,
+        target: str,
+        *,
+        point: str = "",
+        nth: int = 1,
+        lease_s: float = LEASE_S,
+        magnitude: Mapping[str, int] | None = None,
+    ) -> AsyncIterator[Strike]:
+        """A fault in force inside the block.
+
+        Args:
+            name: Of the fault, for instance ``blackhole-nofin``.
+            target: A role or a node.
+            point: Strike when a node of that target stands at this point of its work.
+            nth: At which passing of it.
+            lease_s: When it heals, though the block goes on.
+            magnitude: Of the fault, for instance ``{"latency_ms": 200}``.
+
+        Raises:
+            FaultError: There is no such fault or target.
+            TimeoutError: The target was not there, or did not reach the point.
+            HarnessBrokenError: A change could not be made certain.
+        """
+        fault = make(name, magnitude or {})
+        check_target(fault.kind, target, self._surface)
+        async with contextlib.AsyncExitStack() as stack:
+            if self._surface.is_take_over(point) or name == HAND_OVER:
+                # Somebody is to follow the leader: all who can are kept free of other faults meanwhile.
+                nodes = await self._reserve(stack, self._surface.all_leaders)
+            else:
+                nodes = await self._reserve(stack, target)
+            if name == HAND_OVER:
+                nodes = await self._nodes(target)
+            if point:
+                nodes = [await stack.enter_async_context(self._halted(point, nth, nodes))]
+            strike = Strike(nodes, False)
+            await stack.enter_async_context(self._in_force(fault, target, strike, point, lease_s))
+            if point and fault.kind.breaks == "link":
+                await self._thaw(nodes[0])
+            yield strike
+
+    async def ended(self) -> int:
+        """How many tasks have ended so far; while the broker is away, as far as was known."""
+        return await self._swarm.ended()
+
+    async def end_load(self) -> None:
+        """Have the producer offer nothing more, and wait until it has its answers."""
+        await self._swarm.stop_producer()
+
+    async def all_ended(self) -> None:
+        """Wait until every task that was accepted has ended; meant for when the load has."""
+        accepted = await asyncio.to_thread(_accepted, self._run.history)
+        while await self.ended() < accepted:
+            await asyncio.sleep(LAST_LOOK_S)
+
+    def missed(self, name: str, target: str, point: str) -> None:
+        """Log a fault that did not come about, because its target was not there in time."""
+        now_s = time.time()
+        self.logged += 1
+        self._run.append(
+            "faults.jsonl",
+            id=f"{next(self._numbers)}/missed",
+            kind=name,
+            target=target,
+            point=point,
+            start_s=now_s,
+            end_s=now_s,
+            verified=False,
+        )
+
+    # Whom.
+
+    async def _reserve(self, stack: contextlib.AsyncExitStack, target: str) -> Sequence[str]:
+        """Have for oneself the nodes that a target means, and still means once they are reserved."""
+        async with asyncio.timeout(THERE_S):
+            while True:
+                nodes = await self._nodes(target)
+                wanted = set(nodes)
+                if BROKER in wanted:  # a fault of the broker is everybody's
+                    wanted |= set(self._swarm.units)
+                async with contextlib.AsyncExitStack() as held:
+                    await held.enter_async_context(self._reservations.take(wanted, timeout_s=THERE_S))
+                    if self._all_there(nodes) and await self._means(target, nodes):
+                        stack.push_async_exit(held.pop_all())
+                        return nodes
+
+    async def _means(self, target: str, nodes: Sequence[str]) -> bool:
+        """Whether a target that changes hands is still with these."""
+        if target not in ("leader", "standby"):
+            return True
+        leading = await self._swarm.leader()
+        if leading is None or (leading[0] == nodes[0]) is not (target == "leader"):
+            return False
+        return target == "standby" or await self._is_in_office(leading[1])
+
+    async def _is_in_office(self, term: int) -> bool:
+        """Whether the leader of a term is seen to renew its lease.
+
+        One that was cut off until now leads by its record in the log, and is followed as soon as anybody can.
+        """
+        swarm = self._swarm
+        if swarm.pattern.seat is None:
+            return True
+        seat = swarm.pattern.seat(swarm.swarm)
+        first: int | None = None
+        until_s = time.monotonic() + swarm.spec.lease_s
+        while time.monotonic() < until_s:
+            with contextlib.suppress(RequestError):
+                lease = await bus_log.last(swarm.observer, seat.stream, seat.lease)
+                newest = lease.sequence if lease is not None else 0
+                first = newest if first is None else first
+                if newest > first:
+                    leading = await swarm.leader()
+                    return leading is not None and leading[1] == term
+            await asyncio.sleep(0.05)
+        return False
+
+    def _all_there(self, nodes: Sequence[str]) -> bool:
+        return all(node == BROKER or node in self._swarm.units for node in nodes)
+
+    async def _nodes(self, target: str) -> Sequence[str]:
+        """The nodes that a target means, once all of them are there."""
+        while True:
+            leading = await self._swarm.leader() if target in ("leader", "standby") else None
+            with contextlib.suppress(LookupError):
+                nodes = nodes_of(target, self._surface, leading[0] if leading else None, self._chance)
+                if self._all_there(nodes):
+                    return nodes
+            await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def _halted(self, point: str, nth: int, nodes: Sequence[str]) -> AsyncIterator[str]:
+        """One of these, which are reserved, standing still at a point inside the block, if it is not thawed.
+
+        Where only who takes over gets there, the leader is paused as long, so that somebody does.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            if self._surface.is_take_over(point):
+                leading = await self._swarm.leader()
+                if leading is None:
+                    raise TimeoutError
+                nodes = [node for node in nodes if node != leading[0]]
+                catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
+                try:
+                    await asyncio.sleep(TRAP_SET_S)
+                    pause = Strike([leading[0]], False)
+                    await stack.enter_async_context(self._in_force(Pause(), "leader", pause, "", LEASE_S))
+                    node = await catching
+                finally:
+                    catching.cancel()
+                    await asyncio.wait({catching})
+            else:
+                node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
+            try:
+                yield node
+            finally:
+                await self._thaw(node)
+
+    async def _thaw(self, node: str) -> None:
+        unit = self._swarm.units.get(node)
+        if unit is not None:
+            await self._swarm.launcher.thaw(unit)
+
+    # How.
+
+    @contextlib.asynccontextmanager
+    async def _in_force(
+        self, fault: Fault, target: str, strike: Strike, point: str, lease_s: float
+    ) -> AsyncIterator[None]:
+        sites = [self._site(node) for node in strike.nodes]
+        self.logged += len(sites)
+        force = Force(self._run, next(self._numbers), fault, target, strike, point, sites)
+        try:
+            async with force.holding(lease_s):
+                yield
+        except ChaosError as error:
+            if not force.is_healed:
+                raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error
+            raise
+
+    def _site(self, node: str) -> Site:
+        return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
+
+
+class _Submit(msgspec.Struct):
+    op: str
+    type: str
+
+
+_submit = msgspec.json.Decoder(_Submit)
+
+
+def _accepted(history: Path) -> int:
+    """How many tasks the producer was told are accepted."""
+    accepted = 0
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            if line is not None and b'"op":"submit"' in line:
+                with contextlib.suppress(msgspec.DecodeError):
+                    said = jsonl.decode(_submit, line)
+                    accepted += (said.op, said.type) == ("submit", "ok")
+    return accepted

@@ -1,0 +1,64 @@
+"""A schedule as a file: read strictly, and left in the directory of the run that it was carried out in."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from squall.chaos.errors import FaultError
+from squall.chaos.inject.faults.catalogue import make
+from squall.chaos.plan.schedule import Interval, Schedule, check, toml
+from squall.chaos.plan.surface import surface_of
+from squall.services.run.spec import Spec
+
+SCHEDULE = "schedule.toml"
+
+
+def load(path: Path, spec: Spec) -> Schedule:
+    """Read a schedule file, strictly.
+
+    Raises:
+        FaultError: It cannot be read, or says something that no schedule says.
+    """
+    try:
+        return parse(path.read_text(), spec, str(path))
+    except OSError as error:
+        raise FaultError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FaultError(f"{path} is not text: {error}") from error
+
+
+def parse(text: str, spec: Spec, origin: str = "the schedule") -> Schedule:
+    """Read a schedule, strictly.
+
+    Raises:
+        FaultError: It says something that no schedule says.
+    """
+    try:
+        schedule = msgspec.convert(tomllib.loads(text), Schedule)
+    except tomllib.TOMLDecodeError as error:
+        raise FaultError(f"{origin} is not valid TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise FaultError(
+            f"{origin} is no schedule: {error}",
+            f"an interval has: {', '.join(Interval.__struct_encode_fields__)}",
+        ) from error
+    return checked(schedule, spec)
+
+
+def checked(schedule: Schedule, spec: Spec) -> Schedule:
+    """Return the schedule if a swarm can be put to it, with the magnitudes of its faults.
+
+    Raises:
+        FaultError: A fault, a magnitude, a target or a point does not exist, or they do not fit.
+    """
+    for interval in schedule.intervals:
+        make(interval.fault, interval.magnitude)
+    return check(schedule, surface_of(spec))
+
+
+def write(run: Path, schedule: Schedule) -> None:
+    """Leave a schedule in a run's directory."""
+    (run / SCHEDULE).write_text(toml(schedule))

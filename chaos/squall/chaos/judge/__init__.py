@@ -1,0 +1,1 @@
+"""Verdicts from evidence: checks, bounds, coverage. Pure."""

@@ -1,0 +1,157 @@
+"""What must balance whatever the pattern: accepted tasks, registers, intents and fills. Pure.
+
+Each pattern promises it under an id of its own, and adds what its own way of handing work out tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from squall.bus.border import printable
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.decide import Finding, decide, named, some, tasks, unknown
+from squall.chaos.judge.tally import Tally
+
+UNKNOWN_SHARE_MAX = 0.01
+"""Share of the offers whose outcome may be unknown; one may be in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is wrong with the accounts of a run, and what is not known of them; see `decide`."""
+
+    shown: list[str] = field(default_factory=list)
+    inferred: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+    passed: str = ""
+
+    def __add__(self, other: Balance) -> Balance:
+        """What is wrong with either."""
+        return Balance(
+            shown=[*self.shown, *(said for said in other.shown if said not in self.shown)],
+            inferred=[*self.inferred, *(said for said in other.inferred if said not in self.inferred)],
+            unseen=[*self.unseen, *other.unseen],
+            passed=" ".join(filter(None, (self.passed, other.passed))),
+        )
+
+    def decided(self, case: Case) -> Finding:
+        """The verdict that follows."""
+        return decide(case, shown=self.shown, inferred=self.inferred, unseen=self.unseen, passed=self.passed)
+
+
+def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
+    """One register for each accepted task, one fill for each intent.
+
+    An intent that was refused for a reason that is written down is not lost: it is named with the reason.
+    Where nothing at all was filled, it is not known what a fill would have come to.
+
+    An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
+    than one, and more than a hundredth of all, leave the verdict unknown. So do fewer offers than the spec
+    asks for, in a run that nobody interrupted: the producer ended early.
+
+    Args:
+        own: Tasks that nobody submitted, because the swarm sets them itself.
+    """
+    history, counted = case.history, case.tally
+    found = Balance(
+        shown=[
+            *named(counted.repeated, "task", "more than one register"),
+            *named(counted.refused, "task", "a register though the submission was refused"),
+            *named(counted.shared, "order", "two registers that intend it"),
+            *named(counted.doubled, "intent", "more than one fill"),
+            *named(counted.refused_filled, "refused order", "a fill"),
+            *named(history.registers_damaged, "register", "no record in it"),
+        ],
+        inferred=[
+            *_losses(counted),
+            *named(counted.unfilled, "intent", "no fill"),
+            *named(counted.refused_unbooked, "rejected order", "no line of it in the venue's books"),
+            *named(counted.refused_untold, "rejected order", "no line of the gateway"),
+            *named([t for t in counted.unasked if t not in own], "task", "a register and no submission"),
+        ],
+        passed=(
+            f"{len(counted.accepted):,} tasks accepted, each with one register; "
+            f"{len(counted.intents):,} intents, {_filled(counted)}."
+        ),
+    )
+    asked, offered = history.asked.tasks, len(history.submissions)
+    if asked is not None and offered < asked and not (history.closing and history.closing.interrupted):
+        found.unseen.append(f"{offered:,} of the {asked:,} tasks asked for were offered")
+    uncertain = sum(offer.outcome == "unknown" for offer in history.submissions.values())
+    if not counted.accepted:
+        found.unseen.append("nothing was accepted")
+    if uncertain > max(1, UNKNOWN_SHARE_MAX * offered):
+        found.unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
+    if counted.refused_effects and not counted.effects:
+        found.unseen.append(f"nothing was filled, {_refused_effects(counted)}")
+    return found
+
+
+def one_effect(case: Case) -> Finding:
+    """No intent is filled twice, nothing is filled that no register intends, no order has two bodies."""
+    venue = case.history.venue
+    if venue is None or not venue.fills:
+        return unknown("nothing was filled")
+    return effects(case).decided(case)
+
+
+def effects(case: Case) -> Balance:
+    """What is wrong with the fills, of which there are some; see `one_effect`."""
+    venue, counted = case.history.venue, case.tally
+    return Balance(
+        shown=[
+            *named(counted.doubled, "intent", "more than one fill"),
+            *named(venue.conflicting if venue is not None else (), "order", "two different bodies"),
+        ],
+        inferred=named(counted.stray, "order", "a fill and no register that intends it"),
+        unseen=[] if venue is not None and venue.fills else ["nothing was filled"],
+        passed=f"{counted.effects:,} intents filled, each once; "
+        f"{case.history.suppressed:,} repeated commits refused.",
+    )
+
+
+def back_pressure(case: Case) -> Finding:
+    """What could not be taken was refused, openly and for good; what was taken ended."""
+    history, counted = case.history, case.tally
+    refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
+    if not refused:
+        return unknown("nothing was refused, so nothing pressed back")
+    return decide(
+        case,
+        shown=named(counted.refused, "refused task", "a register"),
+        inferred=[f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else [],
+        passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
+        f"all {len(counted.accepted):,} accepted ones ended.",
+    )
+
+
+def _losses(counted: Tally) -> list[str]:
+    """Lost tasks, split by where they stand among those that survived.
+
+    Source: Jepsen's checkers split losses so; a lost head, middle or tail each points at another defect.
+    """
+    if not counted.lost:
+        return []
+    lost = set(counted.lost)
+    survived = [place for place, task in enumerate(counted.accepted) if task not in lost]
+    first, last = (survived[0], survived[-1]) if survived else (len(counted.accepted), -1)
+    places = [place for place, task in enumerate(counted.accepted) if task in lost]
+    head = sum(place < first for place in places)
+    tail = sum(place > last for place in places) if survived else 0
+    middle = len(places) - head - tail
+    split = f"{head} head, {middle} middle, {tail} tail"
+    return [f"{tasks(len(counted.lost))} lost ({split}): {some(counted.lost)}"]
+
+
+def _filled(counted: Tally) -> str:
+    if not counted.refused_effects:
+        return "each filled once"
+    return f"{counted.effects:,} filled once, {_refused_effects(counted)}"
+
+
+def _refused_effects(counted: Tally) -> str:
+    """``2 refused with a reason, the first a-1-0: price is missing``; of at least one."""
+    order_id, reason = next(iter(counted.refused_effects.items()))
+    count = len(counted.refused_effects)
+    return f"{count:,} refused with a reason, the first {order_id}: {printable(reason).rstrip('.')}"

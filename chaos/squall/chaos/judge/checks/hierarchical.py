@@ -1,0 +1,234 @@
+"""What must hold of a coordinator and its workers: H1 to H6, as far as one run can show them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from squall.chaos.evidence.model import Count, History, Operation
+from squall.chaos.evidence.operations import LEADING, Batch, Fenced
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks import leading
+from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
+from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.ledger import LEDGER
+from squall.chaos.judge.checks.poison import containment
+from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
+from squall.chaos.judge.promise import Promise, Promises, an_experiment
+from squall.chaos.plan.series import EXPERIMENT, poison_and_tail
+
+JAIN_MIN = 0.95
+
+TASKS_FOR_A_SHARE = 50
+"""An agent's share of fewer tasks than this says nothing."""
+
+
+class Dispatch(Batch, frozen=True, kw_only=True):
+    """A batch of dispatch records that a coordinator stored."""
+
+
+class Job(Operation, frozen=True, kw_only=True):
+    """Where a job stood in the end."""
+
+    job: str
+    opened: bool
+    done: bool
+
+
+class Queue(Operation, frozen=True, kw_only=True):
+    """The work queue in the end: task records written for it, messages that ever arrived, still in it."""
+
+    dispatched: Count
+    arrivals: Count
+    left: Count
+
+
+def no_loss(case: Case) -> Finding:
+    """H1: one register for each accepted task, one fill for each intent, one arrival for each dispatch."""
+    history = case.history
+    if not history.submissions and not history.registers:
+        return unknown("nothing was submitted")
+    accounts, queue = balance(case), _queue(history)
+    passed = accounts.passed
+    if queue is not None and (copied := queue.arrivals - queue.dispatched) > 0:
+        passed += f" {tasks(copied)} copied anew by a broker that was started again, no second result."
+    return decide(
+        case,
+        shown=[*accounts.shown, *_dispatch_differences(history)],
+        inferred=accounts.inferred,
+        unseen=[*accounts.unseen, *(["nothing is known of the work queue"] if queue is None else [])],
+        passed=passed,
+    )
+
+
+def coordinator_failover(case: Case) -> Finding:
+    """H4: a lost leader is replaced within the lease and two seconds, loses its pen, and orphans no job."""
+    history = case.history
+    if not case.succession.takeovers:
+        return unknown("no failover happened")
+    late, untimed = leading.late_takeovers(case)
+    jobs = history.of(Job)
+    unended = [job.job for job in jobs if not job.done]
+    orphans = sorted({r.job for r in history.registers} - {job.job for job in jobs})
+    return decide(
+        case,
+        shown=[
+            *leading.deposed_batches(case),
+            *named(unended, "job", "not ended"),
+            *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
+            *late,
+            *leading.unreplaced(case),
+        ],
+        unseen=[
+            *untimed,
+            *leading.unwitnessed_fencing(case),
+            *(["no job was opened"] if not jobs else []),
+            *leading.unknown_leaders(case),
+        ],
+        passed=_succession(case),
+    )
+
+
+def equal_shares(case: Case) -> Finding:
+    """H3, its first part: while nothing disturbed them, equal workers did equal shares (Jain's index)."""
+    history = case.history
+    steady = next((phase for phase in history.phases if phase.what == "steady"), None)
+    agents = sorted({node.node for node in history.nodes if node.role == "agent"})
+    if steady is None or not agents:
+        return unknown("no steady state was seen")
+    begun_s = steady.time_s - steady.seconds
+    shares = Counter(r.agent for r in history.registers if begun_s <= r.stored_s < steady.time_s)
+    done = sum(shares.values())
+    index = jain([shares.get(agent, 0) for agent in agents])
+    said = f"{len(agents)} agents shared {tasks(done)} of the steady state with Jain's index {index:.3f}"
+    unseen = []
+    if done < TASKS_FOR_A_SHARE * len(agents):
+        unseen.append(f"{tasks(done)} are too few to speak of shares")
+    shown = [f"{said}, the bound is {JAIN_MIN}"] if not unseen and index < JAIN_MIN else []
+    return decide(case, shown=shown, unseen=unseen, passed=f"{said}; the bound is {JAIN_MIN}.")
+
+
+def jain(shares: Sequence[int]) -> float:
+    """Jain's fairness index: 1 when all have the same, 1/n when one has everything; 0 of nothing.
+
+    Source: R. Jain, D. Chiu, W. Hawe, A Quantitative Measure of Fairness (DEC-TR-301, 1984).
+    """
+    squares = len(shares) * sum(share * share for share in shares)
+    return sum(shares) ** 2 / squares if squares else 0.0
+
+
+PROMISES = Promises(
+    pattern="hierarchical",
+    promises=(
+        Promise(
+            id="H1",
+            name="no-loss",
+            text="Each accepted task has one register, each intent one fill, each dispatch one arrival.",
+            check=no_loss,
+        ),
+        Promise(
+            id="H2",
+            name="one-effect",
+            text="Nothing is filled twice, without intent, or with two bodies.",
+            check=one_effect,
+            exercised="duplicates_suppressed",
+        ),
+        Promise(
+            id="H3",
+            name="balance",
+            text="In the steady state, equal agents do equal shares.",
+            check=equal_shares,
+            when=an_experiment,
+            sometimes=True,
+        ),
+        Promise(
+            id="H4",
+            name="coordinator-failover",
+            text="A standby takes over in time, no job is left, the previous leader writes nothing.",
+            check=coordinator_failover,
+            sometimes=True,
+        ),
+        Promise(
+            id="H5",
+            name="poison-containment",
+            text="Nothing but poison is dead-lettered, and poison after exactly its attempts.",
+            check=containment,
+        ),
+        Promise(
+            id="H6",
+            name="back-pressure",
+            text="What is refused never runs, what is accepted under pressure ends.",
+            check=back_pressure,
+            when=an_experiment,
+            sometimes=True,
+        ),
+        LEDGER,
+        RECOVERY,
+        EXPLAINED,
+    ),
+    operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
+    batches=Dispatch,
+    to_an_effect=(
+        "coordinator.gathered",
+        "coordinator.dispatched",
+        "agent.delivered",
+        "agent.executed",
+        "agent.committed",
+        "gateway.delivered",
+        "gateway.filled",
+    ),
+    experiment={**EXPERIMENT, "pause_leader": False},
+    runs=poison_and_tail,
+)
+
+
+# What H1 and H4 look at.
+
+
+def _queue(history: History) -> Queue | None:
+    return next(iter(history.of(Queue)[-1:]), None)
+
+
+def _dispatch_differences(history: History) -> list[str]:
+    """As many messages arrived as were dispatched, and no line tells of more.
+
+    A broker that was started again on its store may copy anew what it had copied into a queue that is empty
+    by then (seen with nats-server 2.15.1 after SIGKILL: 165 records whose tasks had ended). Such a copy is
+    a repeat like any other, and the register refuses its result.
+
+    Lines may tell of fewer: a leader can die, or be followed, between storing a batch and saying so. Until
+    all has drained, the coordinator's own count lags behind and says nothing.
+    """
+    queue = _queue(history)
+    if queue is None or undrained(history):
+        return []
+    lines = sum(dispatch.tasks for dispatch in history.of(Dispatch))
+    different = []
+    if queue.arrivals < queue.dispatched or (queue.arrivals > queue.dispatched and not _restarts(history)):
+        different.append(f"{queue.dispatched:,} dispatch records and {queue.arrivals:,} arrivals")
+    if lines > queue.dispatched:
+        different.append(f"lines tell of {lines:,} dispatches and the broker of {queue.dispatched:,}")
+    return different
+
+
+def _restarts(history: History) -> int:
+    """How often the broker was started again."""
+    return sum(node.role == "broker" and node.incarnation > 1 for node in history.nodes)
+
+
+def _succession(case: Case) -> str:
+    """What a good failover looked like."""
+    changes = case.succession.takeovers
+    carried = sum(
+        any(
+            change.next.term > register.term and change.next.time_s <= register.stored_s for change in changes
+        )
+        for register in case.history.registers
+    )
+    crossed = f"{tasks(carried)} dispatched before a takeover ended after it"
+    if not carried:
+        crossed = "no dispatched task was open at a takeover"
+    refused = f"refused writes of deposed leaders: {len(case.history.of(Fenced)):,}"
+    ended = f"{len(case.history.of(Job))} jobs ended"
+    return f"{leading.slowest_takeover(case)}; {ended}; {refused}; {crossed}."

@@ -1,0 +1,195 @@
+"""Which hub led, and who obeyed which: S2, S3 and S6. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from squall.chaos.evidence.model import Injected, Operation
+from squall.chaos.evidence.operations import Fenced, Lead
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks import leading
+from squall.chaos.judge.checks.hub_log import Decided, Requested
+from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
+from squall.chaos.plan.bounds import HAND_OVER_S, take_over_bound_s
+
+
+class Command(Operation, frozen=True, kw_only=True):
+    """An announcement that a node obeyed, the first of its term; or refused, because of ``highest``."""
+
+    term: int
+    holder: str = ""
+    highest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Zombie:
+    """A hub that stood still while it was followed, and has been there again since."""
+
+    fault: Injected
+    term: int
+    successor: Lead
+
+
+def _zombies(case: Case) -> list[_Zombie]:
+    found = []
+    for fault in case.succession.leader_faults:
+        leading_then = case.succession.leader_at(fault.start_s)
+        if fault.kind == "crash" or fault.kind not in SILENCING or leading_then is None:
+            continue
+        if leading_then.node != fault.node or fault.end_s is None:
+            continue
+        successor = next(
+            (
+                lead
+                for lead in case.succession.terms
+                if fault.start_s < lead.time_s < fault.end_s and lead.node != fault.node
+            ),
+            None,
+        )
+        if successor is not None:
+            found.append(_Zombie(fault, leading_then.term, successor))
+    return found
+
+
+def zombie_hub(case: Case) -> Finding:
+    """S2: a hub that wakes after it was followed writes nothing, and nobody obeys it."""
+    history, zombies = case.history, _zombies(case)
+    obeyed = _obeyed(case)
+    if not zombies and not obeyed:
+        return unknown("no hub came back after it was followed")
+    written = [
+        f"{made.task} by {zombie.fault.node} in term {zombie.term}"
+        for zombie in zombies
+        for made in history.of(Decided)
+        if made.term == zombie.term and made.seq > zombie.successor.term
+    ]
+    terms = {zombie.term for zombie in zombies}
+    refused_writes = [
+        refused
+        for zombie in zombies
+        for refused in history.of(Fenced)
+        if (refused.node, refused.term) == (zombie.fault.node, zombie.term)
+    ]
+    refused = [said for said in history.of(Command) if said.type == "fail" and said.term in terms]
+    return decide(
+        case,
+        shown=[
+            *([f"{len(written)} decisions of a hub that was followed: {some(written)}"] if written else []),
+            *([f"a lower term was obeyed by {some(obeyed)}"] if obeyed else []),
+        ],
+        unseen=[
+            *([] if refused_writes else ["no hub that came back had a write refused"]),
+            *([] if refused else ["no hub that came back had an announcement refused"]),
+            *(
+                f"the {z.fault.kind} of {z.fault.node} was not verified"
+                for z in zombies
+                if not z.fault.verified
+            ),
+        ],
+        passed=f"{len(zombies)} hubs came back after they were followed: {len(refused_writes)} writes and "
+        f"{len(refused)} announcements refused by {len({said.node for said in refused})} nodes, none obeyed.",
+    )
+
+
+def _obeyed(case: Case) -> list[str]:
+    """Who obeyed a lower term than it had heard of."""
+    highest: dict[tuple[str, int], int] = {}
+    found = []
+    for said in case.history.of(Command):
+        who = (said.node, said.incarnation)
+        if said.type == "ok" and said.term < highest.get(who, 0):
+            found.append(f"{said.node} (term {said.term} after {highest[who]})")
+        highest[who] = max(highest.get(who, 0), said.term)
+    return found
+
+
+def recovery_time(case: Case) -> Finding:
+    """S3: from the loss of a hub to the first decision of the next in time, a hand-over in a second.
+
+    Time in which there was no broker, and in which the new hub had nothing to decide on, does not count. A
+    hand-over by a hub that was itself under another fault is a take-over like any other.
+    """
+    changes = case.succession.takeovers
+    if not changes:
+        return unknown("no hub was followed by another")
+    if case.history.asked.lease_s is None:
+        return unknown("the lease is not known")
+    late: list[str] = []
+    untimed: list[str] = []
+    timed: list[tuple[float, float, Takeover]] = []
+    for change in changes:
+        took_s = decided_after_s(case, change)
+        bound_s = _bound_s(case, change)
+        if took_s is None:
+            untimed.append(f"the take-over by {change.next.node} cannot be timed")
+        elif change.is_obstructed or change.is_idle:
+            untimed.append(f"{change.next.node} was itself under a fault when it was to decide")
+        elif took_s > bound_s:
+            (untimed if change.since in ("last dispatch", "disturbance") else late).append(
+                f"{change.next.node} decided {took_s:.2f} s after the {change.since} of "
+                f"{change.previous.node}, the bound is {bound_s:.2f} s"
+            )
+        else:
+            timed.append((took_s, bound_s, change))
+    slowest = max(timed, key=lambda each: each[0], default=None)
+    passed = ""
+    if slowest is not None:
+        took_s, bound_s, change = slowest
+        passed = (
+            f"{len(timed)} of {len(changes)} changes timed, the slowest {took_s:.2f} s from {change.since} "
+            f"to first decision (bound {bound_s:g} s)."
+        )
+    return decide(
+        case,
+        shown=[*late, *leading.unreplaced(case)],
+        unseen=untimed if not timed else [],
+        passed=passed,
+    )
+
+
+def _bound_s(case: Case, change: Takeover) -> float:
+    if change.since == "hand-over" and not any(
+        fault is not change.fault
+        and fault.node == change.previous.node
+        and overlaps(fault, change.start_s or 0.0, change.next.time_s)
+        for fault in case.history.faults
+    ):
+        return HAND_OVER_S
+    return take_over_bound_s(case.history.asked.lease_s or 0.0)
+
+
+def decided_after_s(case: Case, change: Takeover) -> float | None:
+    """From the loss of a hub to its successor's first decision, in seconds; None if the loss cannot be dated.
+
+    Time without a broker does not count, nor time in which the successor had nothing to decide on.
+    """
+    if change.start_s is None or change.possible_s is None:
+        return None
+    decided = [made for made in case.history.of(Decided) if made.term == change.next.term]
+    if not decided:
+        return change.possible_s
+    first = min(decided, key=lambda made: made.seq)
+    asked = next((r.stored_s for r in case.history.of(Requested) if r.seq == first.request), 0.0)
+    ready_s = max(change.next.time_s, asked)
+    return change.possible_s + max(0.0, first.stored_s - ready_s)
+
+
+def no_flapping(case: Case) -> Finding:
+    """S6: the leader changes after a fault on it or the broker only, and once a fault at most."""
+    struck = [
+        fault
+        for fault in case.history.faults
+        if fault.node is not None and (fault.node == BROKER or fault.node in leading.leaders(case))
+    ]
+    flapping = leading.flapping(case)
+    if not struck and not flapping:
+        return unknown("no hub and no broker was struck")
+    changes = case.succession.takeovers
+    return decide(
+        case,
+        shown=flapping,
+        unseen=["nobody led"] if not case.succession.terms else [],
+        passed=f"{len(struck)} faults on hubs and broker, {len(changes)} changes of leader, "
+        "at most one for each fault.",
+    )

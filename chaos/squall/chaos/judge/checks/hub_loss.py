@@ -1,0 +1,221 @@
+"""S5: what nodes do while they hear of no hub. Pure.
+
+hub lost ──2 leases──► degraded: nothing but reductions ──► the next term ──► as before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from squall.chaos.evidence.model import History, NodeStart, Operation
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.hub_log import Decided, Requested
+from squall.chaos.judge.decide import Finding, decide, named, some, unknown
+from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
+from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
+from squall.services.handlers import effect_id
+
+LISTENING = ("agent", "gateway")
+"""The roles that a hub announces itself to."""
+
+FLIGHT_S = 1.0
+"""How long an effect or a request may be on its way: what was sent just before a node was degraded may arrive
+just after."""
+
+
+class Degraded(Operation, frozen=True, kw_only=True):
+    """A node has become degraded (``what`` is ``begin``), or is not any more (``end``)."""
+
+    what: str
+    term: int
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spell:
+    """One time in which a node was degraded; ``end_s`` is None if no line tells of its end."""
+
+    node: str
+    incarnation: int
+    begin_s: float
+    end_s: float | None
+
+
+def degraded_mode(case: Case) -> Finding:
+    """S5: entered in time, left in time, and in between nothing but reductions."""
+    history = case.history
+    spells = list(_spells(history))
+    if history.asked.lease_s is None:
+        return unknown("the lease is not known")
+    missed, late = _entered(case, spells)
+    unleft, left_late = _left(case, spells)
+    carried, filled = _carried(history, spells)
+    asked, wrong = _asked(history, spells)
+    if not spells and not missed:
+        return unknown("nobody was degraded")
+    return decide(
+        case,
+        shown=[*late, *left_late, *carried, *wrong],
+        inferred=[*missed, *unleft],
+        passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
+        f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",
+    )
+
+
+def _spells(history: History) -> Iterator[Spell]:
+    begun: dict[tuple[str, int], float] = {}
+    for line in history.of(Degraded):
+        who = (line.node, line.incarnation)
+        if line.what == "begin":
+            begun[who] = line.time_s
+        elif who in begun:
+            yield Spell(*who, begun.pop(who), line.time_s)
+    for who, begin_s in begun.items():
+        yield Spell(*who, begin_s, None)
+
+
+def _since_s(history: History, spell: Spell) -> float:
+    """When the silence began that a node was degraded for."""
+    return spell.begin_s - DEGRADED_LEASES * (history.asked.lease_s or 0.0)
+
+
+def _listeners(history: History) -> set[str]:
+    return {node.node for node in history.nodes if node.role in LISTENING}
+
+
+def _is_struck(history: History, node: str, start_s: float, end_s: float) -> bool:
+    """Whether a node or the broker was under a fault, or started, in between."""
+    return any(
+        fault.node in (node, BROKER) and overlaps(fault, start_s, end_s) for fault in history.faults
+    ) or any(start.node in (node, BROKER) and start_s <= start.started_s <= end_s for start in history.nodes)
+
+
+def _entered(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
+    """Who did not enter it while nobody led for long; and who did, but late."""
+    history = case.history
+    bound_s = degraded_bound_s(history.asked.lease_s or 0.0)
+    missed, late = [], []
+    for start_s, end_s in _leaderless(case):
+        until_s = start_s + bound_s
+        if end_s <= until_s:
+            continue
+        for node in sorted(_listeners(history)):
+            if _is_struck(history, node, start_s - (history.asked.lease_s or 0.0), until_s):
+                continue
+            mine = [spell for spell in spells if spell.node == node and spell.begin_s <= end_s]
+            if any(spell.begin_s <= until_s and (spell.end_s or end_s) >= start_s for spell in mine):
+                continue
+            after = next((spell.begin_s for spell in mine if spell.begin_s > start_s), None)
+            if after is None:
+                missed.append(f"{node} was not degraded though nobody led for {end_s - start_s:.2f} s")
+            else:
+                late.append(
+                    f"{node} was degraded {after - start_s:.2f} s after the hub was lost, "
+                    f"the bound is {bound_s:.2f} s"
+                )
+    return missed, late
+
+
+def _leaderless(case: Case) -> Iterator[tuple[float, float]]:
+    """When nobody led, as faults tell: from one that silenced the leader to its end, or to the next term."""
+    last_s = case.history.read_back_s or 0.0
+    for fault in case.succession.leader_faults:
+        led = case.succession.leader_at(fault.start_s)
+        if fault.kind not in SILENCING or not fault.verified or led is None or led.node != fault.node:
+            continue
+        ends = [lead.time_s for lead in case.succession.terms if lead.time_s > fault.start_s]
+        if fault.kind != "crash" and fault.end_s is not None:
+            ends.append(fault.end_s)
+        yield fault.start_s, min(ends, default=last_s)
+
+
+def _left(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
+    """Who did not leave it once a new term had begun; and who did, but late."""
+    history = case.history
+    unleft: list[str] = []
+    late: list[str] = []
+    for spell in spells:
+        lead = next((lead for lead in case.succession.terms if lead.time_s > spell.begin_s), None)
+        if lead is None or (spell.end_s is not None and spell.end_s <= lead.time_s + RETURN_S):
+            continue
+        until_s = lead.time_s + RETURN_S
+        if (
+            until_s > (history.read_back_s or 0.0)
+            or _is_struck(history, spell.node, _since_s(history, spell), until_s)
+            or _is_struck(history, lead.node, lead.time_s, until_s)
+        ):
+            continue
+        said = f"{spell.node} was degraded for more than {RETURN_S:g} s after {lead.node} had taken over"
+        (unleft if spell.end_s is None else late).append(said)
+    return unleft, late
+
+
+def _carried(history: History, spells: list[Spell]) -> tuple[list[str], int]:
+    """What a degraded gateway let through that was no reduction; and how much it let through."""
+    if history.venue is None:
+        return [], 0
+    others = {
+        effect_id(made.task, index): made.task
+        for made in history.of(Decided)
+        if made.status == "ok" and not made.reduces
+        for index in range(len(made.effects))
+    }
+    gateways = {node.node for node in history.nodes if node.role == "gateway"}
+    times = [
+        (spell.begin_s + FLIGHT_S, _until_s(history, spell)) for spell in spells if spell.node in gateways
+    ]
+    wrong, count = [], 0
+    for order_id, filled in history.venue.fills.items():
+        if any(begin_s < time_s < end_s for time_s in filled for begin_s, end_s in times):
+            count += 1
+            if order_id in others:
+                wrong.append(order_id)
+    said = named(wrong, "order", "been filled in degraded mode though it is no reduction")
+    return said, count
+
+
+def _until_s(history: History, spell: Spell) -> float:
+    """When a degraded time was over: by its own line, or because the process was."""
+    if spell.end_s is not None:
+        return spell.end_s
+    again: list[NodeStart] = [
+        start for start in history.nodes if start.node == spell.node and start.incarnation > spell.incarnation
+    ]
+    deaths = [
+        fault.start_s
+        for fault in history.faults
+        if fault.node == spell.node and fault.kind in ("crash", "restart") and fault.start_s > spell.begin_s
+    ]
+    starts = [start.started_s for start in again]
+    return min([*deaths, *starts], default=history.read_back_s or spell.begin_s)
+
+
+def _asked(history: History, spells: list[Spell]) -> tuple[int, list[str]]:
+    """How much was asked for in degraded mode; and what is wrong with it, or with its decisions."""
+    decisions = {made.request: made for made in history.of(Decided) if made.request}
+    marked = [request for request in history.of(Requested) if request.reduce_only]
+    unreduced = [
+        request.task
+        for request in marked
+        if (made := decisions.get(request.seq)) and made.status == "ok" and not made.reduces
+    ]
+    unmarked = []
+    for spell in spells:
+        end_s = spell.end_s
+        if end_s is None or _is_struck(history, spell.node, _since_s(history, spell), end_s):
+            continue
+        unmarked += [
+            f"{request.task} of {request.agent}"
+            for request in history.of(Requested)
+            if request.agent == spell.node
+            and request.status == "ok"
+            and not request.reduce_only
+            and spell.begin_s + FLIGHT_S < request.stored_s < end_s
+        ]
+    wrong = named(unreduced, "task", "asked for a reduction and been allowed more")
+    if unmarked:
+        wrong.append(
+            f"{len(unmarked)} requests of degraded spokes may be more than reductions: {some(unmarked)}"
+        )
+    return len(marked), wrong

@@ -1,0 +1,103 @@
+"""E1: the ledger is, row for row, what one process computes from the input of the accepted tasks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+from squall.bus.border import printable
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.accounts import Balance
+from squall.chaos.judge.decide import Finding, named, unknown
+from squall.chaos.judge.promise import Promise
+from squall.chaos.plan.poison import is_poisoned
+from squall.chaos.plan.series import is_unhurried
+from squall.services.trading.oracle import Row, ledger
+from squall.services.trading.workload import independent
+
+ORDINARY_HANDLER = "squall.services.trading.strategies:decide"
+
+
+def is_computed(history: History) -> bool:
+    """Whether the orders of a run's handler are those that the oracle computes."""
+    handler = history.asked.handler
+    return handler == ORDINARY_HANDLER or is_poisoned(handler) or is_unhurried(handler)
+
+
+def ledger_as_computed(case: Case) -> Finding:
+    """E1 of a run of the ordinary workload."""
+    return compare(case, computed(case.history))
+
+
+def computed(history: History) -> dict[str, Row]:
+    """For each task that was offered, the row that its input demands."""
+    seed, offered = history.asked.seed, len(history.submissions)
+    if seed is None:
+        return {}
+    return {row[0].rpartition("-")[0]: row for row in ledger(independent(seed, offered))}
+
+
+def compare(case: Case, demanded: Mapping[str, Row]) -> Finding:
+    """The ledger against what is demanded.
+
+    Args:
+        demanded: For each task that the workload could offer, the row that its input demands.
+    """
+    history, counted = case.history, case.tally
+    if history.venue is None or not history.venue.ledger:
+        return unknown("nothing was filled")
+    excused = {task for task, register in counted.registers.items() if register.status != "ok"}
+    expected = {
+        row[0]: row for task in counted.accepted if task not in excused if (row := demanded.get(task))
+    }
+    maybe = {
+        row[0]
+        for task, offered in history.submissions.items()
+        if offered.outcome == "unknown" and (row := demanded.get(task))
+    }
+    found = differences(case, expected, maybe, {row[0]: row for row in demanded.values()})
+    if len(expected) != len(counted.accepted) - len(excused & set(counted.accepted)):
+        found.unseen.append("some accepted tasks are not of this workload")
+    return found.decided(case)
+
+
+def differences(
+    case: Case, expected: Mapping[str, Row], maybe: Container[str], of_orders: Mapping[str, Row]
+) -> Balance:
+    """Where the ledger differs from what was expected, row by row.
+
+    Args:
+        expected: By order id, what must be there.
+        maybe: Orders that may be there too.
+        of_orders: By order id, the content of each order that there can be.
+    """
+    history, counted = case.history, case.tally
+    ledger_rows = history.venue.ledger if history.venue is not None else ()
+    there = {row[0]: row for row in ledger_rows}
+    changed = [o for o, row in there.items() if o in of_orders and row != of_orders[o]]
+    unexpected = [order_id for order_id in there if order_id not in expected and order_id not in maybe]
+    # A deviation that has a reason written down for its task is allowed, and named.
+    absent = [order_id for order_id in expected if order_id not in there]
+    refused = [order_id for order_id in absent if order_id in counted.refused_effects]
+    missing = [order_id for order_id in absent if order_id not in counted.refused_effects]
+    passed = f"{len(there):,} rows, each as computed from the input of an accepted task."
+    if refused:
+        reason = printable(counted.refused_effects[refused[0]]).rstrip(".")
+        passed += f" {len(refused):,} more were refused with a reason, the first {refused[0]}: {reason}."
+    return Balance(
+        shown=[
+            *named(changed, "order", "another content than its input demands"),
+            *named(unexpected, "order", "no accepted task that demands it"),
+        ],
+        inferred=named(missing, "order", "no row in the ledger"),
+        passed=passed,
+    )
+
+
+LEDGER = Promise(
+    id="E1",
+    name="ledger-as-computed",
+    text="The venue's ledger is, row for row, what one process computes from the input.",
+    check=ledger_as_computed,
+    when=is_computed,
+)

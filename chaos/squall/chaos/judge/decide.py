@@ -1,0 +1,88 @@
+"""How a verdict follows from findings, and how it is put into words. Pure.
+
+shown      wrong by lines that are there        fails, whatever else is missing
+inferred   wrong by lines that are not there    fails if nothing is missing
+unseen     did not happen, and had to           unknown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.case import Case
+from squall.services.run.result import Verdict
+
+NAMED_MAX = 3
+"""How many offenders a detail names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check comes to, and in a sentence or two why."""
+
+    verdict: Verdict
+    detail: str
+
+
+def decide(
+    case: Case,
+    *,
+    shown: Sequence[str] = (),
+    inferred: Sequence[str] = (),
+    unseen: Sequence[str] = (),
+    passed: str,
+) -> Finding:
+    """The verdict that follows.
+
+    Args:
+        shown: What is wrong by lines that are there: fails, whatever else is missing.
+        inferred: What is wrong by lines that are not there: fails if nothing is missing.
+        unseen: What did not happen, or was not seen to, and had to for a pass.
+        passed: What to say if it passes.
+    """
+    if shown or (inferred and not case.doubts):
+        return Finding("fail", sentence([*shown, *inferred]))
+    reasons = [*case.doubts, *unseen]
+    if undrained(case.history):
+        reasons.append("it had not drained within its bound")
+    if reasons:
+        return unknown(*reasons, *inferred)
+    return Finding("pass", passed)
+
+
+def unknown(*reasons: str) -> Finding:
+    """It cannot be said, for these reasons."""
+    return Finding("unknown", sentence(reasons))
+
+
+def sentence(parts: Sequence[str]) -> str:
+    text = "; ".join(parts[:NAMED_MAX])
+    if len(parts) > NAMED_MAX:
+        text += f"; and {len(parts) - NAMED_MAX} more findings"
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def named(offenders: Sequence[str], noun: str, has: str) -> list[str]:
+    """``3 tasks have more than one register: a, b, c``; nothing where there are none."""
+    if not offenders:
+        return []
+    count = f"1 {noun} has" if len(offenders) == 1 else f"{len(offenders):,} {noun}s have"
+    return [f"{count} {has}: {some(offenders)}"]
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - NAMED_MAX:,} more" if len(listed) > NAMED_MAX else ""
+    return ", ".join(listed[:NAMED_MAX]) + more
+
+
+def tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count:,} tasks"
+
+
+def undrained(history: History) -> bool:
+    """Whether the bound for draining passed first."""
+    return history.closing is not None and not history.closing.drained

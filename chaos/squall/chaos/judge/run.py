@@ -1,0 +1,115 @@
+"""From a run's history to its result: every check of its pattern, every figure. Pure.
+
+History ──► Case ─┬─ checks ───► verdicts ─┬─► Result
+                  └─ figures ──────────────┘
+"""
+
+from __future__ import annotations
+
+from squall.chaos.evidence.model import History
+from squall.chaos.evidence.operations import Fenced
+from squall.chaos.judge.case import Case, case_of
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.judge.decide import Finding
+from squall.chaos.judge.figures import (
+    latency_ms,
+    recovery_s,
+    reliable,
+    throughput_per_s,
+    wilson_interval,
+)
+from squall.chaos.judge.promise import Promise, Promises
+from squall.services.run.result import Check, Fault, Result
+
+
+def result(history: History, run: str) -> Result:
+    """The result that a history gives."""
+    promises = promises_of(history.asked.pattern)
+    case = case_of(history, promises.batches if promises is not None else None)
+    asked, counted, venue = history.asked, case.tally, history.venue
+    heard = history.lines > 0
+    offered = len(history.submissions) if heard else None
+    accepted = len(counted.accepted) if heard else None
+    ended = {task: counted.registers[task].status for task in counted.accepted if task in counted.registers}
+    statuses = list(ended.values())
+    # What a register says is known once all were read back; what became of an intent, with the venue too.
+    closed = history.closing is not None
+    whole = closed and venue is not None
+    kept = reliable(history, counted) if whole and accepted else None
+    return Result(
+        pattern=asked.pattern,
+        run=run,
+        seed=asked.seed,
+        target=asked.target or next((node.target for node in history.nodes if node.target), None),
+        revision=asked.revision,
+        durability=asked.durability,
+        agents=asked.agents,
+        workload=asked.workload,
+        offered=offered,
+        accepted=accepted,
+        effects=counted.effects if whole else None,
+        dead_letters=statuses.count("dead") if closed else None,
+        cancelled=statuses.count("cancelled") if closed else None,
+        lost=len(counted.lost) + len(counted.unfilled) if whole else None,
+        duplicated=len(counted.doubled) + len(counted.stray) if whole else None,
+        conflicting=None if venue is None else len(venue.conflicting),
+        duplicates_suppressed=_suppressed(history),
+        refused_effects=len(counted.refused_effects) if whole else None,
+        refused_writes=len(history.of(Fenced)) if heard else None,
+        availability=accepted / offered if accepted is not None and offered else None,
+        reliability=kept / accepted if kept is not None and accepted else None,
+        reliability_interval=wilson_interval(kept, accepted) if kept is not None and accepted else None,
+        latency_ms=latency_ms(history, counted),
+        throughput_per_s=throughput_per_s(history, counted),
+        duration_s=_duration_s(history),
+        recovery_s=recovery_s(case),
+        faults=tuple(
+            Fault(
+                kind=fault.kind,
+                target=fault.target,
+                start_s=fault.start_s,
+                end_s=fault.end_s,
+                verified=fault.verified,
+            )
+            for fault in history.faults
+        ),
+        checks=verdicts(case, promises),
+        limits=history.limits,
+        environment=history.environment,
+    )
+
+
+def _suppressed(history: History) -> int | None:
+    """Second commits, and orders that the venue journaled and did not fill."""
+    if not history.lines or history.venue is None:
+        return None
+    venue = history.venue
+    filled = sum(len(times) for times in venue.fills.values())
+    return history.suppressed + max(0, venue.received - venue.invalid - filled)
+
+
+def _duration_s(history: History) -> float | None:
+    if history.first_s is None or history.last_s is None:
+        return None
+    return round(history.last_s - history.first_s, 6)
+
+
+NO_CHECKS = "V0"
+"""Id of what is said where there is nothing to hold a run to."""
+
+
+def verdicts(case: Case, promises: Promises | None) -> tuple[Check, ...]:
+    """What the checks of a run's pattern say; never nothing, and a check that breaks is unknown."""
+    if promises is None:
+        pattern = case.history.asked.pattern or "of this run, which is unknown"
+        detail = f"There are no checks for the pattern {pattern}."
+        return (Check(id=NO_CHECKS, name="checks-exist", verdict="unknown", detail=detail),)
+    return tuple(_verdict(promise, case) for promise in promises.promises if promise.when(case.history))
+
+
+def _verdict(promise: Promise, case: Case) -> Check:
+    try:
+        found = promise.check(case)
+    except Exception as error:
+        found = Finding("unknown", f"The check itself broke: {type(error).__name__}: {error}.")
+    return Check(id=promise.id, name=promise.name, verdict=found.verdict, detail=found.detail)

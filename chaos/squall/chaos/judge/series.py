@@ -1,0 +1,241 @@
+"""What holds over a series: of every check, over all runs of its pattern; of coverage; of recovering. Pure.
+
+seed-1 ─► result, hits ─┐
+seed-2 ─► …             ├─► by pattern ─► SeriesResult
+poison ─► …             ┘
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
+
+from squall.chaos.evidence.model import History
+from squall.chaos.evidence.series import Planned
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.judge.checks.recovery import healed
+from squall.chaos.judge.coverage import coverage, holes
+from squall.chaos.plan.bounds import take_over_bound_s
+from squall.chaos.plan.cells import Cell, seeds_to_cover
+from squall.chaos.plan.surface import points_of
+from squall.services.run.result import Result, Verdict
+
+EXIT: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "unknown": 3}
+"""The exit code that a verdict means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is kept of one run, whose history may be long.
+
+    Attributes:
+        hits: Of each cell of its pattern's coverage table.
+        take_over_bound_s, drain_bound_s: How long a fail-over, and the drain, might have taken; the latter is
+            None where not all was healed.
+    """
+
+    result: Result
+    hits: Mapping[Cell, int]
+    take_over_bound_s: float | None
+    drain_bound_s: float | None
+
+
+class Hits(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a step was struck."""
+
+    pattern: str
+    point: str
+    strike: str
+    hits: int
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one step of recovering took over a series, beside what it may take.
+
+    Attributes:
+        what: ``detect``: fault on a leader to the next term; ``fail-over``: to the first that is stored under
+            it; ``drain``: last heal to everything ended.
+        runs: In how many runs it could be timed, each by its slowest.
+        median_s, slowest_s: Over these.
+        bound_s: Computed from the timers; the widest, where runs differ.
+    """
+
+    pattern: str
+    what: str
+    runs: int
+    median_s: float | None
+    slowest_s: float | None
+    bound_s: float | None
+
+
+class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One check over all runs of a pattern; of the series as a whole where the pattern is empty."""
+
+    pattern: str
+    id: str
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a series."""
+
+    runs: tuple[Result, ...]
+    checks: tuple[SeriesCheck, ...]
+    recovery: tuple[Recovered, ...]
+    coverage: tuple[Hits, ...]
+    verdict: Verdict
+
+
+def judged_of(result: Result, history: History) -> Judged:
+    """What is kept of a run."""
+    lease_s, after = history.asked.lease_s, healed(history)
+    return Judged(
+        result=result,
+        hits=coverage([history], points_of(history.asked.pattern)),
+        take_over_bound_s=None if lease_s is None else take_over_bound_s(lease_s),
+        drain_bound_s=None if after is None else after.bound_s,
+    )
+
+
+def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
+    """What holds over a series."""
+    groups: dict[str, list[Judged]] = {}
+    for run in judged:
+        groups.setdefault(run.result.pattern or "", []).append(run)
+    checks = [check for pattern, runs in groups.items() for check in _checks(pattern, planned, runs)]
+    checks.append(
+        _complete(planned.runs, [run.result.run for run in judged if run.drain_bound_s is not None])
+    )
+    return SeriesResult(
+        runs=tuple(run.result for run in judged),
+        checks=tuple(checks),
+        recovery=tuple(step for pattern, runs in groups.items() for step in _recovered(pattern, runs)),
+        coverage=tuple(
+            Hits(pattern=pattern, point=point, strike=strike, hits=count)
+            for pattern, runs in groups.items()
+            for (point, strike), count in _hits(runs).items()
+        ),
+        verdict=verdict_of([check.verdict for check in checks]) if judged else "unknown",
+    )
+
+
+def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Fail if one is, else unknown if one is or there is none."""
+    if "fail" in verdicts:
+        return "fail"
+    return "pass" if set(verdicts) == {"pass"} else "unknown"
+
+
+def is_sometimes(pattern: str | None, check: str) -> bool:
+    """Whether a check is of what need not happen in each run."""
+    promises = promises_of(pattern)
+    promise = promises.of(check) if promises is not None else None
+    return promise is not None and promise.sometimes
+
+
+# Of one pattern.
+
+
+def _hits(runs: Sequence[Judged]) -> Mapping[Cell, int]:
+    hits: Counter[Cell] = Counter()
+    for run in runs:
+        for cell, count in run.hits.items():
+            hits[cell] += count
+    return hits
+
+
+def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[SeriesCheck]:
+    results = [run.result for run in runs]
+    for check in dict.fromkeys(check.id for each in results for check in each.checks):
+        over_all = _over_all(pattern, check, results)
+        yield _exercised(over_all, results) if planned.all_faults else over_all
+    hits = _hits(runs)
+    seeds = sum("seed-" in each.run for each in results)
+    if planned.all_faults and hits and seeds >= seeds_to_cover(points_of(pattern)):
+        yield _covered(pattern, hits)
+
+
+def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck:
+    found = [(each.run, check) for each in results for check in each.checks if check.id == name]
+    failed = [(run, check) for run, check in found if check.verdict == "fail"]
+    unsure = [(run, check) for run, check in found if check.verdict == "unknown"]
+    passed = len(found) - len(failed) - len(unsure)
+    verdict: Verdict = "pass"
+    detail = f"Passed in {passed} of {len(found)} runs."
+    if failed:
+        verdict, detail = "fail", f"{failed[0][0]}: {failed[0][1].detail}"
+    elif unsure and not (is_sometimes(pattern, name) and passed):
+        verdict, detail = "unknown", f"{unsure[0][0]}: {unsure[0][1].detail}"
+    elif unsure:
+        detail += f" Not shown by {unsure[0][0]}: {unsure[0][1].detail}"
+    return SeriesCheck(pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail)
+
+
+def _exercised(check: SeriesCheck, results: Sequence[Result]) -> SeriesCheck:
+    """That nothing is done twice, for instance, is shown only where something was about to be."""
+    promises = promises_of(check.pattern)
+    promise = promises.of(check.id) if promises is not None else None
+    figure = promise.exercised if promise is not None else ""
+    if check.verdict != "pass" or not figure or any(getattr(each, figure) for each in results):
+        return check
+    words = figure.replace("_", " ")
+    detail = f"In no run were there any {words}, so the promise was not put to the test."
+    return replace(check, verdict="unknown", detail=detail)
+
+
+def _covered(pattern: str, hits: Mapping[Cell, int]) -> SeriesCheck:
+    """V1: every step on the way to an effect was killed, paused and cut."""
+    promises = promises_of(pattern)
+    missing = holes(hits, promises.to_an_effect if promises is not None else ())
+    verdict: Verdict = "pass"
+    struck = sum(1 for count in hits.values() if count)
+    detail = f"{struck} of {len(hits)} cells hit, among them every step to an effect."
+    if missing:
+        point, strike = missing[0]
+        verdict = "unknown"
+        detail = f"{len(missing)} steps to an effect were not struck, the first: {strike} at {point}."
+    return SeriesCheck(pattern=pattern, id="V1", name="coverage", verdict=verdict, detail=detail)
+
+
+def _complete(planned: Sequence[str], there: Sequence[str]) -> SeriesCheck:
+    """V2: every run is there, and came to where all was healed."""
+    missing = [name for name in planned if name not in there]
+    detail = f"{len(there)} of {len(planned)} planned runs are here and came to their end"
+    if missing:
+        detail += f", not {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+    verdict: Verdict = "unknown" if missing else "pass"
+    return SeriesCheck(pattern="", id="V2", name="completeness", verdict=verdict, detail=f"{detail}.")
+
+
+def _recovered(pattern: str, judged: Sequence[Judged]) -> list[Recovered]:
+    recovered = [run.result.recovery_s for run in judged]
+    followed = [run.take_over_bound_s for run in judged]
+    drained = [run.drain_bound_s for run in judged]
+    promises = promises_of(pattern)
+    following = [
+        _step(pattern, "detect", [each.detect for each in recovered], followed),
+        _step(pattern, "fail-over", [each.failover for each in recovered], followed),
+    ]
+    return [
+        *(following if promises is None or promises.batches is not None else ()),  # else nobody leads
+        _step(pattern, "drain", [each.drain for each in recovered], drained),
+    ]
+
+
+def _step(pattern: str, what: str, took: Sequence[float | None], bounds: Sequence[float | None]) -> Recovered:
+    timed = [seconds for seconds in took if seconds is not None]
+    return Recovered(
+        pattern=pattern,
+        what=what,
+        runs=len(timed),
+        median_s=statistics.median(timed) if timed else None,
+        slowest_s=max(timed, default=None),
+        bound_s=max((bound for bound in bounds if bound is not None), default=None),
+    )

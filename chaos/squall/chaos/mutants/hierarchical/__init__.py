@@ -1,0 +1,1 @@
+"""Known-bad variants of hierarchical's services, a file each, and their catalogue."""

@@ -1,0 +1,1 @@
+"""Known-bad variants of star's services, one file each."""

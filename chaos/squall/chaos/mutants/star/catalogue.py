@@ -1,0 +1,80 @@
+"""The known-bad variants of star's services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.chaos.judge.checks.star import without_hubs
+from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
+from squall.chaos.plan.schedule import Interval
+from squall.chaos.plan.series import EXPERIMENT
+
+HERE = "squall.chaos.mutants.star"
+
+WITHOUT_HUBS = without_hubs(EXPERIMENT["lease_s"])
+
+
+def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
+    module = f"{HERE}.{name.replace('-', '_')}"
+    return Mutant(name, what, checks, intervals, **{"module": module, **more})
+
+
+CATALOGUE = Catalogue(
+    pattern="star",
+    mutants=(
+        _service(
+            "acks-before-request",
+            "acknowledges a task before its request is stored",
+            ("S4",),
+            *twice("crash", "any-agent", point="agent.acknowledged", nth=3),
+        ),
+        _service(
+            "hub-without-fence",
+            "decides as hub without the term as its fence",
+            ("S1", "S2"),
+            *twice("pause", "leader", 2.5),
+        ),
+        _service(
+            "obeys-any-term",
+            "obeys whichever hub announced itself last",
+            ("S2",),
+            *twice("pause", "leader", 2.5),
+        ),
+        _service(
+            "slow-to-follow",
+            "takes over after six leases of silence",
+            ("S3",),
+            *twice("crash", "leader"),
+        ),
+        _service(
+            "impatient-standby",
+            "takes over from a hub that is well",
+            ("S6",),
+            *twice("latency", "standby", 1.0),
+        ),
+        _service(
+            "gateway-lets-all-through",
+            "sends everything to the venue while nobody leads",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
+        _service(
+            "never-degraded",
+            "does not notice that nobody leads",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
+        _service(
+            "decides-anew",
+            "decides once more, after a fail-over, what was decided before",
+            ("S4", "E1"),
+            *twice("crash", "leader", point="hub.decided", nth=3),
+        ),
+        _service(
+            "forgets-positions",
+            "takes over with nothing held",
+            ("E1",),
+            *twice("crash", "leader", point="hub.decided", nth=3),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Which fault strikes whom, and when: drawn from a seed, before anything runs. Pure."""

@@ -1,0 +1,89 @@
+"""The kinds of faults there are, as far as a plan needs to know them. Pure; `inject/faults/` does them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from squall.chaos.errors import FaultError
+
+HAND_OVER = "hand-over"
+"""The kind that only a leader can be told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault.
+
+    Attributes:
+        family: Kinds that are on or off together in the schedule of a seed; empty if none is drawn.
+        breaks: What it acts on: a node's link, process or messages. Of the broker only the process.
+        lasts: Whether it is in force for a time; else it has happened once it is in force.
+    """
+
+    name: str
+    family: str
+    breaks: Literal["link", "process", "messages"] = "link"
+    lasts: bool = True
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("latency", "slow"),
+        Kind("jitter", "slow"),
+        Kind("bandwidth", "slow"),
+        Kind("slice", "slow"),
+        Kind("refuse", "cut"),
+        Kind("blackhole", "cut"),
+        Kind("blackhole-nofin", "cut"),
+        Kind("stall", "cut"),
+        Kind("reset", "cut"),
+        Kind("sever", ""),
+        Kind("one-way-up", "half"),
+        Kind("one-way-down", "half"),
+        Kind("flap", "flapping"),
+        Kind("crash", "process", "process", lasts=False),
+        Kind("pause", "process", "process"),
+        Kind("restart", "process", "process", lasts=False),
+        Kind("duplicate", "messages", "messages"),
+        Kind("late", "messages", "messages"),
+        Kind("reorder", "messages", "messages"),
+        Kind("clock-off", "clocks", "messages"),
+        Kind("clock-jump", "clocks", "messages"),
+        Kind(HAND_OVER, "planned", "process", lasts=False),
+    )
+}
+
+NEED_THREE_BROKERS = ("split", "bridge", "isolate-leader")
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        FaultError: There is none.
+    """
+    if name in NEED_THREE_BROKERS:
+        raise FaultError(
+            f"{name} cuts brokers from each other, and this swarm has one broker",
+            "cut a node from it, for instance with blackhole-nofin",
+        )
+    if name not in KINDS:
+        near = difflib.get_close_matches(name, KINDS, 1)
+        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}"
+        raise FaultError(f"there is no fault {name!r}", remedy)
+    return KINDS[name]
+
+
+def _of_family(family: str) -> Sequence[str]:
+    return tuple(kind.name for kind in KINDS.values() if kind.family == family)
+
+
+FAMILIES: Mapping[str, Sequence[str]] = {
+    family: _of_family("process" if family == "broker" else family)
+    for family in ("slow", "cut", "half", "flapping", "process", "broker", "messages", "clocks", "planned")
+}
+"""Kinds of faults that are on or off together; those of the broker beside those of nodes."""

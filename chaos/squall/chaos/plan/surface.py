@@ -1,0 +1,195 @@
+"""What of a swarm can be struck: its nodes by role, who among them leads, and the points of their work. Pure.
+
+    spec ─► pattern ─┬─ topology ──► nodes ──┐
+                     ├─ leader ──────────────┼─► Surface ─► targets, cells
+                     └─ roles' POINTS ───────┘
+
+A target is a word for nodes, resolved at the moment a fault strikes: ``leader`` is whoever leads then.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from squall.bus.topology.link import Node
+from squall.chaos.errors import FaultError
+from squall.chaos.plan.kinds import HAND_OVER, Kind
+from squall.services.errors import SpecError
+from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import AGENT, PRODUCER
+from squall.services.run.spec import Spec
+
+BROKER = "broker"
+"""The target that is no node behind a proxy."""
+
+MINORITY_AGENTS_MIN = 3
+
+TAKE_OVER = ("claimed", "resumed")
+"""Steps that a node which leads takes only when it follows another."""
+
+_PAIR = re.compile(r"[|,~<>]|\bfrom\b|\band\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """What can be struck of one swarm.
+
+    Attributes:
+        pattern: Its name.
+        nodes: Those that are processes of their own behind a proxy.
+        leading: The role of which one node leads; empty if nobody does.
+        points: What has happened at each point of a node's work, by ``<role>.<step>``.
+    """
+
+    pattern: str
+    nodes: Sequence[Node]
+    leading: str
+    points: Mapping[str, str]
+
+    def of_role(self, role: str) -> list[str]:
+        """The names of a role's nodes."""
+        return [node.name for node in self.nodes if node.role == role]
+
+    @property
+    def leaders(self) -> list[str]:
+        """Who can lead: the leader and its standbys."""
+        return self.of_role(self.leading) if self.leading else []
+
+    @property
+    def agents(self) -> list[str]:
+        return self.of_role(AGENT)
+
+    @property
+    def all_leaders(self) -> str:
+        """The target that means everybody who can lead, for instance ``all-coordinators``."""
+        return f"all-{self.leading}s" if self.leading else ""
+
+    @property
+    def roles(self) -> Sequence[str]:
+        """The targets that are no names of nodes, whether this swarm has such nodes or not."""
+        led = ("leader", "standby", self.all_leaders) if self.leading else ()
+        return (*led, "any-agent", "all-agents", "minority", BROKER)
+
+    def is_take_over(self, point: str) -> bool:
+        """Whether a point is passed only by who follows a leader."""
+        role, _, step = point.partition(".")
+        return role == self.leading and step in TAKE_OVER
+
+    def reaching(self, point: str) -> list[str]:
+        """The targets that can reach a point, the one that a schedule draws first."""
+        role = point.partition(".")[0]
+        names = self.of_role(role)
+        if role == AGENT:
+            return ["any-agent", *names]
+        if role == self.leading:
+            return (
+                ["standby", "leader", *names] if self.is_take_over(point) else ["leader", "standby", *names]
+            )
+        return names
+
+
+def surface_of(spec: Spec) -> Surface:
+    """What can be struck of a swarm of this spec."""
+    pattern = pattern_of(spec)
+    nodes = [node for node in pattern.topology(spec).nodes if node.role in pattern.roles]
+    return Surface(pattern=pattern.name, nodes=nodes, leading=pattern.leader, points=pattern.points())
+
+
+def points_of(pattern: str | None) -> Sequence[str]:
+    """The points of a pattern's work; none of a pattern that is not known here."""
+    try:
+        return tuple(pattern_of(pattern or "").points())
+    except SpecError:
+        return ()
+
+
+def check_target(kind: Kind, target: str, surface: Surface) -> None:
+    """See that a fault can strike a target.
+
+    Raises:
+        FaultError: There is no such target in this swarm, or the fault has no hold on it.
+    """
+    if _PAIR.search(target):
+        raise FaultError(
+            f"{target!r} names a link between nodes, and with one broker they have none to cut",
+            "cut one of them from the broker: name it alone",
+        )
+    names = [node.name for node in surface.nodes]
+    if target in ("leader", "standby") and not surface.leading:
+        raise FaultError(
+            f"nobody leads in the pattern {surface.pattern}", f"there are {', '.join(surface.roles)}"
+        )
+    if target not in surface.roles and target not in names:
+        near = difflib.get_close_matches(target, [*surface.roles, *names], 1)
+        roles = ", ".join(surface.roles)
+        remedy = f"did you mean {near[0]}?" if near else f"there are {roles}, and nodes by name"
+        raise FaultError(f"there is no target {target!r} in this swarm", remedy)
+    if target == BROKER and kind.breaks != "process":
+        raise FaultError(
+            f"{kind.name} acts on the way of a node to the broker, and the broker has none",
+            "name a node or a role; crash, pause and restart act on the broker",
+        )
+    if kind.name == HAND_OVER and target != "leader":
+        raise FaultError(f"{target} has nothing to hand over", "name the leader")
+    if (target == "standby" or kind.name == HAND_OVER) and len(surface.leaders) < 2:
+        raise FaultError(
+            f"there is no standby: the swarm has one {surface.leading}", f"raise {surface.leading}s to 2"
+        )
+    if target == "minority" and len(surface.agents) < MINORITY_AGENTS_MIN:
+        raise FaultError(
+            f"{len(surface.agents)} agents have no minority",
+            f"raise agents to at least {MINORITY_AGENTS_MIN}",
+        )
+    if target == PRODUCER and kind.breaks != "link":
+        raise FaultError(
+            "the producer is the experiment's own witness of what it offered and must live and not be misled",
+            "cut its way to the broker instead",
+        )
+    if target == "standby" and kind.family == "messages":
+        raise FaultError("nothing is delivered to a standby", "name the leader")
+
+
+def possible(kind: Kind, targets: Sequence[str], surface: Surface) -> list[str]:
+    """Of some targets those that there are, and that the fault can strike."""
+    found = []
+    for target in targets:
+        try:
+            check_target(kind, target, surface)
+        except FaultError:
+            continue
+        found.append(target)
+    return found
+
+
+def nodes_of(target: str, surface: Surface, leader: str | None, chance: random.Random) -> Sequence[str]:
+    """The nodes that a target means now.
+
+    Args:
+        leader: Who leads now, or None.
+
+    Raises:
+        LookupError: Nobody leads, so there is no leader and no standby to name.
+    """
+    agents = surface.agents
+    if target == surface.all_leaders:
+        return surface.leaders
+    match target:
+        case "leader" | "standby" if leader is None:
+            raise LookupError("nobody leads")
+        case "leader":
+            assert leader is not None
+            return [leader]
+        case "standby":
+            return [chance.choice([name for name in surface.leaders if name != leader])]
+        case "any-agent":
+            return [chance.choice(agents)]
+        case "all-agents":
+            return agents
+        case "minority":
+            return sorted(chance.sample(agents, (len(agents) - 1) // 2))
+        case _:
+            return [target]

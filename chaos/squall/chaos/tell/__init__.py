@@ -1,0 +1,1 @@
+"""What is told of a verdict: table, trace, page, JUnit."""

@@ -1,0 +1,102 @@
+"""What happened over time: latency, throughput, and what became of each node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.figures import latencies_ms
+from squall.chaos.judge.succession import terms
+from squall.chaos.judge.tally import tally
+from squall.chaos.tell.page import buckets, plots, words
+from squall.chaos.tell.page.frame import NARROW, WIDE
+from squall.chaos.tell.page.lanes import Strike, Window, lanes, shown
+from squall.chaos.tell.page.markup import Markup, join
+from squall.chaos.tell.page.parts import legend, nothing, section
+from squall.chaos.tell.page.timeline import timeline
+
+RATE_BUCKETS_MAX = 150
+NARROW_BUCKETS_MAX = 100
+"""A narrow drawing shows no more than about one bucket for four units."""
+
+
+def latency(history: History, seen: Window, struck: Sequence[Strike]) -> Markup:
+    samples = [(seen.at(due_s), ms) for due_s, ms in latencies_ms(history, tally(history))]
+    title, about = (
+        "Latency over time",
+        "From the moment a task was due to its last fill; across: when it was due, in seconds",
+    )
+    if not samples:
+        return section(title, about, nothing("No task that was offered is known to have been filled."))
+    setting = _setting(history, seen, struck)
+
+    differ = False
+
+    def draw(width: float, buckets_max: int) -> Markup:
+        nonlocal differ
+        width_s = buckets.width_s(seen.length_s, len(samples), buckets_max)
+        gathered = buckets.latencies(samples, width_s)
+        differ |= any(bucket.max > bucket.p99 for bucket in gathered)
+        return plots.latency(gathered, width_s, setting, width)
+
+    drawn = _both(draw, buckets.BUCKETS_MAX)
+    # Of fewer than a hundred tasks the largest is the 99th percentile.
+    largest = (
+        [("p99", "99th percentile"), ("max", "largest")]
+        if differ
+        else [("p99", "99th percentile, and largest")]
+    )
+    keys = [("p50", "median"), *largest, *_shared_keys(setting)]
+    return section(title, f"{about}; up: ms, logarithmic", legend(keys), drawn)
+
+
+def throughput(history: History, seen: Window, struck: Sequence[Strike]) -> Markup:
+    fills = history.venue.fills if history.venue is not None else {}
+    filled = [seen.at(time_s) for times in fills.values() for time_s in times]
+    due = [seen.at(task.intended_s) for task in history.submissions.values() if task.intended_s is not None]
+    title, about = "Throughput", "Fills a second, against tasks that were due a second"
+    if not filled:
+        return section(title, about, nothing("Nothing was filled, or nothing is known of it."))
+    setting = _setting(history, seen, struck)
+
+    def draw(width: float, buckets_max: int) -> Markup:
+        width_s = buckets.width_s(seen.length_s, len(filled), buckets_max)
+        fills_per_s, due_per_s = (buckets.rates(times, seen.length_s, width_s) for times in (filled, due))
+        return plots.throughput(fills_per_s, due_per_s, width_s, setting, width)
+
+    keys = [("fills", "fills"), ("due", "due"), *_shared_keys(setting)]
+    return section(title, about, legend(keys), _both(draw, RATE_BUCKETS_MAX))
+
+
+def _setting(history: History, seen: Window, struck: Sequence[Strike]) -> plots.Setting:
+    led = [(seen.at(lead.time_s), str(lead.term)) for lead in terms(history)]
+    return plots.Setting(seen.length_s, struck, led)
+
+
+def _shared_keys(setting: plots.Setting) -> list[tuple[str, str]]:
+    keys = [("fault", "a fault is in force")] if setting.strikes else []
+    return keys + [("lead", "a new leader's term")] * any(at_s > 0 for at_s, _ in setting.terms)
+
+
+def nodes_over_time(history: History, seen: Window, struck: Sequence[Strike]) -> Markup:
+    found = lanes(history, seen, struck)
+    drawn = shown(found)
+    title = "Timeline of the nodes"
+    if not drawn:
+        return section(title, None, nothing("Nothing is known of any node."))
+    keys = [("life", "alive")]
+    keys += [("leading", "leads")] * any(lane.led for lane in drawn)
+    keys += [("fault", "struck")] * any(lane.strikes for lane in drawn)
+
+    def draw(width: float, _: int) -> Markup:
+        return timeline(drawn, seen.length_s, width)
+
+    left_out = len(found) - len(drawn)
+    more = f"; {words.plural(left_out, 'node')} to which less happened left out" * (left_out > 0)
+    about = f"Seconds since the first task was due; numbers are those of the faults below{more}"
+    return section(title, about, legend(keys), _both(draw, 0))
+
+
+def _both(draw: Callable[[float, int], Markup], buckets_max: int) -> Markup:
+    """A drawing for wide pages and one for narrow ones."""
+    return join(draw(WIDE, buckets_max), draw(NARROW, min(buckets_max, NARROW_BUCKETS_MAX)))

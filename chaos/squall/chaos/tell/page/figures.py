@@ -1,0 +1,94 @@
+"""The figures of a result, in groups, each absent one a dash. Pure."""
+
+from __future__ import annotations
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.checks.recovery import healed
+from squall.chaos.plan.bounds import take_over_bound_s
+from squall.chaos.tell.page import words
+from squall.chaos.tell.page.markup import Child, Markup, el
+from squall.services.run.result import Result
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def figures(result: Result, history: History) -> Markup:
+    latency, recovery = result.latency_ms, result.recovery_s
+    lease_s, after = history.asked.lease_s, healed(history)
+    followed = "" if lease_s is None else _bound(take_over_bound_s(lease_s))
+    drained = "" if after is None else _bound(after.bound_s)
+    interval = result.reliability_interval
+    between = (
+        "" if interval is None else f"95% interval {words.share(interval[0])} to {words.share(interval[1])}"
+    )
+    groups: list[tuple[str, list[tuple[str, str, str]]]] = [
+        (
+            "Work",
+            [
+                ("offered", words.count(result.offered), ""),
+                ("accepted", words.count(result.accepted), ""),
+                ("effects", words.count(result.effects), ""),
+                ("throughput", words.per_second(result.throughput_per_s), ""),
+            ],
+        ),
+        (
+            "Must be zero",
+            [_zero(name, value) for name, value in (
+                ("lost", result.lost),
+                ("duplicated", result.duplicated),
+                ("conflicting", result.conflicting),
+            )] + [("dead letters", words.count(result.dead_letters), "zero unless there was poison")],
+        ),
+        (
+            "Latency",
+            [
+                ("p50", words.milliseconds(latency.p50), ""),
+                ("p95", words.milliseconds(latency.p95), ""),
+                ("p99", words.milliseconds(latency.p99), ""),
+                ("max", words.milliseconds(latency.max), ""),
+            ],
+        ),
+        (
+            "Service",
+            [
+                ("availability", words.share(result.availability), "accepted over offered"),
+                ("reliability", words.share(result.reliability), between),
+                ("suppressed", words.count(result.duplicates_suppressed), "repeats refused"),
+                ("refused effects", words.count(result.refused_effects), "with a reason"),
+                ("refused writes", words.count(result.refused_writes), "of deposed leaders"),
+            ],
+        ),
+        (
+            "Recovery",
+            [
+                ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
+                ("fail-over", words.seconds(recovery.failover), f"fault to first batch{followed}"),
+                ("drain", words.seconds(recovery.drain), f"last heal to all ended{drained}"),
+                ("duration", words.seconds(result.duration_s), "the whole run"),
+            ],
+        ),
+    ]  # fmt: skip
+    return el(
+        "div",
+        *(
+            el("div", el("h3", title), el("dl", *(_figure(*figure) for figure in group)), class_="group")
+            for title, group in groups
+        ),
+        class_="figures",
+    )
+
+
+def _bound(seconds: float) -> str:
+    return "; " + f"bound {words.seconds(seconds)}".replace(" ", NO_BREAK)
+
+
+def _zero(name: str, value: int | None) -> tuple[str, str, str]:
+    return name, words.count(value), "wrong: not zero" if value else ""
+
+
+def _figure(name: str, value: str, note: str) -> Markup:
+    kind = "wrong" if note.startswith("wrong") else None
+    children: list[Child] = [el("dt", name), el("dd", value, class_="value")]
+    if note:
+        children.append(el("dd", note, class_="note"))
+    return el("div", *children, class_=kind)

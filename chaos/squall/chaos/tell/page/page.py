@@ -1,0 +1,41 @@
+"""A run's page from its directory: reads, beside a history, the spec and whether there is a schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from squall.bus.topology.model import Topology
+from squall.chaos.evidence.model import History
+from squall.chaos.tell.page.html import PageContent, render
+from squall.services.errors import SpecError
+from squall.services.patterns import pattern_of
+from squall.services.run.result import Result
+from squall.services.run.swarm_toml import load
+
+PAGE = "report.html"
+
+
+def page(run: Path, history: History, result: Result) -> bytes:
+    """The content of ``report.html``; a spec that cannot be used costs it the topology and nothing else."""
+    content = PageContent(
+        history=history,
+        result=result,
+        topology=_topology(run),
+        path=_named(run),
+        scheduled=(run / "schedule.toml").exists(),
+    )
+    return render(content)
+
+
+def _topology(run: Path) -> Topology | None:
+    try:
+        spec = load(run / "spec.toml")
+    except SpecError:
+        return None
+    return pattern_of(spec).topology(spec)
+
+
+def _named(run: Path) -> str:
+    """A directory as a command given here would name it."""
+    path, here = run.absolute(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,54 @@
+"""What every section of the page is made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from squall.chaos.tell.page.markup import Child, Markup, el, join
+
+ROWS_MAX = 500
+"""Rows of a table; a table of more says how many there are."""
+
+
+def section(title: str, about: str | None, *children: Child) -> Markup:
+    return el("section", el("h2", title), el("p", about, class_="about") if about else None, *children)
+
+
+def nothing(sentence: str) -> Markup:
+    return el("p", sentence, class_="nothing")
+
+
+def legend(keys: Iterable[tuple[str, str]]) -> Markup:
+    return el(
+        "ul",
+        *(el("li", el("span", class_=f"key {kind}", aria_hidden="true"), name) for kind, name in keys),
+        class_="legend",
+    )
+
+
+def pairs(facts: Iterable[tuple[str, str]], kind: str) -> Markup:
+    return el("dl", *(el("div", el("dt", name), el("dd", value)) for name, value in facts), class_=kind)
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[Child]], kind: str, numeric: Iterable[int] = ()
+) -> Markup:
+    """A table in a box of its own, which scrolls where the page is too narrow for it."""
+    right = set(numeric)
+
+    def row(cells: Sequence[Child], tag: str) -> Markup:
+        return el(
+            "tr",
+            *(el(tag, cell, class_="num" if at in right else None) for at, cell in enumerate(cells)),
+        )
+
+    table = el(
+        "table",
+        el("thead", row(headers, "th")),
+        el("tbody", *(row(cells, "td") for cells in rows[:ROWS_MAX])),
+        class_=kind,
+    )
+    box = el("div", table, class_="scroll", tabindex="0", role="region", aria_label=f"table of {kind}")
+    if len(rows) <= ROWS_MAX:
+        return box
+    return join(box, el("p", f"The first {ROWS_MAX:,} of {len(rows):,}.", class_="about"))

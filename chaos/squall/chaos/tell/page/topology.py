@@ -1,0 +1,299 @@
+"""Nodes and links, drawn from a topology's data: layered, what goes forward straight, the rest around. Pure.
+
+producer ─► IN ─► coordinator ─► JOB ─► WK ─► agent ─► …        across a wide page, down a narrow one
+                      ╰───────── answers, heartbeats ─╯         past the boxes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from squall.bus.topology.model import Topology
+from squall.chaos.tell.page.frame import GLYPH, NARROW, drawing
+from squall.chaos.tell.page.markup import Markup, el
+
+NAMES_MAX = 6
+"""Nodes of one role that are named."""
+
+BOX = 116.0
+TITLE, NAME = 26.0, 17.0
+SIDE_GAP, TRACK = 18.0, 20.0
+PORT = 12.0
+"""Between two links that leave a box on one side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A role with its nodes, one node, or a stream."""
+
+    name: str
+    is_stream: bool
+    members: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> float:
+        return TITLE + NAME * len(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The nodes' names, unless there is one that is called as its role is."""
+        if self.members in ((), (self.name,)):
+            return ()
+        more = len(self.members) - NAMES_MAX
+        return self.members if more <= 0 else (*self.members[:NAMES_MAX], f"and {more} more")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """All links from one box to another."""
+
+    source: str
+    target: str
+    notes: tuple[str, ...]
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a box is: ``along`` the layers and ``across`` them, its middle and half its size each."""
+
+    along: float
+    across: float
+    half_along: float
+    half_across: float
+
+
+def topology(graph: Topology, width: float) -> Markup:
+    """The drawing of a topology that has links."""
+    down = width <= NARROW
+    boxes, edges = boxes_of(graph), edges_of(graph)
+    layer = layers([box.name for box in boxes], edges)
+    spots = _spots(boxes, layer, width, down=down)
+    straight = [edge for edge in edges if layer[edge.target] - layer[edge.source] == 1]
+    around = [edge for edge in edges if layer[edge.target] - layer[edge.source] != 1]
+    pen = _Pen(down=down)
+    for edge in straight:
+        pen.straight(spots[edge.source], spots[edge.target], edge)
+    for side, routed in ((-1, [e for e in around if not e.direct]), (1, [e for e in around if e.direct])):
+        _route(pen, spots, routed, side)
+    for box in boxes:
+        pen.box(box, spots[box.name])
+    about = f"Topology {graph.pattern}: " + ", ".join(f"{edge.source} to {edge.target}" for edge in edges)
+    return pen.drawing(width, about)
+
+
+def boxes_of(graph: Topology) -> list[Box]:
+    """What links join, in the order in which they name it."""
+    by_role: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        by_role.setdefault(node.role, []).append(node.name)
+    names = {node.name for node in graph.nodes}
+    found = []
+    for end in dict.fromkeys(end for link in graph.links for end in (link.source, link.target)):
+        is_stream = end not in by_role and end not in names
+        found.append(Box(end, is_stream, tuple(by_role.get(end, ()))))
+    return found
+
+
+def edges_of(graph: Topology) -> list[Edge]:
+    """Links with the same ends taken together; those along which nothing flows are not drawn."""
+    streams = {box.name for box in boxes_of(graph) if box.is_stream}
+    notes: dict[tuple[str, str], list[str]] = {}
+    for link in filter(lambda link: link.carries, graph.links):
+        notes.setdefault((link.source, link.target), []).append(link.note)
+    return [
+        Edge(source, target, tuple(told), source not in streams and target not in streams)
+        for (source, target), told in notes.items()
+    ]
+
+
+def unlinked(graph: Topology) -> list[str]:
+    """Nodes that no link names."""
+    ends = {end for link in graph.links for end in (link.source, link.target)}
+    return [node.name for node in graph.nodes if node.name not in ends and node.role not in ends]
+
+
+def layers(names: Sequence[str], edges: Iterable[Edge]) -> dict[str, int]:
+    """A layer for each box, so that links go forward but for those that close a circle.
+
+    A circle is cut where a walk along the links, in their order, comes back to where it has been.
+    """
+    after: dict[str, list[str]] = {name: [] for name in names}
+    for edge in edges:
+        after[edge.source].append(edge.target)
+    forward: list[tuple[str, str]] = []
+    done: list[str] = []
+    on_the_way: set[str] = set()
+
+    def walk(name: str) -> None:
+        on_the_way.add(name)
+        for target in after[name]:
+            if target in on_the_way:
+                continue
+            forward.append((name, target))
+            if target not in done:
+                walk(target)
+        on_the_way.remove(name)
+        done.append(name)
+
+    for name in names:
+        if name not in done:
+            walk(name)
+    found = dict.fromkeys(names, 0)
+    for name in reversed(done):
+        for source, target in forward:
+            if source == name:
+                found[target] = max(found[target], found[source] + 1)
+    return found
+
+
+def _spots(boxes: Sequence[Box], layer: dict[str, int], width: float, *, down: bool) -> dict[str, Spot]:
+    """Layers one after the other; in each the first on the middle line, the others to one side of it."""
+    stacked: list[list[Box]] = [[] for _ in range(1 + max(layer.values(), default=0))]
+    for box in boxes:
+        stacked[layer[box.name]].append(box)
+    extents = [max((box.height if down else BOX) for box in stack) for stack in stacked]
+    gap = 24.0
+    if not down and len(stacked) > 1:
+        gap = min(72.0, max(gap, (width - 4 - sum(extents)) / (len(stacked) - 1)))
+    spots: dict[str, Spot] = {}
+    along = 2.0
+    for stack, extent in zip(stacked, extents, strict=True):
+        across, border = 0.0, None
+        for box in stack:
+            half_across = (BOX if down else box.height) / 2
+            if border is not None:
+                across = border + SIDE_GAP + half_across
+            border = across + half_across
+            half_along = (box.height if down else BOX) / 2
+            spots[box.name] = Spot(along + extent / 2, across, half_along, half_across)
+        along += extent + gap
+    return spots
+
+
+def _route(pen: _Pen, spots: dict[str, Spot], edges: Sequence[Edge], side: int) -> None:
+    """Links that pass the boxes on one side, each on a track that is its own for its length."""
+    border = max((side * spot.across + spot.half_across for spot in spots.values()), default=0.0)
+    ports = _ports(spots, edges)
+    tracks: list[list[tuple[float, float]]] = []
+
+    def span(edge: Edge) -> tuple[float, float]:
+        low, high = sorted((ports[edge, "out"], ports[edge, "in"]))
+        return low, high
+
+    for edge in sorted(edges, key=lambda edge: span(edge)[1] - span(edge)[0]):
+        low, high = span(edge)
+        free = (n for n, used in enumerate(tracks) if all(high < a - 8 or low > b + 8 for a, b in used))
+        track = next(free, len(tracks))
+        if track == len(tracks):
+            tracks.append([])
+        tracks[track].append((low, high))
+        across = side * (border + SIDE_GAP + TRACK * track)
+        ends = (spots[edge.source], spots[edge.target])
+        pen.around(ends, (ports[edge, "out"], ports[edge, "in"]), across, side, edge)
+
+
+def _ports(spots: dict[str, Spot], edges: Sequence[Edge]) -> dict[tuple[Edge, str], float]:
+    """Where along its box each link leaves and arrives: side by side, so that none crosses without need."""
+    at: dict[str, list[tuple[float, Edge, str]]] = {}
+    for edge in edges:
+        source, target = spots[edge.source].along, spots[edge.target].along
+        at.setdefault(edge.source, []).append((target, edge, "out"))
+        at.setdefault(edge.target, []).append((source, edge, "in"))
+    found = {}
+    for name, ends in at.items():
+        ends.sort(key=lambda end: end[0])
+        for index, (_, edge, way) in enumerate(ends):
+            spread = min(PORT, (2 * spots[name].half_along - 10) / max(1, len(ends)))
+            found[edge, way] = spots[name].along + (index - (len(ends) - 1) / 2) * spread
+    return found
+
+
+class _Pen:
+    """Draws in along and across, on a page where layers go to the right, or down."""
+
+    def __init__(self, *, down: bool) -> None:
+        self._down = down
+        self._drawn: list[Markup] = []
+        self._labels: list[Markup] = []
+        self._low = [0.0, 0.0]
+        self._high = [0.0, 0.0]
+
+    def _xy(self, along: float, across: float) -> tuple[float, float]:
+        x, y = (across, along) if self._down else (along, across)
+        for axis, value in enumerate((x, y)):
+            self._low[axis] = min(self._low[axis], value)
+            self._high[axis] = max(self._high[axis], value)
+        return x, y
+
+    def _at(self, along: float, across: float) -> str:
+        x, y = self._xy(along, across)
+        return f"{x:.1f} {y:.1f}"
+
+    def straight(self, source: Spot, target: Spot, edge: Edge) -> None:
+        """From the end of one box to the beginning of the next."""
+        start, end = source.along + source.half_along, target.along - target.half_along
+        bend = (start + end) / 2
+        bends = f"{self._at(bend, source.across)} {self._at(bend, target.across)}"
+        self._edge(edge, f"M{self._at(start, source.across)}C{bends} {self._at(end, target.across)}")
+        self._arrow(edge, (end, target.across), (1.0, 0.0))
+
+    def around(
+        self, ends: tuple[Spot, Spot], ports: tuple[float, float], across: float, side: int, edge: Edge
+    ) -> None:
+        """Out at one side, along a track, and in again at the same side."""
+        (source, target), (leave, arrive) = ends, ports
+        start, end = source.across + side * source.half_across, target.across + side * target.half_across
+        turn = min(8.0, abs(arrive - leave) / 2)
+        way = turn if arrive >= leave else -turn
+        d = (
+            f"M{self._at(leave, start)}L{self._at(leave, across - side * turn)}"
+            f"Q{self._at(leave, across)} {self._at(leave + way, across)}"
+            f"L{self._at(arrive - way, across)}"
+            f"Q{self._at(arrive, across)} {self._at(arrive, across - side * turn)}L{self._at(arrive, end)}"
+        )
+        self._edge(edge, d)
+        self._arrow(edge, (arrive, end), (0.0, float(-side)))
+        words = ", ".join(edge.notes)
+        if not self._down and abs(arrive - leave) > len(words) * GLYPH + 16:
+            self._xy((leave + arrive) / 2, across + side * TRACK / 2)
+            x, y = self._xy((leave + arrive) / 2, across)
+            self._labels.append(el("text", words, class_="note", x=x, y=y + 4.5, text_anchor="middle"))
+
+    def _edge(self, edge: Edge, d: str) -> None:
+        about = f"{edge.source} to {edge.target}: {'; '.join(edge.notes)}"
+        self._drawn.append(el("path", el("title", about), class_=_kind(edge), d=d))
+
+    def _arrow(self, edge: Edge, tip: tuple[float, float], heading: tuple[float, float]) -> None:
+        (along, across), (u, v) = tip, heading
+        left = (along - 8 * u - 4 * v, across - 8 * v - 4 * u)
+        right = (along - 8 * u + 4 * v, across - 8 * v + 4 * u)
+        d = f"M{self._at(along, across)}L{self._at(*left)}L{self._at(*right)}Z"
+        self._drawn.append(el("path", class_=f"tip {_kind(edge)}", d=d))
+
+    def box(self, box: Box, spot: Spot) -> None:
+        self._xy(spot.along - spot.half_along, spot.across - spot.half_across)
+        self._xy(spot.along + spot.half_along, spot.across + spot.half_across)
+        x, y = self._xy(spot.along, spot.across)
+        top = y - box.height / 2
+        shape = {"x": x - BOX / 2, "y": top, "width": BOX, "height": box.height}
+        kind, corner = ("stream", box.height / 2) if box.is_stream else ("node", 4.0)
+        self._drawn.append(el("rect", class_=kind, rx=corner, **shape))
+        self._drawn.append(
+            el("text", box.name, class_=f"title {kind}", x=x, y=top + 18, text_anchor="middle")
+        )
+        for index, line in enumerate(box.lines):
+            self._drawn.append(el("text", line, x=x, y=top + 35 + NAME * index, text_anchor="middle"))
+
+    def drawing(self, width: float, about: str) -> Markup:
+        """All of it, moved to the middle of the width, with room for the widths of lines."""
+        size = [high - low + 4 for low, high in zip(self._low, self._high, strict=True)]
+        whole = max(width, size[0])
+        shift = f"translate({(whole - size[0]) / 2 - self._low[0] + 2:.1f} {2 - self._low[1]:.1f})"
+        moved = el("g", *self._drawn, *self._labels, transform=shift)
+        return drawing([moved], whole, size[1], about, narrow=self._down)
+
+
+def _kind(edge: Edge) -> str:
+    return "link direct" if edge.direct else "link"

@@ -1,0 +1,1 @@
+"""The command ``squall``, and the only doors to the terminal."""

@@ -1,0 +1,267 @@
+"""The command ``squall``.
+
+Standard output carries what was asked for, or with ``--json`` one document and
+nothing else; progress and errors go to standard error. An error is one sentence
+with its remedy. Exit codes: 0 all pass, 1 a check fails, 2 unusable input, 3 a
+verdict is unknown, 4 the harness or the broker is broken, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import importlib.metadata
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+import typer
+from typer.exceptions import Abort, TyperException
+
+from squall.bus.border import printable
+from squall.bus.errors import SquallError, first_error
+from squall.bus.guard_process import seal
+from squall.bus.tls import is_clear_text
+from squall.services.cli import doctor as doctoring
+from squall.services.cli import plan as planning
+from squall.services.cli.table import print_table
+from squall.services.cli.terminal import (
+    SENTENCE_LENGTH_MAX,
+    Terminal,
+    guard_streams,
+    print_document,
+    print_line,
+    say,
+    show_progress,
+)
+from squall.services.errors import SpecError
+from squall.services.node.logs import log_as_sentences
+from squall.services.run.directory import claim
+from squall.services.run.driven import run_once
+from squall.services.run.result import Result, exit_code, judge
+from squall.services.run.spec import Spec
+from squall.services.run.swarm_toml import convert, load
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Swarms of agents over NATS: run them, break them, see what survived.",
+)
+
+
+class Target(enum.StrEnum):
+    """Where nodes run."""
+
+    processes = "processes"
+    containers = "containers"
+    sandboxes = "sandboxes"
+
+
+Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Agents = Annotated[int | None, typer.Option(help="How many agents.")]
+
+
+def resolve(pattern: str, **overrides: Any) -> Spec:
+    """The spec that a PATTERN argument and options mean.
+
+    Raises:
+        SpecError: There is no such pattern or file, or it cannot be run.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if pattern.endswith(".toml") or "/" in pattern:
+        spec = load(Path(pattern))
+        return convert({**msgspec.structs.asdict(spec), **given}, "the command")
+    return convert({"pattern": pattern, **given}, "the command")
+
+
+def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
+    """End with one sentence, and as a document where one was asked for."""
+    if as_json:
+        texts = {"kind": kind, "message": message, "remedy": remedy}
+        error = {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
+        print_document(error)
+    say(f"{message}{'; ' + remedy if remedy else ''}")
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iterator[None]:
+    """Turn what was raised inside into one sentence and an exit code.
+
+    Args:
+        prefer: Of several errors, one of this type is told.
+    """
+    try:
+        yield
+    except (SquallError, BaseExceptionGroup) as group:
+        error = first_error(group, prefer)
+        if not isinstance(error, SquallError):
+            raise error from None
+        failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
+
+
+@app.command()
+def run(
+    pattern: Pattern,
+    agents: Agents = None,
+    tasks: Annotated[int | None, typer.Option(help="How many tasks to offer.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where the workload's randomness comes from.")] = None,
+    handler: Annotated[str | None, typer.Option(help="package.module:function")] = None,
+    on: Annotated[Target, typer.Option(help="Where the nodes run.")] = Target.processes,
+    nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
+    insecure_nats: Annotated[
+        bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; default runs/<id>.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a swarm, drive its workload, drain, judge, print what was measured."""
+    with sentences(as_json=as_json):
+        if on is not Target.processes:
+            raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
+        spec = resolve(pattern, agents=agents, tasks=tasks, seed=seed, handler=handler)
+        if nats is not None:
+            _check_url(nats, insecure=insecure_nats)
+            spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
+        with claim(spec, out) as directory, show_progress() as progress:
+            interrupted = run_loop(
+                lambda interrupt: run_once(spec, directory, url=nats, interrupt=interrupt, progress=progress)
+            )
+            progress("judging")
+            result = judge(directory.path)
+        code = _report(result, directory.path, as_json=as_json)
+    raise typer.Exit(INTERRUPTED if interrupted else code)
+
+
+def _check_url(url: str, *, insecure: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222") from error
+    # What nats-py reads in a URL must be what is read here: so no upper case, and nothing that is left out.
+    ordinary = url.startswith(("nats://", "tls://")) and re.fullmatch(r"[!-~]+", url) is not None
+    if not ordinary or not parts.hostname or port == 0:
+        raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222")
+    if parts.username or parts.password:
+        raise SpecError(
+            "credentials do not belong in a URL, which is logged", "name a credentials file in NATS_CREDS"
+        )
+    if is_clear_text(url) and not insecure:
+        raise SpecError(
+            f"{url} is another machine, and nats:// would send signatures and all traffic in clear text",
+            f"use tls://{parts.netloc}, or add --insecure-nats if the network is yours alone",
+        )
+
+
+def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool:
+    """Run to the end; whether the user interrupted. A second Ctrl-C ends it at once.
+
+    Args:
+        work: Given an event that is set once the user wants an end.
+    """
+
+    async def interruptible() -> bool:
+        interrupt = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work(interrupt))
+
+        def asked() -> None:
+            if interrupt.is_set():
+                task.cancel()
+            else:
+                interrupt.set()
+                say("draining; once more to kill")
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked)
+        try:
+            await task
+        except asyncio.CancelledError:
+            say("killed before it had drained")
+            raise typer.Exit(INTERRUPTED) from None
+        return interrupt.is_set()
+
+    return asyncio.run(interruptible())
+
+
+def _report(result: Result, path: Path, *, as_json: bool) -> int:
+    if as_json:
+        print_document(result)
+    else:
+        print_table(result, Terminal())
+        print_line(f"run  {path}")
+    code = exit_code(result)
+    if result.dead_letters:
+        say(_first_dead(result))
+    return code
+
+
+def _first_dead(result: Result) -> str:
+    detail = next((check.detail for check in result.checks if check.name == "poison-containment"), "")
+    return detail or f"{result.dead_letters} tasks are dead letters"
+
+
+@app.command()
+def plan(pattern: Pattern, agents: Agents = None, as_json: AsJson = False) -> None:
+    """Print nodes, links, subjects and permissions; start nothing."""
+    with sentences(as_json=as_json):
+        spec = resolve(pattern, agents=agents)
+        if as_json:
+            print_document(planning.document(spec))
+        else:
+            planning.show(spec, Terminal())
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Tell what is here, what is missing, and how to get it."""
+    findings = doctoring.examine()
+    if as_json:
+        print_document({"findings": findings})
+    else:
+        doctoring.show(findings, Terminal())
+    raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 4)
+
+
+def main() -> None:
+    """The entry point; commands of other parts are plugged in by their own entry points."""
+    seal()  # a swarm's keys are kept in here
+    guard_streams()
+    log_as_sentences()
+    for entry in importlib.metadata.entry_points(group="squall.commands"):
+        try:
+            app.command(name=entry.name)(entry.load())
+        except ModuleNotFoundError as error:
+            anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+            app.command(name=entry.name, context_settings=anything)(_missing(entry.name, error.name))
+    try:
+        # Typer would print what it was given as it is.
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:
+        say(f"{error.format_message()}; see `squall --help`")
+        code = error.exit_code
+    except Abort:
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _missing(name: str, package: str | None) -> Callable[[], None]:
+    """Stands for a command whose part lacks a package."""
+
+    def command() -> None:
+        remedy = "pip install 'squall[chaos]'"
+        failing("input", f"squall {name} needs {package}, which is not installed", remedy, 2, as_json=False)
+
+    command.__doc__ = f"Needs {package}, which comes with the extra 'chaos' of squall."
+    return command

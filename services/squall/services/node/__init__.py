@@ -1,0 +1,1 @@
+"""The process of one node, and the life that all roles share."""

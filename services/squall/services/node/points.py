@@ -1,0 +1,49 @@
+"""Named points of the services at which a fault can strike, each between two steps.
+
+A node told to halt at a point stops itself there as SIGSTOP stops it, and says so first. Whoever asked then
+finds it exactly between the two steps, and kills it, cuts it off, or lets it go on. A node that was told
+nothing pays one look at an empty table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Final
+
+POINT: Final = re.compile(r"[a-z][a-z-]{0,30}\.[a-z][a-z-]{0,30}")
+"""How a point is written: the role, and what has happened. The points of a role are in its module."""
+
+Reach = Callable[[str], None]
+"""Told of each point that is passed."""
+
+
+class Points:
+    """The points of one node.
+
+    Args:
+        report: Told the point just before the node stops there.
+    """
+
+    def __init__(self, report: Reach) -> None:
+        self._report = report
+        self._halts: dict[str, int] = {}
+
+    def halt(self, point: str, nth: int) -> None:
+        """Stop at the nth passing of a point from now, once; at none of them, if it is 0."""
+        if nth > 0:
+            self._halts[point] = nth
+        else:
+            self._halts.pop(point, None)
+
+    def __call__(self, point: str) -> None:
+        """Pass a point."""
+        if not self._halts or point not in self._halts:
+            return
+        self._halts[point] -= 1
+        if self._halts[point] <= 0:
+            del self._halts[point]
+            self._report(point)
+            os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,0 +1,237 @@
+"""The process of one node: ``python -m squall.services.node.process ROLE NODE``.
+
+The arguments are for whoever lists processes; what the node is told comes over
+its standard input, secrets included. A thread reads that input, so that the
+node ends with its parent even while a handler blocks its loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.bus.connection import connect
+from squall.bus.errors import SquallError
+from squall.bus.guard_process import seal
+from squall.bus.tasks import task_group
+from squall.services.errors import SpecError
+from squall.services.handlers import Handler
+from squall.services.handlers.loading import load
+from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
+from squall.services.node.history import History
+from squall.services.node.interference import Interference
+from squall.services.node.logs import log_to_file
+from squall.services.node.points import Points
+from squall.services.node.service import LEAVE_S, Halted, Loading, NodeStart, Order, Ready, Service
+from squall.services.patterns import Pattern, pattern_of
+from squall.services.patterns.pattern import AGENT, VENUE
+
+log = logging.getLogger("squall")
+
+CONNECT_PATIENCE_S = 20.0
+
+ALIVE_S = 1.0
+"""Between two words to the parent that the loop turns."""
+
+
+def main() -> None:
+    """Run one node until it is told to stop, its work is done, or its parent is gone."""
+    seal()
+    os.umask(0o077)
+    faulthandler.enable()  # a node that is held up is ended so that its log says where it stood
+    control = Control.claim()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    log_to_file()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    line = next(control.lines(), None)
+    if line is None:
+        os._exit(ORPHANED)
+    try:
+        start, pattern = told(line)
+    except SpecError as error:
+        _end(_refused(control, error))
+    del sys.argv[1:]  # a handler's module may look for arguments of its own
+    loop = _new_loop()
+    handler = None
+    if start.role == AGENT:
+        control.answer(Loading(handler=start.spec.handler))
+        leave_broker_at_fork(start.url)
+        end_loop_at_fork(loop)
+        # Before the loop runs, so that the module may run one of its own.
+        try:
+            handler = load(start.spec.handler)
+        except SpecError as error:
+            _end(_refused(control, error))
+        control.alive()
+    asyncio.set_event_loop(loop)
+    life = loop.create_task(_live(start, pattern, control, handler))
+    while True:
+        try:
+            loop.run_until_complete(life)
+        except (SystemExit, KeyboardInterrupt):
+            # Not ours: a task or callback that a handler left behind raised it, and the loop passes it on.
+            log.warning("something that the handler left behind wanted to exit", exc_info=True)
+
+
+def told(line: bytes | None) -> tuple[NodeStart, Pattern]:
+    """What a node was told to be, and the pattern that its spec is of.
+
+    Raises:
+        SpecError: There is no such pattern.
+        ValueError: It is no `NodeStart`.
+    """
+    if line is None:
+        raise ValueError("a node was told too much")
+    sent = msgspec.json.decode(line, type=_Sent)
+    pattern = pattern_of(msgspec.json.decode(sent.spec, type=_Named).pattern)
+    facts = {**msgspec.structs.asdict(sent), "spec": msgspec.json.decode(sent.spec, type=pattern.spec)}
+    return NodeStart(**facts), pattern
+
+
+class _Named(msgspec.Struct):
+    pattern: str
+
+
+class _Sent(NodeStart, frozen=True, kw_only=True):
+    """As it travels: what the spec holds is known once its pattern is."""
+
+    spec: msgspec.Raw  # type: ignore[assignment]
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
+    """The node's life, and the end of its process: what a handler left running is not waited for."""
+    code = 1
+    try:
+        await _node(start, pattern, control, handler)
+        code = 0
+    except SquallError as error:
+        code = _refused(control, error)
+    except Exception:
+        log.exception("%s ended by a defect", start.node)
+    finally:
+        _end(code)
+
+
+def _refused(control: Control, error: SquallError) -> int:
+    """Say why the node does not serve."""
+    log.error("%s", error)
+    control.answer(
+        Ready(
+            error=str(error),
+            remedy=error.remedy,
+            kind=error.kind,
+            code=error.exit_code,
+        )
+    )
+    return 1
+
+
+def _end(code: int) -> NoReturn:
+    """Not by `sys.exit`: a handler's thread that never returns must not keep the process."""
+    logging.shutdown()
+    os._exit(code)
+
+
+async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
+    loop = asyncio.get_running_loop()
+    if start.role == VENUE:
+        stop = asyncio.Event()
+        _listen(loop, control, lambda order: stop.set() if order.stop else None)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        await pattern.module(VENUE).serve_alone(start, stop, lambda url: control.answer(Ready(url=url)))
+        return
+
+    if start.preload:
+        importlib.import_module(start.preload).install(start.node, start.role)
+    role = pattern.module(start.role)
+    history = History(Path(start.history) if start.history else None, start.node, start.incarnation)
+    with history:
+        async with (
+            connect(start.url, start.node, start.credentials, patience_s=CONNECT_PATIENCE_S) as connection,
+            task_group() as tasks,
+        ):
+            interference = Interference(
+                lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
+            )
+            connection.interceptor = interference
+            points = Points(lambda point: control.answer(Halted(point=point)))
+            service = Service(
+                start, pattern, connection, history, points, lambda: control.answer(Ready()), handler
+            )
+
+            def obey(order: Order) -> None:
+                if order.credentials is not None:
+                    connection.renew(order.credentials)
+                if order.halt is not None:
+                    points.halt(order.halt.point, order.halt.nth)
+                if order.interfere is not None:
+                    interference.begin(order.interfere)
+                if order.step_down:
+                    service.step_down.set()
+                if order.stop:
+                    service.stop.set()
+                    if order.grace_s:
+                        # In good order, while there is time: whoever asked kills what is left of it then.
+                        loop.call_later(max(0.0, order.grace_s - LEAVE_S), serving.cancel)
+
+            tasks.daemon(service.beat())
+            if handler is not None:
+                tasks.daemon(_say_alive(control))
+            serving = tasks.start(role.serve(service))
+            loop.add_signal_handler(signal.SIGTERM, service.stop.set)
+            _listen(loop, control, obey)
+            try:
+                await asyncio.wait({serving})
+            finally:
+                history("counters", "ok", counters=service.counted())
+
+
+async def _say_alive(control: Control) -> None:
+    while True:
+        control.alive()
+        await asyncio.sleep(ALIVE_S)
+
+
+def _listen(loop: asyncio.AbstractEventLoop, control: Control, obey: Callable[[Order], None]) -> None:
+    """Take orders from the parent, and end with it. What is no order is skipped."""
+
+    def read() -> None:
+        for line in control.lines():
+            try:
+                if line is None:
+                    raise ValueError("too long")
+                order = msgspec.json.decode(line, type=Order)
+            except (ValueError, RecursionError) as error:
+                log.warning("a line that is no order is skipped: %s", printable(str(error)))
+                continue
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the node ends
+                loop.call_soon_threadsafe(obey, order)
+        os._exit(ORPHANED)
+
+    threading.Thread(target=read, name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The life all roles share: start, ready, serve, drain, stop.
+
+stdin ──first line──► NodeStart ──► connect ──► role.serve(service) ──► drain ──► exit
+      ──further lines─► fresh credentials, where to halt, "stop"
+      ──end of file───► the parent is gone: exit at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.errors import RequestError
+from squall.bus.identity import Credentials
+from squall.bus.messages import Heartbeat
+from squall.bus.subjects import Subjects
+from squall.services.handlers import Handler
+from squall.services.node.complaints import Complaints
+from squall.services.node.history import History
+from squall.services.node.interference import Interfere
+from squall.services.node.points import Points
+from squall.services.patterns.pattern import Pattern
+from squall.services.run.spec import Spec
+
+HEARTBEAT_S = 1.0
+
+LEAVE_S = 2.0
+"""What a node that is told to stop keeps of its time for closing what it has open."""
+
+HELD_UP = 71
+"""Exit status of a node that something in it kept from ending."""
+
+log = logging.getLogger("squall")
+
+
+class VenueToken(msgspec.Struct, frozen=True):
+    """What the venue knows the gateway by; secret. Neither `repr` nor `str` shows it."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "VenueToken()"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Rich, which prints local variables in tracebacks, asks for this before it asks for repr.
+        return []
+
+
+class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is told when it starts. Travels over its standard input, never by argument or file.
+
+    Attributes:
+        spec: The swarm.
+        node, role, incarnation: Who it is.
+        url: The broker, or empty for a node that does not use it.
+        credentials: What it connects with.
+        history: The run's history file, or empty.
+        venue: Where the venue answers, for the gateway.
+        venue_token: What the venue knows the gateway by, for these two.
+        path: The venue's database, for the venue.
+        port: The port to listen on, for the venue; 0 chooses.
+        preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
+            how the harness runs known-bad variants of a service.
+    """
+
+    spec: Spec
+    node: str
+    role: str
+    incarnation: int
+    url: str = ""
+    credentials: Credentials | None = None
+    history: str = ""
+    venue: str = ""
+    venue_token: VenueToken | None = None
+    path: str = ""
+    port: int = 0
+    preload: str = ""
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a node is to stop itself: at the nth passing of a point, 0 for not; see `points.py`."""
+
+    point: str
+    nth: int = 1
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """A further line on a node's standard input.
+
+    Attributes:
+        stop: Drain and end.
+        step_down: If it leads, finish what it has begun, give the seat up, and stand again one lease later.
+        grace_s: After how long, if it is told to stop, it is killed; 0 for never.
+    """
+
+    credentials: Credentials | None = None
+    halt: Halt | None = None
+    interfere: Interfere | None = None
+    stop: bool = False
+    step_down: bool = False
+    grace_s: float = 0.0
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="loading"):
+    """A node's first answer, if it runs a handler: it imports that now."""
+
+    handler: str
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="ready"):
+    """A node's answer: it serves, or why it cannot.
+
+    Attributes:
+        url: Where it answers, for a node that listens.
+        error, remedy, kind, code: Why it does not serve; ``code`` is the exit code it means for a command.
+    """
+
+    url: str = ""
+    error: str = ""
+    remedy: str = ""
+    kind: str = ""
+    code: int = 0
+
+
+class Halted(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="halted"):
+    """A node's further answer: it stops itself here, until it is killed or told to go on."""
+
+    point: str
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="alive"):
+    """A further answer of a node that runs a handler, about once a second: its loop turns."""
+
+
+Answer = Loading | Ready | Halted | Alive
+
+
+class Service:
+    """What a role is given.
+
+    Attributes:
+        start: Who and what it is.
+        pattern: The swarm's pattern.
+        connection: Its connection.
+        swarm: The swarm's subjects.
+        history: Where it writes what it did.
+        at: Passed the name of each point that the role reaches.
+        handler: What an agent gives its tasks to; None in other roles.
+        stop: Set when it should drain and return.
+        step_down: Set when it should give up the seat that it holds; see `node/lead.py`.
+        state: Where a role that has states stands; sent with each heartbeat.
+        counters: Its own counts, sent with each heartbeat.
+        complaints: Told what was wrong with something that came in.
+    """
+
+    def __init__(
+        self,
+        start: NodeStart,
+        pattern: Pattern,
+        connection: Connection,
+        history: History,
+        at: Points,
+        ready: Callable[[], None],
+        handler: Handler | None = None,
+    ) -> None:
+        self.start = start
+        self.pattern = pattern
+        self.spec = start.spec
+        self.node = start.node
+        self.connection = connection
+        self.swarm = Subjects(start.spec.swarm)
+        self.history = history
+        self.at = at
+        self.ready = ready
+        self.handler = handler
+        self.stop = asyncio.Event()
+        self.step_down = asyncio.Event()
+        self.state = ""
+        self.counters: Counter[str] = Counter()
+        self.complaints = Complaints(self.counters)
+        self.vitals: Callable[[], dict[str, Any]] = dict
+
+    def counted(self) -> dict[str, int]:
+        """All that it and its connection have counted so far."""
+        return {**self.connection.counters, **self.counters}
+
+    async def beat(self) -> None:
+        """Tell the swarm once a second that this node is alive; what cannot be sent is not missed."""
+        subject = self.swarm.heartbeat(self.start.role, self.node)
+        while True:
+            heartbeat = Heartbeat(
+                role=self.start.role,
+                node=self.node,
+                incarnation=self.start.incarnation,
+                state=self.state,
+                **{"counters": self.counted(), **self.vitals()},
+            )
+            try:
+                await self.connection.publish(subject, encode(heartbeat))
+            except RequestError as error:
+                log.info("heartbeat not sent: %s", error)
+            await asyncio.sleep(HEARTBEAT_S)
+
+
+def end_within(limit_s: float) -> None:
+    """End this process by then, whatever still runs in it."""
+    end = threading.Timer(limit_s, os._exit, [HELD_UP])
+    end.daemon = True
+    end.start()

@@ -1,0 +1,88 @@
+"""What `squall run` does to a swarm at work, so that one sees what its pattern is for.
+
+Here is what patterns with a leader share. The harness, which does far worse, is no part of a service image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from squall.services import jsonl
+
+if TYPE_CHECKING:
+    from squall.services.run.directory import RunDirectory
+    from squall.services.run.swarm import Swarm
+
+LOOK_S = 0.05
+
+PAUSE_AT = 0.6
+"""Share of the tasks that must have ended before the leader is paused."""
+
+PAUSE_MARGIN_S = 1.5
+"""How much longer than its lease the leader stands still."""
+
+RESUMED_S = 15.0
+"""How long to wait for the resumed leader to find out that it was followed."""
+
+
+async def pause_leader(swarm: Swarm, run: RunDirectory) -> None:
+    """Stop the leader in its tracks for longer than its lease, and see that it stands down afterwards.
+
+    It is logged in one line with the fields of the harness's faults, once it is healed or cancelled.
+    """
+    while await swarm.ended() < swarm.spec.tasks * PAUSE_AT:
+        await asyncio.sleep(LOOK_S)
+    leading = await swarm.leader()
+    unit = swarm.units.get(leading[0]) if leading else None
+    if leading is None or unit is None:
+        return
+    node, term = leading
+    start_s = time.time()
+    verified = await swarm.launcher.freeze(unit)
+    verified_s = time.time()
+    try:
+        await asyncio.sleep(swarm.spec.lease_s + PAUSE_MARGIN_S)
+    finally:
+        end_s = time.time()
+        thawed = await swarm.launcher.thaw(unit)
+        run.append(
+            "faults.jsonl",
+            kind="pause",
+            target="leader",
+            node=node,
+            start_s=start_s,
+            verified_s=verified_s,
+            end_s=end_s,
+            healed_s=time.time(),
+            verified=verified and thawed,
+        )
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RESUMED_S):
+            while not stood_down(run.history, node, term):
+                await asyncio.sleep(LOOK_S)
+
+
+def stood_down(history: Path, node: str, term: int) -> bool:
+    """Whether a node wrote that it gave a term up."""
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            if line is not None and b'"op":"resign"' in line:
+                with contextlib.suppress(msgspec.DecodeError):
+                    resigned = jsonl.decode(_resigned, line)
+                    if (resigned.node, resigned.term) == (node, term):
+                        return True
+    return False
+
+
+class _Resigned(msgspec.Struct):
+    node: str
+    term: int
+
+
+_resigned = msgspec.json.Decoder(_Resigned)

@@ -1,0 +1,180 @@
+"""What a pattern is: one value that says all that the rest needs to know of it.
+
+    spec ─► topology, streams, consumers ─► a swarm's identities, stores and nodes
+         ─► roles ─► what the process of a node runs, and where a fault can strike it
+         ─► workload ─► the producer
+    swarm ─► backlog, opening, read_back ─► a run
+
+Everything that takes ``Any`` is given a spec of the pattern's own type.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from squall.bus.connection import Connection
+from squall.bus.errors import RejectedError
+from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
+from squall.bus.messages import RunTask
+from squall.bus.subjects import Seat, Subjects
+from squall.bus.topology.model import Topology
+from squall.services.errors import SpecError
+from squall.services.packages import REMEDY
+from squall.services.run.spec import Spec
+from squall.services.trading.workload import Submission
+
+if TYPE_CHECKING:
+    from squall.services.node.history import History
+    from squall.services.run.directory import RunDirectory
+    from squall.services.run.swarm import Swarm
+
+AGENT = "agent"
+"""The role of the nodes that run the user's handler, in every pattern."""
+
+PRODUCER = "producer"
+"""The role of the node that offers the workload; it is started when the run says so."""
+
+VENUE = "venue"
+"""The role of the node that stands for the outside world; it has no way to the broker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """A durable consumer of a stream.
+
+    Attributes:
+        config: As JetStream takes it, without its name.
+    """
+
+    stream: str
+    name: str
+    config: Mapping[str, Any] = field(hash=False)
+
+    async def create(self, connection: Connection) -> None:
+        """Have it made. Done again, it changes nothing.
+
+        Raises:
+            RequestError: The broker refuses, or does not answer.
+        """
+        await create_consumer(connection, self.stream, self.name, self.config)
+
+    async def recreate(self, connection: Connection) -> None:
+        """Take back everything that anybody holds of it, also what was put off for long, by making it anew.
+
+        What honest nodes hold is delivered a second time, and its register decides.
+
+        Raises:
+            RequestError: The broker did not answer; done again, it does no harm.
+        """
+        try:
+            await call(connection, "CONSUMER", "DELETE", self.stream, self.name)
+        except RejectedError as error:
+            if error.code != CONSUMER_NOT_FOUND:
+                raise
+        await self.create(connection)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How far a swarm has come.
+
+    Attributes:
+        submitted: Tasks, and ends of jobs where they are told, in the ingress so far.
+        registers: Tasks with a terminal record.
+        drained: Everything accepted has ended, and its effects were delivered.
+    """
+
+    submitted: int
+    registers: int
+    drained: bool
+
+
+def _submit(swarm: Subjects, task: RunTask) -> str:
+    return swarm.submit(task.key)
+
+
+def _nothing_to_check(spec: Any) -> None:
+    pass
+
+
+async def _nothing_to_show(swarm: Swarm, run: RunDirectory) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """A deployment pattern. Registered in `squall.services.patterns`, by name.
+
+    Attributes:
+        name: What ``swarm.toml`` and the command call it.
+        spec: The common fields and the pattern's own, flat, as ``swarm.toml`` has them.
+        check: Raises SpecError for a spec whose own fields contradict each other.
+        topology: Who there is and who may do what, for a spec.
+        streams: As JetStream takes them, in the order in which they must be made.
+        consumers: The durable consumers that nodes find when they start.
+        roles: By role, the module that serves it: it has ``serve(service)``, a coroutine that ends when
+            ``service.stop`` is set, and ``POINTS``, what has happened at each point where a fault can strike
+            it. The venue's has ``serve_alone(start, stop, ready)`` instead.
+        leader: The role whose nodes stand for the seat; empty if nobody leads.
+        seat: Where the leadership is kept; None if nobody leads.
+        workload: What is offered, in order; the same for the same spec.
+        subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
+        close: Where a producer says that a job has all its tasks; None if nobody needs to know.
+        backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
+        read_back: Writes what the broker holds in the end into the history; how many registers there are.
+        opening: What ``squall run`` does to a swarm at work, to show what the pattern survives.
+    """
+
+    name: str
+    spec: type[Spec]
+    check: Callable[[Any], None] = _nothing_to_check
+    topology: Callable[[Any], Topology]
+    streams: Callable[[Any], Sequence[dict[str, Any]]]
+    consumers: Callable[[Any], Sequence[Consumer]]
+    roles: Mapping[str, str]
+    leader: str = ""
+    seat: Callable[[Subjects], Seat] | None = None
+    workload: Callable[[Any], Iterator[Submission]]
+    subject: Callable[[Subjects, RunTask], str] = _submit
+    close: Callable[[Subjects, str], str] | None = None
+    backlog: Callable[[Swarm], Awaitable[Backlog]]
+    read_back: Callable[[Swarm, History], Awaitable[int]]
+    opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show
+
+    def module(self, role: str) -> ModuleType:
+        """The module that serves a role.
+
+        Raises:
+            SpecError: There is none; the pattern, or the package that brings it, is broken.
+        """
+        if role not in self.roles:
+            raise SpecError(f"the pattern {self.name} has no role {role!r}", REMEDY)
+        try:
+            return importlib.import_module(self.roles[role])
+        except ImportError as error:
+            raise SpecError(
+                f"the role {role} of the pattern {self.name} cannot be imported: {error}", REMEDY
+            ) from error
+
+    def points(self) -> dict[str, str]:
+        """Every point at which a fault can strike, and what has happened there."""
+        return {
+            point: text
+            for role in self.roles
+            for point, text in getattr(self.module(role), "POINTS", {}).items()
+        }
+
+    async def provision(self, connection: Connection, spec: Spec) -> None:
+        """Make the streams and consumers. Done again, it changes nothing.
+
+        Raises:
+            RequestError: The broker refuses, or does not answer.
+        """
+        for config in self.streams(spec):
+            await create_stream(connection, config)
+        for consumer in self.consumers(spec):
+            await consumer.create(connection)

@@ -1,0 +1,290 @@
+"""Star: a hub with a warm standby, and spokes that each have classes of tasks and may only ask.
+
+producer ─► IN ═► WK ─► spokes ─► REQ ═► HUB ─ requests ─► hub ─ decisions ─► HUB ═► RES ─► gateway ─► venue
+
+A double line is the broker's own copying.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from squall.bus import attempts, queue, register
+from squall.bus import log as bus_log
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.jetstream import sourced
+from squall.bus.messages import HubState, RunTask
+from squall.bus.subjects import ANY, Subjects
+from squall.bus.topology.model import Topology
+from squall.bus.topology.star import star
+from squall.services.errors import SpecError
+from squall.services.patterns import hub_facts, opening, parts, reading
+from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
+from squall.services.run.spec import Spec
+from squall.services.trading.market import SYMBOLS
+from squall.services.trading.strategies import SIGNALS
+from squall.services.trading.workload import Submission, independent
+
+if TYPE_CHECKING:
+    from squall.services.node.history import History
+    from squall.services.run.directory import RunDirectory
+    from squall.services.run.swarm import Swarm
+
+NAME = "star"
+
+CLASSES = tuple(f"{strategy}-{symbol}" for strategy, symbol in itertools.product(SIGNALS, SYMBOLS))
+"""The classes of tasks; they are dealt to the spokes in turn."""
+
+WINDOW_MAX = 100_000
+"""The largest ingress; a hub's snapshot of so many open tasks fits a message."""
+
+QUEUE_BYTES_MAX = 512 * 1024**2
+REQUEST_BYTES_MAX = 256 * 1024**2
+DEAD_LETTER_BYTES_MAX = 128 * 1024**2
+"""Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed."""
+
+LOG_BYTES = (1024**3, 3 * 1024, 12 * 1024**3)
+REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
+"""Bounds of the hub's log and of the registers: at least, for each task, at most. Registers stay for the life
+of the swarm, the log for as long as there is room. A task with one small effect takes about 1,600 bytes of
+the one and 700 of the other."""
+
+MARKS_MAX = 100_000
+"""Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
+
+DEAD_LETTER_AGE_S = 14 * 24 * 3600
+
+
+class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """A star and its workload.
+
+    Attributes:
+        agents: The spokes.
+        hubs: The leader and its standbys.
+        exposure_max: The most units of a symbol that all spokes together may hold, bought or sold.
+        on_hub_loss: What a spoke does that has heard of no hub for two leases. ``hold``: it takes no further
+            task. ``reduce-only``: what it asks for may only bring positions nearer to zero. ``flatten``: it
+            takes no further task, and asks once to have the positions in its symbols closed.
+        snapshot_every: Decisions after which the hub stores a snapshot. Higher means less to write and more
+            for a successor to read.
+        pause_leader: Stop the leader for longer than its lease in mid-run and resume it, so that the run
+            shows a fail-over.
+    """
+
+    pattern: str = NAME
+    agents: Annotated[int, Meta(ge=1, le=len(CLASSES))] = 6
+    tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 2000
+    rate_per_s: Annotated[float, Meta(gt=0)] = 500.0
+    hubs: Annotated[int, Meta(ge=1, le=5)] = 2
+    exposure_max: Annotated[int, Meta(ge=0, le=2**53)] = 1000
+    on_hub_loss: Literal["hold", "reduce-only", "flatten"] = "reduce-only"
+    snapshot_every: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    pause_leader: bool = True
+
+
+def check(spec: StarSpec) -> None:
+    """See that a snapshot of a full ingress fits a message.
+
+    Raises:
+        SpecError: It does not.
+    """
+    if spec.ingress_max > WINDOW_MAX:
+        raise SpecError(
+            f"ingress_max {spec.ingress_max} is more than a hub's snapshot can name",
+            f"lower it to at most {WINDOW_MAX}",
+        )
+
+
+def owners(spec: StarSpec) -> dict[str, str]:
+    """Which spoke has a class."""
+    spokes = itertools.cycle(f"agent-{number}" for number in range(1, spec.agents + 1))
+    return dict(zip(CLASSES, spokes, strict=False))
+
+
+def symbol_of(kind: str) -> str:
+    """The symbol that tasks of a class, or of a key, are about."""
+    return kind.rsplit("-", 1)[1]
+
+
+def queue_of(spec: StarSpec, spoke: str) -> queue.Queue:
+    """The tasks of the classes that a spoke has; its results are requests."""
+    swarm = Subjects(spec.swarm)
+    return queue.Queue(
+        stream=swarm.stream("WK"),
+        consumer=spoke,
+        tasks=tuple(
+            swarm.queued_in(kind, ANY, ANY, ANY) for kind, owner in owners(spec).items() if owner == spoke
+        ),
+        register=lambda lane, task: swarm.request(spoke, task),
+    )
+
+
+def topology(spec: StarSpec) -> Topology:
+    """Who there is, and who may do what."""
+    return star(spec.swarm, agents=spec.agents, hubs=spec.hubs)
+
+
+def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
+    least, each, most = bounds
+    return min(max(least, each * tasks), most)
+
+
+def streams(spec: StarSpec) -> list[dict[str, Any]]:
+    """The streams, in the order in which they must be made: a source before what it feeds."""
+    swarm = Subjects(spec.swarm)
+    common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
+    ingress, requests, hub = swarm.stream("IN"), swarm.stream("REQ"), swarm.stream("HUB")
+    seat = swarm.hub_seat
+    return [
+        parts.ingress(spec),  # trimmed below the oldest task that is not decided
+        {
+            **register.stream_config(requests, swarm.request(ANY, ANY), bytes_max=REQUEST_BYTES_MAX),
+            "deny_purge": False,  # what the log has a copy of is trimmed when it is nearly full
+        },
+        {
+            "name": hub,
+            "subjects": [seat.term, seat.lease, seat.snapshot, swarm.decision(ANY), swarm.hub_dead(ANY)],
+            **sourced(requests, swarm.request_transform),
+            "retention": "limits",
+            # Refuses when full: under discard-old the term's record would be evicted in the end.
+            "discard": "new",
+            "max_bytes": _bounded(LOG_BYTES, spec.tasks),
+            "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
+            "allow_atomic": True,
+            **common,
+        },
+        queue.stream_config(
+            swarm.stream("WK"), source=ingress, transform=swarm.class_transform, bytes_max=QUEUE_BYTES_MAX
+        ),
+        {
+            **register.stream_config(swarm.stream("RES"), bytes_max=_bounded(REGISTER_BYTES, spec.tasks)),
+            **sourced(hub, swarm.decision_transform),
+        },
+        attempts.stream_config(swarm, marks_max=MARKS_MAX),
+        {
+            "name": swarm.stream("DLQ"),
+            "retention": "limits",
+            "discard": "old",
+            "max_bytes": DEAD_LETTER_BYTES_MAX,
+            "max_age": DEAD_LETTER_AGE_S * 10**9,
+            **sourced(hub, swarm.hub_dead_letter_transform),
+            **common,
+        },
+    ]
+
+
+def consumers(spec: StarSpec) -> list[Consumer]:
+    """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers."""
+    spokes = topology(spec).of_role(AGENT)
+    return [*(parts.puller(spec, queue_of(spec, spoke.name)) for spoke in spokes), parts.gateway(spec)]
+
+
+def workload(spec: StarSpec) -> Iterator[Submission]:
+    """The tasks a producer is to offer, in order, each with its class for its job."""
+    for submission in independent(spec.seed, spec.tasks):
+        yield msgspec.structs.replace(submission, job=f"{submission.job}-{symbol_of(submission.key)}")
+
+
+def subject(swarm: Subjects, task: RunTask) -> str:
+    """Where a task is submitted.
+
+    Raises:
+        InvalidNameError: Its names cannot be used in subjects.
+    """
+    return swarm.submit_in(task.job, task.key, task.task)
+
+
+async def backlog(swarm: Swarm) -> Backlog:
+    """How far a swarm has come; it has drained when all tasks are decided and the gateway has all decisions.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    observer, subjects = swarm.observer, swarm.swarm
+    ingress = await bus_log.state(observer, subjects.stream("IN"))
+    registers = await bus_log.state(observer, subjects.stream("RES"))
+    state = await _snapshot(swarm)
+    delivered = await parts.is_delivered(swarm)
+    drained = (
+        state is not None
+        and state[1].ingress >= ingress["last_seq"]
+        and not state[1].open
+        and registers["messages"] >= state[1].decided
+        and delivered
+    )
+    return Backlog(ingress["last_seq"], registers["messages"], drained)
+
+
+async def _snapshot(swarm: Swarm) -> tuple[int, HubState] | None:
+    """The newest snapshot of the hub, and its place."""
+    seat = swarm.swarm.hub_seat
+    record = await bus_log.last(swarm.observer, seat.stream, seat.snapshot)
+    return (record.sequence, decode(record.data, HubState)) if record is not None else None
+
+
+async def read_back(swarm: Swarm, history: History) -> int:
+    """Write registers, the hub's log, its last snapshot, the queue, and dead letters into the history."""
+    registers = await reading.registers(swarm, history)
+    await hub_facts.read_back(swarm, history)
+    last = await reading.patiently(lambda: _snapshot(swarm))
+    if last is not None:
+        sequence, state = last
+        history(
+            "final",
+            "ok",
+            what="snapshot",
+            seq=sequence,
+            positions=state.positions,
+            decided=state.decided,
+            requests=state.requests,
+            ingress=state.ingress,
+            open=len(state.open),
+            trimmed=state.trimmed,
+            flattened=state.flattened,
+        )
+    submitted, work = await reading.state_of(swarm, "IN"), await reading.state_of(swarm, "WK")
+    history(
+        "final",
+        "ok",
+        what="queue",
+        dispatched=submitted["last_seq"],
+        arrivals=work["last_seq"],
+        left=work["messages"],
+    )
+    await reading.dead_letters(swarm, history)
+    return registers
+
+
+async def show(swarm: Swarm, run: RunDirectory) -> None:
+    """Pause the leading hub, if the spec says so."""
+    if swarm.spec_as(StarSpec).pause_leader:
+        await opening.pause_leader(swarm, run)
+
+
+PATTERN = Pattern(
+    name=NAME,
+    spec=StarSpec,
+    check=check,
+    topology=topology,
+    streams=streams,
+    consumers=consumers,
+    roles={
+        **parts.ENDS,
+        "hub": "squall.services.roles.hub",
+        "gateway": "squall.services.roles.gated_gateway",
+        "agent": "squall.services.roles.spoke",
+    },
+    leader="hub",
+    seat=lambda swarm: swarm.hub_seat,
+    workload=workload,
+    subject=subject,
+    close=Subjects.close,
+    backlog=backlog,
+    read_back=read_back,
+    opening=show,
+)

@@ -1,0 +1,1 @@
+"""What a node does: one role a file."""

@@ -1,0 +1,196 @@
+"""Gateway: carries the effects of winning registers to the venue, and holds nothing it could lose.
+
+    registers ──pull──► batch ──HTTP──► venue
+        ▲                                 │ answer
+        └────────────── ack ◄─────────────┘
+
+An acknowledgement follows the venue's answer on each effect, so whatever dies in
+between, the record is delivered again and the venue refuses the repeat. What the
+venue is sent, and what happens to what it does not take, is `forwarding`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from squall.bus.border import printable
+from squall.bus.codec import decode
+from squall.bus.errors import DecodeError, RequestError
+from squall.bus.messages import TaskResult
+from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import GATEWAY, last_token
+from squall.bus.tasks import task_group
+from squall.services.handlers import effect_id
+from squall.services.node.service import Service
+from squall.services.roles import venue_client
+from squall.services.roles.forwarding import Forwarder, Register
+from squall.services.rules.effects import BATCH_MAX
+
+log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "gateway.delivered": "registers were delivered, nothing was sent to the venue",
+    "gateway.filled": "the venue has answered, nothing is acknowledged",
+    "gateway.acknowledged": "the registers are acknowledged",
+}
+"""Where a fault can strike it, and what has happened there."""
+
+HELD_MAX = 1024
+STOP_S = 5.0
+
+
+Admit = Callable[[TaskResult], bool]
+"""Whether a register may be sent just now; asked of all that wait, in their order."""
+
+
+def everything(result: TaskResult) -> bool:
+    """Nothing is kept back."""
+    return True
+
+
+async def serve(service: Service) -> None:
+    """Forward until asked to stop."""
+    await carry(service, lambda: everything, asyncio.Event())
+
+
+async def carry(service: Service, sieve: Callable[[], Admit], wake: asyncio.Event) -> None:
+    """Forward what a sieve admits, until asked to stop.
+
+    Args:
+        sieve: Made anew each time it is looked through what waits. What it keeps back waits on.
+        wake: Set when it may be that something that was kept back is not any more.
+    """
+    token = service.start.venue_token
+    async with (
+        venue_client.connected(service.start.venue, token.value if token is not None else "") as venue,
+        task_group() as tasks,
+    ):
+        gateway = _Gateway(service, venue, sieve, wake)
+        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
+        pulling = tasks.daemon(gateway.puller.run())
+        daemons = [
+            tasks.daemon(work)
+            for work in (gateway.keep_alive(), gateway.forward(), gateway.forwarder.retry_aside())
+        ]
+        service.ready()
+        await service.stop.wait()
+        pulling.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while gateway.held:
+                    await asyncio.sleep(0.01)
+        for daemon in daemons:
+            daemon.cancel()
+
+
+class _Gateway:
+    """What it holds, and the loops that let go of it.
+
+    Attributes:
+        held: By its place in the stream, where the acknowledgement of a register goes.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        venue: venue_client.VenueClient,
+        sieve: Callable[[], Admit],
+        wake: asyncio.Event,
+    ) -> None:
+        self._service = service
+        self._sieve = sieve
+        self._wake = wake
+        self._waiting: deque[tuple[Delivery, TaskResult | None]] = deque()
+        self.held: dict[int, str] = {}
+        self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
+        self.puller = Puller(
+            service.connection,
+            service.swarm.stream("RES"),
+            GATEWAY,
+            self._take,
+            lambda: HELD_MAX - len(self.held),
+            chunk=BATCH_MAX // 2,
+        )
+
+    def _take(self, delivery: Delivery) -> None:
+        # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
+        if delivery.sequence not in self.held:
+            self._waiting.append((delivery, self._read(delivery)))
+            self._wake.set()
+        self.held[delivery.sequence] = delivery.reply
+
+    async def forward(self) -> None:
+        """Hand registers to the forwarder, a batch at a time, and acknowledge what it has settled."""
+        at = self._service.at
+        while True:
+            registers = [
+                (Register(task := last_token(delivery.subject), delivery.sequence), _intended(task, result))
+                for delivery, result in await self._batch()
+            ]
+            at("gateway.delivered")
+            await self.forwarder.deliver(registers)
+            at("gateway.filled")
+            for register, _ in registers:
+                if not register.open:
+                    await self._acknowledge(register)
+            at("gateway.acknowledged")
+
+    async def _batch(self) -> list[tuple[Delivery, TaskResult | None]]:
+        """What may be sent of what waits, in its order; waits until there is something."""
+        while True:
+            self._wake.clear()
+            admits = self._sieve()
+            batch: list[tuple[Delivery, TaskResult | None]] = []
+            kept: list[tuple[Delivery, TaskResult | None]] = []
+            while self._waiting and len(batch) < BATCH_MAX:
+                delivery, result = self._waiting.popleft()
+                admitted = result is None or admits(result)
+                (batch if admitted else kept).append((delivery, result))
+            self._waiting.extendleft(reversed(kept))
+            if batch:
+                return batch
+            await self._wake.wait()
+
+    def _read(self, delivery: Delivery) -> TaskResult | None:
+        """The register; None if it cannot be read, and so intends nothing."""
+        try:
+            return decode(delivery.data, TaskResult)
+        except DecodeError as error:
+            reason = printable(str(error))
+            task = last_token(delivery.subject)
+            log.warning("register %s ignored: %s", printable(delivery.subject), reason)
+            self._service.counters["unreadable"] += 1
+            self._service.history(
+                "deliver", "fail", task=task, reason=f"its register is unreadable: {reason}"
+            )
+            return None
+
+    async def _acknowledge(self, register: Register) -> None:
+        reply = self.held.pop(register.sequence, None)
+        if reply is None:
+            return
+        with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it
+            await self._service.connection.publish(reply, b"+ACK", confirm=False)
+        self.puller.wake()
+
+    async def keep_alive(self) -> None:
+        """Tell the broker three times an ack wait that what is held is worked on."""
+        while True:
+            await asyncio.sleep(self._service.spec.ack_wait_s / 3)
+            with contextlib.suppress(RequestError):
+                for reply in list(self.held.values()):
+                    await self._service.connection.publish(reply, b"+WPI", confirm=False)
+
+
+def _intended(task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:
+    return orders_of(task, result) if result is not None and result.status == "ok" else []
+
+
+def orders_of(task: str, result: TaskResult) -> list[tuple[str, bytes]]:
+    """The ids and bodies of what the register of a task intends."""
+    return [(effect_id(task, index), body) for index, body in enumerate(result.effects)]

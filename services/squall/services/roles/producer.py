@@ -1,0 +1,192 @@
+"""Producer: replays the workload as tasks, at the pace it was told, while there is room.
+
+Open loop: a task is due at a fixed time whatever became of those before it, and
+its latency counts from then. The broker's answer decides: *stored* is accepted;
+*refused* (no room) is offered again until patience ends; *unknown* is sent again
+with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from squall.bus.backoff import Backoff
+from squall.bus.border import printable
+from squall.bus.codec import SUBMISSION_BYTES_MAX, encode
+from squall.bus.errors import InvalidNameError, MessageTooLargeError
+from squall.bus.jetstream import publish
+from squall.bus.messages import CloseJob, RunTask
+from squall.bus.tasks import task_group
+from squall.services.node.service import Service
+from squall.services.trading.workload import Submission
+
+log = logging.getLogger("squall")
+
+POINTS: Final[dict[str, str]] = {}
+"""Nothing strikes it in the middle of its work: it is the witness of what was offered."""
+
+IN_FLIGHT_MAX = 256
+UNKNOWN_S = 60.0
+"""How long an unknown submission is repeated; half of the stream's window for repeated ids."""
+
+REFUSED_PAUSE_S = (0.05, 1.0)
+
+CLOSE_PATIENCE_S = 20.0
+"""How long the end of a job is repeated after the producer was asked to stop."""
+
+
+async def serve(service: Service) -> None:
+    """Offer every task, then say of each job that no more will come, where somebody needs to know."""
+    spec = service.spec
+    settled = _settled_before(service)
+    chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
+    service.ready()
+    jobs: set[str] = set()
+    limit = asyncio.Semaphore(IN_FLIGHT_MAX)
+    begin_s = time.time()
+    place = 0
+    async with task_group() as tasks:
+        for task, submission in numbered(service):
+            if service.stop.is_set():
+                break
+            jobs.add(submission.job)
+            if task in settled:
+                continue
+            due_s = begin_s + place / spec.rate_per_s
+            place += 1
+            await _sleep_until(due_s, service.stop)
+            if service.stop.is_set():
+                break
+            await limit.acquire()
+            message = RunTask(
+                task=task,
+                key=submission.key,
+                job=submission.job,
+                number=submission.number,
+                submit_s=due_s,
+                deadline_s=due_s + spec.task_deadline_s,
+                body=submission.body,
+            )
+            offered = tasks.start(_offer(service, message, chance))
+            offered.add_done_callback(lambda _: limit.release())
+    if service.pattern.close is not None:
+        for job in sorted(jobs):
+            await _close(service, service.pattern.close(service.swarm, job), job, chance)
+
+
+def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
+    """The workload, each submission with the name of its task."""
+    for submission in service.pattern.workload(service.spec):
+        yield f"{submission.key}-{submission.number}", submission
+
+
+def _settled_before(service: Service) -> set[str]:
+    """Tasks that an earlier incarnation brought to an end; the rest is sent again, with the same ids."""
+    path = Path(service.start.history)
+    if service.start.incarnation == 1 or not service.start.history:
+        return set()
+    settled = set()
+    with path.open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                fact = json.loads(line)
+                if fact["op"] == "submit" and fact["type"] in ("ok", "fail"):
+                    settled.add(fact["task"])
+    return settled
+
+
+async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
+    """Wait until a task is due, or the producer is to stop. Never shorter, or its latency would be too."""
+    while not stop.is_set() and (pause_s := due_s - time.time()) > 0:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await stop.wait()
+
+
+async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
+    """Submit one task until it is accepted, refused for good, or unknown for too long."""
+    history = service.history
+    history(
+        "submit", "invoke", task=message.task, key=message.key, job=message.job, submit_s=message.submit_s
+    )
+    try:
+        subject, data = _addressed(service, message)
+    except (InvalidNameError, MessageTooLargeError) as error:
+        service.counters["unusable"] += 1
+        history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
+        return
+    patience_ends = time.monotonic() + service.spec.patience_s
+    backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
+    refusals = 0
+    while True:
+        outcome = await publish(
+            service.connection,
+            subject,
+            data,
+            message_id=message.task,
+            timeout_s=UNKNOWN_S,
+            chance=chance,
+        )
+        if outcome.kind != "refused":
+            break
+        refusals += 1
+        service.counters["refusals"] += 1
+        if time.monotonic() >= patience_ends or service.stop.is_set():
+            break
+        await asyncio.sleep(backoff.pause_s())
+    if outcome.accepted:
+        service.counters["accepted"] += 1
+        history("submit", "ok", task=message.task, seq=outcome.sequence, refusals=refusals)
+    elif outcome.kind == "refused":
+        service.counters["refused"] += 1
+        history("submit", "fail", task=message.task, reason=outcome.reason, refusals=refusals)
+    else:
+        service.counters["unknown"] += 1
+        history("submit", "unknown", task=message.task, reason=outcome.reason, refusals=refusals)
+
+
+def _addressed(service: Service, message: RunTask) -> tuple[str, bytes]:
+    """Where a task is submitted, and as what.
+
+    Raises:
+        InvalidNameError: Its names cannot be used in subjects.
+        MessageTooLargeError: It is too large to be dispatched.
+    """
+    subject = service.pattern.subject(service.swarm, message)
+    return subject, encode(message, SUBMISSION_BYTES_MAX)
+
+
+async def _close(service: Service, subject: str, job: str, chance: random.Random) -> None:
+    """Say that a job is complete, for as long as it takes: nothing ends before that is known.
+
+    Once the producer was asked to stop, no longer than `CLOSE_PATIENCE_S`: with a full ingress that nobody
+    empties it would be for ever.
+    """
+    data = encode(CloseJob(job=job))
+    stopped_s: float | None = None
+    while True:
+        if service.stop.is_set():
+            stopped_s = stopped_s or time.monotonic()
+            if time.monotonic() - stopped_s > CLOSE_PATIENCE_S:
+                log.error("job %s was never closed: the ingress takes nothing", job)
+                return
+        outcome = await publish(
+            service.connection,
+            subject,
+            data,
+            message_id=f"close-{job}",
+            timeout_s=CLOSE_PATIENCE_S,
+            chance=chance,
+        )
+        if outcome.accepted:
+            return
+        log.info("job %s not closed yet: %s", job, outcome.reason)
+        await asyncio.sleep(REFUSED_PAUSE_S[0])

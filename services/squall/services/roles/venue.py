@@ -1,0 +1,287 @@
+"""Venue: the outside world and the witness.
+
+    POST /orders ──► journal (every request as received, no constraint) ──commit──► fills ──► answer
+
+An exchange: it fills an order id at most once and refuses a repeat. Started
+``dumb`` it fills whatever comes, which is how we know that a count of duplicates
+can rise. What was lost, doubled, refused or in conflict is counted from its database,
+never from what the swarm believes.
+
+It takes orders from whoever knows its token, which is the gateway alone, and only
+as JSON, so that no page in a browser can send one. Whatever an order holds, the
+answer is about that order: one that it rejects spoils no other of its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from squall.bus.border import printable
+from squall.services.node.service import LEAVE_S, NodeStart
+from squall.services.trading.orders import Order, read_order
+
+POINTS: Final[dict[str, str]] = {}
+"""Nothing strikes the witness."""
+
+BATCH_MAX = 1000
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Bounds on one request. They admit what the gateway sends at most (see `rules.effects`), also if something
+on the way wrote each byte of the largest effect as an escape of six."""
+
+ORDER_ID_LENGTH_MAX = 280
+"""Of an order id, in characters: the longest id of a task, and a number."""
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA busy_timeout = 5000;
+CREATE TABLE IF NOT EXISTS journal (
+    seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, order_id TEXT, account TEXT, symbol TEXT, n INTEGER,
+    side TEXT, quantity INTEGER, price REAL, body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS fills (
+    order_id TEXT NOT NULL, account TEXT NOT NULL, symbol TEXT NOT NULL, n INTEGER NOT NULL,
+    side TEXT NOT NULL, quantity INTEGER NOT NULL, price REAL NOT NULL, time_s REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS refusals (order_id TEXT PRIMARY KEY, time_s REAL NOT NULL, reason TEXT NOT NULL);
+CREATE VIEW IF NOT EXISTS ledger AS
+    SELECT order_id, account, symbol, n, side, quantity, price FROM fills ORDER BY order_id;
+"""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """One order as it arrives: its id, and its body untouched."""
+
+    order_id: str
+    order: msgspec.Raw
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of it: ``filled``, ``duplicate`` or ``rejected``."""
+
+    order_id: str
+    outcome: str
+    reason: str = ""
+
+
+class Venue:
+    """The exchange behind the door.
+
+    Args:
+        path: Its database; made if missing, continued if not.
+        dumb: Fill repeats too.
+    """
+
+    def __init__(self, path: Path, *, dumb: bool = False) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.executescript(_SCHEMA)
+        index = "INDEX" if dumb else "UNIQUE INDEX"
+        self._database.execute(f"CREATE {index} IF NOT EXISTS fills_by_id ON fills (order_id)")
+
+    def close(self) -> None:
+        self._database.close()
+
+    def take(self, offers: Sequence[Offer]) -> list[Answer]:
+        """Journal orders, then fill them. A kill in between is repaired by the sender's repeat."""
+        read = [_read(offer) for offer in offers]
+        self.journal(offers, read)
+        return self.fill(offers, read)
+
+    def journal(self, offers: Sequence[Offer], read: Sequence[Order | str]) -> None:
+        """Write down what was received, and commit."""
+        now_s = time.time()
+        rows = [
+            (now_s, _shown(offer.order_id), *_columns(order), bytes(offer.order).decode(errors="replace"))
+            for offer, order in zip(offers, read, strict=True)
+        ]
+        with self._transaction():
+            self._database.executemany(
+                "INSERT INTO journal (time_s, order_id, account, symbol, n, side, quantity, price, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def fill(self, offers: Sequence[Offer], read: Sequence[Order | str]) -> list[Answer]:
+        """Fill what can be filled, write down why the rest cannot be, and commit."""
+        now_s = time.time()
+        answers = []
+        with self._transaction():
+            for offer, order in zip(offers, read, strict=True):
+                if isinstance(order, str):
+                    order_id = _shown(offer.order_id)
+                    self._database.execute(
+                        "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (order_id, now_s, order)
+                    )
+                    answers.append(Answer(order_id, "rejected", order))
+                    continue
+                filled = self._database.execute(
+                    "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (offer.order_id, *_columns(order), now_s),
+                ).rowcount
+                answers.append(Answer(offer.order_id, "filled" if filled else "duplicate"))
+        return answers
+
+    @contextlib.contextmanager
+    def _transaction(self):  # type: ignore[no-untyped-def]
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+_offers = msgspec.json.Decoder(list[Offer])
+
+
+def _read(offer: Offer) -> Order | str:
+    """The order in an offer, or in a sentence why there is none."""
+    if not offer.order_id or offer.order_id != _shown(offer.order_id):
+        return f"an order id has 1 to {ORDER_ID_LENGTH_MAX} printable characters"
+    return read_order(bytes(offer.order))
+
+
+def _shown(order_id: str) -> str:
+    """The id as it can be written down; itself, if it is one."""
+    return printable(order_id, ORDER_ID_LENGTH_MAX)
+
+
+def _columns(order: Order | str) -> tuple[object, ...]:
+    if isinstance(order, str):
+        return (None,) * 6
+    return (order.account, order.symbol, order.n, order.side, order.quantity, order.price)
+
+
+def application(venue: Venue, token: str) -> Starlette:
+    """The venue's HTTP side.
+
+    A batch is taken on the loop itself: 256 orders take a few milliseconds, and one at a time is what a
+    database with one writer can do anyway.
+
+    Args:
+        token: What the ``Authorization`` header must carry as its bearer; not empty.
+
+    Raises:
+        ValueError: The token is empty.
+    """
+    if not token:
+        raise ValueError("a venue needs a token")
+    expected = f"Bearer {token}".encode()
+
+    async def orders(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode(errors="replace")
+        if not hmac.compare_digest(given, expected):
+            return Response("orders are taken from the gateway alone", 401, {"WWW-Authenticate": "Bearer"})
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return Response("orders are application/json", 415)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                return Response(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
+        try:
+            offers = _offers.decode(body)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            return Response(printable(f"not a list of orders: {error}"), 400)
+        if len(offers) > BATCH_MAX:
+            return Response(f"a batch has at most {BATCH_MAX} orders", 413)
+        return Response(msgspec.json.encode(venue.take(offers)), media_type="application/json")
+
+    async def healthy(request: Request) -> Response:
+        return Response("ok")
+
+    return Starlette(
+        routes=[Route("/orders", orders, methods=["POST"]), Route("/healthz", healthy, methods=["GET"])]
+    )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process it runs in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        yield
+
+
+async def serve_alone(start: NodeStart, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+    """Take orders until asked to stop.
+
+    Args:
+        ready: Told the URL once orders are taken.
+    """
+    token = start.venue_token.value if start.venue_token is not None else ""
+    dumb = start.spec.venue == "dumb"
+    serving = asyncio.create_task(
+        serve(Path(start.path), token=token, dumb=dumb, port=start.port, ready=ready)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if serving.done():
+        serving.result()
+    serving.cancel()
+    await asyncio.wait({serving}, timeout=LEAVE_S)
+
+
+async def serve(
+    path: Path,
+    *,
+    token: str,
+    dumb: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[str], None],
+) -> None:
+    """Take orders until cancelled.
+
+    Args:
+        path: The database.
+        token: Known to the gateway alone; see `application`.
+        port: 0 chooses a free one.
+        ready: Told the URL once orders are taken.
+    """
+    venue = Venue(path, dumb=dumb)
+    try:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            # Nothing but plain HTTP is spoken, and no header says who a peer is.
+            config = uvicorn.Config(
+                application(venue, token),
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+            )
+            server = _Server(config)
+            serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+            try:
+                while not server.started and not serving.done():
+                    await asyncio.sleep(0.005)
+                if not serving.done():
+                    ready(f"http://{host}:{listener.getsockname()[1]}")
+                await asyncio.shield(serving)
+            finally:
+                server.should_exit = True
+                with contextlib.suppress(asyncio.CancelledError):
+                    await serving
+    finally:
+        venue.close()

@@ -1,0 +1,86 @@
+"""What every role that runs the user's handler does with it: tasks in, results out, an end if it hangs."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+from squall.bus.messages import TaskResult
+from squall.bus.queue import Queue
+from squall.bus.work_queue import WorkQueue
+from squall.services.handlers.python import PythonHandler
+from squall.services.node.service import Service, end_within
+
+log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "agent.delivered": "a task was delivered, its handler has not begun",
+    "agent.executed": "the handler has returned, nothing is committed",
+    "agent.committed": "the result is written, the task is not acknowledged",
+    "agent.acknowledged": "the task is acknowledged",
+}
+"""Where a fault can strike an agent, and what has happened there."""
+
+GRACE_S = 5.0
+"""How much longer than one attempt tasks in flight may take once the agent stops of its own accord. One that
+is asked to stop is given its time by whoever asks."""
+
+
+class Worker:
+    """The handler of an agent, at work on a queue.
+
+    Args:
+        complete: Has the last word on each result before it is written.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        queue: Queue,
+        *,
+        complete: Callable[[TaskResult], TaskResult] = lambda result: result,
+    ) -> None:
+        spec = service.spec
+        self._service = service
+        self._grace_s = spec.handler_timeout_s + GRACE_S
+        assert service.handler is not None
+        handler = PythonHandler(
+            service.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=self._stuck
+        )
+        work = WorkQueue(
+            service.connection,
+            service.swarm,
+            queue,
+            handler.run,
+            agent=service.node,
+            slots=spec.slots,
+            pacing=spec.pacing,
+            observer=service.history,
+            at=lambda step: service.at(f"agent.{step}"),
+            counters=service.counters,
+            chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
+            complete=complete,
+        )
+
+        def vitals() -> dict[str, Any]:
+            return {"slots": spec.slots, "in_flight": work.in_flight, "service_ms": work.service_ms}
+
+        service.vitals = vitals
+        self._work = work
+
+    def _stuck(self) -> None:
+        self._service.history("end", "ok", reason="a handler outlived its time-out")
+        log.warning("a handler does not end: this agent does, once what else it has in flight has ended")
+        self._service.stop.set()
+        end_within(self._grace_s + GRACE_S)
+
+    def hold(self, on: bool) -> None:
+        """Take no more tasks, or go on."""
+        self._work.hold(on)
+
+    async def serve(self) -> None:
+        """Work until asked to stop, or until a handler cannot be ended but with the process."""
+        self._service.ready()
+        await self._work.serve(self._service.stop, grace_s=self._grace_s)

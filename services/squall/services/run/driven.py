@@ -1,0 +1,294 @@
+"""A driven run: a swarm, its workload, and whatever is done to it, as one block.
+
+    async with driven(spec, directory, progress=say) as run:
+        await run.steady()
+        ...                            # whatever it is to survive
+        await run.finish(bound_s)      # the load ends, the swarm drains, the broker is read
+
+What is found goes into the run's directory as it is found. The verdict comes from the
+directory alone, so that anybody can come to it again; see `result.judge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from squall.bus.errors import RequestError
+from squall.bus.tasks import task_group
+from squall.services import jsonl
+from squall.services.errors import SteadyStateError
+from squall.services.node.history import History
+from squall.services.run.directory import RunDirectory
+from squall.services.run.nodes import Route, straight
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm, running
+
+LOOK_S = 0.25
+DRAIN_LOOK_S = 0.05
+
+SAY_EVERY_S = 5.0
+"""Between two words about what draining waits for."""
+
+STEADY_S = 3.0
+"""How long the swarm must keep up before anything is done to it."""
+
+STEADY_SHARE = 0.8
+"""Of the tasks offered in that time, how many must have ended."""
+
+STEADY_PATIENCE_S = 30.0
+
+
+Progress = Callable[[str], None]
+"""Told what is being done."""
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """How a run ended, as its last line in the history says it."""
+
+    registers: int
+    drained: bool
+    drained_s: float
+    bound_s: float
+    took_s: float
+
+
+class Run:
+    """A swarm under load. Made by `driven`.
+
+    Attributes:
+        swarm: The swarm.
+        directory: Where all that is found goes.
+    """
+
+    def __init__(self, swarm: Swarm, directory: RunDirectory, history: History, progress: Progress) -> None:
+        self.swarm = swarm
+        self.directory = directory
+        self._history = history
+        self._progress = progress
+        self._finished: _Finished | None = None
+        self._showing: asyncio.Task[None] | None = None
+
+    async def steady(self, for_s: float = STEADY_S) -> float:
+        """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
+
+        Raises:
+            SteadyStateError: It does not.
+        """
+        rate = self.swarm.spec.rate_per_s
+        deadline = time.monotonic() + STEADY_PATIENCE_S
+        gained = 0
+        while time.monotonic() < deadline:
+            before = await self.swarm.ended()
+            await asyncio.sleep(for_s)
+            gained = await self.swarm.ended() - before
+            if gained >= STEADY_SHARE * for_s * rate:
+                return for_s
+        raise SteadyStateError(
+            f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
+            "lower the rate; what does not work undisturbed proves nothing under faults",
+        )
+
+    async def open_tasks(self) -> int:
+        """How many tasks were accepted and have not ended, once the broker says so."""
+        while True:
+            with contextlib.suppress(RequestError):
+                backlog = await self.swarm.backlog()
+                return max(0, backlog.submitted - backlog.registers)
+            await asyncio.sleep(LOOK_S)
+
+    async def finish(self, bound_s: float | None = None) -> bool:
+        """End the load, drain, and write what the broker holds into the history; whether all has drained.
+
+        Done once; asked again, it says what came of it.
+
+        Args:
+            bound_s: How long draining may take; the spec's bound, if None.
+        """
+        if self._finished is None:
+            await self.swarm.stop_producer()
+            await self.swarm.producer
+            await self._stop_showing()
+            bound_s = self.swarm.spec.drain_bound_s if bound_s is None else bound_s
+            begun_s = time.monotonic()
+            drained = await self._drain(bound_s)
+            took_s = time.monotonic() - begun_s
+            self._progress("reading the registers")
+            registers = await self.swarm.pattern.read_back(self.swarm, self._history)
+            self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
+        return self._finished.drained
+
+    async def show(self) -> None:
+        """Say how many tasks have ended, for as long as this is not cancelled."""
+        self._showing = asyncio.current_task()
+        while True:
+            with contextlib.suppress(RequestError):
+                backlog = await self.swarm.backlog()
+                self._progress(f"{backlog.registers:,} of {self.swarm.spec.tasks:,} tasks ended")
+            await asyncio.sleep(LOOK_S)
+
+    async def _stop_showing(self) -> None:
+        if self._showing is not None:
+            self._showing.cancel()
+            await asyncio.wait({self._showing})
+
+    async def _drain(self, bound_s: float) -> bool:
+        """Wait until everything accepted has ended and been delivered; False if the bound passed first.
+
+        The bound can be minutes, so it is said what is waited for, and how long yet.
+        """
+        deadline = time.monotonic() + bound_s
+        said_s = time.monotonic()
+        stands = "the broker does not answer"
+        while (now_s := time.monotonic()) < deadline:
+            with contextlib.suppress(RequestError):
+                backlog = await self.swarm.backlog()
+                if backlog.drained:
+                    return True
+                stands = f"{backlog.registers:,} tasks have ended, not yet every job and effect"
+            if now_s - said_s >= SAY_EVERY_S:
+                self._progress(f"draining: {stands}; it is given up in {deadline - now_s:.0f} s")
+                said_s = now_s
+            await asyncio.sleep(DRAIN_LOOK_S)
+        return False
+
+    def close(self, took_s: float) -> None:
+        """Write the last line. Nobody else writes any more: how many lines each writer wrote is what lets a
+        reader notice a missing one."""
+        assert self._finished is not None
+        self._history(
+            "final",
+            "ok",
+            what="complete",
+            registers=self._finished.registers,
+            drained=self._finished.drained,
+            drained_s=self._finished.drained_s,
+            bound_s=self._finished.bound_s,
+            took_s=self._finished.took_s,
+            interrupted=self.swarm.load_cut_short,
+            duration_s=took_s,
+            lines=_lines(self.directory.history),
+            starts=len(self.directory.nodes.read_bytes().splitlines()),
+        )
+
+
+@contextlib.asynccontextmanager
+async def driven(
+    spec: Spec,
+    directory: RunDirectory,
+    *,
+    progress: Progress,
+    url: str | None = None,
+    route: Route = straight,
+    preload: str = "",
+    tools: Mapping[str, str] | None = None,
+) -> AsyncIterator[Run]:
+    """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
+
+    If something is raised, the swarm ends at once and the directory holds what there was.
+
+    Args:
+        url: An outside broker, or None for one of our own.
+        route: Says where a node is to reach the broker; asked before each start of a node.
+        preload: A module that each node loads before its role; see `NodeStart`.
+        tools: Versions of what works against the swarm, for the report.
+
+    Raises:
+        ServiceError, BusError: It could not be run.
+    """
+    started_s = time.monotonic()
+    with History(directory.history, "squall", 1) as history:
+        starting = running(
+            spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
+        )
+        async with starting as swarm:
+            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, tools or {}))
+            await swarm.start_producer()
+            run = Run(swarm, directory, history, progress)
+            async with task_group() as tasks:
+                tasks.daemon(run.show())
+                yield run
+                await run.finish()
+        shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
+        run.close(time.monotonic() - started_s)
+
+
+async def run_once(
+    spec: Spec, directory: RunDirectory, *, url: str | None, interrupt: asyncio.Event, progress: Progress
+) -> None:
+    """What `squall run` does: offer the whole workload, show what the pattern survives, drain.
+
+    Args:
+        interrupt: Set when the user wants no more tasks offered.
+
+    Raises:
+        ServiceError, BusError: It could not be run.
+    """
+    async with driven(spec, directory, url=url, progress=progress) as run:
+        await unless(interrupt, _offer_all(run))
+
+
+async def _offer_all(run: Run) -> None:
+    """Wait until all of the workload was offered, and its pattern was shown."""
+    async with task_group() as tasks:
+        opening = tasks.daemon(run.swarm.pattern.opening(run.swarm, run.directory))
+        await asyncio.wait({run.swarm.producer})
+        # With the load over, what waits for more of it would wait for ever.
+        await asyncio.wait({opening}, timeout=run.swarm.spec.drain_bound_s)
+
+
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, or until an event is set, which cancels it."""
+    async with task_group() as tasks:
+        working, waiting = tasks.start(work), tasks.daemon(event.wait())
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            working.cancel()
+
+
+def _limits(swarm: Swarm) -> list[str]:
+    return [
+        *swarm.limits,
+        "durability dev: one server, synced to disk every two minutes; a power loss may lose accepted tasks",
+    ]
+
+
+def _environment(swarm: Swarm, tools: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "nats_server": swarm.server_version,
+        "toxiproxy": tools.get("toxiproxy"),
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+    }
+
+
+def _lines(history: Path) -> dict[str, int]:
+    """Lines by writer, a writer being a node and its incarnation."""
+    counts: Counter[str] = Counter()
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            with contextlib.suppress(msgspec.DecodeError):
+                writer = jsonl.decode(_writer, line or b"")
+                counts[f"{writer.node}/{writer.inc}"] += 1
+    return dict(counts)
+
+
+class _Writer(msgspec.Struct):
+    node: str
+    inc: int
+
+
+_writer = msgspec.json.Decoder(_Writer)

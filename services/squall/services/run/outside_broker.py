@@ -1,0 +1,104 @@
+"""Somebody else's broker: one given credential, or none, serves all nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from squall.bus.connection import Connection, connect
+from squall.bus.errors import RejectedError, RequestError
+from squall.bus.identity import Credentials
+from squall.bus.jetstream import call
+from squall.bus.subjects import inbox
+from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
+from squall.services.errors import SpecError
+from squall.services.patterns import pattern_of
+from squall.services.run.access import Access
+from squall.services.run.spec import Spec
+
+CREDENTIALS_ENV = "NATS_CREDS"
+"""Names a credentials file for an outside broker."""
+
+NO_PERMISSIONS = (
+    "permissions by topology: the broker's operator keys are not ours, so every node has the same rights, "
+    "a killed agent's credentials stay good, and an agent that holds the pool cannot be put out"
+)
+
+
+@contextlib.asynccontextmanager
+async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
+    """An outside broker with the streams of a swarm, which are removed after the block.
+
+    Raises:
+        SpecError: It cannot be used.
+        BusError: It does not answer, or not let us in.
+    """
+    text = _credentials_text()
+    limits = (NO_PERMISSIONS, *((IN_CLEAR_TEXT,) if is_clear_text(url) else ()))
+    async with connect(url, "observer", _given(text, "observer")) as observer:
+        version = observer.server_version
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 12):
+            raise SpecError(
+                f"the broker at {url} is nats-server {version}, which has no atomic batches",
+                "use nats-server 2.12 or newer",
+            )
+        try:
+            await _provision(observer, spec, url)
+            yield Access(
+                url=url,
+                server_version=version,
+                observer=observer,
+                mint=lambda node: _given(text, node),
+                limits=limits,
+                connections={"observer": observer},
+            )
+        finally:
+            await _remove_streams(observer, spec)
+
+
+async def _provision(observer: Connection, spec: Spec, url: str) -> None:
+    try:
+        await pattern_of(spec).provision(observer, spec)
+    except RejectedError as error:
+        raise SpecError(
+            f"the broker at {url} does not let the swarm make its streams: {error}",
+            "enable JetStream for the account, or raise its limits",
+        ) from error
+    except RequestError as error:
+        raise SpecError(f"the broker at {url} has no JetStream: {error}", "enable it") from error
+
+
+async def _remove_streams(observer: Connection, spec: Spec) -> None:
+    for config in reversed(pattern_of(spec).streams(spec)):
+        with contextlib.suppress(RequestError):
+            await call(observer, "STREAM", "DELETE", config["name"])
+
+
+def _credentials_text() -> str | None:
+    path = os.environ.get(CREDENTIALS_ENV)
+    if not path:
+        return None
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise SpecError(
+            f"{CREDENTIALS_ENV} names {path}, which cannot be read: {error.strerror}",
+            "name a credentials file, or unset it",
+        ) from error
+
+
+def _given(text: str | None, node: str) -> Credentials | None:
+    """The one given credential under a node's name."""
+    if text is None:
+        return None
+    parts = re.findall(r"-{3,}\n([\w.=+/-]+)\n-{3,}END", text)
+    if len(parts) != 2:
+        raise SpecError(
+            f"{os.environ.get(CREDENTIALS_ENV)} is no NATS credentials file",
+            f"name one in {CREDENTIALS_ENV}, or unset it",
+        )
+    return Credentials(name=node, jwt=parts[0], seed=parts[1], inbox=inbox(node, secrets.token_hex(12)))

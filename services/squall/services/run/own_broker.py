@@ -1,0 +1,77 @@
+"""A broker of our own: a private nats-server with an operator of ours, so with permissions by topology."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from squall.bus.broker import Broker, jetstream_probe
+from squall.bus.connection import connect
+from squall.bus.guard import Guard
+from squall.bus.identity import SYSTEM, Authority, Credentials
+from squall.bus.system import Accounts
+from squall.bus.tasks import task_group
+from squall.services.patterns import pattern_of
+from squall.services.run.access import Access, Own
+from squall.services.run.directory import RunDirectory
+from squall.services.run.nodes import Starts
+from squall.services.run.spec import Spec
+
+LAUNCHER = "launcher"
+"""Its node makes the streams."""
+
+OBSERVER = "observer"
+"""Its node looks, and changes nothing."""
+
+LAUNCHER_LIFE_S = 60.0
+
+
+@contextlib.asynccontextmanager
+async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts) -> AsyncIterator[Access]:
+    """A broker that serves inside the block, with the streams of a swarm.
+
+    Args:
+        guard: Ends it if this process dies.
+        starts: Told of each start of it.
+
+    Raises:
+        BusError: It cannot be started, or not be kept running.
+    """
+    pattern = pattern_of(spec)
+    authority = Authority.create(pattern.topology(spec))
+
+    def launcher() -> Credentials:
+        return authority.credentials(LAUNCHER, LAUNCHER_LIFE_S)
+
+    def started(pid: int, incarnation: int) -> None:
+        starts.note("broker", "broker", incarnation, str(pid))
+
+    def mint(node: str) -> Credentials:
+        return authority.credentials(node, spec.credentials_life_s)
+
+    async with contextlib.AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(
+            Broker.running(
+                run.broker,
+                lambda: authority.server_config(run.broker / "jwt"),
+                guard=guard,
+                log=run.logs / "broker.log",
+                probe=jetstream_probe(launcher),
+                on_start=started,
+            )
+        )
+        async with connect(broker.url, LAUNCHER, launcher()) as connection:
+            await pattern.provision(connection, spec)
+        observer = await stack.enter_async_context(connect(broker.url, OBSERVER, mint(OBSERVER)))
+        system = await stack.enter_async_context(connect(broker.url, SYSTEM, mint(SYSTEM)))
+        accounts = Accounts(authority, system)
+        tasks = await stack.enter_async_context(task_group())
+        tasks.daemon(accounts.run())
+        yield Access(
+            url=broker.url,
+            server_version=broker.version,
+            observer=observer,
+            mint=mint,
+            connections={OBSERVER: observer, SYSTEM: system},
+            own=Own(broker=broker, authority=authority, accounts=accounts, system=system),
+        )

@@ -1,0 +1,150 @@
+"""The result document of a run: what was asked, what was measured, what was found.
+
+The harness fills it in; the command prints it and turns it into an exit code.
+Absent figures are null, never zero. Times are seconds, latencies milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from squall.services.errors import SpecError
+
+Verdict = Literal["pass", "fail", "unknown"]
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """From intended submission to the fill recorded at the venue."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """What faults cost, each null where no fault asked for it.
+
+    Attributes:
+        detect: From the fault on a leader to the next term.
+        failover: From the same to the first dispatch under that term.
+        drain: From the end of the last fault until everything accepted had ended and been delivered.
+    """
+
+    detect: float | None = None
+    failover: float | None = None
+    drain: float | None = None
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault that was injected; ``verified`` when it was seen to be in force."""
+
+    kind: str
+    target: str
+    start_s: float
+    end_s: float | None = None
+    verified: bool = False
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One named check, and in a sentence or two why its verdict is what it is."""
+
+    id: str
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it ran."""
+
+    python: str | None = None
+    nats_server: str | None = None
+    toxiproxy: str | None = None
+    cpus: int | None = None
+    platform: str | None = None
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, judged.
+
+    Attributes:
+        run: The name of its directory.
+        offered: Tasks the producer tried to submit.
+        accepted: Those whose submission the broker answered *stored*.
+        effects: Intents filled at the venue.
+        dead_letters, cancelled: Accepted tasks whose register says so.
+        lost: Accepted tasks without a register, and intents of ``ok`` registers neither filled nor refused.
+        duplicated: Intents filled more than once, and order ids filled that no register intends.
+        conflicting: Order ids that came with two different bodies.
+        duplicates_suppressed: Repeats that a register or the venue refused.
+        refused_effects: Intents that were not filled because they were no orders, each with a reason.
+        refused_writes: Writes of deposed leaders that the broker refused.
+        availability: Accepted over offered.
+        reliability: Accepted tasks with exactly their effects before their deadline, over accepted.
+        reliability_interval: Its Wilson 95 % interval.
+        throughput_per_s: Effects over the time from the first intended submission to the last fill.
+        duration_s: Wall time of the whole.
+        limits: Guarantees this run did not have, in words.
+    """
+
+    pattern: str | None
+    run: str
+    seed: int | None
+    target: str | None
+    revision: str | None
+    durability: str | None
+    agents: int | None
+    workload: str | None
+    offered: int | None
+    accepted: int | None
+    effects: int | None
+    dead_letters: int | None
+    cancelled: int | None
+    lost: int | None
+    duplicated: int | None
+    conflicting: int | None
+    duplicates_suppressed: int | None
+    refused_effects: int | None
+    refused_writes: int | None
+    availability: float | None
+    reliability: float | None
+    reliability_interval: tuple[float, float] | None
+    latency_ms: Latency
+    throughput_per_s: float | None
+    duration_s: float | None
+    recovery_s: Recovery
+    faults: tuple[Fault, ...]
+    checks: tuple[Check, ...]
+    limits: tuple[str, ...]
+    environment: Environment
+
+
+def exit_code(result: Result) -> int:
+    """0 when all checks pass, 1 when one fails, 3 when none fails and one is unknown or there is none."""
+    verdicts = {check.verdict for check in result.checks}
+    if "fail" in verdicts:
+        return 1
+    return 0 if verdicts == {"pass"} else 3
+
+
+def document(result: Result, *, indent: int = 0) -> bytes:
+    """The document as JSON: on one line, or indented for a file that people read."""
+    encoded = msgspec.json.encode(result)
+    return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+def judge(path: Path) -> Result:
+    """Have the harness judge a run's directory, and write the result there.
+
+    Raises:
+        SpecError: The harness is not installed.
+    """
+    for entry in importlib.metadata.entry_points(group="squall.judge"):
+        result: Result = entry.load()(path)
+        return result
+    raise SpecError("nothing here can judge a run", "install squall with its chaos part")

@@ -1,0 +1,123 @@
+"""The spec of a swarm: what every pattern's `swarm.toml` may say, and what is refused before anything starts.
+
+A pattern adds its own fields beside these, in a struct that inherits `Spec`; see `patterns`. How a file
+becomes a spec is in `swarm_toml.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from squall.bus.border import check_name
+from squall.bus.errors import InvalidNameError
+from squall.bus.queue import Pacing
+from squall.services.errors import SpecError
+
+HELD_UP_S = 10.0
+"""After an attempt's time: until an agent that its handler holds up is ended and started again."""
+
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """A swarm and its workload, as far as all patterns have it.
+
+    Attributes:
+        pattern: Deployment pattern.
+        swarm: The swarm's name; the first token of its subjects.
+        seed: All randomness of the workload comes from it.
+        agents: Nodes that run the handler.
+        handler: What a task is given to, ``package.module:function`` or ``path/to/file.py:function``.
+        workload: ``independent``: quantities do not depend on earlier orders.
+        tasks: How many are offered.
+        rate_per_s: How many are offered a second; latencies count from the moment a task was due.
+        patience_s: How long a refused task is offered again before it counts as refused for good.
+        task_deadline_s: After this a task's effect is worth nothing; reported, not enforced.
+        slots: Tasks an agent runs at a time.
+        ack_wait_s: Silence after which a task is given to another agent.
+        attempts: Attempts a task gets before it is a dead letter.
+        retry_base_s, retry_cap_s: Bounds of the pause after a failed attempt.
+        handler_timeout_s: How long one attempt may take.
+        lease_s: Silence after which a leader is replaced, where somebody leads.
+        ingress_max: Most tasks accepted and not yet taken up; beyond, submissions are refused.
+        credentials_life_s: How long minted credentials live; they are renewed at two thirds.
+        venue: ``idempotent`` refuses a repeated order id as exchanges do; ``dumb`` fills whatever comes.
+    """
+
+    pattern: str
+    swarm: str = "squall"
+    seed: int = 7
+    agents: Annotated[int, Meta(ge=1, le=200)] = 4
+    handler: str = "squall.services.trading.strategies:decide"
+    workload: Literal["independent"] = "independent"
+    tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
+    rate_per_s: Seconds = 1000.0
+    patience_s: Annotated[float, Meta(ge=0)] = 60.0
+    task_deadline_s: Seconds = 60.0
+    slots: Annotated[int, Meta(ge=1, le=256)] = 8
+    ack_wait_s: Seconds = 5.0
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 5
+    retry_base_s: Seconds = 0.5
+    retry_cap_s: Seconds = 10.0
+    handler_timeout_s: Seconds = 120.0
+    lease_s: Seconds = 1.0
+    ingress_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4000
+    credentials_life_s: Annotated[float, Meta(ge=3)] = 600.0
+    venue: Literal["idempotent", "dumb"] = "idempotent"
+
+    @property
+    def pacing(self) -> Pacing:
+        return Pacing(self.ack_wait_s, self.attempts, self.retry_base_s, self.retry_cap_s)
+
+    @property
+    def drain_bound_s(self) -> float:
+        """How long draining may take: every attempt lost, every pause at its longest, two fail-overs."""
+        attempt = self.ack_wait_s + self.pacing.retry_cap_s + self.handler_timeout_s + HELD_UP_S
+        return self.attempts * attempt + 2 * (self.lease_s + 2.0) + 10.0
+
+    def toml(self) -> str:
+        """The spec as a file that `load` reads."""
+        lines = (f"{name} = {_toml_value(value)}" for name, value in msgspec.structs.asdict(self).items())
+        return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return msgspec.json.encode(value).decode()
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def spec_as(spec: Spec, kind: type[S]) -> S:
+    """A spec as that of a certain pattern, for code that serves that pattern alone.
+
+    Raises:
+        TypeError: It is of another pattern.
+    """
+    if not isinstance(spec, kind):
+        raise TypeError(f"a {kind.__name__} is needed, and this is a {type(spec).__name__}")
+    return spec
+
+
+def check_common(spec: Spec) -> None:
+    """See that a spec contradicts itself in nothing that all patterns have.
+
+    Raises:
+        SpecError: It does.
+    """
+    try:
+        check_name(spec.swarm, "swarm name")
+    except InvalidNameError as error:
+        raise SpecError(str(error)) from error
+    if spec.retry_base_s > spec.retry_cap_s:
+        raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
+    if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):
+        raise SpecError(
+            f"the handler {spec.handler!r} is not of the form package.module:function",
+            "for instance --handler mypackage.trading:decide",
+        )

@@ -1,0 +1,367 @@
+"""A running swarm: its broker, its credentials, its nodes, kept alive until the block ends.
+
+guard ─► broker ─► streams ─► venue ─► the pattern's nodes ─► (producer, when told)
+  └── ends every process with this one
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from squall.bus import log as bus_log
+from squall.bus.broker import Broker
+from squall.bus.codec import decode
+from squall.bus.connection import connect
+from squall.bus.errors import RequestError
+from squall.bus.guard import Guard
+from squall.bus.messages import TermClaimed
+from squall.bus.subjects import POOL, Subjects
+from squall.bus.tasks import task_group
+from squall.bus.topology.link import Node
+from squall.bus.topology.model import Topology
+from squall.services.errors import LaunchError, SpecError
+from squall.services.launch import Launcher, Unit
+from squall.services.launch.processes import ProcessLauncher
+from squall.services.node.history import History
+from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog
+from squall.services.rules.conduct import Suspicion
+from squall.services.run import stores
+from squall.services.run.access import Access, Own
+from squall.services.run.counters import Counters
+from squall.services.run.directory import RunDirectory
+from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
+from squall.services.run.outside_broker import outside_broker
+from squall.services.run.own_broker import own_broker
+from squall.services.run.spec import S, Spec, spec_as
+from squall.services.run.warden import WARDEN, Warden
+
+log = logging.getLogger("squall")
+
+STOP_S = 10.0
+
+DRAIN_S = 30.0
+"""How long a node that leaves may take to finish what it has begun."""
+
+ADMIT_S = 10.0
+"""How long the broker may take to hear of a node that joins."""
+
+PRODUCER_STOP_S = 90.0
+"""A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
+
+DISK_LOOK_S = 0.5
+
+
+class Swarm:
+    """Made by `running`.
+
+    Attributes:
+        spec: What it runs.
+        pattern: The pattern of it.
+        swarm: Its subjects.
+        limits: Guarantees it does not have, in words.
+        server_version: The broker's version.
+        observer: The command's own connection.
+        launcher: Starts its nodes and has a hold on them.
+        load_cut_short: Whether the producer was stopped before it had offered everything.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        run: RunDirectory,
+        access: Access,
+        launcher: Launcher,
+        nodes: Nodes,
+        starts: Starts,
+        history: History,
+    ) -> None:
+        self.spec = spec
+        self.pattern = pattern_of(spec)
+        self.swarm = Subjects(spec.swarm)
+        self.limits = access.limits
+        self.server_version = access.server_version
+        self.observer = access.observer
+        self.launcher = launcher
+        self.load_cut_short = False
+        self.note = starts.note
+        self._run = run
+        self._access = access
+        self._nodes = nodes
+        self._history = history
+        self._topology = self.pattern.topology(spec)
+        self._numbers: dict[str, int] = {}
+        self._changing = asyncio.Lock()
+        self._ended = 0
+
+    # Its nodes.
+
+    @property
+    def topology(self) -> Topology:
+        """Its nodes and who may do what, as it is now."""
+        return self._topology if self._access.own is None else self._access.own.authority.topology
+
+    @property
+    def units(self) -> dict[str, Unit]:
+        """The nodes that serve now, by name."""
+        return self._nodes.units
+
+    @property
+    def restarts(self) -> int:
+        """Nodes that had to be started again so far."""
+        return self._nodes.restarts
+
+    def of_role(self, role: str) -> list[str]:
+        """The names of the nodes of a role, whether they serve just now or not."""
+        return [node.name for node in self.topology.of_role(role)]
+
+    def agents(self) -> dict[str, int]:
+        """The agents that were not put out, and how often each was started."""
+        return self._nodes.starts(self.of_role(AGENT))
+
+    async def start(self) -> None:
+        """Have all of its nodes serve, but the producer."""
+        await self._nodes.start(VENUE, VENUE).wait()
+        started = [
+            self._nodes.start(node.name, node.role)
+            for node in self.topology.nodes
+            if node.role in self.pattern.roles and node.role != PRODUCER
+        ]
+        for serving in started:
+            await serving.wait()
+
+    async def start_producer(self) -> None:
+        """Let the workload begin."""
+        await self._nodes.start(PRODUCER, PRODUCER).wait()
+
+    @property
+    def producer(self) -> asyncio.Task[None]:
+        """Ends with the workload, once that was begun."""
+        return self._nodes.supervisor(PRODUCER)
+
+    async def stop_producer(self) -> None:
+        """Have the producer offer nothing more, and end; one that does not in time is killed."""
+        self.load_cut_short = self.load_cut_short or not self.producer.done()
+        await self._nodes.end(PRODUCER, grace_s=PRODUCER_STOP_S)
+
+    async def add(self, role: str) -> str:
+        """Have one more node of a role serve; its name, once it does.
+
+        The broker knows it before it is started. Nobody else notices.
+
+        Raises:
+            SpecError: The pattern has no such role, or none that can have one node more.
+            LaunchError: The broker does not hear of it, or it does not start.
+        """
+        async with self._changing:
+            node = self._another(role)
+            self._topology = self._topology.with_node(node)
+            if self._access.own is not None:
+                accounts = self._access.own.accounts
+                accounts.admit(node)
+                if not await accounts.settled(ADMIT_S):
+                    accounts.dismiss(node.name)
+                    raise LaunchError(f"{node.name} cannot join: the broker does not answer")
+            self._history("join", "ok", agent=node.name)
+            await self._nodes.start(node.name, node.role).wait()
+            return node.name
+
+    async def remove(self, node: str) -> None:
+        """Have a node finish what it has begun, and leave for good; one that does not in time is killed.
+
+        Raises:
+            InvalidNameError: There is no such node.
+            ValueError: It is the last of its role.
+        """
+        async with self._changing:
+            topology = self.topology.without_node(node)
+            await self._nodes.end(node, grace_s=DRAIN_S)
+            await asyncio.wait({self._nodes.supervisor(node)})
+            self._topology = topology
+            if self._access.own is not None:
+                self._access.own.accounts.dismiss(node)
+                await self._access.own.accounts.settled(PUSH_S)
+            self._history("leave", "ok", agent=node)
+
+    def _another(self, role: str) -> Node:
+        """One more node of a role, with a name that none has had."""
+        others = self.topology.of_role(role)
+        if role not in self.pattern.roles or role in (PRODUCER, VENUE) or not others:
+            raise SpecError(f"no node of role {role!r} can join a swarm of the pattern {self.pattern.name}")
+        numbers = [int(end) for name in self.of_role(role) if (end := name.rpartition("-")[2]).isdigit()]
+        self._numbers[role] = max([self._numbers.get(role, 0), *numbers]) + 1
+        return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
+
+    async def expel(self, suspicion: Suspicion) -> None:
+        """Put an agent out: end it and take its account away.
+
+        Raises:
+            LaunchError: No agent is left.
+        """
+        node, own = suspicion.agent, self._access.own
+        if own is not None:
+            own.accounts.expel(node)
+        await self._nodes.expel(node)
+        log.warning("%s is put out of the swarm: %s", node, suspicion.reason)
+        self._history("expel", "ok", agent=node, reason=suspicion.reason)
+        if own is not None:
+            await own.accounts.settled(PUSH_S)
+        if not self.agents():
+            raise LaunchError(
+                f"every agent was put out of the swarm; the last was {node}: {suspicion.reason}",
+                f"see {self._run.logs} and the handler",
+            )
+
+    async def stop(self, *, grace_s: float = STOP_S) -> None:
+        """Have every node drain and end."""
+        await self._nodes.stop(grace_s=grace_s)
+
+    # Looking.
+
+    @property
+    def history(self) -> Path:
+        """Where its nodes write what they do."""
+        return self._run.history
+
+    @property
+    def own_broker(self) -> Broker:
+        """The broker that this swarm started.
+
+        Raises:
+            LookupError: It uses somebody else's.
+        """
+        if self._access.own is None:
+            raise LookupError("the swarm has no broker of its own")
+        return self._access.own.broker
+
+    def spec_as(self, kind: type[S]) -> S:
+        """The spec, for code that serves its pattern alone.
+
+        Raises:
+            TypeError: It is of another pattern.
+        """
+        return spec_as(self.spec, kind)
+
+    async def leader(self) -> tuple[str, int] | None:
+        """Who holds the newest term, and the term.
+
+        None while nobody does, or the broker is away, or if nobody leads in this pattern.
+        """
+        if self.pattern.seat is None:
+            return None
+        seat = self.pattern.seat(self.swarm)
+        with contextlib.suppress(RequestError):
+            record = await bus_log.last(self.observer, seat.stream, seat.term)
+            if record is not None:
+                return decode(record.data, TermClaimed).holder, record.sequence
+        return None
+
+    async def backlog(self) -> Backlog:
+        """How far it has come.
+
+        Raises:
+            RequestError: The broker did not answer.
+        """
+        return await self.pattern.backlog(self)
+
+    async def ended(self) -> int:
+        """How many tasks have ended; while the broker is away, as far as was known."""
+        with contextlib.suppress(RequestError):
+            registers = await bus_log.state(self.observer, self.swarm.stream("RES"))
+            self._ended = int(registers["last_seq"])
+        return self._ended
+
+
+@contextlib.asynccontextmanager
+async def running(
+    spec: Spec,
+    run: RunDirectory,
+    *,
+    url: str | None,
+    route: Route = straight,
+    preload: str = "",
+    history: History,
+    progress: Callable[[str], None],
+) -> AsyncIterator[Swarm]:
+    """A swarm that serves inside the block and is gone after it.
+
+    Args:
+        url: An outside broker, or None for one of our own.
+        route: Says where a node is to reach the broker; asked before each start of a node.
+        preload: A module that each node loads before its role, or empty.
+        history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
+        progress: Told what is being done.
+
+    Raises:
+        SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
+    """
+    async with Guard() as guard, task_group() as tasks:
+        launcher = ProcessLauncher(guard, run.logs)
+        counters = Counters(run, lambda: swarm.observer.counters)
+        starts = Starts(run, counters, launcher.target)
+        async with contextlib.AsyncExitStack() as stack:
+            if url is None:
+                progress("starting nats-server")
+                broker = own_broker(spec, run, guard, starts)
+            else:
+                progress(f"connecting to {url}")
+                broker = outside_broker(spec, url)
+            access = await stack.enter_async_context(broker)
+            nodes = Nodes(
+                spec, run, access, launcher, tasks, starts, route=route, preload=preload, history=history
+            )
+            swarm = Swarm(spec, run, access, launcher, nodes, starts, history)
+            if access.own is not None:
+                await stack.enter_async_context(_warden(swarm, access, access.own))
+            await swarm.observer.subscribe(swarm.swarm.heartbeats, counters.hear)
+            tasks.daemon(counters.keep())
+            progress("starting the nodes")
+            await swarm.start()
+            tasks.daemon(nodes.renew())
+            tasks.daemon(_watch_disk(run))
+            tasks.daemon(_watch_stores(swarm, history, progress))
+            yield swarm
+            progress("stopping the nodes")
+            await swarm.stop()
+
+
+@contextlib.asynccontextmanager
+async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]:
+    """Watch the agents inside the block, where they share a consumer and so could keep each other from it."""
+    consumers = swarm.pattern.consumers(swarm.spec)
+    pool = next((consumer for consumer in consumers if consumer.name == POOL), None)
+    if pool is None:
+        yield
+        return
+    async with connect(access.url, WARDEN, access.mint(WARDEN)) as core, task_group() as tasks:
+        access.connections[WARDEN] = core
+        warden = Warden(
+            swarm.spec, own.authority, own.system, core, pool=pool, starts=swarm.agents, put_out=swarm.expel
+        )
+        tasks.daemon(warden.run())
+        yield
+
+
+async def _watch_disk(run: RunDirectory) -> None:
+    """End the swarm before the disk is full, and see that no log fills it."""
+    while True:
+        for name in run.cut_logs():
+            log.info("%s was cut", name)
+        run.check_room()
+        await asyncio.sleep(DISK_LOOK_S)
+
+
+async def _watch_stores(swarm: Swarm, history: History, progress: Callable[[str], None]) -> None:
+    """Tell of streams near their bounds; not of the ingress, whose bound is what holds producers back."""
+
+    def tell(stream: str, share: float) -> None:
+        progress(f"{stream} is {share:.0%} full")
+        history("store", "ok", stream=stream, share=share)
+
+    names = [config["name"] for config in swarm.pattern.streams(swarm.spec)]
+    streams = [name for name in names if name != swarm.swarm.stream("IN")]
+    await stores.watch(swarm.observer, streams, tell)

@@ -1,0 +1,65 @@
+"""From a `swarm.toml`, or from what a command was told, to the spec of a swarm of some pattern."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from squall.services.errors import SpecError
+from squall.services.patterns import DEFAULT, pattern_of
+from squall.services.run.spec import Spec, check_common
+
+
+def load(path: Path) -> Spec:
+    """Read a `swarm.toml`, strictly.
+
+    Raises:
+        SpecError: It cannot be read, or says something that no spec of its pattern says.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid TOML: {error}") from error
+    return convert(values, str(path))
+
+
+def convert(values: dict[str, Any], origin: str) -> Spec:
+    """Make a spec of values from outside.
+
+    Args:
+        origin: Whose values they are, for the error.
+
+    Raises:
+        SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
+            of bounds, or the values contradict each other.
+    """
+    name = values.get("pattern", DEFAULT)
+    if not isinstance(name, str):
+        raise SpecError(
+            f"{origin} is not usable: Expected `str`, got `{type(name).__name__}` - at `$.pattern`"
+        )
+    pattern = pattern_of(name)
+    known = pattern.spec.__struct_fields__
+    for field in values:
+        if field not in known:
+            raise SpecError(f"{origin} says {field!r}, which no spec of {name} has{nearest(field, known)}")
+    try:
+        spec = msgspec.convert({**values, "pattern": name}, pattern.spec, strict=True)
+    except msgspec.ValidationError as error:
+        raise SpecError(f"{origin} is not usable: {error}") from error
+    check_common(spec)
+    pattern.check(spec)
+    return spec
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: which one was meant, or all there are."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known))}"

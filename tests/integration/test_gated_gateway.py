@@ -1,0 +1,122 @@
+"""A star's gateway between a real hub and a real venue: while nobody leads, nothing but reductions passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.starred import PATIENT_S, Star, Told, order, seen, starred
+
+from squall.bus.codec import encode
+from squall.bus.connection import Connection
+from squall.bus.jetstream import EXPECT_NEW, publish
+from squall.bus.messages import AnnounceLeader, TaskResult
+from squall.bus.tasks import task_group, wait_until
+from squall.services.node.points import Points
+from squall.services.node.service import NodeStart, Service, VenueToken
+from squall.services.patterns import star
+from squall.services.roles import gated_gateway, venue
+from squall.services.roles.gated_gateway import Reductions
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+TOKEN = VenueToken("token-of-a-test")
+
+
+def made(*effects: bytes, **fields: Any) -> TaskResult:
+    return TaskResult(**{"task": "t", "key": "k", "job": "j", "status": "ok", "effects": effects, **fields})
+
+
+BUY, SELL, OTHER = order("buy", 1), order("sell", 1), order("sell", 1, "sp500")
+
+KEPT = {
+    "an order that opens waits": ([made(BUY)], [False]),
+    "a reduction passes": ([made(SELL, reduces=True)], [True]),
+    "a reduction behind one that waits, waits": ([made(BUY), made(SELL, reduces=True)], [False, False]),
+    "one of another symbol passes": ([made(BUY), made(OTHER, reduces=True)], [False, True]),
+    "what is no order waits": ([made(b'"mail"'), made(SELL, reduces=True)], [False, True]),
+    "of two symbols, one of which waits": (
+        [made(BUY), made(SELL, OTHER, reduces=True), made(OTHER, reduces=True)],
+        [False, False, False],
+    ),
+    "what is dead passes": ([made(status="dead")], [True]),
+}
+
+
+@pytest.mark.parametrize(("registers", "passes"), KEPT.values(), ids=KEPT)
+def test_only_what_is_known_to_reduce_passes(registers: list[TaskResult], passes: list[bool]) -> None:
+    admits = Reductions()
+    assert [admits(register) for register in registers] == passes
+
+
+@contextlib.asynccontextmanager
+async def forwarding(s: Star, path: Path) -> AsyncIterator[Service]:
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with s.bus.connect("gateway") as connection, task_group() as tasks:
+        tasks.daemon(venue.serve(path / "venue.sqlite", token=TOKEN.value, ready=url.set_result))
+        start = NodeStart(
+            spec=s.bus.spec,
+            node="gateway",
+            role="gateway",
+            incarnation=1,
+            venue=await url,
+            venue_token=TOKEN,
+        )
+        points = Points(lambda point: None)
+        service = Service(start, star.PATTERN, connection, Told("gateway"), points, lambda: None)
+        serving = tasks.daemon(gated_gateway.serve(service))
+        yield service
+        serving.cancel()
+
+
+def filled(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path / "venue.sqlite")) as database:
+        return [row[0] for row in database.execute("SELECT order_id FROM ledger ORDER BY order_id")]
+
+
+async def until_filled(path: Path, *orders: str) -> None:
+    await wait_until(
+        lambda: seen(filled(path)), lambda ids: ids == [*orders], timeout_s=PATIENT_S, what=f"fills {orders}"
+    )
+
+
+async def decide(s: Star, hub: Connection, task: str, effect: bytes, *, reduces: bool) -> None:
+    register = encode(made(effect, task=task, reduces=reduces))
+    outcome = await publish(hub, s.names.decision(task), register, timeout_s=10, headers=EXPECT_NEW)
+    assert outcome.accepted
+
+
+async def announce(s: Star, hub: Connection, term: int) -> None:
+    command = AnnounceLeader(holder="hub-1", term=term, token="token")
+    await hub.publish(s.names.command("gateway", "lead"), encode(command), confirm=False)
+
+
+async def test_while_nobody_leads_only_reductions_pass_and_the_rest_when_somebody_does(
+    bus: Any, tmp_path: Path
+) -> None:
+    async with starred(bus) as s, s.bus.connect("hub-1") as hub, forwarding(s, tmp_path) as service:
+        history: Any = service.history
+        await wait_until(lambda: seen(history.of("degraded")), bool, timeout_s=PATIENT_S, what="degraded")
+        await decide(s, hub, "t1", order("buy", 1), reduces=False)
+        await decide(s, hub, "t2", order("sell", 1), reduces=True)  # of what t1 would buy
+        await decide(s, hub, "t3", order("sell", 1, "sp500"), reduces=True)
+        await until_filled(tmp_path, "t3-0")
+        await announce(s, hub, 7)
+        await until_filled(tmp_path, "t1-0", "t2-0", "t3-0")
+        assert [line["what"] for line in history.of("degraded")][:2] == ["begin", "end"]
+        await wait_until(
+            lambda: seen(history.of("degraded")),
+            lambda lines: len(lines) == 3,
+            timeout_s=PATIENT_S,
+            what="again",
+        )
+        await announce(s, hub, 6)  # deposed: what it says changes nothing
+        await decide(s, hub, "t4", order("buy", 1), reduces=False)
+        await decide(s, hub, "t5", order("sell", 1, "sp500"), reduces=True)
+        await until_filled(tmp_path, "t1-0", "t2-0", "t3-0", "t5-0")
+        assert service.counters["commands_refused"] == 1

@@ -1,0 +1,1 @@
+"""Fan-out: a pattern of one's own for Squall."""

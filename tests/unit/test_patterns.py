@@ -1,0 +1,127 @@
+"""A pattern is a value, found by its name, also where another package brings it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from squall.services import patterns
+from squall.services.errors import SpecError
+from squall.services.node.points import POINT
+from squall.services.patterns import PATTERNS, PLANNED, Pattern, pattern_of
+from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.run.swarm_toml import convert, load
+
+BROUGHT = "brought_by_a_test"
+
+
+@pytest.fixture
+def brought(monkeypatch: pytest.MonkeyPatch) -> Callable[[object], None]:
+    """``brought(value)``: a package is installed that brings this as the pattern ``mine``."""
+    entry = importlib.metadata.EntryPoint("mine", f"{BROUGHT}:PATTERN", "squall.patterns")
+
+    def entry_points(*, group: str, name: str = "mine") -> list[importlib.metadata.EntryPoint]:
+        return [entry] if group == "squall.patterns" and name == "mine" else []
+
+    def bring(value: object) -> None:
+        module = ModuleType(BROUGHT)
+        if value is not None:
+            module.__dict__["PATTERN"] = value
+        monkeypatch.setitem(sys.modules, BROUGHT, module)
+        monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+
+    return bring
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_serves_each_role_of_its_topology(name: str) -> None:
+    pattern = PATTERNS[name]
+    spec = pattern.spec(pattern=name)
+    pattern.check(spec)
+    roles = {node.role for node in pattern.topology(spec).nodes}
+    assert set(pattern.roles) - {"venue"} <= roles
+    assert {"agent", "producer", "venue"} <= set(pattern.roles)
+    for role in pattern.roles:
+        assert callable(pattern.module(role).serve)
+    assert all(POINT.fullmatch(point) for point in pattern.points())
+    assert {point.split(".")[0] for point in pattern.points()} <= set(pattern.roles)
+
+
+@pytest.mark.parametrize("name", [name for name in PLANNED if name not in PATTERNS])
+def test_a_planned_pattern_says_so(name: str) -> None:
+    with pytest.raises(SpecError, match=f"the pattern {name} is not built yet"):
+        pattern_of(name)
+
+
+def test_an_unknown_pattern_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="there is no pattern 'hierarchic'; did you mean 'hierarchical'"):
+        pattern_of("hierarchic")
+
+
+def test_a_package_brings_a_pattern(brought: Callable[[object], None]) -> None:
+    mine = replace(PATTERNS["hierarchical"], name="mine")
+    brought(mine)
+    assert pattern_of("mine") is mine
+    assert convert({"pattern": "mine", "tasks": 5}, "the command").tasks == 5
+    assert "mine" in patterns.names()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "cannot be loaded: AttributeError"),
+        ("a string", "is no Pattern: .* is a str"),
+        (PATTERNS["hierarchical"], "calls itself 'hierarchical'"),
+    ],
+)
+def test_a_broken_package_is_one_sentence(
+    brought: Callable[[object], None], value: object, said: str
+) -> None:
+    brought(value)
+    with pytest.raises(SpecError, match=said) as raised:
+        pattern_of("mine")
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+
+
+def test_a_spec_file_from_before_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text('pattern = "hierarchical"\ncoordinators = 3\nwindow_max = 100\npause_leader = false\n')
+    assert load(path) == HierarchicalSpec(coordinators=3, window_max=100, pause_leader=False)
+    path.write_text(HierarchicalSpec(agents=7).toml())
+    assert load(path) == HierarchicalSpec(agents=7)
+
+
+def test_a_file_that_names_no_pattern_is_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "swarm.toml"
+    path.write_text("tasks = 5\n")
+    assert load(path) == HierarchicalSpec(tasks=5)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"coordinator": 2},
+            "says 'coordinator', which no spec of hierarchical has; did you mean 'coordinators'",
+        ),
+        ({"agents": "four"}, r"is not usable: .*\$.agents"),
+        ({"pattern": 4}, r"is not usable: .*\$.pattern"),
+        ({"window_max": 10}, "would starve 4 agents"),
+        ({"handler": "nothing"}, "is not of the form"),
+        ({"swarm": "Two Words"}, "swarm name"),
+    ],
+)
+def test_what_no_spec_says_is_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        convert(values, "the file")
+
+
+def test_a_value_is_a_pattern() -> None:
+    assert all(isinstance(pattern, Pattern) for pattern in PATTERNS.values())
