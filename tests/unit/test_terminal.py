@@ -20,6 +20,7 @@ from rich.table import Table
 
 from squall.chaos.tell.page import junit, markup
 from squall.chaos.tell.table import print_run
+from squall.services import printing
 from squall.services.cli import doctor, terminal
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, styled
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
 
 DOORS = (
+    "services/squall/services/printing.py",
     "services/squall/services/cli/terminal.py",
     "services/squall/services/node/logs.py",
     "services/squall/services/node/control.py",
@@ -118,12 +120,12 @@ def test_a_text_stays_on_its_line(text: str) -> None:
 def test_a_reason_without_end_is_cut() -> None:
     console, file = screen()
     console.print("x" * 1_000_000)
-    assert len(file.getvalue()) < 2 * terminal.SENTENCE_LENGTH_MAX
+    assert len(file.getvalue()) < 2 * printing.SENTENCE_LENGTH_MAX
 
 
 def test_a_sentence_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say(HOSTILE)
-    terminal.print_line(HOSTILE)
+    printing.say(HOSTILE)
+    printing.print_line(HOSTILE)
     said = capsys.readouterr()
     for shown in (said.err, said.out):
         assert_harmless(shown)
@@ -133,13 +135,13 @@ def test_a_sentence_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_path_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
     path = "/" + "x" * 4095
-    terminal.print_line(path)
+    printing.print_line(path)
     assert capsys.readouterr().out == f"{path}\n"
 
 
 def test_a_document_is_the_same_data_and_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     data = {"reason": HOSTILE.replace("\ud800", "")}
-    terminal.print_document(data)
+    printing.print_document(data)
     shown = capsys.readouterr().out
     assert json.loads(shown) == data
     assert_harmless(shown)
@@ -186,7 +188,7 @@ def test_a_traceback_keeps_its_lines_and_none_of_them_poses_as_a_record() -> Non
 
 def test_a_traceback_without_end_is_cut() -> None:
     shown = logged("handler failed", error=ValueError("line\n" * 100_000))
-    assert len(shown.splitlines()) <= terminal.TRACEBACK_LINES_MAX + 2
+    assert len(shown.splitlines()) <= printing.TRACEBACK_LINES_MAX + 2
 
 
 def test_what_the_command_logs_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,7 +262,7 @@ def test_what_the_command_was_given_is_quoted_harmlessly(tmp_path: Path, argumen
 
 
 def test_a_defect_is_shown_harmlessly() -> None:
-    code = "from squall.services.cli.terminal import guard_streams; guard_streams(); raise ValueError({!r})"
+    code = "from squall.services.printing import guard_streams; guard_streams(); raise ValueError({!r})"
     done = subprocess.run(
         [sys.executable, "-c", code.format(HOSTILE)], capture_output=True, timeout=60, check=False
     )
@@ -333,7 +335,7 @@ def test_another_way_out_would_be_seen(source: str) -> None:
 
 
 def test_documents_need_no_decoder_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.print_document(hostile_result_without_surrogates())
+    printing.print_document(hostile_result_without_surrogates())
     decoded = msgspec.json.decode(capsys.readouterr().out, type=Result)
     assert decoded == hostile_result_without_surrogates()
 

@@ -200,7 +200,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     said = complaints(result, under_test.excused)
     if said:
         from squall.bus.border import printable
-        from squall.services.cli.terminal import SENTENCE_LENGTH_MAX
+        from squall.services.printing import SENTENCE_LENGTH_MAX
 
         lines = [printable(line, SENTENCE_LENGTH_MAX) for line in said]
         pytest.fail("\n".join([*lines, f"the run: {under_test.path}"]), pytrace=False)

@@ -19,7 +19,8 @@ from squall.chaos.tell.table import print_run, print_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.cli.main import AsJson, failing
 from squall.services.cli.table import print_table
-from squall.services.cli.terminal import Terminal, print_document, spaced, styled
+from squall.services.cli.terminal import Terminal, spaced, styled
+from squall.services.printing import print_document
 from squall.services.run.result import exit_code
 
 

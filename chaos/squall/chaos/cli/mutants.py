@@ -12,7 +12,8 @@ from squall.chaos.cli.setup import spec_of
 from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.mutants.harness import HARNESS
 from squall.chaos.mutants.prove import Proof, prove
-from squall.services.cli.terminal import Terminal, print_document, show_progress
+from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.printing import print_document
 
 SEEDS_MEDIAN_MAX = 3
 

@@ -13,7 +13,7 @@ from squall.chaos.judge.run import result
 from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.page.page import PAGE, page
 from squall.services.cli.main import failing, sentences
-from squall.services.cli.terminal import print_line
+from squall.services.printing import print_line
 from squall.services.run.directory import replace, writing
 
 

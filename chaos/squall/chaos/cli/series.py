@@ -20,7 +20,8 @@ from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
-from squall.services.cli.terminal import Terminal, print_document, show_progress
+from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
 from squall.services.run.spec import Spec

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,7 @@ from msgspec import Meta
 from squall.chaos.errors import FaultError
 from squall.chaos.plan.kinds import HAND_OVER, Kind, kind_of
 from squall.chaos.plan.surface import Surface, check_target
+from squall.services.run.toml_writer import as_toml
 
 ASKED_OF_A_NODE = ("restart", HAND_OVER)
 """Faults that a node does when it is asked to, which it cannot be while it stands still."""
@@ -90,16 +91,5 @@ def _check_point(interval: Interval, kind: Kind, surface: Surface) -> None:
 
 def toml(schedule: Schedule) -> str:
     """The schedule as a file that `load` reads."""
-    lines = [f"seed = {schedule.seed}"]
-    if schedule.quiet_s:
-        lines.append(f"quiet_s = {schedule.quiet_s}")
-    for interval in schedule.intervals:
-        lines += ["", "[[interval]]"]
-        lines += [f"{name} = {_toml_value(value)}" for name, value in msgspec.to_builtins(interval).items()]
-    return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {number}" for name, number in value.items()) + "}"
-    return msgspec.json.encode(value).decode()
+    quiet = {"quiet_s": schedule.quiet_s} if schedule.quiet_s else {}
+    return as_toml({"seed": schedule.seed, **quiet, "interval": msgspec.to_builtins(schedule.intervals)})

@@ -32,17 +32,10 @@ from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
 from squall.services.cli import plan as planning
 from squall.services.cli.table import print_table
-from squall.services.cli.terminal import (
-    SENTENCE_LENGTH_MAX,
-    Terminal,
-    guard_streams,
-    print_document,
-    print_line,
-    say,
-    show_progress,
-)
+from squall.services.cli.terminal import Terminal, show_progress
 from squall.services.errors import SpecError
 from squall.services.node.logs import log_as_sentences
+from squall.services.printing import SENTENCE_LENGTH_MAX, guard_streams, print_document, print_line, say
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
 from squall.services.run.result import Result, exit_code, judge

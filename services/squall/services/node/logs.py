@@ -10,7 +10,7 @@ import sys
 from typing import TextIO
 
 from squall.bus.border import printable
-from squall.services.cli.terminal import SENTENCE_LENGTH_MAX, harmless_lines, print_traceback, say
+from squall.services.printing import SENTENCE_LENGTH_MAX, harmless_lines, print_traceback, say
 
 
 class PrintableFormatter(logging.Formatter):

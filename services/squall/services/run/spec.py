@@ -6,7 +6,7 @@ becomes a spec is in `swarm_toml.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
 from squall.bus.queue import Pacing
 from squall.services.errors import SpecError
+from squall.services.run.toml_writer import as_toml
 
 HELD_UP_S = 10.0
 """After an attempt's time: until an agent that its handler holds up is ended and started again."""
@@ -80,14 +81,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def toml(self) -> str:
         """The spec as a file that `load` reads."""
-        lines = (f"{name} = {_toml_value(value)}" for name, value in msgspec.structs.asdict(self).items())
-        return "\n".join(lines) + "\n"
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return msgspec.json.encode(value).decode()
+        return as_toml(msgspec.structs.asdict(self))
 
 
 S = TypeVar("S", bound=Spec)

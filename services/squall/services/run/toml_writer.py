@@ -1,0 +1,33 @@
+"""Values written as TOML, which the standard library only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+def as_toml(values: Mapping[str, Any]) -> str:
+    """A TOML document of values that `tomllib` reads back as they are.
+
+    Args:
+        values: Names that need no quotes, with strings, numbers, lists of these, flat tables, or lists of
+            tables, which come last.
+    """
+    tables = {name: value for name, value in values.items() if _is_tables(value)}
+    lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
+    for name, rows in tables.items():
+        for row in rows:
+            lines += ["", f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in row.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {_value(each)}" for name, each in value.items()) + "}"
+    return msgspec.json.encode(value).decode()  # JSON's strings, numbers, booleans and lists are TOML's, too
