@@ -45,6 +45,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """See that xdist knows the groups, which it has said nothing about when it did not."""
+    if not hasattr(session.config, "workerinput"):
+        return
+    for item in session.items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
+            raise pytest.UsageError(f"{item.nodeid} is not kept with its group: xdist and pytest do not fit")
+
+
 def _turn(item: pytest.Item) -> int:
     if item.get_closest_marker(ALONE):
         return 2

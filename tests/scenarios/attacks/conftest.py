@@ -33,8 +33,9 @@ class Arenas:
             self._arena = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
+    """No longer than the attacks: a swarm at work would slow down all tests after them."""
     kept = Arenas(tmp_path_factory.mktemp("arenas"))
     yield kept
     kept.spend()
