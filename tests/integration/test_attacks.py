@@ -25,7 +25,7 @@ from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import Entry, call, publish_batch
 from squall.bus.messages import LeaseRenewed, RunTask, TaskResult, TaskTried, TermClaimed
-from squall.bus.subjects import Subjects, matches, newest
+from squall.bus.subjects import POOL, Subjects, matches, newest
 from squall.bus.tasks import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -125,7 +125,7 @@ TARGETS = {
     "inject a task": S.dispatch("j", "k", "evil"),
     "inject a submission": S.submit("k"),
     "take a result's slot": S.register("0", "victim"),
-    "count a task's attempts": S.tried("0", "victim"),
+    "count a task's attempts": S.tried(POOL, "0", "victim"),
     "fake a command": S.command(VICTIM, "lead"),
     "fake a heartbeat": S.heartbeat("agent", VICTIM),
     "write to an inbox": "_INBOX.coordinator-1.x",
@@ -170,15 +170,15 @@ async def register_with_fence(client: Client, target: str, number: int) -> None:
 
 
 async def mark_own(client: Client, target: str, number: int) -> None:
-    await client.publish(S.tried("0", f"own-{number}"), encode(TaskTried(attempts=2)), reply=target)
+    await client.publish(S.tried(POOL, "0", f"own-{number}"), encode(TaskTried(attempts=2)), reply=target)
 
 
 async def read_mark(client: Client, target: str, number: int) -> None:
-    await client.publish(newest(TRY, S.tried("0", "own-0")), b"", reply=target)
+    await client.publish(newest(TRY, S.tried(POOL, "0", "own-0")), b"", reply=target)
 
 
 async def read_no_mark(client: Client, target: str, number: int) -> None:
-    await client.publish(newest(TRY, S.tried("0", "nobody")), b"", reply=target)
+    await client.publish(newest(TRY, S.tried(POOL, "0", "nobody")), b"", reply=target)
 
 
 async def acknowledge(client: Client, target: str, number: int) -> None:
@@ -279,7 +279,7 @@ async def everything(observer: Connection) -> dict[str, Any]:
         info = await call(observer, "STREAM", "INFO", stream)
         state = {name: info["state"][name] for name in ("messages", "first_seq", "last_seq", "bytes")}
         seen[stream] = (info["config"], state)
-    for stream, own_prefix in ((RES, S.register("0", "own-")), (TRY, S.tried("0", "own-"))):
+    for stream, own_prefix in ((RES, S.register("0", "own-")), (TRY, S.tried(POOL, "0", "own-"))):
         info = await call(observer, "STREAM", "INFO", stream, request={"subjects_filter": ">"})
         subjects = info["state"].get("subjects") or {}
         seen[stream] = (info["config"], sorted(name for name in subjects if not name.startswith(own_prefix)))

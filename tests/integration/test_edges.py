@@ -63,7 +63,8 @@ class Case:
     @classmethod
     def of(cls, pattern: Pattern) -> Case:
         spec = pattern.spec(agents=2)
-        return cls(pattern.topology(spec), pattern.streams(spec), pattern.consumers(spec))
+        topology = pattern.topology(spec)
+        return cls(topology, pattern.streams(spec), pattern.consumers(spec, topology))
 
     def filters(self, link: Link, node: Node) -> Sequence[str]:
         """What the consumer delivers that a node pulls from along a link."""

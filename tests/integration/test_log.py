@@ -16,6 +16,7 @@ from squall.bus.connection import Connection, connect
 from squall.bus.jetstream import call, create_consumer, publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.pull import Puller
+from squall.bus.subjects import POOL
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -95,9 +96,9 @@ async def test_a_record_that_looks_like_a_word_of_the_broker_is_read(bus: Any, s
                 seen.append(record.subject)
                 if len(seen) == 2:
                     break
-        await agent.request(b.swarm.tried("7", "t-1"), b"a mark", timeout_s=5, headers=headers)
-        mark = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried("7", "t-1"))
-        none = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried("7", "t-2"))
+        await agent.request(b.swarm.tried(POOL, "7", "t-1"), b"a mark", timeout_s=5, headers=headers)
+        mark = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried(POOL, "7", "t-1"))
+        none = await log.direct(agent, b.swarm.stream("TRY"), b.swarm.tried(POOL, "7", "t-2"))
     assert seen == [b.swarm.register("7", "t-1"), b.swarm.register("7", "t-2")]
     assert observer.counters["unasked"] == 0
     assert (mark.data if mark else None, none) == (b"a mark", None)

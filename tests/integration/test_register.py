@@ -13,6 +13,7 @@ from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import MessageTooLargeError
 from squall.bus.jetstream import publish_once
 from squall.bus.messages import TaskResult
+from squall.bus.subjects import POOL
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -59,7 +60,7 @@ async def test_the_broker_takes_no_larger_record_from_whoever_sends_it(
     bus: Any, stream: str, bytes_max: int
 ) -> None:
     async with bus() as b, b.connect("agent-1") as one, b.connect("observer") as observer:
-        subject = {"RES": b.swarm.register("7", "t"), "TRY": b.swarm.tried("7", "t")}[stream]
+        subject = {"RES": b.swarm.register("7", "t"), "TRY": b.swarm.tried(POOL, "7", "t")}[stream]
         outcome = await publish_once(one, subject, b"x" * (bytes_max + 1), timeout_s=5)
         assert (outcome.kind, "maximum allowed" in outcome.reason) == ("refused", True), outcome
         assert (await log.state(observer, b.swarm.stream(stream)))["messages"] == 0

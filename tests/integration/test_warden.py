@@ -41,7 +41,7 @@ async def test_an_agent_cannot_be_heard_under_another_name(bus: Any) -> None:
             system,
             core,
             starts=lambda: {"agent-1": 1, "agent-2": 1},
-            pool=hierarchical.consumers(b.spec)[0],
+            pool=hierarchical.consumers(b.spec, b.authority.topology)[0],
             put_out=nobody,
         )
         heard: list[str | None] = []
@@ -119,7 +119,7 @@ async def test_a_pool_that_is_made_anew_gives_back_what_was_put_off_for_an_hour(
         for reply in got["bad"]:
             await bad.publish(reply, b'-NAK {"delay": 3600000000000}')
         for _ in range(2):  # done again, it does no harm
-            await hierarchical.consumers(b.spec)[0].recreate(core)
+            await hierarchical.consumers(b.spec, b.authority.topology)[0].recreate(core)
         await pull(good, "good")
         await wait_until(deliveries, lambda g: len(g["good"]) == 8, timeout_s=10, what="all tasks again")
         for reply in got["good"]:

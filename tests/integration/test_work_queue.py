@@ -17,7 +17,7 @@ from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import Entry, publish, publish_batch
 from squall.bus.messages import RunTask, TaskResult, TaskTried
-from squall.bus.subjects import lane_for
+from squall.bus.subjects import POOL, lane_for
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.work_queue import WORKERS_DIED, Done, Failed, WorkQueue
 from squall.services.patterns import hierarchical
@@ -162,7 +162,7 @@ async def test_a_task_that_ends_every_worker_is_buried_though_the_pool_is_made_a
                 await asyncio.wait({standing, burying}, return_when=asyncio.FIRST_COMPLETED)
                 standing.cancel()
                 life.cancel()
-            await hierarchical.consumers(b.spec)[0].recreate(warden)
+            await hierarchical.consumers(b.spec, b.authority.topology)[0].recreate(warden)
         result = await burying
     assert (result.status, result.reason) == ("dead", WORKERS_DIED)
     # The first is uncounted where the worker was there before the task.
@@ -325,7 +325,7 @@ async def test_a_mark_that_cannot_be_read_counts_as_none_once_and_is_written_ove
         return Failed("no luck")
 
     async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-2") as hijacked:
-        await publish(hijacked, b.swarm.tried(lane_for("k"), "t"), mark, timeout_s=5)
+        await publish(hijacked, b.swarm.tried(POOL, lane_for("k"), "t"), mark, timeout_s=5)
         async with worker(b, fail, seen):
             await dispatch(b, "t")
             result = await registered(b, observer, "t")

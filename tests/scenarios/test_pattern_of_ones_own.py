@@ -159,6 +159,44 @@ assert failed and set(failed) <= set(mutant.checks), failed
 """
 
 
+JOINS = """
+import asyncio
+from pathlib import Path
+
+from fan_out.pattern import FanOutSpec
+from squall.bus.jetstream import call
+from squall.services.run.directory import claim
+from squall.services.run.driven import driven
+
+
+async def main(directory):
+    async with driven(FanOutSpec(agents=3, tasks=1500, rate_per_s=100.0), directory, progress=print) as run:
+        await run.steady()
+        assert await run.swarm.add("agent") == "agent-4"
+        pulls_from = [run.swarm.observer, "CONSUMER", "INFO", run.swarm.swarm.stream("IN")]
+        while not (await call(*pulls_from, "agent-4"))["ack_floor"]["consumer_seq"]:
+            await asyncio.sleep(0.1)
+        await run.swarm.remove("agent-2")
+        ingress = await call(*pulls_from[:1], "STREAM", "INFO", run.swarm.swarm.stream("IN"))
+        assert ingress["state"]["consumer_count"] == 3, ingress
+        await run.finish(30)
+
+
+with claim(FanOutSpec(agents=3, tasks=1500, rate_per_s=100.0), Path("joined")) as directory:
+    asyncio.run(main(directory))
+"""
+
+
+def test_an_agent_that_joins_has_a_consumer_and_one_that_left_has_none(command: Command) -> None:
+    """With one that stayed, no task would ever leave the ingress."""
+    joined = command("-c", JOINS, program=Path(sys.executable))
+    assert joined.returncode == 0, joined.stderr
+    judged = command("check", "joined", "--json")
+    document = json.loads(judged.stdout)
+    assert (document["lost"], document["duplicated"]) == (0, 0)
+    assert document["accepted"] == document["effects"] > 0
+
+
 def test_its_own_check_fails_a_mutant_of_it(command: Command) -> None:
     proved = command("-c", MUTATED, program=Path(sys.executable))
     assert proved.returncode == 0, proved.stderr

@@ -11,10 +11,12 @@ from types import ModuleType
 
 import pytest
 
+from squall.bus.topology.link import Node
+from squall.bus.topology.model import Topology
 from squall.services import patterns
 from squall.services.errors import SpecError
 from squall.services.node.points import POINT
-from squall.services.patterns import PATTERNS, PLANNED, Pattern, pattern_of
+from squall.services.patterns import PATTERNS, PLANNED, Pattern, pattern_of, star
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.swarm_toml import convert, load
 
@@ -121,6 +123,17 @@ def test_a_file_that_names_no_pattern_is_of_the_first(tmp_path: Path) -> None:
 def test_what_no_spec_says_is_refused(values: dict[str, object], said: str) -> None:
     with pytest.raises(SpecError, match=said):
         convert(values, "the file")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda t: t.with_node(Node("agent-7", "agent", isolated=True)), lambda t: t.without_node("agent-1")],
+)
+def test_no_spoke_joins_or_leaves_a_star(changed: Callable[[Topology], Topology]) -> None:
+    """It would have no classes, or leave some to nobody."""
+    spec = star.StarSpec()
+    with pytest.raises(SpecError, match="no spoke can join or leave a star"):
+        star.consumers(spec, changed(star.topology(spec)))
 
 
 def test_a_value_is_a_pattern() -> None:

@@ -61,7 +61,7 @@ def topology(*links: Link, nodes: tuple[Node, ...] = (BOSS, *WORKERS)) -> Topolo
         (
             Link("TRY", "worker", S.tries, by="newest"),
             "worker-1",
-            ["$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.*.*"],
+            ["$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.*.*.*"],
             [],
         ),
         (Link("JOB", "WK", S.dispatches, by="source"), "boss", None, []),

@@ -93,21 +93,26 @@ def stream_config(swarm: Subjects, *, marks_max: int, replicas: int = 1) -> dict
 
 
 class Marks:
-    """Reads and writes the marks of tasks."""
+    """Reads and writes the marks of a queue's tasks.
 
-    def __init__(self, connection: Connection, swarm: Subjects) -> None:
+    Args:
+        queue: The name of its consumer.
+    """
+
+    def __init__(self, connection: Connection, swarm: Subjects, queue: str) -> None:
         self._connection = connection
         self._swarm = swarm
+        self._queue = queue
 
     async def read(self, lane: str, task: str) -> tuple[TaskTried | None, int]:
         """A task's mark and its sequence; None and 0 if it has none.
 
-        One that cannot be read, which an agent of the pool may write, counts as none; it is written over.
+        One that cannot be read, which any worker of the queue may write, counts as none; it is written over.
 
         Raises:
             RequestError: No answer.
         """
-        subject = self._swarm.tried(lane, task)
+        subject = self._swarm.tried(self._queue, lane, task)
         record = await log.direct(self._connection, self._swarm.stream("TRY"), subject)
         if record is None:
             return None, 0
@@ -128,7 +133,7 @@ class Marks:
         Raises:
             RequestError: It is not known, or the broker refuses it for another reason.
         """
-        subject = self._swarm.tried(lane, task)
+        subject = self._swarm.tried(self._queue, lane, task)
         outcome = await publish(
             self._connection,
             subject,

@@ -176,10 +176,15 @@ class Subjects:
 
     @property
     def tries(self) -> str:
-        return self._at("try", "*", "*")
+        return self.tries_of(ANY)
 
-    def tried(self, lane: str, task: str) -> str:
-        return self._at("try", _token(lane), check_name(task, "task"))
+    def tries_of(self, queue: str) -> str:
+        """The marks of a queue's tasks, by the name of its consumer: who pulls from it writes them."""
+        return self._at("try", _token(queue), "*", "*")
+
+    def tried(self, queue: str, lane: str, task: str) -> str:
+        """Where the attempts of a task of a queue are counted."""
+        return self._at("try", check_name(queue, "queue"), _token(lane), check_name(task, "task"))
 
     @property
     def dead_letters(self) -> str:

@@ -127,7 +127,7 @@ class WorkQueue:
         self._observer = observer
         self._at = at
         self._chance = chance
-        self._marks = Marks(connection, swarm)
+        self._marks = Marks(connection, swarm, queue.consumer)
         self._quarantine = Quarantine()
         self._held: dict[str, Delivery] = {}
         self._idle = asyncio.Event()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall.bus.messages import Heartbeat, LeaderAccepted, RunTask, TaskResult, TaskTried
-from squall.bus.subjects import Subjects
+from squall.bus.subjects import POOL, Subjects
 
 if TYPE_CHECKING:
     from tests.scenarios.attacks.hijack import Hijacked
@@ -315,7 +315,7 @@ async def mark(me: Hijacked, data: bytes, tasks: int) -> list[str]:
         held = await me.grab(client, tasks)
         for message in held:
             *_, lane, _, _, task = message.subject.split(".")
-            await _write(client, S.tried(lane, task), data)
+            await _write(client, S.tried(POOL, lane, task), data)
         for message in held:
             await client.publish(message.reply, b"-NAK")
         await client.flush()

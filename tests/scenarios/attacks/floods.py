@@ -56,9 +56,9 @@ def floods(node: str) -> dict[str, bytes]:
         "registers with an order": pub(slot, ordering),
         "registers that are garbage": pub(slot, b"\xc1"),
         "one register again and again": pub("sw.squall.res.0.own-x", ok),
-        "marks": pub(f"sw.squall.try.0.own-{NUMBER.decode()}", b"\xc1"),
+        "marks": pub(f"sw.squall.try.pool.0.own-{NUMBER.decode()}", b"\xc1"),
         "reads of marks": pub(
-            "$JS.API.DIRECT.GET.SQUALL_TRY.sw.squall.try.0.own-x", b"", f"_INBOX.{node}.zz"
+            "$JS.API.DIRECT.GET.SQUALL_TRY.sw.squall.try.pool.0.own-x", b"", f"_INBOX.{node}.zz"
         ),
         "what is forbidden": pub("sw.squall.job.term", b"x"),
         "pings": b"PING\r\n",

@@ -15,7 +15,7 @@ from tests.integration import test_attacks as tables
 
 from squall.bus.codec import encode
 from squall.bus.messages import TaskResult, TaskTried
-from squall.bus.subjects import Subjects, matches
+from squall.bus.subjects import POOL, Subjects, matches
 
 if TYPE_CHECKING:
     from tests.scenarios.attacks.hijack import Hijacked
@@ -157,7 +157,7 @@ async def with_headers(me: Hijacked, name: str, slot: str) -> list[str]:
     async with me.client() as client:
         for subject, data in (
             (S.register("0", slot), result),
-            (S.tried("0", slot), encode(TaskTried(attempts=1))),
+            (S.tried(POOL, "0", slot), encode(TaskTried(attempts=1))),
         ):
             try:
                 answer = await client.request(subject, data, timeout=1, headers=headers)
@@ -179,7 +179,7 @@ async def mark_with_headers(me: Hijacked, name: str, tasks: int) -> list[str]:
         for message in held:
             *_, lane, _, _, task = message.subject.split(".")
             data = encode(TaskTried(attempts=1))
-            await client.publish(S.tried(lane, task), data, headers=HEADERS[name])
+            await client.publish(S.tried(POOL, lane, task), data, headers=HEADERS[name])
         await client.flush()
         for message in held:
             await client.publish(message.reply, b"-NAK")

@@ -70,7 +70,7 @@ def test_a_flood_stops_nobody_for_long(arena: Arena, kind: str) -> None:
 def test_a_store_that_fills_up_stops_nobody(arena: Arena) -> None:
     """What the marks hold is bounded, and what they are full of is the oldest that goes."""
     before = arena.stream("TRY")["bytes"]
-    slot = f"sw.squall.try.0.own-{floods.NUMBER.decode()}"
+    slot = f"sw.squall.try.pool.0.own-{floods.NUMBER.decode()}"
     strike(arena, floods.fill, 2.0, subject=slot, size=4000, per_s=5000)
     strike(arena, floods.fill, 2.0, subject=slot, size=1_000_000, per_s=80)
     assert arena.stream("TRY")["bytes"] - before < 64 * 1024**2

@@ -12,7 +12,7 @@ from squall.bus.topology.rights import Permissions
 
 
 def launcher() -> Permissions:
-    """Makes streams and consumers, and finds whether they are as it would make them."""
+    """Makes streams and consumers, finds whether they are as it would make them, and removes consumers."""
     return Permissions(
         publish=(
             api("INFO"),
@@ -20,6 +20,7 @@ def launcher() -> Permissions:
             api("STREAM", "INFO", ANY),
             api("CONSUMER", "CREATE", REST),
             api("CONSUMER", "INFO", ANY, ANY),
+            api("CONSUMER", "DELETE", ANY, ANY),
         )
     )
 

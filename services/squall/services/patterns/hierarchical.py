@@ -134,7 +134,7 @@ def pool(swarm: Subjects) -> queue.Queue:
     return queue.Queue(stream=swarm.stream("WK"), consumer=POOL, tasks=(swarm.work,), register=swarm.register)
 
 
-def consumers(spec: HierarchicalSpec) -> list[Consumer]:
+def consumers(spec: HierarchicalSpec, nodes: Topology) -> list[Consumer]:
     """The pool that all agents pull from, and the gateway's place in the registers."""
     shared = pool(Subjects(spec.swarm))
     return [parts.puller(spec, shared, agents=spec.agents), parts.gateway(spec)]

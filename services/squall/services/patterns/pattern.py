@@ -62,10 +62,8 @@ class Consumer:
         """
         await create_consumer(connection, self.stream, self.name, self.config)
 
-    async def recreate(self, connection: Connection) -> None:
-        """Take back everything that anybody holds of it, also what was put off for long, by making it anew.
-
-        What honest nodes hold is delivered a second time, and its register decides.
+    async def delete(self, connection: Connection) -> None:
+        """Remove it, if it is there.
 
         Raises:
             RequestError: The broker did not answer; done again, it does no harm.
@@ -75,6 +73,16 @@ class Consumer:
         except RejectedError as error:
             if error.code != CONSUMER_NOT_FOUND:
                 raise
+
+    async def recreate(self, connection: Connection) -> None:
+        """Take back everything that anybody holds of it, also what was put off for long, by making it anew.
+
+        What honest nodes hold is delivered a second time, and its register decides.
+
+        Raises:
+            RequestError: The broker did not answer; done again, it does no harm.
+        """
+        await self.delete(connection)
         await self.create(connection)
 
 
@@ -115,7 +123,8 @@ class Pattern:
         check: Raises SpecError for a spec whose own fields contradict each other.
         topology: Who there is and who may do what, for a spec.
         streams: As JetStream takes them, in the order in which they must be made.
-        consumers: The durable consumers that nodes find when they start.
+        consumers: The durable consumers that the nodes of a topology find when they start. Raises SpecError
+            for a topology with which the pattern cannot work: nobody joins or leaves to make one.
         roles: By role, the module that serves it: it has ``serve(service)``, a coroutine that ends when
             ``service.stop`` is set, and ``POINTS``, what has happened at each point where a fault can strike
             it. The venue's has ``serve_alone(start, stop, ready)`` instead.
@@ -134,7 +143,7 @@ class Pattern:
     check: Callable[[Any], None] = _nothing_to_check
     topology: Callable[[Any], Topology]
     streams: Callable[[Any], Sequence[dict[str, Any]]]
-    consumers: Callable[[Any], Sequence[Consumer]]
+    consumers: Callable[[Any, Topology], Sequence[Consumer]]
     roles: Mapping[str, str]
     leader: str = ""
     seat: Callable[[Subjects], Seat] | None = None
@@ -176,5 +185,5 @@ class Pattern:
         """
         for config in self.streams(spec):
             await create_stream(connection, config)
-        for consumer in self.consumers(spec):
+        for consumer in self.consumers(spec, self.topology(spec)):
             await consumer.create(connection)

@@ -178,10 +178,19 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
     ]
 
 
-def consumers(spec: StarSpec) -> list[Consumer]:
-    """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers."""
-    spokes = topology(spec).of_role(AGENT)
-    return [*(parts.puller(spec, queue_of(spec, spoke.name)) for spoke in spokes), parts.gateway(spec)]
+def consumers(spec: StarSpec, nodes: Topology) -> list[Consumer]:
+    """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers.
+
+    Raises:
+        SpecError: The spokes are not those that have the classes.
+    """
+    spokes = [node.name for node in nodes.of_role(AGENT)]
+    if {*spokes} != {*owners(spec).values()}:
+        raise SpecError(
+            "no spoke can join or leave a star, as the classes of tasks are dealt when it starts",
+            "choose `agents` in its swarm.toml",
+        )
+    return [*(parts.puller(spec, queue_of(spec, spoke)) for spoke in spokes), parts.gateway(spec)]
 
 
 def workload(spec: StarSpec) -> Iterator[Submission]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from squall.bus.broker import Broker
@@ -36,6 +37,7 @@ class Access:
         url: Where it listens.
         server_version: Its version, as it states it.
         observer: The command's own connection to it.
+        provisioner: A connection that may make streams and consumers, and remove consumers, for a block.
         mint: What a node of this name connects with; None if it asks for nothing.
         limits: Guarantees that a swarm on it does not have, in words.
         connections: Those of the command, by the name whose credentials they use.
@@ -45,6 +47,7 @@ class Access:
     url: str
     server_version: str
     observer: Connection
+    provisioner: Callable[[], AbstractAsyncContextManager[Connection]]
     mint: Callable[[str], Credentials | None]
     limits: tuple[str, ...] = ()
     connections: dict[str, Connection] = field(default_factory=dict)

@@ -52,6 +52,7 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
                 url=url,
                 server_version=version,
                 observer=observer,
+                provisioner=lambda: contextlib.nullcontext(observer),
                 mint=lambda node: _given(text, node),
                 limits=limits,
                 connections={"observer": observer},

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from squall.bus.broker import Broker, jetstream_probe
-from squall.bus.connection import connect
+from squall.bus.connection import Connection, connect
 from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.system import Accounts
@@ -60,7 +60,11 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
                 on_start=started,
             )
         )
-        async with connect(broker.url, LAUNCHER, launcher()) as connection:
+
+        def provisioner() -> contextlib.AbstractAsyncContextManager[Connection]:
+            return connect(broker.url, LAUNCHER, launcher())
+
+        async with provisioner() as connection:
             await pattern.provision(connection, spec)
         observer = await stack.enter_async_context(connect(broker.url, OBSERVER, mint(OBSERVER)))
         system = await stack.enter_async_context(connect(broker.url, SYSTEM, mint(SYSTEM)))
@@ -71,6 +75,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
             url=broker.url,
             server_version=broker.version,
             observer=observer,
+            provisioner=provisioner,
             mint=mint,
             connections={OBSERVER: observer, SYSTEM: system},
             own=Own(broker=broker, authority=authority, accounts=accounts, system=system),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
@@ -28,7 +28,7 @@ from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
 from squall.services.patterns import pattern_of
-from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog
+from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
 from squall.services.run import stores
 from squall.services.run.access import Access, Own
@@ -151,7 +151,7 @@ class Swarm:
     async def add(self, role: str) -> str:
         """Have one more node of a role serve; its name, once it does.
 
-        The broker knows it before it is started. Nobody else notices.
+        The broker knows it, and has its consumers, before it is started. Nobody else notices.
 
         Raises:
             SpecError: The pattern has no such role, or none that can have one node more.
@@ -159,7 +159,13 @@ class Swarm:
         """
         async with self._changing:
             node = self._another(role)
-            self._topology = self._topology.with_node(node)
+            topology = self.topology.with_node(node)
+            made, _ = self._changed(topology)
+            try:
+                await self._provide(made)
+            except RequestError as error:
+                raise LaunchError(f"{node.name} cannot join: {error}") from error
+            self._topology = topology
             if self._access.own is not None:
                 accounts = self._access.own.accounts
                 accounts.admit(node)
@@ -176,9 +182,12 @@ class Swarm:
         Raises:
             InvalidNameError: There is no such node.
             ValueError: It is the last of its role.
+            SpecError: The pattern cannot do without it.
+            LaunchError: It left, but what it pulled from could not be removed.
         """
         async with self._changing:
             topology = self.topology.without_node(node)
+            _, gone = self._changed(topology)
             await self._nodes.end(node, grace_s=DRAIN_S)
             await asyncio.wait({self._nodes.supervisor(node)})
             self._topology = topology
@@ -186,6 +195,32 @@ class Swarm:
                 self._access.own.accounts.dismiss(node)
                 await self._access.own.accounts.settled(PUSH_S)
             self._history("leave", "ok", agent=node)
+            try:
+                await self._provide(gone=gone)
+            except RequestError as error:
+                raise LaunchError(f"{node} left, and its consumers are still there: {error}") from error
+
+    def _changed(self, topology: Topology) -> tuple[list[Consumer], list[Consumer]]:
+        """The consumers that a topology needs and this one does not, and the reverse."""
+        now, then = (
+            {
+                (consumer.stream, consumer.name): consumer
+                for consumer in self.pattern.consumers(self.spec, each)
+            }
+            for each in (self.topology, topology)
+        )
+        made = [consumer for place, consumer in then.items() if place not in now]
+        return made, [consumer for place, consumer in now.items() if place not in then]
+
+    async def _provide(self, made: Sequence[Consumer] = (), gone: Sequence[Consumer] = ()) -> None:
+        """Make the consumers of who joins, and remove those of who left."""
+        if not made and not gone:
+            return
+        async with self._access.provisioner() as connection:
+            for consumer in made:
+                await consumer.create(connection)
+            for consumer in gone:
+                await consumer.delete(connection)
 
     def _another(self, role: str) -> Node:
         """One more node of a role, with a name that none has had."""
@@ -332,7 +367,7 @@ async def running(
 @contextlib.asynccontextmanager
 async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]:
     """Watch the agents inside the block, where they share a consumer and so could keep each other from it."""
-    consumers = swarm.pattern.consumers(swarm.spec)
+    consumers = swarm.pattern.consumers(swarm.spec, swarm.topology)
     pool = next((consumer for consumer in consumers if consumer.name == POOL), None)
     if pool is None:
         yield

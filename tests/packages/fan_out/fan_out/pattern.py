@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from squall.bus import attempts, log, queue, register
 from squall.bus.messages import RunTask
-from squall.bus.subjects import ANY, GATEWAY, LANES, TARGET, Subjects, lane_for
+from squall.bus.subjects import ANY, GATEWAY, LANES, SOURCE, TARGET, Subjects, lane_for
 from squall.bus.topology.administration import launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
@@ -84,8 +84,8 @@ def topology(spec: FanOutSpec) -> Topology:
             Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted"),
             Link("IN", AGENT, s.submissions_in(ANY), "pulls its copies", by="pull", consumer=TARGET),
             Link(AGENT, "RES", s.registers, "answers; the first wins"),
-            Link(AGENT, "TRY", s.tries, "counts the attempts of what is delivered again"),
-            Link("TRY", AGENT, s.tries, "asks how often a task was tried", by="newest"),
+            Link(AGENT, "TRY", s.tries_of(SOURCE), "counts the attempts of what is delivered again"),
+            Link("TRY", AGENT, s.tries_of(TARGET), "asks how often a task was tried", by="newest"),
             Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY),
         ),
         administration={"launcher": launcher(), "observer": observer(s, [("RES", s.registers)])},
@@ -102,9 +102,9 @@ def streams(spec: FanOutSpec) -> list[dict[str, Any]]:
     ]
 
 
-def consumers(spec: FanOutSpec) -> list[Consumer]:
+def consumers(spec: FanOutSpec, nodes: Topology) -> list[Consumer]:
     """One for each agent, so that none waits for another, and the gateway's."""
-    agents = topology(spec).of_role(AGENT)
+    agents = nodes.of_role(AGENT)
     return [*(parts.puller(spec, queue_of(spec, agent.name)) for agent in agents), parts.gateway(spec)]
 
 
