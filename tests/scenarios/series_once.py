@@ -22,14 +22,18 @@ from squall.chaos.cli.setup import spec_of
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks import promises_of
+from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import Plan, plans
 from squall.chaos.tell.documents import history_of
 
 SQUALL = Path(sys.executable).parent / "squall"
 
 SEED = 113
-"""Its faults have agents killed over their work, all of them paused for longer than the broker waits for an
-acknowledgement, links cut, the broker started anew, and a leader paused beyond its lease."""
+"""Its faults have all agents paused for longer than the broker waits for an acknowledgement, links cut, the
+broker started anew, and a leader paused beyond its lease."""
+
+KILLED_OVER_ITS_WORK = Interval(fault="crash", target="any-agent", at_s=3.0, point="agent.executed")
+"""One fault more, which no draw need have: an agent dies when its handler has returned."""
 
 RATE_PER_S = 150.0
 STEADY_S = 2.0
@@ -92,13 +96,19 @@ def run_series(pattern: str, folder: Path) -> Series:
     promises = promises_of(pattern)
     assert promises is not None, f"nothing is known of {pattern}"
     spec = msgspec.structs.replace(spec_of(pattern), rate_per_s=RATE_PER_S)
-    planned = list(_brisk(plans(spec, [SEED], (), promises.runs, faults_s=FAULTS_S)))
+    first, *further = _brisk(plans(spec, [SEED], (), promises.runs, faults_s=FAULTS_S))
+    planned = [_with(first, KILLED_OVER_ITS_WORK), *further]
     names = tuple(plan.name for plan in planned)
     running = Running(folder, Planned(runs=names, all_faults=True), port=0, as_json=True, steady_s=STEADY_S)
     for plan in planned:
         running.run(plan, lambda text: None)
     document = json.loads(squall("check", folder, "--json", code=None))
     return Series(pattern, folder, running.report(), document)
+
+
+def _with(plan: Plan, more: Interval) -> Plan:
+    intervals = sorted([*plan.schedule.intervals, more], key=lambda interval: interval.at_s)
+    return replace(plan, schedule=msgspec.structs.replace(plan.schedule, intervals=tuple(intervals)))
 
 
 def _brisk(planned: Iterable[Plan]) -> Iterator[Plan]:

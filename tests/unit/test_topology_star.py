@@ -22,7 +22,7 @@ PERMISSIONS = {
         subscribe=("_INBOX.agent-2.>", "sw.demo.cmd.agent-2.*"),
     ),
     "producer": Permissions(
-        publish=("sw.demo.in.*.*.*", "sw.demo.in.close.*", "sw.demo.hb.producer.producer"),
+        publish=("sw.demo.in.*.*.*", "sw.demo.hb.producer.producer"),
         subscribe=("_INBOX.producer.>",),
     ),
     "gateway": Permissions(
@@ -36,7 +36,7 @@ PERMISSIONS = {
     "hub-2": Permissions(
         publish=(
             "$JS.API.STREAM.INFO.DEMO_IN",
-            "$JS.API.CONSUMER.CREATE.DEMO_IN.hub-2.sw.demo.in.>",
+            "$JS.API.CONSUMER.CREATE.DEMO_IN.hub-2.sw.demo.in.*.*.*",
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_IN.hub-2",
             "$JS.API.CONSUMER.DELETE.DEMO_IN.hub-2",
             "$JS.API.STREAM.PURGE.DEMO_IN",

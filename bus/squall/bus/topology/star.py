@@ -66,7 +66,6 @@ def _links(s: Subjects) -> tuple[Link, ...]:
     requests, decisions, letters = s.request(ANY, ANY), s.decision(ANY), s.hub_dead(ANY)
     return (
         Link("producer", "IN", s.submissions_in(ANY), "submits tasks by class; stored is accepted"),
-        Link("producer", "IN", s.closes, "says that a job has all its tasks"),
         Link("IN", "WK", s.submissions_in(ANY), "sourced by the broker, by lane", by="source"),
         Link("WK", "agent", queued, "pulls what is of its classes", by="pull", consumer=TARGET),
         Link("agent", "REQ", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
@@ -76,7 +75,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("hub", "REQ", requests, "trims what was copied", by="trim"),
         Link("agent", "TRY", s.tries_of(SOURCE), "counts the attempts of what is delivered again"),
         Link("TRY", "agent", s.tries_of(TARGET), "asks how often a task was tried", by="newest"),
-        Link("IN", "hub", s.ingress, "reads which tasks are open, and of which class", by="read"),
+        Link("IN", "hub", s.submissions_in(ANY), "reads which tasks are open, and of which class", by="read"),
         Link("hub", "IN", s.ingress, "trims what is decided", by="trim"),
         Link("HUB", "hub", s.hub, "reads requests in order, and decisions when it takes over", by="read"),
         Link("HUB", "hub", s.hub, "looks up its term and its snapshot", by="get"),

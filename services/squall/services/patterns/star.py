@@ -292,7 +292,6 @@ PATTERN = Pattern(
     seat=lambda swarm: swarm.hub_seat,
     workload=workload,
     subject=subject,
-    close=Subjects.close,
     backlog=backlog,
     read_back=read_back,
     opening=show,

@@ -146,7 +146,7 @@ class Hub:
         records = bus_log.read(
             self._connection,
             self._swarm.stream("IN"),
-            self._swarm.ingress,
+            self._swarm.submissions_in(ANY),
             after=self._standing.ingress,
         )
         async with contextlib.aclosing(records):
@@ -155,9 +155,6 @@ class Hub:
                 self._read.set()
 
     async def _take_submission(self, record: Delivery) -> None:
-        if self._swarm.is_close(record.subject):
-            self._standing.skip(record.sequence)  # a task is decided whether its class is complete or not
-            return
         task, at = submission_at(record.subject, record.sequence)
         if at.job not in self._owners or len(record.data) > SUBMISSION_BYTES_MAX:
             self._service.complaints("unreadable", f"submission {at.sequence}: of the class {at.job}")
@@ -278,7 +275,9 @@ class Hub:
         if all(request.task in self._standing.open for request in batch):
             return
         ingress = self._swarm.stream("IN")
-        newest = await patiently(lambda: bus_log.last(self._connection, ingress, self._swarm.ingress))
+        newest = await patiently(
+            lambda: bus_log.last(self._connection, ingress, self._swarm.submissions_in(ANY))
+        )
         while newest is not None and self._standing.ingress < newest.sequence:
             self._read.clear()
             await self._read.wait()
