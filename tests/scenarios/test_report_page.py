@@ -40,8 +40,9 @@ WORDS = """() => [...document.querySelectorAll("svg")].filter(svg => svg.clientW
 """Every word in the drawings that are shown: its effective size in CSS pixels and its box."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
+    """For one test only: while it is there, its thread has an event loop that runs, and can run no other."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         reason = f"no Chromium: none of {', '.join(CHROMIUM)} is in PATH"

@@ -1,4 +1,4 @@
-"""One arena for many attacks; a new one once it is out of order, so that one defect fails one test."""
+"""One arena for the attacks of a file; a new one once it is out of order: one defect fails one test."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Arenas:
             self._arena = None
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def arenas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arenas]:
-    """No longer than the attacks: a swarm at work would slow down all tests after them."""
+    """No longer than a file: a swarm at work slows down all tests that come after it."""
     kept = Arenas(tmp_path_factory.mktemp("arenas"))
     yield kept
     kept.spend()
