@@ -170,7 +170,7 @@ from squall.services.run.driven import driven
 
 
 async def main(directory):
-    async with driven(FanOutSpec(agents=3, tasks=1500, rate_per_s=100.0), directory, progress=print) as run:
+    async with driven(FanOutSpec(agents=3, tasks=800, rate_per_s=100.0), directory, progress=print) as run:
         await run.steady()
         assert await run.swarm.add("agent") == "agent-4"
         pulls_from = [run.swarm.observer, "CONSUMER", "INFO", run.swarm.swarm.stream("IN")]
@@ -182,7 +182,7 @@ async def main(directory):
         await run.finish(30)
 
 
-with claim(FanOutSpec(agents=3, tasks=1500, rate_per_s=100.0), Path("joined")) as directory:
+with claim(FanOutSpec(agents=3, tasks=800, rate_per_s=100.0), Path("joined")) as directory:
     asyncio.run(main(directory))
 """
 
