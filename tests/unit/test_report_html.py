@@ -23,8 +23,9 @@ from squall.chaos.tell import documents
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.html import PageContent, render, why
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
-from squall.chaos.tell.page.topology import boxes_of, edges_of, layers
+from squall.chaos.tell.page.topology import boxes_of, edges_of, layers, topology
 from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
+from squall.services.patterns import PATTERNS
 from squall.services.run.result import Check
 
 T = 1_700_000_000.0
@@ -310,6 +311,15 @@ def test_layers_follow_the_work_and_answers_go_back() -> None:
     assert {edge.source for edge in edges if found[edge.target] < found[edge.source]} == {
         "agent", "JOB", "RES",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("width", [400.0, 1080.0])
+def test_a_topology_is_not_wider_than_its_page(name: str, width: float) -> None:
+    pattern = PATTERNS[name]
+    drawn = str(topology(pattern.topology(pattern.spec()), width))
+    _, _, wide, _ = drawn.split('viewBox="')[1].split('"')[0].split()
+    assert float(wide) <= width
 
 
 def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:

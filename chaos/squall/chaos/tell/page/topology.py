@@ -17,8 +17,19 @@ NAMES_MAX = 6
 """Nodes of one role that are named."""
 
 BOX = 116.0
+"""How wide a box is, where there is room for it."""
+
 TITLE, NAME = 26.0, 17.0
-SIDE_GAP, TRACK = 18.0, 20.0
+SIDE_GAP = 18.0
+LAYER_GAP = 24.0
+"""Between two layers at least."""
+
+TRACK = 20.0
+"""Between two tracks beside each other, where there is room for it."""
+
+TRACKS_LEAST = 60.0
+"""What all tracks together have at least beside the boxes of a narrow page."""
+
 PORT = 12.0
 """Between two links that leave a box on one side."""
 
@@ -69,16 +80,25 @@ def topology(graph: Topology, width: float) -> Markup:
     down = width <= NARROW
     boxes, edges = boxes_of(graph), edges_of(graph)
     layer = layers([box.name for box in boxes], edges)
-    spots = _spots(boxes, layer, width, down=down)
+    stacked: list[list[Box]] = [[] for _ in range(1 + max(layer.values(), default=0))]
+    for box in boxes:
+        stacked[layer[box.name]].append(box)
+    wide = _box_width(stacked, width, down=down)
+    spots = _spots(stacked, width, wide, down=down)
     straight = [edge for edge in edges if layer[edge.target] - layer[edge.source] == 1]
     around = [edge for edge in edges if layer[edge.target] - layer[edge.source] != 1]
     pen = _Pen(down=down)
     for edge in straight:
         pen.straight(spots[edge.source], spots[edge.target], edge)
-    for side, routed in ((-1, [e for e in around if not e.direct]), (1, [e for e in around if e.direct])):
-        _route(pen, spots, routed, side)
+    routes = [
+        (side, _tracks(spots, [edge for edge in around if edge.direct is direct]))
+        for side, direct in ((-1, False), (1, True))
+    ]
+    apart = _track_gap(spots, [tracks for _, tracks in routes], width) if down else TRACK
+    for side, tracks in routes:
+        _route(pen, spots, tracks, side, apart)
     for box in boxes:
-        pen.box(box, spots[box.name])
+        pen.box(box, spots[box.name], wide)
     about = f"Topology {graph.pattern}: " + ", ".join(f"{edge.source} to {edge.target}" for edge in edges)
     return pen.drawing(width, about)
 
@@ -148,35 +168,58 @@ def layers(names: Sequence[str], edges: Iterable[Edge]) -> dict[str, int]:
     return found
 
 
-def _spots(boxes: Sequence[Box], layer: dict[str, int], width: float, *, down: bool) -> dict[str, Spot]:
+def _box_width(stacked: Sequence[Sequence[Box]], width: float, *, down: bool) -> float:
+    """How wide boxes are, so that all are on the page: the layers beside each other, or those of a layer."""
+    if down:
+        most = max(map(len, stacked))
+        return min(BOX, (width - 4 - SIDE_GAP * (most + 1) - TRACKS_LEAST) / max(1, most))
+    return min(BOX, (width - 4 - LAYER_GAP * (len(stacked) - 1)) / len(stacked))
+
+
+def _track_gap(spots: dict[str, Spot], sides: Sequence[dict[Edge, int]], width: float) -> float:
+    """How far tracks are apart, so that those of both sides fit beside the boxes."""
+    first = -min((spot.across - spot.half_across for spot in spots.values()), default=0.0)
+    last = max((spot.across + spot.half_across for spot in spots.values()), default=0.0)
+    tracks = sum(1 + max(side.values(), default=-1) for side in sides)
+    return min(TRACK, (width - 4 - first - last - 2 * SIDE_GAP) / max(1, tracks))
+
+
+def _spots(stacked: Sequence[Sequence[Box]], width: float, wide: float, *, down: bool) -> dict[str, Spot]:
     """Layers one after the other; in each the first on the middle line, the others to one side of it."""
-    stacked: list[list[Box]] = [[] for _ in range(1 + max(layer.values(), default=0))]
-    for box in boxes:
-        stacked[layer[box.name]].append(box)
-    extents = [max((box.height if down else BOX) for box in stack) for stack in stacked]
-    gap = 24.0
+    extents = [max((box.height if down else wide) for box in stack) for stack in stacked]
+    gap = LAYER_GAP
     if not down and len(stacked) > 1:
         gap = min(72.0, max(gap, (width - 4 - sum(extents)) / (len(stacked) - 1)))
     spots: dict[str, Spot] = {}
-    along = 2.0
+    along = 0.0
     for stack, extent in zip(stacked, extents, strict=True):
         across, border = 0.0, None
         for box in stack:
-            half_across = (BOX if down else box.height) / 2
+            half_across = (wide if down else box.height) / 2
             if border is not None:
                 across = border + SIDE_GAP + half_across
             border = across + half_across
-            half_along = (box.height if down else BOX) / 2
+            half_along = (box.height if down else wide) / 2
             spots[box.name] = Spot(along + extent / 2, across, half_along, half_across)
         along += extent + gap
     return spots
 
 
-def _route(pen: _Pen, spots: dict[str, Spot], edges: Sequence[Edge], side: int) -> None:
-    """Links that pass the boxes on one side, each on a track that is its own for its length."""
+def _route(pen: _Pen, spots: dict[str, Spot], tracks: dict[Edge, int], side: int, apart: float) -> None:
+    """Links that pass the boxes on one side, on tracks so far apart."""
     border = max((side * spot.across + spot.half_across for spot in spots.values()), default=0.0)
+    ports = _ports(spots, list(tracks))
+    for edge, track in tracks.items():
+        across = side * (border + SIDE_GAP + apart * track)
+        ends = (spots[edge.source], spots[edge.target])
+        pen.around(ends, (ports[edge, "out"], ports[edge, "in"]), across, side, edge)
+
+
+def _tracks(spots: dict[str, Spot], edges: Sequence[Edge]) -> dict[Edge, int]:
+    """A track for each link that passes the boxes, which is its own for its length; 0 is the nearest."""
     ports = _ports(spots, edges)
     tracks: list[list[tuple[float, float]]] = []
+    found = {}
 
     def span(edge: Edge) -> tuple[float, float]:
         low, high = sorted((ports[edge, "out"], ports[edge, "in"]))
@@ -189,9 +232,8 @@ def _route(pen: _Pen, spots: dict[str, Spot], edges: Sequence[Edge], side: int) 
         if track == len(tracks):
             tracks.append([])
         tracks[track].append((low, high))
-        across = side * (border + SIDE_GAP + TRACK * track)
-        ends = (spots[edge.source], spots[edge.target])
-        pen.around(ends, (ports[edge, "out"], ports[edge, "in"]), across, side, edge)
+        found[edge] = track
+    return found
 
 
 def _ports(spots: dict[str, Spot], edges: Sequence[Edge]) -> dict[tuple[Edge, str], float]:
@@ -272,12 +314,12 @@ class _Pen:
         d = f"M{self._at(along, across)}L{self._at(*left)}L{self._at(*right)}Z"
         self._drawn.append(el("path", class_=f"tip {_kind(edge)}", d=d))
 
-    def box(self, box: Box, spot: Spot) -> None:
+    def box(self, box: Box, spot: Spot, wide: float) -> None:
         self._xy(spot.along - spot.half_along, spot.across - spot.half_across)
         self._xy(spot.along + spot.half_along, spot.across + spot.half_across)
         x, y = self._xy(spot.along, spot.across)
         top = y - box.height / 2
-        shape = {"x": x - BOX / 2, "y": top, "width": BOX, "height": box.height}
+        shape = {"x": x - wide / 2, "y": top, "width": wide, "height": box.height}
         kind, corner = ("stream", box.height / 2) if box.is_stream else ("node", 4.0)
         self._drawn.append(el("rect", class_=kind, rx=corner, **shape))
         self._drawn.append(
