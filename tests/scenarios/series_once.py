@@ -96,7 +96,9 @@ def run_series(pattern: str, folder: Path) -> Series:
     promises = promises_of(pattern)
     assert promises is not None, f"nothing is known of {pattern}"
     spec = msgspec.structs.replace(spec_of(pattern), rate_per_s=RATE_PER_S)
-    first, *further = _brisk(plans(spec, [SEED], (), promises.runs, faults_s=FAULTS_S))
+    first, *further = _brisk(
+        plans(spec, [SEED], (), promises.runs, to_an_effect=promises.to_an_effect, faults_s=FAULTS_S)
+    )
     planned = [_with(first, KILLED_OVER_ITS_WORK), *further]
     names = tuple(plan.name for plan in planned)
     running = Running(folder, Planned(runs=names, all_faults=True), port=0, as_json=True, steady_s=STEADY_S)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import FAULTS
 from squall.chaos.inject.schedule_file import checked, load
-from squall.chaos.plan.cells import STRIKES, cells, seeds_to_cover
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.plan.cells import SEEDS_FOR_ALL, SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.draw import draw
 from squall.chaos.plan.kinds import FAMILIES, KINDS
 from squall.chaos.plan.schedule import Interval, Schedule, check, toml
 from squall.chaos.plan.series import FAULTS_S
 from squall.chaos.plan.surface import Surface, surface_of
+from squall.services.patterns import PATTERNS
 from squall.services.patterns.hierarchical import HierarchicalSpec
 
 SPEC = HierarchicalSpec()
@@ -59,15 +61,22 @@ def test_seeds_differ() -> None:
     assert len({toml(drawn(seed)) for seed in range(20)}) == 20
 
 
-@given(st.integers(0, 1000))
-def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int) -> None:
-    struck = {
-        (interval.point, interval.fault)
-        for seed in range(first, first + seeds_to_cover(POINTS))
-        for interval in drawn(seed).intervals
-        if interval.point
-    }
-    assert struck == {(point, STRIKES[strike]) for point, strike in cells(POINTS)}
+@given(st.integers(0, 1000), st.sampled_from(sorted(PATTERNS)))
+def test_enough_seeds_in_a_row_strike_every_step_in_every_way(first: int, pattern: str) -> None:
+    promises, spec = promises_of(pattern), PATTERNS[pattern].spec()
+    assert promises is not None
+    vital, points = promises.to_an_effect, PATTERNS[pattern].points()
+
+    def struck(seeds: int) -> set[tuple[str, str]]:
+        return {
+            (interval.point, interval.fault)
+            for seed in range(first, first + seeds)
+            for interval in draw(seed, spec, length_s=FAULTS_S, to_an_effect=vital).intervals
+            if interval.point
+        }
+
+    assert struck(SEEDS_TO_AN_EFFECT) >= {(point, STRIKES[strike]) for point, strike in cells(vital)}
+    assert struck(SEEDS_FOR_ALL) == {(point, STRIKES[strike]) for point, strike in cells(points)}
 
 
 def test_a_family_more_shifts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

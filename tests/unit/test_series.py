@@ -14,7 +14,7 @@ from squall.chaos.evidence.series import Planned, begin, planned_in
 from squall.chaos.judge.checks.hierarchical import PROMISES
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
-from squall.chaos.plan.cells import STRIKES, cells, seeds_to_cover
+from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.series import plans, poison_and_tail
 from squall.chaos.plan.surface import points_of
 from squall.chaos.tell.documents import judge_all
@@ -158,7 +158,7 @@ def test_only_what_was_verified_covers_a_step() -> None:
         ]
         hits = coverage([History(faults=tuple(some))], POINTS)
         assert holes(hits, TO_AN_EFFECT) == [(missing, "pause")]
-        names = tuple(f"seed-{n}" for n in range(seeds_to_cover(POINTS)))
+        names = tuple(f"seed-{n}" for n in range(SEEDS_TO_AN_EFFECT))
         struck = History(asked=ASKED, faults=tuple(some))
         judged = [judged_of(result(name, H1="pass"), struck) for name in names]
         checks = series_result(Planned(runs=names, all_faults=True), judged).checks

@@ -49,7 +49,7 @@ def runs_of(specs: Sequence[Spec], seeds: Sequence[int], faults: Sequence[tuple[
     return [
         _named(plan, label, several=len(specs) > 1)
         for spec, label in zip(specs, _labels(specs), strict=True)
-        for plan in plans(spec, seeds, faults, _further(spec))
+        for plan in _plans(spec, seeds, faults)
     ]
 
 
@@ -67,12 +67,14 @@ def more_runs_of(
         for spec, label in zip(specs, labels, strict=True):
             if now_s() >= until_s:
                 return
-            yield _named(plans(spec, [seed], faults, _further(spec))[0], label, several=len(specs) > 1)
+            yield _named(_plans(spec, [seed], faults)[0], label, several=len(specs) > 1)
 
 
-def _further(spec: Spec) -> Callable[[Any, int], Sequence[Plan]]:
+def _plans(spec: Spec, seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -> list[Plan]:
     promises = promises_of(spec.pattern)
-    return promises.runs if promises is not None else lambda spec, seed: ()
+    if promises is None:
+        return plans(spec, seeds, faults, lambda spec, seed: ())
+    return plans(spec, seeds, faults, promises.runs, to_an_effect=promises.to_an_effect)
 
 
 def _labels(specs: Sequence[Spec]) -> list[str]:

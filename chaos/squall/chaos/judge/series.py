@@ -21,7 +21,7 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.checks.recovery import healed
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.plan.bounds import take_over_bound_s
-from squall.chaos.plan.cells import Cell, seeds_to_cover
+from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
 from squall.services.run.result import Result, Verdict
 
@@ -158,7 +158,7 @@ def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[
         yield _exercised(over_all, results) if planned.all_faults else over_all
     hits = _hits(runs)
     seeds = sum("seed-" in each.run for each in results)
-    if planned.all_faults and hits and seeds >= seeds_to_cover(points_of(pattern)):
+    if planned.all_faults and hits and seeds >= SEEDS_TO_AN_EFFECT:
         yield _covered(pattern, hits)
 
 

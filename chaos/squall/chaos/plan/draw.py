@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from squall.chaos.plan.cells import CELLS_A_SEED, STRIKES, cells
+from squall.chaos.plan.cells import STRIKES, cells_of
 from squall.chaos.plan.kinds import FAMILIES, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule, check
 from squall.chaos.plan.surface import Surface, possible, surface_of
@@ -41,7 +41,14 @@ BROKER_FOR_S = (0.5, 2.0)
 FOR_S = (0.5, 3.0)
 
 
-def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[tuple[str, str]] = ()) -> Schedule:
+def draw(
+    seed: int,
+    spec: Spec,
+    *,
+    length_s: float,
+    faults: Sequence[tuple[str, str]] = (),
+    to_an_effect: Sequence[str] = (),
+) -> Schedule:
     """The schedule of a seed.
 
     Args:
@@ -49,6 +56,7 @@ def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[tuple[str, 
         faults: Only these, each with its target or an empty string for any; all there are, if empty. Then
             a leader is stopped for longer than its lease first, and the seed's cells of the coverage table
             are hit.
+        to_an_effect: The points on a task's way to its effect, which are to be struck more often.
 
     Raises:
         FaultError: There is no such fault or target.
@@ -62,7 +70,7 @@ def draw(seed: int, spec: Spec, *, length_s: float, faults: Sequence[tuple[str, 
             pause_s = spec.lease_s + PAUSE_PAST_LEASE_S
             intervals.append(Interval(fault="pause", target="leader", for_s=_round(pause_s)))
             begin_s = pause_s + spec.lease_s
-        intervals += _cells(seed, spec, surface, begin_s, length_s)
+        intervals += _cells(seed, spec, surface, to_an_effect, begin_s, length_s)
     chosen = _stream(seed, "families")
     for family in FAMILIES:
         if chosen.random() < FAMILY_ON and not faults:
@@ -122,15 +130,13 @@ def _of_one(seed: int, name: str, target: str, surface: Surface, length_s: float
     ]
 
 
-def _cells(seed: int, spec: Spec, surface: Surface, begin_s: float, length_s: float) -> list[Interval]:
-    """The seed's share of the coverage table, at places drawn from it."""
-    order = list(cells(surface.points))
-    if not order:
-        return []
-    random.Random("cells").shuffle(order)
-    start = seed * CELLS_A_SEED
-    mine = [order[(start + place) % len(order)] for place in range(CELLS_A_SEED)]
+def _cells(
+    seed: int, spec: Spec, surface: Surface, to_an_effect: Sequence[str], begin_s: float, length_s: float
+) -> list[Interval]:
+    """The seed's share of the coverage table, one after the other, at places drawn from it."""
+    mine = list(cells_of(seed, surface.points, to_an_effect))
     chance = _stream(seed, "points")
+    chance.shuffle(mine)
     found = []
     for place, (point, strike) in enumerate(mine):
         follows = surface.is_take_over(point)
@@ -140,7 +146,7 @@ def _cells(seed: int, spec: Spec, surface: Surface, begin_s: float, length_s: fl
             Interval(
                 fault=STRIKES[strike],
                 target=surface.reaching(point)[0],
-                at_s=_round(begin_s + (place + chance.random()) * length_s / CELLS_A_SEED),
+                at_s=_round(begin_s + (place + chance.random()) * length_s / len(mine)),
                 for_s=0.0 if strike == "kill" else _round(spec.lease_s + PAUSE_PAST_LEASE_S),
                 point=point,
                 nth=chance.randint(1, 5) if not follows else 1,

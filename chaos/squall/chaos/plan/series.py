@@ -76,6 +76,7 @@ def plans(
     faults: Sequence[tuple[str, str]],
     further: Further,
     *,
+    to_an_effect: Sequence[str] = (),
     faults_s: float = FAULTS_S,
 ) -> list[Plan]:
     """The runs of a series.
@@ -83,6 +84,7 @@ def plans(
     Args:
         faults: Only these, each with a target or an empty string for any; all there are, if empty. A series
             of all has the further runs of its pattern.
+        to_an_effect: The points on a task's way to its effect, which are to be struck more often.
         faults_s: Over how long the beginnings of a seed's faults are spread.
 
     Raises:
@@ -91,7 +93,7 @@ def plans(
     made = []
     for seed in seeds:
         seeded = replace(spec, seed=seed)
-        schedule = draw(seed, seeded, length_s=faults_s, faults=faults)
+        schedule = draw(seed, seeded, length_s=faults_s, faults=faults, to_an_effect=to_an_effect)
         made.append(Plan(f"seed-{seed}", seeded, schedule))
     if not faults and seeds:
         made += further(spec, seeds[0])
