@@ -402,6 +402,9 @@ GOOD: list[tuple[str, str, Doctor]] = [
     ("S5", "a struck spoke comes back late", lambda r: (
         shift(r, "end", 17.0, "agent-1"), r.fault("refuse", "agent-1", 14.0, 16.0)
     )),
+    ("S5", "a gateway that a fault had ended is not there again", lambda r: (
+        undegraded(r, "gateway"), r.fault("crash", "gateway", 8.5, 8.6), r.start(13.2, "gateway", 2)
+    )),
     ("S5", "what was on its way arrives", lambda r: r.refill(12.3, "a-4")),
     ("S6", "the broker is away for longer than the lease", lambda r: (
         take_over_once_more(r, 18.0), r.fault("crash", "broker", 16.5, 16.5), r.start(17.8, "broker", 2)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from squall.chaos.evidence.model import History, NodeStart, Operation
 from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.explained import ENDING
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
@@ -85,10 +86,22 @@ def _listeners(history: History) -> set[str]:
 
 
 def _is_struck(history: History, node: str, start_s: float, end_s: float) -> bool:
-    """Whether a node or the broker was under a fault, or started, in between."""
-    return any(
-        fault.node in (node, BROKER) and overlaps(fault, start_s, end_s) for fault in history.faults
-    ) or any(start.node in (node, BROKER) and start_s <= start.started_s <= end_s for start in history.nodes)
+    """Whether a node or the broker was under a fault, away after one, or started, in between."""
+    return (
+        any(fault.node in (node, BROKER) and overlaps(fault, start_s, end_s) for fault in history.faults)
+        or any(
+            start.node in (node, BROKER) and start_s <= start.started_s <= end_s for start in history.nodes
+        )
+        or any(_is_away(history, who, start_s) for who in (node, BROKER))
+    )
+
+
+def _is_away(history: History, node: str, time_s: float) -> bool:
+    """Whether a fault had ended a node, and it was not started again by then."""
+    ended = [f.start_s for f in history.faults if f.node == node and f.kind in ENDING and f.start_s <= time_s]
+    return bool(ended) and not any(
+        start.node == node and max(ended) <= start.started_s <= time_s for start in history.nodes
+    )
 
 
 def _entered(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
