@@ -15,6 +15,7 @@ from squall.chaos.judge.case import case_of
 from squall.chaos.judge.checks.hub_log import Decide
 from squall.chaos.judge.checks.star import PROMISES
 from squall.chaos.judge.decide import Finding
+from squall.services.rules import exposure
 
 Doctor = Callable[[StarRun], Any]
 
@@ -427,3 +428,12 @@ def test_what_is_allowed_passes(check: str, doctor: Doctor, tmp_path: Path) -> N
     doctor(run)
     found = judged(run, tmp_path)[check]
     assert found.verdict == "pass", found.detail
+
+
+def test_a_bound_that_is_passed_fails_though_the_replay_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposure, "_room", lambda order, *held, **bounds: order.quantity)
+    found = judged(good_star(), tmp_path)["E1"]
+    assert found.verdict == "fail", found.detail
+    assert "2 decisions have more than 10 of its symbol held after it: a-3, a-4" in found.detail

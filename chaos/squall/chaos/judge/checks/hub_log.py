@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from squall.chaos.judge.decide import Finding, decide, named, some, undrained, u
 from squall.services.rules.hub import FLATTEN
 from squall.services.trading import replay
 from squall.services.trading.oracle import Row
+from squall.services.trading.orders import Order, read_order
 
 
 class Decide(Batch, frozen=True, kw_only=True):
@@ -195,6 +196,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
             *named(wrong, "decision", "another content than its request demands"),
             *named(unasked, "decision", "no request that it could answer"),
             *_otherwise_asked(history),
+            *([] if unwhole(history) else _beyond(decisions.values(), bound)),
         ],
         inferred=_otherwise_held(history, list(expected.values())),
         unseen=unwhole(history),
@@ -203,6 +205,27 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
     # While it had not drained, hub and gateway went on after the log was read.
     later = history.venue.fills if undrained(history) else ()
     return (found + differences(case, rows, later, rows)).decided(case)
+
+
+def moved(order: Order) -> int:
+    """By how much an order moves what is held of its symbol."""
+    return {"buy": order.quantity, "sell": -order.quantity}.get(order.side, 0)
+
+
+def _beyond(decided: Iterable[Decided], bound: int) -> list[str]:
+    """Decisions after which more of a symbol is held than the bound allows.
+
+    Counted by their effects alone: the replay rests on the very rule that hubs decide by, and errs with it.
+    """
+    held: Counter[str] = Counter()
+    beyond: dict[str, None] = {}
+    for made in sorted(decided, key=lambda made: made.seq):
+        for order in map(read_order, made.effects):
+            if isinstance(order, Order):
+                held[order.symbol] += moved(order)
+                if abs(held[order.symbol]) > bound:
+                    beyond[made.task] = None
+    return named(list(beyond), "decision", f"more than {bound} of its symbol held after it")
 
 
 def _to_be_decided(
