@@ -118,6 +118,10 @@ def test_a_file_that_names_no_pattern_is_of_the_first(tmp_path: Path) -> None:
         ({"window_max": 10}, "would starve 4 agents"),
         ({"handler": "nothing"}, "is not of the form"),
         ({"swarm": "Two Words"}, "swarm name"),
+        ({"ack_wait_s": float("inf")}, "ack_wait_s is inf, and can be 1,000,000,000 at most"),
+        ({"pattern": "star", "lease_s": 1e300}, "lease_s is 1e\\+300"),
+        ({"pattern": "star", "rate_per_s": float("inf")}, "rate_per_s is inf"),
+        ({"patience_s": float("nan")}, r"\$.patience_s"),
     ],
 )
 def test_what_no_spec_says_is_refused(values: dict[str, object], said: str) -> None:
