@@ -318,7 +318,10 @@ def test_a_doctored_history_fails(check: str, doctor: Doctor, words: str, tmp_pa
 
 
 def trimmed(run: StarRun) -> None:
+    """The log begins with the second request, and without the decision on the first."""
     run.find("final", what="snapshot").update(trimmed=5)
+    run.drop("final", what="request", task="a-1")
+    run.drop("final", what="decision", task="a-1")
 
 
 UNKNOWN: list[tuple[str, str, Doctor, str]] = [
