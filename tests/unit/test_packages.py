@@ -25,6 +25,7 @@ TEXT = "a text"
 UPPER = replace(PATTERN, name="Upper")
 GOOD = replace(PATTERN, name="good")
 NOWHERE = replace(PATTERN, name="no-role", roles={"agent": "nowhere.at_all"})
+ROTTEN = replace(PATTERN, name="rotten-role", roles={"agent": "a_rotten_role"})
 CHECKS = Promises(pattern="good", promises=())
 """
 
@@ -38,6 +39,7 @@ Upper = brings_a_lot:UPPER
 hierarchical = brings_a_lot:TEXT
 twice = brings_a_lot:TEXT
 no-role = brings_a_lot:NOWHERE
+rotten-role = brings_a_lot:ROTTEN
 good = brings_a_lot:GOOD
 
 [squall.checks]
@@ -56,6 +58,7 @@ text = brings_a_lot:TEXT
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two packages that bring much of which little can be used."""
     (tmp_path / "brings_a_lot.py").write_text(MODULE)
+    (tmp_path / "a_rotten_role.py").write_text("POINTS = {\n")
     for package, brings in {"lots": BRINGS, "more": "[squall.patterns]\ntwice = brings_a_lot:TEXT\n"}.items():
         facts = tmp_path / f"{package}-1.dist-info"
         facts.mkdir()
@@ -122,15 +125,29 @@ def test_mutants_are_found_by_the_name_of_their_pattern() -> None:
         catalogue_of("good")
 
 
-def test_a_role_that_cannot_be_imported_says_so_with_a_remedy() -> None:
-    with pytest.raises(SpecError, match="the role agent of the pattern no-role cannot be imported") as raised:
-        pattern_of("no-role").points()
+@pytest.mark.parametrize(
+    ("name", "why"), [("no-role", "ModuleNotFoundError: "), ("rotten-role", "SyntaxError: ")]
+)
+def test_a_role_that_cannot_be_imported_says_so_with_a_remedy(name: str, why: str) -> None:
+    said = f"the role agent of the pattern {name} cannot be imported: {why}"
+    with pytest.raises(SpecError, match=said) as raised:
+        pattern_of(name).points()
     assert raised.value.remedy == REMEDY
 
 
 def test_the_doctor_tells_of_what_cannot_be_used_and_that_nothing_needs_it() -> None:
     found = {finding.what: finding for finding in [*examine(), *findings()]}
-    patterns = ("no-import", "no-value", "text", "other", "Upper", "hierarchical", "twice", "no-role")
+    patterns = (
+        "no-import",
+        "no-value",
+        "text",
+        "other",
+        "Upper",
+        "hierarchical",
+        "twice",
+        "no-role",
+        "rotten-role",
+    )
     broken = [*(f"pattern {name}" for name in patterns)]
     broken += [f"checks of {name}" for name in ("hierarchical", "text", "other", "ghost")]
     for what in broken:

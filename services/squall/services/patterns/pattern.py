@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from squall.bus.border import printable
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import CONSUMER_NOT_FOUND, call, create_consumer, create_stream
@@ -164,9 +165,11 @@ class Pattern:
             raise SpecError(f"the pattern {self.name} has no role {role!r}", REMEDY)
         try:
             return importlib.import_module(self.roles[role])
-        except ImportError as error:
+        except Exception as error:  # the module's own code ran, and may raise anything
             raise SpecError(
-                f"the role {role} of the pattern {self.name} cannot be imported: {error}", REMEDY
+                f"the role {role} of the pattern {self.name} cannot be imported: "
+                f"{type(error).__name__}: {printable(str(error))}",
+                REMEDY,
             ) from error
 
     def points(self) -> dict[str, str]:
