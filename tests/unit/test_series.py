@@ -12,14 +12,17 @@ from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.model import Asked, History, Injected, Phase
 from squall.chaos.evidence.series import Planned, begin, planned_in
 from squall.chaos.judge.checks.hierarchical import PROMISES
+from squall.chaos.judge.checks.star import PROMISES as STAR
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, STRIKES, cells
+from squall.chaos.plan.schedule import check
 from squall.chaos.plan.series import plans, poison_and_tail
-from squall.chaos.plan.surface import points_of
+from squall.chaos.plan.surface import points_of, surface_of
 from squall.chaos.tell.documents import judge_all
 from squall.services.errors import SpecError
 from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.patterns.star import StarSpec
 from squall.services.run.result import Check, Environment, Latency, Recovery, Result, Verdict
 
 POINTS = points_of("hierarchical")
@@ -211,3 +214,13 @@ def test_several_patterns_are_told_apart(tmp_path: Path) -> None:
     planned = Planned(runs=("hierarchical-seed-1", "other-seed-1"), all_faults=False)
     found = [(c.pattern, c.id, c.verdict) for c in series_result(planned, runs).checks]
     assert found == [("hierarchical", "H1", "pass"), ("other", "H1", "unknown"), ("", "V2", "unknown")]
+
+
+@pytest.mark.parametrize(("agents", "hubs"), [(1, 1), (2, 2), (6, 1), (12, 5)])
+def test_each_further_run_of_a_star_can_strike_it_however_small_it_is(agents: int, hubs: int) -> None:
+    spec = StarSpec(agents=agents, hubs=hubs)
+    further = STAR.runs(spec, 1)
+    assert [plan.name for plan in further] == ["poison", "tail", "changes", "no-hub"]
+    for plan in further:
+        check(plan.schedule, surface_of(plan.spec))
+        assert plan.name == "poison" or plan.schedule.intervals

@@ -27,9 +27,10 @@ from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
-from squall.chaos.plan.kinds import HAND_OVER
+from squall.chaos.plan.kinds import HAND_OVER, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, poison, tail
+from squall.chaos.plan.surface import possible, surface_of
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.run.spec import Spec
 
@@ -73,12 +74,18 @@ def ledger(case: Case) -> Finding:
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     """Poison; a struck tail; changes of leader of several kinds; and all hubs lost while there is work."""
-    seeded = replace(spec, seed=seed)
+    surface = surface_of(spec)
+
+    def struck(name: str, quiet_s: float, intervals: Sequence[Interval]) -> Plan:
+        """A run with those of the intervals that there is somebody for: one hub alone has no standby."""
+        there = tuple(each for each in intervals if possible(kind_of(each.fault), [each.target], surface))
+        return Plan(name, replace(spec, seed=seed), Schedule(seed=seed, quiet_s=quiet_s, intervals=there))
+
     return (
         poison(spec, seed, quiet_s=POISON_S, attempts=ATTEMPTS),
         tail(spec, seed),
-        Plan("changes", seeded, Schedule(seed=seed, quiet_s=15.0, intervals=CHANGES)),
-        Plan("no-hub", seeded, Schedule(seed=seed, quiet_s=10.0, intervals=without_hubs(spec.lease_s))),
+        struck("changes", 15.0, CHANGES),
+        struck("no-hub", 10.0, without_hubs(spec.lease_s)),
     )
 
 
