@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from squall.bus.broker import FILE_STORE_BYTES_MAX
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 from squall.services import patterns
@@ -142,3 +143,12 @@ def test_no_spoke_joins_or_leaves_a_star(changed: Callable[[Topology], Topology]
 
 def test_a_value_is_a_pattern() -> None:
     assert all(isinstance(pattern, Pattern) for pattern in PATTERNS.values())
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("tasks", [1, 4_000_000, 10_000_000])
+def test_the_streams_of_the_largest_load_fit_a_broker_of_our_own(name: str, tasks: int) -> None:
+    """The broker sets their bounds aside when they are made, and refuses what does not fit."""
+    pattern = PATTERNS[name]
+    streams = pattern.streams(pattern.spec(pattern=name, tasks=tasks))
+    assert sum(stream["max_bytes"] for stream in streams) <= FILE_STORE_BYTES_MAX

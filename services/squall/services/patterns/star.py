@@ -48,11 +48,11 @@ REQUEST_BYTES_MAX = 256 * 1024**2
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed."""
 
-LOG_BYTES = (1024**3, 3 * 1024, 12 * 1024**3)
+LOG_BYTES = (1024**3, 3 * 1024, 5 * 1024**3)
 REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
 """Bounds of the hub's log and of the registers: at least, for each task, at most. Registers stay for the life
 of the swarm, the log for as long as there is room. A task with one small effect takes about 1,600 bytes of
-the one and 700 of the other."""
+the one and 700 of the other. All streams together must fit what the broker may store."""
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
