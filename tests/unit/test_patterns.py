@@ -152,3 +152,10 @@ def test_the_streams_of_the_largest_load_fit_a_broker_of_our_own(name: str, task
     pattern = PATTERNS[name]
     streams = pattern.streams(pattern.spec(pattern=name, tasks=tasks))
     assert sum(stream["max_bytes"] for stream in streams) <= FILE_STORE_BYTES_MAX
+
+
+def test_no_second_gateway_joins_a_star() -> None:
+    """No hub would announce itself to it, so it would keep back for ever what it pulls."""
+    spec = star.StarSpec()
+    with pytest.raises(SpecError, match="no second gateway can join a star"):
+        star.consumers(spec, star.topology(spec).with_node(Node("gateway-1", "gateway")))

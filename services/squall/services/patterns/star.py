@@ -19,7 +19,7 @@ from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
 from squall.bus.messages import HubState, RunTask
-from squall.bus.subjects import ANY, Subjects
+from squall.bus.subjects import ANY, GATEWAY, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
@@ -182,13 +182,18 @@ def consumers(spec: StarSpec, nodes: Topology) -> list[Consumer]:
     """A consumer for each spoke, so that it holds up nobody, and the gateway's place in the registers.
 
     Raises:
-        SpecError: The spokes are not those that have the classes.
+        SpecError: The spokes are not those that have the classes, or there is a second gateway.
     """
     spokes = [node.name for node in nodes.of_role(AGENT)]
     if {*spokes} != {*owners(spec).values()}:
         raise SpecError(
             "no spoke can join or leave a star, as the classes of tasks are dealt when it starts",
             "choose `agents` in its swarm.toml",
+        )
+    if len(nodes.of_role(GATEWAY)) > 1:
+        raise SpecError(
+            "no second gateway can join a star, as hubs announce themselves to one",
+            "leave it at one",
         )
     return [*(parts.puller(spec, queue_of(spec, spoke)) for spoke in spokes), parts.gateway(spec)]
 
