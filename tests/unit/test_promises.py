@@ -102,3 +102,14 @@ def test_a_promise_that_a_run_is_not_held_to_is_not_checked() -> None:
     never = replace(MINE.promises[0], id="X2", when=lambda history: False)
     promises = replace(MINE, promises=(*MINE.promises, never))
     assert [check.id for check in verdicts(case_of(History(), None), promises)] == ["X1"]
+
+
+def test_a_promise_that_breaks_is_unknown_and_the_others_are_judged() -> None:
+    def broken(history: History) -> bool:
+        raise KeyError("agents")
+
+    breaks = replace(MINE.promises[0], id="X0", when=broken)
+    promises = replace(MINE, promises=(breaks, *MINE.promises))
+    first, second = verdicts(case_of(History(), None), promises)
+    assert (first.id, first.verdict, second.id) == ("X0", "unknown", "X1")
+    assert "KeyError" in first.detail

@@ -104,11 +104,14 @@ def verdicts(case: Case, promises: Promises | None) -> tuple[Check, ...]:
         pattern = case.history.asked.pattern or "of this run, which is unknown"
         detail = f"There are no checks for the pattern {pattern}."
         return (Check(id=NO_CHECKS, name="checks-exist", verdict="unknown", detail=detail),)
-    return tuple(_verdict(promise, case) for promise in promises.promises if promise.when(case.history))
+    return tuple(check for promise in promises.promises if (check := _verdict(promise, case)))
 
 
-def _verdict(promise: Promise, case: Case) -> Check:
+def _verdict(promise: Promise, case: Case) -> Check | None:
+    """What a check says; None if the run is not held to it."""
     try:
+        if not promise.when(case.history):
+            return None
         found = promise.check(case)
     except Exception as error:
         found = Finding("unknown", f"The check itself broke: {type(error).__name__}: {error}.")
