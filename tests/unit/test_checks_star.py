@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import T
+from tests.unit.histories import T, case_in
 from tests.unit.star_histories import StarRun, effect, good_star, judged_case
 
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import case_of
+from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decide
 from squall.chaos.judge.checks.star import PROMISES
 from squall.chaos.judge.decide import Finding
@@ -440,3 +441,13 @@ def test_a_bound_that_is_passed_fails_though_the_replay_agrees(
     found = judged(good_star(), tmp_path)["E1"]
     assert found.verdict == "fail", found.detail
     assert "2 decisions have more than 10 of its symbol held after it: a-3, a-4" in found.detail
+
+
+def test_a_hub_without_a_standby_is_not_missed_for_want_of_one(tmp_path: Path) -> None:
+    """It was killed and led again; later it stood still for long, and nobody was there to follow it."""
+    run = good_star()
+    run.nodes = [node for node in run.nodes if node["node"] != "hub-2"]
+    run.faults.clear()
+    run.rows = [row for row in run.rows if row["node"] != "hub-2"]
+    run.fault("pause", "hub-1", 15.5, 19.5)
+    assert leading.unreplaced(case_in(run.written(tmp_path / "run"))) == []

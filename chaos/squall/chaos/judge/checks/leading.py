@@ -80,7 +80,8 @@ def unreplaced(case: Case) -> list[str]:
             continue
         if any(fault.start_s < lead.time_s <= until_s for lead in case.succession.terms):
             continue
-        if _are_obstructed(case, _candidates(case, leading.node) | {BROKER}, fault.start_s, until_s):
+        others = _candidates(case, leading.node)
+        if not others or _are_obstructed(case, others | {BROKER}, fault.start_s, until_s):
             continue
         found.append(
             f"nobody took over from {fault.node} within {bound_s:.2f} s of its {fault.kind}, which lasted "
