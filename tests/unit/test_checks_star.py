@@ -451,3 +451,10 @@ def test_a_hub_without_a_standby_is_not_missed_for_want_of_one(tmp_path: Path) -
     run.rows = [row for row in run.rows if row["node"] != "hub-2"]
     run.fault("pause", "hub-1", 15.5, 19.5)
     assert leading.unreplaced(case_in(run.written(tmp_path / "run"))) == []
+
+
+def test_a_leader_that_leaves_the_swarm_asks_for_its_follower(tmp_path: Path) -> None:
+    run = good_star()
+    take_over_once_more(run, 19.5)
+    run.line(19.6, "squall", "leave", "ok", agent="hub-1")
+    assert judged(run, tmp_path)["S6"].verdict == "pass"

@@ -36,6 +36,12 @@ class Fenced(Operation, frozen=True, kw_only=True):
     term: int
 
 
+class Leave(Operation, frozen=True, kw_only=True):
+    """A node has left the swarm for good, as it was told to."""
+
+    agent: str
+
+
 class Batch(Operation, frozen=True, kw_only=True):
     """Records that a leader stored in its own stream at once: how many, the first at sequence ``first``.
 
@@ -47,7 +53,7 @@ class Batch(Operation, frozen=True, kw_only=True):
     tasks: Count
 
 
-LEADING: Operations = {"lead": Lead, "resign": Resign, "fenced": Fenced}
+LEADING: Operations = {"lead": Lead, "resign": Resign, "fenced": Fenced, "leave": Leave}
 """Of any role that leads; the batches of each have a name of their own."""
 
 

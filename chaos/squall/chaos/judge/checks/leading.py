@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.model import Injected
-from squall.chaos.evidence.operations import Fenced
+from squall.chaos.evidence.operations import Fenced, Leave
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some
 from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
@@ -161,13 +161,13 @@ def flapping(case: Case) -> list[str]:
     it may still tell; one that ends a leader, if it struck in its term. So does a fault of the broker: with
     one server, nobody can renew a lease while it is away, and whoever finds it again first after a lease of
     silence has the seat. That is one change for each time it was away, and none where it was back, and
-    found, within the lease.
+    found, within the lease. A leader that leaves the swarm has to be followed, too.
     """
     unasked: list[str] = []
     askers: list[tuple[Takeover, list[Injected]]] = []
     for change in case.succession.takeovers:
         asking = [fault for fault in case.history.faults if _asks_for(case, fault, change)]
-        if asking or change.since == "death":
+        if asking or change.since == "death" or _left(case, change):
             askers.append((change, asking))
         else:
             unasked.append(f"{change.next.node} took over from {change.previous.node}, which nothing struck")
@@ -194,6 +194,13 @@ def _asks_for(case: Case, fault: Injected, change: Takeover) -> bool:
         if end_s + AFTER_S - fault.start_s < (case.history.asked.lease_s or 0.0):
             return False
     return end_s + AFTER_S + take_over_bound_s(case.history.asked.lease_s or 0.0) >= change.next.time_s
+
+
+def _left(case: Case, change: Takeover) -> bool:
+    """Whether the leader that was followed had left the swarm, and so leads in no later term."""
+    node, term = change.previous.node, change.previous.term
+    gone = any(gone.agent == node for gone in case.history.of(Leave))
+    return gone and all(lead.node != node or lead.term <= term for lead in case.succession.terms)
 
 
 def _led_on(fault: Injected, change: Takeover) -> bool:
