@@ -127,3 +127,10 @@ def test_without_a_hub_spokes_and_gateway_degrade_and_return_in_time(
     reduced = [at for at in made if asked[at["request"]]["reduce_only"]]
     assert reduced
     assert all(at["reduces"] for at in reduced)
+
+
+def test_a_run_of_which_most_is_refused_does_not_wait_for_what_will_not_come(squall_run: Any) -> None:
+    spec = {"pattern": "star", "tasks": 200, "rate_per_s": 2000, "ingress_max": 10, "patience_s": 0}
+    document = squall_run(spec).end(timeout_s=60)
+    assert document["accepted"] < 120, "so few that the hub is never paused"
+    assert document["lost"] == 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from squall.bus.errors import RequestError
 from squall.services import jsonl
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ async def pause_leader(swarm: Swarm, run: RunDirectory) -> None:
     It is logged in one line with the fields of the harness's faults, once it is healed or cancelled.
     """
     while await swarm.ended() < swarm.spec.tasks * PAUSE_AT:
+        if await _is_over(swarm):
+            return  # so many were refused that it will never be so far
         await asyncio.sleep(LOOK_S)
     leading = await swarm.leader()
     unit = swarm.units.get(leading[0]) if leading else None
@@ -62,10 +65,19 @@ async def pause_leader(swarm: Swarm, run: RunDirectory) -> None:
             healed_s=time.time(),
             verified=verified and thawed,
         )
+    if await swarm.leader() == leading:
+        return  # nobody was there to follow it
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(RESUMED_S):
             while not stood_down(run.history, node, term):
                 await asyncio.sleep(LOOK_S)
+
+
+async def _is_over(swarm: Swarm) -> bool:
+    """Whether nothing more is offered, and all that was accepted has ended."""
+    with contextlib.suppress(RequestError):
+        return swarm.producer.done() and (await swarm.backlog()).drained
+    return False
 
 
 def stood_down(history: Path, node: str, term: int) -> bool:
