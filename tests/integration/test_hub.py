@@ -192,6 +192,25 @@ async def test_a_task_acknowledged_without_a_request_is_buried(
     assert service.counters["buried"] == 1
 
 
+async def test_a_task_whose_request_came_before_it_is_buried(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request was passed over when there was no such task, and the register takes no other."""
+    monkeypatch.setattr(hub_sweeper, "PATIENCE_MIN_S", 0.3)
+    async with starred(bus, ack_wait_s=0.15) as s, s.hub() as service:
+        await s.ask("t", order("buy", 1))
+        await wait_until(
+            lambda: seen(service.counters["requests_ignored"]), bool, timeout_s=PATIENT_S, what="a look"
+        )
+        await s.submit("t")
+        assert (await s.ask("t", order("buy", 1))).kind == "refused"
+        await s.acknowledge(await s.pull())
+        (made,) = await s.decided(1)
+        state = await s.idle()
+    assert (made.status, made.request) == ("dead", 0)
+    assert state.positions == {}
+
+
 async def test_a_task_that_waits_is_not_buried(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_sweeper, "PATIENCE_MIN_S", 0.3)
     async with starred(bus, ack_wait_s=0.15) as s, s.hub():

@@ -7,7 +7,7 @@
                           │ no
                           ▼
                      has its spoke made a request? ── yes: it is decided in its turn
-                          │ no, several times
+                          │ no, or before the task was there, several times
                           ▼
                      acknowledged without a request: it is decided as dead
 
@@ -94,7 +94,9 @@ class Sweeper:
             self._standing.close(task)
             return 0
         request = swarm.request(self._owners[at.job], task)
-        if await bus_log.last(connection, swarm.stream("REQ"), request) is not None:
+        copied = await bus_log.last(connection, swarm.hub_seat.stream, request)
+        written = copied or await bus_log.last(connection, swarm.stream("REQ"), request)
+        if written is not None and (copied is None or copied.sequence > self._standing.requests):
             return 0
         if missing + 1 >= LOOKS and task in self._standing.open:
             self._lost(task, at)
