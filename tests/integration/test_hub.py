@@ -408,3 +408,16 @@ async def test_the_log_is_trimmed_only_when_it_nears_its_bound(
     assert state.positions == {"wti": 150}
     assert held["bytes"] < bound
     assert service.counters["nearly_full"] >= 1
+
+
+async def test_a_batch_of_dead_letters_is_no_larger_than_one_of_decisions(bus: Any) -> None:
+    """Each letter holds the input of its task, which its request says nothing of."""
+    tasks = [f"t{number}" for number in range(30)]
+    async with starred(bus) as s:
+        await s.submit(*tasks, body=b"x" * 500_000)
+        for task in tasks:
+            await s.ask(task, status="dead", reason="given up")
+        async with s.hub() as service:
+            await s.decided(len(tasks))
+    history: Any = service.history
+    assert max(line["decisions"] for line in history.of("decide")) <= hub.BATCH_BYTES_MAX / 500_000 + 1

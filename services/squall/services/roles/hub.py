@@ -262,8 +262,7 @@ class Hub:
             else:
                 request = self._requests.get_nowait()
             batch.append(request)
-            if isinstance(request.result, TaskResult):
-                size += sum(map(len, request.result.effects)) + len(request.result.value)
+            size += _size(request)
         return batch
 
     async def _until_read(self, batch: list[Request]) -> None:
@@ -308,8 +307,10 @@ class Hub:
             )
             standing.decide(made, positions)
             await decided(at, made)
-        while self._lost and len(decisions) < BATCH_MAX:
+        size = sum(map(_size, batch))
+        while self._lost and len(decisions) < BATCH_MAX and size < BATCH_BYTES_MAX:
             task, at = self._lost.popitem()
+            size += SUBMISSION_BYTES_MAX
             if task in standing.open:
                 reason = "acknowledged without a request"
                 self._service.complaints("buried", f"task {task}: {reason}")
@@ -327,3 +328,11 @@ class Hub:
         )
         if self._service.counters["requests_ignored"] <= IGNORED_TOLD_MAX:
             self._service.history("ignore", "fail", what=why, agent=agent, task=task, seq=request.sequence)
+
+
+def _size(request: Request) -> int:
+    """How many bytes are stored on a request, at most: its decision, or a letter with its task's input."""
+    asked = request.result
+    if isinstance(asked, TaskResult) and asked.status == "ok":
+        return sum(map(len, asked.effects)) + len(asked.value)
+    return SUBMISSION_BYTES_MAX
