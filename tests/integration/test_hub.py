@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from typing import Any
@@ -421,3 +422,33 @@ async def test_a_batch_of_dead_letters_is_no_larger_than_one_of_decisions(bus: A
             await s.decided(len(tasks))
     history: Any = service.history
     assert max(line["decisions"] for line in history.of("decide")) <= hub.BATCH_BYTES_MAX / 500_000 + 1
+
+
+async def test_what_is_asked_for_while_nobody_leads_leaves_room_for_the_next_term(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 8 * 1024**2
+    requests = star_pattern.REQUEST_BYTES_MAX * bound // star_pattern.LOG_BYTES[0]
+    monkeypatch.setattr(star_pattern, "LOG_BYTES", (bound, 0, bound))
+    monkeypatch.setattr(star_pattern, "REQUEST_BYTES_MAX", requests)
+    monkeypatch.setattr(hub, "ROOM_S", 0.02)
+    value = b"x" * 50_000
+    names = (f"t{number}" for number in itertools.count())
+
+    async def asks(task: str) -> bool:
+        return (await s.ask(task, order("buy", 1), value=value)).accepted
+
+    async with starred(bus) as s:
+        async with s.hub("hub-1"):
+            while await log.fullness(s.observer, s.log) < 0.7:
+                await s.submit(task := next(names))
+                await wait_until(lambda t=task: asks(t), bool, timeout_s=PATIENT_S, what="room")
+                await s.until(lambda state: not state.open)
+        async with s.bus.connect("hub-1") as trimming:
+            await log.trim(trimming, s.names.stream("REQ"), below=10_000)
+        await s.submit(task := next(names))
+        while await asks(task):
+            await s.submit(task := next(names))
+        async with s.hub("hub-2"):
+            state = await s.until(lambda state: state.trimmed > 0)
+    assert state.decided > 0

@@ -44,9 +44,11 @@ WINDOW_MAX = 100_000
 """The largest ingress; a hub's snapshot of so many open tasks fits a message."""
 
 QUEUE_BYTES_MAX = 512 * 1024**2
-REQUEST_BYTES_MAX = 256 * 1024**2
+REQUEST_BYTES_MAX = 128 * 1024**2
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
-"""Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed."""
+"""Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed. What spokes
+ask for while nobody leads goes into the hub's log all the same, beyond the share up to which a hub lets that
+grow: so requests may take no more than what is left, or nobody could claim the next term."""
 
 LOG_BYTES = (1024**3, 3 * 1024, 5 * 1024**3)
 REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)

@@ -190,7 +190,10 @@ class Hub:
         self._wake.set()
 
     async def _watch_room(self, writer: HubLog) -> None:
-        """Notice that the log nears its bound, and trim what it was copied from when that does."""
+        """Notice that the log nears its bound, and trim what it was copied from when that does.
+
+        Not while the log is nearly full: what waits to be copied there would take the rest of it.
+        """
         requests = self._swarm.stream("REQ")
         while True:
             with contextlib.suppress(RequestError):
@@ -198,7 +201,7 @@ class Hub:
                 if full and not self._full:
                     self._service.complaints("nearly_full", f"the hub's log is {FULL:.0%} full")
                 self._full = full
-                if await bus_log.fullness(self._connection, requests) >= FULL:
+                if not full and await bus_log.fullness(self._connection, requests) >= FULL:
                     await writer.trim_requests()
             await asyncio.sleep(ROOM_S)
 
