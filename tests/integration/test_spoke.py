@@ -29,6 +29,7 @@ from squall.bus.tasks import task_group, wait_until
 from squall.services.handlers import Task
 from squall.services.node.points import Points
 from squall.services.node.service import Service
+from squall.services.patterns import star
 from squall.services.roles import spoke
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -194,3 +195,21 @@ async def test_a_spoke_told_to_flatten_has_what_is_held_of_its_symbols_closed_on
     assert made.task == flattened["task"]
     assert (made.agent, made.reduces, made.reduce_only) == (SPOKE, True, True)
     assert state.flattened == {SPOKE: flattened["term"]}
+
+
+async def test_a_request_that_there_is_no_room_for_waits_and_costs_no_attempt(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(star, "REQUEST_BYTES_MAX", 16 * 1024)
+    pacing = {"attempts": 2, "retry_base_s": 0.05, "retry_cap_s": 0.05}
+    async with starred(bus, **pacing) as s, working(s) as service:
+        await s.submit("large")
+        assert (await s.ask("large", value=b"x" * 15_900)).accepted
+        await s.submit("t", kind=MINE)
+        await wait_until(
+            lambda: seen(service.counters["refused"]), lambda n: n >= 5, timeout_s=PATIENT_S, what="refusals"
+        )
+        async with s.bus.connect("hub-1") as trimming:
+            await log.trim(trimming, s.names.stream("REQ"), below=2)
+        (made,) = await asked(s, 1)
+    assert (made.status, made.attempt) == ("ok", 1)

@@ -41,6 +41,9 @@ from squall.bus.tasks import Tasks, task_group
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
+REFUSED_PAUSE_S = (0.05, 1.0)
+"""Of the pauses between two tries to write a result that the stream has no room for: base and cap."""
+
 RECOUNT_PAUSE_S = (0.02, 1.0)
 """Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
@@ -303,20 +306,26 @@ class WorkQueue:
         result = self._result(delivery, task, ended, attempt)
         register_subject = self._queue.register(result.lane, result.task)
         facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
-        try:
-            written, why = await register.write(
-                self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
-            )
-        except (MessageTooLargeError, DecodeError) as error:
-            # Of a failure only what we wrote ourselves is kept, and that fits and can be read.
-            why = "is too large" if isinstance(error, MessageTooLargeError) else "cannot be read"
-            await self._commit(delivery, task, Failed(f"the result {why}: {error}", final=True), attempt)
-            return
-        except RejectedError as error:
-            self.counters["refused"] += 1
-            self._observer("commit", "fail", reason=str(error), **facts)
-            await self._again(delivery, task, attempt)
-            return
+        pauses, until_s = Backoff(*REFUSED_PAUSE_S), time.monotonic() + COMMIT_TIMEOUT_S
+        while True:
+            try:
+                written, why = await register.write(
+                    self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
+                )
+                break
+            except (MessageTooLargeError, DecodeError) as error:
+                # Of a failure only what we wrote ourselves is kept, and that fits and can be read.
+                why = "is too large" if isinstance(error, MessageTooLargeError) else "cannot be read"
+                await self._commit(delivery, task, Failed(f"the result {why}: {error}", final=True), attempt)
+                return
+            except RejectedError as error:
+                # The stream is full: another attempt would come to the same, and a task has not many.
+                self.counters["refused"] += 1
+                if time.monotonic() >= until_s:
+                    self._observer("commit", "fail", reason=str(error), **facts)
+                    await self._again(delivery, task, attempt)
+                    return
+                await asyncio.sleep(pauses.pause_s())
         if written == "unknown":
             self.counters["unsettled"] += 1
             self._observer("commit", "unknown", reason=why, **facts)
