@@ -452,3 +452,22 @@ async def test_what_is_asked_for_while_nobody_leads_leaves_room_for_the_next_ter
         async with s.hub("hub-2"):
             state = await s.until(lambda state: state.trimmed > 0)
     assert state.decided > 0
+
+
+async def test_a_reader_that_lags_behind_large_requests_is_not_cut_off(bus: Any) -> None:
+    """The broker cuts off whoever has it keep 64 MiB."""
+
+    def stand_still() -> None:
+        time.sleep(0.01)  # as a loop does that decodes what it reads
+
+    value, count = b"x" * 500_000, 200
+    async with starred(bus) as s, s.bus.connect("hub-1") as reader:
+        for number in range(count):
+            assert (await s.ask(f"t{number}", value=value)).accepted
+        read = 0
+        stream, subject = s.names.stream("REQ"), s.names.request(ANY, ANY)
+        async for _ in log.read(reader, stream, subject, until=count):
+            read += 1
+            stand_still()
+    assert read == count
+    assert reader.counters["reconnects"] == 0

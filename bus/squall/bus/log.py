@@ -24,7 +24,8 @@ from squall.bus.jetstream import NO_MESSAGE_FOUND, call, create_consumer
 from squall.bus.pull import Delivery, Puller
 
 BUFFER = 1024
-"""Records that may wait for the reader; no more are asked for."""
+BUFFER_BYTES = 16 * 1024**2
+"""Records that may wait for the reader, and what they may hold together; then no more are asked for."""
 
 PAUSE_S = (0.1, 1.0)
 """Of the pauses before reading goes on after a gap: base and cap."""
@@ -180,11 +181,12 @@ async def _read_once(
     """Read with one consumer until it shows a gap."""
     drained = await _make_consumer(connection, stream, subject, after) == 0
     queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
-    arrived = 0
+    arrived = waiting = 0
 
     def take(record: Delivery) -> None:
-        nonlocal arrived
+        nonlocal arrived, waiting
         arrived = record.order
+        waiting += len(record.data)
         queue.put_nowait(record)
 
     def delivered(order: int) -> None:
@@ -198,7 +200,7 @@ async def _read_once(
         stream,
         connection.name,
         take,
-        lambda: BUFFER - queue.qsize(),
+        lambda: BUFFER - queue.qsize() if waiting < BUFFER_BYTES else 0,
         chunk=BUFFER // 4,
         missing=lambda: queue.put_nowait(None),
         delivered=delivered,
@@ -219,6 +221,7 @@ async def _read_once(
                 if pulling.done() and not pulling.cancelled():
                     pulling.result()
                 raise _Gap
+            waiting -= len(record.data)
             order, seen, drained = record.order, record.sequence, record.pending == 0
             puller.wake()
             if until is not None and record.sequence > until:

@@ -31,6 +31,10 @@ EXPIRES_S = 5.0
 HEARTBEAT_S = 1.0
 """How often the broker shows that a request is open; three missing and it is asked anew."""
 
+REQUEST_BYTES_MAX = 4 * 1024**2
+"""Of what one request is answered with; several are open at a time. The broker cuts off a client for whom
+64 MiB wait to be sent, which are 130 messages of full size."""
+
 MISSING_CONSUMER_PAUSE_S = 0.25
 
 
@@ -215,7 +219,12 @@ class Puller:
         batch = self._room() - self._asked
         if batch < self._chunk and not (batch > 0 and self._asked == 0):
             return
-        request = {"batch": batch, "expires": int(EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
+        request = {
+            "batch": batch,
+            "max_bytes": REQUEST_BYTES_MAX,
+            "expires": int(EXPIRES_S * 1e9),
+            "idle_heartbeat": int(HEARTBEAT_S * 1e9),
+        }
         self._asked += batch
         self._heard_s = asyncio.get_running_loop().time()
         await self._connection.publish(

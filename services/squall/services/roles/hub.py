@@ -56,8 +56,8 @@ batches, each of which costs the broker a write that is safe, and a later answer
 BATCH_BYTES_MAX = 4 * 1024**2
 """Of the decisions and dead letters of one batch, which the broker keeps in memory until it is whole."""
 
-BUFFER = 1000
-"""Requests read ahead of the decisions."""
+BUFFER = 2 * BATCH_MAX
+"""Requests read ahead of the decisions, each of up to half a MiB."""
 
 FULL = 0.8
 """Share of the log's bound from which it is trimmed, and nothing leaves the ingress until it was."""
