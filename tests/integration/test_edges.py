@@ -194,7 +194,8 @@ def uses(link: Link, name: str) -> list[str]:
         case "newest":
             return [newest(S.stream(link.source), link.subject)]
         case "trim":
-            return [api("STREAM", "PURGE", S.stream(link.target))]
+            stream = S.stream(link.target)
+            return [api("STREAM", "INFO", stream), api("STREAM", "PURGE", stream)]
         case "publish" | "source":
             return []
 

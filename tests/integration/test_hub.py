@@ -464,9 +464,14 @@ async def test_a_reader_that_lags_behind_large_requests_is_not_cut_off(bus: Any)
     async with starred(bus) as s, s.bus.connect("hub-1") as reader:
         for number in range(count):
             assert (await s.ask(f"t{number}", value=value)).accepted
+        await wait_until(
+            lambda: log.state(s.observer, s.log),
+            lambda state: state["last_seq"] == count,
+            timeout_s=PATIENT_S,
+            what="copies",
+        )
         read = 0
-        stream, subject = s.names.stream("REQ"), s.names.request(ANY, ANY)
-        async for _ in log.read(reader, stream, subject, until=count):
+        async for _ in log.read(reader, s.log, s.names.request(ANY, ANY), until=count):
             read += 1
             stand_still()
     assert read == count

@@ -57,7 +57,12 @@ def topology(*links: Link, nodes: tuple[Node, ...] = (BOSS, *WORKERS)) -> Topolo
             [],
         ),
         (Link("RES", "boss", S.registers, by="get"), "boss", ["$JS.API.STREAM.MSG.GET.DEMO_RES"], []),
-        (Link("boss", "IN", S.ingress, by="trim"), "boss", ["$JS.API.STREAM.PURGE.DEMO_IN"], []),
+        (
+            Link("boss", "IN", S.ingress, by="trim"),
+            "boss",
+            ["$JS.API.STREAM.INFO.DEMO_IN", "$JS.API.STREAM.PURGE.DEMO_IN"],
+            [],
+        ),
         (
             Link("TRY", "worker", S.tries, by="newest"),
             "worker-1",

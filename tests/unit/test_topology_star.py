@@ -19,7 +19,7 @@ PERMISSIONS = {
             "sw.demo.rep.agent-2.*",
             "sw.demo.hb.agent.agent-2",
         ),
-        subscribe=("_INBOX.agent-2.>", "sw.demo.cmd.agent-2.*"),
+        subscribe=("_INBOX.agent-2.>", "sw.demo.cmd.agent-2.lead"),
     ),
     "producer": Permissions(
         publish=("sw.demo.in.*.*.*", "sw.demo.hb.producer.producer"),
@@ -52,16 +52,13 @@ PERMISSIONS = {
             "$JS.API.STREAM.PURGE.DEMO_HUB",
             "$JS.API.STREAM.MSG.GET.DEMO_REQ",
             "$JS.API.STREAM.INFO.DEMO_REQ",
-            "$JS.API.CONSUMER.CREATE.DEMO_REQ.hub-2.sw.demo.hub.req.*.*",
-            "$JS.API.CONSUMER.MSG.NEXT.DEMO_REQ.hub-2",
-            "$JS.API.CONSUMER.DELETE.DEMO_REQ.hub-2",
             "$JS.API.STREAM.PURGE.DEMO_REQ",
             "sw.demo.hub.term",
             "sw.demo.hub.lease",
             "sw.demo.hub.snap",
             "sw.demo.hub.dec.*",
             "sw.demo.hub.dead.*",
-            "sw.demo.cmd.*.*",
+            "sw.demo.cmd.*.lead",
             "sw.demo.cmd.gateway.lead",
             "sw.demo.hb.hub.hub-2",
         ),
@@ -135,7 +132,7 @@ def test_a_spoke_imports_its_own_consumer_and_its_own_requests() -> None:
         Import("$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.agent-6.*.*"),
         Import("sw.demo.rep.agent-6.*"),
         Import("sw.demo.hb.agent.agent-6"),
-        Import("sw.demo.cmd.agent-6.*", "stream"),
+        Import("sw.demo.cmd.agent-6.lead", "stream"),
     )
 
 

@@ -15,7 +15,7 @@ Way = Literal["publish", "source", "pull", "read", "get", "newest", "trim"]
     read       stream → *node*  reads what falls under the subject, in order, with a consumer of its own
     get        stream → *node*  asks for single records, whatever their subjects
     newest     stream → *node*  asks for the newest record of one subject
-    trim      *node* → stream   removes what is not needed any more
+    trim      *node* → stream   looks how full it is, and removes what is not needed any more
 """
 
 

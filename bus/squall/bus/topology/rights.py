@@ -119,7 +119,9 @@ def _rights(s: Subjects, link: Link, named: Container[str]) -> Iterator[str]:
         case "newest":
             yield newest(s.stream(link.source), link.subject.replace(TARGET, ME))
         case "trim":
-            yield api("STREAM", "PURGE", s.stream(link.target))
+            stream = s.stream(link.target)
+            yield api("STREAM", "INFO", stream)
+            yield api("STREAM", "PURGE", stream)
         case "source":
             pass
 

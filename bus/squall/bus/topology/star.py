@@ -71,8 +71,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("agent", "REQ", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
         Link("REQ", "HUB", requests, "sourced by the broker: only hubs write the hub's log", by="source"),
         Link("REQ", "hub", requests, "looks whether a request was copied", by="get"),
-        Link("REQ", "hub", requests, "looks how full it is", by="read"),
-        Link("hub", "REQ", requests, "trims what was copied", by="trim"),
+        Link("hub", "REQ", requests, "looks how full it is, and trims what was copied", by="trim"),
         Link("agent", "TRY", s.tries_of(SOURCE), "counts the attempts of what is delivered again"),
         Link("TRY", "agent", s.tries_of(TARGET), "asks how often a task was tried", by="newest"),
         Link("IN", "hub", s.submissions_in(ANY), "reads which tasks are open, and of which class", by="read"),
@@ -92,7 +91,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("HUB", "RES", decisions, "sourced by the broker: decisions are the registers", by="source"),
         Link("HUB", "DLQ", letters, "sourced by the broker: dead letters", by="source"),
         Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY),
-        Link("hub", "agent", s.command(TARGET, ANY), "says who leads, and commands"),
+        Link("hub", "agent", s.command(TARGET, "lead"), "says who leads"),
         Link("hub", "gateway", s.command(TARGET, "lead"), "says who leads"),
         Link("agent", "hub", s.reply(SOURCE, ANY), "answers to commands"),
     )
