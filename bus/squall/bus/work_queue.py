@@ -33,6 +33,7 @@ from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
+from squall.bus.jetstream import STORE_REFUSED
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
@@ -319,9 +320,9 @@ class WorkQueue:
                 await self._commit(delivery, task, Failed(f"the result {why}: {error}", final=True), attempt)
                 return
             except RejectedError as error:
-                # The stream is full: another attempt would come to the same, and a task has not many.
+                # Where the stream is full another attempt would come to the same, and a task has not many.
                 self.counters["refused"] += 1
-                if time.monotonic() >= until_s:
+                if error.code != STORE_REFUSED or time.monotonic() >= until_s:
                     self._observer("commit", "fail", reason=str(error), **facts)
                     await self._again(delivery, task, attempt)
                     return

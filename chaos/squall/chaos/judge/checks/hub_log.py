@@ -198,7 +198,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
             *named(wrong, "decision", "another content than its request demands"),
             *named(unasked, "decision", "no request that it could answer"),
             *_otherwise_asked(history),
-            *([] if unwhole(history) else _beyond(decisions.values(), bound)),
+            *_beyond(decisions.values(), bound),
         ],
         inferred=_otherwise_held(history, list(expected.values())),
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
