@@ -28,6 +28,9 @@ from squall.services.cli.terminal import show_progress
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
 
+MINUTES_MAX = 100_000
+"""Ten weeks; a time that comes to an end."""
+
 
 def chaos(
     patterns: Annotated[list[str] | None, typer.Argument(help="Patterns, or paths to a swarm.toml.")] = None,
@@ -36,10 +39,15 @@ def chaos(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds; of a schedule, how often.")] = 1,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Go on with new seeds for so long.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, max=MINUTES_MAX, help="Go on with new seeds for so long.")
+    ] = None,
     schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
     shrink_minutes: Annotated[
-        float, typer.Option("--shrink", min=0, help="Minutes for shrinking the first schedule that fails.")
+        float,
+        typer.Option(
+            "--shrink", min=0, max=MINUTES_MAX, help="Minutes for shrinking the first schedule that fails."
+        ),
     ] = 0.0,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")

@@ -30,4 +30,5 @@ def _is_tables(value: Any) -> bool:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name} = {_value(each)}" for name, each in value.items()) + "}"
-    return msgspec.json.encode(value).decode()  # JSON's strings, numbers, booleans and lists are TOML's, too
+    # JSON's strings, numbers, booleans and lists are TOML's, too, but for one character.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

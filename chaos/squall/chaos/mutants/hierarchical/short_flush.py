@@ -8,6 +8,9 @@ FLUSH_S = 0.3
 
 
 def install(node: str, role: str) -> None:
+    if role != "gateway":
+        return  # where a probe is given up when a seat changes hands, the swarm would not even start
+
     async def flush(self: Link) -> float:
         try:
             await self.client._flush_pending()
