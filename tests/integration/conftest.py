@@ -55,8 +55,10 @@ class Bus:
     broker: Broker | SharedBroker
     authority: Authority
 
-    def connect(self, node: str, life_s: float | None = None) -> AbstractAsyncContextManager[Connection]:
-        return connect(self.broker.url, node, self.authority.credentials(node, life_s))
+    def connect(
+        self, node: str, life_s: float | None = None, *, url: str = ""
+    ) -> AbstractAsyncContextManager[Connection]:
+        return connect(url or self.broker.url, node, self.authority.credentials(node, life_s))
 
 
 BusMaker = Callable[..., AbstractAsyncContextManager[Bus]]

@@ -54,10 +54,15 @@ def test_only_what_is_known_to_reduce_passes(registers: list[TaskResult], passes
     assert [admits(register) for register in registers] == passes
 
 
+def test_where_one_before_may_be_missing_nothing_is_known_to_reduce() -> None:
+    admits = Reductions(complete=False)
+    assert [admits(made(SELL, reduces=True)), admits(made(status="dead"))] == [False, True]
+
+
 @contextlib.asynccontextmanager
-async def forwarding(s: Star, path: Path) -> AsyncIterator[Service]:
+async def forwarding(s: Star, path: Path, *, through: str = "") -> AsyncIterator[Service]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with s.bus.connect("gateway") as connection, task_group() as tasks:
+    async with s.bus.connect("gateway", url=through) as connection, task_group() as tasks:
         tasks.daemon(venue.serve(path / "venue.sqlite", token=TOKEN.value, ready=url.set_result))
         start = NodeStart(
             spec=s.bus.spec,
@@ -120,3 +125,29 @@ async def test_while_nobody_leads_only_reductions_pass_and_the_rest_when_somebod
         await decide(s, hub, "t5", order("sell", 1, "sp500"), reduces=True)
         await until_filled(tmp_path, "t1-0", "t2-0", "t3-0", "t5-0")
         assert service.counters["commands_refused"] == 1
+
+
+async def test_a_reduction_does_not_overtake_what_was_lost_with_a_link(
+    bus: Any, relaying: Any, tmp_path: Path
+) -> None:
+    """A register was on its way when the link died; the broker gives it again only an ack wait later."""
+    async with (
+        starred(bus) as s,
+        s.bus.connect("hub-1") as hub,
+        relaying(s.bus.broker.url) as relay,
+        forwarding(s, tmp_path, through=relay.url) as service,
+    ):
+        history: Any = service.history
+        await wait_until(lambda: seen(history.of("degraded")), bool, timeout_s=PATIENT_S, what="degraded")
+        await decide(s, hub, "t0", order("sell", 1, "sp500"), reduces=True)
+        await until_filled(tmp_path, "t0-0")
+        relay.swallows = True
+        await decide(s, hub, "t1", order("buy", 1), reduces=False)
+        await relay.until_swallowed(b"t1", PATIENT_S)
+        relay.swallows = False
+        relay.reset()
+        await decide(s, hub, "t2", order("sell", 1), reduces=True)  # of what t1 would buy
+        await decide(s, hub, "t3", order("sell", 1, "sp500"), reduces=True)
+        await until_filled(tmp_path, "t0-0", "t3-0")
+        await announce(s, hub, 7)
+        await until_filled(tmp_path, "t0-0", "t1-0", "t2-0", "t3-0")

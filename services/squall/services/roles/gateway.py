@@ -141,10 +141,12 @@ class _Gateway:
             at("gateway.acknowledged")
 
     async def _batch(self) -> list[tuple[Delivery, TaskResult | None]]:
-        """What may be sent of what waits, in its order; waits until there is something."""
+        """What may be sent of what waits, in the order of the stream; waits until there is something."""
         while True:
             self._wake.clear()
             admits = self._sieve()
+            # What was lost with a link comes again after what came later.
+            self._waiting = deque(sorted(self._waiting, key=lambda waits: waits[0].sequence))
             batch: list[tuple[Delivery, TaskResult | None]] = []
             kept: list[tuple[Delivery, TaskResult | None]] = []
             while self._waiting and len(batch) < BATCH_MAX:
