@@ -303,11 +303,12 @@ def test_a_directory_without_a_history_is_refused(tmp_path: Path) -> None:
         gather(tmp_path, "a-1")
 
 
-def test_the_newest_run_is_the_one_changed_last(tmp_path: Path) -> None:
-    for name, changed_s in (("old", 1), ("series/seed-1", 4), ("new", 3), ("older", 2)):
+def test_the_newest_run_is_the_one_whose_history_was_written_last(tmp_path: Path) -> None:
+    for name, written_s in (("old", 1), ("series/seed-1", 4), ("new", 3), ("older", 2)):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "history.jsonl").touch()
-        os.utime(tmp_path / name, (changed_s, changed_s))
+        os.utime(tmp_path / name / "history.jsonl", (written_s, written_s))
+    (tmp_path / "old" / "report.html").touch()  # a report on an older run
     (tmp_path / "file").touch()
     assert newest_run(tmp_path) == tmp_path / "series" / "seed-1", "a run of a series is a run"
     with pytest.raises(NotARunError, match="there is no run"):

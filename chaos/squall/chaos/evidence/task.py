@@ -164,7 +164,7 @@ NEAREST = 3
 
 
 def newest_run(runs: Path = RUNS) -> Path:
-    """The run in ``runs``, or in a series there, that was changed last.
+    """The run in ``runs``, or in a series there, that wrote its history last; reports on it do not count.
 
     Raises:
         NotARunError: There is none.
@@ -172,7 +172,7 @@ def newest_run(runs: Path = RUNS) -> Path:
     folders = [path.parent for depth in ("*", "*/*") for path in runs.glob(f"{depth}/{HISTORY}")]
     if not folders:
         raise NotARunError(f"there is no run in {runs}/", "name the directory of one with --run")
-    return max(folders, key=lambda path: path.stat().st_mtime)
+    return max(folders, key=lambda path: (path / HISTORY).stat().st_mtime)
 
 
 def gather(run: Path, name: str) -> Evidence | None:
