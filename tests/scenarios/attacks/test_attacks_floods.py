@@ -128,9 +128,11 @@ def test_ten_thousand_of_one_kind_of_register(arena: Arena, kind: str) -> None:
     before = arena.world()
     count = min(10_000, TOTAL_BYTES_MAX // max(1, len(content.REGISTERS[kind]("own-x"))))
     prefix = f"own-{list(content.REGISTERS).index(kind)}"
-    arena.attack(content.many_registers, name=kind, count=count, prefix=prefix)
+    by = arena.hijacked()
+    attack = arena.begin(content.many_registers, by=by, name=kind, count=count, prefix=prefix)
+    arena.over(attack, by, LONG_S)
     arena.recovers()
-    arena.unharmed(before)
+    arena.unharmed(before, may_end=by)
 
 
 @pytest.mark.everything
@@ -140,6 +142,8 @@ def test_ten_thousand_of_one_kind_of_heartbeat_or_answer(arena: Arena, kind: str
     before = arena.world()
     said = {**content.HEARTBEATS, **content.ANSWERS}[kind]
     times = min(10_000, 4 * TOTAL_BYTES_MAX // max(1, len(said)))
-    arena.attack(content.beat if kind in content.HEARTBEATS else content.reply, data=said, times=times)
+    by = arena.hijacked()
+    function = content.beat if kind in content.HEARTBEATS else content.reply
+    arena.over(arena.begin(function, by=by, data=said, times=times), by, LONG_S)
     arena.recovers()
-    arena.unharmed(before)
+    arena.unharmed(before, may_end=by)  # it may be put out for saying so much
