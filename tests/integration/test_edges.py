@@ -40,7 +40,7 @@ from squall.bus.subjects import (
     overlap,
 )
 from squall.bus.system import Accounts
-from squall.bus.tasks import task_group
+from squall.bus.tasks import task_group, wait_until
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.services.patterns import PATTERNS
@@ -302,10 +302,12 @@ class Walk:
                         if record.data == data:
                             return
             case "get":
-                while (
-                    found := await log.last(connection, stream, link.subject)
-                ) is None or found.data != data:
-                    await asyncio.sleep(0.01)
+                await wait_until(
+                    lambda: log.last(connection, stream, link.subject),
+                    lambda found: found is not None and found.data == data,
+                    timeout_s=DELIVERED_S,
+                    what=f"what was said along {link}",
+                )
             case "newest":
                 found = await log.direct(connection, stream, said[0])
                 assert found is not None

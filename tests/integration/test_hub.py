@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import threading
 import time
@@ -392,10 +393,12 @@ async def test_the_log_is_trimmed_only_when_it_nears_its_bound(
     async with starred(bus, snapshot_every=10) as s, s.hub() as service:
         await s.submit(*tasks)
         for number, task in enumerate(tasks):
-            outcome = await s.ask(task, order("buy", 1), value=value)
-            while not outcome.accepted:
-                await asyncio.sleep(0.1)
-                outcome = await s.ask(task, order("buy", 1), value=value)
+            await wait_until(
+                functools.partial(s.ask, task, order("buy", 1), value=value),
+                lambda outcome: outcome.accepted,
+                timeout_s=PATIENT_S,
+                what="room for a request",
+            )
             if number == 20:
                 await s.decided(21)
                 assert len(await s.requests()) == 21
