@@ -25,10 +25,11 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
+from squall.bus.messages import TaskResult
 from squall.bus.tasks import wait_until
 from squall.services.handlers import effect_id
 from squall.services.node.history import History
-from squall.services.roles import forwarding, venue_client
+from squall.services.roles import forwarding, gateway, venue_client
 from squall.services.roles.forwarding import ASIDE_MAX, Forwarder, Register
 from squall.services.roles.venue import BODY_BYTES_MAX, Offer, Venue, _read, application
 from squall.services.rules.effects import (
@@ -441,3 +442,16 @@ def test_whatever_the_effects_hold_each_ends_once_and_good_ones_are_filled(effec
         good = {effect_id("all", index) for index, body in enumerate(effects) if body == GOOD}
         assert good | {"good-0"} <= set(filled)
         assert bench.counters["venue_errors"] == 0
+
+
+def test_a_register_of_one_effect_waits_for_no_heap_of_them() -> None:
+    admit = gateway.singles_first()
+    one, heap = (TaskResult(task="t", key="k", job="j", status="ok", effects=(b"1",) * n) for n in (1, 256))
+    assert [admit(result) for result in (heap, heap, one, heap, one)] == [True, False, True, False, True]
+
+
+def test_of_registers_with_several_effects_some_go_each_time() -> None:
+    admit = gateway.singles_first()
+    pair = TaskResult(task="t", key="k", job="j", status="ok", effects=(b"1",) * 2)
+    assert sum(admit(pair) for _ in range(1000)) == gateway.SEVERAL_MAX / 2
+    assert gateway.singles_first()(pair)  # those kept back go with the next batches

@@ -205,6 +205,8 @@ REGISTERS: dict[str, Make] = {
     "a field twice": effects(json.dumps(ORDER).encode()[:-1] + b',"quantity":7}'),
     "one effect of a million bytes": effects(b'"' + b"x" * 900_000 + b'"'),
     "256 effects": effects(*[b"1"] * 256),
+    "16 effects": effects(*[b"1"] * 16),
+    "256 orders": effects(*[json.dumps(ORDER).encode()] * 256),
     "257 effects": effects(*[b"1"] * 257),
     "150,000 effects": effects(*[b"1"] * 150_000),
     "a million effects": effects(*[b""] * 999_000),

@@ -33,8 +33,9 @@ INGRESS_BYTES_MAX = 128 * 1024**2
 DUPLICATE_WINDOW_S = 120
 """Twice the time for which a producer repeats an unknown submission."""
 
-GATEWAY_PENDING_MAX = 4096
-"""Registers that a gateway may hold unacknowledged."""
+GATEWAY_PENDING_MAX = 32_768
+"""Registers delivered and not acknowledged: twice what a gateway holds, so that one that was started anew
+need not wait for those of the one before."""
 
 
 def ingress(spec: Spec) -> dict[str, Any]:

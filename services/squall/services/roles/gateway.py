@@ -40,7 +40,15 @@ POINTS: Final = {
 }
 """Where a fault can strike it, and what has happened there."""
 
-HELD_MAX = 1024
+HELD_MAX = 16_384
+WAITING_BYTES_MAX = 64 * 1024**2
+"""Registers that are held, and bytes of those that wait. Higher lets more pass a flood of registers with many
+effects; lower takes less memory."""
+
+SEVERAL_MAX = 64
+"""Effects of registers with several that are sent with those that have one. Higher carries such registers
+sooner; lower lets a flood of them delay the others less. One register is always sent, however many it has."""
+
 STOP_S = 5.0
 
 
@@ -53,9 +61,25 @@ def everything(result: TaskResult) -> bool:
     return True
 
 
+def singles_first() -> Admit:
+    """Registers of one effect, and a few of those that have several: nobody waits for a heap of these."""
+    several = 0
+
+    def admit(result: TaskResult) -> bool:
+        nonlocal several
+        if len(result.effects) <= 1:
+            return True
+        if several >= SEVERAL_MAX:
+            return False
+        several += len(result.effects)
+        return True
+
+    return admit
+
+
 async def serve(service: Service) -> None:
     """Forward until asked to stop."""
-    await carry(service, lambda: everything, asyncio.Event())
+    await carry(service, singles_first, asyncio.Event())
 
 
 async def carry(service: Service, sieve: Callable[[], Admit], wake: asyncio.Event) -> None:
@@ -106,6 +130,7 @@ class _Gateway:
         self._sieve = sieve
         self._wake = wake
         self._waiting: deque[tuple[Delivery, TaskResult | None]] = deque()
+        self._waiting_bytes = 0
         self.held: dict[int, str] = {}
         self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
         self.puller = Puller(
@@ -113,7 +138,7 @@ class _Gateway:
             service.swarm.stream("RES"),
             GATEWAY,
             self._take,
-            lambda: HELD_MAX - len(self.held),
+            lambda: HELD_MAX - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
             chunk=BATCH_MAX // 2,
         )
 
@@ -121,6 +146,7 @@ class _Gateway:
         # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
         if delivery.sequence not in self.held:
             self._waiting.append((delivery, self._read(delivery)))
+            self._waiting_bytes += len(delivery.data)
             self._wake.set()
         self.held[delivery.sequence] = delivery.reply
 
@@ -155,6 +181,7 @@ class _Gateway:
                 (batch if admitted else kept).append((delivery, result))
             self._waiting.extendleft(reversed(kept))
             if batch:
+                self._waiting_bytes -= sum(len(delivery.data) for delivery, _ in batch)
                 return batch
             await self._wake.wait()
 
