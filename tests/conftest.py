@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in session.items:
         group = item.get_closest_marker("xdist_group")
         if group is not None and not item.nodeid.endswith(f"@{group.args[0]}"):
-            raise pytest.UsageError(f"{item.nodeid} is not kept with its group: xdist and pytest do not fit")
+            refusal = f"{item.nodeid} is not kept with its group: this pytest-xdist does not fit this pytest"
+            # Of a worker that ends here, xdist says no more than that it has ended.
+            print(refusal, file=sys.__stderr__, flush=True)
+            raise pytest.UsageError(refusal)
 
 
 def _turn(item: pytest.Item) -> int:

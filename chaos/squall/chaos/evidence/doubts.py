@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from squall.bus.border import printable
 from squall.chaos.evidence.model import COMMAND, History
+from squall.chaos.evidence.plural import plural
 
 
 def doubts(history: History) -> list[str]:
@@ -18,9 +19,9 @@ def doubts(history: History) -> list[str]:
     for writer in history.writers:
         name = f"{writer.node} (incarnation {writer.incarnation})"
         if writer.missing:
-            found.append(f"{_plural(writer.missing, 'line')} of {name} missing from the history")
+            found.append(f"{plural(writer.missing, 'line')} of {name} missing from the history")
         if writer.repeated:
-            found.append(f"{_plural(writer.repeated, 'line')} of {name} repeated or out of order")
+            found.append(f"{plural(writer.repeated, 'line')} of {name} repeated or out of order")
     started = {(node.node, node.incarnation) for node in history.nodes}
     unknown = [
         w.node for w in history.writers if w.node != COMMAND and (w.node, w.incarnation) not in started
@@ -28,7 +29,7 @@ def doubts(history: History) -> list[str]:
     if unknown:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
     if history.outcomes_unasked:
-        found.append(f"{_plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+        found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
     found += _wrong_clocks(history)
     found += _uncertain_faults(history)
     found += _uncounted(history)
@@ -42,7 +43,7 @@ def doubts(history: History) -> list[str]:
     if history.venue is None:
         found.append("there is no database of the venue")
     elif history.venue.missing:
-        found.append(f"{_plural(history.venue.missing, 'row')} missing from the venue's journal")
+        found.append(f"{plural(history.venue.missing, 'row')} missing from the venue's journal")
     return found
 
 
@@ -92,11 +93,7 @@ def _uncounted(history: History) -> list[str]:
     here[f"{COMMAND}/1"] = here.get(f"{COMMAND}/1", 0) - 1
     counted = history.closing.lines
     return [
-        f"{writer} had written {_plural(counted.get(writer, 0), 'line')} and {here.get(writer, 0)} are here"
+        f"{writer} had written {plural(counted.get(writer, 0), 'line')} and {here.get(writer, 0)} are here"
         for writer in sorted({*here, *counted})
         if here.get(writer, 0) != counted.get(writer, 0)
     ]
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.checks.recovery import healed
@@ -174,7 +175,9 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
     elif unsure and not (is_sometimes(pattern, name) and passed):
         verdict, detail = "unknown", f"{unsure[0][0]}: {unsure[0][1].detail}"
     elif unsure:
-        detail += f" Not shown by {unsure[0][0]}: {unsure[0][1].detail}"
+        run, check = unsure[0]
+        others = f" and {plural(len(unsure) - 1, 'other')}" if len(unsure) > 1 else ""
+        detail += f" Not shown by {run}{others}: {check.detail}"
     return SeriesCheck(pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from squall.chaos.evidence.model import Injected, Operation
 from squall.chaos.evidence.operations import Fenced, Lead
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decided, Requested
@@ -87,8 +88,9 @@ def zombie_hub(case: Case) -> Finding:
                 if not z.fault.verified
             ),
         ],
-        passed=f"{len(zombies)} hubs came back after they were followed: {len(refused_writes)} writes and "
-        f"{len(refused)} announcements refused by {len({said.node for said in refused})} nodes, none obeyed.",
+        passed=f"{plural(len(zombies), 'hub')} came back after being followed: "
+        f"{plural(len(refused_writes), 'write')} and {plural(len(refused), 'announcement')} refused by "
+        f"{plural(len({said.node for said in refused}), 'node')}, none obeyed.",
     )
 
 
@@ -190,6 +192,6 @@ def no_flapping(case: Case) -> Finding:
         case,
         shown=flapping,
         unseen=["nobody led"] if not case.succession.terms else [],
-        passed=f"{len(struck)} faults on hubs and broker, {len(changes)} changes of leader, "
+        passed=f"{plural(len(struck), 'fault')} on hubs and broker, {plural(len(changes), 'takeover')}, "
         "at most one for each fault.",
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.figures import latencies_ms
 from squall.chaos.judge.succession import terms
 from squall.chaos.judge.tally import tally
-from squall.chaos.tell.page import buckets, plots, words
+from squall.chaos.tell.page import buckets, plots
 from squall.chaos.tell.page.frame import NARROW, WIDE
 from squall.chaos.tell.page.lanes import Strike, Window, lanes, shown
 from squall.chaos.tell.page.markup import Markup, join
@@ -92,7 +93,7 @@ def nodes_over_time(history: History, seen: Window, struck: Sequence[Strike]) ->
         return timeline(drawn, seen.length_s, width)
 
     left_out = len(found) - len(drawn)
-    more = f"; {words.plural(left_out, 'node')} to which less happened left out" * (left_out > 0)
+    more = f"; {plural(left_out, 'node')} to which less happened left out" * (left_out > 0)
     about = f"Seconds since the first task was due; numbers are those of the faults below{more}"
     return section(title, about, legend(keys), _both(draw, 0))
 

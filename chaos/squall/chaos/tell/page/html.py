@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.tell.page import course, tables, words
 from squall.chaos.tell.page.figures import figures
@@ -114,14 +115,14 @@ def why(result: Result) -> str:
         found = [check for check in result.checks if check.verdict == verdict]
         if found:
             first = found[0]
-            share = f"{len(found)} of {words.plural(total, 'check')} {says}"
+            share = f"{len(found)} of {plural(total, 'check')} {says}"
             return f"{share}. {first.id} {first.name}: {first.detail}"
     faults = {(fault.kind, fault.target, fault.start_s) for fault in result.faults}
-    struck = f" under {words.plural(len(faults), 'fault')}" if faults else ""
+    struck = f" under {plural(len(faults), 'fault')}" if faults else ""
     accepted = (
-        words.plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
+        plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
     )
-    return f"{'All ' if total > 1 else ''}{words.plural(total, 'check')} passed on {accepted}{struck}."
+    return f"{'All ' if total > 1 else ''}{plural(total, 'check')} passed on {accepted}{struck}."
 
 
 def _checks(result: Result) -> Markup:

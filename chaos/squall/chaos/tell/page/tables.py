@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from squall.bus.border import printable
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.plural import plural
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.frame import NARROW, WIDE
 from squall.chaos.tell.page.lanes import Strike, Window
@@ -41,7 +42,7 @@ def topology(graph: Topology | None) -> Markup:
         drawing(graph, NARROW),
         el(
             "details",
-            el("summary", f"{words.plural(len(links), 'link')} with their subjects"),
+            el("summary", f"{plural(len(links), 'link')} with their subjects"),
             table(["from", "to", "for", "subject"], links, "links"),
         ),
     )

@@ -46,7 +46,3 @@ def date(time_s: float | None) -> str:
 def offset(value: float | None) -> str:
     """Seconds since the first intended submission, with their sign."""
     return ABSENT if value is None else f"{round(value, 2) + 0.0:+,.2f} s".replace("-", "−")
-
-
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
