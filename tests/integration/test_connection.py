@@ -232,6 +232,45 @@ async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bu
         assert observer.counters["dropped"] > 0
 
 
+async def test_what_is_heard_apart_keeps_no_answer_waiting(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that hears more than it can take answers its probes late; the one beside it does not."""
+    async with bus() as b, b.connect("observer") as observer, observer.apart() as apart:
+        heard = asyncio.Event()
+        info = api("STREAM", "INFO", b.swarm.stream("IN"))
+        await apart.subscribe(b.swarm.heartbeats, lambda message: heard.set())
+        links_of = [each._link for each in (observer, apart)]
+        assert all(links_of)
+        transport = links_of[1].client._transport
+        reading = asyncio.Event()
+        read = transport.read
+
+        async def held(size: int) -> bytes:
+            await reading.wait()
+            return await read(size)
+
+        monkeypatch.setattr(transport, "read", held)
+        async with b.connect("producer") as producer:
+            beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+            for _ in range(2):  # the first ends the read that was begun before
+                await producer.publish(b.swarm.heartbeat("producer", "producer"), beat)
+                await within(5.0, observer.request(info, b"", timeout_s=5.0))
+        reading.set()
+        await within(10.0, heard.wait())
+
+
+async def test_a_renewal_is_one_of_what_is_apart_too(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer, observer.apart() as apart:
+        before = [each._link for each in (observer, apart)]
+        observer.renew(b.authority.credentials("observer", LONG_S))
+
+        async def renewed() -> bool:
+            now = [each._link for each in (observer, apart)]
+            return all(link is not old for link, old in zip(now, before, strict=True))
+
+        await wait_until(renewed, bool, timeout_s=10, what="renewal of both")
+        assert len({each.private_inbox for each in (observer, apart)}) == 2
+
+
 async def test_a_forbidden_publish_to_a_stream_is_raised_and_not_repeated(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         with pytest.raises(ForbiddenError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from squall.bus.messages import (
 )
 from squall.bus.subjects import lane_for, lane_of
 from squall.bus.tasks import wait_until
+from squall.services.roles import coordinator
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -119,24 +121,51 @@ async def test_a_job_too_many_is_passed_over_and_told(swarm: Any, monkeypatch: p
     assert s.service.counters["unreadable"] == 1
 
 
-async def test_an_agent_opens_the_window_by_no_more_than_its_slots(swarm: Any) -> None:
+async def test_an_agent_opens_the_window_by_no_more_than_its_slots(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "READ_EVERY_S", 0.0)
     async with swarm(agents=2, slots=8) as s:
 
         async def window() -> int:
             return int(s.service.vitals().get("slots", 0))
 
-        async def unreadable() -> int:
+        async def heard() -> int:
+            await s.agent.publish(s.names.heartbeat("agent", "agent-1"), b"no heartbeat")
             return int(s.service.counters["unreadable"])
 
         before = await wait_until(window, bool, timeout_s=PATIENT_S, what="a leader")
+        listens = await wait_until(heard, bool, timeout_s=PATIENT_S, what="a leader that listens")
         for number in range(1, 50):  # whoever it says it is
             beat = Heartbeat(role="agent", node=f"agent-{number}", incarnation=1, slots=2**53)
             await s.agent.publish(s.names.heartbeat("agent", "agent-1"), encode(beat))
             answer = LeaderAccepted(node=f"agent-{number}", term=1, slots=2**53)
             await s.agent.publish(s.names.reply("agent-1", "x"), encode(answer))
-        await s.agent.publish(s.names.heartbeat("agent", "agent-1"), b"the last of them")
-        await wait_until(unreadable, bool, timeout_s=PATIENT_S, what="the last of them")
+        await wait_until(heard, lambda n: n > listens + 1, timeout_s=PATIENT_S, what="the last of them")
         assert await window() == before == 2 * 2 * 8
+
+
+async def test_of_an_agent_that_floods_the_leader_little_is_read(swarm: Any) -> None:
+    async with swarm(agents=2, slots=8) as s:
+
+        async def unreadable() -> int:
+            return int(s.service.counters["unreadable"])
+
+        async def window() -> int:
+            return int(s.service.vitals().get("slots", 0))
+
+        await wait_until(window, bool, timeout_s=PATIENT_S, what="a leader")
+        begun_s = time.monotonic()
+
+        async def said() -> int:
+            for _ in range(1000):
+                await s.agent.publish(s.names.heartbeat("agent", "agent-1"), b"no heartbeat", confirm=False)
+                await s.agent.publish(s.names.reply("agent-1", "x"), b"no answer", confirm=False)
+            return await unreadable()
+
+        await wait_until(said, lambda count: count > 2, timeout_s=PATIENT_S, what="what was read of a flood")
+        count, took_s = await unreadable(), time.monotonic() - begun_s
+        assert count <= 1 + took_s / coordinator.READ_EVERY_S
 
 
 async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> None:

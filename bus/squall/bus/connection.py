@@ -14,6 +14,8 @@ move over, let the old one go:
 * Callbacks never raise (nats.py PR #914: an exception ends the read loop in
   silence); what a handler raises ends the ``async with`` of the connection.
 * A permission violation is raised at the call that caused it.
+* What others may send in floods is listened to apart, on a connection of its
+  own: whatever waits there delays no answer here.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import itertools
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 from nats.aio.msg import Msg
 
@@ -61,22 +63,26 @@ class Connection:
         counters: ``reconnects``, ``dropped``, ``violations`` and ``unasked`` messages so far.
     """
 
-    def __init__(self, url: str, name: str, credentials: Credentials | None) -> None:
+    def __init__(
+        self, url: str, name: str, credentials: Credentials | None, *, beside: Connection | None = None
+    ) -> None:
         self._url = url
         self.name = name
         self.inbox = credentials.inbox if credentials else subjects.inbox(name, secrets.token_hex(12))
         self._credentials = credentials
         self._renewal = asyncio.Event()
         self._link: Link | None = None
-        self._generations = itertools.count(1)
+        # Shared, so that no two links of one node have the same inbox.
+        self._generations: Iterator[int] = beside._generations if beside else itertools.count(1)
         self._connected = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._on_link: list[Callable[[], None]] = []
         self._failure: Exception | None = None
         self._failed = asyncio.Event()
         self._random = random.Random()
-        self.interceptor: Callable[[Handler, Msg], None] | None = None
-        self.counters: Counter[str] = Counter()
+        self._apart: list[Connection] = []
+        self.interceptor: Callable[[Handler, Msg], None] | None = beside.interceptor if beside else None
+        self.counters: Counter[str] = beside.counters if beside else Counter()
 
     @property
     def private_inbox(self) -> str:
@@ -196,6 +202,26 @@ class Connection:
         """Move over to a link with these credentials, without losing a call."""
         self._credentials = credentials
         self._renewal.set()
+        for other in self._apart:
+            other.renew(credentials)
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[Connection]:
+        """A further connection with the same credentials, for what may come in floods and delay nothing here.
+
+        It is waited for as long as it takes, and dropped at the end with whatever is on its way. Renewals and
+        counters are those of both.
+
+        Raises:
+            UntrustedBrokerError, AuthorizationError: As `connect` does.
+        """
+        other = Connection(self._url, self.name, self._credentials, beside=self)
+        self._apart.append(other)
+        try:
+            async with _kept(other, await other._reopen(), drained=False):
+                yield other
+        finally:
+            self._apart.remove(other)
 
     # The life of the links.
 
@@ -303,17 +329,17 @@ class Connection:
         assert self._failure is not None
         raise self._failure
 
-    async def _drain(self) -> None:
+    async def _end(self, *, drained: bool) -> None:
         link = self._link
         if link is None:
             return
-        if not link.lost.is_set():
+        if drained and not link.lost.is_set():
             for wanted in self._subscriptions:
                 await link.unsubscribe(wanted)
             with contextlib.suppress(ConnectionLostError):
                 await link.probe()
                 await link.probe()
-        await link.close(abandon=link.lost.is_set())
+        await link.close(abandon=link.lost.is_set() or not drained)
 
 
 @contextlib.asynccontextmanager
@@ -339,15 +365,21 @@ async def connect(
             first = await (connection._reopen() if patience_s else connection._open_link())
     except TimeoutError as error:
         raise NotConnectedError(url, f"no broker answers at {url}") from error
-    connection._adopt(first)
+    async with _kept(connection, first, drained=True):
+        yield connection
 
+
+@contextlib.asynccontextmanager
+async def _kept(connection: Connection, first: Link, *, drained: bool) -> AsyncIterator[None]:
+    """Keep a connection alive inside the block, and end it."""
+    connection._adopt(first)
     async with task_group() as tasks:
         tasks.daemon(connection._watch())
         keeping = tasks.daemon(connection._keep(tasks))
         try:
-            yield connection
+            yield
         finally:
             # First, or a link that takes over meanwhile would be left open.
             keeping.cancel()
             await asyncio.wait({keeping})
-            await connection._drain()
+            await connection._end(drained=drained)

@@ -84,6 +84,9 @@ TRIM_S = 0.2
 AGENT_SILENT_S = 5.0
 """An agent not heard of for this long has no slots."""
 
+READ_EVERY_S = 0.2
+"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader."""
+
 AGE_S_MAX = 2.0
 """A task that took longer from dispatch to register is a sign of overload."""
 
@@ -122,6 +125,7 @@ class Coordinator:
         self._again: dict[str, tuple[RunTask, int]] = {}
         self._full = False
         self._slots: dict[str, tuple[int, float]] = {}
+        self._read_s: dict[str, float] = {}
         self._window = Window(
             service.spec.agents * service.spec.slots,
             limit_max=spec_as(service.spec, HierarchicalSpec).window_max,
@@ -143,11 +147,7 @@ class Coordinator:
         self._office.caught_up()
         self._service.at("coordinator.resumed")
         async with task_group() as tasks:
-            stops = [
-                await self._connection.subscribe(self._swarm.heartbeat("agent", ANY), self._on_heartbeat),
-                await self._connection.subscribe(self._swarm.reply(ANY, ANY), self._on_reply),
-            ]
-            tasks.daemon(self._announce())
+            tasks.daemon(self._meet_agents())
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_registers())
             tasks.daemon(self._watch_room())
@@ -160,8 +160,6 @@ class Coordinator:
                 await asyncio.wait({writing}, timeout=BATCH_S)
             finally:
                 leaving.cancel()
-                for stop in stops:
-                    await stop()
 
     # What it knows when it begins.
 
@@ -196,24 +194,35 @@ class Coordinator:
     # What it hears.
 
     def _on_heartbeat(self, message: Msg) -> None:
+        # The subject is what the sender's credentials allow; what the body says of itself is not.
+        role, node = message.subject.split(".")[-2:]
+        if role != AGENT or self._is_too_soon(node):
+            return
         try:
             heartbeat = decode(message.data, Heartbeat)
         except DecodeError as error:
             self._service.complaints("unreadable", f"heartbeat on {message.subject}: {error}")
             return
-        # The subject is what the sender's credentials allow; what the body says of itself is not.
-        role, node = message.subject.split(".")[-2:]
-        if role == AGENT:
-            self._tell(node)
-            self._note_slots(node, heartbeat.slots)
+        self._tell(node)
+        self._note_slots(node, heartbeat.slots)
 
     def _on_reply(self, message: Msg) -> None:
+        node = message.subject.split(".")[-2]
+        if self._is_too_soon(node):
+            return
         try:
             answer = decode(message.data, LeaderAccepted)
         except DecodeError as error:
             self._service.complaints("unreadable", f"answer on {message.subject}: {error}")
             return
-        self._note_slots(message.subject.split(".")[-2], answer.slots)
+        self._note_slots(node, answer.slots)
+
+    def _is_too_soon(self, node: str) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._read_s.get(node, -READ_EVERY_S) < READ_EVERY_S:
+            return True
+        self._read_s[node] = now_s
+        return False
 
     def _note_slots(self, node: str, slots: int) -> None:
         now = time.monotonic()
@@ -221,8 +230,17 @@ class Coordinator:
         self._window.resize(sum(slots for slots, seen in self._slots.values() if now - seen < AGENT_SILENT_S))
         self._wake.set()
 
+    async def _meet_agents(self) -> None:
+        """Tell every agent who leads, one that joins as well; its answer tells its slots at once.
+
+        What agents say is heard apart, or one that floods us would hold up the renewals of our lease.
+        """
+        async with self._connection.apart() as apart:
+            await apart.subscribe(self._swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
+            await apart.subscribe(self._swarm.reply(ANY, ANY), self._on_reply)
+            await self._announce()
+
     async def _announce(self) -> None:
-        """Tell every agent who leads, one that joins as well; its answer tells its slots at once."""
         command = AnnounceLeader(
             holder=self._service.node, term=self._leadership.term, token=secrets.token_hex(8)
         )

@@ -352,7 +352,8 @@ async def running(
             swarm = Swarm(spec, run, access, launcher, nodes, starts, history)
             if access.own is not None:
                 await stack.enter_async_context(_warden(swarm, access, access.own))
-            await swarm.observer.subscribe(swarm.swarm.heartbeats, counters.hear)
+            hearing = await stack.enter_async_context(swarm.observer.apart())
+            await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
             tasks.daemon(counters.keep())
             progress("starting the nodes")
             await swarm.start()
