@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from squall.chaos.cli.setup import experiment_of
-from squall.chaos.evidence.series import Planned, begin, note
+from squall.chaos.evidence.series import Planned, begin, digest, note
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import carry_out, experiment
 from squall.chaos.judge.series import EXIT, Judged, series_result
-from squall.chaos.plan.schedule import Schedule
+from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run
@@ -53,9 +53,7 @@ class Series:
 
     def run(self, planned: Plan, progress: Callable[[str], None]) -> bool:
         """Run one; whether the user wants no more."""
-        if planned.name not in self._planned.runs:
-            self._planned = msgspec.structs.replace(self._planned, runs=(*self._planned.runs, planned.name))
-            note(self._folder, self._planned)
+        self._note(planned)
         path = self._folder / planned.name
         with claim(planned.spec, path) as directory:
             self._carry_out(planned.schedule, planned.spec, directory, progress)
@@ -63,6 +61,16 @@ class Series:
         self._done.append((planned, judged))
         print_run(planned.name, judged.result, self._console)
         return self.interrupted
+
+    def _note(self, planned: Plan) -> None:
+        """Note what this run is to be before it is begun."""
+        runs = self._planned.runs
+        if planned.name not in runs:
+            runs = (*runs, planned.name)
+        is_to_be = digest(planned.spec.toml(), toml(planned.schedule))
+        digests = {**self._planned.digests, planned.name: is_to_be}
+        self._planned = msgspec.structs.replace(self._planned, runs=runs, digests=digests)
+        note(self._folder, self._planned)
 
     def _carry_out(
         self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Callable[[str], None]

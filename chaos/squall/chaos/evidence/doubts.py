@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from squall.bus.border import printable
+from squall.chaos.evidence.agreement import disagreements
 from squall.chaos.evidence.model import COMMAND, History
 from squall.chaos.evidence.plural import plural
 
@@ -32,6 +33,7 @@ def doubts(history: History) -> list[str]:
         found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
     found += _wrong_clocks(history)
     found += _uncertain_faults(history)
+    found += disagreements(history)
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
@@ -80,8 +82,8 @@ def _uncertain_faults(history: History) -> list[str]:
     ]
     if healed is None:
         found.append("the experiment did not come to its end")
-    elif healed.faults != len(logged):
-        found.append(f"{healed.faults} faults were injected and {len(logged)} are here")
+    elif healed.faults != (here := len(logged) + len(history.missed)):
+        found.append(f"{healed.faults} faults were injected or missed and {here} are here")
     return found
 
 

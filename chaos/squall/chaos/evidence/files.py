@@ -12,8 +12,8 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence.model import Asked, Injected
-from squall.chaos.evidence.series import SERIES
+from squall.chaos.evidence.model import Asked, Injected, Intended
+from squall.chaos.evidence.series import SERIES, digest
 from squall.services import jsonl
 from squall.services.jsonl import LINE_BYTES_MAX, decode
 
@@ -21,6 +21,7 @@ SPEC = "spec.toml"
 NODES = "nodes.jsonl"
 HISTORY = "history.jsonl"
 FAULTS = "faults.jsonl"
+SCHEDULE = "schedule.toml"
 VENUE = "venue.sqlite"
 
 REMEDY = "name the directory of a run, for instance runs/<id>"
@@ -40,6 +41,14 @@ def require_run(run: Path) -> None:
         raise NotARunError(f"{run} holds a series of runs", f"name one of them, for instance {run}/seed-1")
     if not (run / SPEC).exists() and not (run / HISTORY).exists():
         raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
+
+
+def digest_in(run: Path) -> str:
+    """What `digest` gives of the files in a run's directory; empty where one cannot be read."""
+    try:
+        return digest((run / SPEC).read_text(), (run / SCHEDULE).read_text())
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 class Files:
@@ -108,6 +117,19 @@ class Files:
             found[fault.id or f"#{place}"] = fault
         return tuple(sorted(found.values(), key=lambda fault: fault.start_s))
 
+    def intended(self) -> tuple[Intended, ...] | None:
+        """The faults of the run's schedule; None if there is none, or none that can be read."""
+        try:
+            return msgspec.convert(tomllib.loads((self._run / SCHEDULE).read_text()), _Schedule).interval
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+            reason = f"is unusable: {error}"
+        self.give_up(f"{SCHEDULE} {reason}")
+        return None
+
     def asked(self) -> tuple[Asked, Mapping[str, object]]:
         """What the spec asks for: as far as every pattern has it, and all of it as it stands there."""
         try:
@@ -121,6 +143,10 @@ class Files:
             reason = f"is unusable: {error}"
         self.give_up(f"{SPEC} {reason}")
         return Asked(), {}
+
+
+class _Schedule(msgspec.Struct):
+    interval: tuple[Intended, ...] = ()
 
 
 _raw = msgspec.json.Decoder(msgspec.Raw)

@@ -106,6 +106,19 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool = False
     reason: str = ""
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether it did not come about: its target was not there in time, or did not reach the point."""
+        return self.id.endswith("/missed")
+
+
+class Intended(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault of the run's schedule: its kind, on whom, and at which point of their work, if at one."""
+
+    fault: str
+    target: str
+    point: str = ""
+
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """A step of an experiment.
@@ -241,6 +254,9 @@ class History:
     Attributes:
         asked: What was asked for, as far as every pattern has it.
         spec: All that ``spec.toml`` says, the pattern's own fields too, as they stand there.
+        faults: Those that were injected, in the order of their beginnings.
+        missed: Those that did not come about, because their target was not there in time.
+        intended: The faults of the run's schedule; None if it had none, because a test said what to do.
         lines: Lines of the history that could be read.
         truncated: Half lines at the end of a file, left by a writer that was killed.
         unreadable: What could not be read, each with its reason in words.
@@ -266,6 +282,8 @@ class History:
     spec: Mapping[str, object] = field(default_factory=dict)
     nodes: tuple[NodeStart, ...] = ()
     faults: tuple[Injected, ...] = ()
+    missed: tuple[Injected, ...] = ()
+    intended: tuple[Intended, ...] | None = None
     phases: tuple[Phase, ...] = ()
     lines: int = 0
     truncated: int = 0

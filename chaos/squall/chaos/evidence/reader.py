@@ -1,9 +1,9 @@
 """Reads a run's directory into a `History`. Judges nothing: what it cannot read, it says.
 
-    spec.toml   nodes.jsonl   history.jsonl   faults.jsonl   counters.jsonl   venue.sqlite
-        └────────────┴──────┬──────┴───────────────┴───────────────┴──────────────┘
-                            ▼
-                         History
+    spec.toml   schedule.toml   nodes.jsonl   history.jsonl   faults.jsonl   counters.jsonl   venue.sqlite
+        └─────────────┴──────────────┴─────┬───────┴───────────────┴──────────────┴───────────────┘
+                                           ▼
+                                        History
 
 Lines of ``history.jsonl`` have ``time_s``, ``node``, ``inc`` (incarnation), ``i`` (its writer's own count,
 from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
@@ -63,14 +63,14 @@ def read(run: Path, declared: Declared) -> History:
         except msgspec.DecodeError as error:
             files.reject(HISTORY, number, error)
     nodes = tuple(files.records(NODES, NodeStart))
-    faults = files.faults()
     counters = tuple(files.records(COUNTERS, Counted))
     venue = _venue(files, run / VENUE)
     return fold.history(
         asked=asked,
         spec=spec,
         nodes=nodes,
-        faults=faults,
+        faults=files.faults(),
+        intended=files.intended(),
         counters=counters,
         venue=venue,
         truncated=files.truncated,

@@ -2,10 +2,14 @@
 
 runs/<id>/series.json   what was planned
 runs/<id>/seed-1/       a run; see `services/run/directory.py`
+
+What a run was to be, its spec and its schedule, is in its own directory. A digest of both stands in the plan,
+so that one that was run otherwise is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +31,17 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         runs: Their names, which are those of their directories.
         all_faults: Whether its faults were drawn from all there are.
+        digests: Of each run that was begun, by its name, what `digest` gives; none in older directories.
     """
 
     runs: tuple[Name, ...]
     all_faults: bool
+    digests: dict[Name, str] = {}
+
+
+def digest(spec: str, schedule: str) -> str:
+    """A digest of the texts of ``spec.toml`` and ``schedule.toml``."""
+    return hashlib.sha256(msgspec.json.encode([spec, schedule])).hexdigest()
 
 
 def begin(folder: Path, planned: Planned) -> None:

@@ -165,6 +165,7 @@ class Nemesis:
             start_s=now_s,
             end_s=now_s,
             verified=False,
+            reason="its target was not there in time, or did not reach the point",
         )
 
     # Whom.

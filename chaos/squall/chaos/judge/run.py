@@ -71,7 +71,7 @@ def result(history: History, run: str) -> Result:
                 end_s=fault.end_s,
                 verified=fault.verified,
             )
-            for fault in history.faults
+            for fault in sorted((*history.faults, *history.missed), key=lambda fault: fault.start_s)
         ),
         checks=verdicts(case, promises),
         limits=history.limits,

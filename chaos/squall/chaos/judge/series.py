@@ -21,6 +21,7 @@ from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.checks.recovery import healed
 from squall.chaos.judge.coverage import coverage, holes
+from squall.chaos.judge.decide import some
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
@@ -38,12 +39,14 @@ class Judged:
         hits: Of each cell of its pattern's coverage table.
         take_over_bound_s, drain_bound_s: How long a fail-over, and the drain, might have taken; the latter is
             None where not all was healed.
+        digest: Of its spec and its schedule, as they are in its directory.
     """
 
     result: Result
     hits: Mapping[Cell, int]
     take_over_bound_s: float | None
     drain_bound_s: float | None
+    digest: str = ""
 
 
 class Hits(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,14 +97,15 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def judged_of(result: Result, history: History) -> Judged:
-    """What is kept of a run."""
+def judged_of(result: Result, history: History, digest: str = "") -> Judged:
+    """What is kept of a run; the digest is that of its directory, see `squall.chaos.evidence.series`."""
     lease_s, after = history.asked.lease_s, healed(history)
     return Judged(
         result=result,
         hits=coverage([history], points_of(history.asked.pattern)),
         take_over_bound_s=None if lease_s is None else take_over_bound_s(lease_s),
         drain_bound_s=None if after is None else after.bound_s,
+        digest=digest,
     )
 
 
@@ -111,9 +115,7 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
     for run in judged:
         groups.setdefault(run.result.pattern or "", []).append(run)
     checks = [check for pattern, runs in groups.items() for check in _checks(pattern, planned, runs)]
-    checks.append(
-        _complete(planned.runs, [run.result.run for run in judged if run.drain_bound_s is not None])
-    )
+    checks.append(_complete(planned, judged))
     return SeriesResult(
         runs=tuple(run.result for run in judged),
         checks=tuple(checks),
@@ -207,13 +209,19 @@ def _covered(pattern: str, hits: Mapping[Cell, int]) -> SeriesCheck:
     return SeriesCheck(pattern=pattern, id="V1", name="coverage", verdict=verdict, detail=detail)
 
 
-def _complete(planned: Sequence[str], there: Sequence[str]) -> SeriesCheck:
-    """V2: every run is there, and came to where all was healed."""
-    missing = [name for name in planned if name not in there]
-    detail = f"{len(there)} of {len(planned)} planned runs are here and came to their end"
+def _complete(planned: Planned, judged: Sequence[Judged]) -> SeriesCheck:
+    """V2: every run is there, with the spec and schedule it was to have, and came to where all was healed."""
+    there = [run.result.run for run in judged if run.drain_bound_s is not None]
+    missing = [name for name in planned.runs if name not in there]
+    others = [
+        run.result.run for run in judged if planned.digests.get(run.result.run, run.digest) != run.digest
+    ]
+    detail = f"{len(there)} of {len(planned.runs)} planned runs are here and came to their end"
     if missing:
         detail += f", not {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
-    verdict: Verdict = "unknown" if missing else "pass"
+    if others:
+        detail += f"; {some(others)} had another spec or schedule than was planned"
+    verdict: Verdict = "unknown" if missing or others else "pass"
     return SeriesCheck(pattern="", id="V2", name="completeness", verdict=verdict, detail=f"{detail}.")
 
 

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 from squall.chaos.errors import NotARunError
+from squall.chaos.evidence.files import digest_in
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.series import Planned
@@ -48,7 +49,7 @@ def judge(run: Path, *, keep: bool = True) -> Result:
 
 def judge_run(run: Path, *, keep: bool) -> Judged:
     """One run of a series; see `judge`."""
-    return judged_of(*_judged(run, keep=keep))
+    return judged_of(*_judged(run, keep=keep), digest_in(run))
 
 
 def judge_all(folder: Path, planned: Planned) -> list[Judged]:

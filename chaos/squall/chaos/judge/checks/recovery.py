@@ -21,7 +21,8 @@ def recovery(case: Case) -> Finding:
         return unknown("nothing was healed")
     if not history.faults:
         return unknown("no fault was injected, so there was nothing to recover from")
-    unseen, late = [], []
+    unseen = [f"{fault.kind} of {fault.target} was planned and missed" for fault in history.missed]
+    late = []
     struck_s = min(fault.start_s for fault in history.faults)
     if not any(
         offer.outcome == "accepted" and struck_s <= (offer.intended_s or 0.0) <= after.time_s
