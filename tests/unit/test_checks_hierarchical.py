@@ -82,7 +82,14 @@ def handed_over(run: Run, took_s: float) -> None:
     run.faults[0].update(kind="hand-over", start_s=T + 3.25 - took_s, end_s=T + 3.3)
 
 
+def impatient(run: Run) -> None:
+    """The standby takes over from a leader that nothing struck, and that dispatched a moment ago."""
+    idle(run)
+    run.line(4.1, "coordinator-1", "dispatch", "ok", term=2, tasks=0, first=7)
+
+
 FAILING: list[tuple[str, str, Doctor, str]] = [
+    ("H4", "a leader that is heard of is followed", impatient, "which had written 0.10 s before"),
     ("H1", "a task is lost at the head", lambda r: lose_register(r, 1), "1 head, 0 middle, 0 tail"),
     ("H1", "a task is lost in the middle", lambda r: lose_register(r, 3), "0 head, 1 middle, 0 tail): a-3"),
     ("H1", "a task is lost at the tail", lambda r: lose_register(r, 6), "0 head, 0 middle, 1 tail"),

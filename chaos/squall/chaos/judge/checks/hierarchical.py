@@ -63,7 +63,10 @@ def no_loss(case: Case) -> Finding:
 
 
 def coordinator_failover(case: Case) -> Finding:
-    """H4: a lost leader is replaced within the lease and two seconds, loses its pen, and orphans no job."""
+    """H4: a lost leader, and no other, is replaced in time: within the lease and two seconds.
+
+    It loses its pen, and orphans no job.
+    """
     history = case.history
     if not case.succession.takeovers:
         return unknown("no failover happened")
@@ -79,6 +82,7 @@ def coordinator_failover(case: Case) -> Finding:
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
             *late,
             *leading.unreplaced(case),
+            *leading.needless(case),
         ],
         unseen=[
             *untimed,
@@ -145,7 +149,7 @@ PROMISES = Promises(
         Promise(
             id="H4",
             name="coordinator-failover",
-            text="A standby takes over in time, no job is left, the previous leader writes nothing.",
+            text="A lost leader, and no other, is followed in time; it writes nothing more; no job is left.",
             check=coordinator_failover,
             sometimes=True,
         ),

@@ -17,6 +17,12 @@ from squall.chaos.plan.kinds import HAND_OVER
 FINAL = ("crash", "restart", HAND_OVER)
 """Faults after which a leader leads no more, however long it takes until somebody else does."""
 
+GONE = ("death", "resignation", "hand-over")
+"""What a leader is followed after without having been silent for a lease."""
+
+HEARD_LEASES = 0.5
+"""Who was heard of so many leases ago has not been silent for one, whatever the clocks say."""
+
 AFTER_S = BACKOFF_S[1]
 """How long a link that is whole again may take to be found."""
 
@@ -154,6 +160,25 @@ def leaders(case: Case) -> set[str]:
     return {node.node for node in case.history.nodes if node.role in roles}
 
 
+def needless(case: Case) -> list[str]:
+    """Take-overs from a leader that nothing struck, and that was heard of a moment before.
+
+    A batch renews the lease, so whoever stored one half a lease ago had not been silent for one. Where the last
+    is older, the leader may have been too slow to renew, and nothing is shown.
+    """
+    heard_s = HEARD_LEASES * (case.history.asked.lease_s or 0.0)
+    found = []
+    for change in case.succession.takeovers:
+        if change.since in GONE or _asking(case, change) or _left(case, change):
+            continue
+        stored = [b.time_s for b in case.succession.batches if b.term == change.previous.term]
+        ago_s = min((change.next.time_s - s for s in stored if s <= change.next.time_s), default=heard_s)
+        if ago_s < heard_s:
+            who = f"{change.next.node} took over from {change.previous.node}"
+            found.append(f"{who}, which nothing struck and which had written {ago_s:.2f} s before")
+    return found
+
+
 def flapping(case: Case) -> list[str]:
     """Changes of leader that no fault asks for, and faults that ask for more than one.
 
@@ -166,7 +191,7 @@ def flapping(case: Case) -> list[str]:
     unasked: list[str] = []
     askers: list[tuple[Takeover, list[Injected]]] = []
     for change in case.succession.takeovers:
-        asking = [fault for fault in case.history.faults if _asks_for(case, fault, change)]
+        asking = _asking(case, change)
         if asking or change.since == "death" or _left(case, change):
             askers.append((change, asking))
         else:
@@ -177,6 +202,11 @@ def flapping(case: Case) -> list[str]:
         if len(alone) > 1:
             twice.append(f"{fault.kind} of {fault.node or fault.target} was followed by {len(alone)} changes")
     return [*unasked, *twice]
+
+
+def _asking(case: Case, change: Takeover) -> list[Injected]:
+    """The faults that can be why a leader was followed."""
+    return [fault for fault in case.history.faults if _asks_for(case, fault, change)]
 
 
 def _asks_for(case: Case, fault: Injected, change: Takeover) -> bool:
