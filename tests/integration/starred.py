@@ -44,7 +44,7 @@ class KillingPoints(Points):
         self._point, self._left = point, nth
         self.struck = asyncio.Event()
 
-    def __call__(self, point: str) -> None:
+    async def __call__(self, point: str) -> None:
         if point == self._point:
             self._left -= 1
             if self._left == 0:

@@ -232,6 +232,26 @@ async def test_messages_a_handler_cannot_keep_up_with_are_dropped_and_counted(bu
         assert observer.counters["dropped"] > 0
 
 
+async def test_what_was_let_go_is_there_whatever_becomes_of_its_sender(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer, b.connect("producer") as producer:
+        heard: list[str] = []
+        subject = b.swarm.heartbeat("producer", "producer")
+        await observer.subscribe(b.swarm.heartbeats, lambda message: heard.append(message.subject))
+        beat = encode(Heartbeat(role="producer", node="producer", incarnation=1))
+        await producer.publish(subject, beat)  # its first confirms that it may
+        await producer.publish(subject, beat, confirm=False)
+        await producer.let_go()
+        link = producer._link
+        assert link is not None
+        writer: Any = link.client._transport
+        writer._io_writer.transport.abort()
+
+        async def count() -> int:
+            return len(heard)
+
+        await wait_until(count, lambda n: n == 2, timeout_s=10, what="the second")
+
+
 async def test_what_is_heard_apart_keeps_no_answer_waiting(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that hears more than it can take answers its probes late; the one beside it does not."""
     async with bus() as b, b.connect("observer") as observer, observer.apart() as apart:

@@ -223,6 +223,11 @@ class Connection:
         finally:
             self._apart.remove(other)
 
+    async def let_go(self) -> None:
+        """Wait until what was published so far has left this process, as long as the link is not lost."""
+        if self._link is not None and not self._link.lost.is_set():
+            await self._link.let_go()
+
     # The life of the links.
 
     async def _open_link(self) -> Link:

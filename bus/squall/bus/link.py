@@ -40,6 +40,9 @@ PROBE_TIMEOUT_S = 5.0
 """Longer than a busy machine needs for a round trip; a late PONG would break the client, so the
 first probe that fails abandons the link."""
 
+LET_GO_S = 0.5
+"""How long what was published may take to leave the process: one turn of the loop, if the broker reads."""
+
 Handler = Callable[[Msg], None]
 
 
@@ -204,6 +207,22 @@ class Link:
             if self.client.is_closed:  # nats-py tells nobody if the transport fails it while it closes
                 self.lose("nats-py has closed it")
             raise ConnectionLostError(subject, f"not sent to {subject}: {error}") from error
+
+    async def let_go(self) -> None:
+        """Wait until the operating system has what was published, for at most `LET_GO_S`.
+
+        nats-py keeps it for a task of its own to write, and the loop's transport for the end of its turn.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LET_GO_S):
+                while not self.client.is_closed and self._holds_back():
+                    await asyncio.sleep(0)
+
+    def _holds_back(self) -> bool:
+        writer = getattr(self.client._transport, "_io_writer", None)
+        return bool(
+            self.client._pending or (writer is not None and writer.transport.get_write_buffer_size() > 0)
+        )
 
     async def confirm(self, subject: str) -> None:
         """Wait until the broker has taken what was published, and raise if it denied this subject.

@@ -115,7 +115,7 @@ class WorkQueue:
         slots: int,
         pacing: Pacing,
         observer: Observer,
-        at: Callable[[str], None],
+        at: Callable[[str], Awaitable[None]],
         counters: Counter[str],
         chance: random.Random,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
@@ -268,9 +268,9 @@ class WorkQueue:
                 return False
             started_s = time.monotonic()
             self._observer("run", "invoke", task=task.task, attempt=number)
-            self._at("delivered")
+            await self._at("delivered")
             ended = await self._run(task, number)
-            self._at("executed")
+            await self._at("executed")
             self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
             if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
                 self.counters["failed"] += 1
@@ -339,12 +339,12 @@ class WorkQueue:
             self._observer("commit", "fail", reason="already", **facts)
         else:
             self._observer("commit", "unknown", reason="settled", **facts)
-        self._at("committed")
+        await self._at("committed")
         try:
             await self._connection.request(delivery.reply, b"+ACK", timeout_s=ACK_TIMEOUT_S)
         except RequestError:
             self.counters["unacknowledged"] += 1  # delivered again, and suppressed then
-        self._at("acknowledged")
+        await self._at("acknowledged")
 
     async def _again(self, delivery: Delivery, task: RunTask, attempt: int) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""

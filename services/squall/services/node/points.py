@@ -1,7 +1,8 @@
 """Named points of the services at which a fault can strike, each between two steps.
 
 A node told to halt at a point stops itself there as SIGSTOP stops it, and says so first. Whoever asked then
-finds it exactly between the two steps, and kills it, cuts it off, or lets it go on. A node that was told
+finds it exactly between the two steps, and kills it, cuts it off, or lets it go on. Before it stops, what it
+has sent has left it, so that a kill does not take back what the step before it did. A node that was told
 nothing pays one look at an empty table.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 POINT: Final = re.compile(r"[a-z][a-z-]{0,30}\.[a-z][a-z-]{0,30}")
@@ -19,16 +20,25 @@ POINT: Final = re.compile(r"[a-z][a-z-]{0,30}\.[a-z][a-z-]{0,30}")
 Reach = Callable[[str], None]
 """Told of each point that is passed."""
 
+LetGo = Callable[[], Awaitable[None]]
+"""Returns once what was sent has left the process."""
+
+
+async def _nothing_sent() -> None:
+    """Of a node that sends nothing."""
+
 
 class Points:
     """The points of one node.
 
     Args:
         report: Told the point just before the node stops there.
+        let_go: Awaited before.
     """
 
-    def __init__(self, report: Reach) -> None:
+    def __init__(self, report: Reach, let_go: LetGo = _nothing_sent) -> None:
         self._report = report
+        self._let_go = let_go
         self._halts: dict[str, int] = {}
 
     def halt(self, point: str, nth: int) -> None:
@@ -38,12 +48,13 @@ class Points:
         else:
             self._halts.pop(point, None)
 
-    def __call__(self, point: str) -> None:
+    async def __call__(self, point: str) -> None:
         """Pass a point."""
         if not self._halts or point not in self._halts:
             return
         self._halts[point] -= 1
         if self._halts[point] <= 0:
             del self._halts[point]
+            await self._let_go()
             self._report(point)
             os.kill(os.getpid(), signal.SIGSTOP)

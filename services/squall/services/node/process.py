@@ -176,7 +176,7 @@ async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: H
                 lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
             )
             connection.interceptor = interference
-            points = Points(lambda point: control.answer(Halted(point=point)))
+            points = Points(lambda point: control.answer(Halted(point=point)), connection.let_go)
             service = Service(
                 start, pattern, connection, history, points, lambda: control.answer(Ready()), handler
             )

@@ -142,10 +142,10 @@ class Coordinator:
         Raises:
             DeposedError: A newer term exists.
         """
-        self._service.at("coordinator.claimed")
+        await self._service.at("coordinator.claimed")
         await self._restore()
         self._office.caught_up()
-        self._service.at("coordinator.resumed")
+        await self._service.at("coordinator.resumed")
         async with task_group() as tasks:
             tasks.daemon(self._meet_agents())
             tasks.daemon(self._follow_ingress())
@@ -364,10 +364,10 @@ class Coordinator:
                 # A snapshot passes every register read so far, so it waits for their dead letters.
                 snapshot = (urgent or now >= snapshot_due) and len(letters) == len(self._dead)
                 if tasks:
-                    self._service.at("coordinator.gathered")
+                    await self._service.at("coordinator.gathered")
                 saved = await writer.store(tasks, letters, finished, repeats=repeats, snapshot=snapshot)
                 if tasks:
-                    self._service.at("coordinator.dispatched")
+                    await self._service.at("coordinator.dispatched")
                 for letter in letters:
                     self._dead.pop(letter.task.task, None)
                 if saved:
@@ -376,7 +376,7 @@ class Coordinator:
             # That a job was closed stands in the ingress until a snapshot says so.
             if now >= trim_due and not unsaved:
                 await writer.trim()
-                self._service.at("coordinator.trimmed")
+                await self._service.at("coordinator.trimmed")
                 trim_due = now + TRIM_S
             if tasks or self._dead:
                 continue

@@ -158,13 +158,13 @@ class _Gateway:
                 (Register(task := last_token(delivery.subject), delivery.sequence), _intended(task, result))
                 for delivery, result in await self._batch()
             ]
-            at("gateway.delivered")
+            await at("gateway.delivered")
             await self.forwarder.deliver(registers)
-            at("gateway.filled")
+            await at("gateway.filled")
             for register, _ in registers:
                 if not register.open:
                     await self._acknowledge(register)
-            at("gateway.acknowledged")
+            await at("gateway.acknowledged")
 
     async def _batch(self) -> list[tuple[Delivery, TaskResult | None]]:
         """What may be sent of what waits, in the order of the stream; waits until there is something."""

@@ -106,7 +106,7 @@ class Hub:
             DeposedError: A newer term exists.
         """
         service, office = self._service, self._office
-        service.at("hub.claimed")
+        await service.at("hub.claimed")
         self._standing, snapshot = await restore(
             self._connection, self._swarm, office.seat, through=office.term
         )
@@ -120,7 +120,7 @@ class Hub:
             requests=standing.requests,
             decided=standing.decided,
         )
-        service.at("hub.resumed")
+        await service.at("hub.resumed")
         office.caught_up()
         writer = HubLog(service, office, standing, snapshot, tuple(self._owners))
         async with task_group() as tasks:
@@ -218,7 +218,7 @@ class Hub:
             batch = await self._gather()
             if batch:
                 await self._until_read(batch)
-                self._service.at("hub.gathered")
+                await self._service.at("hub.gathered")
             decisions, letters = await self._decide(writer, batch)
             now = time.monotonic()
             since_snapshot += len(decisions)
@@ -229,7 +229,7 @@ class Hub:
             if decisions or snapshot:
                 await writer.store(decisions, letters, snapshot=snapshot)
             if decisions:
-                self._service.at("hub.decided")
+                await self._service.at("hub.decided")
             if snapshot:
                 saved = state
                 since_snapshot = 0
@@ -241,7 +241,7 @@ class Hub:
                 else:
                     behind = standing.ingress - standing.kept_from()
                     await writer.trim_ingress(crowded=behind > CROWDED * self._spec.ingress_max)
-                    self._service.at("hub.trimmed")
+                    await self._service.at("hub.trimmed")
                 trim_due = now + TRIM_S
 
     async def _gather(self) -> list[Request]:

@@ -163,8 +163,8 @@ def leaders(case: Case) -> set[str]:
 def needless(case: Case) -> list[str]:
     """Take-overs from a leader that nothing struck, and that was heard of a moment before.
 
-    A batch renews the lease, so whoever stored one half a lease ago had not been silent for one. Where the last
-    is older, the leader may have been too slow to renew, and nothing is shown.
+    A batch renews the lease, so whoever stored one half a lease ago had not been silent for one. Where the
+    last is older, the leader may have been too slow to renew, and nothing is shown.
     """
     heard_s = HEARD_LEASES * (case.history.asked.lease_s or 0.0)
     found = []
