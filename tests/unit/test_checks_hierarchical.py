@@ -19,7 +19,7 @@ from squall.services.run.result import Verdict
 Doctor = Callable[[Run], Any]
 
 CHECKS = {
-    promise.id: promise.check for promise in PROMISES.promises if promise.id in ("H1", "H2", "H4", "H5")
+    promise.id: promise.check for promise in PROMISES.promises if promise.id in ("H1", "H2", "H4", "H5", "H6")
 }
 
 
@@ -88,7 +88,26 @@ def impatient(run: Run) -> None:
     run.line(4.1, "coordinator-1", "dispatch", "ok", term=2, tasks=0, first=7)
 
 
+def consumers(run: Run, held: int) -> None:
+    """The broker's count of what its consumers had left."""
+    for stream, consumer, left in (("W", "pool", 0), ("R", "gateway", held)):
+        where = {"stream": stream, "consumer": consumer}
+        run.line(20.0, "squall", "final", "ok", what="consumer", **where, pending=0, held=left)
+
+
+def wide_open(run: Run) -> None:
+    """One task waits over a takeover while three more are dispatched, and the window holds two."""
+    run.spec["window_max"] = 2
+
+
 FAILING: list[tuple[str, str, Doctor, str]] = [
+    ("H1", "a register is left with the gateway", lambda r: consumers(r, 1), "1 task left in R for gateway"),
+    (
+        "H6",
+        "more is open than the window holds",
+        wide_open,
+        "4 tasks were open at a time, and the window holds 2",
+    ),
     ("H4", "a leader that is heard of is followed", impatient, "which had written 0.10 s before"),
     ("H1", "a task is lost at the head", lambda r: lose_register(r, 1), "1 head, 0 middle, 0 tail"),
     ("H1", "a task is lost in the middle", lambda r: lose_register(r, 3), "0 head, 1 middle, 0 tail): a-3"),

@@ -44,7 +44,7 @@ def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
     assert result.recovery_s == Recovery(detect=1.25, failover=1.5, drain=15.5)
     assert [fault.kind for fault in result.faults] == ["pause"]
     assert [(check.id, check.verdict) for check in result.checks] == [
-        (n, "pass") for n in ("H1", "H2", "H4", "H5", "U1")
+        (n, "pass") for n in ("H1", "H2", "H4", "H5", "U1", "U2")
     ]
     assert result.limits == ("one server",)
     assert (result.environment.python, result.environment.toxiproxy) == ("3.11", None)
@@ -159,7 +159,7 @@ def test_junit_shows_unknown_as_an_error_and_writes_what_xml_allows(tmp_path: Pa
     run.find("final", task="a-2").update(status="dead", effects=[], reason="bell \x07 <&> 'quoted'")
     judge(run.write(tmp_path))
     suite = Xml.parse(tmp_path / "junit.xml").getroot()[0]
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "2", "1")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("6", "2", "1")
     kinds = {case.get("name"): [child.tag for child in case] for case in suite}
     assert kinds == {
         "H1 no-loss": [],
@@ -167,6 +167,7 @@ def test_junit_shows_unknown_as_an_error_and_writes_what_xml_allows(tmp_path: Pa
         "H4 coordinator-failover": ["error"],
         "H5 poison-containment": ["failure"],
         "U1 nothing-unexplained": [],
+        "U2 no-needless-repeat": [],
     }
     assert "<&> 'quoted'" in (suite[3][0].get("message") or "")
 

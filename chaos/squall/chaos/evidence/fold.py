@@ -15,9 +15,11 @@ from squall.chaos.evidence.model import (
     Asked,
     Closing,
     Counted,
+    Execution,
     History,
     Injected,
     Intended,
+    Left,
     NodeStart,
     Operation,
     Outcome,
@@ -69,9 +71,11 @@ class Fold:
         self._unasked = 0
         self._suppressed = 0
         self._refusals: list[Refusal] = []
+        self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
         self._dead: list[str] = []
+        self._left: list[Left] = []
         self._closing: Closing | None = None
         self._read_back_s: float | None = None
         self._ended_s: float | None = None
@@ -108,9 +112,15 @@ class Fold:
             case "submit", kind:
                 self._outcome(decode(lines.task, line).task, who, OUTCOMES[kind])
             case "run", "invoke":
-                self._lives.begin(who, decode(lines.task, line).task)
-            case "attempt", _:
-                self._lives.end(who, decode(lines.task, line).task)
+                run = decode(lines.run, line)
+                self._lives.begin(who, run.task)
+                execution = Execution(head.time_s, *who, run.attempt)
+                self._executions.setdefault(run.task, []).append(execution)
+            case "attempt", kind:
+                task = decode(lines.task, line).task
+                self._lives.end(who, task)
+                if kind == "fail":
+                    self._fail(who, task)
             case "commit", kind:
                 self._lives.end(who, decode(lines.task, line).task)
                 if kind == "fail":
@@ -142,6 +152,12 @@ class Fold:
                 return False
         return True
 
+    def _fail(self, who: tuple[str, int], task: str) -> None:
+        for execution in reversed(self._executions.get(task, ())):
+            if (execution.node, execution.incarnation) == who:
+                execution.failed = True
+                return
+
     def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
         offers = self._offers.setdefault(task, Offers(None))
         if offers.waiting != who:
@@ -156,6 +172,8 @@ class Fold:
                 self._registers.append(decode(lines.register, line))
             case "register", _:
                 self._damaged.append(decode(lines.damaged, line).subject)
+            case "consumer", "ok":
+                self._left.append(decode(lines.left, line))
             case "dead-letter", _:
                 self._dead.append(decode(lines.task, line).task)
             case "complete", _:
@@ -225,8 +243,10 @@ class Fold:
             ),
             submissions={task: offers.submission(task) for task, offers in self._offers.items()},
             outcomes_unasked=self._unasked,
+            executions=self._executions,
             registers=tuple(self._registers),
             registers_damaged=tuple(self._damaged),
+            left=tuple(self._left),
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
             refusals=tuple(self._refusals),

@@ -13,6 +13,7 @@ from squall.chaos.evidence.model import (
     Closing,
     Count,
     Kind,
+    Left,
     Phase,
     Refusal,
     Register,
@@ -35,6 +36,11 @@ class Line(msgspec.Struct):
 
 class Task(msgspec.Struct):
     task: str
+
+
+class Run(msgspec.Struct):
+    task: str
+    attempt: Count = 0
 
 
 class Offer(msgspec.Struct):
@@ -78,6 +84,7 @@ class Note(msgspec.Struct):
 
 line = msgspec.json.Decoder(Line)
 task = msgspec.json.Decoder(Task)
+run = msgspec.json.Decoder(Run)
 offer = msgspec.json.Decoder(Offer)
 commit = msgspec.json.Decoder(Commit)
 counts = msgspec.json.Decoder(Counts)
@@ -89,4 +96,5 @@ note = msgspec.json.Decoder(Note)
 phase = msgspec.json.Decoder(Phase)
 register = msgspec.json.Decoder(Register)
 refusal = msgspec.json.Decoder(Refusal)
+left = msgspec.json.Decoder(Left)
 closing = msgspec.json.Decoder(Closing)

@@ -7,7 +7,7 @@ history also says what is missing from it; see `doubts.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar, cast
 
@@ -175,6 +175,22 @@ class Submission:
     outcome: Outcome
 
 
+@dataclass(slots=True)
+class Execution:
+    """An attempt at a task that was begun, by the line of whoever began it.
+
+    Attributes:
+        attempt: Which attempt that was, as it was counted.
+        failed: Whether it was told of as failed.
+    """
+
+    time_s: float
+    node: str
+    incarnation: int
+    attempt: int
+    failed: bool = False
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """A task's terminal record, read back from the broker."""
 
@@ -188,6 +204,15 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     term: int = 0
     agent: str = ""
     reason: str = ""
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consumer had left in the end: not delivered, and delivered and not acknowledged."""
+
+    stream: str
+    consumer: str
+    pending: Count
+    held: Count
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -262,8 +287,10 @@ class History:
         unreadable: What could not be read, each with its reason in words.
         submissions: By task, in the order of their first offer.
         outcomes_unasked: Outcomes of offers that no line tells of.
+        executions: By task, each attempt that was begun.
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
+        left: What each consumer had left; none in older directories.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
@@ -291,8 +318,10 @@ class History:
     writers: tuple[Writer, ...] = ()
     submissions: Mapping[str, Submission] = field(default_factory=dict)
     outcomes_unasked: int = 0
+    executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()
     registers_damaged: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()

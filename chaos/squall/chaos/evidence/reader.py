@@ -11,13 +11,13 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
     commit  fail {reason: already}: a second register refused            agent
     refuse  fail {what, task, order_id, reason}: an effect given up          gateway
-    final   ok {what: register | dead-letter | complete}                 the command, from the broker
+    final   ok {what: register | dead-letter | consumer | complete}      the command, from the broker
     note    ok {limits, environment}                                     the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     phase   ok {what: steady | healed}                                   the nemesis
     interfere  ok {what, on, struck}                                     a node that is interfered with
     interfered  fail {reason}                                            the nemesis: somebody meddled with it
-    run  invoke {task}, then attempt | commit {task}                     agent
+    run  invoke {task, attempt}, then attempt | commit {task}            agent
     end  ok {reason}             counters  ok {counters}                 a node
     expel  ok {agent, reason}                                            whoever put the agent out
     killed  ok {agent, incarnation, reason}                              whoever ended a node for a reason

@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
-from squall.bus.errors import DecodeError, RequestError
+from squall.bus.errors import DecodeError, RejectedError, RequestError
+from squall.bus.jetstream import CONSUMER_NOT_FOUND, call
 from squall.bus.messages import TaskResult
 from squall.bus.subjects import last_token
 from squall.services.handlers import effect_id
 
 if TYPE_CHECKING:
     from squall.services.node.history import History
+    from squall.services.patterns.pattern import Consumer
     from squall.services.run.swarm import Swarm
 
 T = TypeVar("T")
@@ -79,6 +82,34 @@ async def registers(swarm: Swarm, history: History) -> int:
                 time_s_stored=record.stored_s,
             )
     return count
+
+
+async def consumers(swarm: Swarm, history: History, *, patience_s: float) -> None:
+    """Write into the history what each consumer has not delivered, and what was not acknowledged.
+
+    Args:
+        patience_s: How long to look until nothing is left: an acknowledgement may have been lost, and what it
+            was of comes again.
+    """
+    for consumer in swarm.pattern.consumers(swarm.spec, swarm.topology):
+        deadline = time.monotonic() + patience_s
+        while (left := await patiently(partial(_left_of, swarm, consumer))) and any(left.values()):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_S)
+        where = {"stream": consumer.stream, "consumer": consumer.name}
+        history("final", "fail" if left is None else "ok", what="consumer", **where, **(left or {}))
+
+
+async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
+    """What a consumer has left; None if there is no such consumer."""
+    try:
+        at = await call(swarm.observer, "CONSUMER", "INFO", consumer.stream, consumer.name)
+    except RejectedError as error:
+        if error.code == CONSUMER_NOT_FOUND:
+            return None
+        raise
+    return {"pending": at["num_pending"], "held": at["num_ack_pending"]}
 
 
 async def dead_letters(swarm: Swarm, history: History) -> None:

@@ -30,6 +30,7 @@ from squall.bus.tasks import task_group
 from squall.services import jsonl
 from squall.services.errors import SteadyStateError
 from squall.services.node.history import History
+from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Route, straight
 from squall.services.run.spec import Spec
@@ -37,6 +38,9 @@ from squall.services.run.swarm import Swarm, running
 
 LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05
+
+LEFT_ACK_WAITS = 3
+"""After everything has ended: how many ack waits what was lost on its way may take to come again."""
 
 SAY_EVERY_S = 5.0
 """Between two words about what draining waits for."""
@@ -127,6 +131,8 @@ class Run:
             took_s = time.monotonic() - begun_s
             self._progress("reading the registers")
             registers = await self.swarm.pattern.read_back(self.swarm, self._history)
+            patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s if drained else 0.0
+            await reading.consumers(self.swarm, self._history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
         return self._finished.drained
 

@@ -5,12 +5,13 @@ Each pattern promises it under an id of its own, and adds what its own way of ha
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from squall.bus.border import printable
+from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, named, some, tasks, unknown
+from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unknown
 from squall.chaos.judge.tally import Tally
 
 UNKNOWN_SHARE_MAX = 0.01
@@ -62,6 +63,7 @@ def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
             *named(counted.doubled, "intent", "more than one fill"),
             *named(counted.refused_filled, "refused order", "a fill"),
             *named(history.registers_damaged, "register", "no record in it"),
+            *_left(history),
         ],
         inferred=[
             *_losses(counted),
@@ -111,19 +113,34 @@ def effects(case: Case) -> Balance:
     )
 
 
-def back_pressure(case: Case) -> Finding:
-    """What could not be taken was refused, openly and for good; what was taken ended."""
+def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
+    """What could not be taken was refused, openly and for good; what was taken ended.
+
+    Args:
+        shown: What a pattern finds to be wrong with its own bounds.
+    """
     history, counted = case.history, case.tally
     refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
-    if not refused:
+    if not refused and not shown:
         return unknown("nothing was refused, so nothing pressed back")
     return decide(
         case,
-        shown=named(counted.refused, "refused task", "a register"),
+        shown=[*shown, *named(counted.refused, "refused task", "a register")],
         inferred=[f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else [],
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )
+
+
+def _left(history: History) -> list[str]:
+    """What is still to be done after everything had ended, by the broker's own count."""
+    if undrained(history):
+        return []
+    return [
+        f"{tasks(at.pending + at.held)} left in {at.stream} for {at.consumer} after all had ended"
+        for at in history.left
+        if at.pending or at.held
+    ]
 
 
 def _losses(counted: Tally) -> list[str]:

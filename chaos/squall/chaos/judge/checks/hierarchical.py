@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,11 +15,15 @@ from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.poison import containment
 from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
 from squall.chaos.plan.series import EXPERIMENT, poison_and_tail
 
 JAIN_MIN = 0.95
+
+WINDOW_MAX = 128
+"""Of an experiment: so few that a fault of half a second fills the window; twice what agents can work on."""
 
 TASKS_FOR_A_SHARE = 50
 """An agent's share of fewer tasks than this says nothing."""
@@ -94,6 +99,15 @@ def coordinator_failover(case: Case) -> Finding:
     )
 
 
+def pressing_back(case: Case) -> Finding:
+    """H6: what cannot be taken is refused for good, what is taken ends, the window is never overfilled."""
+    most, window = _most_open(case.history), case.history.spec.get("window_max")
+    shown = []
+    if isinstance(window, int) and most > window:
+        shown.append(f"{tasks(most)} were open at a time, and the window holds {window:,}")
+    return back_pressure(case, shown=shown)
+
+
 def equal_shares(case: Case) -> Finding:
     """H3, its first part: while nothing disturbed them, equal workers did equal shares (Jain's index)."""
     history = case.history
@@ -162,14 +176,15 @@ PROMISES = Promises(
         Promise(
             id="H6",
             name="back-pressure",
-            text="What is refused never runs, what is accepted under pressure ends.",
-            check=back_pressure,
+            text="What is refused never runs, what is accepted ends, no more is open than the window holds.",
+            check=pressing_back,
             when=an_experiment,
             sometimes=True,
         ),
         LEDGER,
         RECOVERY,
         EXPLAINED,
+        REPEATS,
     ),
     operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,
@@ -182,12 +197,12 @@ PROMISES = Promises(
         "gateway.delivered",
         "gateway.filled",
     ),
-    experiment={**EXPERIMENT, "pause_leader": False},
+    experiment={**EXPERIMENT, "pause_leader": False, "window_max": WINDOW_MAX},
     runs=poison_and_tail,
 )
 
 
-# What H1 and H4 look at.
+# What H1, H4 and H6 look at.
 
 
 def _queue(history: History) -> Queue | None:
@@ -214,6 +229,16 @@ def _dispatch_differences(history: History) -> list[str]:
     if lines > queue.dispatched:
         different.append(f"lines tell of {lines:,} dispatches and the broker of {queue.dispatched:,}")
     return different
+
+
+def _most_open(history: History) -> int:
+    """How many tasks were dispatched and had no register yet, at most.
+
+    A leader tells of a batch after the broker has stored it, so this is never told too high.
+    """
+    moves = [(dispatch.time_s, dispatch.tasks) for dispatch in history.of(Dispatch)]
+    moves += [(register.stored_s, -1) for register in history.registers]
+    return max(itertools.accumulate((change for _, change in sorted(moves)), initial=0))
 
 
 def _restarts(history: History) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import Finding, named, tasks, unknown
 from squall.chaos.plan.poison import is_poison, is_poisoned
+
+FEWER_MIN = 3
+"""Of so few tasks nothing follows from how often they were begun."""
 
 
 def containment(case: Case) -> Finding:
@@ -32,6 +37,8 @@ def contained(history: History) -> Balance:
     attempts = history.asked.attempts
     early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
+    begun = {r.task: len(history.executions.get(r.task, ())) for r in dead if r.task in offered}
+    shown += _miscounted(begun, attempts or 0)
     known = {register.task for register in dead}
     orphans = [task for task in history.dead_letters if task not in known]
     unlettered = [task for task in known if task not in set(history.dead_letters)]
@@ -43,10 +50,39 @@ def contained(history: History) -> Balance:
     passed = f"No dead letters among {len(history.registers):,} registers."
     if offered:
         passed = (
-            f"{tasks(len(dead))} dead-lettered, each poison, after {attempts} attempts; "
+            f"{tasks(len(dead))} dead-lettered, each poison, given up after {attempts} attempts, of which "
+            f"{_span(begun.values())} were begun; "
             f"the other {len(history.registers) - len(dead):,} ended well."
         )
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
+
+
+def _miscounted(begun: Mapping[str, int], attempts: int) -> list[str]:
+    """What is wrong with how often poison was begun, by the lines of who began it.
+
+    The first attempt is counted by its delivery, so one that a dying agent had not begun yet counts as well:
+    of some tasks one attempt less is begun, but not of most.
+    """
+    more = [task for task, times in begun.items() if times > attempts]
+    fewer = [task for task, times in begun.items() if times < attempts]
+    return [
+        *named(more, "poison task", f"been begun more than {attempts} times"),
+        *(
+            named(fewer, "poison task", f"been begun fewer than {attempts} times")
+            if _are_most(fewer, begun)
+            else []
+        ),
+    ]
+
+
+def _span(counts: Collection[int]) -> str:
+    """``5``, or ``4 to 5``."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return str(high) if low == high else f"{low} to {high}"
+
+
+def _are_most(fewer: Sequence[str], begun: Mapping[str, int]) -> bool:
+    return len(fewer) >= FEWER_MIN and 2 * len(fewer) > len(begun)
 
 
 def poison_of(history: History) -> set[str]:

@@ -25,6 +25,7 @@ from squall.chaos.judge.checks.hub_log import (
 from squall.chaos.judge.checks.hub_loss import Degraded, degraded_mode
 from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
 from squall.chaos.plan.kinds import HAND_OVER, kind_of
@@ -155,6 +156,7 @@ PROMISES = Promises(
         ),
         RECOVERY,
         EXPLAINED,
+        REPEATS,
     ),
     operations={
         **LEADING,

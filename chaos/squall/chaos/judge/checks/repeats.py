@@ -1,0 +1,77 @@
+"""U2: a task is run again only for a reason: its attempt failed, or something was done to who ran it. Pure.
+
+A swarm that runs tasks twice passes every check of what came of them, since the register refuses the second
+result. What handlers cost, or do to the world by themselves, is then doubled all the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from squall.chaos.evidence.model import Execution, History
+from squall.chaos.evidence.plural import plural
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
+from squall.chaos.judge.promise import Promise
+from squall.chaos.judge.succession import BROKER, overlaps
+
+UNEXPLAINED = 3
+UNEXPLAINED_SHARE = 0.002
+"""How many tasks, and which share of those that ran, may be run again for no reason that is written down: a
+machine that stands still for an ack wait does that, and nobody notes it. Higher lets more pass."""
+
+LATE_S = 0.5
+"""How long after the ack wait a task may be delivered again, and begun."""
+
+
+def no_needless_repeat(case: Case) -> Finding:
+    """U2."""
+    history = case.history
+    if not history.executions:
+        return unknown("nothing is known of what was run")
+    needless = [task for task, again in _repeats(history) if not _reason(history, *again)]
+    repeated = sum(len(runs) > 1 for runs in history.executions.values())
+    ran = len(history.executions)
+    allowed = max(UNEXPLAINED, UNEXPLAINED_SHARE * ran)
+    shown = []
+    if len(needless) > allowed:
+        shown.append(
+            f"{tasks(len(needless))} of {ran:,} run again though nothing had happened: {some(needless)}"
+        )
+    return decide(
+        case,
+        shown=shown,
+        passed=f"{tasks(ran)} run, {repeated:,} of them again, "
+        f"{plural(len(needless), 'time')} for no reason on record ({int(allowed)} allowed).",
+    )
+
+
+def _repeats(history: History) -> Iterator[tuple[str, tuple[Execution, Execution]]]:
+    """Each task that was run again, with the run before; a task once for each time."""
+    for task, runs in history.executions.items():
+        for again in itertools.pairwise(sorted(runs, key=lambda run: run.time_s)):
+            yield task, again
+
+
+def _reason(history: History, before: Execution, again: Execution) -> bool:
+    """Whether there was one: the attempt failed, its agent ended, or one of them or the broker was struck."""
+    if before.failed or before.node in history.lives.expelled:
+        return True
+    since_s = before.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
+    struck = any(
+        fault.node in (before.node, again.node, BROKER) and overlaps(fault, since_s, again.time_s)
+        for fault in history.faults
+    )
+    return struck or any(
+        start.node in (before.node, again.node) and before.time_s <= start.started_s <= again.time_s
+        for start in history.nodes
+    )
+
+
+REPEATS = Promise(
+    id="U2",
+    name="no-needless-repeat",
+    text="A task is run again only where its attempt failed, or something was done to who ran it.",
+    check=no_needless_repeat,
+)

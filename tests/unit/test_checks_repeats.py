@@ -1,0 +1,96 @@
+"""U2: who runs a task again has a reason for it, or fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.histories import Run, T, case_in, good_run
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.case import case_of
+from squall.chaos.judge.checks.repeats import UNEXPLAINED, no_needless_repeat
+
+AGAIN = UNEXPLAINED + 1
+"""Tasks that are run twice."""
+
+
+def repeated() -> Run:
+    """Some tasks are run a second time by another agent, half a second after the first."""
+    run = good_run()
+    run.faults.clear()
+    run.spec["ack_wait_s"] = 1.0
+    for n in range(AGAIN):
+        run.line(8.0, "agent-1", "run", "invoke", task=f"b-{n}", attempt=1)
+        run.line(8.5, "agent-2", "run", "invoke", task=f"b-{n}", attempt=2)
+    return run
+
+
+def struck(run: Run, node: str, kind: str, since_s: float, until_s: float) -> None:
+    run.faults.append(
+        {
+            "kind": kind,
+            "target": node,
+            "node": node,
+            "start_s": T + since_s,
+            "end_s": T + until_s,
+            "verified": True,
+        }
+    )
+
+
+def test_tasks_that_are_run_again_for_nothing_fail(tmp_path: Path) -> None:
+    found = no_needless_repeat(case_in(repeated().write(tmp_path)))
+    assert found.verdict == "fail"
+    assert found.detail == (
+        f"{AGAIN} tasks of {AGAIN + 3} run again though nothing had happened: b-0, b-1, b-2 and 1 more."
+    )
+
+
+REASONS: list[tuple[str, Callable[[Run], Any]]] = [
+    ("the first agent was struck", lambda r: struck(r, "agent-1", "pause", 8.1, 8.4)),
+    ("the second was, before", lambda r: struck(r, "agent-2", "late", 6.0, 7.2)),
+    ("the broker was", lambda r: struck(r, "broker", "crash", 8.2, 8.2)),
+    ("the first ended", lambda r: r.start(8.3, "agent-1", 2)),
+    (
+        "the first was put out",
+        lambda r: r.line(8.2, "squall", "expel", "ok", agent="agent-1", reason="it hogs"),
+    ),
+    (
+        "the attempts failed",
+        lambda r: [
+            r.line(8.1, "agent-1", "attempt", "fail", task=f"b-{n}", attempt=1, reason="?")
+            for n in range(AGAIN)
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "happens"), REASONS, ids=[what for what, _ in REASONS])
+def test_what_has_a_reason_passes(what: str, happens: Callable[[Run], Any], tmp_path: Path) -> None:
+    run = repeated()
+    happens(run)
+    found = no_needless_repeat(case_in(run.write(tmp_path)))
+    assert found.verdict == "pass", found.detail
+
+
+def test_a_fault_of_somebody_else_is_no_reason(tmp_path: Path) -> None:
+    run = repeated()
+    struck(run, "gateway", "pause", 8.1, 8.4)
+    struck(run, "agent-1", "pause", 8.6, 8.9)
+    struck(run, "agent-1", "pause", 5.0, 6.0)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
+
+
+def test_a_few_may_be_the_machine(tmp_path: Path) -> None:
+    run = repeated()
+    run.drop("run", task="b-0", node="agent-2")
+    found = no_needless_repeat(case_in(run.write(tmp_path)))
+    assert found.verdict == "pass"
+    assert f"{UNEXPLAINED} times for no reason on record ({UNEXPLAINED} allowed)" in found.detail
+
+
+def test_where_nothing_is_known_of_what_ran_nothing_is_said() -> None:
+    assert no_needless_repeat(case_of(History(), None)).verdict == "unknown"
