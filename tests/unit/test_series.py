@@ -17,8 +17,9 @@ from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.schedule import check
-from squall.chaos.plan.series import plans, poison_and_tail
+from squall.chaos.plan.series import further_runs, plans
 from squall.chaos.plan.surface import points_of, surface_of
+from squall.chaos.plan.varied import is_varied
 from squall.chaos.tell.documents import judge_all
 from squall.services.errors import SpecError
 from squall.services.patterns.hierarchical import HierarchicalSpec
@@ -173,17 +174,20 @@ def test_the_points_to_an_effect_exist() -> None:
     assert set(TO_AN_EFFECT) <= set(POINTS)
 
 
-def test_a_series_of_all_faults_has_a_run_with_poison_and_one_struck_as_its_load_ends() -> None:
-    everything = plans(HierarchicalSpec(), [4, 5], (), poison_and_tail)
-    assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail"]
-    assert everything[-2].schedule.intervals == ()
-    last = everything[-1].schedule.intervals
+def test_a_series_of_all_faults_has_further_runs() -> None:
+    everything = plans(HierarchicalSpec(), [4, 5], (), further_runs)
+    assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail", "varied", "outage"]
+    further = {plan.name: plan for plan in everything}
+    assert further["poison"].schedule.intervals == ()
+    last = further["tail"].schedule.intervals
     assert {(interval.target, interval.at_end) for interval in last} == {
         ("leader", True),
         ("gateway", True),
         ("any-agent", True),
     }
-    only = plans(HierarchicalSpec(), [4], [("latency", "")], poison_and_tail)
+    assert is_varied(further["varied"].spec.handler)
+    assert max(interval.for_s for interval in further["outage"].schedule.intervals) >= 15.0
+    only = plans(HierarchicalSpec(), [4], [("latency", "")], further_runs)
     assert [plan.name for plan in only] == ["seed-4"]
 
 
@@ -220,7 +224,7 @@ def test_several_patterns_are_told_apart(tmp_path: Path) -> None:
 def test_each_further_run_of_a_star_can_strike_it_however_small_it_is(agents: int, hubs: int) -> None:
     spec = StarSpec(agents=agents, hubs=hubs)
     further = STAR.runs(spec, 1)
-    assert [plan.name for plan in further] == ["poison", "tail", "changes", "no-hub"]
+    assert [plan.name for plan in further] == ["poison", "tail", "varied", "outage", "changes", "no-hub"]
     for plan in further:
         check(plan.schedule, surface_of(plan.spec))
         assert plan.name == "poison" or plan.schedule.intervals

@@ -2,6 +2,8 @@
 
 `poisoned`: one task in a hundred kills its process; the others are decided as usual.
 
+`varied` does what people's handlers do, each sort of it in some tasks; see `plan/varied.py`.
+
 `unhurried` takes its time, so that results still come after the load, and the faults they meet:
 
     load ───────────────┤ ends
@@ -14,7 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from typing import Any
 
+import msgspec
+
+from squall.chaos.plan import varied as plan
 from squall.chaos.plan.poison import is_poison
 from squall.services.handlers import Task
 from squall.services.trading.orders import Order
@@ -28,6 +35,30 @@ async def poisoned(task: Task) -> Order:
     if is_poison(task.id):
         os._exit(9)
     return await decide(task)
+
+
+def _hold_the_loop() -> None:
+    time.sleep(plan.BLOCKING_S)
+
+
+async def varied(task: Task) -> Any:
+    """Decide; before or after it, what the task's sort does."""
+    order = await decide(task)
+    match plan.sort_of(task.id):
+        case "long":
+            await asyncio.sleep(plan.LONG_S)
+        case "blocking":
+            _hold_the_loop()
+        case "failing" if task.attempt == 1:
+            raise RuntimeError("the first attempt of this task fails")
+        case "none":
+            return None
+        case "several":
+            more = (msgspec.structs.replace(order, quantity=order.quantity + n) for n in range(plan.SEVERAL))
+            return list(more)
+        case "large":
+            return {**msgspec.structs.asdict(order), "rationale": "x" * plan.LARGE_BYTES}
+    return order
 
 
 async def unhurried(task: Task) -> Order:

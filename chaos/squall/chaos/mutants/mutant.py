@@ -13,6 +13,9 @@ from squall.chaos.plan.schedule import Interval
 SLOW_GATEWAY = (Interval(fault="latency", target="gateway", at_s=0.2, for_s=1.0),)
 """A fault that every good harness puts in force, sees, and takes back."""
 
+LATE = (Interval(fault="latency", target="gateway", at_s=10.0, for_s=0.5),)
+"""A fault that hurts nobody, after some time of undisturbed load."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -24,6 +27,7 @@ class Mutant:
             nothing may pass.
         intervals: The fault under which it shows.
         module: What the nodes preload, or empty.
+        setting: How the swarm is set up for it; the good variant is as well.
         spec: How the swarm differs because of the mutation; the good variant does not.
         staged: What is switched in the harness's own process.
         errors: How the harness may end the run itself, which counts as caught.
@@ -34,6 +38,7 @@ class Mutant:
     checks: tuple[str, ...]
     intervals: tuple[Interval, ...] = ()
     module: str = ""
+    setting: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     staged: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     errors: tuple[type[Exception], ...] = ()

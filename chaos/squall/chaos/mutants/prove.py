@@ -56,6 +56,7 @@ def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], No
     Raises:
         ServiceError, BusError: It could not be run.
     """
+    spec = replace(spec, **mutant.setting)
     found: tuple[str, str] | None = None
     seed = 0
     while found is None and seed < SEEDS_MAX:

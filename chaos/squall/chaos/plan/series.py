@@ -3,7 +3,9 @@
 spec ─┬─ seed 1 ─► schedule ─► experiment
       ├─ seed 2 ─► …
       └─ further runs, for instance ─┬─ poison ─► …
-                                     └─ tail ───► …
+                                     ├─ tail ───► …
+                                     ├─ varied ─► …
+                                     └─ outage ─► …
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from squall.chaos.plan import varied
 from squall.chaos.plan.draw import draw
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import Interval, Schedule
@@ -45,6 +48,34 @@ TAILED = {"handler": TAIL_HANDLER, "rate_per_s": 80.0, "slots": 16, "ingress_max
 
 TAIL_QUIET_S = 3.0
 """How long the load goes on before it ends."""
+
+VARIED: Mapping[str, Any] = {
+    "handler": varied.HANDLER,
+    "rate_per_s": 100.0,
+    "slots": 16,
+    "attempts": 6,
+    "credentials_life_s": 9.0,
+}
+"""Where first attempts fail and faults strike, tasks need attempts. Credentials last for nine seconds."""
+
+VARIED_INTERVALS = (
+    Interval(fault="sever", target="leader", at_s=0.5, for_s=1.5),
+    Interval(fault="restart", target="all-agents", at_s=3.0),
+    Interval(fault="sever", target="gateway", at_s=5.0, for_s=1.5),
+    Interval(fault="crash", target="any-agent", at_s=7.0),
+    Interval(fault="pause", target="any-agent", at_s=8.5, for_s=2.5),
+)
+"""Slow, and then cut, so that what is lost was on its way; agents end while they hold what takes long."""
+
+VARIED_QUIET_S = 14.0
+
+OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000}
+
+OUTAGE_INTERVALS = (
+    Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
+    Interval(fault="pause", target="broker", at_s=17.5, for_s=12.0),
+)
+"""Longer than any pause between two tries to connect, and than any wait for an answer."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)
@@ -100,9 +131,9 @@ def plans(
     return made
 
 
-def poison_and_tail(spec: Spec, seed: int) -> Sequence[Plan]:
-    """Two runs: in one some tasks are poison, the other is struck as its load ends."""
-    return poison(spec, seed), tail(spec, seed)
+def further_runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Some tasks are poison; a run is struck as its load ends; handlers do all they may; an outage lasts."""
+    return poison(spec, seed), tail(spec, seed), varied_run(spec, seed), outage(spec, seed)
 
 
 def poison(spec: Spec, seed: int, *, quiet_s: float = POISON_S, **differs: Any) -> Plan:
@@ -114,6 +145,17 @@ def poison(spec: Spec, seed: int, *, quiet_s: float = POISON_S, **differs: Any) 
     """
     poisoned = replace(spec, seed=seed, **{**POISONED, **differs})
     return Plan("poison", poisoned, Schedule(seed=seed, quiet_s=quiet_s))
+
+
+def varied_run(spec: Spec, seed: int) -> Plan:
+    """A run whose handlers do what people's do, under faults and with credentials of a short life."""
+    schedule = Schedule(seed=seed, quiet_s=VARIED_QUIET_S, intervals=VARIED_INTERVALS)
+    return Plan("varied", replace(spec, seed=seed, **VARIED), schedule)
+
+
+def outage(spec: Spec, seed: int) -> Plan:
+    """A run in which somebody is away for long, and then the broker is."""
+    return Plan("outage", replace(spec, seed=seed, **OUTAGE), Schedule(seed=seed, intervals=OUTAGE_INTERVALS))
 
 
 def tail(spec: Spec, seed: int) -> Plan:

@@ -18,7 +18,7 @@ from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
-from squall.chaos.plan.series import EXPERIMENT, poison_and_tail
+from squall.chaos.plan.series import EXPERIMENT, further_runs
 
 JAIN_MIN = 0.95
 
@@ -198,7 +198,7 @@ PROMISES = Promises(
         "gateway.filled",
     ),
     experiment={**EXPERIMENT, "pause_leader": False, "window_max": WINDOW_MAX},
-    runs=poison_and_tail,
+    runs=further_runs,
 )
 
 

@@ -266,8 +266,8 @@ def _otherwise_asked(history: History) -> list[str]:
     demanded = computed(history)
     wrong = []
     for request in history.of(Requested):
-        row = demanded.get(request.task)
-        if request.status == "ok" and row is not None and _rows(request) != [row]:
+        rows = demanded.get(request.task)
+        if request.status == "ok" and rows is not None and _rows(request) != rows:
             wrong.append(request.task)
     return named(wrong, "request", "another order than its input demands")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from squall.bus.border import printable
 from squall.chaos.evidence.model import History
@@ -12,6 +12,7 @@ from squall.chaos.judge.decide import Finding, named, unknown
 from squall.chaos.judge.promise import Promise
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.series import is_unhurried
+from squall.chaos.plan.varied import is_varied, rows_of
 from squall.services.trading.oracle import Row, ledger
 from squall.services.trading.workload import independent
 
@@ -21,7 +22,9 @@ ORDINARY_HANDLER = "squall.services.trading.strategies:decide"
 def is_computed(history: History) -> bool:
     """Whether the orders of a run's handler are those that the oracle computes."""
     handler = history.asked.handler
-    return handler == ORDINARY_HANDLER or is_poisoned(handler) or is_unhurried(handler)
+    return handler == ORDINARY_HANDLER or any(
+        is_ours(handler) for is_ours in (is_poisoned, is_unhurried, is_varied)
+    )
 
 
 def ledger_as_computed(case: Case) -> Finding:
@@ -29,34 +32,37 @@ def ledger_as_computed(case: Case) -> Finding:
     return compare(case, computed(case.history))
 
 
-def computed(history: History) -> dict[str, Row]:
-    """For each task that was offered, the row that its input demands."""
+def computed(history: History) -> dict[str, list[Row]]:
+    """For each task that was offered, the rows that its input demands."""
     seed, offered = history.asked.seed, len(history.submissions)
     if seed is None:
         return {}
-    return {row[0].rpartition("-")[0]: row for row in ledger(independent(seed, offered))}
+    plain = {row[0].rpartition("-")[0]: row for row in ledger(independent(seed, offered))}
+    if is_varied(history.asked.handler):
+        return {task: rows_of(task, row) for task, row in plain.items()}
+    return {task: [row] for task, row in plain.items()}
 
 
-def compare(case: Case, demanded: Mapping[str, Row]) -> Finding:
+def compare(case: Case, demanded: Mapping[str, Sequence[Row]]) -> Finding:
     """The ledger against what is demanded.
 
     Args:
-        demanded: For each task that the workload could offer, the row that its input demands.
+        demanded: For each task that the workload could offer, the rows that its input demands.
     """
     history, counted = case.history, case.tally
     if history.venue is None or not history.venue.ledger:
         return unknown("nothing was filled")
     excused = {task for task, register in counted.registers.items() if register.status != "ok"}
-    expected = {
-        row[0]: row for task in counted.accepted if task not in excused if (row := demanded.get(task))
-    }
+    due = [task for task in counted.accepted if task not in excused]
+    expected = {row[0]: row for task in due for row in demanded.get(task, ())}
     maybe = {
         row[0]
         for task, offered in history.submissions.items()
-        if offered.outcome == "unknown" and (row := demanded.get(task))
+        if offered.outcome == "unknown"
+        for row in demanded.get(task, ())
     }
-    found = differences(case, expected, maybe, {row[0]: row for row in demanded.values()})
-    if len(expected) != len(counted.accepted) - len(excused & set(counted.accepted)):
+    found = differences(case, expected, maybe, {row[0]: row for rows in demanded.values() for row in rows})
+    if not demanded.keys() >= set(due):
         found.unseen.append("some accepted tasks are not of this workload")
     return found.decided(case)
 

@@ -30,7 +30,7 @@ from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
 from squall.chaos.plan.kinds import HAND_OVER, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule
-from squall.chaos.plan.series import EXPERIMENT, Plan, poison, tail
+from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.chaos.plan.surface import possible, surface_of
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.run.spec import Spec
@@ -85,6 +85,8 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     return (
         poison(spec, seed, quiet_s=POISON_S, attempts=ATTEMPTS),
         tail(spec, seed),
+        varied_run(spec, seed),
+        outage(spec, seed),
         struck("changes", 15.0, CHANGES),
         struck("no-hub", 10.0, without_hubs(spec.lease_s)),
     )

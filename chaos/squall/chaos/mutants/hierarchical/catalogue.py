@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.hierarchical import register_with_age
-from squall.chaos.mutants.mutant import SLOW_GATEWAY, Catalogue, Mutant, twice
+from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
+from squall.chaos.plan.series import POISONED
 
 HERE = "squall.chaos.mutants.hierarchical"
 
@@ -120,5 +122,31 @@ CATALOGUE = Catalogue(
             ("U1",),
             *SLOW_GATEWAY,
         ),
+        _service(
+            "acks-on-receipt",
+            "acknowledges registers when the gateway has received them",
+            ("H1",),
+            *twice("crash", "gateway", point="gateway.delivered", nth=3),
+        ),
+        _service(
+            "watches-terms-only",
+            "takes over from a leader that renews its lease",
+            ("H4",),
+            *LATE,
+        ),
+        _service(
+            "one-attempt-short",
+            "gives a task up one attempt too early",
+            ("H5",),
+            *LATE,
+            setting=POISONED,
+        ),
+        _service(
+            "window-without-bound",
+            "dispatches whatever comes, however much is open",
+            ("H6",),
+            *twice("pause", "all-agents", 2.0),
+        ),
+        *handling(loss="H1", follows="H4"),
     ),
 )

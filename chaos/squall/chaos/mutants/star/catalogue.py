@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.chaos.judge.checks.star import without_hubs
+from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import EXPERIMENT
@@ -76,5 +77,6 @@ CATALOGUE = Catalogue(
             ("E1",),
             *twice("crash", "leader", point="hub.decided", nth=3),
         ),
+        *handling(loss="S4", follows="S3"),
     ),
 )

@@ -1,0 +1,18 @@
+"""Of what a handler returns only the first effect is kept."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers import outcome
+
+
+def install(node: str, role: str) -> None:
+    returned = outcome.returned
+
+    def first(value: object) -> Done | Failed:
+        ended = returned(value)
+        return replace(ended, effects=ended.effects[:1]) if isinstance(ended, Done) else ended
+
+    outcome.returned = first
