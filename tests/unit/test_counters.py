@@ -48,6 +48,18 @@ def test_the_newest_counts_of_each_start_are_kept(tmp_path: Path) -> None:
     assert kept(tmp_path, *heard) == {("agent-1", 1): {"done": 5}, ("agent-1", 2): {"done": 1}}
 
 
+def test_the_fastest_heartbeat_tells_of_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counters = Counters(RunDirectory(tmp_path), dict)
+    counters.started("agent-1", "agent", 1)
+    for sent_s, heard_s in ((100.0, 100.4), (101.0, 101.001), (102.0, 102.2)):
+        monkeypatch.setattr(counters_module.time, "time", lambda now=heard_s: now)
+        heartbeat = Heartbeat(role="agent", node="agent-1", incarnation=1, time_s=sent_s)
+        counters.hear(Message("sw.s.hb.agent.agent-1", encode(heartbeat)))
+    counters.write()
+    row = msgspec.json.decode((tmp_path / COUNTERS).read_bytes().splitlines()[0])
+    assert row["ahead_s"] == pytest.approx(-0.001)
+
+
 def test_a_count_that_is_taken_back_stays(tmp_path: Path) -> None:
     heard = [beat("agent.agent-1", violations=3), beat("agent.agent-1", violations=0), beat("agent.agent-1")]
     assert kept(tmp_path, *heard) == {("agent-1", 1): {"violations": 3}}

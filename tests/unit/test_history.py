@@ -152,6 +152,32 @@ def test_a_repeated_line_is_a_doubt(tmp_path: Path) -> None:
     assert "1 line of squall (incarnation 1) repeated or out of order" in doubts(history_of(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "heartbeats", "fault", "doubted"),
+    [
+        (0.051, 5, "", True),
+        (-0.3, 5, "", True),
+        (0.049, 5, "", False),
+        (-0.3, 4, "", False),
+        (2.0, 9, "clock-off", False),
+        (2.0, 9, "pause", True),
+    ],
+)
+def test_a_clock_that_is_off_is_a_doubt_unless_that_is_the_fault(
+    ahead_s: float, heartbeats: int, fault: str, doubted: bool, tmp_path: Path
+) -> None:
+    run = good_run()
+    next(row for row in run.counters if row["node"] == "agent-1").update(
+        ahead_s=ahead_s, heartbeats=heartbeats
+    )
+    if fault:
+        run.faults.append(
+            {"kind": fault, "target": "agent-1", "node": "agent-1", "start_s": T, "verified": True}
+        )
+    says = f"the clock of agent-1 (incarnation 1) is off by {ahead_s:+.3f} s"
+    assert (says in doubts(history_of(run.write(tmp_path)))) is doubted
+
+
 def test_lines_of_a_start_that_no_node_made_are_a_doubt(tmp_path: Path) -> None:
     run = good_run()
     run.nodes = [node for node in run.nodes if node["node"] != "agent-2"]

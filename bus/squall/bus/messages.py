@@ -241,6 +241,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 
     Attributes:
         incarnation: Counts the starts of this node, from 1.
+        time_s: When it was sent, by the node's clock, in seconds since the epoch.
         state: Where it stands, for a role that has states; see `services/rules`.
         slots: Tasks it can run at a time.
         in_flight: Tasks it runs now.
@@ -251,6 +252,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     role: Short
     node: Short
     incarnation: Count
+    time_s: float = 0.0
     state: Short = ""
     slots: Count = 0
     in_flight: Count = 0

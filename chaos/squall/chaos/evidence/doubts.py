@@ -50,7 +50,12 @@ def doubts(history: History) -> list[str]:
 
 
 CLOCK_S = 5.0
-"""How far a writer's clock may seem to be from the command's; all of them are on one machine."""
+"""How far a writer's clock may seem to be from the command's, by its first and last lines."""
+
+AHEAD_S = 0.05
+"""How far it may be by its heartbeats: one machine has one clock, and a heartbeat takes milliseconds."""
+
+CLOCK_FAULTS = ("clock-off", "clock-jump")
 
 
 def _wrong_clocks(history: History) -> list[str]:
@@ -64,6 +69,10 @@ def _wrong_clocks(history: History) -> list[str]:
         late = end_s is not None and writer.last_s is not None and writer.last_s > end_s + CLOCK_S
         if early or late:
             found.append(f"the clock of {writer.node} (incarnation {writer.incarnation}) is wrong")
+    moved = {fault.node for fault in history.faults if fault.kind in CLOCK_FAULTS}
+    for (node, incarnation), ahead_s in history.ahead_s.items():
+        if abs(ahead_s) > AHEAD_S and node not in moved:
+            found.append(f"the clock of {node} (incarnation {incarnation}) is off by {ahead_s:+.3f} s")
     return found
 
 

@@ -28,10 +28,14 @@ from squall.chaos.evidence.model import (
     Register,
     Submission,
     Venue,
+    Weighed,
     Writer,
 )
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
+
+HEARTBEATS_MIN = 5
+"""Of fewer heartbeats, none may have been fast enough to tell anything of its sender's clock."""
 
 OUTCOMES: dict[str, Outcome] = {"ok": "accepted", "fail": "refused", "unknown": "unknown"}
 
@@ -76,6 +80,7 @@ class Fold:
         self._damaged: list[str] = []
         self._dead: list[str] = []
         self._left: list[Left] = []
+        self._memory: list[Weighed] = []
         self._closing: Closing | None = None
         self._read_back_s: float | None = None
         self._ended_s: float | None = None
@@ -146,6 +151,8 @@ class Fold:
                 self._lives.expel(expelled.agent, expelled.reason)
             case "interfered", "fail":
                 self._interfered.append(decode(lines.reason, line).reason)
+            case "memory", "ok":
+                self._memory.append(decode(lines.memory, line))
             case "phase", "ok":
                 self._phases.append(decode(lines.phase, line))
             case _:
@@ -247,6 +254,7 @@ class Fold:
             registers=tuple(self._registers),
             registers_damaged=tuple(self._damaged),
             left=tuple(self._left),
+            memory=tuple(self._memory),
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
             refusals=tuple(self._refusals),
@@ -261,5 +269,10 @@ class Fold:
             environment=self._note.environment,
             venue=venue,
             interfered=tuple(self._interfered),
+            ahead_s={
+                (counted.node, counted.incarnation): counted.ahead_s
+                for counted in counters
+                if counted.ahead_s is not None and counted.heartbeats >= HEARTBEATS_MIN
+            },
             lives=self._lives.lives(),
         )

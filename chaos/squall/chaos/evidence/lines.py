@@ -18,6 +18,7 @@ from squall.chaos.evidence.model import (
     Refusal,
     Register,
     Time,
+    Weighed,
 )
 from squall.services.run.result import Environment
 
@@ -96,5 +97,6 @@ note = msgspec.json.Decoder(Note)
 phase = msgspec.json.Decoder(Phase)
 register = msgspec.json.Decoder(Register)
 refusal = msgspec.json.Decoder(Refusal)
+memory = msgspec.json.Decoder(Weighed)
 left = msgspec.json.Decoder(Left)
 closing = msgspec.json.Decoder(Closing)

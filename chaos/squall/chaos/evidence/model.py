@@ -73,10 +73,18 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start of a node counted, by its heartbeats."""
+    """What a start of a node counted, by its heartbeats.
+
+    Attributes:
+        heartbeats: How many of them were heard.
+        ahead_s: By how much its clock was ahead of the command's, as the fastest of them tells; None in older
+            directories.
+    """
 
     node: str
     incarnation: int
+    heartbeats: Count = 0
+    ahead_s: float | None = None
     counters: dict[str, Count] = {}
 
 
@@ -206,6 +214,19 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Weighed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process held of the machine's memory.
+
+    Attributes:
+        of: The node.
+        unit: Which start of it, by its target's own name: a process id, for instance.
+    """
+
+    of: str
+    unit: str
+    kib: Count
+
+
 class Left(msgspec.Struct, frozen=True, kw_only=True):
     """What a consumer had left in the end: not delivered, and delivered and not acknowledged."""
 
@@ -290,6 +311,7 @@ class History:
         executions: By task, each attempt that was begun.
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
+        memory: What each process held, in the order in which it was looked at; none in older directories.
         left: What each consumer had left; none in older directories.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
@@ -302,6 +324,7 @@ class History:
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
         interfered: What somebody other than the harness did to its proxies, each in words.
+        ahead_s: By how much the clock of a start was ahead of the command's, where enough was heard of it.
         lives: How each start of a node lived and ended.
     """
 
@@ -321,6 +344,7 @@ class History:
     executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()
     registers_damaged: tuple[str, ...] = ()
+    memory: tuple[Weighed, ...] = ()
     left: tuple[Left, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0
@@ -336,6 +360,7 @@ class History:
     environment: Environment = field(default_factory=Environment)
     venue: Venue | None = None
     interfered: tuple[str, ...] = ()
+    ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)
 
     def of(self, kind: type[KindOf]) -> tuple[KindOf, ...]:

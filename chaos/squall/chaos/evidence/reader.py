@@ -15,6 +15,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     note    ok {limits, environment}                                     the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     phase   ok {what: steady | healed}                                   the nemesis
+    memory  ok {of, unit, kib}                                           the nemesis, of a node's process
     interfere  ok {what, on, struck}                                     a node that is interfered with
     interfered  fail {reason}                                            the nemesis: somebody meddled with it
     run  invoke {task, attempt}, then attempt | commit {task}            agent

@@ -81,6 +81,7 @@ async def experimenting(
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):
                     history("phase", "ok", what="steady", seconds=await driving.steady(steady_s))
+                    _weigh(driving.swarm, history)
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
@@ -89,6 +90,15 @@ async def experimenting(
                     healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
                     history("phase", "ok", what="healed", **healed)
                     await driving.finish(bound_s + MARGIN_S)
+                    _weigh(driving.swarm, history)
+
+
+def _weigh(swarm: Swarm, history: History) -> None:
+    """Note what each node holds of the machine's memory."""
+    for node, unit in swarm.units.items():
+        kib = swarm.launcher.memory_kib(unit)
+        if kib is not None:
+            history("memory", "ok", of=node, unit=unit.id, kib=kib)
 
 
 @contextlib.asynccontextmanager

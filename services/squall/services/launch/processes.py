@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -240,6 +241,13 @@ class ProcessLauncher:
         _unit(unit).held = stopped
         send_signal(process, number)
         return await seen(process.pid, stopped=stopped)
+
+    def memory_kib(self, unit: Unit) -> int | None:
+        try:
+            pages = int(Path(f"/proc/{_unit(unit).process.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+        return pages * resource.getpagesize() // 1024
 
     async def kill(self, unit: Unit) -> None:
         send_signal(_unit(unit).process, signal.SIGKILL)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -203,6 +204,7 @@ class Service:
                 role=self.start.role,
                 node=self.node,
                 incarnation=self.start.incarnation,
+                time_s=time.time(),
                 state=self.state,
                 **{"counters": self.counted(), **self.vitals()},
             )

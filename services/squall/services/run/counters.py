@@ -9,6 +9,7 @@ one that did not.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class _Counted:
     role: str
     heartbeats: int = 0
     seen_s: float = 0.0
+    ahead_s: float = -math.inf
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +89,8 @@ class Counters:
         self._read_s[node] = now_s
         counted.heartbeats += 1
         counted.seen_s = time.time()
+        # On its way it only gets later, so the one that seems most ahead tells most of the node's clock.
+        counted.ahead_s = max(counted.ahead_s, heartbeat.time_s - counted.seen_s)
         for name, count in heartbeat.counters.items():
             known = name in counted.counts or len(counted.counts) < NAMES_MAX
             if known and _is_count_name(name):
@@ -104,6 +108,7 @@ class Counters:
                 "incarnation": incarnation,
                 "heartbeats": counted.heartbeats,
                 "seen_s": counted.seen_s,
+                "ahead_s": counted.ahead_s,
                 "counters": counted.counts,
             }
             for (node, incarnation), counted in self._starts.items()

@@ -13,6 +13,7 @@ from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
 from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.ledger import LEDGER
+from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import containment
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
@@ -185,6 +186,7 @@ PROMISES = Promises(
         RECOVERY,
         EXPLAINED,
         REPEATS,
+        MEMORY,
     ),
     operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,

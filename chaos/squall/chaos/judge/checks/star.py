@@ -23,6 +23,7 @@ from squall.chaos.judge.checks.hub_log import (
     single_writer,
 )
 from squall.chaos.judge.checks.hub_loss import Degraded, degraded_mode
+from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
@@ -159,6 +160,7 @@ PROMISES = Promises(
         RECOVERY,
         EXPLAINED,
         REPEATS,
+        MEMORY,
     ),
     operations={
         **LEADING,
