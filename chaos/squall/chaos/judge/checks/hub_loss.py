@@ -20,6 +20,12 @@ from squall.services.handlers import effect_id
 LISTENING = ("agent", "gateway")
 """The roles that a hub announces itself to."""
 
+CUTTING = ("refuse", "reset")
+"""Faults of a way that lose what is on it."""
+
+HEALING_S = 0.25
+"""How long before its end is written a fault may be over already."""
+
 FLIGHT_S = 1.0
 """How long an effect or a request may be on its way: what was sent just before a node was degraded may arrive
 just after."""
@@ -57,7 +63,7 @@ def degraded_mode(case: Case) -> Finding:
         return unknown("nobody was degraded")
     return decide(
         case,
-        shown=[*late, *left_late, *carried, *wrong],
+        shown=[*late, *left_late, *_unfounded(case), *carried, *wrong],
         inferred=[*missed, *unleft],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",
@@ -162,6 +168,45 @@ def _left(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
         said = f"{spell.node} was degraded for more than {RETURN_S:g} s after {lead.node} had taken over"
         (unleft if spell.end_s is None else late).append(said)
     return unleft, late
+
+
+def _unfounded(case: Case) -> list[str]:
+    """Ends of degraded times that no announcement can be behind.
+
+    What ends one is a term that somebody leads and says so; who stands still, or is not heard, does not.
+    A node that was held up itself may hear late what was said before.
+    """
+    found = []
+    for end in case.history.of(Degraded):
+        if end.what != "end" or _is_held_up(case.history, end.node, end.time_s):
+            continue
+        lead = next((lead for lead in case.succession.leads if lead.term == end.term), None)
+        if lead is None:
+            found.append(f"{end.node} was degraded no more by term {end.term}, which nobody led")
+        elif _is_silent(case.history, lead.node, end.time_s):
+            found.append(f"{end.node} was degraded no more while {lead.node} of term {lead.term} was silent")
+    return found
+
+
+def _is_held_up(history: History, node: str, time_s: float) -> bool:
+    """Whether a fault that keeps messages, and does not lose them, was on a node just then."""
+    return any(
+        fault.node in (node, BROKER)
+        and fault.kind not in CUTTING
+        and overlaps(fault, time_s - FLIGHT_S, time_s)
+        for fault in history.faults
+    )
+
+
+def _is_silent(history: History, node: str, time_s: float) -> bool:
+    """Whether nothing that a node said can have been on its way any more, and it was not healed yet."""
+    return any(
+        fault.node == node
+        and fault.kind in SILENCING
+        and fault.verified
+        and fault.start_s + FLIGHT_S < time_s < (fault.end_s or 0.0) - HEALING_S
+        for fault in history.faults
+    )
 
 
 def _carried(history: History, spells: list[Spell]) -> tuple[list[str], int]:
