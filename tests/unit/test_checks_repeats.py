@@ -54,6 +54,7 @@ REASONS: list[tuple[str, Callable[[Run], Any]]] = [
     ("the second was, before", lambda r: struck(r, "agent-2", "late", 6.0, 7.2)),
     ("the broker was", lambda r: struck(r, "broker", "crash", 8.2, 8.2)),
     ("the first ended", lambda r: r.start(8.3, "agent-1", 2)),
+    ("the first ended, and is up again later", lambda r: r.start(11.0, "agent-1", 2)),
     (
         "the first was put out",
         lambda r: r.line(8.2, "squall", "expel", "ok", agent="agent-1", reason="it hogs"),
@@ -81,6 +82,13 @@ def test_a_fault_of_somebody_else_is_no_reason(tmp_path: Path) -> None:
     struck(run, "gateway", "pause", 8.1, 8.4)
     struck(run, "agent-1", "pause", 8.6, 8.9)
     struck(run, "agent-1", "pause", 5.0, 6.0)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
+
+
+def test_an_end_of_the_agent_before_or_long_after_is_no_reason(tmp_path: Path) -> None:
+    run = repeated()
+    run.start(7.0, "agent-2", 2)
+    run.start(14.0, "agent-1", 2)
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
 
 

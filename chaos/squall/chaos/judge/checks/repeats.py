@@ -21,6 +21,9 @@ UNEXPLAINED_SHARE = 0.002
 """How many tasks, and which share of those that ran, may be run again for no reason that is written down: a
 machine that stands still for an ack wait does that, and nobody notes it. Higher lets more pass."""
 
+START_S = 5.0
+"""How much later than its end a process may be up again, and written down."""
+
 LATE_S = 0.5
 """How long after the ack wait a task may be delivered again, and begun."""
 
@@ -64,7 +67,9 @@ def _reason(history: History, before: Execution, again: Execution) -> bool:
         for fault in history.faults
     )
     return struck or any(
-        start.node in (before.node, again.node) and before.time_s <= start.started_s <= again.time_s
+        start.node == before.node
+        and start.incarnation > before.incarnation
+        and start.started_s <= again.time_s + START_S
         for start in history.nodes
     )
 
