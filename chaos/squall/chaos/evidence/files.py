@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence.model import Asked, Injected, Intended
+from squall.chaos.evidence.model import Asked, Handled, Injected, Intended
 from squall.chaos.evidence.series import SERIES, digest
 from squall.services import jsonl
 from squall.services.jsonl import LINE_BYTES_MAX, decode
@@ -130,6 +131,20 @@ class Files:
         self.give_up(f"{SCHEDULE} {reason}")
         return None
 
+    def witness(self) -> Mapping[str, Handled]:
+        """By task, what handlers printed into their nodes' logs, as `chaos/inject/handlers.py` does."""
+        found: dict[str, Handled] = {}
+        for log in sorted((self._run / "logs").glob("*.log")):
+            for _, line in self.lines(f"logs/{log.name}"):
+                if (said := _WITNESS.fullmatch(line)) is None:
+                    continue
+                handled = found.setdefault(said["task"].decode(), Handled())
+                if said["effects"] is None:
+                    handled.given += 1
+                else:
+                    handled.returned[int(said["attempt"])] = int(said["effects"])
+        return found
+
     def asked(self) -> tuple[Asked, Mapping[str, object]]:
         """What the spec asks for: as far as every pattern has it, and all of it as it stands there."""
         try:
@@ -148,6 +163,10 @@ class Files:
 class _Schedule(msgspec.Struct):
     interval: tuple[Intended, ...] = ()
 
+
+_WITNESS = re.compile(
+    rb"witness (?P<task>[a-z0-9-]{1,64}) (?P<attempt>[0-9]{1,4}) (?:given|returned (?P<effects>[0-9]{1,4}))\n"
+)
 
 _raw = msgspec.json.Decoder(msgspec.Raw)
 

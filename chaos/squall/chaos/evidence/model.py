@@ -199,6 +199,19 @@ class Execution:
     failed: bool = False
 
 
+@dataclass(slots=True)
+class Handled:
+    """What handlers printed of one task.
+
+    Attributes:
+        given: How often one was called with it.
+        returned: By attempt, how many effects it returned.
+    """
+
+    given: int = 0
+    returned: dict[int, int] = field(default_factory=dict)
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """A task's terminal record, read back from the broker."""
 
@@ -309,6 +322,7 @@ class History:
         submissions: By task, in the order of their first offer.
         outcomes_unasked: Outcomes of offers that no line tells of.
         executions: By task, each attempt that was begun.
+        witness: By task, what the harness's own handlers printed into their nodes' logs.
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
         memory: What each process held, in the order in which it was looked at; none in older directories.
@@ -342,6 +356,7 @@ class History:
     submissions: Mapping[str, Submission] = field(default_factory=dict)
     outcomes_unasked: int = 0
     executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
+    witness: Mapping[str, Handled] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()
     registers_damaged: tuple[str, ...] = ()
     memory: tuple[Weighed, ...] = ()

@@ -73,6 +73,7 @@ def read(run: Path, declared: Declared) -> History:
         faults=files.faults(),
         intended=files.intended(),
         counters=counters,
+        witness=files.witness(),
         venue=venue,
         truncated=files.truncated,
         unreadable=files.unreadable,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from typing import Any
 
@@ -41,8 +42,21 @@ def _hold_the_loop() -> None:
     time.sleep(plan.BLOCKING_S)
 
 
+def _witness(task: Task, what: str) -> None:
+    """Say so in the node's log; `evidence/files.py` reads it."""
+    sys.stdout.write(f"witness {task.id} {task.attempt} {what}\n")
+    sys.stdout.flush()
+
+
 async def varied(task: Task) -> Any:
-    """Decide; before or after it, what the task's sort does."""
+    """Decide; before or after it, what the task's sort does. What it is given and returns is printed."""
+    _witness(task, "given")
+    effects = await _vary(task)
+    _witness(task, f"returned {len(effects)}")
+    return effects
+
+
+async def _vary(task: Task) -> list[Any]:
     order = await decide(task)
     match plan.sort_of(task.id):
         case "long":
@@ -52,13 +66,13 @@ async def varied(task: Task) -> Any:
         case "failing" if task.attempt == 1:
             raise RuntimeError("the first attempt of this task fails")
         case "none":
-            return None
+            return []
         case "several":
             more = (msgspec.structs.replace(order, quantity=order.quantity + n) for n in range(plan.SEVERAL))
             return list(more)
         case "large":
-            return {**msgspec.structs.asdict(order), "rationale": "x" * plan.LARGE_BYTES}
-    return order
+            return [{**msgspec.structs.asdict(order), "rationale": "x" * plan.LARGE_BYTES}]
+    return [order]
 
 
 async def unhurried(task: Task) -> Order:

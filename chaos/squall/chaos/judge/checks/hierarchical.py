@@ -17,6 +17,7 @@ from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import containment
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
+from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
 from squall.chaos.plan.series import EXPERIMENT, further_runs
@@ -187,6 +188,7 @@ PROMISES = Promises(
         EXPLAINED,
         REPEATS,
         MEMORY,
+        WITNESS,
     ),
     operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,

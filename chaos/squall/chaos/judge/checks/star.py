@@ -27,6 +27,7 @@ from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.recovery import RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
+from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import Promise, Promises, an_experiment
 from squall.chaos.plan.kinds import HAND_OVER, kind_of
@@ -161,6 +162,7 @@ PROMISES = Promises(
         EXPLAINED,
         REPEATS,
         MEMORY,
+        WITNESS,
     ),
     operations={
         **LEADING,

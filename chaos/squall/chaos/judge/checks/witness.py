@@ -1,0 +1,61 @@
+"""E2: what handlers say they were given and returned is what was counted and registered. Pure.
+
+task ─► agent ─► handler ─► agent ─► register
+                   └─ prints ─► its node's log ─► witness
+
+The handlers of the harness print what they do. So it is known beside the agent's own lines, and what an agent
+runs twice, or drops of what was returned, is seen.
+"""
+
+from __future__ import annotations
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.decide import Finding, decide, named, tasks, unknown
+from squall.chaos.judge.promise import Promise
+from squall.chaos.plan.varied import is_varied
+
+
+def is_witnessed(history: History) -> bool:
+    """Whether the handlers of a run print what they do."""
+    return is_varied(history.asked.handler)
+
+
+def as_handled(case: Case) -> Finding:
+    """E2: each call is an attempt that was counted; each result has as many effects as were returned."""
+    history = case.history
+    if not history.witness:
+        return unknown("no handler said anything")
+    more = [
+        task for task, calls in history.witness.items() if calls.given > len(history.executions.get(task, ()))
+    ]
+    unheard, other = [], []
+    for register in history.registers:
+        if register.status != "ok":
+            continue
+        calls = history.witness.get(register.task)
+        returned = calls.returned.get(register.attempt) if calls is not None else None
+        if returned is None:
+            unheard.append(register.task)
+        elif returned != len(register.effects):
+            other.append(register.task)
+    calls_made = sum(calls.given for calls in history.witness.values())
+    return decide(
+        case,
+        shown=[
+            *named(more, "task", "been handled more often than it was begun"),
+            *named(other, "register", "another number of effects than its handler returned"),
+        ],
+        inferred=named(unheard, "register", "no handler that returned"),
+        passed=f"{tasks(len(history.witness))} handled in {calls_made:,} calls, each begun and counted; "
+        f"{len(history.registers) - len(unheard):,} registers as returned.",
+    )
+
+
+WITNESS = Promise(
+    id="E2",
+    name="as-handled",
+    text="What handlers say they were given and returned is what was counted and registered.",
+    check=as_handled,
+    when=is_witnessed,
+)

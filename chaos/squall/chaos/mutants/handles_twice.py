@@ -1,0 +1,17 @@
+"""An agent that calls its handler twice for one attempt, and counts it once."""
+
+from __future__ import annotations
+
+from squall.bus.messages import RunTask
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers.python import PythonHandler
+
+
+def install(node: str, role: str) -> None:
+    run = PythonHandler.run
+
+    async def twice(self: PythonHandler, task: RunTask, attempt: int) -> Done | Failed:
+        await run(self, task, attempt)
+        return await run(self, task, attempt)
+
+    PythonHandler.run = twice  # type: ignore[method-assign]
