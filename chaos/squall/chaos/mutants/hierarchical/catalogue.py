@@ -132,7 +132,7 @@ CATALOGUE = Catalogue(
             "watches-terms-only",
             "takes over from a leader that renews its lease",
             ("H4",),
-            *LATE,
+            *twice("pause", "leader", 2.5),
         ),
         _service(
             "one-attempt-short",
