@@ -1,4 +1,4 @@
-"""E2: what handlers print of their work is held against what was counted and registered."""
+"""E2: what handlers log of their work is held against what was counted and registered."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from squall.chaos.judge.case import case_of
 from squall.chaos.judge.checks.witness import as_handled, is_witnessed
 from squall.chaos.judge.decide import Finding
 from squall.chaos.plan.varied import HANDLER
+
+AT = "2026-11-26 17:52:00,123 INFO "
 
 GOOD = [f"witness a-{n} 1 {what}" for n in range(1, 7) for what in ("given", "returned 1")]
 
@@ -27,9 +29,7 @@ def good() -> Run:
 def judged(path: Path, *lines: str) -> Finding:
     good().write(path)
     (path / "logs").mkdir()
-    (path / "logs" / "agent-1.log").write_text(
-        "starting\n" + "".join(f"{line}\n" for line in lines) + "witness a-"
-    )
+    (path / "logs" / "agent-1.log").write_text("starting\n" + "".join(f"{AT}{line}\n" for line in lines) + AT)
     return as_handled(case_in(path))
 
 

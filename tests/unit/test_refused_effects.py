@@ -136,7 +136,7 @@ def test_the_ledger_may_lack_what_was_refused_with_a_reason_and_nothing_else(tmp
     case = case_in(run.write(tmp_path))
     assert case.history.venue is not None
     there = {entry[0]: entry for entry in case.history.venue.ledger}
-    computed = {f"a-{n}": there.get(f"a-{n}.0", row(n)) for n in range(1, 9)}
+    computed = {f"a-{n}": [there.get(f"a-{n}.0", row(n))] for n in range(1, 9)}
     check = compare(case, computed)
     assert check.verdict == "pass"
     assert f"1 more were refused with a reason, the first a-3.0: {REASON}" in check.detail

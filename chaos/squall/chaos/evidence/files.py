@@ -132,7 +132,7 @@ class Files:
         return None
 
     def witness(self) -> Mapping[str, Handled]:
-        """By task, what handlers printed into their nodes' logs, as `chaos/inject/handlers.py` does."""
+        """By task, what handlers wrote into their nodes' logs, as `chaos/inject/handlers.py` does."""
         found: dict[str, Handled] = {}
         for log in sorted((self._run / "logs").glob("*.log")):
             for _, line in self.lines(f"logs/{log.name}"):
@@ -165,7 +165,8 @@ class _Schedule(msgspec.Struct):
 
 
 _WITNESS = re.compile(
-    rb"witness (?P<task>[a-z0-9-]{1,64}) (?P<attempt>[0-9]{1,4}) (?:given|returned (?P<effects>[0-9]{1,4}))\n"
+    rb"[0-9 :,-]{10,40} INFO witness (?P<task>[a-z0-9-]{1,64}) (?P<attempt>[0-9]{1,4}) "
+    rb"(?:given|returned (?P<effects>[0-9]{1,4}))\n"
 )
 
 _raw = msgspec.json.Decoder(msgspec.Raw)

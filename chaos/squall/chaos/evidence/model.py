@@ -201,7 +201,7 @@ class Execution:
 
 @dataclass(slots=True)
 class Handled:
-    """What handlers printed of one task.
+    """What handlers logged of one task.
 
     Attributes:
         given: How often one was called with it.
@@ -322,7 +322,7 @@ class History:
         submissions: By task, in the order of their first offer.
         outcomes_unasked: Outcomes of offers that no line tells of.
         executions: By task, each attempt that was begun.
-        witness: By task, what the harness's own handlers printed into their nodes' logs.
+        witness: By task, what the harness's own handlers wrote into their nodes' logs.
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
         memory: What each process held, in the order in which it was looked at; none in older directories.

@@ -15,8 +15,8 @@ Healed before the load ends, a loss shows by the next record; this one has no ne
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import sys
 import time
 from typing import Any
 
@@ -27,6 +27,8 @@ from squall.chaos.plan.poison import is_poison
 from squall.services.handlers import Task
 from squall.services.trading.orders import Order
 from squall.services.trading.strategies import decide
+
+log = logging.getLogger("squall")
 
 WORK_S = 0.3
 
@@ -44,12 +46,11 @@ def _hold_the_loop() -> None:
 
 def _witness(task: Task, what: str) -> None:
     """Say so in the node's log; `evidence/files.py` reads it."""
-    sys.stdout.write(f"witness {task.id} {task.attempt} {what}\n")
-    sys.stdout.flush()
+    log.info("witness %s %d %s", task.id, task.attempt, what)
 
 
 async def varied(task: Task) -> Any:
-    """Decide; before or after it, what the task's sort does. What it is given and returns is printed."""
+    """Decide; before or after it, what the task's sort does. What it is given and returns is logged."""
     _witness(task, "given")
     effects = await _vary(task)
     _witness(task, f"returned {len(effects)}")

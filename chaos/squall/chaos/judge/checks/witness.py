@@ -1,9 +1,9 @@
 """E2: what handlers say they were given and returned is what was counted and registered. Pure.
 
 task ─► agent ─► handler ─► agent ─► register
-                   └─ prints ─► its node's log ─► witness
+                   └─ logs ─► its node's log ─► witness
 
-The handlers of the harness print what they do. So it is known beside the agent's own lines, and what an agent
+The handlers of the harness log what they do. So it is known beside the agent's own lines, and what an agent
 runs twice, or drops of what was returned, is seen.
 """
 
@@ -17,7 +17,7 @@ from squall.chaos.plan.varied import is_varied
 
 
 def is_witnessed(history: History) -> bool:
-    """Whether the handlers of a run print what they do."""
+    """Whether the handlers of a run log what they do."""
     return is_varied(history.asked.handler)
 
 
