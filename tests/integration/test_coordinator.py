@@ -22,7 +22,7 @@ from squall.bus.messages import (
 )
 from squall.bus.subjects import lane_for, lane_of
 from squall.bus.tasks import wait_until
-from squall.services.roles import coordinator
+from squall.services.roles import slots
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -124,7 +124,7 @@ async def test_a_job_too_many_is_passed_over_and_told(swarm: Any, monkeypatch: p
 async def test_an_agent_opens_the_window_by_no_more_than_its_slots(
     swarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, "READ_EVERY_S", 0.0)
+    monkeypatch.setattr(slots, "READ_EVERY_S", 0.0)
     async with swarm(agents=2, slots=8) as s:
 
         async def window() -> int:
@@ -165,7 +165,7 @@ async def test_of_an_agent_that_floods_the_leader_little_is_read(swarm: Any) -> 
 
         await wait_until(said, lambda count: count > 2, timeout_s=PATIENT_S, what="what was read of a flood")
         count, took_s = await unreadable(), time.monotonic() - begun_s
-        assert count <= 1 + took_s / coordinator.READ_EVERY_S
+        assert count <= 1 + took_s / slots.READ_EVERY_S
 
 
 async def test_lanes_are_computed_as_the_broker_computes_them(swarm: Any) -> None:

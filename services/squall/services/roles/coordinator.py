@@ -18,37 +18,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import secrets
 import time
 from typing import Final, NamedTuple
 
 import msgspec
-from nats.aio.msg import Msg
 
 from squall.bus import log as bus_log
 from squall.bus.border import NAME_LENGTH_MAX, check_name, printable
-from squall.bus.codec import SUBMISSION_BYTES_MAX, decode, encode
+from squall.bus.codec import SUBMISSION_BYTES_MAX, decode
 from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.fenced import patiently
 from squall.bus.messages import (
-    AnnounceLeader,
     CloseJob,
     DeadLetter,
-    Heartbeat,
-    LeaderAccepted,
     RunTask,
     Status,
     TaskResult,
 )
 from squall.bus.pull import Delivery
-from squall.bus.subjects import ANY, lane_for, lane_of, last_token
+from squall.bus.subjects import lane_for, lane_of, last_token
 from squall.bus.tasks import task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec, seat
-from squall.services.patterns.pattern import AGENT
 from squall.services.roles.job_writer import JobWriter
 from squall.services.roles.restore import Restored, restore
+from squall.services.roles.slots import Slots
 from squall.services.roles.sweeper import Sweeper
 from squall.services.rules.admission import Window
 from squall.services.rules.dispatch import Dispatched, Progress
@@ -81,12 +76,6 @@ BATCH_S = 1.0
 outcome is not known by then, is for its successor, which finds what was stored of it."""
 
 TRIM_S = 0.2
-AGENT_SILENT_S = 5.0
-"""An agent not heard of for this long has no slots."""
-
-READ_EVERY_S = 0.2
-"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader."""
-
 AGE_S_MAX = 2.0
 """A task that took longer from dispatch to register is a sign of overload."""
 
@@ -124,15 +113,11 @@ class Coordinator:
         self._dead: dict[str, tuple[Dispatched, _Letter]] = {}
         self._again: dict[str, tuple[RunTask, int]] = {}
         self._full = False
-        self._slots: dict[str, tuple[int, float]] = {}
-        self._read_s: dict[str, float] = {}
         self._window = Window(
             service.spec.agents * service.spec.slots,
             limit_max=spec_as(service.spec, HierarchicalSpec).window_max,
             age_s_max=max(AGE_S_MAX, 2 * service.spec.ack_wait_s),
         )
-        self._told: set[str] = set()
-        self._untold: asyncio.Queue[str] = asyncio.Queue()
         self._wake = asyncio.Event()
         service.vitals = lambda: {"in_flight": len(self._progress.open), "slots": self._window.limit}
 
@@ -147,7 +132,7 @@ class Coordinator:
         self._office.caught_up()
         await self._service.at("coordinator.resumed")
         async with task_group() as tasks:
-            tasks.daemon(self._meet_agents())
+            tasks.daemon(Slots(self._service, self._leadership.term, self._resize).hear())
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_registers())
             tasks.daemon(self._watch_room())
@@ -193,69 +178,9 @@ class Coordinator:
 
     # What it hears.
 
-    def _on_heartbeat(self, message: Msg) -> None:
-        # The subject is what the sender's credentials allow; what the body says of itself is not.
-        role, node = message.subject.split(".")[-2:]
-        if role != AGENT or self._is_too_soon(node):
-            return
-        try:
-            heartbeat = decode(message.data, Heartbeat)
-        except DecodeError as error:
-            self._service.complaints("unreadable", f"heartbeat on {message.subject}: {error}")
-            return
-        self._tell(node)
-        self._note_slots(node, heartbeat.slots)
-
-    def _on_reply(self, message: Msg) -> None:
-        node = message.subject.split(".")[-2]
-        if self._is_too_soon(node):
-            return
-        try:
-            answer = decode(message.data, LeaderAccepted)
-        except DecodeError as error:
-            self._service.complaints("unreadable", f"answer on {message.subject}: {error}")
-            return
-        self._note_slots(node, answer.slots)
-
-    def _is_too_soon(self, node: str) -> bool:
-        now_s = time.monotonic()
-        if now_s - self._read_s.get(node, -READ_EVERY_S) < READ_EVERY_S:
-            return True
-        self._read_s[node] = now_s
-        return False
-
-    def _note_slots(self, node: str, slots: int) -> None:
-        now = time.monotonic()
-        self._slots[node] = (min(slots, self._service.spec.slots), now)
-        self._window.resize(sum(slots for slots, seen in self._slots.values() if now - seen < AGENT_SILENT_S))
+    def _resize(self, slots: int) -> None:
+        self._window.resize(slots)
         self._wake.set()
-
-    async def _meet_agents(self) -> None:
-        """Tell every agent who leads, one that joins as well; its answer tells its slots at once.
-
-        What agents say is heard apart, or one that floods us would hold up the renewals of our lease.
-        """
-        async with self._connection.apart() as apart:
-            await apart.subscribe(self._swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
-            await apart.subscribe(self._swarm.reply(ANY, ANY), self._on_reply)
-            await self._announce()
-
-    async def _announce(self) -> None:
-        command = AnnounceLeader(
-            holder=self._service.node, term=self._leadership.term, token=secrets.token_hex(8)
-        )
-        for node in self._service.pattern.topology(self._service.spec).of_role(AGENT):
-            self._tell(node.name)
-        while True:
-            subject = self._swarm.command(await self._untold.get(), "lead")
-            with contextlib.suppress(RequestError):
-                await self._connection.publish(subject, encode(command), confirm=False)
-
-    def _tell(self, agent: str) -> None:
-        """Have an agent told who leads, once."""
-        if agent not in self._told:
-            self._told.add(agent)
-            self._untold.put_nowait(agent)
 
     async def _follow_ingress(self) -> None:
         records = bus_log.read(
