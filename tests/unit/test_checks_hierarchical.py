@@ -95,6 +95,14 @@ def consumers(run: Run, held: int) -> None:
         run.line(20.0, "squall", "final", "ok", what="consumer", **where, pending=0, held=left)
 
 
+@pytest.mark.parametrize(("stored", "verdict"), [(5, "unknown"), (6, "pass"), (8, "pass"), (9, "unknown")])
+def test_the_broker_s_count_of_submissions_agrees(stored: int, verdict: str, tmp_path: Path) -> None:
+    """Six were accepted, of one it is not known; all are of one job, which may have been closed."""
+    run = good_run()
+    run.line(20.0, "squall", "final", "ok", what="ingress", stored=stored)
+    assert judged(run, tmp_path)["H1"].verdict == verdict
+
+
 def wide_open(run: Run) -> None:
     """One task waits over a takeover while three more are dispatched, and the window holds two."""
     run.spec["window_max"] = 2

@@ -80,6 +80,7 @@ class Fold:
         self._registers: list[Register] = []
         self._damaged: list[str] = []
         self._dead: list[str] = []
+        self._stored: int | None = None
         self._left: list[Left] = []
         self._memory: list[Weighed] = []
         self._closing: Closing | None = None
@@ -180,6 +181,8 @@ class Fold:
                 self._registers.append(decode(lines.register, line))
             case "register", _:
                 self._damaged.append(decode(lines.damaged, line).subject)
+            case "ingress", "ok":
+                self._stored = decode(lines.stored, line).stored
             case "consumer", "ok":
                 self._left.append(decode(lines.left, line))
             case "dead-letter", _:
@@ -256,6 +259,7 @@ class Fold:
             witness=witness,
             registers=tuple(self._registers),
             registers_damaged=tuple(self._damaged),
+            stored=self._stored,
             left=tuple(self._left),
             memory=tuple(self._memory),
             dead_letters=tuple(self._dead),

@@ -74,6 +74,12 @@ class Killed(msgspec.Struct):
     reason: str = ""
 
 
+class Stored(msgspec.Struct):
+    """Records that the broker took into the ingress."""
+
+    stored: Count
+
+
 class Damaged(msgspec.Struct):
     subject: str
 
@@ -98,5 +104,6 @@ phase = msgspec.json.Decoder(Phase)
 register = msgspec.json.Decoder(Register)
 refusal = msgspec.json.Decoder(Refusal)
 memory = msgspec.json.Decoder(Weighed)
+stored = msgspec.json.Decoder(Stored)
 left = msgspec.json.Decoder(Left)
 closing = msgspec.json.Decoder(Closing)

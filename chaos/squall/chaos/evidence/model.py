@@ -326,6 +326,7 @@ class History:
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
         memory: What each process held, in the order in which it was looked at; none in older directories.
+        stored: How many records the broker took into the ingress; None in older directories.
         left: What each consumer had left; none in older directories.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
@@ -360,6 +361,7 @@ class History:
     registers: tuple[Register, ...] = ()
     registers_damaged: tuple[str, ...] = ()
     memory: tuple[Weighed, ...] = ()
+    stored: int | None = None
     left: tuple[Left, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0

@@ -11,7 +11,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
     commit  fail {reason: already}: a second register refused            agent
     refuse  fail {what, task, order_id, reason}: an effect given up          gateway
-    final   ok {what: register | dead-letter | consumer | complete}      the command, from the broker
+    final   ok {what: register | dead-letter | ingress | consumer}       the command, from the broker
+    final   ok {what: complete}                                          the command
     note    ok {limits, environment}                                     the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     phase   ok {what: steady | healed}                                   the nemesis

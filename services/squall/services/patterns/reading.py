@@ -84,6 +84,11 @@ async def registers(swarm: Swarm, history: History) -> int:
     return count
 
 
+async def submissions(swarm: Swarm, history: History) -> None:
+    """Write into the history how many records the broker took into the ingress, ends of jobs among them."""
+    history("final", "ok", what="ingress", stored=int((await state_of(swarm, "IN"))["last_seq"]))
+
+
 async def consumers(swarm: Swarm, history: History, *, patience_s: float) -> None:
     """Write into the history what each consumer has not delivered, and what was not acknowledged.
 

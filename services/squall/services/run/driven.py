@@ -131,6 +131,7 @@ class Run:
             took_s = time.monotonic() - begun_s
             self._progress("reading the registers")
             registers = await self.swarm.pattern.read_back(self.swarm, self._history)
+            await reading.submissions(self.swarm, self._history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s if drained else 0.0
             await reading.consumers(self.swarm, self._history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)

@@ -85,6 +85,7 @@ def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
         found.unseen.append("nothing was accepted")
     if uncertain > max(1, UNKNOWN_SHARE_MAX * offered):
         found.unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
+    found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain))
     if counted.refused_effects and not counted.effects:
         found.unseen.append(f"nothing was filled, {_refused_effects(counted)}")
     return found
@@ -130,6 +131,14 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )
+
+
+def _uncounted_offers(history: History, accepted: int, uncertain: int) -> list[str]:
+    """Whether the broker took as many submissions as were told of; each job's end is one more record."""
+    jobs = {register.job for register in history.registers}
+    if history.stored is None or accepted <= history.stored <= accepted + uncertain + len(jobs):
+        return []
+    return [f"the broker took {history.stored:,} records and {accepted:,} acceptances are told of"]
 
 
 def _left(history: History) -> list[str]:
