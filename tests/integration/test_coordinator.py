@@ -122,7 +122,7 @@ async def test_a_job_too_many_is_passed_over_and_told(swarm: Any, monkeypatch: p
 
 
 async def test_an_agent_opens_the_window_by_no_more_than_its_slots(
-    swarm: Any, monkeypatch: pytest.MonkeyPatch
+    swarm: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(slots, "READ_EVERY_S", 0.0)
     async with swarm(agents=2, slots=8) as s:
@@ -135,13 +135,18 @@ async def test_an_agent_opens_the_window_by_no_more_than_its_slots(
             return int(s.service.counters["unreadable"])
 
         before = await wait_until(window, bool, timeout_s=PATIENT_S, what="a leader")
-        listens = await wait_until(heard, bool, timeout_s=PATIENT_S, what="a leader that listens")
+
+        async def said() -> str:
+            return caplog.text
+
+        await wait_until(heard, bool, timeout_s=PATIENT_S, what="a leader that listens")
         for number in range(1, 50):  # whoever it says it is
             beat = Heartbeat(role="agent", node=f"agent-{number}", incarnation=1, slots=2**53)
             await s.agent.publish(s.names.heartbeat("agent", "agent-1"), encode(beat))
             answer = LeaderAccepted(node=f"agent-{number}", term=1, slots=2**53)
             await s.agent.publish(s.names.reply("agent-1", "x"), encode(answer))
-        await wait_until(heard, lambda n: n > listens + 1, timeout_s=PATIENT_S, what="the last of them")
+        await s.agent.publish(s.names.reply("agent-1", "last"), b"no answer")
+        await wait_until(said, lambda text: "rep.agent-1.last" in text, timeout_s=PATIENT_S, what="the last")
         assert await window() == before == 2 * 2 * 8
 
 

@@ -59,6 +59,7 @@ REASONS: list[tuple[str, Callable[[Run], Any]]] = [
         "the first was put out",
         lambda r: r.line(8.2, "squall", "expel", "ok", agent="agent-1", reason="it hogs"),
     ),
+    ("the first left the swarm", lambda r: r.line(8.2, "squall", "leave", "ok", agent="agent-1")),
     (
         "the attempts failed",
         lambda r: [

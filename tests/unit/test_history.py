@@ -156,9 +156,10 @@ def test_a_repeated_line_is_a_doubt(tmp_path: Path) -> None:
     ("ahead_s", "heartbeats", "fault", "doubted"),
     [
         (0.051, 5, "", True),
-        (-0.3, 5, "", True),
+        (-1.1, 5, "", True),
         (0.049, 5, "", False),
-        (-0.3, 4, "", False),
+        (-0.9, 5, "", False),
+        (-1.1, 4, "", False),
         (2.0, 9, "clock-off", False),
         (2.0, 9, "pause", True),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +26,9 @@ HISTORY = "history.jsonl"
 FAULTS = "faults.jsonl"
 SCHEDULE = "schedule.toml"
 VENUE = "venue.sqlite"
+
+WITNESSES = "squall.chaos.inject.handlers:"
+"""Of which module the handlers are that log what they do."""
 
 REMEDY = "name the directory of a run, for instance runs/<id>"
 
@@ -131,11 +136,16 @@ class Files:
         self.give_up(f"{SCHEDULE} {reason}")
         return None
 
-    def witness(self) -> Mapping[str, Handled]:
-        """By task, what handlers wrote into their nodes' logs, as `chaos/inject/handlers.py` does."""
+    def witness(self, handler: str | None) -> Mapping[str, Handled]:
+        """By task, what the harness's own handlers wrote into their nodes' logs; nothing of another handler.
+
+        A log holds whatever handlers print, so what cannot be read there is no line of the evidence's.
+        """
         found: dict[str, Handled] = {}
+        if handler is None or not handler.startswith(WITNESSES):
+            return found
         for log in sorted((self._run / "logs").glob("*.log")):
-            for _, line in self.lines(f"logs/{log.name}"):
+            for line in _lines_of_a_log(log):
                 if (said := _WITNESS.fullmatch(line)) is None:
                     continue
                 handled = found.setdefault(said["task"].decode(), Handled())
@@ -158,6 +168,15 @@ class Files:
             reason = f"is unusable: {error}"
         self.give_up(f"{SPEC} {reason}")
         return Asked(), {}
+
+
+def _lines_of_a_log(log: Path) -> Iterator[bytes]:
+    """The lines of a regular file, as far as they can be read; a handler may have put anything there."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                yield from (line for line in jsonl.lines(file) if line is not None)
 
 
 class _Schedule(msgspec.Struct):

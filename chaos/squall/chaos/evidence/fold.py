@@ -81,6 +81,7 @@ class Fold:
         self._damaged: list[str] = []
         self._dead: list[str] = []
         self._stored: int | None = None
+        self._gone: list[str] = []
         self._left: list[Left] = []
         self._memory: list[Weighed] = []
         self._closing: Closing | None = None
@@ -185,6 +186,8 @@ class Fold:
                 self._stored = decode(lines.stored, line).stored
             case "consumer", "ok":
                 self._left.append(decode(lines.left, line))
+            case "consumer", _:
+                self._gone.append(decode(lines.gone, line).consumer)
             case "dead-letter", _:
                 self._dead.append(decode(lines.task, line).task)
             case "complete", _:
@@ -260,6 +263,7 @@ class Fold:
             registers=tuple(self._registers),
             registers_damaged=tuple(self._damaged),
             stored=self._stored,
+            gone=tuple(self._gone),
             left=tuple(self._left),
             memory=tuple(self._memory),
             dead_letters=tuple(self._dead),

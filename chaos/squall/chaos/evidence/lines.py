@@ -80,6 +80,12 @@ class Stored(msgspec.Struct):
     stored: Count
 
 
+class Gone(msgspec.Struct):
+    """A consumer that was not there any more."""
+
+    consumer: str
+
+
 class Damaged(msgspec.Struct):
     subject: str
 
@@ -105,5 +111,6 @@ register = msgspec.json.Decoder(Register)
 refusal = msgspec.json.Decoder(Refusal)
 memory = msgspec.json.Decoder(Weighed)
 stored = msgspec.json.Decoder(Stored)
+gone = msgspec.json.Decoder(Gone)
 left = msgspec.json.Decoder(Left)
 closing = msgspec.json.Decoder(Closing)

@@ -328,6 +328,7 @@ class History:
         memory: What each process held, in the order in which it was looked at; none in older directories.
         stored: How many records the broker took into the ingress; None in older directories.
         left: What each consumer had left; none in older directories.
+        gone: Consumers that were not there any more when they were asked what they had left.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
@@ -363,6 +364,7 @@ class History:
     memory: tuple[Weighed, ...] = ()
     stored: int | None = None
     left: tuple[Left, ...] = ()
+    gone: tuple[str, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()

@@ -74,7 +74,7 @@ def read(run: Path, declared: Declared) -> History:
         faults=files.faults(),
         intended=files.intended(),
         counters=counters,
-        witness=files.witness(),
+        witness=files.witness(asked.handler),
         venue=venue,
         truncated=files.truncated,
         unreadable=files.unreadable,

@@ -244,7 +244,8 @@ class Nemesis:
                 try:
                     await asyncio.sleep(TRAP_SET_S)
                     pause = Strike([leading[0]], False)
-                    await stack.enter_async_context(self._in_force(Pause(), "leader", pause, "", LEASE_S))
+                    meanwhile = f"leader, for {point}"
+                    await stack.enter_async_context(self._in_force(Pause(), meanwhile, pause, "", LEASE_S))
                     node = await catching
                 finally:
                     catching.cancel()

@@ -212,8 +212,10 @@ class _Gateway:
         while True:
             await asyncio.sleep(self._service.spec.ack_wait_s / 3)
             with contextlib.suppress(RequestError):
-                for reply in list(self.held.values()):
+                for number, reply in enumerate(list(self.held.values()), start=1):
                     await self._service.connection.publish(reply, b"+WPI", confirm=False)
+                    if number % BATCH_MAX == 0:
+                        await asyncio.sleep(0)  # to nobody's delay, however many are held
 
 
 def _intended(task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:

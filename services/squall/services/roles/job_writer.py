@@ -143,7 +143,8 @@ class JobWriter:
         if batch.snapshot is not None:
             self._kept_from = _kept_from(batch.snapshot, written.first)
         if batch.tasks:
-            self._history("dispatch", "ok", term=self._term, tasks=len(batch.tasks), first=first)
+            count, again = len(batch.tasks), len(batch.repeats)
+            self._history("dispatch", "ok", term=self._term, tasks=count, first=first, again=again)
 
     async def trim(self) -> None:
         """Free the ingress up to what is dispatched, the log up to what a snapshot needs, and dead letters.

@@ -40,7 +40,9 @@ LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05
 
 LEFT_ACK_WAITS = 3
-"""After everything has ended: how many ack waits what was lost on its way may take to come again."""
+LEFT_S = 10.0
+"""After everything has ended: how many ack waits what was lost on its way may take to come again, and how
+long a handler may take with it once more."""
 
 SAY_EVERY_S = 5.0
 """Between two words about what draining waits for."""
@@ -132,7 +134,7 @@ class Run:
             self._progress("reading the registers")
             registers = await self.swarm.pattern.read_back(self.swarm, self._history)
             await reading.submissions(self.swarm, self._history)
-            patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s if drained else 0.0
+            patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
             await reading.consumers(self.swarm, self._history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
         return self._finished.drained

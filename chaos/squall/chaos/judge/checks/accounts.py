@@ -41,7 +41,7 @@ class Balance:
         return decide(case, shown=self.shown, inferred=self.inferred, unseen=self.unseen, passed=self.passed)
 
 
-def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
+def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     """One register for each accepted task, one fill for each intent.
 
     An intent that was refused for a reason that is written down is not lost: it is named with the reason.
@@ -53,6 +53,7 @@ def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
 
     Args:
         own: Tasks that nobody submitted, because the swarm sets them itself.
+        ends: Records that the producer may have submitted beside its tasks: ends of jobs.
     """
     history, counted = case.history, case.tally
     found = Balance(
@@ -85,7 +86,8 @@ def balance(case: Case, *, own: Collection[str] = ()) -> Balance:
         found.unseen.append("nothing was accepted")
     if uncertain > max(1, UNKNOWN_SHARE_MAX * offered):
         found.unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
-    found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain))
+    found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain, ends))
+    found.unseen.extend(f"the consumer {name} was gone in the end" for name in history.gone)
     if counted.refused_effects and not counted.effects:
         found.unseen.append(f"nothing was filled, {_refused_effects(counted)}")
     return found
@@ -133,10 +135,9 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
     )
 
 
-def _uncounted_offers(history: History, accepted: int, uncertain: int) -> list[str]:
-    """Whether the broker took as many submissions as were told of; each job's end is one more record."""
-    jobs = {register.job for register in history.registers}
-    if history.stored is None or accepted <= history.stored <= accepted + uncertain + len(jobs):
+def _uncounted_offers(history: History, accepted: int, uncertain: int, ends: int) -> list[str]:
+    """Whether the broker took as many submissions as were told of."""
+    if history.stored is None or accepted <= history.stored <= accepted + uncertain + ends:
         return []
     return [f"the broker took {history.stored:,} records and {accepted:,} acceptances are told of"]
 

@@ -32,7 +32,9 @@ TASKS_FOR_A_SHARE = 50
 
 
 class Dispatch(Batch, frozen=True, kw_only=True):
-    """A batch of dispatch records that a coordinator stored."""
+    """A batch of dispatch records that a coordinator stored, ``again`` of them of tasks dispatched before."""
+
+    again: Count = 0
 
 
 class Job(Operation, frozen=True, kw_only=True):
@@ -56,7 +58,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts, queue = balance(case), _queue(history)
+    accounts, queue = balance(case, ends=len(history.of(Job))), _queue(history)
     passed = accounts.passed
     if queue is not None and (copied := queue.arrivals - queue.dispatched) > 0:
         passed += f" {tasks(copied)} copied anew by a broker that was started again, no second result."
@@ -240,7 +242,7 @@ def _most_open(history: History) -> int:
 
     A leader tells of a batch after the broker has stored it, so this is never told too high.
     """
-    moves = [(dispatch.time_s, dispatch.tasks) for dispatch in history.of(Dispatch)]
+    moves = [(dispatch.time_s, dispatch.tasks - dispatch.again) for dispatch in history.of(Dispatch)]
     moves += [(register.stored_s, -1) for register in history.registers]
     return max(itertools.accumulate((change for _, change in sorted(moves)), initial=0))
 

@@ -23,8 +23,8 @@ LISTENING = ("agent", "gateway")
 CUTTING = ("refuse", "reset")
 """Faults of a way that lose what is on it."""
 
-HEALING_S = 0.25
-"""How long before its end is written a fault may be over already."""
+HEALING_S = 2.0
+"""How long before its end is written a fault may be over, at one of several nodes or on a busy machine."""
 
 FLIGHT_S = 1.0
 """How long an effect or a request may be on its way: what was sent just before a node was degraded may arrive
@@ -57,14 +57,15 @@ def degraded_mode(case: Case) -> Finding:
         return unknown("the lease is not known")
     missed, late = _entered(case, spells)
     unleft, left_late = _left(case, spells)
+    unfounded, unled = _unfounded(case)
     carried, filled = _carried(history, spells)
     asked, wrong = _asked(history, spells)
     if not spells and not missed:
         return unknown("nobody was degraded")
     return decide(
         case,
-        shown=[*late, *left_late, *_unfounded(case), *carried, *wrong],
-        inferred=[*missed, *unleft],
+        shown=[*late, *left_late, *unfounded, *carried, *wrong],
+        inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",
     )
@@ -170,22 +171,23 @@ def _left(case: Case, spells: list[Spell]) -> tuple[list[str], list[str]]:
     return unleft, late
 
 
-def _unfounded(case: Case) -> list[str]:
-    """Ends of degraded times that no announcement can be behind.
+def _unfounded(case: Case) -> tuple[list[str], list[str]]:
+    """Ends of degraded times that no announcement can be behind; and those by terms that nobody may have led.
 
     What ends one is a term that somebody leads and says so; who stands still, or is not heard, does not.
     A node that was held up itself may hear late what was said before.
     """
-    found = []
+    found: list[str] = []
+    unled: list[str] = []
     for end in case.history.of(Degraded):
         if end.what != "end" or _is_held_up(case.history, end.node, end.time_s):
             continue
         lead = next((lead for lead in case.succession.leads if lead.term == end.term), None)
         if lead is None:
-            found.append(f"{end.node} was degraded no more by term {end.term}, which nobody led")
+            unled.append(f"{end.node} was degraded no more by term {end.term}, which nobody led")
         elif _is_silent(case.history, lead.node, end.time_s):
             found.append(f"{end.node} was degraded no more while {lead.node} of term {lead.term} was silent")
-    return found
+    return found, unled
 
 
 def _is_held_up(history: History, node: str, time_s: float) -> bool:

@@ -38,11 +38,13 @@ def contained(history: History) -> Balance:
     early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
     begun = {r.task: len(history.executions.get(r.task, ())) for r in dead if r.task in offered}
-    shown += _miscounted(begun, attempts or 0)
+    more, fewer = _miscounted(begun, attempts or 0)
+    shown += more
     known = {register.task for register in dead}
     orphans = [task for task in history.dead_letters if task not in known]
     unlettered = [task for task in known if task not in set(history.dead_letters)]
     inferred = [
+        *fewer,
         *named(orphans, "dead letter", "no register that says so"),
         *named(unlettered, "dead task", "no dead letter"),
     ]
@@ -57,22 +59,19 @@ def contained(history: History) -> Balance:
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
 
 
-def _miscounted(begun: Mapping[str, int], attempts: int) -> list[str]:
-    """What is wrong with how often poison was begun, by the lines of who began it.
+def _miscounted(begun: Mapping[str, int], attempts: int) -> tuple[list[str], list[str]]:
+    """Poison that was begun too often; and poison that was begun too seldom, by the lines of who began it.
 
     The first attempt is counted by its delivery, so one that a dying agent had not begun yet counts as well:
     of some tasks one attempt less is begun, but not of most.
     """
     more = [task for task, times in begun.items() if times > attempts]
     fewer = [task for task, times in begun.items() if times < attempts]
-    return [
-        *named(more, "poison task", f"been begun more than {attempts} times"),
-        *(
-            named(fewer, "poison task", f"been begun fewer than {attempts} times")
-            if _are_most(fewer, begun)
-            else []
-        ),
-    ]
+    seldom = named(fewer, "poison task", f"been begun fewer than {attempts} times")
+    return (
+        named(more, "poison task", f"been begun more than {attempts} times"),
+        seldom if _are_most(fewer, begun) else [],
+    )
 
 
 def _span(counts: Collection[int]) -> str:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator
 
 from squall.chaos.evidence.model import Execution, History
+from squall.chaos.evidence.operations import Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
@@ -59,7 +60,8 @@ def _repeats(history: History) -> Iterator[tuple[str, tuple[Execution, Execution
 
 def _reason(history: History, before: Execution, again: Execution) -> bool:
     """Whether there was one: the attempt failed, its agent ended, or one of them or the broker was struck."""
-    if before.failed or before.node in history.lives.expelled:
+    left = any(gone.agent == before.node for gone in history.of(Leave))
+    if before.failed or left or before.node in history.lives.expelled:
         return True
     since_s = before.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
     struck = any(

@@ -43,10 +43,12 @@ def as_handled(case: Case) -> Finding:
     return decide(
         case,
         shown=[
-            *named(more, "task", "been handled more often than it was begun"),
             *named(other, "register", "another number of effects than its handler returned"),
         ],
-        inferred=named(unheard, "register", "no handler that returned"),
+        inferred=[
+            *named(more, "task", "been handled more often than it was begun"),
+            *named(unheard, "register", "no handler that returned"),
+        ],
         passed=f"{tasks(len(history.witness))} handled in {calls_made:,} calls, each begun and counted; "
         f"{len(history.registers) - len(unheard):,} registers as returned.",
     )
