@@ -291,10 +291,13 @@ class Asleep(Points):
         self._point, self._length_s = point, length_s
         self.slept = False
 
-    def __call__(self, point: str) -> None:
+    async def __call__(self, point: str) -> None:
         if point == self._point and not self.slept:
             self.slept = True
-            time.sleep(self._length_s)
+            self._stand_still()
+
+    def _stand_still(self) -> None:
+        time.sleep(self._length_s)
 
 
 async def test_a_hub_that_wakes_up_after_its_lease_writes_nothing_and_is_obeyed_by_nobody(bus: Any) -> None:
