@@ -49,6 +49,10 @@ RECOUNT_PAUSE_S = (0.02, 1.0)
 """Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
 
+UNHEARD_S = 1.0
+"""How long it may take, when it is told to stop, to listen no more to what it asked for."""
+
+
 class Done(msgspec.Struct, frozen=True):
     """An attempt that succeeded."""
 
@@ -169,8 +173,10 @@ class WorkQueue:
             tasks.daemon(self._keep_alive())
             await stop.wait()
             self._stopping = True
-            self._taking.set()  # those that wait are given back
             pulling.cancel()
+            # What is given back while a request of ours is open at the broker may come here again, to nobody.
+            await asyncio.wait({pulling}, timeout=UNHEARD_S)
+            self._taking.set()  # those that wait are given back
             try:
                 async with asyncio.timeout(grace_s):
                     await self._idle.wait()
