@@ -14,6 +14,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from nats.aio.msg import Msg
 
@@ -23,6 +24,8 @@ from squall.bus.messages import AnnounceLeader, Heartbeat, LeaderAccepted
 from squall.bus.subjects import ANY
 from squall.services.node.service import Service
 from squall.services.patterns.pattern import AGENT
+
+Said = TypeVar("Said", Heartbeat, LeaderAccepted)
 
 AGENT_SILENT_S = 5.0
 """An agent not heard of for this long has no slots."""
@@ -74,26 +77,26 @@ class Slots:
     def _on_heartbeat(self, message: Msg) -> None:
         # The subject is what the sender's credentials allow; what the body says of itself is not.
         role, node = message.subject.split(".")[-2:]
-        if role != AGENT or self._is_too_soon(node):
-            return
-        try:
-            heartbeat = decode(message.data, Heartbeat)
-        except DecodeError as error:
-            self._service.complaints("unreadable", f"heartbeat on {message.subject}: {error}")
-            return
-        self._tell(node)
-        self._note(node, heartbeat.slots)
+        heartbeat = self._read(node, message, Heartbeat) if role == AGENT else None
+        if heartbeat is not None:
+            self._tell(node)
+            self._note(node, heartbeat.slots)
 
     def _on_reply(self, message: Msg) -> None:
         node = message.subject.split(".")[-2]
+        answer = self._read(node, message, LeaderAccepted)
+        if answer is not None:
+            self._note(node, answer.slots)
+
+    def _read(self, node: str, message: Msg, kind: type[Said]) -> Said | None:
+        """What a node says; None if it comes too soon, or cannot be read."""
         if self._is_too_soon(node):
-            return
+            return None
         try:
-            answer = decode(message.data, LeaderAccepted)
+            return decode(message.data, kind)
         except DecodeError as error:
-            self._service.complaints("unreadable", f"answer on {message.subject}: {error}")
-            return
-        self._note(node, answer.slots)
+            self._service.complaints("unreadable", f"what agents say on {message.subject}: {error}")
+            return None
 
     def _is_too_soon(self, node: str) -> bool:
         now_s = time.monotonic()
