@@ -9,8 +9,9 @@ from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
 from squall.chaos.errors import NotARunError
+from squall.chaos.evidence.files import digest_in
 from squall.chaos.evidence.model import Asked, History, Injected, Phase
-from squall.chaos.evidence.series import Planned, begin, planned_in
+from squall.chaos.evidence.series import Planned, begin, digest, planned_in
 from squall.chaos.judge.checks.hierarchical import PROMISES
 from squall.chaos.judge.checks.star import PROMISES as STAR
 from squall.chaos.judge.coverage import coverage, holes
@@ -209,6 +210,30 @@ def test_that_nothing_is_done_twice_takes_a_repeat_in_one_run_of_a_series_of_all
     failing = replace(result("seed-0", H2="fail"), duplicates_suppressed=0)
     planned = Planned(runs=("seed-0",), all_faults=True)
     assert series_result(planned, [judged_of(failing, ended)]).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("digests", "verdict"),
+    [({}, "pass"), ({"seed-1": "as planned"}, "pass"), ({"seed-1": "other"}, "unknown")],
+)
+def test_a_run_of_another_spec_or_schedule_than_planned_is_noticed(
+    digests: dict[str, str], verdict: str
+) -> None:
+    ended = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+    planned = Planned(runs=("seed-1",), all_faults=False, digests=digests)
+    complete = series_result(planned, [judged_of(result("seed-1", H1="pass"), ended, "as planned")]).checks[
+        -1
+    ]
+    assert (complete.id, complete.verdict) == ("V2", verdict)
+    assert ("seed-1 had another spec or schedule" in complete.detail) is (verdict == "unknown")
+
+
+def test_the_digest_of_a_directory_is_that_of_what_was_planned(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text("seed = 1\n")
+    assert digest_in(tmp_path) == ""
+    (tmp_path / "schedule.toml").write_text("seed = 1\n")
+    assert digest_in(tmp_path) == digest("seed = 1\n", "seed = 1\n")
+    assert digest_in(tmp_path) != digest("seed = 1\n", "seed = 2\n")
 
 
 def test_several_patterns_are_told_apart(tmp_path: Path) -> None:
