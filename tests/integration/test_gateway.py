@@ -155,10 +155,10 @@ async def test_an_order_that_was_set_aside_is_carried_out_though_the_gateway_die
     """Its register is acknowledged once the venue has told what became of it, and not before."""
     take = venue.Venue.take
 
-    def ill(self: venue.Venue, offers: Any) -> Any:
+    async def ill(self: venue.Venue, offers: Any, at: Any) -> Any:
         if any(offer.order_id == "ill-0" for offer in offers):
             raise RuntimeError("the venue stumbles over this one")
-        return take(self, offers)
+        return await take(self, offers, at)
 
     async with serving(bus, tmp_path) as bench:
         monkeypatch.setattr(venue.Venue, "take", ill)

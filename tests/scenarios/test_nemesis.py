@@ -93,6 +93,25 @@ async def who_takes_over_can_be_caught_taking_over(swarm: Any, nemesis: Any) -> 
     assert [fault.target for fault in struck] == ["standby", "standby"]
 
 
+async def the_ends_can_be_struck(swarm: Any, nemesis: Any) -> None:
+    """The venue in every way it can be, and the producer, which goes on where it was."""
+    before = len(ended(swarm))
+    for strike in (
+        nemesis.crash("venue", point="venue.journaled"),
+        nemesis.blackhole_nofin("venue", point="venue.filled"),
+        nemesis.errors("venue"),
+        nemesis.reset("venue"),
+        nemesis.crash("producer"),
+        nemesis.pause("producer"),
+        nemesis.crash("agent-1", point="agent.asked"),
+        nemesis.blackhole_nofin("leader", point="coordinator.asked"),
+    ):
+        async with strike as struck:
+            assert struck.verified
+        await swarm.progress(100)
+    assert all(fault["verified"] for fault in ended(swarm)[before:])
+
+
 async def a_leader_hands_over_in_good_order(swarm: Any, nemesis: Any) -> None:
     async with nemesis.hand_over("leader") as strike:
         assert strike.verified
@@ -114,6 +133,7 @@ STRIKES = (
     a_trap_that_was_given_up_holds_nobody,
     who_takes_over_can_be_caught_taking_over,
     the_broker_itself_can_be_struck,
+    the_ends_can_be_struck,
 )
 
 

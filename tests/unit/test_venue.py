@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squall.services.node import process
+from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, VenueToken
 from squall.services.patterns import PATTERNS
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.roles.venue import BATCH_MAX, BODY_BYTES_MAX, Offer, Venue, _read, application
+from squall.services.roles.venue import (
+    BATCH_MAX,
+    BODY_BYTES_MAX,
+    POINTS,
+    Answer,
+    Offer,
+    Venue,
+    _read,
+    application,
+)
 from squall.services.rules import effects
 from squall.services.trading.orders import ORDER_BYTES_MAX, Order, read_order
 
 TOKEN = "token-of-a-test"
+COUNTS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM fills)"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 ORDER = {"account": "a", "symbol": "s", "n": 1, "side": "buy", "quantity": 2, "price": 3.5}
 
@@ -52,7 +65,11 @@ def venue(path: Path) -> Iterator[Venue]:
 
 
 def outcomes(venue: Venue, *offers: Offer) -> list[str]:
-    return [answer.outcome for answer in venue.take(offers)]
+    return [answer.outcome for answer in taken(venue, offers)]
+
+
+def taken(venue: Venue, offers: Sequence[Offer]) -> list[Answer]:
+    return asyncio.run(venue.take(offers, Points(lambda point: None)))
 
 
 def test_a_repeat_is_journalled_and_refused(venue: Venue, path: Path) -> None:
@@ -134,7 +151,7 @@ def test_what_is_no_order_is_journalled_and_rejected_with_its_field(
     venue: Venue, path: Path, body: bytes, says: str
 ) -> None:
     good = offer("good")
-    answers = venue.take([Offer("bad", msgspec.Raw(body)), good])
+    answers = taken(venue, [Offer("bad", msgspec.Raw(body)), good])
     assert [answer.outcome for answer in answers] == ["rejected", "filled"]
     reason = answers[0].reason
     assert says in reason
@@ -152,7 +169,7 @@ def test_the_largest_numbers_and_unknown_fields_are_taken(venue: Venue, path: Pa
 
 @pytest.mark.parametrize("order_id", ["", "x" * 281, "a\nb", "\ud800", "\x00"])
 def test_an_unusable_id_is_rejected_and_journalled(venue: Venue, path: Path, order_id: str) -> None:
-    answer, good = venue.take([offer(order_id), offer("good")])
+    answer, good = taken(venue, [offer(order_id), offer("good")])
     assert (answer.outcome, good.outcome) == ("rejected", "filled")
     msgspec.json.encode(answer)  # it can be sent
     assert rows(path, "SELECT count(*) FROM journal") == [(2,)]
@@ -237,6 +254,44 @@ async def test_only_who_knows_the_token_sends_orders_and_only_as_json(
     assert response.status_code == status
     assert TOKEN not in response.text
     assert rows(path, "SELECT count(*) FROM journal") == [(int(status == 200),)]
+
+
+@pytest.mark.anyio
+async def test_a_venue_that_fails_answers_with_errors_and_has_taken_every_other_request(
+    venue: Venue, path: Path
+) -> None:
+    failing = asyncio.Event()
+    body = msgspec.json.encode([{"order_id": "o1", "order": ORDER}])
+    transport = httpx.ASGITransport(app=application(venue, TOKEN, failing=failing))
+    async with httpx.AsyncClient(transport=transport, base_url="http://venue", headers=HEADERS) as client:
+
+        async def asked() -> tuple[int, int]:
+            answer = (await client.post("/orders", content=body)).status_code
+            return answer, (await client.get("/healthz")).status_code
+
+        failing.set()
+        assert await asked() == (503, 503)
+        assert rows(path, "SELECT count(*) FROM journal") == [(0,)]
+        assert await asked() == (500, 503)
+        assert rows(path, "SELECT count(*) FROM fills") == [(1,)]
+        assert await asked() == (503, 503)
+        failing.clear()
+        assert await asked() == (200, 200)
+    assert rows(path, "SELECT count(*) FROM journal") == [(2,)]
+    assert rows(path, "SELECT count(*) FROM fills") == [(1,)]
+
+
+@pytest.mark.anyio
+async def test_it_can_be_struck_between_journal_fill_and_answer(
+    venue: Venue, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    at = Points(lambda point: seen.append((point, *rows(path, COUNTS))))
+    monkeypatch.setattr(os, "kill", lambda pid, number: None)
+    for point in POINTS:
+        at.halt(point, 1)
+    await venue.take([offer("o1")], at)
+    assert seen == [("venue.journaled", (1, 0)), ("venue.filled", (1, 1))]
 
 
 def test_a_venue_without_a_token_does_not_open(venue: Venue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tests.unit.histories import case_in, good_run
 from squall.chaos.evidence import venue as venue_books
 from squall.chaos.evidence.venue import UnreadableError, orders, witnessed
 from squall.chaos.judge.checks.hierarchical import no_loss
+from squall.services.node.points import Points
 from squall.services.roles.venue import Offer, Venue
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
@@ -26,7 +28,8 @@ def made(path: Path) -> Path:
     venue = Venue(path / "venue.sqlite")
     bodies = {"a-1-0": GOOD, "a-2-0": b"[]"}
     for order_id in ("a-1-0", "a-1-0", "a-2-0"):
-        venue.take([Offer(order_id, msgspec.Raw(bodies[order_id]))])
+        offer = Offer(order_id, msgspec.Raw(bodies[order_id]))
+        asyncio.run(venue.take([offer], Points(lambda point: None)))
     venue.close()
     return path / "venue.sqlite"
 

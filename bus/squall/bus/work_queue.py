@@ -21,8 +21,8 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
+
+T = TypeVar("T")
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
@@ -87,6 +89,17 @@ class Observer(Protocol):
     ) -> None: ...
 
 
+class Asked(Protocol):
+    """Told that something is being asked for; awaits it, and returns what it returns."""
+
+    def __call__(self, step: str, asking: Coroutine[Any, Any, T], /) -> Awaitable[T]: ...
+
+
+async def straight(step: str, asking: Coroutine[Any, Any, T], /) -> T:
+    """Nobody needs to be told."""
+    return await asking
+
+
 WORKERS_DIED = "no result: its workers died or hung"
 """Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
 
@@ -101,6 +114,7 @@ class WorkQueue:
         observer: Told of each attempt and each commit.
         at: Told of each step that an attempt has reached: ``delivered``, ``executed``, ``committed``,
             ``acknowledged``.
+        asked: Given the step ``asked`` and the writing of a result; returns what it returns.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
         complete: Has the last word on each result before it is written.
 
@@ -123,6 +137,7 @@ class WorkQueue:
         counters: Counter[str],
         chance: random.Random,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
+        asked: Asked = straight,
     ) -> None:
         self._connection = connection
         self._swarm = swarm
@@ -134,6 +149,7 @@ class WorkQueue:
         self._pacing = pacing
         self._observer = observer
         self._at = at
+        self._asked = asked
         self._chance = chance
         self._marks = Marks(connection, swarm, queue.consumer)
         self._quarantine = Quarantine()
@@ -316,9 +332,10 @@ class WorkQueue:
         pauses, until_s = Backoff(*REFUSED_PAUSE_S), time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
-                written, why = await register.write(
+                writing = register.write(
                     self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
                 )
+                written, why = await self._asked("asked", writing)
                 break
             except (MessageTooLargeError, DecodeError) as error:
                 # Of a failure only what we wrote ourselves is kept, and that fits and can be read.

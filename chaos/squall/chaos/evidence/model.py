@@ -134,15 +134,18 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         what: ``steady``: for the last ``seconds`` the swarm had kept up. ``healed``: no fault is in force any
                 more, after ``faults`` of them, and what was accepted, ``backlog`` tasks of it open, must end
-            within ``bound_s``.
+            within ``bound_s``. ``calm``: for the last ``seconds`` the load had gone on with nothing in force
+            and nothing left to recover from.
+        ping_s: How long the broker took to answer the command then, in the middle; None if nobody looked.
     """
 
     time_s: Time
-    what: Literal["steady", "healed"]
+    what: Literal["steady", "healed", "calm"]
     seconds: float = 0.0
     bound_s: float = 0.0
     backlog: int = 0
     faults: int = 0
+    ping_s: Time | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,18 @@
 """One experiment: a steady state, faults while safety is recorded, all healed, and a bound for what is left.
 
-    load ─► steady? ─► faults ─► healed ─► load ends ─► drained within the bound? ─► judged
+    load ─► steady? ─► faults ─► healed ─► calm ─► load ends ─► drained within the bound? ─► judged
               └─ no: no experiment
 
-What makes a schedule of faults an experiment is that somebody saw the swarm work before, and that what it may
-take afterwards was computed before anybody looked. Some faults strike as the load ends; see `Interval`.
+What makes a schedule of faults an experiment is that somebody saw the swarm work before, that what it may
+take afterwards was computed before anybody looked, and that it was seen to work afterwards as it did before.
+Some faults strike as the load ends, and then there is nothing to see afterwards; see `Interval`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -20,11 +22,11 @@ from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
-from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.bounds import recovery_bound_s
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import STEADY_S, Progress, driven, unless
+from squall.services.run.driven import STEADY_S, Progress, Run, driven, unless
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 
@@ -36,6 +38,16 @@ LEASE_PAST_S = 30.0
 
 MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
+
+CALM_S = 1.5
+"""How long the load goes on once all is healed and recovered from."""
+
+OPEN_S = 0.2
+"""So many seconds' worth of tasks may be open when it is."""
+
+CALM_LOOK_S = 0.1
+
+PINGS = 9
 
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
@@ -80,17 +92,50 @@ async def experimenting(
         ) as driving:
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):
-                    history("phase", "ok", what="steady", seconds=await driving.steady(steady_s))
+                    seconds = await driving.steady(steady_s)
+                    ping_s = await _ping_s(driving.swarm)
+                    history("phase", "ok", what="steady", seconds=seconds, ping_s=ping_s)
                     _weigh(driving.swarm, history)
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
                     backlog = await driving.open_tasks()
-                    bound_s = drain_bound_s(spec, backlog)
+                    bound_s = recovery_bound_s(
+                        nemesis.causes,
+                        lease_s=spec.lease_s,
+                        ack_wait_s=spec.ack_wait_s,
+                        backlog_s=backlog / spec.rate_per_s,
+                    )
                     healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
                     history("phase", "ok", what="healed", **healed)
+                    await unless(interrupt or asyncio.Event(), _calm(driving, bound_s, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
+
+
+async def _calm(driving: Run, bound_s: float, history: History) -> None:
+    """Let the load go on until nothing is left to recover from, if that comes in time, and a while longer."""
+    swarm = driving.swarm
+    open_max = OPEN_S * swarm.spec.rate_per_s
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(bound_s):
+            while await driving.open_tasks() > open_max:
+                await asyncio.sleep(CALM_LOOK_S)
+        if not swarm.producer.done():
+            await asyncio.sleep(CALM_S)
+        if not swarm.producer.done():
+            history("phase", "ok", what="calm", seconds=CALM_S, ping_s=await _ping_s(swarm))
+
+
+async def _ping_s(swarm: Swarm) -> float:
+    """How long the broker takes to answer the command, in the middle of a few times, and so all is busy."""
+    loop = asyncio.get_running_loop()
+    took_s = []
+    for _ in range(PINGS):
+        asked_s = loop.time()
+        await swarm.ended()
+        took_s.append(loop.time() - asked_s)
+    return statistics.median(took_s)
 
 
 def _weigh(swarm: Swarm, history: History) -> None:

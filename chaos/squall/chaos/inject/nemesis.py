@@ -29,6 +29,7 @@ from squall.chaos.inject.force import Force, Strike
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.reservations import Reservations
 from squall.chaos.inject.traps import Traps
+from squall.chaos.plan.bounds import Cause, causes_of
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
 from squall.services import jsonl
@@ -56,6 +57,7 @@ class Nemesis:
 
     Attributes:
         logged: Faults that were logged so far, one for each node that was struck.
+        causes: What all of them together can have put in the way of recovering.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Nemesis:
         self._numbers = itertools.count(1)
         self._reservations = Reservations()
         self.logged = 0
+        self.causes: set[Cause] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -270,6 +273,8 @@ class Nemesis:
     ) -> AsyncIterator[None]:
         sites = [self._site(node) for node in strike.nodes]
         self.logged += len(sites)
+        for node in strike.nodes:
+            self.causes |= causes_of(fault.name, self._surface.role_of(node), self._surface.leading)
         force = Force(self._run, next(self._numbers), fault, target, strike, point, sites)
         try:
             async with force.holding(lease_s):

@@ -1,4 +1,4 @@
-"""The network of a run: one proxy between each node and the broker, and nobody past it."""
+"""The network of a run: one proxy between each node and the broker, one before the venue, none past them."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ class Network:
         self._making = asyncio.Lock()
 
     async def route(self, node: str, url: str) -> str:
-        """The URL of the node's proxy before the broker at ``url``; the same over the node's restarts.
+        """The URL of the node's proxy before what is at ``url``; the same over the node's restarts.
 
         Raises:
             ChaosError: The proxy cannot be made.
         """
         async with self._making:
+            scheme, _, address = url.partition("://")
             if node not in self._ways:
-                self._ways[node] = await self._proxies.create(node, url.removeprefix("nats://"))
-        return f"nats://{self._ways[node].address}"
+                self._ways[node] = await self._proxies.create(node, address)
+        return f"{scheme}://{self._ways[node].address}"
 
     def way(self, node: str) -> Proxy:
         """The node's proxy.

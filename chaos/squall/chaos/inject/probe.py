@@ -1,21 +1,24 @@
-"""A probe: what a stranger feels who connects to a broker at an address.
+"""A probe: what a stranger feels who connects to a broker, or to a venue, at an address.
 
     connect ──► INFO ──► PING before CONNECT ──► the broker objects
        │         │                                  │
     refused    silent: nothing comes back        deaf: nothing gets through
 
-The broker speaks first, so hearing it needs the way down alone, and its answer both ways.
+The broker speaks first, so hearing it needs the way down alone, and its answer both ways. A venue is asked
+twice whether it is there, and is never found deaf.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Outcome = Literal["answered", "deaf", "silent", "closed", "refused"]
+Outcome = Literal["answered", "deaf", "silent", "closed", "refused", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class ProbeResult:
     Attributes:
         outcome: ``answered``: both ways work. ``deaf``: the broker was heard and did not hear. ``silent``:
             nothing was heard. ``closed``: the connection ended before anything was heard. ``refused``: there
-            was none.
+            was none. ``error``: it was heard to answer with an error.
         heard_s: From connecting until the broker was heard in full, or None.
         answered_s: From speaking until it answered, or None.
         first_bytes: How many bytes came first in one piece.
@@ -39,8 +42,22 @@ class ProbeResult:
     bytes: int = 0
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Converse = Callable[[Streams, float, float], Awaitable[ProbeResult]]
+"""Given the connection, when it was begun, and how long each step may take."""
+
+
 async def probe(address: str, *, timeout_s: float = 1.0) -> ProbeResult:
-    """Connect to ``host:port``, and give each step so much time."""
+    """Connect to a broker at ``host:port``, and give each step so much time."""
+    return await _probe(address, timeout_s, _converse)
+
+
+async def probe_venue(address: str, *, timeout_s: float = 1.0) -> ProbeResult:
+    """Connect to a venue at ``host:port``, and give each step so much time."""
+    return await _probe(address, timeout_s, _ask)
+
+
+async def _probe(address: str, timeout_s: float, converse: Converse) -> ProbeResult:
     host, _, port = address.rpartition(":")
     began_s = time.monotonic()
     try:
@@ -51,16 +68,15 @@ async def probe(address: str, *, timeout_s: float = 1.0) -> ProbeResult:
     except (OSError, TimeoutError):
         return ProbeResult("refused")
     try:
-        return await _converse(reader, writer, began_s, timeout_s)
+        return await converse((reader, writer), began_s, timeout_s)
     finally:
         writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
 
-async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, began_s: float, timeout_s: float
-) -> ProbeResult:
+async def _converse(streams: Streams, began_s: float, timeout_s: float) -> ProbeResult:
+    reader, writer = streams
     heard = b""
     first = 0
     try:
@@ -87,3 +103,47 @@ async def _converse(
     if not answer:
         return ProbeResult("deaf", heard_s, None, first, len(heard))
     return ProbeResult("answered", heard_s, time.monotonic() - spoke_s, first, len(heard))
+
+
+_QUESTION = b"GET /healthz HTTP/1.1\r\nHost: venue\r\n\r\n"
+
+
+async def _ask(streams: Streams, began_s: float, timeout_s: float) -> ProbeResult:
+    first = await _question(streams, timeout_s)
+    if first.outcome != "answered":
+        return first
+    heard_s = time.monotonic() - began_s
+    asked_s = time.monotonic()
+    again = await _question(streams, timeout_s)
+    answered_s = time.monotonic() - asked_s if again.outcome == "answered" else None
+    return replace(first, heard_s=heard_s, answered_s=answered_s)
+
+
+async def _question(streams: Streams, timeout_s: float) -> ProbeResult:
+    """Ask once whether the venue is there, without saying how long that took."""
+    reader, writer = streams
+    heard = b""
+    first = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            writer.write(_QUESTION)
+            await writer.drain()
+            while not _is_whole(heard):
+                piece = await reader.read(65536)
+                if not piece:
+                    return ProbeResult("closed", first_bytes=first, bytes=len(heard))
+                first = first or len(piece)
+                heard += piece
+    except TimeoutError:
+        return ProbeResult("silent", first_bytes=first, bytes=len(heard))
+    except OSError:
+        return ProbeResult("closed", first_bytes=first, bytes=len(heard))
+    outcome: Outcome = "answered" if heard.startswith(b"HTTP/1.1 200 ") else "error"
+    return ProbeResult(outcome, first_bytes=first, bytes=len(heard))
+
+
+def _is_whole(heard: bytes) -> bool:
+    """Whether this is a head and as much of a body as it announces."""
+    head, end, body = heard.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+    return bool(end) and length is not None and len(body) >= int(length[1])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
+from squall.chaos.judge.episodes import episodes
 from squall.chaos.judge.tally import Tally
 from squall.services.run.result import Latency, Recovery
 
@@ -130,11 +131,11 @@ def recovery_s(case: Case) -> Recovery:
     return Recovery(
         detect=round(max(detect), 6) if detect else None,
         failover=round(max(failover), 6) if failover else None,
-        drain=_drain_s(case.history),
+        drain=_drain_s(case.history, case.tally),
     )
 
 
-def _drain_s(history: History) -> float | None:
+def _drain_s(history: History, counted: Tally) -> float | None:
     """None too while a fault lasts, and when the bound passed first; 0 if all had ended under the fault."""
     ends = [fault.end_s for fault in history.faults]
     if not ends or history.read_back_s is None or history.closing is None or not history.closing.drained:
@@ -142,4 +143,6 @@ def _drain_s(history: History) -> float | None:
     last = max((end for end in ends if end is not None), default=None)
     if last is None or None in ends:
         return None
+    if any(phase.what == "calm" for phase in history.phases):  # the load went on
+        return round(episodes(history, counted)[-1].took_s, 6)
     return round(max(0.0, history.read_back_s - last), 6)

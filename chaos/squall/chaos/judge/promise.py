@@ -18,6 +18,9 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding
 from squall.chaos.plan.series import EXPERIMENT, Plan
 
+DELIVERING = ("gateway.delivered", "gateway.filled", "venue.journaled", "venue.filled")
+"""The points on the way from a register to its effect, in every pattern."""
+
 
 def every_run(history: History) -> bool:
     """A promise of every run."""

@@ -1,10 +1,19 @@
-"""How long recovery may take, computed from a swarm's timers before anybody looks. Pure."""
+"""How long recovery may take, computed from a swarm's timers before anybody looks. Pure.
+
+what was struck ─► causes ─► what can be in the way of a task, one after the other ─► bound
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal
+
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
-from squall.services.run.spec import Spec
+from squall.chaos.plan.kinds import KINDS
+from squall.services.patterns.pattern import VENUE
+from squall.services.roles.forwarding import ASIDE_PAUSE_S_MAX
+from squall.services.roles.venue_client import TIMEOUT_S
 
 TAKE_OVER_SLACK_S = 2.0
 """What a take-over may take beyond the silence of one lease."""
@@ -18,6 +27,72 @@ RETURN_S = 2.0
 """Who hears of no leader for so many leases, and that much more, is degraded; and is not any more so long
 after somebody leads again."""
 
+START_S = 5.0
+"""What a process may take from its end until it serves again, or until it can again after it stood still."""
+
+SLACK_S = 1.0
+"""What a machine with other work may add to any of it."""
+
+DELIVERIES = 3
+"""How often what somebody held may be delivered again: its holder died, the next one did, and it was lost."""
+
+Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
+"""What can be in the way of a task that was open as something was healed:
+
+    link      a connection is opened again: the longest pause between two tries, and one that comes to nothing
+    silence   a connection on which something was lost is noticed by two probes that are not answered
+    process   a process serves again
+    lead      another leads
+    delivery  what somebody held is delivered again
+    venue     a request is given up, and an order that was set aside is sent again
+"""
+
+LOSING = ("blackhole", "one-way-up", "one-way-down")
+"""Kinds of faults after which a connection can be open and have lost something."""
+
+BROKER = "broker"
+
+
+def causes_of(kind: str, role: str, leading: str) -> frozenset[Cause]:
+    """What a fault can lead to.
+
+    Args:
+        role: Of the node that was struck; `BROKER` for the broker.
+        leading: The role of which one node leads; empty if nobody does.
+    """
+    if role == VENUE:
+        return frozenset(("venue", "process"))
+    found: set[Cause] = {"delivery"}
+    breaks = KINDS[kind].breaks if kind in KINDS else "process"
+    if breaks == "process":
+        found.add("process")
+    if breaks == "link" or role == BROKER or kind == "pause":
+        found.add("link")
+    if kind in LOSING or (role == BROKER and kind == "pause"):
+        found.add("silence")
+    if role in (leading, BROKER) and leading:
+        found.add("lead")
+    return frozenset(found)
+
+
+def recovery_bound_s(
+    causes: Collection[Cause], *, lease_s: float, ack_wait_s: float, backlog_s: float
+) -> float:
+    """How long what was accepted may take to end once all is healed: the sum of what can be in the way.
+
+    Args:
+        backlog_s: How long it takes to offer as many tasks as are open.
+    """
+    takes_s: dict[Cause, float] = {
+        "link": BACKOFF_S[1] + CONNECT_TIMEOUT_S,
+        "silence": PROBE_INTERVAL_S + 2 * PROBE_TIMEOUT_S,
+        "process": START_S,
+        "lead": take_over_bound_s(lease_s),
+        "delivery": DELIVERIES * ack_wait_s,
+        "venue": TIMEOUT_S + ASIDE_PAUSE_S_MAX,
+    }
+    return sum(takes_s[cause] for cause in causes) + backlog_s + SLACK_S
+
 
 def take_over_bound_s(lease_s: float) -> float:
     """How long a swarm may be without a leader that it could be without."""
@@ -27,16 +102,3 @@ def take_over_bound_s(lease_s: float) -> float:
 def degraded_bound_s(lease_s: float) -> float:
     """How long after its leader was lost a node may go on as if there were one."""
     return DEGRADED_LEASES * lease_s + DEGRADED_SLACK_S
-
-
-def drain_bound_s(spec: Spec, backlog: int) -> float:
-    """How long what was accepted may take to end once everything is healed.
-
-    The sum of what can be in the way at the worst, one after the other: a dead link is noticed, a new one is
-    opened, a leader is followed, a task's worker died and it is delivered twice more, a gateway's delivery
-    likewise; and the backlog, at the rate that was offered.
-    """
-    noticed_s = PROBE_INTERVAL_S + 2 * PROBE_TIMEOUT_S
-    opened_s = BACKOFF_S[1] + CONNECT_TIMEOUT_S
-    redelivered_s = 3 * spec.ack_wait_s
-    return noticed_s + opened_s + take_over_bound_s(spec.lease_s) + redelivered_s + backlog / spec.rate_per_s

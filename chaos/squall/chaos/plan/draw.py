@@ -19,9 +19,10 @@ from squall.chaos.plan.cells import STRIKES, cells_of
 from squall.chaos.plan.kinds import FAMILIES, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule, check
 from squall.chaos.plan.surface import Surface, possible, surface_of
+from squall.services.patterns.pattern import PRODUCER, VENUE
 from squall.services.run.spec import Spec
 
-TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway")
+TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway", PRODUCER, VENUE)
 """What a fault is drawn for, where the swarm has such nodes."""
 
 FAMILY_ON = 0.5
@@ -31,7 +32,7 @@ AT_END = 0.4
 """How likely a seed's last fault strikes as the load ends."""
 
 END_FAULTS = ("sever", "reset", "latency", "stall", "blackhole-nofin", "crash")
-END_TARGETS = ("leader", "gateway", "any-agent")
+END_TARGETS = ("leader", "gateway", "any-agent", VENUE)
 
 OF_ONE = 4
 """Intervals of a fault that was asked for by name."""

@@ -19,13 +19,14 @@ class Kind:
 
     Attributes:
         family: Kinds that are on or off together in the schedule of a seed; empty if none is drawn.
-        breaks: What it acts on: a node's link, process or messages. Of the broker only the process.
+        breaks: What it acts on: a node's link, process or messages, or what it answers to requests. Of the
+            broker only the process; only the venue answers requests.
         lasts: Whether it is in force for a time; else it has happened once it is in force.
     """
 
     name: str
     family: str
-    breaks: Literal["link", "process", "messages"] = "link"
+    breaks: Literal["link", "process", "messages", "answers"] = "link"
     lasts: bool = True
 
 
@@ -54,6 +55,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("clock-off", "clocks", "messages"),
         Kind("clock-jump", "clocks", "messages"),
         Kind(HAND_OVER, "planned", "process", lasts=False),
+        Kind("errors", "errors", "answers"),
     )
 }
 
@@ -84,6 +86,17 @@ def _of_family(family: str) -> Sequence[str]:
 
 FAMILIES: Mapping[str, Sequence[str]] = {
     family: _of_family("process" if family == "broker" else family)
-    for family in ("slow", "cut", "half", "flapping", "process", "broker", "messages", "clocks", "planned")
+    for family in (
+        "slow",
+        "cut",
+        "half",
+        "flapping",
+        "process",
+        "broker",
+        "messages",
+        "clocks",
+        "planned",
+        "errors",
+    )
 }
 """Kinds of faults that are on or off together; those of the broker beside those of nodes."""

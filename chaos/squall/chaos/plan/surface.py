@@ -20,7 +20,7 @@ from squall.chaos.errors import FaultError
 from squall.chaos.plan.kinds import HAND_OVER, Kind
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
-from squall.services.patterns.pattern import AGENT, PRODUCER
+from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
 from squall.services.run.spec import Spec
 
 BROKER = "broker"
@@ -40,7 +40,8 @@ class Surface:
 
     Attributes:
         pattern: Its name.
-        nodes: Those that are processes of their own behind a proxy.
+        nodes: Those that are processes of their own behind a proxy: each on its way to the broker, and the
+            venue, which has none, on the way of whoever asks it something.
         leading: The role of which one node leads; empty if nobody does.
         points: What has happened at each point of a node's work, by ``<role>.<step>``.
     """
@@ -53,6 +54,10 @@ class Surface:
     def of_role(self, role: str) -> list[str]:
         """The names of a role's nodes."""
         return [node.name for node in self.nodes if node.role == role]
+
+    def role_of(self, name: str) -> str:
+        """The role of a node; of what is none, for instance the broker, its own name."""
+        return next((node.role for node in self.nodes if node.name == name), name)
 
     @property
     def leaders(self) -> list[str]:
@@ -96,6 +101,8 @@ def surface_of(spec: Spec) -> Surface:
     """What can be struck of a swarm of this spec."""
     pattern = pattern_of(spec)
     nodes = [node for node in pattern.topology(spec).nodes if node.role in pattern.roles]
+    if VENUE in pattern.roles:
+        nodes.append(Node(VENUE, VENUE))
     return Surface(pattern=pattern.name, nodes=nodes, leading=pattern.leader, points=pattern.points())
 
 
@@ -128,6 +135,8 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
         roles = ", ".join(surface.roles)
         remedy = f"did you mean {near[0]}?" if near else f"there are {roles}, and nodes by name"
         raise FaultError(f"there is no target {target!r} in this swarm", remedy)
+    if kind.breaks == "answers" and target != VENUE:
+        raise FaultError(f"{target} answers no requests of the outside", "name the venue")
     if target == BROKER and kind.breaks != "process":
         raise FaultError(
             f"{kind.name} acts on the way of a node to the broker, and the broker has none",
@@ -144,10 +153,20 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
             f"{len(surface.agents)} agents have no minority",
             f"raise agents to at least {MINORITY_AGENTS_MIN}",
         )
-    if target == PRODUCER and kind.breaks != "link":
+    if target == PRODUCER and kind.breaks == "messages":
         raise FaultError(
-            "the producer is the experiment's own witness of what it offered and must live and not be misled",
-            "cut its way to the broker instead",
+            "the producer is the experiment's own witness of what it offered, and must not be misled",
+            "strike its process, or its way to the broker",
+        )
+    if target == VENUE and kind.breaks == "messages":
+        raise FaultError(
+            "the broker delivers nothing to the venue", "strike its process, its answers, or the way to it"
+        )
+    if target == VENUE and kind.family == "half":
+        raise FaultError(
+            "a way to the venue that is cut in one direction looks as if it were cut in both: who asks "
+            "speaks first",
+            "cut both, for instance with blackhole",
         )
     if target == "standby" and kind.family == "messages":
         raise FaultError("nothing is delivered to a standby", "name the leader")

@@ -1,5 +1,7 @@
 """Named points of the services at which a fault can strike, each between two steps.
 
+Most stand between two steps; some, between asking the broker for something and hearing its answer.
+
 A node told to halt at a point stops itself there as SIGSTOP stops it, and says so first. Whoever asked then
 finds it exactly between the two steps, and kills it, cuts it off, or lets it go on. Before it stops, what it
 has sent has left it, so that a kill does not take back what the step before it did. A node that was told
@@ -8,14 +10,20 @@ nothing pays one look at an empty table.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 POINT: Final = re.compile(r"[a-z][a-z-]{0,30}\.[a-z][a-z-]{0,30}")
 """How a point is written: the role, and what has happened. The points of a role are in its module."""
+
+ASKED_TURNS = 2
+"""Turns of the loop in which what is asked is written, and its answer cannot have come."""
+
+T = TypeVar("T")
 
 Reach = Callable[[str], None]
 """Told of each point that is passed."""
@@ -58,3 +66,17 @@ class Points:
             await self._let_go()
             self._report(point)
             os.kill(os.getpid(), signal.SIGSTOP)
+
+    async def asked(self, point: str, asking: Coroutine[Any, Any, T]) -> T:
+        """Ask for something, pass a point once it was asked, and only then take the answer."""
+        if point not in self._halts:
+            return await asking
+        answer = asyncio.ensure_future(asking)
+        try:
+            for _ in range(ASKED_TURNS):
+                await asyncio.sleep(0)
+            if not answer.done():
+                await self(point)
+            return await answer
+        finally:
+            answer.cancel()

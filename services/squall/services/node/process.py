@@ -35,7 +35,7 @@ from squall.services.node.history import History
 from squall.services.node.interference import Interference
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import LEAVE_S, Halted, Loading, NodeStart, Order, Ready, Service
+from squall.services.node.service import LEAVE_S, Alone, Halted, Loading, NodeStart, Order, Ready, Service
 from squall.services.patterns import Pattern, pattern_of
 from squall.services.patterns.pattern import AGENT, VENUE
 
@@ -157,10 +157,7 @@ def _end(code: int) -> NoReturn:
 async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
     loop = asyncio.get_running_loop()
     if start.role == VENUE:
-        stop = asyncio.Event()
-        _listen(loop, control, lambda order: stop.set() if order.stop else None)
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-        await pattern.module(VENUE).serve_alone(start, stop, lambda url: control.answer(Ready(url=url)))
+        await _node_alone(loop, start, pattern, control)
         return
 
     if start.preload:
@@ -206,6 +203,26 @@ async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: H
                 await asyncio.wait({serving})
             finally:
                 history("counters", "ok", counters=service.counted())
+
+
+async def _node_alone(
+    loop: asyncio.AbstractEventLoop, start: NodeStart, pattern: Pattern, control: Control
+) -> None:
+    """A node that has no way to the broker."""
+    points = Points(lambda point: control.answer(Halted(point=point)))
+    alone = Alone(start=start, at=points, ready=lambda url: control.answer(Ready(url=url)))
+
+    def obey(order: Order) -> None:
+        if order.halt is not None:
+            points.halt(order.halt.point, order.halt.nth)
+        if order.fail is not None:
+            (alone.failing.set if order.fail else alone.failing.clear)()
+        if order.stop:
+            alone.stop.set()
+
+    _listen(loop, control, obey)
+    loop.add_signal_handler(signal.SIGTERM, alone.stop.set)
+    await pattern.module(start.role).serve_alone(alone)
 
 
 async def _say_alive(control: Control) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -100,6 +101,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A further line on a node's standard input.
 
     Attributes:
+        fail: Answer every request with an error from now on, or no more; for the venue.
         stop: Drain and end.
         step_down: If it leads, finish what it has begun, give the seat up, and stand again one lease later.
         grace_s: After how long, if it is told to stop, it is killed; 0 for never.
@@ -108,6 +110,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials | None = None
     halt: Halt | None = None
     interfere: Interfere | None = None
+    fail: bool | None = None
     stop: bool = False
     step_down: bool = False
     grace_s: float = 0.0
@@ -145,6 +148,25 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="
 
 
 Answer = Loading | Ready | Halted | Alive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """What a role is given that has no way to the broker.
+
+    Attributes:
+        start: Who and what it is.
+        at: Passed the name of each point that the role reaches.
+        ready: Told the URL once it serves there.
+        stop: Set when it should drain and return.
+        failing: Set while it should answer every request with an error.
+    """
+
+    start: NodeStart
+    at: Points
+    ready: Callable[[str], None]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    failing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Service:

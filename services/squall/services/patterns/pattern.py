@@ -128,7 +128,7 @@ class Pattern:
             for a topology with which the pattern cannot work: nobody joins or leaves to make one.
         roles: By role, the module that serves it: it has ``serve(service)``, a coroutine that ends when
             ``service.stop`` is set, and ``POINTS``, what has happened at each point where a fault can strike
-            it. The venue's has ``serve_alone(start, stop, ready)`` instead.
+            it. The venue's has ``serve_alone(alone)`` instead; see `node.service.Alone`.
         leader: The role whose nodes stand for the seat; empty if nobody leads.
         seat: Where the leadership is kept; None if nobody leads.
         workload: What is offered, in order; the same for the same spec.

@@ -53,6 +53,7 @@ POINTS: Final = {
     "coordinator.claimed": "a term is claimed, what went before is not read",
     "coordinator.resumed": "what went before is read, nothing is dispatched",
     "coordinator.gathered": "submissions are taken, no dispatch is stored",
+    "coordinator.asked": "the broker was asked to store a batch, and has not answered",
     "coordinator.dispatched": "dispatches are stored, the ingress is not trimmed",
     "coordinator.trimmed": "the ingress is trimmed",
 }
@@ -290,7 +291,10 @@ class Coordinator:
                 snapshot = (urgent or now >= snapshot_due) and len(letters) == len(self._dead)
                 if tasks:
                     await self._service.at("coordinator.gathered")
-                saved = await writer.store(tasks, letters, finished, repeats=repeats, snapshot=snapshot)
+                saved = await self._service.at.asked(
+                    "coordinator.asked",
+                    writer.store(tasks, letters, finished, repeats=repeats, snapshot=snapshot),
+                )
                 if tasks:
                     await self._service.at("coordinator.dispatched")
                 for letter in letters:

@@ -44,6 +44,7 @@ POINTS: Final = {
     "hub.claimed": "a term is claimed, what went before is not read",
     "hub.resumed": "what went before is read, nothing is decided",
     "hub.gathered": "requests are taken, no decision on them is stored",
+    "hub.asked": "the broker was asked to store a batch, and has not answered",
     "hub.decided": "decisions are stored, the ingress is not trimmed",
     "hub.trimmed": "the ingress is trimmed",
 }
@@ -227,7 +228,8 @@ class Hub:
             state = standing.snapshot("") if due else saved
             snapshot = state != saved
             if decisions or snapshot:
-                await writer.store(decisions, letters, snapshot=snapshot)
+                storing = writer.store(decisions, letters, snapshot=snapshot)
+                await self._service.at.asked("hub.asked", storing)
             if decisions:
                 await self._service.at("hub.decided")
             if snapshot:

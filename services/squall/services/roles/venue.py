@@ -1,6 +1,6 @@
 """Venue: the outside world and the witness.
 
-    POST /orders ──► journal (every request as received, no constraint) ──commit──► fills ──► answer
+    POST /orders ──► journal (every request as received, no constraint) ──commit──► fills ──commit──► answer
 
 An exchange: it fills an order id at most once and refuses a repeat. Started
 ``dumb`` it fills whatever comes, which is how we know that a count of duplicates
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import itertools
 import socket
 import sqlite3
 import time
@@ -32,11 +33,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from squall.bus.border import printable
-from squall.services.node.service import LEAVE_S, NodeStart
+from squall.services.node.points import Points
+from squall.services.node.service import LEAVE_S, Alone
 from squall.services.trading.orders import Order, read_order
 
-POINTS: Final[dict[str, str]] = {}
-"""Nothing strikes the witness."""
+POINTS: Final = {
+    "venue.journaled": "a request is written down, nothing of it is filled",
+    "venue.filled": "what can be filled is, nobody was told",
+}
+"""Where a fault can strike it, and what has happened there. What it has committed outlives it."""
+
+HEALTH: Final = b"ok".ljust(1000, b".")
+"""What it answers to whoever asks whether it is there: enough that a slow way to it shows."""
 
 BATCH_MAX = 1000
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -96,11 +104,14 @@ class Venue:
     def close(self) -> None:
         self._database.close()
 
-    def take(self, offers: Sequence[Offer]) -> list[Answer]:
+    async def take(self, offers: Sequence[Offer], at: Points) -> list[Answer]:
         """Journal orders, then fill them. A kill in between is repaired by the sender's repeat."""
         read = [_read(offer) for offer in offers]
         self.journal(offers, read)
-        return self.fill(offers, read)
+        await at("venue.journaled")
+        answers = self.fill(offers, read)
+        await at("venue.filled")
+        return answers
 
     def journal(self, offers: Sequence[Offer], read: Sequence[Order | str]) -> None:
         """Write down what was received, and commit."""
@@ -168,7 +179,9 @@ def _columns(order: Order | str) -> tuple[object, ...]:
     return (order.account, order.symbol, order.n, order.side, order.quantity, order.price)
 
 
-def application(venue: Venue, token: str) -> Starlette:
+def application(
+    venue: Venue, token: str, *, at: Points | None = None, failing: asyncio.Event | None = None
+) -> Starlette:
     """The venue's HTTP side.
 
     A batch is taken on the loop itself: 256 orders take a few milliseconds, and one at a time is what a
@@ -176,6 +189,9 @@ def application(venue: Venue, token: str) -> Starlette:
 
     Args:
         token: What the ``Authorization`` header must carry as its bearer; not empty.
+        at: Passed the name of each point that it reaches.
+        failing: While this is set, the answer is an error: of every other request before it is looked at, and
+            of the others once they are taken. To whoever sent them the two look the same.
 
     Raises:
         ValueError: The token is empty.
@@ -183,6 +199,10 @@ def application(venue: Venue, token: str) -> Starlette:
     if not token:
         raise ValueError("a venue needs a token")
     expected = f"Bearer {token}".encode()
+    passes = at or Points(lambda point: None)
+    fails = failing or asyncio.Event()
+    looked_at = itertools.cycle((False, True))
+    broken = "the venue is out of order"
 
     async def orders(request: Request) -> Response:
         given = request.headers.get("authorization", "").encode(errors="replace")
@@ -201,10 +221,15 @@ def application(venue: Venue, token: str) -> Starlette:
             return Response(printable(f"not a list of orders: {error}"), 400)
         if len(offers) > BATCH_MAX:
             return Response(f"a batch has at most {BATCH_MAX} orders", 413)
-        return Response(msgspec.json.encode(venue.take(offers)), media_type="application/json")
+        if fails.is_set() and not next(looked_at):
+            return Response(broken, 503)
+        answers = await venue.take(offers, passes)
+        if fails.is_set():
+            return Response(broken, 500)
+        return Response(msgspec.json.encode(answers), media_type="application/json")
 
     async def healthy(request: Request) -> Response:
-        return Response("ok")
+        return Response(broken, 503) if fails.is_set() else Response(HEALTH)
 
     return Starlette(
         routes=[Route("/orders", orders, methods=["POST"]), Route("/healthz", healthy, methods=["GET"])]
@@ -219,18 +244,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_alone(start: NodeStart, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
-    """Take orders until asked to stop.
-
-    Args:
-        ready: Told the URL once orders are taken.
-    """
-    token = start.venue_token.value if start.venue_token is not None else ""
-    dumb = start.spec.venue == "dumb"
+async def serve_alone(alone: Alone) -> None:
+    """Take orders until asked to stop."""
+    start = alone.start
     serving = asyncio.create_task(
-        serve(Path(start.path), token=token, dumb=dumb, port=start.port, ready=ready)
+        serve(
+            Path(start.path),
+            token=start.venue_token.value if start.venue_token is not None else "",
+            dumb=start.spec.venue == "dumb",
+            port=start.port,
+            ready=alone.ready,
+            at=alone.at,
+            failing=alone.failing,
+        )
     )
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(alone.stop.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if serving.done():
@@ -247,6 +275,8 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None],
+    at: Points | None = None,
+    failing: asyncio.Event | None = None,
 ) -> None:
     """Take orders until cancelled.
 
@@ -255,6 +285,7 @@ async def serve(
         token: Known to the gateway alone; see `application`.
         port: 0 chooses a free one.
         ready: Told the URL once orders are taken.
+        at, failing: See `application`.
     """
     venue = Venue(path, dumb=dumb)
     try:
@@ -263,7 +294,7 @@ async def serve(
             listener.bind((host, port))
             # Nothing but plain HTTP is spoken, and no header says who a peer is.
             config = uvicorn.Config(
-                application(venue, token),
+                application(venue, token, at=at, failing=failing),
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

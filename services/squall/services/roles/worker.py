@@ -18,6 +18,7 @@ log = logging.getLogger("squall")
 POINTS: Final = {
     "agent.delivered": "a task was delivered, its handler has not begun",
     "agent.executed": "the handler has returned, nothing is committed",
+    "agent.asked": "the broker was asked to write the result, and has not answered",
     "agent.committed": "the result is written, the task is not acknowledged",
     "agent.acknowledged": "the task is acknowledged",
 }
@@ -59,6 +60,7 @@ class Worker:
             pacing=spec.pacing,
             observer=service.history,
             at=lambda step: service.at(f"agent.{step}"),
+            asked=lambda step, asking: service.at.asked(f"agent.{step}", asking),
             counters=service.counters,
             chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
             complete=complete,

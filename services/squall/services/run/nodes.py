@@ -39,11 +39,12 @@ PUSH_S = 1.0
 """How long to wait for the broker to take a revocation; one that is away is told once it answers."""
 
 Route = Callable[[str, str], Awaitable[str]]
-"""From a node's name and the broker's URL to the URL that the node is given."""
+"""From a node's name and a URL to the URL that is given instead: of the broker to the node, and of the venue,
+whose name then stands for the way to it, to whoever sends it something."""
 
 
 async def straight(node: str, url: str) -> str:
-    """Every node reaches the broker directly."""
+    """Every node reaches the broker, and the venue, directly."""
     return url
 
 
@@ -238,7 +239,7 @@ class Nodes:
             url="" if is_venue else await self._route(kept.node, self._access.url),
             credentials=None if is_venue or kept.expelled else self._access.mint(kept.node),
             history=str(self._run.history),
-            venue=self._venue if role == GATEWAY else "",
+            venue=await self._route(VENUE, self._venue) if role == GATEWAY else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
             path=str(self._run.venue),
             port=self._venue_port if is_venue else 0,

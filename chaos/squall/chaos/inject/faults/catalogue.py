@@ -14,6 +14,7 @@ from squall.chaos.inject.faults.blackhole_nofin import BlackholeNoFin
 from squall.chaos.inject.faults.clock import ClockJump, ClockOff
 from squall.chaos.inject.faults.crash import Crash
 from squall.chaos.inject.faults.duplicate import Duplicate
+from squall.chaos.inject.faults.errors import Errors
 from squall.chaos.inject.faults.fault import Fault
 from squall.chaos.inject.faults.flap import Flap
 from squall.chaos.inject.faults.hand_over import HandOver
@@ -57,6 +58,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         ClockOff,
         ClockJump,
         HandOver,
+        Errors,
     )
 }
 

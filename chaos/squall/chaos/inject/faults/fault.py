@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import msgspec
 
-from squall.chaos.inject.probe import ProbeResult, probe
+from squall.chaos.inject.probe import ProbeResult, probe, probe_venue
 from squall.chaos.inject.toxiproxy.proxies import Proxy
 from squall.chaos.inject.toxiproxy.toxics import Toxic
 from squall.chaos.plan.kinds import KINDS, Kind
 from squall.services.launch import Unit
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.swarm import Swarm
 
 PROBE_S = 1.0
@@ -32,7 +33,7 @@ class Site:
 
     Attributes:
         node: The node's name, or `BROKER`.
-        proxy: What stands between it and the broker; None for the broker itself.
+        proxy: What stands between it and the broker, or before the venue; None for the broker itself.
     """
 
     swarm: Swarm
@@ -57,8 +58,9 @@ class Site:
         return self.proxy
 
     async def probe(self) -> ProbeResult:
-        """What somebody feels who goes the node's way to the broker."""
-        return await probe(self.way.address, timeout_s=PROBE_S)
+        """What somebody feels who goes the node's way to the broker, or the way to the venue."""
+        ask = probe_venue if self.node == VENUE else probe
+        return await ask(self.way.address, timeout_s=PROBE_S)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +119,7 @@ class WayFault(Fault, frozen=True, kw_only=True):
 
 
 class LinkFault(WayFault, frozen=True, kw_only=True):
-    """A fault made of toxics on the node's way to the broker."""
+    """A fault made of toxics on the node's way to the broker, or on the way to the venue."""
 
     def toxics(self) -> Sequence[Toxic]:
         raise NotImplementedError
@@ -143,7 +145,7 @@ class LinkFault(WayFault, frozen=True, kw_only=True):
 
 
 async def answers(site: Site) -> bool:
-    """Whether the broker answers on the node's way, within `HEALED_S`; the broker itself may be away."""
+    """Whether the other end of the way answers on it, within `HEALED_S`; it may itself be away."""
     deadline = asyncio.get_running_loop().time() + HEALED_S
     while (await site.probe()).outcome != "answered":
         if asyncio.get_running_loop().time() > deadline:

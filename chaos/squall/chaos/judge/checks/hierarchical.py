@@ -15,11 +15,11 @@ from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import containment
-from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
-from squall.chaos.judge.promise import Promise, Promises, an_experiment
+from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
 from squall.chaos.plan.series import EXPERIMENT, further_runs
 
 JAIN_MIN = 0.95
@@ -29,6 +29,9 @@ WINDOW_MAX = 128
 
 TASKS_FOR_A_SHARE = 50
 """An agent's share of fewer tasks than this says nothing."""
+
+BACK_SHARE = 0.3
+"""Of the calm after the last heal: who ends a task in this time is back, and takes part in the rest."""
 
 
 class Dispatch(Batch, frozen=True, kw_only=True):
@@ -113,22 +116,40 @@ def pressing_back(case: Case) -> Finding:
 
 
 def equal_shares(case: Case) -> Finding:
-    """H3, its first part: while nothing disturbed them, equal workers did equal shares (Jain's index)."""
+    """H3, its first part: while nothing disturbs them, equal workers do equal shares (Jain's index).
+
+    In the steady state; and in the calm after the last heal, those who work again when it begins.
+    """
     history = case.history
-    steady = next((phase for phase in history.phases if phase.what == "steady"), None)
     agents = sorted({node.node for node in history.nodes if node.role == "agent"})
+    steady, calm = (
+        next((phase for phase in history.phases if phase.what == what), None) for what in ("steady", "calm")
+    )
     if steady is None or not agents:
         return unknown("no steady state was seen")
     begun_s = steady.time_s - steady.seconds
-    shares = Counter(r.agent for r in history.registers if begun_s <= r.stored_s < steady.time_s)
-    done = sum(shares.values())
-    index = jain([shares.get(agent, 0) for agent in agents])
-    said = f"{len(agents)} agents shared {tasks(done)} of the steady state with Jain's index {index:.3f}"
-    unseen = []
-    if done < TASKS_FOR_A_SHARE * len(agents):
-        unseen.append(f"{tasks(done)} are too few to speak of shares")
-    shown = [f"{said}, the bound is {JAIN_MIN}"] if not unseen and index < JAIN_MIN else []
+    said, shown, unseen = _shares(history, agents, begun_s, steady.time_s, "the steady state")
+    if calm is not None:
+        begun_s = calm.time_s - calm.seconds
+        all_back_s = begun_s + calm.seconds * BACK_SHARE
+        back = {r.agent for r in history.registers if begun_s <= r.stored_s < all_back_s}
+        also, unequal, few = _shares(history, sorted(back), all_back_s, calm.time_s, "the calm at the end")
+        shown += unequal
+        said += "" if few else f", and {also}"
     return decide(case, shown=shown, unseen=unseen, passed=f"{said}; the bound is {JAIN_MIN}.")
+
+
+def _shares(
+    history: History, agents: Sequence[str], begun_s: float, ended_s: float, when: str
+) -> tuple[str, list[str], list[str]]:
+    """How equally some agents shared the tasks of a time, what is wrong with it, and why it tells nothing."""
+    shares = Counter(r.agent for r in history.registers if begun_s <= r.stored_s < ended_s)
+    done = sum(shares[agent] for agent in agents)
+    index = jain([shares[agent] for agent in agents])
+    said = f"{len(agents)} agents shared {tasks(done)} of {when} with Jain's index {index:.3f}"
+    if done < TASKS_FOR_A_SHARE * len(agents):
+        return said, [], [f"{tasks(done)} are too few to speak of shares"]
+    return said, [f"{said}, the bound is {JAIN_MIN}"] if index < JAIN_MIN else [], []
 
 
 def jain(shares: Sequence[int]) -> float:
@@ -187,6 +208,8 @@ PROMISES = Promises(
         ),
         LEDGER,
         RECOVERY,
+        EACH_RECOVERY,
+        AS_BEFORE,
         EXPLAINED,
         REPEATS,
         MEMORY,
@@ -200,8 +223,7 @@ PROMISES = Promises(
         "agent.delivered",
         "agent.executed",
         "agent.committed",
-        "gateway.delivered",
-        "gateway.filled",
+        *DELIVERING,
     ),
     experiment={**EXPERIMENT, "pause_leader": False, "window_max": WINDOW_MAX},
     runs=further_runs,

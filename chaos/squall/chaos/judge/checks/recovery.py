@@ -1,26 +1,57 @@
-"""L1: after everything was healed, what had been accepted ended within the bound that was computed. Pure."""
+"""L1 to L3: after faults were healed, what was open ended in time, and the swarm worked as before. Pure."""
 
 from __future__ import annotations
 
-from squall.chaos.evidence.model import History, Phase
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from squall.chaos.evidence.model import History, Injected, Phase
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, unknown
+from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.episodes import Episode, ended, episodes
 from squall.chaos.judge.promise import Promise, an_experiment
+from squall.chaos.plan.bounds import causes_of, recovery_bound_s
+from squall.services.patterns import pattern_of
+
+LATENCY_FACTOR = 3.0
+LATENCY_MORE_S = 0.05
+"""What the median latency may be in the calm after the last heal: so many times that of the steady state, and
+so much more. Higher passes a swarm that was left slow; lower fails one for what the machine did meanwhile."""
+
+SHARE_MIN = 0.8
+"""Of the tasks that are due in the calm, how many must have ended by its end."""
+
+ENDING_S = 0.5
+"""Tasks that are due in the last of it may still be on their way."""
+
+PING_FACTOR = 3.0
+PING_MORE_S = 0.005
+"""If the broker takes so much longer to answer the command than in the steady state, the machine is busy with
+something else, and the calm tells nothing."""
 
 
 def healed(history: History) -> Phase | None:
     """When no fault was in force any more, and what was asked from then on; None outside an experiment."""
-    return next((phase for phase in history.phases if phase.what == "healed"), None)
+    return _phase(history, "healed")
+
+
+def _phase(history: History, what: str) -> Phase | None:
+    return next((phase for phase in history.phases if phase.what == what), None)
 
 
 def recovery(case: Case) -> Finding:
-    """L1: drained within the bound."""
+    """L1: drained within the bound, which counts from when the load ended, or from the last heal if later."""
     history = case.history
     after = healed(history)
     if after is None:
         return unknown("nothing was healed")
     if not history.faults:
         return unknown("no fault was injected, so there was nothing to recover from")
+    calm = _phase(history, "calm")
+    begun_s, since = (after.time_s, "the last heal") if calm is None else (calm.time_s, "the load ended")
     unseen = [f"{fault.kind} of {fault.target} was planned and missed" for fault in history.missed]
     late = []
     struck_s = min(fault.start_s for fault in history.faults)
@@ -33,12 +64,143 @@ def recovery(case: Case) -> Finding:
     if history.closing is None or history.read_back_s is None:
         unseen.append("it is not known when it had drained")
     else:
-        took_s = history.read_back_s - after.time_s
-        took = f"{took_s:.2f} s after the last heal with {after.backlog:,} tasks open"
+        took_s = history.read_back_s - begun_s
+        took = f"{took_s:.2f} s after {since}, with {plural(after.backlog, 'task')} open at the last heal"
         if not history.closing.drained or took_s > after.bound_s:
             late.append(f"what was accepted had not ended {took}, the bound is {after.bound_s:.2f} s")
     passed = f"Everything accepted had ended {took}; the bound was {after.bound_s:.2f} s."
     return decide(case, shown=late, unseen=unseen, passed=passed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How long the episodes of a run may take: by whom their faults struck."""
+
+    roles: dict[str, str]
+    leading: str
+    lease_s: float
+    ack_wait_s: float
+    rate_per_s: float
+
+    def of(self, recovered: Episode) -> float:
+        causes = [
+            causes_of(fault.kind, self.roles.get(fault.node or "", fault.node or ""), self.leading)
+            for fault in recovered.faults
+        ]
+        return recovery_bound_s(
+            frozenset(itertools.chain.from_iterable(causes)),
+            lease_s=self.lease_s,
+            ack_wait_s=self.ack_wait_s,
+            backlog_s=recovered.open / self.rate_per_s,
+        )
+
+
+def _bounds(history: History) -> _Bounds | None:
+    """None if its spec does not say what the bounds are computed from."""
+    asked, rate = history.asked, history.spec.get("rate_per_s")
+    if asked.lease_s is None or asked.ack_wait_s is None or not isinstance(rate, int | float) or rate <= 0:
+        return None
+    return _Bounds(
+        roles={start.node: start.role for start in history.nodes},
+        leading=pattern_of(asked.pattern or "").leader,
+        lease_s=asked.lease_s,
+        ack_wait_s=asked.ack_wait_s,
+        rate_per_s=rate,
+    )
+
+
+def each_recovery(case: Case) -> Finding:
+    """L2: whenever all faults were healed, what was due by then ended within the bound of what was struck."""
+    history = case.history
+    bounds = _bounds(history)
+    if bounds is None:
+        return unknown("the spec does not say from what the bounds are computed")
+    found = episodes(history, case.tally)
+    if not found:
+        return unknown("nothing was struck and healed")
+    late = [
+        f"what was due when {_said(each.faults)} had been healed ended {each.took_s:.2f} s later, the bound "
+        f"is {bounds.of(each):.2f} s"
+        for each in found
+        if each.took_s > bounds.of(each)
+    ]
+    nearest = max(found, key=lambda each: each.took_s / bounds.of(each))
+    return decide(
+        case,
+        inferred=late,  # a heal that no line tells of would make it late
+        passed=f"{plural(len(found), 'time')} all was healed; the recovery nearest to its bound of "
+        f"{bounds.of(nearest):.2f} s took {nearest.took_s:.2f} s, after {_said(nearest.faults)}.",
+    )
+
+
+def _said(faults: Sequence[Injected]) -> str:
+    return some(f"{fault.kind} of {fault.node or fault.target}" for fault in reversed(faults))
+
+
+def is_ordinary(history: History) -> bool:
+    """Whether the tasks of an experiment take no time of their own: its handler is the pattern's."""
+    if not an_experiment(history) or history.asked.pattern is None:
+        return False
+    return history.asked.handler == pattern_of(history.asked.pattern).spec().handler
+
+
+def as_before(case: Case) -> Finding:
+    """L3: in the calm after the last heal, latency and throughput are what they were in the steady state."""
+    history = case.history
+    steady, calm = _phase(history, "steady"), _phase(history, "calm")
+    if steady is None or calm is None:
+        return unknown("the load did not go on after everything was healed")
+    before, after = _work(case, steady, 0.0), _work(case, calm, ENDING_S)
+    if before.median_s is None or after.median_s is None:
+        return unknown("nothing ended in the steady state or in the calm")
+    bound_s = LATENCY_FACTOR * before.median_s + LATENCY_MORE_S
+    said = (
+        f"{after.share:.0%} of {plural(after.due, 'task')} that were due had ended, in the middle after "
+        f"{after.median_s * 1e3:.0f} ms, before the faults after {before.median_s * 1e3:.0f} ms"
+    )
+    worse = []
+    if after.share < SHARE_MIN:
+        worse.append(f"after the last heal only {said}; the bound is {SHARE_MIN:.0%}")
+    elif after.median_s > bound_s:
+        worse.append(f"after the last heal {said}; the bound is {bound_s * 1e3:.0f} ms")
+    if worse and _is_busy(steady, calm):
+        return unknown("the broker was slow to answer anybody", *worse)
+    return decide(case, inferred=worse, passed=f"In the calm after the last heal {said}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What was done of the tasks that were due in a phase.
+
+    Attributes:
+        due: How many there were.
+        share: How many of these ended within it.
+        median_s: How long they took in the middle; None if none ended at all.
+    """
+
+    due: int
+    share: float
+    median_s: float | None
+
+
+def _work(case: Case, phase: Phase, ending_s: float) -> _Work:
+    begun_s, until_s = phase.time_s - phase.seconds, phase.time_s - ending_s
+    took_s, within, due = [], 0, 0
+    for task, offer in case.history.submissions.items():
+        if offer.intended_s is None or not begun_s <= offer.intended_s < until_s:
+            continue
+        due += 1
+        ended_s = ended(case.history, case.tally, task)
+        if ended_s is not None:
+            took_s.append(ended_s - offer.intended_s)
+            within += ended_s <= phase.time_s
+    return _Work(due, within / due if due else 0.0, statistics.median(took_s) if took_s else None)
+
+
+def _is_busy(steady: Phase, calm: Phase) -> bool:
+    if steady.ping_s is None or calm.ping_s is None:
+        return True
+    return calm.ping_s > PING_FACTOR * steady.ping_s + PING_MORE_S
 
 
 RECOVERY = Promise(
@@ -46,6 +208,24 @@ RECOVERY = Promise(
     name="recovery",
     text="After the last heal everything ends within a bound computed from the timers.",
     check=recovery,
+    when=an_experiment,
+    sometimes=True,
+)
+
+EACH_RECOVERY = Promise(
+    id="L2",
+    name="each-recovery",
+    text="Whenever all faults are healed, what was due by then ends within the bound of what was struck.",
+    check=each_recovery,
+    when=is_ordinary,
+    sometimes=True,
+)
+
+AS_BEFORE = Promise(
+    id="L3",
+    name="as-before",
+    text="After the last heal latency and throughput are back where they were in the steady state.",
+    check=as_before,
     when=an_experiment,
     sometimes=True,
 )

@@ -25,11 +25,11 @@ from squall.chaos.judge.checks.hub_log import (
 from squall.chaos.judge.checks.hub_loss import Degraded, degraded_mode
 from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import contained
-from squall.chaos.judge.checks.recovery import RECOVERY
+from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, unknown
-from squall.chaos.judge.promise import Promise, Promises, an_experiment
+from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
 from squall.chaos.plan.kinds import HAND_OVER, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
@@ -159,6 +159,8 @@ PROMISES = Promises(
             check=ledger,
         ),
         RECOVERY,
+        EACH_RECOVERY,
+        AS_BEFORE,
         EXPLAINED,
         REPEATS,
         MEMORY,
@@ -181,8 +183,7 @@ PROMISES = Promises(
         "agent.delivered",
         "agent.executed",
         "agent.committed",
-        "gateway.delivered",
-        "gateway.filled",
+        *DELIVERING,
     ),
     experiment={**EXPERIMENT, "pause_leader": False, "exposure_max": EXPOSURE_MAX},
     runs=runs,
