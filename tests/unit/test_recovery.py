@@ -1,4 +1,4 @@
-"""L2 and L3: each recovery within the bound of what was struck, and the calm afterwards as the steady state."""
+"""L2 and L3: each recovery within the bound of what was struck; the calm afterwards as the steady state."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(ended_s: dict[float, float], faults: Sequence[Injected] = (), **facts: A
         faults=tuple(faults),
         submissions={task: Submission(task, due_s, "accepted") for task, (due_s, _) in tasks.items()},
         registers=tuple(
-            Register(task=task, key="a", job="j", status="ok", time_s_stored=due_s, effects=(f"{task}-0",))
+            Register(task=task, key="a", job="j", status="ok", stored_s=due_s, effects=(f"{task}-0",))
             for task, (due_s, _) in tasks.items()
         ),
         venue=Venue(

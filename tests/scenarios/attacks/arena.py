@@ -422,7 +422,7 @@ class Arena:
             span = now - looks[0][0]
             return span >= WINDOW_S and looks[-1][1] - looks[0][1] >= SHARE * self.spec.rate_per_s * span
 
-        self.wait(at_rate, f"{SHARE:.0%} of the rate", within_s)
+        self.wait(at_rate, f"{SHARE:.0%} of the rate", within_s + WINDOW_S)
         return max(0.0, time.monotonic() - begin - WINDOW_S)
 
     def unharmed(self, before: World, *, may_end: str = "", effects: tuple[str, ...] = ()) -> None:

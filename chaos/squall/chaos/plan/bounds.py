@@ -11,6 +11,7 @@ from typing import Literal
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from squall.chaos.plan.kinds import KINDS
+from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import VENUE
 from squall.services.roles.forwarding import ASIDE_PAUSE_S_MAX
 from squall.services.roles.venue_client import TIMEOUT_S
@@ -49,8 +50,6 @@ Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
 
 LOSING = ("blackhole", "one-way-up", "one-way-down")
 """Kinds of faults after which a connection can be open and have lost something."""
-
-BROKER = "broker"
 
 
 def causes_of(kind: str, role: str, leading: str) -> frozenset[Cause]:

@@ -80,3 +80,4 @@ class Points:
             return await answer
         finally:
             answer.cancel()
+            await asyncio.wait({answer})

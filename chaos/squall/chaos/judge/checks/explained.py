@@ -11,8 +11,9 @@ from squall.chaos.evidence.model import History, Injected, NodeStart
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import Promise
-from squall.chaos.judge.succession import BROKER, overlaps
+from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.poison import is_poison, is_poisoned
+from squall.chaos.plan.surface import BROKER
 
 NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
 """Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of

@@ -11,8 +11,9 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, some, unknown
-from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
+from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
 from squall.chaos.plan.bounds import HAND_OVER_S, take_over_bound_s
+from squall.chaos.plan.surface import BROKER
 
 
 class Command(Operation, frozen=True, kw_only=True):

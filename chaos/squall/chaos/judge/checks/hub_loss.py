@@ -13,8 +13,9 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.explained import ENDING
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
-from squall.chaos.judge.succession import BROKER, SILENCING, overlaps
+from squall.chaos.judge.succession import SILENCING, overlaps
 from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
+from squall.chaos.plan.surface import BROKER
 from squall.services.handlers import effect_id
 
 LISTENING = ("agent", "gateway")

@@ -10,9 +10,10 @@ from squall.chaos.evidence.model import Injected
 from squall.chaos.evidence.operations import Fenced, Leave
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some
-from squall.chaos.judge.succession import BROKER, SILENCING, Takeover, overlaps
+from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.kinds import HAND_OVER
+from squall.chaos.plan.surface import BROKER
 
 FINAL = ("crash", "restart", HAND_OVER)
 """Faults after which a leader leads no more, however long it takes until somebody else does."""

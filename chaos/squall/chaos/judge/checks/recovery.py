@@ -141,7 +141,8 @@ def is_ordinary(history: History) -> bool:
     """Whether the tasks of an experiment take no time of their own: its handler is the pattern's."""
     if not an_experiment(history) or history.asked.pattern is None:
         return False
-    return history.asked.handler == pattern_of(history.asked.pattern).spec().handler
+    pattern = pattern_of(history.asked.pattern)
+    return history.asked.handler == pattern.spec(pattern=pattern.name).handler
 
 
 def as_before(case: Case) -> Finding:

@@ -15,7 +15,8 @@ from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
 from squall.chaos.judge.promise import Promise
-from squall.chaos.judge.succession import BROKER, overlaps
+from squall.chaos.judge.succession import overlaps
+from squall.chaos.plan.surface import BROKER
 
 UNEXPLAINED = 3
 UNEXPLAINED_SHARE = 0.002

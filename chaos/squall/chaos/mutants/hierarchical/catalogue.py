@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
@@ -148,5 +149,6 @@ CATALOGUE = Catalogue(
             *twice("pause", "all-agents", 2.0),
         ),
         *handling(loss="H1", follows="H4"),
+        *delivering(loss="H1"),
     ),
 )

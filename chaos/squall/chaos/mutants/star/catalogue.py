@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from squall.chaos.judge.checks.star import without_hubs
+from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
@@ -78,5 +79,6 @@ CATALOGUE = Catalogue(
             *twice("crash", "leader", point="hub.decided", nth=3),
         ),
         *handling(loss="S4", follows="S3"),
+        *delivering(loss="S4"),
     ),
 )

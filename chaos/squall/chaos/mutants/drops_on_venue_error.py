@@ -1,0 +1,18 @@
+"""A gateway that gives up on orders when the venue fails, and acknowledges their registers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from squall.services.roles.forwarding import Effect, Forwarder
+from squall.services.roles.venue_client import Absent, Answer, Answered, Outcome, Unknown
+
+
+def install(node: str, role: str) -> None:
+    async def once(self: Forwarder, batch: Sequence[Effect]) -> Outcome:
+        outcome = await self._venue.post(batch)
+        if isinstance(outcome, Unknown | Absent):
+            return Answered([Answer(effect.order_id, "duplicate") for effect in batch])
+        return outcome
+
+    Forwarder._repeated = once  # type: ignore[method-assign]
