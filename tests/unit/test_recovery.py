@@ -114,7 +114,8 @@ def case(history: History) -> Case:
 @pytest.mark.parametrize("node", ["agent-1", "venue", "coordinator-1", "broker"])
 def test_a_recovery_may_take_what_was_struck_makes_it_take(node: str) -> None:
     role = node.partition("-")[0]
-    bound_s = recovery_bound_s(causes_of("crash", role, "coordinator"), **{**TIMERS, "backlog_s": 1 / RATE})
+    causes = causes_of("crash", role, "coordinator")
+    bound_s = recovery_bound_s([(causes, 0.0)], **{**TIMERS, "backlog_s": 1 / RATE})
     for took_s, expected in ((bound_s - 0.01, "pass"), (bound_s + 0.01, "fail")):
         assert (
             each_recovery(case(run({5.0: 6.0 + took_s}, [struck(4.0, 6.0, node=node)]))).verdict == expected
@@ -127,8 +128,11 @@ def test_each_kind_of_fault_has_a_bound_and_nothing_makes_it_smaller() -> None:
         for role in ("agent", "gateway", "coordinator", "broker", "venue", "producer"):
             causes = causes_of(kind, role, "coordinator")
             everything |= causes
-            assert recovery_bound_s(causes, **TIMERS) > 1.0
-            assert recovery_bound_s(causes | {"lead"}, **TIMERS) >= recovery_bound_s(causes, **TIMERS)
+            alone_s = recovery_bound_s([(causes, 0.0)], **TIMERS)
+            assert alone_s > 1.0
+            assert recovery_bound_s([(causes, 0.0), ({"lead"}, 0.0)], **TIMERS) >= alone_s
+            assert recovery_bound_s([(causes, 0.0), (causes, 3.0)], **TIMERS) == alone_s
+            assert recovery_bound_s([(causes, 3.0)], **TIMERS) < alone_s
     assert everything == {"link", "silence", "process", "lead", "delivery", "venue"}
 
 

@@ -100,8 +100,9 @@ async def experimenting(
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
                     backlog = await driving.open_tasks()
+                    now_s = asyncio.get_running_loop().time()
                     bound_s = recovery_bound_s(
-                        nemesis.causes,
+                        [(causes, now_s - healed_s) for causes, healed_s in nemesis.healed],
                         lease_s=spec.lease_s,
                         ack_wait_s=spec.ack_wait_s,
                         backlog_s=backlog / spec.rate_per_s,

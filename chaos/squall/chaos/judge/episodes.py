@@ -43,13 +43,18 @@ def episodes(history: History, counted: Tally) -> list[Episode]:
     tasks = _Tasks(history, counted)
     found: list[Episode] = []
     for fault in sorted(history.faults, key=lambda fault: fault.start_s):
-        over_s = max(fault.start_s, fault.healed_s or fault.end_s or 0.0)
+        healed_s = over_s(fault)
         struck: Sequence[Injected] = (fault,)
         if found and fault.start_s <= found[-1].healed_s + found[-1].took_s:
             before = found.pop()
-            struck, over_s = (*before.faults, fault), max(before.healed_s, over_s)
-        found.append(tasks.recovered(struck, over_s))
+            struck, healed_s = (*before.faults, fault), max(before.healed_s, healed_s)
+        found.append(tasks.recovered(struck, healed_s))
     return found
+
+
+def over_s(fault: Injected) -> float:
+    """When a fault was seen to be healed, or else when it was."""
+    return max(fault.start_s, fault.healed_s or fault.end_s or 0.0)
 
 
 class _Tasks:

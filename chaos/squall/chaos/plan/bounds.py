@@ -5,7 +5,7 @@ what was struck ─► causes ─► what can be in the way of a task, one after
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
@@ -29,7 +29,7 @@ RETURN_S = 2.0
 after somebody leads again."""
 
 START_S = 5.0
-"""What a process may take from its end until it serves again, or until it can again after it stood still."""
+"""What a process may take from its end until it serves again."""
 
 SLACK_S = 1.0
 """What a machine with other work may add to any of it."""
@@ -51,35 +51,45 @@ Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
 LOSING = ("blackhole", "one-way-up", "one-way-down")
 """Kinds of faults after which a connection can be open and have lost something."""
 
+ENDING = ("crash", "restart")
+"""Kinds of faults that end a process, which is started again."""
+
 
 def causes_of(kind: str, role: str, leading: str) -> frozenset[Cause]:
-    """What a fault can lead to.
+    """What a fault can put in the way.
 
     Args:
         role: Of the node that was struck; `BROKER` for the broker.
         leading: The role of which one node leads; empty if nobody does.
     """
+    found: set[Cause] = {"process"} if kind in ENDING else set()
     if role == VENUE:
-        return frozenset(("venue", "process"))
-    found: set[Cause] = {"delivery"}
-    breaks = KINDS[kind].breaks if kind in KINDS else "process"
-    if breaks == "process":
-        found.add("process")
-    if breaks == "link" or role == BROKER or kind == "pause":
+        return frozenset(found | {"venue"})
+    known = KINDS.get(kind)
+    cuts = known is None or (known.breaks == "link" and known.family != "slow")
+    if cuts or role == BROKER or kind == "pause":
         found.add("link")
     if kind in LOSING or (role == BROKER and kind == "pause"):
         found.add("silence")
-    if role in (leading, BROKER) and leading:
+    if leading and role in (leading, BROKER):
         found.add("lead")
+    if role != leading:
+        found.add("delivery")
     return frozenset(found)
 
 
 def recovery_bound_s(
-    causes: Collection[Cause], *, lease_s: float, ack_wait_s: float, backlog_s: float
+    healed: Iterable[tuple[Collection[Cause], float]],
+    *,
+    lease_s: float,
+    ack_wait_s: float,
+    backlog_s: float,
 ) -> float:
     """How long what was accepted may take to end once all is healed: the sum of what can be in the way.
 
     Args:
+        healed: Of each fault what it can put in the way, and how long before it was healed: so much of that
+            has passed.
         backlog_s: How long it takes to offer as many tasks as are open.
     """
     takes_s: dict[Cause, float] = {
@@ -90,7 +100,11 @@ def recovery_bound_s(
         "delivery": DELIVERIES * ack_wait_s,
         "venue": TIMEOUT_S + ASIDE_PAUSE_S_MAX,
     }
-    return sum(takes_s[cause] for cause in causes) + backlog_s + SLACK_S
+    left_s: dict[Cause, float] = {}
+    for causes, ago_s in healed:
+        for cause in causes:
+            left_s[cause] = max(left_s.get(cause, 0.0), takes_s[cause] - ago_s)
+    return sum(left_s.values()) + backlog_s + SLACK_S
 
 
 def take_over_bound_s(lease_s: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from squall.chaos.evidence.model import History, Injected, Phase
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, unknown
-from squall.chaos.judge.episodes import Episode, ended, episodes
+from squall.chaos.judge.episodes import Episode, ended, episodes, over_s
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.plan.bounds import causes_of, recovery_bound_s
 from squall.services.patterns import pattern_of
@@ -83,12 +82,15 @@ class _Bounds:
     rate_per_s: float
 
     def of(self, recovered: Episode) -> float:
-        causes = [
-            causes_of(fault.kind, self.roles.get(fault.node or "", fault.node or ""), self.leading)
+        healed = [
+            (
+                causes_of(fault.kind, self.roles.get(fault.node or "", fault.node or ""), self.leading),
+                max(0.0, recovered.healed_s - over_s(fault)),
+            )
             for fault in recovered.faults
         ]
         return recovery_bound_s(
-            frozenset(itertools.chain.from_iterable(causes)),
+            healed,
             lease_s=self.lease_s,
             ack_wait_s=self.ack_wait_s,
             backlog_s=recovered.open / self.rate_per_s,
