@@ -22,7 +22,7 @@ from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
-from squall.chaos.plan.bounds import recovery_bound_s
+from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.run.directory import RunDirectory
@@ -100,13 +100,7 @@ async def experimenting(
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
                     backlog = await driving.open_tasks()
-                    now_s = asyncio.get_running_loop().time()
-                    bound_s = recovery_bound_s(
-                        [(causes, now_s - healed_s) for causes, healed_s in nemesis.healed],
-                        lease_s=spec.lease_s,
-                        ack_wait_s=spec.ack_wait_s,
-                        backlog_s=backlog / spec.rate_per_s,
-                    )
+                    bound_s = drain_bound_s(spec, backlog, nemesis.causes)
                     healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
                     history("phase", "ok", what="healed", **healed)
                     await unless(interrupt or asyncio.Event(), _calm(driving, bound_s, history))

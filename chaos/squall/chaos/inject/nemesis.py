@@ -57,8 +57,7 @@ class Nemesis:
 
     Attributes:
         logged: Faults that were logged so far, one for each node that was struck.
-        healed: Of each that was healed, what it can put in the way of recovering, and when it was healed, by
-            the clock of the loop.
+        causes: What all of them together can have put in the way of recovering.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Nemesis:
         self._numbers = itertools.count(1)
         self._reservations = Reservations()
         self.logged = 0
-        self.healed: list[tuple[frozenset[Cause], float]] = []
+        self.causes: set[Cause] = set()
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -274,6 +273,8 @@ class Nemesis:
     ) -> AsyncIterator[None]:
         sites = [self._site(node) for node in strike.nodes]
         self.logged += len(sites)
+        for node in strike.nodes:
+            self.causes |= causes_of(fault.name, self._surface.role_of(node), self._surface.leading)
         force = Force(self._run, next(self._numbers), fault, target, strike, point, sites)
         try:
             async with force.holding(lease_s):
@@ -282,11 +283,6 @@ class Nemesis:
             if not force.is_healed:
                 raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error
             raise
-        finally:
-            now_s = asyncio.get_running_loop().time()
-            for node in strike.nodes:
-                role = self._surface.role_of(node)
-                self.healed.append((causes_of(fault.name, role, self._surface.leading), now_s))
 
     def _site(self, node: str) -> Site:
         return Site(self._swarm, node, None if node == BROKER else self._network.way(node))

@@ -15,6 +15,7 @@ from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import VENUE
 from squall.services.roles.forwarding import ASIDE_PAUSE_S_MAX
 from squall.services.roles.venue_client import TIMEOUT_S
+from squall.services.run.spec import Spec
 
 TAKE_OVER_SLACK_S = 2.0
 """What a take-over may take beyond the silence of one lease."""
@@ -105,6 +106,24 @@ def recovery_bound_s(
         for cause in causes:
             left_s[cause] = max(left_s.get(cause, 0.0), takes_s[cause] - ago_s)
     return sum(left_s.values()) + backlog_s + SLACK_S
+
+
+ALWAYS: frozenset[Cause] = frozenset(("link", "silence", "lead", "delivery"))
+"""What draining may have to wait for whatever was struck; it leaves time for what handlers do, too."""
+
+
+def drain_bound_s(spec: Spec, backlog: int, causes: Collection[Cause]) -> float:
+    """How long everything accepted may take to end once all is healed, at the worst.
+
+    Args:
+        causes: What the faults of the run can have put in the way.
+    """
+    return recovery_bound_s(
+        [(ALWAYS.union(causes), 0.0)],
+        lease_s=spec.lease_s,
+        ack_wait_s=spec.ack_wait_s,
+        backlog_s=backlog / spec.rate_per_s,
+    )
 
 
 def take_over_bound_s(lease_s: float) -> float:
