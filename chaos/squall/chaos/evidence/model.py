@@ -136,7 +136,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
                 more, after ``faults`` of them, and what was accepted, ``backlog`` tasks of it open, must end
             within ``bound_s``. ``calm``: for the last ``seconds`` the load had gone on with nothing in force
             and nothing left to recover from.
-        ping_s: How long the broker took to answer the command then, in the middle; None if nobody looked.
+        idle: Which share of the machine's time nobody wanted then; None if it is not known.
     """
 
     time_s: Time
@@ -145,7 +145,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     bound_s: float = 0.0
     backlog: int = 0
     faults: int = 0
-    ping_s: Time | None = None
+    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
+from squall.chaos.inject.idle import Idle
 from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
@@ -25,6 +25,7 @@ from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
+from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
 from squall.services.run.driven import STEADY_S, Progress, Run, driven, unless
 from squall.services.run.spec import Spec
@@ -42,12 +43,11 @@ MARGIN_S = 5.0
 CALM_S = 1.5
 """How long the load goes on once all is healed and recovered from."""
 
-OPEN_S = 0.2
-"""So many seconds' worth of tasks may be open when it is."""
+UNDER_WAY_FACTOR = 2
+UNDER_WAY_S = 0.2
+"""When it is: so many times what was under way in the steady state, and so many seconds' worth of tasks."""
 
 CALM_LOOK_S = 0.1
-
-PINGS = 9
 
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
@@ -92,9 +92,10 @@ async def experimenting(
         ) as driving:
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):
+                    idle = Idle()
                     seconds = await driving.steady(steady_s)
-                    ping_s = await _ping_s(driving.swarm)
-                    history("phase", "ok", what="steady", seconds=seconds, ping_s=ping_s)
+                    history("phase", "ok", what="steady", seconds=seconds, idle=idle.share())
+                    before = await _under_way(driving)
                     _weigh(driving.swarm, history)
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
@@ -103,34 +104,34 @@ async def experimenting(
                     bound_s = drain_bound_s(spec, backlog, nemesis.causes)
                     healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
                     history("phase", "ok", what="healed", **healed)
-                    await unless(interrupt or asyncio.Event(), _calm(driving, bound_s, history))
+                    await unless(interrupt or asyncio.Event(), _calm(driving, before, bound_s, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
 
 
-async def _calm(driving: Run, bound_s: float, history: History) -> None:
-    """Let the load go on until nothing is left to recover from, if that comes in time, and a while longer."""
+async def _calm(driving: Run, before: int, bound_s: float, history: History) -> None:
+    """Let the load go on until nothing is left to recover from, if that comes in time, and a while longer.
+
+    Args:
+        before: What was under way in the steady state.
+    """
     swarm = driving.swarm
-    open_max = OPEN_S * swarm.spec.rate_per_s
+    enough = UNDER_WAY_FACTOR * before + UNDER_WAY_S * swarm.spec.rate_per_s
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(bound_s):
-            while await driving.open_tasks() > open_max:
+            while await _under_way(driving) > enough:
                 await asyncio.sleep(CALM_LOOK_S)
+        if swarm.producer.done():
+            return
+        idle = Idle()
+        await asyncio.sleep(CALM_S)
         if not swarm.producer.done():
-            await asyncio.sleep(CALM_S)
-        if not swarm.producer.done():
-            history("phase", "ok", what="calm", seconds=CALM_S, ping_s=await _ping_s(swarm))
+            history("phase", "ok", what="calm", seconds=CALM_S, idle=idle.share())
 
 
-async def _ping_s(swarm: Swarm) -> float:
-    """How long the broker takes to answer the command, in the middle of a few times, and so all is busy."""
-    loop = asyncio.get_running_loop()
-    took_s = []
-    for _ in range(PINGS):
-        asked_s = loop.time()
-        await swarm.ended()
-        took_s.append(loop.time() - asked_s)
-    return statistics.median(took_s)
+async def _under_way(driving: Run) -> int:
+    """Tasks that have not ended, and what waits in queues or is held of them."""
+    return await driving.open_tasks() + await reading.left(driving.swarm)
 
 
 def _weigh(swarm: Swarm, history: History) -> None:

@@ -106,6 +106,17 @@ async def consumers(swarm: Swarm, history: History, *, patience_s: float) -> Non
         history("final", "fail" if left is None else "ok", what="consumer", **where, **(left or {}))
 
 
+async def left(swarm: Swarm) -> int:
+    """How many records wait in all consumers, or are held and not acknowledged.
+
+    Raises:
+        RequestError: The broker did not answer for a minute.
+    """
+    consumers = swarm.pattern.consumers(swarm.spec, swarm.topology)
+    found = [await patiently(partial(_left_of, swarm, consumer)) for consumer in consumers]
+    return sum(sum(at.values()) for at in found if at is not None)
+
+
 async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
     """What a consumer has left; None if there is no such consumer."""
     try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import ClassVar
 
 from squall.chaos.inject.faults.fault import Fault, Site, answers
 from squall.services.node.service import Order
+
+HEARD_S = 2.0
+LOOK_S = 0.02
 
 
 class Errors(Fault, frozen=True, kw_only=True):
@@ -16,10 +20,19 @@ class Errors(Fault, frozen=True, kw_only=True):
         await site.swarm.launcher.tell(site.unit, Order(fail=True))
 
     async def in_force(self, site: Site) -> bool:
-        return (await site.probe()).outcome == "error"
+        """Whether it comes to answer so within a moment; it hears of it when it reads what it is told."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + HEARD_S
+        while (await site.probe()).outcome != "error":
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(LOOK_S)
+        return True
 
     async def undone(self, site: Site) -> str:
-        return "" if await self.in_force(site) else f"{site.node} answered with no error any more"
+        return (
+            "" if (await site.probe()).outcome == "error" else f"{site.node} answered with no error any more"
+        )
 
     async def heal(self, site: Site) -> None:
         with contextlib.suppress(LookupError):  # one that was started anew answers as it should

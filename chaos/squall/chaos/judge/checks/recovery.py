@@ -26,10 +26,9 @@ SHARE_MIN = 0.8
 ENDING_S = 0.5
 """Tasks that are due in the last of it may still be on their way."""
 
-PING_FACTOR = 3.0
-PING_MORE_S = 0.005
-"""If the broker takes so much longer to answer the command than in the steady state, the machine is busy with
-something else, and the calm tells nothing."""
+IDLE_MIN = 0.1
+"""If less of the machine's time was idle in the calm, it was busy, with the swarm or with something else, and
+what was slow then may be so for that."""
 
 
 def healed(history: History) -> Phase | None:
@@ -166,8 +165,8 @@ def as_before(case: Case) -> Finding:
         worse.append(f"after the last heal only {said}; the bound is {SHARE_MIN:.0%}")
     elif after.median_s > bound_s:
         worse.append(f"after the last heal {said}; the bound is {bound_s * 1e3:.0f} ms")
-    if worse and _is_busy(steady, calm):
-        return unknown("the broker was slow to answer anybody", *worse)
+    if worse and (calm.idle is None or calm.idle < IDLE_MIN):
+        return unknown("the machine had no time left", *worse)
     return decide(case, inferred=worse, passed=f"In the calm after the last heal {said}.")
 
 
@@ -198,12 +197,6 @@ def _work(case: Case, phase: Phase, ending_s: float) -> _Work:
             took_s.append(ended_s - offer.intended_s)
             within += ended_s <= phase.time_s
     return _Work(due, within / due if due else 0.0, statistics.median(took_s) if took_s else None)
-
-
-def _is_busy(steady: Phase, calm: Phase) -> bool:
-    if steady.ping_s is None or calm.ping_s is None:
-        return True
-    return calm.ping_s > PING_FACTOR * steady.ping_s + PING_MORE_S
 
 
 RECOVERY = Promise(
