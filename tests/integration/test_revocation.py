@@ -17,10 +17,10 @@ from nats.aio.client import Client, RawCredentials
 
 from squall.bus.connection import connect
 from squall.bus.errors import AuthorizationError, ExpelledError, RequestError
-from squall.bus.identity import ACCOUNT_STATISTICS, CLAIMS_UPDATE, SYSTEM, Credentials
+from squall.bus.identity import ACCOUNT_STATISTICS, CLAIMS_UPDATE, CONNECTIONS, SYSTEM, Credentials
 from squall.bus.jetstream import publish_once
 from squall.bus.subjects import POOL, next_message
-from squall.bus.system import Accounts, statistics
+from squall.bus.system import Accounts, heard, statistics
 from squall.bus.tasks import task_group, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -237,7 +237,20 @@ async def test_the_command_may_change_accounts_and_count_and_nothing_else(bus: A
                 await system.request(subject, b"", timeout_s=0.5)
 
 
-@pytest.mark.parametrize("subject", [CLAIMS_UPDATE, ACCOUNT_STATISTICS])
+async def test_how_much_the_broker_had_from_a_node_is_its_own_count(bus: Any) -> None:
+    async with bus(agents=2) as b, b.connect(SYSTEM) as system, b.connect("agent-1") as agent:
+        before = await heard(system, "agent-1")
+        for _ in range(10):
+            await agent.publish(b.swarm.heartbeat("agent", "agent-1"), b"x")
+
+        async def more() -> int:
+            return await heard(system, "agent-1") - before
+
+        await wait_until(more, lambda n: n == 10, timeout_s=10, what="what the broker had from the agent")
+        assert await heard(system, "agent-2") == 0
+
+
+@pytest.mark.parametrize("subject", [CLAIMS_UPDATE, ACCOUNT_STATISTICS, CONNECTIONS])
 @pytest.mark.parametrize("node", ["agent-1", "coordinator-1", "observer", "launcher", "warden"])
 async def test_no_node_may_change_accounts(bus: Any, node: str, subject: str) -> None:
     async with bus(agents=1) as b, b.connect(node) as connection:

@@ -85,6 +85,15 @@ def test_a_fault_that_was_missed_makes_nothing_doubtful_but_what_rests_on_it(tmp
     assert [fault.verified for fault in judge(path).faults] == [True, True, False]
 
 
+@pytest.mark.parametrize(("heard", "alike"), [([7, 7], True), ([7, 0], True), ([7], True), ([7, 8], False)])
+def test_a_node_that_was_heard_of_was_not_cut_off(heard: list[int], alike: bool, tmp_path: Path) -> None:
+    run = experiment()
+    run.faults.append({**struck(3, "blackhole", "agent-1", "agent-1", 7.0), "heard": heard})
+    run.find("phase", what="healed")["faults"] = 4
+    said = ["the broker heard of agent-1 under the blackhole of it"]
+    assert disagreements(history_of(run.write(tmp_path))) == ([] if alike else said)
+
+
 def test_without_a_schedule_nothing_was_planned(tmp_path: Path) -> None:
     assert disagreements(history_of(experiment().write(tmp_path))) == []
 

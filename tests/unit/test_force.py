@@ -13,6 +13,7 @@ import pytest
 from squall.chaos.errors import HarnessBrokenError, UnverifiedError
 from squall.chaos.inject.faults.fault import Fault, Site
 from squall.chaos.inject.force import Force, Strike
+from squall.chaos.plan.kinds import Kind
 from squall.services.run.directory import RunDirectory
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +27,10 @@ class Told(Fault, frozen=True, kw_only=True):
     name: ClassVar[str] = "told"
     steps: ClassVar[dict[str, Callable[[str], Any]]] = {}
     done: ClassVar[list[str]] = []
+
+    @property
+    def kind(self) -> Kind:
+        return Kind("told", "")
 
     async def _step(self, step: str, site: Site, good: Any) -> Any:
         self.done.append(f"{step} {site.node}")

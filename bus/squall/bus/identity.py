@@ -61,6 +61,7 @@ CLAIMS_UPDATE = "$SYS.REQ.CLAIMS.UPDATE"
 """Where the broker takes an account's new claims, from the system account alone."""
 
 ACCOUNT_STATISTICS = "$SYS.REQ.ACCOUNT.PING.STATZ"
+CONNECTIONS = "$SYS.REQ.SERVER.PING.CONNZ"
 """Where the broker tells how much each account has sent and received."""
 
 ACCOUNT_CONNECTS = "$SYS.ACCOUNT.*.CONNECT"
@@ -173,7 +174,7 @@ class Authority:
 
     def _system_account(self) -> dict[str, Any]:
         permissions = Permissions(
-            publish=(CLAIMS_UPDATE, ACCOUNT_STATISTICS),
+            publish=(CLAIMS_UPDATE, ACCOUNT_STATISTICS, CONNECTIONS),
             subscribe=(subjects.every_inbox(SYSTEM), ACCOUNT_CONNECTS),
         )
         return {

@@ -16,7 +16,7 @@ import msgspec
 
 from squall.bus.connection import Connection
 from squall.bus.errors import BrokerError, RequestError
-from squall.bus.identity import ACCOUNT_STATISTICS, CLAIMS_UPDATE, Authority
+from squall.bus.identity import ACCOUNT_STATISTICS, CLAIMS_UPDATE, CONNECTIONS, Authority
 from squall.bus.topology.link import Node
 
 PUSH_TIMEOUT_S = 2.0
@@ -148,3 +148,15 @@ async def statistics(connection: Connection) -> tuple[str, dict[str, Traffic]]:
         )
         for account in decoded["data"]["account_statz"]
     }
+
+
+async def heard(connection: Connection, name: str) -> int:
+    """How many messages the broker has had on the open connections that go by a name.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    answer = await connection.request(CONNECTIONS, b"{}", timeout_s=STATISTICS_TIMEOUT_S)
+    decoded: dict[str, Any] = msgspec.json.decode(answer.data)
+    there = decoded["data"].get("connections") or ()
+    return sum(each["in_msgs"] for each in there if each.get("name") == name)

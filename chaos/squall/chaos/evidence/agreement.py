@@ -2,6 +2,7 @@
 
 schedule.toml ──each interval── injected, or missed ──in── faults.jsonl
 faults.jsonl ──each crash, restart── a further start ──in── nodes.jsonl
+faults.jsonl ──each cut── nothing was heard of the node ── by the broker's own count
 
 That a fault was verified is the harness's own word. What it did to a process shows in what others wrote.
 """
@@ -24,7 +25,7 @@ def disagreements(history: History) -> list[str]:
     """What one of them tells and another does not, in words; of a run that came to be healed."""
     if not any(phase.what == "healed" for phase in history.phases):
         return []
-    return [*_unaccounted(history), *_without_a_start(history)]
+    return [*_unaccounted(history), *_without_a_start(history), *_heard(history)]
 
 
 def _unaccounted(history: History) -> list[str]:
@@ -57,6 +58,15 @@ def _without_a_start(history: History) -> list[str]:
         else:
             later.remove(following)
     return found
+
+
+def _heard(history: History) -> list[str]:
+    """Nodes that the broker heard of while nothing of theirs could arrive."""
+    return [
+        f"the broker heard of {fault.node} under the {fault.kind} of it"
+        for fault in history.faults
+        if fault.verified and any(count > fault.heard[0] for count in fault.heard[1:])
+    ]
 
 
 def _ends(history: History) -> list[Injected]:

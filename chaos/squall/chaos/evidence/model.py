@@ -99,6 +99,9 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
         verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
             and healed.
         reason: Why it was not verified.
+        heard: How many messages the broker had had from the node by then, by its own count of the connections
+            that are open: once the fault was in force, and again before it was healed; of a fault under which
+            nothing arrives. A connection that is closed is counted no more.
     """
 
     kind: str
@@ -113,6 +116,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     healed_s: Time | None = None
     verified: bool = False
     reason: str = ""
+    heard: tuple[Count, ...] = ()
 
     @property
     def is_missed(self) -> bool:

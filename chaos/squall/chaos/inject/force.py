@@ -19,6 +19,7 @@ from typing import TypeVar
 from squall.bus.tasks import task_group
 from squall.chaos.errors import UnverifiedError
 from squall.chaos.inject.faults.fault import Fault, Site
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.directory import RunDirectory
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Force:
         self._point = point
         self._sites = sites
         self._sent_s = time.time()
+        self._heard: dict[str, list[int]] = {}
         self._turns: asyncio.Task[None] | None = None
         self._healing: asyncio.Task[None] | None = None
         self.is_healed = False
@@ -107,6 +109,7 @@ class Force:
             self._strike.verified = all(await each(self._sites, self._fault.in_force))
             if not self._strike.verified:
                 self._strike.doubt("it was not seen in force")
+            await each(self._sites, self._listen)
         except (LookupError, TimeoutError, UnverifiedError) as error:  # perhaps in force, perhaps not
             self._strike.doubt(f"it was not seen in force: {_said(error)}")
         self._log(acknowledged_s=acknowledged_s or time.time(), verified_s=time.time())
@@ -149,8 +152,21 @@ class Force:
             undone = [said for said in await each(self._sites, self._fault.undone) if said]
         except (LookupError, TimeoutError, UnverifiedError) as error:
             undone = [f"it could not be seen again: {_said(error)}"]
+        await each(self._sites, self._listen)
+        undone += [
+            f"the broker heard of {node} meanwhile"
+            for node, (first, *later) in self._heard.items()
+            if any(count > first for count in later)
+        ]
         if undone:
             self._strike.doubt(f"it had been undone before it was healed: {'; '.join(undone)}")
+
+    async def _listen(self, site: Site) -> None:
+        """Ask the broker how much it has had from a node that it can hear nothing of."""
+        if self._fault.kind.silences and site.node != VENUE:
+            count = await site.swarm.heard(site.node)
+            if count is not None:
+                self._heard.setdefault(site.node, []).append(count)
 
     async def _heal_for_sure(self, site: Site) -> None:
         """Heal; where it is not known whether a toxic is gone, make the proxy anew."""
@@ -171,6 +187,7 @@ class Force:
                 point=self._point,
                 start_s=self._sent_s,
                 verified=self._strike.verified,
+                **({"heard": self._heard[site.node]} if site.node in self._heard else {}),
                 **facts,
                 **reason,
             )

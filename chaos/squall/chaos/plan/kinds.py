@@ -29,6 +29,11 @@ class Kind:
     breaks: Literal["link", "process", "messages", "answers"] = "link"
     lasts: bool = True
 
+    @property
+    def silences(self) -> bool:
+        """Whether nothing that its target sends to the broker arrives while it is in force."""
+        return self.family == "cut" or self.name == "one-way-up"
+
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
+from squall.bus import system
 from squall.bus.broker import Broker
 from squall.bus.codec import decode
 from squall.bus.connection import connect
@@ -280,6 +281,17 @@ class Swarm:
             TypeError: It is of another pattern.
         """
         return spec_as(self.spec, kind)
+
+    async def heard(self, node: str) -> int | None:
+        """How many messages its own broker has had on the open connections of a node.
+
+        None if the broker does not say.
+        """
+        if self._access.own is None:
+            return None
+        with contextlib.suppress(RequestError):
+            return await system.heard(self._access.own.system, node)
+        return None
 
     async def leader(self) -> tuple[str, int] | None:
         """Who holds the newest term, and the term.
