@@ -49,6 +49,9 @@ UNDER_WAY_S = 0.2
 
 CALM_LOOK_S = 0.1
 
+CALM_PATIENCE_S = 10.0
+"""How long that is waited for. Later than this, the calm tells nothing, and other promises tell more."""
+
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
 
@@ -104,13 +107,13 @@ async def experimenting(
                     bound_s = drain_bound_s(spec, backlog, nemesis.causes)
                     healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
                     history("phase", "ok", what="healed", **healed)
-                    await unless(interrupt or asyncio.Event(), _calm(driving, before, bound_s, history))
+                    await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
 
 
-async def _calm(driving: Run, before: int, bound_s: float, history: History) -> None:
-    """Let the load go on until nothing is left to recover from, if that comes in time, and a while longer.
+async def _calm(driving: Run, before: int, history: History) -> None:
+    """Let the load go on until nothing is left to recover from, if that comes soon, and a while longer.
 
     Args:
         before: What was under way in the steady state.
@@ -118,13 +121,11 @@ async def _calm(driving: Run, before: int, bound_s: float, history: History) -> 
     swarm = driving.swarm
     enough = UNDER_WAY_FACTOR * before + UNDER_WAY_S * swarm.spec.rate_per_s
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(bound_s):
-            while await _under_way(driving) > enough:
+        async with asyncio.timeout(CALM_PATIENCE_S):
+            while not swarm.producer.done() and await _under_way(driving) > enough:
                 await asyncio.sleep(CALM_LOOK_S)
-        if swarm.producer.done():
-            return
         idle = Idle()
-        await asyncio.sleep(CALM_S)
+        await asyncio.wait({swarm.producer}, timeout=CALM_S)
         if not swarm.producer.done():
             history("phase", "ok", what="calm", seconds=CALM_S, idle=idle.share())
 

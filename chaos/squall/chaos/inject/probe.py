@@ -77,20 +77,9 @@ async def _probe(address: str, timeout_s: float, converse: Converse) -> ProbeRes
 
 async def _converse(streams: Streams, began_s: float, timeout_s: float) -> ProbeResult:
     reader, writer = streams
-    heard = b""
-    first = 0
-    try:
-        async with asyncio.timeout(timeout_s):
-            while not heard.endswith(b"\n"):
-                piece = await reader.read(65536)
-                if not piece:
-                    return ProbeResult("closed", first_bytes=first, bytes=len(heard))
-                first = first or len(piece)
-                heard += piece
-    except TimeoutError:
-        return ProbeResult("silent", first_bytes=first, bytes=len(heard))
-    except OSError:
-        return ProbeResult("closed", first_bytes=first, bytes=len(heard))
+    heard, _ = await _hear(reader, lambda data: data.endswith(b"\n"), timeout_s)
+    if heard.outcome != "answered":
+        return heard
     heard_s = time.monotonic() - began_s
     spoke_s = time.monotonic()
     try:
@@ -101,8 +90,8 @@ async def _converse(streams: Streams, began_s: float, timeout_s: float) -> Probe
     except (OSError, TimeoutError):
         answer = b""
     if not answer:
-        return ProbeResult("deaf", heard_s, None, first, len(heard))
-    return ProbeResult("answered", heard_s, time.monotonic() - spoke_s, first, len(heard))
+        return replace(heard, outcome="deaf", heard_s=heard_s)
+    return replace(heard, heard_s=heard_s, answered_s=time.monotonic() - spoke_s)
 
 
 _QUESTION = b"GET /healthz HTTP/1.1\r\nHost: venue\r\n\r\n"
@@ -122,24 +111,41 @@ async def _ask(streams: Streams, began_s: float, timeout_s: float) -> ProbeResul
 async def _question(streams: Streams, timeout_s: float) -> ProbeResult:
     """Ask once whether the venue is there, without saying how long that took."""
     reader, writer = streams
-    heard = b""
-    first = 0
     try:
         async with asyncio.timeout(timeout_s):
             writer.write(_QUESTION)
             await writer.drain()
-            while not _is_whole(heard):
+    except TimeoutError:
+        return ProbeResult("silent")
+    except OSError:
+        return ProbeResult("closed")
+    answer, heard = await _hear(reader, _is_whole, timeout_s)
+    if answer.outcome == "answered" and not heard.startswith(b"HTTP/1.1 200 "):
+        return replace(answer, outcome="error")
+    return answer
+
+
+async def _hear(
+    reader: asyncio.StreamReader, is_whole: Callable[[bytes], bool], timeout_s: float
+) -> tuple[ProbeResult, bytes]:
+    """Read until what is heard is whole; how that went, without how long it took, and what it was."""
+    heard = b""
+    first = 0
+    outcome: Outcome = "answered"
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not is_whole(heard):
                 piece = await reader.read(65536)
                 if not piece:
-                    return ProbeResult("closed", first_bytes=first, bytes=len(heard))
+                    outcome = "closed"
+                    break
                 first = first or len(piece)
                 heard += piece
     except TimeoutError:
-        return ProbeResult("silent", first_bytes=first, bytes=len(heard))
+        outcome = "silent"
     except OSError:
-        return ProbeResult("closed", first_bytes=first, bytes=len(heard))
-    outcome: Outcome = "answered" if heard.startswith(b"HTTP/1.1 200 ") else "error"
-    return ProbeResult(outcome, first_bytes=first, bytes=len(heard))
+        outcome = "closed"
+    return ProbeResult(outcome, first_bytes=first, bytes=len(heard)), heard
 
 
 def _is_whole(heard: bytes) -> bool:

@@ -9,6 +9,9 @@ from typing import Literal
 
 from squall.chaos.errors import FaultError
 
+SEVER = "sever"
+"""The kind that makes a way slow, and cuts it as it ends."""
+
 HAND_OVER = "hand-over"
 """The kind that only a leader can be told of."""
 
@@ -32,7 +35,7 @@ class Kind:
     @property
     def silences(self) -> bool:
         """Whether nothing that its target sends to the broker arrives while it is in force."""
-        return self.family == "cut" or self.name == "one-way-up"
+        return self.name == "one-way-up" or (self.family == "cut" and self.name != SEVER)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -47,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("blackhole-nofin", "cut"),
         Kind("stall", "cut"),
         Kind("reset", "cut"),
-        Kind("sever", ""),
+        Kind(SEVER, "cut"),
         Kind("one-way-up", "half"),
         Kind("one-way-down", "half"),
         Kind("flap", "flapping"),
