@@ -103,3 +103,35 @@ def test_a_few_may_be_the_machine(tmp_path: Path) -> None:
 
 def test_where_nothing_is_known_of_what_ran_nothing_is_said() -> None:
     assert no_needless_repeat(case_of(History(), None)).verdict == "unknown"
+
+
+def let_go() -> Run:
+    """Some tasks are begun for the first time when they are delivered for the second."""
+    run = good_run()
+    run.faults.clear()
+    run.spec["ack_wait_s"] = 1.0
+    for n in range(AGAIN):
+        run.line(8.5, "agent-2", "run", "invoke", task=f"b-{n}", attempt=2)
+    return run
+
+
+def test_tasks_that_are_let_go_for_nothing_fail(tmp_path: Path) -> None:
+    found = no_needless_repeat(case_in(let_go().write(tmp_path)))
+    assert found.verdict == "fail"
+    said = f"{AGAIN} tasks of {AGAIN + 3} delivered and not begun though nothing had happened: b-0, b-1, b-2"
+    assert found.detail == f"{said} and 1 more."
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        lambda run: struck(run, "agent-1", "pause", 7.2, 7.4),
+        lambda run: struck(run, "broker", "crash", 7.2, 7.2),
+        lambda run: run.start(11.0, "agent-1", 2),
+        lambda run: run.line(8.2, "squall", "expel", "ok", agent="agent-1", reason="it hogs"),
+    ],
+)
+def test_tasks_that_are_let_go_for_a_reason_do_not(reason: Callable[[Run], Any], tmp_path: Path) -> None:
+    run = let_go()
+    reason(run)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict != "fail"

@@ -1,7 +1,8 @@
-"""U2: a task is run again only for a reason: its attempt failed, or something was done to who ran it. Pure.
+"""U2: a task is run again, or delivered again, only for a reason: somebody failed, or was struck. Pure.
 
 A swarm that runs tasks twice passes every check of what came of them, since the register refuses the second
-result. What handlers cost, or do to the world by themselves, is then doubled all the same.
+result. What handlers cost, or do to the world by themselves, is then doubled all the same. One that lets go
+of what it was given, and waits for it to come again, passes them too, and is slow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.surface import BROKER
+from squall.services.patterns.pattern import AGENT
 
 UNEXPLAINED = 3
 UNEXPLAINED_SHARE = 0.002
@@ -36,6 +38,7 @@ def no_needless_repeat(case: Case) -> Finding:
     if not history.executions:
         return unknown("nothing is known of what was run")
     needless = [task for task, again in _repeats(history) if not _reason(history, *again)]
+    let_go = [task for task, first in _late_firsts(history) if not _held_up(history, first)]
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
     allowed = max(UNEXPLAINED, UNEXPLAINED_SHARE * ran)
@@ -44,11 +47,14 @@ def no_needless_repeat(case: Case) -> Finding:
         shown.append(
             f"{tasks(len(needless))} of {ran:,} run again though nothing had happened: {some(needless)}"
         )
+    if len(let_go) > allowed:
+        told = f"{tasks(len(let_go))} of {ran:,} delivered and not begun"
+        shown.append(f"{told} though nothing had happened: {some(let_go)}")
     return decide(
         case,
         shown=shown,
         passed=f"{tasks(ran)} run, {repeated:,} of them again, "
-        f"{plural(len(needless), 'time')} for no reason on record ({int(allowed)} allowed).",
+        f"{plural(len(needless) + len(let_go), 'time')} for no reason on record ({int(allowed)} allowed).",
     )
 
 
@@ -77,9 +83,38 @@ def _reason(history: History, before: Execution, again: Execution) -> bool:
     )
 
 
+def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:
+    """Each task that was begun for the first time with a later attempt than the first, and that."""
+    for task, runs in history.executions.items():
+        first = min(runs, key=lambda run: run.time_s)
+        if first.attempt > 1:
+            yield task, first
+
+
+def _held_up(history: History, first: Execution) -> bool:
+    """Whether something was done, about when it was delivered before, to an agent or the broker.
+
+    To whom it was delivered then, nobody tells.
+    """
+    if history.lives.expelled or history.of(Leave):
+        return True
+    since_s = first.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
+    agents = {start.node for start in history.nodes if start.role == AGENT}
+    struck = any(
+        (fault.node in agents or fault.node == BROKER) and overlaps(fault, since_s, first.time_s)
+        for fault in history.faults
+    )
+    return struck or any(
+        start.role == AGENT
+        and start.incarnation > 1
+        and since_s - START_S <= start.started_s <= first.time_s + START_S
+        for start in history.nodes
+    )
+
+
 REPEATS = Promise(
     id="U2",
     name="no-needless-repeat",
-    text="A task is run again only where its attempt failed, or something was done to who ran it.",
+    text="A task is run or delivered again only where an attempt failed, or who had it was struck.",
     check=no_needless_repeat,
 )
