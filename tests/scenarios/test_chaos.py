@@ -112,7 +112,9 @@ def in_force(run: Path) -> bool:
     return any(json.loads(line)["verified"] for line in (run / "faults.jsonl").read_text().splitlines())
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.everything)]
+)
 def test_when_toxiproxy_dies_or_hangs_the_harness_is_broken_and_nothing_is_said_of_the_swarm(
     chaos: Any, number: signal.Signals
 ) -> None:

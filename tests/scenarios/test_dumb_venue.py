@@ -45,6 +45,7 @@ def test_a_dumb_venue_shows_duplicates_and_the_run_fails(run_against: Any) -> No
     assert next(check for check in result.checks if check.id == "H2").verdict == "fail"
 
 
+@pytest.mark.everything
 def test_the_same_kills_at_a_real_venue_double_nothing(run_against: Any, oracle_of: Any) -> None:
     result, ledger = run_against(SPEC, kill_the_gateway)
     assert (result.duplicated, result.lost) == (0, 0)

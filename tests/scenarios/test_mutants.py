@@ -15,7 +15,7 @@ from squall.services.patterns import DEFAULT
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.timeout(900)]
 
-QUICK = ("dumb-venue", "history-lost", "node-past-its-proxy")
+QUICK = ("dumb-venue",)
 """Enough to see that the proving works; the others are proved with everything."""
 
 
