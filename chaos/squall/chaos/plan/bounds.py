@@ -63,9 +63,12 @@ def causes_of(kind: str, role: str, leading: str) -> frozenset[Cause]:
         role: Of the node that was struck; `BROKER` for the broker.
         leading: The role of which one node leads; empty if nobody does.
     """
-    found: set[Cause] = {"process"} if kind in ENDING else set()
+    found: set[Cause] = set()
+    if kind in ENDING:
+        found.add("process")
     if role == VENUE:
-        return frozenset(found | {"venue"})
+        found.add("venue")
+        return frozenset(found)
     known = KINDS.get(kind)
     cuts = known is None or (known.breaks == "link" and known.family != "slow")
     if cuts or role == BROKER or kind == "pause":
