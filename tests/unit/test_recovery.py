@@ -24,7 +24,7 @@ from squall.chaos.evidence.model import (
 )
 from squall.chaos.inject.idle import Idle
 from squall.chaos.judge.case import Case, case_of
-from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary
+from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary, load_went_on
 from squall.chaos.judge.episodes import episodes
 from squall.chaos.judge.tally import tally
 from squall.chaos.plan.bounds import Cause, causes_of, recovery_bound_s
@@ -197,6 +197,13 @@ def test_idle_time_is_a_share() -> None:
     share = idle.share()
     assert share is not None
     assert 0 <= share < 1
+
+
+def test_where_the_load_ended_before_the_last_heal_there_is_nothing_to_hold_against() -> None:
+    history = calm(took_s=0.01)
+    assert load_went_on(history)
+    assert not load_went_on(replace(history, submissions={"a": Submission("a", 9.9, "accepted")}))
+    assert not load_went_on(replace(history, phases=()))
 
 
 def test_without_a_calm_nothing_is_said() -> None:
