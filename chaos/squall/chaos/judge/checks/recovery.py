@@ -147,7 +147,7 @@ def is_ordinary(history: History) -> bool:
 
 
 def load_went_on(history: History) -> bool:
-    """Whether it was an experiment whose load did not end before everything was healed, as some are meant to."""
+    """Whether it was an experiment whose load did not end before all was healed, as some are meant to."""
     after = healed(history)
     return an_experiment(history) and (
         after is None
