@@ -17,7 +17,7 @@ from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.checks import promises_of
-from squall.chaos.tell.page import course, tables, words
+from squall.chaos.tell.page import course, evidence, tables, words
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
@@ -77,6 +77,12 @@ def render(content: PageContent) -> bytes:
             tables.topology(content.topology),
             section("Faults", None, tables.faults(history, seen, struck)),
             section("Nodes", None, tables.nodes(history, seen)),
+            section(
+                "Executions",
+                "How often handlers were started, and what those wrote that are witnesses",
+                evidence.executions(history),
+            ),
+            section("Doubts", "What leaves verdicts unknown", evidence.doubtful(history)),
             section("Limits of this run", None, tables.limits(result)),
             section("Environment", None, tables.environment(result)),
             section("Again", "The same run, and the same judgment of this one", _commands(content)),
