@@ -149,3 +149,21 @@ def test_the_page_of_a_witnessed_run_shows_what_was_compared(
     assert "differing" in compared
     assert tab.locator(".repeats").is_visible()
     tab.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_page_of_a_series_says_what_it_exercised(
+    browser: Browser, series: Series, tmp_path: Path, width: int, height: int
+) -> None:
+    tab, wrong = opened(browser, series.path / "report.html", width, height)
+    tab.screenshot(path=tmp_path / f"series-{width}.png", full_page=True)
+    assert wrong == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    assert tab.inner_text("h1").split()[-1] == "Passed"
+    assert {"Runs", "Exercised", "Not exercised", "Steps"} <= set(tab.locator("h2").all_inner_texts())
+    assert tab.locator(".exercised tbody tr").count() > 10
+    cells = tab.evaluate(BOXES, "h2, .facts dd, main > section > ul > li")
+    assert [cell["words"] for cell in cells if not 0 <= cell["left"] <= cell["right"] <= width] == []
+    tab.click("a >> nth=0")
+    assert tab.url == (series.seed / "report.html").as_uri(), "a run's page is where the series' says it is"
+    tab.context.close()
