@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from squall.chaos.cli.setup import spec_of
+from squall.chaos.cli.setup import runs_of, spec_of
 from squall.chaos.mutants.catalogues import BUILT_IN
 from squall.chaos.mutants.harness import HARNESS
 from squall.chaos.mutants.mutant import Mutant
+from squall.chaos.mutants.ordinary import ordinary
 from squall.chaos.mutants.prove import SEEDS_MAX, prove
 from squall.services.patterns import DEFAULT
 
@@ -40,6 +41,12 @@ def test_it_is_caught_and_the_good_variant_passes(pattern: str, mutant: Mutant, 
     assert proof.good, f"the good variant does not pass under {mutant.fault}"
     assert not mutant.checks or proof.check in mutant.checks
     assert proof.why
+
+
+def test_an_ordinary_seed_catches_a_variant_that_shows_under_any_fault(tmp_path: Path) -> None:
+    mutant = next(mutant for pattern, mutant in ALL if mutant.name == "drops-what-it-cannot-read")
+    planned = runs_of([spec_of(DEFAULT)], [1], [])[:1]
+    assert ordinary(mutant, planned, tmp_path, lambda text: None).caught == {"seed-1": "U1"}
 
 
 def test_each_variant_of_a_service_has_a_file_of_its_name() -> None:

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.scenarios.series_once import Series
+from tests.unit.histories import good_run
+
+from squall.chaos.plan.varied import HANDLER
+from squall.chaos.tell.documents import judge
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -100,3 +104,66 @@ def overlapping(words: list[dict[str, Any]]) -> list[tuple[str, str]]:
         and min(one["right"], other["right"]) - max(one["left"], other["left"]) > 1
         and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > 3
     ]
+
+
+BOXES = """(selector) => [...document.querySelectorAll(selector)].map(cell => {
+    const box = cell.getBoundingClientRect();
+    return {words: cell.textContent, left: box.left, right: box.right, height: box.height};
+  })"""
+"""Every element that a selector finds: its words and its box."""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_executions_witness_and_doubts_fit_a_wide_and_a_narrow_page(
+    browser: Browser, tmp_path: Path, width: int, height: int
+) -> None:
+    run = good_run()
+    run.spec["handler"] = HANDLER
+    run.line(9.0, "agent-2", "run", "invoke", task="a-2", attempt=2)
+    run.find("final", what="complete")["registers"] = 9
+    run.line(5.0, "nemesis", "interfered", "fail", reason="somebody set a toxic " + "a-proxy-of-a-node" * 12)
+    judge(run.write(tmp_path / "run"))
+    tab, wrong = opened(browser, tmp_path / "run" / "report.html", width, height)
+    tab.screenshot(path=tmp_path / f"evidence-{width}.png", full_page=True)
+    assert wrong == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    titles = tab.locator("h2").all_inner_texts()
+    assert {"Executions", "Doubts"} <= set(titles)
+    cells = tab.evaluate(BOXES, ".doubts td, .group dd, .group dt")
+    assert any("9 registers were read back" in cell["words"] for cell in cells)
+    assert [cell["words"] for cell in cells if not 0 <= cell["left"] <= cell["right"] <= width] == []
+    assert [cell["words"] for cell in cells if cell["height"] < TEXT_PX_MIN] == []
+    headed = tab.locator(".doubts thead").is_visible()
+    assert headed is (width > 560), "a narrow page says it in each row"
+    tab.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_page_of_a_witnessed_run_shows_what_was_compared(
+    browser: Browser, series: Series, width: int, height: int
+) -> None:
+    tab, wrong = opened(browser, series.path / "varied" / "report.html", width, height)
+    assert wrong == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    compared = tab.locator(".group", has_text="registers compared").inner_text()
+    assert "differing" in compared
+    assert tab.locator(".repeats").is_visible()
+    tab.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_page_of_a_series_says_what_it_exercised(
+    browser: Browser, series: Series, tmp_path: Path, width: int, height: int
+) -> None:
+    tab, wrong = opened(browser, series.path / "report.html", width, height)
+    tab.screenshot(path=tmp_path / f"series-{width}.png", full_page=True)
+    assert wrong == []
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    assert tab.inner_text("h1").split()[-1] == "Passed"
+    assert {"Runs", "Exercised", "Not exercised", "Steps"} <= set(tab.locator("h2").all_inner_texts())
+    assert tab.locator(".exercised tbody tr").count() > 10
+    cells = tab.evaluate(BOXES, "h2, .facts dd, main > section > ul > li")
+    assert [cell["words"] for cell in cells if not 0 <= cell["left"] <= cell["right"] <= width] == []
+    tab.click("a >> nth=0")
+    assert tab.url == (series.seed / "report.html").as_uri(), "a run's page is where the series' says it is"
+    tab.context.close()

@@ -12,6 +12,7 @@ from tests.scenarios.series_once import SEED, Series, squall
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.cells import cells
 from squall.chaos.plan.poison import is_poison
+from squall.chaos.plan.varied import SHARES
 from squall.chaos.tell.documents import judge
 from squall.services.patterns import pattern_of
 
@@ -83,3 +84,12 @@ def test_less_evidence_is_never_a_better_verdict(series: Series, tmp_path: Path)
             verdicts = {check.verdict for check in judge(path, keep=False).checks}
             assert verdicts != {"pass"}, f"{file} without line {place}"
         (path / file).write_bytes(b"".join(lines))
+
+
+def test_what_was_exercised_is_told_again_from_the_directory_alone(series: Series) -> None:
+    [exercised] = series.document["exercised"]
+    verified = sum(struck["verified"] for struck in exercised["faults"])
+    assert 0 < verified == sum(struck["faults"] for struck in exercised["faults"])
+    done = {work["workload"]: work["tasks"] for work in exercised["workloads"]}
+    assert min(done[sort] for sort in ("ordinary", "poison", "unhurried", *SHARES)) > 0, done
+    assert "not exercised" in squall("check", series.path)

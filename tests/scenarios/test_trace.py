@@ -12,6 +12,7 @@ import pytest
 from tests.scenarios.series_once import SQUALL, Series, squall
 
 from squall.chaos.evidence.task import gather
+from squall.chaos.plan.varied import sort_of
 from squall.chaos.tell.trace import Timeline, timeline
 
 
@@ -89,3 +90,20 @@ def test_a_task_that_the_run_does_not_know_is_one_sentence(tmp_path: Path) -> No
     assert ended.returncode == 2
     assert ended.stderr == f"squall: {tmp_path} knows no task a-11; the nearest are a-1\n"
     assert json.loads(ended.stdout)["error"]["kind"] == "input"
+
+
+@pytest.mark.series("hierarchical")
+def test_what_handlers_wrote_is_told_where_they_write(series: Series) -> None:
+    run = series.path / "varied"
+    begun = Counter(line["task"] for line in lines(run, "run"))
+    failing = next(task for task, times in begun.items() if times > 1 and sort_of(task) == "failing")
+    told = traced(run, failing).executions
+    assert len(told) == begun[failing]
+    assert (told[0].end, told[0].witness) == (
+        "failed: the handler raised RuntimeError: the first attempt of this task fails",
+        "given, wrote of no return",
+    )
+    several = next(task for task, times in begun.items() if times == 1 and sort_of(task) == "several")
+    assert "given, returned 3 effects" in squall("trace", several, "--run", run)
+    of_the_seed = lines(series.seed, "run")[0]["task"]
+    assert "the handler wrote" not in squall("trace", of_the_seed, "--run", series.seed)

@@ -19,6 +19,7 @@ from squall.bus.topology.star import star
 from squall.chaos.cli.report import report
 from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
 from squall.chaos.judge.run import result
+from squall.chaos.plan.varied import HANDLER
 from squall.chaos.tell import documents
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.html import PageContent, render, why
@@ -334,3 +335,62 @@ def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:
 
 def test_a_star_of_more_spokes_than_fit_says_so() -> None:
     assert "and 6 more" in str(wheel(star("s", agents=30), 1080.0))
+
+
+def witnessed(tmp_path: Path) -> History:
+    """A run whose handlers are witnesses, in which one task was begun again, and one fault was missed."""
+    run = good_run()
+    run.spec["handler"] = HANDLER
+    run.line(1.3, "agent-1", "attempt", "fail", task="a-1", attempt=1, reason="it raised")
+    run.line(1.5, "agent-1", "run", "invoke", task="a-1", attempt=2)
+    run.line(9.0, "agent-2", "run", "invoke", task="a-2", attempt=2)
+    run.faults.append(
+        {"id": "2/missed", "kind": "pause", "target": "standby", "start_s": T + 3.0, "end_s": T + 3.0,
+         "verified": False, "reason": "its target was not there in time"}
+    )  # fmt: skip
+    path = run.write(tmp_path / "run")
+    (path / "logs").mkdir(exist_ok=True)
+    lines = ("a-1 1 given", "a-1 1 returned 1", "a-2 1 given", "a-2 1 returned 2", "a-3 1 given")
+    (path / "logs" / "agent-1.log").write_text(
+        "".join(f"2026-11-26 17:52:00,123 INFO witness {line}\n" for line in lines)
+    )
+    return history_of(path)
+
+
+def test_the_executions_and_the_witness_are_those_of_the_checks(tmp_path: Path) -> None:
+    history = witnessed(tmp_path)
+    _, page = page_of(history)
+    assert page.after("started") == "5"
+    assert page.after("for tasks") == "3"
+    assert page.after("tasks run again") == "2"
+    assert page.after("the attempt had failed") == "1"
+    assert page.after("not explained") == "1"
+    assert page.after("nothing on record") == "1"
+    assert page.after("calls") == "3"
+    assert page.after("registers compared") == "6"
+    assert page.after("differing") == "5"
+    found = {check.id: check.detail for check in result(history, "a-run").checks}
+    assert "1 register has another number" in found["E2"]
+    assert "1 time for no reason on record" in found["U2"]
+
+
+def test_where_handlers_write_nothing_the_witness_is_a_dash(good: History) -> None:
+    _, page = page_of(good)
+    assert page.after("calls") == "—"
+    assert "registers compared" not in page.text
+
+
+def test_what_leaves_verdicts_unknown_is_on_the_page(tmp_path: Path) -> None:
+    history = witnessed(tmp_path)
+    _, page = page_of(history)
+    missed = "pause of standby was planned and missed: its target was not there in time"
+    assert page.after(missed) == "L1 recovery"
+    run = good_run()
+    run.find("final", what="complete")["registers"] = 9
+    _, page = page_of(history_of(run.write(tmp_path / "doubtful")))
+    assert page.after("9 registers were read back and 6 are here") == "every promise"
+
+
+def test_where_nothing_is_doubtful_the_page_says_so(good: History) -> None:
+    _, page = page_of(good)
+    assert page.after("What leaves verdicts unknown").startswith("Nothing is")

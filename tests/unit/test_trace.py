@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.unit.star_histories import good_star
 
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.task import gather, nearest, newest_run
+from squall.chaos.plan.varied import HANDLER
+from squall.chaos.tell.executions import EXECUTIONS_MAX
 from squall.chaos.tell.trace import Timeline, timeline
 
 
@@ -334,3 +337,88 @@ def test_what_was_read_back_of_a_hub_s_log_is_told_record_by_record(tmp_path: Pa
     ]
     assert detail(found, "request") == "ok, at 6 of the log"
     assert detail(found, "decision") == "ok, term 1, at 10 of the log"
+
+
+def begun_twice() -> Run:
+    """Agent 1 began a task and ended; agent 2 was given it again."""
+    run = good_run()
+    run.spec["handler"] = HANDLER
+    run.drop("commit", task="a-1")
+    run.start(1.5, "agent-1", 2)
+    run.line(1.6, "agent-2", "run", "invoke", task="a-1", attempt=2)
+    run.line(1.7, "agent-2", "commit", "ok", task="a-1", attempt=2, status="ok")
+    return run
+
+
+def log_witness(path: Path, node: str, *lines: tuple[float, str], zone_s: float = 0.0) -> None:
+    """Let a node's log hold lines of its handler, in the local time of some zone."""
+    (path / "logs").mkdir(exist_ok=True)
+    text = "".join(
+        f"{datetime.fromtimestamp(T + at_s + zone_s, UTC):%Y-%m-%d %H:%M:%S,%f}"[:-3]
+        + f" INFO witness {what}\n"
+        for at_s, what in lines
+    )
+    (path / "logs" / f"{node}.log").write_text(text)
+
+
+def test_each_start_of_a_handler_is_counted_by_the_lines_of_the_agents(tmp_path: Path) -> None:
+    run = begun_twice()
+    del run.spec["handler"]
+    found = traced(run.write(tmp_path / "it"), "a-1")
+    assert found.executed == 2
+    first, second = found.executions
+    assert (first.node, first.incarnation, first.attempt) == ("agent-1", 1, 1)
+    assert (first.begun_s, first.ended_s) == (T + 1.1, None)
+    assert first.end == "no line tells, and incarnation 2 followed"
+    assert (second.node, second.ended_s, second.end) == ("agent-2", T + 1.7, "committed: ok")
+    assert {first.witness, second.witness} == {None}, "its handlers write nothing"
+    run.line(1.8, "agent-2", "run", "invoke", task="a-2", attempt=3)
+    run.line(1.9, "agent-2", "attempt", "fail", task="a-2", attempt=3, reason="it raised")
+    assert [one.end for one in traced(run.write(tmp_path / "it"), "a-2").executions] == [
+        "committed: ok",
+        "failed: it raised",
+    ]
+
+
+def test_what_a_handler_wrote_stands_beside_its_execution(tmp_path: Path) -> None:
+    path = begun_twice().write(tmp_path / "it")
+    log_witness(path, "agent-1", (1.1004, "a-1 1 given"), (1.2, "a-2 1 given"))
+    log_witness(path, "agent-2", (1.6, "a-1 2 given"), (1.65, "a-1 2 returned 3"), zone_s=-12_600.0)
+    found = traced(path, "a-1")
+    assert [one.witness for one in found.executions] == [
+        "given, wrote of no return",
+        "given, returned 3 effects",
+    ]
+    assert [one.witness for one in traced(path, "a-3").executions] == ["its handler wrote nothing"]
+
+
+def test_of_two_executions_of_one_attempt_each_has_what_was_written_in_its_time(tmp_path: Path) -> None:
+    run = begun_twice()
+    run.line(9.0, "agent-1", "run", "invoke", 2, task="a-1", attempt=1)
+    path = run.write(tmp_path / "it")
+    log_witness(path, "agent-1", (9.001, "a-1 1 given"), (9.2, "a-1 1 returned 1"))
+    first, _, third = traced(path, "a-1").executions
+    assert (first.witness, third.witness) == (
+        "its handler wrote nothing",
+        "given, returned 1 effect",
+    )
+
+
+def test_a_call_that_nobody_began_is_named(tmp_path: Path) -> None:
+    path = begun_twice().write(tmp_path / "it")
+    log_witness(path, "agent-1", (1.1, "a-1 1 given"), (1.1, "a-1 1 given"), (1.2, "a-1 4 given"))
+    assert traced(path, "a-1").not_recorded[-2:] == (
+        "who began attempt 1 at agent-1, of which its handler writes",
+        "who began attempt 4 at agent-1, of which its handler writes",
+    )
+
+
+def test_however_often_a_task_was_begun_what_is_told_of_it_is_bounded(tmp_path: Path) -> None:
+    run = begun_twice()
+    for n in range(3 * EXECUTIONS_MAX):
+        run.line(3.0 + n / 100, "agent-2", "run", "invoke", task="a-1", attempt=3 + n)
+    path = run.write(tmp_path / "it")
+    log_witness(path, "agent-2", *((9.0, f"a-1 {100 + n} given") for n in range(3 * EXECUTIONS_MAX)))
+    found = traced(path, "a-1")
+    assert (len(found.executions), found.executed) == (EXECUTIONS_MAX, 2 + 3 * EXECUTIONS_MAX)
+    assert sum("of which its handler writes" in untold for untold in found.not_recorded) == EXECUTIONS_MAX

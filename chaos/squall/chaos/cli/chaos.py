@@ -52,6 +52,12 @@ def chaos(
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Prove the checks on known-bad variants.")
     ] = False,
+    ordinary: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --mutants: also which of so many seeds of an ordinary series catch each (long)."
+        ),
+    ] = None,
     toxiproxy_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
     ] = 0,
@@ -64,13 +70,18 @@ def chaos(
     drawn = minutes or fault
     if mutants and (drawn or schedule or shrink_minutes or seeds > 1):
         message = "--mutants brings its own swarms, faults and seeds"
-        failing("input", message, "leave out all but patterns, --out and --json", 2, as_json=as_json)
+        failing(
+            "input", message, "leave out all but patterns, --ordinary, --out and --json", 2, as_json=as_json
+        )
+    if ordinary is not None and not mutants:
+        message = "--ordinary counts the seeds that catch known-bad variants, and none are asked for"
+        failing("input", message, "add --mutants, or leave --ordinary out", 2, as_json=as_json)
     if schedule is not None and (drawn or len(asked) > 1):
         message = "--schedule says what is done, and to one swarm"
         failing("input", message, "leave out --fault, --minutes and further patterns", 2, as_json=as_json)
     if mutants:
         with chaos_sentences(as_json=as_json):
-            code = prove_all(asked, folder, as_json=as_json)
+            code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json)
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
         faults = [_fault(text) for text in fault or ()]

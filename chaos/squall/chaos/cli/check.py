@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from squall.bus.errors import SquallError
+from squall.chaos.evidence.plural import plural
 from squall.chaos.evidence.series import Planned, planned_in
 from squall.chaos.evidence.task import gather, nearest, newest_run
 from squall.chaos.judge.series import EXIT, series_result
@@ -98,7 +99,24 @@ def _show(traced: Timeline, console: Terminal) -> None:
         at = f"{(moment.time_s - traced.origin_s) * 1e3:+,.1f}"
         table.add_row(at, moment.node, moment.what, styled(moment.detail, "dim"))
     console.print(table)
+    if traced.executions:
+        console.print("", _executions(traced), sep="\n")
     for untold in traced.not_recorded:
         console.print(styled(f"not recorded: {untold}", "dim"), soft_wrap=True)
     style = "" if traced.fate in GOOD else "bold red"
     console.print("", styled(traced.outcome, style), sep="\n", soft_wrap=True)
+
+
+def _executions(traced: Timeline) -> Table:
+    """The starts of the task's handler, and how each ended."""
+    more = f", the first {len(traced.executions)}" if traced.executed > len(traced.executions) else ""
+    is_witnessed = traced.executions[0].witness is not None
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(f"handler started {plural(traced.executed, 'time')}{more}", no_wrap=True)
+    if is_witnessed:
+        table.add_column("the handler wrote", no_wrap=True)
+    table.add_column("ended", overflow="fold")
+    for one in traced.executions:
+        who = f"{one.node}, incarnation {one.incarnation}, attempt {one.attempt}"
+        table.add_row(who, *([one.witness] if is_witnessed else []), one.end)
+    return table

@@ -8,18 +8,25 @@ from pathlib import Path
 
 from rich.table import Table
 
-from squall.chaos.cli.setup import spec_of
+from squall.chaos.cli.setup import runs_of, spec_of
 from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.mutants.harness import HARNESS
+from squall.chaos.mutants.ordinary import Ordinary, ordinary
 from squall.chaos.mutants.prove import Proof, prove
 from squall.services.cli.terminal import Terminal, show_progress
 from squall.services.printing import print_document
 
 SEEDS_MEDIAN_MAX = 3
 
+Proved = tuple[Proof, Ordinary | None]
+"""What came of a mutant under the fault that shows it, and in the ordinary series, if that was asked for."""
 
-def prove_all(patterns: Sequence[str], folder: Path, *, as_json: bool) -> int:
+
+def prove_all(patterns: Sequence[str], folder: Path, *, ordinary_seeds: int, as_json: bool) -> int:
     """Prove every mutant of some patterns and tell; 0 if all were caught and the good passed, else 1.
+
+    Args:
+        ordinary_seeds: Of how many seeds the series is that each mutant is put to as well; 0 for none.
 
     Raises:
         FaultError: There are no mutants of a pattern.
@@ -29,18 +36,23 @@ def prove_all(patterns: Sequence[str], folder: Path, *, as_json: bool) -> int:
     staged = [(mutant, spec) for spec in specs for mutant in catalogue_of(spec.pattern).mutants]
     staged += [(mutant, specs[0]) for mutant in HARNESS]
     console = Terminal(stderr=as_json)
-    proofs: list[Proof] = []
+    proved: list[Proved] = []
     with show_progress() as progress:
         for mutant, spec in staged:
             proof = prove(mutant, spec, folder, progress)
-            proofs.append(proof)
-            _print_proof(proof, console)
+            seen = None
+            if ordinary_seeds:
+                series = runs_of([spec], range(1, ordinary_seeds + 1), [])
+                seen = ordinary(mutant, series, folder, progress)
+            proved.append((proof, seen))
+            _print_proof(proof, seen, console)
+    proofs = [proof for proof, _ in proved]
     verdict = "pass" if is_proved(proofs) else "fail"
     if as_json:
-        document = {"mutants": [_row(proof) for proof in proofs], "verdict": verdict}
+        document = {"mutants": [_row(*each) for each in proved], "verdict": verdict}
         print_document(document)
     else:
-        _print_all(proofs, console)
+        _print_all(proved, console)
         caught = sum(proof.caught for proof in proofs)
         console.print(f"{caught} of {len(proofs)} caught", f"verdict  {verdict}", sep="\n")
         console.print(f"runs  {folder}", soft_wrap=True)
@@ -54,7 +66,7 @@ def is_proved(proofs: Sequence[Proof]) -> bool:
     return statistics.median(proof.seeds for proof in proofs) <= SEEDS_MEDIAN_MAX
 
 
-def _row(proof: Proof) -> dict[str, object]:
+def _row(proof: Proof, seen: Ordinary | None) -> dict[str, object]:
     return {
         "name": proof.mutant.name,
         "pattern": proof.pattern,
@@ -65,23 +77,38 @@ def _row(proof: Proof) -> dict[str, object]:
         "why": proof.why,
         "seeds": proof.seeds,
         "good_variant_passes": proof.good,
+        "ordinary": None if seen is None else _ordinary_row(seen),
     }
 
 
-def _print_proof(proof: Proof, console: Terminal) -> None:
+def _ordinary_row(seen: Ordinary) -> dict[str, object]:
+    """Of the series: how many seeds it had, how many of them caught the mutant, and each run that did."""
+    return {"seeds": seen.seeds, "seeds_that_catch": seen.seeds_that_catch, "caught": seen.caught}
+
+
+def _print_proof(proof: Proof, seen: Ordinary | None, console: Terminal) -> None:
     caught = f"caught by {proof.check}: {proof.why}" if proof.caught else "SURVIVED"
     good = "" if proof.good else "; and the good variant does not pass"
+    ordinary_too = []
+    if seen is not None:
+        checks = f" ({', '.join(sorted(set(seen.caught.values())))})" if seen.caught else ""
+        ordinary_too = [f"{'':22}  caught by the ordinary series: {seen}{checks}"]
     console.print(
         f"{proof.mutant.name:22}  {proof.mutant.what}",
         f"{'':22}  {caught}{good}",
+        *ordinary_too,
         sep="\n",
         soft_wrap=True,
     )
 
 
-def _print_all(proofs: Sequence[Proof], console: Terminal) -> None:
+def _print_all(proved: Sequence[Proved], console: Terminal) -> None:
     table = Table("mutant", "pattern", "fault", "caught by", "seeds", box=None, pad_edge=False)
-    for proof in proofs:
+    is_ordinary = any(seen is not None for _, seen in proved)
+    if is_ordinary:
+        table.add_column("ordinary")
+    for proof, seen in proved:
         caught = proof.check or "none"
-        table.add_row(proof.mutant.name, proof.pattern, proof.mutant.fault, caught, str(proof.seeds))
+        row = [proof.mutant.name, proof.pattern, proof.mutant.fault, caught, str(proof.seeds)]
+        table.add_row(*row, *([str(seen)] if is_ordinary else []))
     console.print("", table, "", sep="\n")

@@ -1,17 +1,20 @@
-"""``squall report``: the page of a run, from its directory alone."""
+"""``squall report``: the page of a run, or of a series and each of its runs, from the directory alone."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from squall.chaos.errors import ChaosError
+from squall.chaos.errors import ChaosError, NotARunError
+from squall.chaos.evidence.files import digest_in
 from squall.chaos.evidence.series import planned_in
 from squall.chaos.judge.run import result
+from squall.chaos.judge.series import Judged, judged_of, series_result
 from squall.chaos.tell.documents import history_of
-from squall.chaos.tell.page.page import PAGE, page
+from squall.chaos.tell.page.page import PAGE, page, series_page
 from squall.services.cli.main import failing, sentences
 from squall.services.printing import print_line
 from squall.services.run.directory import replace, writing
@@ -25,16 +28,26 @@ def report(
     with sentences(as_json=False):
         try:
             planned = None if out is not None else planned_in(run)
-            runs = [run] if planned is None else [run / name for name in planned.runs]
-            for each in runs:
-                _write(each, out or each / PAGE)
+            if planned is None:
+                _write_run(run, out or run / PAGE)
+                return
+            judged = []
+            for name in planned.runs:
+                with contextlib.suppress(NotARunError):  # the check of completeness misses it
+                    judged.append(_write_run(run / name, run / name / PAGE))
+            _write(run / PAGE, series_page(run, series_result(planned, judged)))
         except ChaosError as error:
             failing(error.kind, str(error), error.remedy, error.exit_code, as_json=False)
 
 
-def _write(run: Path, path: Path) -> None:
+def _write_run(run: Path, path: Path) -> Judged:
     history = history_of(run)
-    content = page(run, history, result(history, run.absolute().name))
+    judged = result(history, run.absolute().name)
+    _write(path, page(run, history, judged))
+    return judged_of(judged, history, digest_in(run))
+
+
+def _write(path: Path, content: bytes) -> None:
     with writing(path):
         replace(path, content)
     print_line(str(path))

@@ -17,7 +17,7 @@ from squall.chaos.judge.series import EXIT, Judged, series_result
 from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
-from squall.chaos.tell.documents import judge, judge_run
+from squall.chaos.tell.documents import judge, judge_run, write_series
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.terminal import Terminal, show_progress
@@ -119,6 +119,7 @@ class Series:
     def report(self) -> int:
         """Tell what holds over the series; the exit code."""
         series = series_result(self._planned, [judged for _, judged in self._done])
+        write_series(self._folder, series)
         if self._as_json:
             print_document(series)
         else:

@@ -16,6 +16,7 @@ import msgspec
 from squall.bus.border import printable
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.model import Asked, Handled, Injected, Intended
+from squall.chaos.evidence.said import Said
 from squall.chaos.evidence.series import SERIES, digest
 from squall.services import jsonl
 from squall.services.jsonl import LINE_BYTES_MAX, decode
@@ -142,18 +143,29 @@ class Files:
         A log holds whatever handlers print, so what cannot be read there is no line of the evidence's.
         """
         found: dict[str, Handled] = {}
+        for said in self.said(handler):
+            handled = found.setdefault(said.task, Handled())
+            if said.effects is None:
+                handled.given += 1
+            else:
+                handled.returned[said.attempt] = said.effects
+        return found
+
+    def said(self, handler: str | None) -> Iterator[Said]:
+        """Each line of it, node after node, in the order in which it was written."""
         if handler is None or not handler.startswith(WITNESSES):
-            return found
+            return
         for log in sorted((self._run / "logs").glob("*.log")):
             for line in _lines_of_a_log(log):
-                if (said := _WITNESS.fullmatch(line)) is None:
-                    continue
-                handled = found.setdefault(said["task"].decode(), Handled())
-                if said["effects"] is None:
-                    handled.given += 1
-                else:
-                    handled.returned[int(said["attempt"])] = int(said["effects"])
-        return found
+                if (found := _WITNESS.fullmatch(line)) is not None:
+                    effects = found["effects"]
+                    yield Said(
+                        node=log.stem,
+                        at=found["at"].decode(),
+                        task=found["task"].decode(),
+                        attempt=int(found["attempt"]),
+                        effects=None if effects is None else int(effects),
+                    )
 
     def asked(self) -> tuple[Asked, Mapping[str, object]]:
         """What the spec asks for: as far as every pattern has it, and all of it as it stands there."""
@@ -184,7 +196,7 @@ class _Schedule(msgspec.Struct):
 
 
 _WITNESS = re.compile(
-    rb"[0-9 :,-]{10,40} INFO witness (?P<task>[a-z0-9-]{1,64}) (?P<attempt>[0-9]{1,4}) "
+    rb"(?P<at>[0-9 :,-]{10,40}) INFO witness (?P<task>[a-z0-9-]{1,64}) (?P<attempt>[0-9]{1,4}) "
     rb"(?:given|returned (?P<effects>[0-9]{1,4}))\n"
 )
 

@@ -14,6 +14,7 @@ from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import venue as venue_books
 from squall.chaos.evidence.files import HISTORY, NODES, REMEDY, VENUE, Files, require_run
 from squall.chaos.evidence.model import Injected, Kind, NodeStart
+from squall.chaos.evidence.said import Said
 from squall.chaos.evidence.venue import Orders
 from squall.services import jsonl
 from squall.services.handlers import effect_id
@@ -71,6 +72,8 @@ class Evidence:
         own: Lines of the task itself.
         swarm: Lines about terms and batches, of whatever task, and the closing line.
         around: The run's nodes and faults, and the venue's rows for the task.
+        witness: What the handlers that were called with it wrote of that; None where no handler of the run
+            writes anything.
         unreadable: What could not be read, in words.
     """
 
@@ -79,6 +82,7 @@ class Evidence:
     own: Sequence[Line]
     swarm: Sequence[Line]
     around: Surroundings
+    witness: Sequence[Said] | None = None
     unreadable: Sequence[str] = ()
 
     @property
@@ -206,8 +210,20 @@ def gather(run: Path, name: str) -> Evidence | None:
         own=[line for line in lines if line.task == task],
         swarm=[line for line in lines if not line.task],
         around=around,
+        witness=_witness(run, task),
         unreadable=[*unreadable, *around.unreadable],
     )
+
+
+def _witness(run: Path, task: str) -> Sequence[Said] | None:
+    files = Files(run)
+    asked, _ = files.asked()
+    own, is_written = [], False
+    for said in files.said(asked.handler):
+        is_written = True
+        if said.task == task:
+            own.append(said)
+    return own if is_written else None
 
 
 def nearest(run: Path, name: str) -> list[str]:

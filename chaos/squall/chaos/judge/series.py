@@ -22,6 +22,7 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.checks.recovery import healed
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.decide import some
+from squall.chaos.judge.exercised import Exercise, Exercised, exercise_of, exercised
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
@@ -39,6 +40,7 @@ class Judged:
         hits: Of each cell of its pattern's coverage table.
         take_over_bound_s, drain_bound_s: How long a fail-over, and the drain, might have taken; the latter is
             None where not all was healed.
+        exercise: What it was put to.
         digest: Of its spec and its schedule, as they are in its directory.
     """
 
@@ -46,6 +48,7 @@ class Judged:
     hits: Mapping[Cell, int]
     take_over_bound_s: float | None
     drain_bound_s: float | None
+    exercise: Exercise
     digest: str = ""
 
 
@@ -88,12 +91,19 @@ class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of a series."""
+    """The document of a series.
+
+    Attributes:
+        coverage, exercised: For each pattern; a 0 is what there is to exercise, and was not.
+        all_faults: Whether its faults were drawn from all there are.
+    """
 
     runs: tuple[Result, ...]
     checks: tuple[SeriesCheck, ...]
     recovery: tuple[Recovered, ...]
     coverage: tuple[Hits, ...]
+    exercised: tuple[Exercised, ...]
+    all_faults: bool
     verdict: Verdict
 
 
@@ -105,6 +115,7 @@ def judged_of(result: Result, history: History, digest: str = "") -> Judged:
         hits=coverage([history], points_of(history.asked.pattern)),
         take_over_bound_s=None if lease_s is None else take_over_bound_s(lease_s),
         drain_bound_s=None if after is None else after.bound_s,
+        exercise=exercise_of(history),
         digest=digest,
     )
 
@@ -125,6 +136,10 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
             for pattern, runs in groups.items()
             for (point, strike), count in _hits(runs).items()
         ),
+        exercised=tuple(
+            exercised(pattern, [run.exercise for run in runs]) for pattern, runs in groups.items()
+        ),
+        all_faults=planned.all_faults,
         verdict=verdict_of([check.verdict for check in checks]) if judged else "unknown",
     )
 
@@ -134,6 +149,17 @@ def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
     if "fail" in verdicts:
         return "fail"
     return "pass" if set(verdicts) == {"pass"} else "unknown"
+
+
+def verdict_of_run(result: Result) -> Verdict:
+    """What the checks of one run come to; what need not happen in each run, and did not, is no matter."""
+    return verdict_of(
+        [
+            check.verdict
+            for check in result.checks
+            if check.verdict == "fail" or not is_sometimes(result.pattern, check.id)
+        ]
+    )
 
 
 def is_sometimes(pattern: str | None, check: str) -> bool:

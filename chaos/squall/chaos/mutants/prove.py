@@ -6,7 +6,7 @@ mutant ─► seed 1, 2, … under its fault ─► caught by its check? ─► 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,39 +62,49 @@ def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], No
     while found is None and seed < SEEDS_MAX:
         seed += 1
         progress(f"{mutant.name}, seed {seed}")
-        found = _caught(mutant, spec, seed, folder / f"{mutant.name}-{seed}")
+        schedule = Schedule(seed=seed, intervals=mutant.intervals)
+        path = folder / f"{mutant.name}-{seed}"
+        found = noticed(mutant, replace(spec, seed=seed), schedule, path, by=mutant.checks)
     check_id, why = found or ("", "no check noticed")
     progress(f"{mutant.name}: the good variant")
     good = _is_good(mutant, spec, seed, folder / f"{mutant.name}-{seed}-good")
     return Proof(mutant, spec.pattern, found is not None, check_id, why, seed, good)
 
 
-def _caught(mutant: Mutant, spec: Spec, seed: int, path: Path) -> tuple[str, str] | None:
-    """The check that noticed, and what it said; None if none did."""
+def noticed(
+    mutant: Mutant, spec: Spec, schedule: Schedule, path: Path, *, by: Collection[str]
+) -> tuple[str, str] | None:
+    """Run a mutant once: the check that noticed, and what it said; None if none did.
+
+    Args:
+        by: Ids of the checks one of which must fail; none for a variant of the harness, under which nothing
+            may pass.
+    """
     with mutant.staged():
         try:
-            result = _run(mutant, replace(spec, seed=seed, **mutant.spec), path, preload=mutant.module)
+            result = _run(replace(spec, **mutant.spec), schedule, path, preload=mutant.module)
         except (ChaosError, SteadyStateError) as error:
             # Any other error is a defect of the harness, which has caught nothing by it.
             return ("harness", str(error)) if isinstance(error, mutant.errors) else None
-    if mutant.checks:
-        noticed = [c for c in result.checks if c.verdict == "fail" and c.id in mutant.checks]
+    if by:
+        found = [c for c in result.checks if c.verdict == "fail" and c.id in by]
     else:
-        noticed = [c for c in result.checks if c.verdict != "pass" and not is_sometimes(spec.pattern, c.id)]
-    return (noticed[0].id, noticed[0].detail) if noticed else None
+        found = [c for c in result.checks if c.verdict != "pass" and not is_sometimes(spec.pattern, c.id)]
+    return (found[0].id, found[0].detail) if found else None
 
 
 def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path) -> bool:
     """Whether without the mutation nothing fails, and what must be seen in every run passes."""
-    result = _run(mutant, replace(spec, seed=seed), path, preload="")
+    schedule = Schedule(seed=seed, intervals=mutant.intervals)
+    result = _run(replace(spec, seed=seed), schedule, path, preload="")
     caught_by = [check.verdict for check in result.checks if check.id in mutant.checks]
     always = [check.verdict for check in result.checks if not is_sometimes(spec.pattern, check.id)]
     failed = any(check.verdict == "fail" for check in result.checks)
     return not failed and set(always) == {"pass"} and (not caught_by or "pass" in caught_by)
 
 
-def _run(mutant: Mutant, spec: Spec, path: Path, *, preload: str) -> Result:
-    schedule = schedule_file.checked(Schedule(seed=spec.seed, intervals=mutant.intervals), spec)
+def _run(spec: Spec, schedule: Schedule, path: Path, *, preload: str) -> Result:
+    schedule = schedule_file.checked(schedule, spec)
     with claim(spec, path) as directory:
         schedule_file.write(directory.path, schedule)
         work = experiment(

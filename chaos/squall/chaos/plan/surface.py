@@ -79,6 +79,13 @@ class Surface:
         led = ("leader", "standby", self.all_leaders) if self.leading else ()
         return (*led, "any-agent", "all-agents", "minority", BROKER)
 
+    @property
+    def targets(self) -> Sequence[str]:
+        """What faults can be drawn for: the roles, and each node that is the only one of its role."""
+        spoken_for = (AGENT, self.leading)
+        alone = [n.name for n in self.nodes if n.role not in spoken_for and len(self.of_role(n.role)) == 1]
+        return (*self.roles, *alone)
+
     def is_take_over(self, point: str) -> bool:
         """Whether a point is passed only by who follows a leader."""
         role, _, step = point.partition(".")

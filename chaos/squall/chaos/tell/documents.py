@@ -6,6 +6,7 @@ run directory ─read─► History ─► Result ─write─► result.json, ju
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from squall.chaos.errors import NotARunError
@@ -15,9 +16,9 @@ from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks import operations_of
 from squall.chaos.judge.run import result
-from squall.chaos.judge.series import Judged, judged_of
+from squall.chaos.judge.series import Judged, SeriesResult, judged_of
 from squall.chaos.tell.page import junit
-from squall.chaos.tell.page.page import PAGE, page
+from squall.chaos.tell.page.page import PAGE, page, series_page
 from squall.services.run.directory import replace, writing
 from squall.services.run.result import Result, document
 
@@ -63,6 +64,11 @@ def judge_all(folder: Path, planned: Planned) -> list[Judged]:
     return found
 
 
+def write_series(folder: Path, series: SeriesResult) -> None:
+    """Leave the page of a series in its directory."""
+    _keep(folder / PAGE, lambda: series_page(folder, series))
+
+
 def _judged(run: Path, *, keep: bool) -> tuple[Result, History]:
     history = history_of(run)
     judged = result(history, run.absolute().name)
@@ -80,8 +86,13 @@ def _write(run: Path, judged: Result) -> None:
 
 
 def _write_page(run: Path, history: History, judged: Result) -> None:
-    """Leave a run's page in its directory; whatever is wrong with it, the verdict stands beside it."""
+    """Leave a run's page in its directory."""
+    _keep(run / PAGE, lambda: page(run, history, judged))
+
+
+def _keep(path: Path, content: Callable[[], bytes]) -> None:
+    """Write a page; whatever is wrong with it, the verdict stands beside it."""
     try:
-        replace(run / PAGE, page(run, history, judged))
+        replace(path, content())
     except Exception as error:
-        log.warning("%s not written: %s: %s", run / PAGE, type(error).__name__, error)
+        log.warning("%s not written: %s: %s", path, type(error).__name__, error)

@@ -1,4 +1,4 @@
-"""A series in the terminal: a line a run, and three tables of what holds over all."""
+"""A series in the terminal: a line a run, and tables of what holds over all, and of what was exercised."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from rich.padding import Padding
 from rich.table import Table
 
-from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, is_sometimes, verdict_of
+from squall.chaos.judge.exercised import Exercised
+from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
+from squall.chaos.tell.exercised import facts, left_out, matrix
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Result
 
 
 def print_run(name: str, result: Result, console: Terminal) -> None:
     """One run's line, and one for each check that failed."""
-    verdict = verdict_of(
-        [c.verdict for c in result.checks if c.verdict == "fail" or not is_sometimes(result.pattern, c.id)]
-    )
+    verdict = verdict_of_run(result)
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     console.print(
@@ -44,6 +44,11 @@ def print_series(series: SeriesResult, console: Terminal) -> None:
         tables = [_recovery([step for step in series.recovery if step.pattern == pattern])]
         if any(cell.hits for cell in covered):  # narrowed to faults without points, all would be holes
             tables.insert(0, _coverage(covered))
+        for each in series.exercised:
+            if each.pattern == pattern:
+                tables += _exercised(each, covered)
+                if series.all_faults:  # narrowed to some, what is left out was meant to be
+                    tables.append(_left_out(left_out(each, covered)))
         if len(patterns) > 1:
             tables.append(_checks([check for check in series.checks if check.pattern == pattern]))
         for table in tables:
@@ -57,6 +62,29 @@ def _coverage(covered: Sequence[Hits]) -> Table:
     for point, cells in itertools.groupby(covered, lambda cell: cell.point):
         counts = {cell.strike: cell.hits for cell in cells}
         table.add_row(point, *(str(counts[strike] or "hole") for strike in STRIKES))
+    return table
+
+
+def _exercised(found: Exercised, covered: Sequence[Hits]) -> list[Table]:
+    """Faults by kind and target, and what else the series put its swarms to."""
+    drawn = matrix(found, whole=False)
+    struck = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    struck.add_column("seen in force", no_wrap=True)
+    for target in drawn.targets:
+        words = target.replace("-", "- ").split()
+        struck.add_column(" ".join(words), justify="right", max_width=max(map(len, words), default=1))
+    for kind, cells in drawn.rows:
+        struck.add_row(kind, *cells)
+    told = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in facts(found, covered):
+        told.add_row(name, text)
+    return [struck, told] if drawn.rows else [told]
+
+
+def _left_out(missing: Sequence[str]) -> Table:
+    table = _table("not exercised")
+    for what in missing or ["nothing that there is"]:
+        table.add_row(what)
     return table
 
 

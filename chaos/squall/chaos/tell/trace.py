@@ -19,6 +19,7 @@ import msgspec
 from squall.bus.border import printable
 from squall.chaos.evidence.model import Injected, NodeStart
 from squall.chaos.evidence.task import KNOWN, Evidence, Line
+from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, executions
 from squall.chaos.tell.fate import Fate, fate_of, span
 
 STORED = {"dispatch": "dispatched"}
@@ -42,6 +43,8 @@ class Timeline:
     Attributes:
         due_s: None where no line tells; times then count from the first moment.
         moments: In order of time.
+        executions: The starts of its handler, by the lines of the agents; the first, if there are very many.
+        executed: How many there are.
         not_recorded: What one would like to know besides, and no line tells.
         outcome: What became of it, in a sentence.
     """
@@ -51,6 +54,8 @@ class Timeline:
     job: str
     due_s: float | None
     moments: tuple[Moment, ...]
+    executions: tuple[TracedExecution, ...]
+    executed: int
     not_recorded: tuple[str, ...]
     fate: Fate
     outcome: str
@@ -65,6 +70,7 @@ def timeline(evidence: Evidence) -> Timeline:
     """Put what is known of a task in order. Pure."""
     fate, outcome = fate_of(evidence)
     dispatched, unknown_batch = _dispatched(evidence)
+    executed, uncounted = executions(evidence)
     own = [
         *_offered(evidence.own),
         *dispatched,
@@ -90,7 +96,14 @@ def timeline(evidence: Evidence) -> Timeline:
         job=next((line.job for line in evidence.own if line.job), ""),
         due_s=evidence.due_s,
         moments=tuple(sorted([*around, *own, *letters], key=lambda moment: moment.time_s)),
-        not_recorded=(*_untold(evidence), *unknown_batch, *evidence.unreadable),
+        executions=tuple(executed[:EXECUTIONS_MAX]),
+        executed=len(executed),
+        not_recorded=(
+            *_untold(evidence),
+            *unknown_batch,
+            *uncounted[:EXECUTIONS_MAX],
+            *evidence.unreadable,
+        ),
         fate=fate,
         outcome=outcome,
     )
@@ -161,23 +174,11 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
         match line.op, line.type:
             case "run", _:
                 yield Moment(line.time_s, line.node, f"{attempt} begun", _start(line))
-            case "attempt", "fail":
-                yield Moment(line.time_s, line.node, f"{attempt} failed", line.reason)
-            case "attempt", _:
+            case "attempt", kind if kind != "fail":
                 yield Moment(line.time_s, line.node, "attempt not counted", _join("not run", line.reason))
-            case "commit", "ok":
-                yield Moment(line.time_s, line.node, f"{attempt} committed", line.status)
-            case "commit", "fail" if line.reason == "already":
-                yield Moment(
-                    line.time_s, line.node, f"{attempt} suppressed", "its register was written before"
-                )
-            case "commit", "fail":
-                yield Moment(line.time_s, line.node, f"{attempt} not committed", line.reason)
-            case "commit", _ if line.reason == "settled":
-                detail = "its register is written, perhaps by an earlier try of this commit"
-                yield Moment(line.time_s, line.node, f"{attempt} settled", detail)
-            case "commit", _:
-                yield Moment(line.time_s, line.node, f"{attempt} commit unknown", line.reason)
+            case "attempt" | "commit", _:
+                what, why = end_of(line)
+                yield Moment(line.time_s, line.node, f"{attempt} {what}", why)
 
 
 def _given_up(own: Sequence[Line]) -> Iterator[Moment]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from squall.chaos.evidence.model import Execution, History
 from squall.chaos.evidence.operations import Leave
@@ -32,12 +33,24 @@ LATE_S = 0.5
 """How long after the ack wait a task may be delivered again, and begun."""
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A task that was begun again.
+
+    Attributes:
+        reason: What explains it, in words that many repeats share; empty where nothing on record does.
+    """
+
+    task: str
+    reason: str
+
+
 def no_needless_repeat(case: Case) -> Finding:
     """U2."""
     history = case.history
     if not history.executions:
         return unknown("nothing is known of what was run")
-    needless = [task for task, again in _repeats(history) if not _reason(history, *again)]
+    needless = [repeat.task for repeat in repeats(history) if not repeat.reason]
     let_go = [task for task, first in _late_firsts(history) if not _held_up(history, first)]
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
@@ -58,29 +71,36 @@ def no_needless_repeat(case: Case) -> Finding:
     )
 
 
-def _repeats(history: History) -> Iterator[tuple[str, tuple[Execution, Execution]]]:
-    """Each task that was run again, with the run before; a task once for each time."""
+def repeats(history: History) -> list[Repeat]:
+    """Each time that a task was run again, with what explains it."""
+    found = []
     for task, runs in history.executions.items():
-        for again in itertools.pairwise(sorted(runs, key=lambda run: run.time_s)):
-            yield task, again
+        for before, again in itertools.pairwise(sorted(runs, key=lambda run: run.time_s)):
+            found.append(Repeat(task, _reason(history, before, again)))
+    return found
 
 
-def _reason(history: History, before: Execution, again: Execution) -> bool:
-    """Whether there was one: the attempt failed, its agent ended, or one of them or the broker was struck."""
-    left = any(gone.agent == before.node for gone in history.of(Leave))
-    if before.failed or left or before.node in history.lives.expelled:
-        return True
+def _reason(history: History, before: Execution, again: Execution) -> str:
+    """What explains it: the attempt failed, its agent ended, or one of them or the broker was struck."""
+    if before.failed:
+        return "the attempt had failed"
+    if before.node in history.lives.expelled:
+        return "the agent had been put out"
+    if any(gone.agent == before.node for gone in history.of(Leave)):
+        return "the agent had left the swarm"
     since_s = before.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
-    struck = any(
-        fault.node in (before.node, again.node, BROKER) and overlaps(fault, since_s, again.time_s)
-        for fault in history.faults
-    )
-    return struck or any(
+    for node in (before.node, again.node, BROKER):
+        for fault in history.faults:
+            if fault.node == node and overlaps(fault, since_s, again.time_s):
+                return f"{fault.kind} of {'the broker' if node == BROKER else 'an agent that ran it'}"
+    if any(
         start.node == before.node
         and start.incarnation > before.incarnation
         and start.started_s <= again.time_s + START_S
         for start in history.nodes
-    )
+    ):
+        return "the agent had ended"
+    return ""
 
 
 def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:

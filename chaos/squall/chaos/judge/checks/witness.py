@@ -9,6 +9,9 @@ runs twice, or drops of what was returned, is seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, named, tasks, unknown
@@ -21,18 +24,39 @@ def is_witnessed(history: History) -> bool:
     return is_varied(history.asked.handler)
 
 
-def as_handled(case: Case) -> Finding:
-    """E2: each call is an attempt that was counted; each result has as many effects as were returned."""
-    history = case.history
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What handlers wrote, against what was counted and registered.
+
+    Attributes:
+        calls: How often handlers were called, by their own word.
+        registers: Registers of results that were compared with what the handler returned.
+        more: Tasks whose handlers were called more often than an attempt was begun.
+        unheard: Tasks with a register, of which no handler wrote that it returned.
+        other: Tasks whose register has another number of effects than was returned.
+    """
+
+    calls: int
+    registers: int
+    more: Sequence[str]
+    unheard: Sequence[str]
+    other: Sequence[str]
+
+    @property
+    def differing(self) -> int:
+        return len(self.more) + len(self.unheard) + len(self.other)
+
+
+def compared(history: History) -> Compared | None:
+    """The comparison; None where no handler wrote anything."""
     if not history.witness:
-        return unknown("no handler said anything")
+        return None
     more = [
         task for task, calls in history.witness.items() if calls.given > len(history.executions.get(task, ()))
     ]
     unheard, other = [], []
-    for register in history.registers:
-        if register.status != "ok":
-            continue
+    results = [register for register in history.registers if register.status == "ok"]
+    for register in results:
         calls = history.witness.get(register.task)
         returned = calls.returned.get(register.attempt) if calls is not None else None
         if returned is None:
@@ -40,17 +64,26 @@ def as_handled(case: Case) -> Finding:
         elif returned != len(register.effects):
             other.append(register.task)
     calls_made = sum(calls.given for calls in history.witness.values())
+    return Compared(calls_made, len(results), more, unheard, other)
+
+
+def as_handled(case: Case) -> Finding:
+    """E2: each call is an attempt that was counted; each result has as many effects as were returned."""
+    history = case.history
+    found = compared(history)
+    if found is None:
+        return unknown("no handler said anything")
     return decide(
         case,
         shown=[
-            *named(other, "register", "another number of effects than its handler returned"),
+            *named(found.other, "register", "another number of effects than its handler returned"),
         ],
         inferred=[
-            *named(more, "task", "been handled more often than it was begun"),
-            *named(unheard, "register", "no handler that returned"),
+            *named(found.more, "task", "been handled more often than it was begun"),
+            *named(found.unheard, "register", "no handler that returned"),
         ],
-        passed=f"{tasks(len(history.witness))} handled in {calls_made:,} calls, each begun and counted; "
-        f"{len(history.registers) - len(unheard):,} registers as returned.",
+        passed=f"{tasks(len(history.witness))} handled in {found.calls:,} calls, each begun and counted; "
+        f"{len(history.registers) - len(found.unheard):,} registers as returned.",
     )
 
 

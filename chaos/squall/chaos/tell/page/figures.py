@@ -6,7 +6,8 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.checks.recovery import healed
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.tell.page import words
-from squall.chaos.tell.page.markup import Child, Markup, el
+from squall.chaos.tell.page.markup import Markup
+from squall.chaos.tell.page.parts import Group, groups, zero
 from squall.services.run.result import Result
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -21,7 +22,7 @@ def figures(result: Result, history: History) -> Markup:
     between = (
         "" if interval is None else f"95% interval {words.share(interval[0])} to {words.share(interval[1])}"
     )
-    groups: list[tuple[str, list[tuple[str, str, str]]]] = [
+    found: list[Group] = [
         (
             "Work",
             [
@@ -33,7 +34,7 @@ def figures(result: Result, history: History) -> Markup:
         ),
         (
             "Must be zero",
-            [_zero(name, value) for name, value in (
+            [zero(name, value) for name, value in (
                 ("lost", result.lost),
                 ("duplicated", result.duplicated),
                 ("conflicting", result.conflicting),
@@ -68,27 +69,8 @@ def figures(result: Result, history: History) -> Markup:
             ],
         ),
     ]  # fmt: skip
-    return el(
-        "div",
-        *(
-            el("div", el("h3", title), el("dl", *(_figure(*figure) for figure in group)), class_="group")
-            for title, group in groups
-        ),
-        class_="figures",
-    )
+    return groups(found)
 
 
 def _bound(seconds: float) -> str:
     return "; " + f"bound {words.seconds(seconds)}".replace(" ", NO_BREAK)
-
-
-def _zero(name: str, value: int | None) -> tuple[str, str, str]:
-    return name, words.count(value), "wrong: not zero" if value else ""
-
-
-def _figure(name: str, value: str, note: str) -> Markup:
-    kind = "wrong" if note.startswith("wrong") else None
-    children: list[Child] = [el("dt", name), el("dd", value, class_="value")]
-    if note:
-        children.append(el("dd", note, class_="note"))
-    return el("div", *children, class_=kind)

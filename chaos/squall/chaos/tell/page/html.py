@@ -1,33 +1,27 @@
 """One run as one page that needs nothing but itself: the verdict, why, and all that was measured. Pure.
 
-History, Result ─┬─ words, tables ──────────────────────────┐
+History, Result ─┬─ words, tables, evidence ────────────────┐
                  ├─ lanes ─► plots, timeline  (SVG, inline) ├─► report.html
 Topology ────────┴─ topology                  (SVG, inline) ┘
-
-The page holds no script and refers to nothing outside; a policy in its head has the browser see to that.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import shlex
 from dataclasses import dataclass
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
-from squall.chaos.judge.checks import promises_of
-from squall.chaos.tell.page import course, tables, words
+from squall.chaos.tell.page import course, evidence, tables, words
+from squall.chaos.tell.page.document import checks, document, heading, of_all
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
-from squall.chaos.tell.page.parts import pairs, section, table
+from squall.chaos.tell.page.parts import section
 from squall.services.run.result import Result, Verdict, exit_code
 
-SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✕", "unknown": "?"}
 VERDICTS: dict[int, Verdict] = {0: "pass", 1: "fail", 3: "unknown"}
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,39 +47,6 @@ def render(content: PageContent) -> bytes:
     verdict = VERDICTS[exit_code(result)]
     seen = window(history)
     struck = strikes(history, seen)
-    style = importlib.resources.files("squall.chaos.tell.page").joinpath("page.css").read_text()
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{verdict}: {result.pattern or 'run'} {result.run}"),
-        # Ours alone: nothing from a run is ever put into the style sheet.
-        el("style", Markup(style)),
-    )
-    body = el(
-        "body",
-        _verdict(result, history, verdict),
-        el(
-            "main",
-            section("Promises", "What was promised, and what happened", _checks(result)),
-            section("Figures", None, figures(result, history)),
-            course.latency(history, seen, struck),
-            course.throughput(history, seen, struck),
-            course.nodes_over_time(history, seen, struck),
-            tables.topology(content.topology),
-            section("Faults", None, tables.faults(history, seen, struck)),
-            section("Nodes", None, tables.nodes(history, seen)),
-            section("Limits of this run", None, tables.limits(result)),
-            section("Environment", None, tables.environment(result)),
-            section("Again", "The same run, and the same judgment of this one", _commands(content)),
-        ),
-    )
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n".encode()
-
-
-def _verdict(result: Result, history: History, verdict: Verdict) -> Markup:
     facts = [
         ("pattern", result.pattern or words.ABSENT),
         ("run", result.run),
@@ -93,16 +54,31 @@ def _verdict(result: Result, history: History, verdict: Verdict) -> Markup:
         ("target", result.target or words.ABSENT),
         ("date", words.date(history.first_s)),
     ]
-    return el(
-        "header",
+    return document(
+        f"{verdict}: {result.pattern or 'run'} {result.run}",
+        heading(verdict, why(result), facts),
         el(
-            "h1",
-            el("span", SIGNS[verdict], class_="sign", aria_hidden="true"),
-            {"pass": "Passed", "fail": "Failed", "unknown": "Unknown"}[verdict],
-            class_=verdict,
+            "main",
+            section(
+                "Promises", "What was promised, and what happened", checks(result.pattern, result.checks)
+            ),
+            section("Figures", None, figures(result, history)),
+            course.latency(history, seen, struck),
+            course.throughput(history, seen, struck),
+            course.nodes_over_time(history, seen, struck),
+            tables.topology(content.topology),
+            section("Faults", None, tables.faults(history, seen, struck)),
+            section("Nodes", None, tables.nodes(history, seen)),
+            section(
+                "Executions",
+                "How often handlers were started, and what those wrote that are witnesses",
+                evidence.executions(history),
+            ),
+            section("Doubts", "What leaves verdicts unknown", evidence.doubtful(history)),
+            section("Limits of this run", None, tables.limits(result)),
+            section("Environment", None, tables.environment(result)),
+            section("Again", "The same run, and the same judgment of this one", _commands(content)),
         ),
-        el("p", why(result), class_="why"),
-        pairs(facts, "facts"),
     )
 
 
@@ -110,40 +86,15 @@ def why(result: Result) -> str:
     """One line: what decided."""
     if not result.checks:
         return "Nothing was checked."
+    if (decided := of_all(result.checks)) is not None:
+        return decided
     total = len(result.checks)
-    for verdict, says in (("fail", "failed"), ("unknown", "could not be decided")):
-        found = [check for check in result.checks if check.verdict == verdict]
-        if found:
-            first = found[0]
-            share = f"{len(found)} of {plural(total, 'check')} {says}"
-            return f"{share}. {first.id} {first.name}: {first.detail}"
     faults = {(fault.kind, fault.target, fault.start_s) for fault in result.faults}
     struck = f" under {plural(len(faults), 'fault')}" if faults else ""
     accepted = (
         plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
     )
     return f"{'All ' if total > 1 else ''}{plural(total, 'check')} passed on {accepted}{struck}."
-
-
-def _checks(result: Result) -> Markup:
-    promises = promises_of(result.pattern)
-    texts = {} if promises is None else {promise.id: promise.text for promise in promises.promises}
-    rows = [
-        [
-            el("span", check.id, class_="id"),
-            check.name,
-            texts.get(check.id, words.ABSENT),
-            el(
-                "span",
-                el("span", SIGNS[check.verdict], aria_hidden="true"),
-                f" {check.verdict}",
-                class_=f"badge {check.verdict}",
-            ),
-            check.detail,
-        ]
-        for check in result.checks
-    ]
-    return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
 
 
 def _commands(content: PageContent) -> Markup:

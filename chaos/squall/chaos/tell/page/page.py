@@ -1,4 +1,4 @@
-"""A run's page from its directory: reads, beside a history, the spec and whether there is a schedule."""
+"""Pages from directories: reads, beside a run's history, its spec and whether there is a schedule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.judge.series import SeriesResult
 from squall.chaos.tell.page.html import PageContent, render
+from squall.chaos.tell.page.series import render_series
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.result import Result
@@ -39,3 +41,8 @@ def _named(run: Path) -> str:
     """A directory as a command given here would name it."""
     path, here = run.absolute(), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def series_page(folder: Path, series: SeriesResult) -> bytes:
+    """The content of the ``report.html`` of a series."""
+    return render_series(series, path=_named(folder), page=PAGE)

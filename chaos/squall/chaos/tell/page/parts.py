@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from squall.chaos.tell.page import words
 from squall.chaos.tell.page.markup import Child, Markup, el, join
+
+Group = tuple[str, Sequence[tuple[str, str, str]]]
+"""A title, and of each figure its name, its value and a note."""
 
 ROWS_MAX = 500
 """Rows of a table; a table of more says how many there are."""
@@ -52,3 +56,28 @@ def table(
     if len(rows) <= ROWS_MAX:
         return box
     return join(box, el("p", f"The first {ROWS_MAX:,} of {len(rows):,}.", class_="about"))
+
+
+def groups(found: Iterable[Group]) -> Markup:
+    """Figures side by side, each group below its title."""
+    return el(
+        "div",
+        *(
+            el("div", el("h3", title), el("dl", *(_figure(*figure) for figure in figures)), class_="group")
+            for title, figures in found
+        ),
+        class_="figures",
+    )
+
+
+def zero(name: str, value: int | None) -> tuple[str, str, str]:
+    """A figure that must be zero."""
+    return name, words.count(value), "wrong: not zero" if value else ""
+
+
+def _figure(name: str, value: str, note: str) -> Markup:
+    kind = "wrong" if note.startswith("wrong") else None
+    children: list[Child] = [el("dt", name), el("dd", value, class_="value")]
+    if note:
+        children.append(el("dd", note, class_="note"))
+    return el("div", *children, class_=kind)

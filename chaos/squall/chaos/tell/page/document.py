@@ -1,0 +1,96 @@
+"""What every page has: its head and style sheet, the verdict at its top, its checks. Pure.
+
+A page holds no script and refers to nothing outside; a policy in its head has the browser see to that.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Iterable, Mapping, Sequence
+
+from squall.chaos.evidence.plural import plural
+from squall.chaos.judge.checks import promises_of
+from squall.chaos.judge.series import SeriesCheck
+from squall.chaos.tell.page import words
+from squall.chaos.tell.page.markup import Child, Markup, el
+from squall.chaos.tell.page.parts import pairs, table
+from squall.services.run.result import Check, Verdict
+
+SIGNS: Mapping[Verdict, str] = {"pass": "✓", "fail": "✕", "unknown": "?"}
+TITLES: Mapping[Verdict, str] = {"pass": "Passed", "fail": "Failed", "unknown": "Unknown"}
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+OF_A_SERIES = {
+    "V1": "Every step on a task's way to its effect is killed, paused and cut.",
+    "V2": "Every planned run is there, as it was planned, and came to its end.",
+}
+"""What is promised of a series as a whole."""
+
+
+def document(title: str, *children: Child) -> bytes:
+    """The file's content."""
+    style = importlib.resources.files("squall.chaos.tell.page").joinpath("page.css").read_text()
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", title),
+        # Ours alone: nothing from a run is ever put into the style sheet.
+        el("style", Markup(style)),
+    )
+    return f"<!doctype html>\n{el('html', head, el('body', *children), lang='en')}\n".encode()
+
+
+def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]]) -> Markup:
+    """The verdict, what decided, and what it is of."""
+    return el(
+        "header",
+        el(
+            "h1",
+            el("span", SIGNS[verdict], class_="sign", aria_hidden="true"),
+            TITLES[verdict],
+            class_=verdict,
+        ),
+        el("p", why, class_="why"),
+        pairs(facts, "facts"),
+    )
+
+
+def badge(verdict: Verdict) -> Markup:
+    return el(
+        "span",
+        el("span", SIGNS[verdict], aria_hidden="true"),
+        f" {verdict}",
+        class_=f"badge {verdict}",
+    )
+
+
+def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
+    """A row a check: what was promised, and what happened."""
+    promises = promises_of(pattern)
+    texts = OF_A_SERIES | ({} if promises is None else {p.id: p.text for p in promises.promises})
+    rows = [
+        [
+            el("span", check.id, class_="id"),
+            check.name,
+            texts.get(check.id, words.ABSENT),
+            badge(check.verdict),
+            check.detail,
+        ]
+        for check in told
+    ]
+    return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
+
+
+def of_all(told: Sequence[Check | SeriesCheck]) -> str | None:
+    """In one line, which check decided; None if all passed."""
+    for verdict, says in (("fail", "failed"), ("unknown", "could not be decided")):
+        found = [check for check in told if check.verdict == verdict]
+        if found:
+            first = found[0]
+            share = f"{len(found)} of {plural(len(told), 'check')} {says}"
+            return f"{share}. {first.id} {first.name}: {first.detail}"
+    return None
