@@ -25,6 +25,7 @@ from squall.chaos.evidence.model import (
 from squall.chaos.inject.idle import Idle
 from squall.chaos.judge.case import Case, case_of
 from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary, load_went_on
+from squall.chaos.judge.decide import decide
 from squall.chaos.judge.episodes import episodes
 from squall.chaos.judge.tally import tally
 from squall.chaos.plan.bounds import Cause, causes_of, recovery_bound_s
@@ -185,7 +186,7 @@ def test_the_calm_is_held_against_the_steady_state(history: History, says: str) 
 def test_a_busy_machine_is_no_slow_swarm(idle: float | None) -> None:
     found = as_before(case(calm(took_s=0.2, idle=idle)))
     assert found.verdict == "unknown"
-    assert "machine had no time left" in found.detail
+    assert ("10% of it was idle" if idle else "how busy") in found.detail
     assert as_before(case(calm(took_s=0.01, idle=idle))).verdict == "pass"
 
 
@@ -208,3 +209,16 @@ def test_where_the_load_ended_before_the_last_heal_there_is_nothing_to_hold_agai
 
 def test_without_a_calm_nothing_is_said() -> None:
     assert as_before(case(run({1.0: 1.1}))).verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("idle", "verdict"), [((0.5, 0.4), "fail"), ((0.5, None), "fail"), ((0.09, 0.4), "unknown"), ((), "fail")]
+)
+def test_what_is_late_on_a_busy_machine_is_not_known_to_be(
+    idle: tuple[float | None, ...], verdict: str
+) -> None:
+    phases = tuple(Phase(time_s=1.0, what="healed", idle=share) for share in idle)
+    judged = case(run({1.0: 1.1}, phases=phases))
+    assert decide(judged, late=["it took long"], passed="").verdict == verdict
+    assert decide(judged, passed="").verdict == "pass"
+    assert decide(judged, shown=["it is wrong"], late=["it took long"], passed="").verdict == "fail"

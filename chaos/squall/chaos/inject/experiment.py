@@ -99,13 +99,19 @@ async def experimenting(
                     seconds = await driving.steady(steady_s)
                     history("phase", "ok", what="steady", seconds=seconds, idle=idle.share())
                     before = await _under_way(driving)
+                    idle = Idle()
                     _weigh(driving.swarm, history)
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
                     backlog = await driving.open_tasks()
                     bound_s = drain_bound_s(spec, backlog, nemesis.causes)
-                    healed = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged}
+                    healed = {
+                        "bound_s": bound_s,
+                        "backlog": backlog,
+                        "faults": nemesis.logged,
+                        "idle": idle.share(),
+                    }
                     history("phase", "ok", what="healed", **healed)
                     await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)

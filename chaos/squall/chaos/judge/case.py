@@ -24,12 +24,14 @@ class Case:
         tally: What must balance: accepted tasks and registers, intents and fills.
         doubts: Why the evidence may not be all there was, in words; while there is one, no check passes.
         succession: Who led after whom; empty where nobody leads.
+        busy: Why what was slow may have been so for the machine, in words; empty if it had time left.
     """
 
     history: History
     tally: Tally
     doubts: Sequence[str]
     succession: Succession
+    busy: str = ""
 
 
 def case_of(history: History, batches: type[Batch] | None) -> Case:
@@ -38,4 +40,18 @@ def case_of(history: History, batches: type[Batch] | None) -> Case:
     Args:
         batches: The operation that tells what a leader stored under its term; None if nobody leads.
     """
-    return Case(history, tally(history), doubts(history), succession(history, batches))
+    return Case(history, tally(history), doubts(history), succession(history, batches), busy(history))
+
+
+IDLE_MIN = 0.1
+"""If less of the machine's time was idle in some part of an experiment, it was busy, with the swarm or with
+something else, and what was slow may have been so for that. Higher excuses more; lower blames a swarm for
+what else the machine did."""
+
+
+def busy(history: History) -> str:
+    """Why what was slow may have been so for the machine, in words; empty if it had time, or nobody looked."""
+    idle = [phase.idle for phase in history.phases if phase.idle is not None]
+    if not idle or min(idle) >= IDLE_MIN:
+        return ""
+    return f"the machine had no time left: {min(idle):.0%} of it was idle"

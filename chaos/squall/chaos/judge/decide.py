@@ -2,6 +2,7 @@
 
 shown      wrong by lines that are there        fails, whatever else is missing
 inferred   wrong by lines that are not there    fails if nothing is missing
+late       took too long, by lines that are there  fails, if the machine had time left
 unseen     did not happen, and had to           unknown
 """
 
@@ -31,6 +32,7 @@ def decide(
     *,
     shown: Sequence[str] = (),
     inferred: Sequence[str] = (),
+    late: Sequence[str] = (),
     unseen: Sequence[str] = (),
     passed: str,
 ) -> Finding:
@@ -39,12 +41,14 @@ def decide(
     Args:
         shown: What is wrong by lines that are there: fails, whatever else is missing.
         inferred: What is wrong by lines that are not there: fails if nothing is missing.
+        late: What took too long, by lines that are there: fails too, unless the machine was busy.
         unseen: What did not happen, or was not seen to, and had to for a pass.
         passed: What to say if it passes.
     """
-    if shown or (inferred and not case.doubts):
-        return Finding("fail", sentence([*shown, *inferred]))
-    reasons = [*case.doubts, *unseen]
+    slow = [] if case.busy else late
+    if shown or slow or (inferred and not case.doubts):
+        return Finding("fail", sentence([*shown, *slow, *inferred]))
+    reasons = [*case.doubts, *([case.busy, *late] if late else []), *unseen]
     if undrained(case.history):
         reasons.append("it had not drained within its bound")
     if reasons:

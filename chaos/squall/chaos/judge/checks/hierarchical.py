@@ -92,10 +92,9 @@ def coordinator_failover(case: Case) -> Finding:
             *leading.deposed_batches(case),
             *named(unended, "job", "not ended"),
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
-            *late,
-            *leading.unreplaced(case),
             *leading.needless(case),
         ],
+        late=[*late, *leading.unreplaced(case)],
         unseen=[
             *untimed,
             *leading.unwitnessed_fencing(case),
@@ -136,7 +135,7 @@ def equal_shares(case: Case) -> Finding:
         also, unequal, few = _shares(history, sorted(back), all_back_s, calm.time_s, "the calm at the end")
         shown += unequal
         said += "" if few else f", and {also}"
-    return decide(case, shown=shown, unseen=unseen, passed=f"{said}; the bound is {JAIN_MIN}.")
+    return decide(case, late=shown, unseen=unseen, passed=f"{said}; the bound is {JAIN_MIN}.")
 
 
 def _shares(

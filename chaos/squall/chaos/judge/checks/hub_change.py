@@ -145,7 +145,7 @@ def recovery_time(case: Case) -> Finding:
         )
     return decide(
         case,
-        shown=[*late, *leading.unreplaced(case)],
+        late=[*late, *leading.unreplaced(case)],
         unseen=untimed if not timed else [],
         passed=passed,
     )
@@ -191,7 +191,7 @@ def no_flapping(case: Case) -> Finding:
     changes = case.succession.takeovers
     return decide(
         case,
-        shown=flapping,
+        late=flapping,  # who is held up by the machine for a lease is followed
         unseen=["nobody led"] if not case.succession.terms else [],
         passed=f"{plural(len(struck), 'fault')} on hubs and broker, {plural(len(changes), 'takeover')}, "
         "at most one for each fault.",

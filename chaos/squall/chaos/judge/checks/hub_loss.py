@@ -65,7 +65,8 @@ def degraded_mode(case: Case) -> Finding:
         return unknown("nobody was degraded")
     return decide(
         case,
-        shown=[*late, *left_late, *unfounded, *carried, *wrong],
+        shown=[*carried, *wrong],
+        late=[*late, *left_late, *unfounded],
         inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",

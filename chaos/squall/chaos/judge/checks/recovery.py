@@ -26,10 +26,6 @@ SHARE_MIN = 0.8
 ENDING_S = 0.5
 """Tasks that are due in the last of it may still be on their way."""
 
-IDLE_MIN = 0.1
-"""If less of the machine's time was idle in the calm, it was busy, with the swarm or with something else, and
-what was slow then may be so for that."""
-
 
 def healed(history: History) -> Phase | None:
     """When no fault was in force any more, and what was asked from then on; None outside an experiment."""
@@ -67,7 +63,7 @@ def recovery(case: Case) -> Finding:
         if not history.closing.drained or took_s > after.bound_s:
             late.append(f"what was accepted had not ended {took}, the bound is {after.bound_s:.2f} s")
     passed = f"Everything accepted had ended {took}; the bound was {after.bound_s:.2f} s."
-    return decide(case, shown=late, unseen=unseen, passed=passed)
+    return decide(case, late=late, unseen=unseen, passed=passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +121,8 @@ def each_recovery(case: Case) -> Finding:
         for each in found
         if each.took_s > bounds.of(each)
     ]
+    if late and case.busy:
+        return unknown(case.busy, *late)
     nearest = max(found, key=lambda each: each.took_s / bounds.of(each))
     return decide(
         case,
@@ -174,8 +172,8 @@ def as_before(case: Case) -> Finding:
         worse.append(f"after the last heal only {said}; the bound is {SHARE_MIN:.0%}")
     elif after.median_s > bound_s:
         worse.append(f"after the last heal {said}; the bound is {bound_s * 1e3:.0f} ms")
-    if worse and (calm.idle is None or calm.idle < IDLE_MIN):
-        return unknown("the machine had no time left", *worse)
+    if worse and (case.busy or calm.idle is None):
+        return unknown(case.busy or "it is not known how busy the machine was", *worse)
     return decide(case, inferred=worse, passed=f"In the calm after the last heal {said}.")
 
 
