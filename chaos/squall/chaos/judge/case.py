@@ -50,7 +50,7 @@ what else the machine did."""
 
 
 def busy(history: History) -> str:
-    """Why what was slow may have been so for the machine, in words; empty if it had time, or nobody looked."""
+    """Why what was slow may have been so for the machine, in words; empty if it had time left."""
     idle = [phase.idle for phase in history.phases if phase.idle is not None]
     if not idle or min(idle) >= IDLE_MIN:
         return ""
