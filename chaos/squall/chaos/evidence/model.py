@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from squall.chaos.evidence.lives import Lives
 from squall.services.run.result import Environment
-from squall.services.trading.oracle import Row
+from squall.services.trading.orders import Row
 
 KindOf = TypeVar("KindOf", bound="Operation")
 

@@ -155,7 +155,7 @@ PROMISES = Promises(
         Promise(
             id="E1",
             name="ledger-as-replayed",
-            text="Decisions and ledger are what one process computes from the requests of the hub's log.",
+            text="Decisions and ledger are what the harness computes from the requests of the hub's log.",
             check=ledger,
         ),
         RECOVERY,
