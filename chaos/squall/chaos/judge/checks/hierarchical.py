@@ -176,6 +176,7 @@ PROMISES = Promises(
             name="poison-containment",
             text="Nothing but poison is dead-lettered, and poison after exactly its attempts.",
             check=containment,
+            shown_by="poison",
         ),
         Promise(
             id="H6",

@@ -136,6 +136,7 @@ PROMISES = Promises(
             text="Each accepted task has one decision, which is its register; each intent one fill.",
             check=no_lost_or_double_decision,
             exercised="duplicates_suppressed",
+            shown_by="poison",
         ),
         Promise(
             id="S5",
