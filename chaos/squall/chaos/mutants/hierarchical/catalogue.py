@@ -7,6 +7,7 @@ from typing import Any
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
+from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import POISONED
 
@@ -148,5 +149,6 @@ CATALOGUE = Catalogue(
             *twice("pause", "all-agents", 2.0),
         ),
         *handling(loss="H1", follows="H4"),
+        *of_leaders(loss="H1", alone={"coordinators": 1}),
     ),
 )

@@ -7,6 +7,7 @@ from typing import Any
 from squall.chaos.judge.checks.star import without_hubs
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
+from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import EXPERIMENT
 
@@ -78,5 +79,6 @@ CATALOGUE = Catalogue(
             *twice("crash", "leader", point="hub.decided", nth=3),
         ),
         *handling(loss="S4", follows="S3"),
+        *of_leaders(loss="S4", alone={"hubs": 1}),
     ),
 )
