@@ -16,9 +16,11 @@ from squall.chaos.judge.checks.hierarchical import PROMISES
 from squall.chaos.judge.checks.star import PROMISES as STAR
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
+from squall.chaos.judge.succession import SILENCING
+from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.schedule import check
-from squall.chaos.plan.series import further_runs, plans
+from squall.chaos.plan.series import Plan, further_runs, plans
 from squall.chaos.plan.surface import points_of, surface_of
 from squall.chaos.plan.varied import is_varied
 from squall.chaos.tell.documents import judge_all
@@ -175,6 +177,15 @@ def test_the_points_to_an_effect_exist() -> None:
     assert set(TO_AN_EFFECT) <= set(POINTS)
 
 
+def is_missed_for_long(plan: Plan) -> bool:
+    """Whether a leader is silent for longer than a take-over may take, so that none is seen."""
+    bound_s = take_over_bound_s(plan.spec.lease_s)
+    return any(
+        interval.fault in SILENCING and interval.target == "leader" and interval.for_s > bound_s
+        for interval in plan.schedule.intervals
+    )
+
+
 def test_a_series_of_all_faults_has_further_runs() -> None:
     everything = plans(HierarchicalSpec(), [4, 5], (), further_runs)
     assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail", "varied", "outage"]
@@ -188,6 +199,7 @@ def test_a_series_of_all_faults_has_further_runs() -> None:
     }
     assert is_varied(further["varied"].spec.handler)
     assert max(interval.for_s for interval in further["outage"].schedule.intervals) >= 15.0
+    assert is_missed_for_long(further["outage"])
     only = plans(HierarchicalSpec(), [4], [("latency", "")], further_runs)
     assert [plan.name for plan in only] == ["seed-4"]
 
@@ -284,6 +296,7 @@ def test_each_further_run_of_a_star_can_strike_it_however_small_it_is(agents: in
     spec = StarSpec(agents=agents, hubs=hubs)
     further = STAR.runs(spec, 1)
     assert [plan.name for plan in further] == ["poison", "tail", "varied", "outage", "changes", "no-hub"]
+    assert is_missed_for_long(next(plan for plan in further if plan.name == "outage"))
     for plan in further:
         check(plan.schedule, surface_of(plan.spec))
         assert plan.name == "poison" or plan.schedule.intervals
