@@ -20,14 +20,14 @@ import pytest
 from tests.scenarios.series_once import Series, run_series
 
 from squall.chaos.judge.checks import BUILT_IN
+from squall.chaos.judge.oracle import ledger
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import Run as DrivenRun
 from squall.services.run.driven import driven
 from squall.services.run.result import Result, judge
 from squall.services.run.spec import Spec
-from squall.services.trading.oracle import Row, ledger
-from squall.services.trading.workload import independent
+from squall.services.trading.orders import Row
 
 Attack = Callable[[DrivenRun], Awaitable[None]]
 
@@ -118,7 +118,7 @@ def filled(run: Path) -> list[Row]:
 def oracle(spec: dict[str, Any] | Spec) -> list[Row]:
     """The ledger that the input alone demands."""
     full = spec if isinstance(spec, Spec) else HierarchicalSpec(**spec)
-    return ledger(independent(full.seed, full.tasks))
+    return ledger(full.seed, full.tasks)
 
 
 @pytest.fixture

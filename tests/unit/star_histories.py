@@ -8,6 +8,7 @@ mode.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.unit.histories import Row, Run, T, case_in
 from squall.chaos.judge.case import Case
 from squall.services.handlers import effect_id
 from squall.services.patterns.star import StarSpec, owners
-from squall.services.trading import replay
+from squall.services.rules.exposure import Ruling, rule
 from squall.services.trading.orders import Order, Side
 
 BOUND = 10
@@ -150,13 +151,21 @@ def _term(place: int) -> int:
     return max(term for term in TERMS if term < place)
 
 
+def _ruled(asked: Sequence[tuple[bytes, ...]]) -> Iterator[Ruling]:
+    """What a hub decides on these requests, by its own rule."""
+    held: dict[str, int] = {}
+    for effects, (*_, reduce_only) in zip(asked, ASKED, strict=True):
+        ruling = rule(effects, held, bound=BOUND, reduce_only=reduce_only)
+        held = ruling.positions
+        yield ruling
+
+
 def _log(run: StarRun) -> None:
-    requests = [
-        replay.Requested(place, task, True, (effect(task, side, quantity),), reduce_only)
-        for place, _, _, _, task, side, quantity, reduce_only in ASKED
-    ]
-    expected = list(replay.decisions(requests, bound=BOUND))
-    for (place, made, at_s, spoke, task, *_), asked, due in zip(ASKED, requests, expected, strict=True):
+    asked = [(effect(task, side, quantity),) for _, _, _, _, task, side, quantity, _ in ASKED]
+    rulings = list(_ruled(asked))
+    for (place, made, at_s, spoke, task, *_, reduce_only), effects, ruling in zip(
+        ASKED, asked, rulings, strict=True
+    ):
         decided_s = DECIDED_S[_term(made)]
         run.submit(at_s - 0.5, task)
         run.line(at_s, spoke, "commit", "ok", task=task, attempt=1, status="ok")
@@ -168,8 +177,8 @@ def _log(run: StarRun) -> None:
             "ok",
             what="request",
             seq=place,
-            effects=asked.effects,
-            reduce_only=asked.reduce_only,
+            effects=effects,
+            reduce_only=reduce_only,
             attempt=1,
             time_s_stored=T + at_s,
             **facts,
@@ -183,8 +192,8 @@ def _log(run: StarRun) -> None:
             seq=made,
             request=place,
             term=_term(made),
-            effects=due.effects,
-            reduces=due.reduces,
+            effects=ruling.effects,
+            reduces=ruling.reduces,
             denied="",
             time_s_stored=T + decided_s,
             **facts,
@@ -200,7 +209,7 @@ def _log(run: StarRun) -> None:
         "ok",
         what="snapshot",
         seq=46,
-        positions=dict(expected[-1].positions),
+        positions=rulings[-1].positions,
         decided=len(ASKED),
         requests=30,
         ingress=6,

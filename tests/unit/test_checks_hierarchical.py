@@ -161,6 +161,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         lambda r: r.find("final", what="queue").update(arrivals=7),
         "6 dispatch records and 7 arrivals",
     ),
+    (
+        "H1",
+        "more arrived than a broker that was started again after three dispatches can have copied",
+        lambda r: (r.start(3.0, "broker", 2), r.find("final", what="queue").update(arrivals=10)),
+        "6 dispatch records and 10 arrivals",
+    ),
     ("H1", "lines tell of more dispatches", lambda r: r.find("dispatch").update(tasks=9), "tell of 12"),
     ("H1", "an intent is filled twice", lambda r: r.fill(5.0, "a-2"), "more than one fill: a-2.0"),
     (
@@ -379,6 +385,17 @@ def test_what_may_happen_passes(name: str, what: str, doctor: Doctor, tmp_path: 
     doctor(run)
     check = judged(run, tmp_path)[name]
     assert check.verdict == "pass", check.detail
+
+
+def test_of_several_takeovers_it_is_told_how_many_were_timed(tmp_path: Path) -> None:
+    """The first leader follows the second, and was itself struck just before."""
+    run = good_run()
+    run.faults += [silenced("coordinator-2", 6.0, 9.0), silenced("coordinator-1", 6.5, 7.0)]
+    run.line(8.0, "coordinator-1", "lead", "ok", term=20)
+    run.line(9.1, "coordinator-2", "fenced", "fail", term=10, code=10071)
+    found = judged(run, tmp_path)["H4"]
+    assert found.verdict == "pass", found.detail
+    assert "1 of 2 takeovers timed, the slowest 1.25 s after the fault (bound 3 s)" in found.detail
 
 
 def test_a_takeover_carries_open_tasks_over(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_what_promises_name_is_there(pattern: str) -> None:
     assert len(set(ids)) == len(ids)
     assert not {"V0", "V1", "V2"} & set(ids), "these are of the series"
     assert {promise.exercised for promise in promises.promises} <= {"", *Result.__struct_fields__}
+    further = {plan.name for plan in promises.runs(spec_of(pattern), 1)}
+    assert {promise.shown_by for promise in promises.promises} <= {"", *further}
     assert set(promises.to_an_effect) <= set(pattern_of(pattern).points())
     assert promises.batches is None or promises.batches in promises.operations.values()
     assert spec_of(pattern).pattern == pattern

@@ -13,7 +13,7 @@ from squall.chaos.judge.checks.ledger import compare
 from squall.chaos.judge.decide import Finding
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.trace import timeline
-from squall.services.trading.oracle import Row
+from squall.services.trading.orders import Row
 
 REASON = "an order needs account and price; price is missing"
 

@@ -16,9 +16,11 @@ from squall.chaos.judge.checks.hierarchical import PROMISES
 from squall.chaos.judge.checks.star import PROMISES as STAR
 from squall.chaos.judge.coverage import coverage, holes
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
+from squall.chaos.judge.succession import SILENCING
+from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.schedule import check
-from squall.chaos.plan.series import further_runs, plans
+from squall.chaos.plan.series import Plan, further_runs, plans
 from squall.chaos.plan.surface import points_of, surface_of
 from squall.chaos.plan.varied import is_varied
 from squall.chaos.tell.documents import judge_all
@@ -175,6 +177,15 @@ def test_the_points_to_an_effect_exist() -> None:
     assert set(TO_AN_EFFECT) <= set(POINTS)
 
 
+def is_missed_for_long(plan: Plan) -> bool:
+    """Whether a leader is silent for longer than a take-over may take, so that none is seen."""
+    bound_s = take_over_bound_s(plan.spec.lease_s)
+    return any(
+        interval.fault in SILENCING and interval.target == "leader" and interval.for_s > bound_s
+        for interval in plan.schedule.intervals
+    )
+
+
 def test_a_series_of_all_faults_has_further_runs() -> None:
     everything = plans(HierarchicalSpec(), [4, 5], (), further_runs)
     assert [plan.name for plan in everything] == ["seed-4", "seed-5", "poison", "tail", "varied", "outage"]
@@ -188,28 +199,63 @@ def test_a_series_of_all_faults_has_further_runs() -> None:
     }
     assert is_varied(further["varied"].spec.handler)
     assert max(interval.for_s for interval in further["outage"].schedule.intervals) >= 15.0
+    assert is_missed_for_long(further["outage"])
     only = plans(HierarchicalSpec(), [4], [("latency", "")], further_runs)
     assert [plan.name for plan in only] == ["seed-4"]
 
 
-def test_that_nothing_is_done_twice_takes_a_repeat_in_one_run_of_a_series_of_all_faults() -> None:
-    ended = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
-    for suppressed, all_faults, verdict in [
-        ((0, 0), True, "unknown"),
-        ((None, None), True, "unknown"),
-        ((0, 3), True, "pass"),
-        ((0, 0), False, "pass"),
-    ]:
-        runs = [
-            replace(result(f"seed-{n}", H2="pass"), duplicates_suppressed=count)
-            for n, count in enumerate(suppressed)
-        ]
-        planned = Planned(runs=("seed-0", "seed-1"), all_faults=all_faults)
-        over_all = series_result(planned, [judged_of(each, ended) for each in runs])
-        assert {c.id: c.verdict for c in over_all.checks}["H2"] == verdict, (suppressed, all_faults)
-    failing = replace(result("seed-0", H2="fail"), duplicates_suppressed=0)
-    planned = Planned(runs=("seed-0",), all_faults=True)
-    assert series_result(planned, [judged_of(failing, ended)]).verdict == "fail"
+ENDED = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+
+
+def of_all_faults(*results: Result) -> dict[str, tuple[Verdict, str]]:
+    planned = Planned(runs=tuple(each.run or "" for each in results), all_faults=True)
+    checks = series_result(planned, [judged_of(each, ENDED) for each in results]).checks
+    return {check.id: (check.verdict, check.detail) for check in checks}
+
+
+@pytest.mark.parametrize(
+    ("suppressed", "verdict"),
+    [
+        ((0, 0), "unknown"),
+        ((None, None), "unknown"),
+        ((0, 3), "unknown"),
+        ((1, 3), "pass"),
+        ((3,), "pass"),
+        ((0,), "unknown"),
+    ],
+)
+def test_that_nothing_is_done_twice_takes_repeats_in_more_than_one_run_of_a_series_of_all_faults(
+    suppressed: tuple[int | None, ...], verdict: Verdict
+) -> None:
+    runs = [
+        replace(result(f"seed-{n}", H2="pass"), duplicates_suppressed=count)
+        for n, count in enumerate(suppressed)
+    ]
+    assert of_all_faults(*runs)["H2"][0] == verdict
+    assert series(*runs).verdict == "pass", "of some faults nothing of the kind is asked"
+    failing = [replace(each, checks=(replace(each.checks[0], verdict="fail"),)) for each in runs]
+    assert of_all_faults(*failing)["H2"][0] == "fail"
+
+
+def test_a_promise_that_one_run_put_to_the_test_may_have_passed_by_luck() -> None:
+    seeds = [result("seed-1", H4="pass"), result("seed-2", H4="unknown")]
+    assert of_all_faults(*seeds)["H4"] == (
+        "unknown",
+        "The promise was put to the test in 1 run only: seed-1.",
+    )
+    assert of_all_faults(*seeds, result("seed-3", H4="pass"))["H4"][0] == "pass"
+    assert of_all_faults(seeds[0], result("tail", H4="unknown"))["H4"][0] == "pass", "there is one seed"
+    assert series(*seeds).verdict == "pass", "of some faults nothing of the kind is asked"
+
+
+def test_a_promise_for_which_a_run_is_made_passes_by_that_one_alone() -> None:
+    seeds = [result("hierarchical-seed-1", H5="pass"), result("hierarchical-seed-2", H5="pass")]
+    assert of_all_faults(*seeds)["H5"] == (
+        "unknown",
+        "Only the run poison puts the promise to the test, and did not.",
+    )
+    assert of_all_faults(*seeds, result("hierarchical-poison", H5="pass"))["H5"][0] == "pass"
+    assert of_all_faults(*seeds, result("varied", E2="pass"))["E2"][0] == "pass"
 
 
 @pytest.mark.parametrize(
@@ -250,6 +296,7 @@ def test_each_further_run_of_a_star_can_strike_it_however_small_it_is(agents: in
     spec = StarSpec(agents=agents, hubs=hubs)
     further = STAR.runs(spec, 1)
     assert [plan.name for plan in further] == ["poison", "tail", "varied", "outage", "changes", "no-hub"]
+    assert is_missed_for_long(next(plan for plan in further if plan.name == "outage"))
     for plan in further:
         check(plan.schedule, surface_of(plan.spec))
         assert plan.name == "poison" or plan.schedule.intervals

@@ -1,4 +1,4 @@
-"""The workload is the same everywhere, every task makes one order, and the oracle says which."""
+"""The workload is the same everywhere, and every task makes one order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from squall.bus.border import check_name
 from squall.services.trading.market import SYMBOLS, Bar, bars, vix
-from squall.services.trading.oracle import ledger
 from squall.services.trading.strategies import SIGNALS, Strategy, TradingTask, order
 from squall.services.trading.workload import independent
 
@@ -72,12 +71,6 @@ def test_every_strategy_buys_sells_and_stands_aside() -> None:
         sides[submission.job][made.side] += 1
     assert set(sides) == set(SIGNALS)
     assert all(set(seen) == {"buy", "sell", "none"} for seen in sides.values())
-
-
-def test_the_ledger_has_one_row_a_task_in_order() -> None:
-    rows = ledger(independent(7, 1000))
-    assert len({row[0] for row in rows}) == 1000
-    assert rows == sorted(rows)
 
 
 @pytest.mark.parametrize("strategy", SIGNALS)

@@ -10,15 +10,15 @@ import msgspec
 import pytest
 
 from squall.chaos.inject import handlers
+from squall.chaos.judge.oracle import ledger
 from squall.chaos.plan import varied
 from squall.services.handlers import Task
 from squall.services.handlers.outcome import returned
-from squall.services.trading.oracle import Row, ledger
-from squall.services.trading.orders import Order, read_order, task_id
+from squall.services.trading.orders import Order, Row, read_order, task_id
 from squall.services.trading.workload import independent
 
 SUBMISSIONS = list(independent(7, 2000))
-PLAIN = {row[0].rpartition("-")[0]: row for row in ledger(SUBMISSIONS)}
+PLAIN = {row[0].rpartition("-")[0]: row for row in ledger(7, len(SUBMISSIONS))}
 
 
 def tasks() -> list[Task]:

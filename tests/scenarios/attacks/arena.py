@@ -27,13 +27,13 @@ from nats.aio.msg import Msg
 
 from squall.bus.identity import Authority
 from squall.bus.keys import Key
+from squall.chaos.judge.oracle import ledger
 from squall.services.node.history import History
 from squall.services.patterns import hierarchical
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.swarm import Swarm, running, straight
-from squall.services.trading.oracle import Row, ledger
-from squall.services.trading.workload import independent
+from squall.services.trading.orders import Row
 
 T = TypeVar("T")
 
@@ -457,7 +457,7 @@ class Arena:
         """Each task that was filled, with no attacker's register, was filled as its input demands."""
         filled = {row[0]: row for row in self.fills() if HONEST.match(row[0])}
         count = len(self.accepted()) + 1000
-        right = {row[0]: row for row in ledger(independent(self.spec.seed, count))}
+        right = {row[0]: row for row in ledger(self.spec.seed, count)}
         wrong = {
             order: (row, right.get(order))
             for order, row in filled.items()

@@ -31,9 +31,10 @@ def doubts(history: History) -> list[str]:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
     if history.outcomes_unasked:
         found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
-    found += _wrong_clocks(history)
+    found += _untold(history)
     found += _uncertain_faults(history)
     found += disagreements(history)
+    found += _wrong_clocks(history)
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
@@ -46,6 +47,26 @@ def doubts(history: History) -> list[str]:
         found.append("there is no database of the venue")
     elif history.venue.missing:
         found.append(f"{plural(history.venue.missing, 'row')} missing from the venue's journal")
+    return found
+
+
+def _untold(history: History) -> list[str]:
+    """Attempts and offers whose end no line tells, of nodes that ended in good order and wrote of all.
+
+    What an agent had to abandon it has counted.
+    """
+    ended = history.lives.ended
+    abandoned = {who: history.lives.counts.get(who, {}).get("abandoned", 0) for who in ended}
+    found = []
+    for what, untold in (
+        ("attempt", {who: len(held) - abandoned.get(who, 0) for who, held in history.lives.in_hand.items()}),
+        ("offer", history.unanswered),
+    ):
+        for who in sorted(ended & untold.keys()):
+            if untold[who] > 0:
+                found.append(
+                    f"no line tells the end of {plural(untold[who], what)} of {who[0]}, start {who[1]}"
+                )
     return found
 
 

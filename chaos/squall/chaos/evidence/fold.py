@@ -149,6 +149,7 @@ class Fold:
                 self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)
             case "counters", "ok":
                 self._lives.count(who, decode(lines.counts, line).counters)
+                self._lives.close(who)
             case "expel", "ok":
                 expelled = decode(lines.expelled, line)
                 self._lives.expel(expelled.agent, expelled.reason)
@@ -258,6 +259,7 @@ class Fold:
             ),
             submissions={task: offers.submission(task) for task, offers in self._offers.items()},
             outcomes_unasked=self._unasked,
+            unanswered=Counter(o.waiting for o in self._offers.values() if o.waiting is not None),
             executions=self._executions,
             witness=witness,
             registers=tuple(self._registers),

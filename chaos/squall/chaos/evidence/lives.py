@@ -25,12 +25,14 @@ class Lives:
         reasons: Why a node ended of its own accord.
         expelled: Agents that were put out, with the reason.
         counts: What each start counted, the most that it ever said of each kind.
+        ended: Starts that ended in good order, and so wrote down all that they had to.
     """
 
     in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
     reasons: Mapping[Start, str] = field(default_factory=dict)
     expelled: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
+    ended: frozenset[Start] = frozenset()
 
 
 class Gathering:
@@ -41,6 +43,7 @@ class Gathering:
         self._reasons: dict[Start, str] = {}
         self._expelled: dict[str, str] = {}
         self._counts: dict[Start, dict[str, int]] = {}
+        self._ended: set[Start] = set()
 
     def begin(self, who: Start, task: str) -> None:
         """An attempt at a task has begun."""
@@ -64,6 +67,10 @@ class Gathering:
             if name in known or len(known) < COUNTS_MAX:
                 known[name] = max(count, known.get(name, 0))
 
+    def close(self, who: Start) -> None:
+        """It has written its last line."""
+        self._ended.add(who)
+
     def lives(self) -> Lives:
         in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
-        return Lives(in_hand, self._reasons, self._expelled, self._counts)
+        return Lives(in_hand, self._reasons, self._expelled, self._counts, frozenset(self._ended))

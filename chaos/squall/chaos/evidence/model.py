@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from squall.chaos.evidence.lives import Lives
 from squall.services.run.result import Environment
-from squall.services.trading.oracle import Row
+from squall.services.trading.orders import Row
 
 KindOf = TypeVar("KindOf", bound="Operation")
 
@@ -328,6 +328,7 @@ class History:
         unreadable: What could not be read, each with its reason in words.
         submissions: By task, in the order of their first offer.
         outcomes_unasked: Outcomes of offers that no line tells of.
+        unanswered: By the start that made them last, offers of which no line tells the outcome.
         executions: By task, each attempt that was begun.
         witness: By task, what the harness's own handlers wrote into their nodes' logs.
         registers: All that were read back, also several of one task.
@@ -364,6 +365,7 @@ class History:
     writers: tuple[Writer, ...] = ()
     submissions: Mapping[str, Submission] = field(default_factory=dict)
     outcomes_unasked: int = 0
+    unanswered: Mapping[tuple[str, int], int] = field(default_factory=dict)
     executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
     witness: Mapping[str, Handled] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()

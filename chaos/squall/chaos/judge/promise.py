@@ -42,9 +42,12 @@ class Promise:
         text: What must hold, in a sentence.
         check: From the evidence of a run to what it shows.
         when: Whether a run is held to it at all.
-        sometimes: Whether it is of what need not happen in each run; over a series it must have.
-        exercised: A figure of the result document that must be above zero in one run of a series of all
-            faults, or the promise was not put to the test; empty if none need be.
+        sometimes: Whether it is of what need not happen in each run; over a series of all faults it must have
+            in more than one.
+        exercised: A figure of the result document that must be above zero in a run, or that run has not put
+            the promise to the test; empty if none need be.
+        shown_by: The further run of a series of all faults that is made for it, where no other can put it to
+            the test; empty where several do.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Promise:
     when: Callable[[History], bool] = every_run
     sometimes: bool = False
     exercised: str = ""
+    shown_by: str = ""
 
 
 def _no_more_runs(spec: Any, seed: int) -> Sequence[Plan]:

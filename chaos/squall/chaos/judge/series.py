@@ -31,6 +31,9 @@ from squall.services.run.result import Result, Verdict
 EXIT: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "unknown": 3}
 """The exit code that a verdict means."""
 
+RUNS_MIN = 2
+"""Runs of a series that must put a promise to the test; as many as it has seeds, if those are fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -182,11 +185,11 @@ def _hits(runs: Sequence[Judged]) -> Mapping[Cell, int]:
 
 def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[SeriesCheck]:
     results = [run.result for run in runs]
+    seeds = sum("seed-" in each.run for each in results)
     for check in dict.fromkeys(check.id for each in results for check in each.checks):
         over_all = _over_all(pattern, check, results)
-        yield _exercised(over_all, results) if planned.all_faults else over_all
+        yield _exercised(over_all, results, seeds) if planned.all_faults else over_all
     hits = _hits(runs)
-    seeds = sum("seed-" in each.run for each in results)
     if planned.all_faults and hits and seeds >= SEEDS_TO_AN_EFFECT:
         yield _covered(pattern, hits)
 
@@ -209,16 +212,33 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
     return SeriesCheck(pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail)
 
 
-def _exercised(check: SeriesCheck, results: Sequence[Result]) -> SeriesCheck:
-    """That nothing is done twice, for instance, is shown only where something was about to be."""
+def _exercised(check: SeriesCheck, results: Sequence[Result], seeds: int) -> SeriesCheck:
+    """That the promise was put to the test: by the run that is made for it, or by more than one.
+
+    One run may pass by luck. Of one seed no more can be asked than that its own run did.
+    """
     promises = promises_of(check.pattern)
     promise = promises.of(check.id) if promises is not None else None
-    figure = promise.exercised if promise is not None else ""
-    if check.verdict != "pass" or not figure or any(getattr(each, figure) for each in results):
+    if check.verdict != "pass" or promise is None:
         return check
-    words = figure.replace("_", " ")
-    detail = f"In no run were there any {words}, so the promise was not put to the test."
-    return replace(check, verdict="unknown", detail=detail)
+    passed = [each for each in results if any(c.id == check.id and c.verdict == "pass" for c in each.checks)]
+    figure, enough = promise.exercised, min(RUNS_MIN, max(1, seeds))
+    shown = [each.run or "" for each in passed if not figure or getattr(each, figure)]
+    detail = ""
+    if promise.shown_by and not any(_is_of(each, promise.shown_by) for each in passed):
+        detail = f"Only the run {promise.shown_by} puts the promise to the test, and did not."
+    elif figure and not shown:
+        detail = (
+            f"In no run were there any {figure.replace('_', ' ')}, so the promise was not put to the test."
+        )
+    elif len(shown) < enough and (figure or not promise.shown_by):
+        detail = f"The promise was put to the test in {plural(len(shown), 'run')} only: {some(shown)}."
+    return replace(check, verdict="unknown", detail=detail) if detail else check
+
+
+def _is_of(result: Result, name: str) -> bool:
+    """Whether a run is the one of that name, which may follow its pattern's."""
+    return f"-{result.run}".endswith(f"-{name}")
 
 
 def _covered(pattern: str, hits: Mapping[Cell, int]) -> SeriesCheck:

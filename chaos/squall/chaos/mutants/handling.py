@@ -1,12 +1,16 @@
-"""Known-bad variants of what is done with a handler's work, whatever the pattern; a setting shows each."""
+"""Known-bad variants of a worker and what it runs, whatever the pattern."""
 
 from __future__ import annotations
 
-from squall.chaos.mutants.mutant import LATE, Mutant, twice
+from squall.chaos.mutants import price_wrong_in_strategy
+from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Mutant, twice
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import VARIED
 
 HERE = "squall.chaos.mutants"
+
+LATER = (Interval(fault="latency", target="gateway", at_s=18.0, for_s=0.5),)
+"""After so much load that a leak shows."""
 
 
 def _of_handlers(name: str, what: str, checks: tuple[str, ...], *intervals: Interval) -> Mutant:
@@ -21,6 +25,21 @@ def handling(*, loss: str, follows: str) -> tuple[Mutant, ...]:
         loss, follows: The pattern's checks that nothing is lost, and that a lost leader is followed.
     """
     return (
+        Mutant(
+            "price-wrong-in-strategy",
+            "orders every third time at the close of the day before",
+            ("E1",),
+            SLOW_GATEWAY,
+            module=f"{HERE}.price_wrong_in_strategy",
+            staged=price_wrong_in_strategy.staged,
+        ),
+        Mutant(
+            "memory-leak",
+            "keeps what it was ever given",
+            ("U3",),
+            LATER,
+            module=f"{HERE}.memory_leak",
+        ),
         _of_handlers("errors-are-results", "takes what raised for what had nothing to order", ("E1",), *LATE),
         _of_handlers("first-effect-only", "keeps the first effect of several", ("E1",), *LATE),
         _of_handlers("failures-are-acked", "acknowledges a task whose attempt failed", ("U1", loss), *LATE),

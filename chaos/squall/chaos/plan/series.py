@@ -73,9 +73,11 @@ OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000}
 
 OUTAGE_INTERVALS = (
     Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
+    Interval(fault="pause", target="leader", at_s=2.0, for_s=5.0),
     Interval(fault="pause", target="broker", at_s=17.5, for_s=12.0),
 )
-"""Longer than any pause between two tries to connect, and than any wait for an answer."""
+"""Longer than any pause between two tries to connect, and than any wait for an answer; and a leader who is
+silent for longer than a take-over may take, so that one which does not come about is seen."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)

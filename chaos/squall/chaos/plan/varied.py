@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Literal
 
-from squall.services.trading.oracle import Row
+from squall.services.trading.orders import Row
 
 HANDLER = "squall.chaos.inject.handlers:varied"
 

@@ -1,1 +1,1 @@
-"""The trading workload: real daily bars replayed for many accounts, strategies, orders, and an oracle."""
+"""The trading workload: real daily bars replayed for many accounts, strategies, and their orders."""

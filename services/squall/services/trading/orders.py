@@ -21,6 +21,10 @@ ORDER_BYTES_MAX = 512 * 1024
 """Of one order as JSON, with whatever it says beside its fields. As much as a whole result may have."""
 
 
+Row = tuple[str, str, str, int, str, int, float]
+"""A filled order in the ledger of the venue: order_id, account, symbol, n, side, quantity, price."""
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 

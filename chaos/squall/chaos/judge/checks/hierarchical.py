@@ -196,6 +196,7 @@ PROMISES = Promises(
             name="poison-containment",
             text="Nothing but poison is dead-lettered, and poison after exactly its attempts.",
             check=containment,
+            shown_by="poison",
         ),
         Promise(
             id="H6",
@@ -241,7 +242,8 @@ def _dispatch_differences(history: History) -> list[str]:
 
     A broker that was started again on its store may copy anew what it had copied into a queue that is empty
     by then (seen with nats-server 2.15.1 after SIGKILL: 165 records whose tasks had ended). Such a copy is
-    a repeat like any other, and the register refuses its result.
+    a repeat like any other, and the register refuses its result. It can copy no more than was dispatched by
+    then.
 
     Lines may tell of fewer: a leader can die, or be followed, between storing a batch and saying so. Until
     all has drained, the coordinator's own count lags behind and says nothing.
@@ -251,7 +253,7 @@ def _dispatch_differences(history: History) -> list[str]:
         return []
     lines = sum(dispatch.tasks for dispatch in history.of(Dispatch))
     different = []
-    if queue.arrivals < queue.dispatched or (queue.arrivals > queue.dispatched and not _restarts(history)):
+    if not queue.dispatched <= queue.arrivals <= queue.dispatched + _copied_at_most(history):
         different.append(f"{queue.dispatched:,} dispatch records and {queue.arrivals:,} arrivals")
     if lines > queue.dispatched:
         different.append(f"lines tell of {lines:,} dispatches and the broker of {queue.dispatched:,}")
@@ -268,9 +270,15 @@ def _most_open(history: History) -> int:
     return max(itertools.accumulate((change for _, change in sorted(moves)), initial=0))
 
 
-def _restarts(history: History) -> int:
-    """How often the broker was started again."""
-    return sum(node.role == "broker" and node.incarnation > 1 for node in history.nodes)
+def _copied_at_most(history: History) -> int:
+    """How many dispatches a broker may have copied anew, each time that it was started again."""
+    restarts = [n.started_s for n in history.nodes if n.role == "broker" and n.incarnation > 1]
+    return sum(
+        dispatch.tasks
+        for started_s in restarts
+        for dispatch in history.of(Dispatch)
+        if dispatch.time_s <= started_s
+    )
 
 
 def _succession(case: Case) -> str:

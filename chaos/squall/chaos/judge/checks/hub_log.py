@@ -13,15 +13,13 @@ import msgspec
 
 from squall.chaos.evidence.model import Count, History, Operation, Time
 from squall.chaos.evidence.operations import Batch, Lead
+from squall.chaos.judge import replay
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import Balance
-from squall.chaos.judge.checks.ledger import computed, differences, is_computed
+from squall.chaos.judge.checks.ledger import computed, differences, is_computed, unoffered
 from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
 from squall.services.rules.hub import FLATTEN
-from squall.services.trading import replay
-from squall.services.trading.oracle import Row
-from squall.services.trading.orders import Order, read_order
 
 
 class Decide(Batch, frozen=True, kw_only=True):
@@ -170,7 +168,7 @@ def one_decision(case: Case) -> Balance:
 
 
 def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
-    """E1: one process, given the requests in the log's order, comes to each decision and the ledger.
+    """E1: the harness, given the requests in the log's order, comes to each decision and the ledger.
 
     Args:
         has: Which spoke has a class.
@@ -200,7 +198,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
             *_otherwise_asked(history),
             *_beyond(decisions.values(), bound),
         ],
-        inferred=_otherwise_held(history, list(expected.values())),
+        inferred=[*_otherwise_held(history, list(expected.values())), *unoffered(history)],
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
     )
     # While it had not drained, hub and gateway went on after the log was read.
@@ -208,22 +206,17 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
     return (found + differences(case, rows, later, rows)).decided(case)
 
 
-def moved(order: Order) -> int:
-    """By how much an order moves what is held of its symbol."""
-    return {"buy": order.quantity, "sell": -order.quantity}.get(order.side, 0)
-
-
 def _beyond(decided: Iterable[Decided], bound: int) -> list[str]:
     """Decisions after which more of a symbol is held than the bound allows.
 
-    Counted by their effects alone: the replay rests on the very rule that hubs decide by, and errs with it.
+    Counted by their effects alone, of decisions without a request as well, which no replay knows of.
     """
     held: Counter[str] = Counter()
     beyond: dict[str, None] = {}
     for made in sorted(decided, key=lambda made: made.seq):
-        for order in map(read_order, made.effects):
-            if isinstance(order, Order):
-                held[order.symbol] += moved(order)
+        for order in map(replay.order_in, made.effects):
+            if order is not None:
+                held[order.symbol] += order.moves
                 if abs(held[order.symbol]) > bound:
                     beyond[made.task] = None
     return named(list(beyond), "decision", f"more than {bound} of its symbol held after it")
@@ -251,12 +244,8 @@ def _to_be_decided(
 
 
 def _is_as_expected(made: Decided, due: replay.Expected) -> bool:
-    return (made.request, made.status == "ok", made.effects, made.reduces) == (
-        due.request,
-        due.ok,
-        due.effects,
-        due.reduces,
-    )
+    same = (made.request, made.status == "ok", made.reduces) == (due.request, due.ok, due.reduces)
+    return same and due.allows(made.effects)
 
 
 def _otherwise_asked(history: History) -> list[str]:
@@ -267,14 +256,10 @@ def _otherwise_asked(history: History) -> list[str]:
     wrong = []
     for request in history.of(Requested):
         rows = demanded.get(request.task)
-        if request.status == "ok" and rows is not None and _rows(request) != rows:
+        asked = replay.rows(request.task, map(replay.order_in, request.effects))
+        if request.status == "ok" and rows is not None and asked != rows:
             wrong.append(request.task)
     return named(wrong, "request", "another order than its input demands")
-
-
-def _rows(request: Requested) -> Sequence[Row]:
-    as_asked = replay.Expected(request.seq, request.task, True, request.effects, False, {})
-    return replay.ledger([as_asked])
 
 
 def _otherwise_held(history: History, expected: Sequence[replay.Expected]) -> list[str]:

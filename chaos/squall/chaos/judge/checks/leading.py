@@ -144,12 +144,18 @@ def unknown_leaders(case: Case) -> list[str]:
 
 
 def slowest_takeover(case: Case) -> str:
-    """``2 takeovers, the slowest 0.91 s after the fault (bound 3 s)``; of at least one."""
+    """``2 of 3 takeovers timed, the slowest 0.91 s after the fault (bound 3 s)``; of at least one."""
     changes = case.succession.takeovers
-    timed = [change for change in changes if not change.is_obstructed] or list(changes)
-    slowest = max(timed, key=lambda change: change.possible_s or 0.0)
-    takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
     bound_s = take_over_bound_s(case.history.asked.lease_s or 0.0)
+    timed = [
+        change
+        for change in changes
+        if not change.is_obstructed and change.possible_s is not None and change.possible_s <= bound_s
+    ]
+    slowest = max(timed or changes, key=lambda change: change.possible_s or 0.0)
+    takes = "1 takeover" if len(changes) == 1 else f"{len(changes)} takeovers, the slowest"
+    if 0 < len(timed) < len(changes):
+        takes = f"{len(timed)} of {len(changes)} takeovers timed, the slowest"
     return f"{takes} {slowest.possible_s or 0.0:.2f} s after the {slowest.since} (bound {bound_s:g} s)"
 
 

@@ -1,20 +1,21 @@
-"""E1: the ledger is, row for row, what one process computes from the input of the accepted tasks. Pure."""
+"""E1: the ledger is, row for row, what the harness computes from the market data. Pure."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Mapping, Sequence
 
 from squall.bus.border import printable
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
-from squall.chaos.judge.decide import Finding, named, unknown
+from squall.chaos.judge.decide import NAMED_MAX, Finding, named, tasks, unknown
+from squall.chaos.judge.oracle import Workload
 from squall.chaos.judge.promise import Promise
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.series import is_unhurried
 from squall.chaos.plan.varied import is_varied, rows_of
-from squall.services.trading.oracle import Row, ledger
-from squall.services.trading.workload import independent
+from squall.services.trading.orders import Row
 
 ORDINARY_HANDLER = "squall.services.trading.strategies:decide"
 
@@ -33,21 +34,40 @@ def ledger_as_computed(case: Case) -> Finding:
 
 
 def computed(history: History) -> dict[str, list[Row]]:
-    """For each task that was offered, the rows that its input demands."""
-    seed, offered = history.asked.seed, len(history.submissions)
-    if seed is None:
+    """For each task that was offered, the rows that its input demands; none for one of another workload."""
+    if history.asked.seed is None:
         return {}
-    plain = {row[0].rpartition("-")[0]: row for row in ledger(independent(seed, offered))}
-    if is_varied(history.asked.handler):
-        return {task: rows_of(task, row) for task, row in plain.items()}
-    return {task: [row] for task, row in plain.items()}
+    workload = Workload(history.asked.seed)
+    demanded: dict[str, list[Row]] = {}
+    for task in history.submissions:
+        if (place := workload.place(task)) is not None:
+            row = workload.row(place)
+            demanded[task] = rows_of(task, row) if is_varied(history.asked.handler) else [row]
+    return demanded
+
+
+def unoffered(history: History) -> list[str]:
+    """The tasks that were never offered, though later ones were; a workload is offered in its order."""
+    if history.asked.seed is None:
+        return []
+    workload = Workload(history.asked.seed)
+    places = {place for task in history.submissions if (place := workload.place(task)) is not None}
+    missing = max(places, default=-1) + 1 - len(places)
+    if not missing:
+        return []
+    holes = (place for place in itertools.count() if place not in places)
+    first = [workload.task(place) for place in itertools.islice(holes, min(missing, NAMED_MAX))]
+    more = f" and {missing - len(first):,} more" if missing > len(first) else ""
+    return [
+        f"{tasks(missing)} never offered, though later ones of the workload were: {', '.join(first)}{more}"
+    ]
 
 
 def compare(case: Case, demanded: Mapping[str, Sequence[Row]]) -> Finding:
     """The ledger against what is demanded.
 
     Args:
-        demanded: For each task that the workload could offer, the rows that its input demands.
+        demanded: For each task that was offered, the rows that its input demands.
     """
     history, counted = case.history, case.tally
     if history.venue is None or not history.venue.ledger:
@@ -62,8 +82,9 @@ def compare(case: Case, demanded: Mapping[str, Sequence[Row]]) -> Finding:
         for row in demanded.get(task, ())
     }
     found = differences(case, expected, maybe, {row[0]: row for rows in demanded.values() for row in rows})
-    if not demanded.keys() >= set(due):
-        found.unseen.append("some accepted tasks are not of this workload")
+    found.inferred.extend(unoffered(history))
+    strange = [task for task in due if task not in demanded]
+    found.unseen.extend(named(strange, "accepted task", "no place in this workload"))
     return found.decided(case)
 
 
@@ -103,7 +124,7 @@ def differences(
 LEDGER = Promise(
     id="E1",
     name="ledger-as-computed",
-    text="The venue's ledger is, row for row, what one process computes from the input.",
+    text="The venue's ledger is, row for row, what the harness computes from the market data.",
     check=ledger_as_computed,
     when=is_computed,
 )

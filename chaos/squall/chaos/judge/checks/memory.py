@@ -7,10 +7,11 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import Promise
 
-FACTOR = 2.0
-MORE_KIB = 32 * 1024
+FACTOR = 1.25
+MORE_KIB = 16 * 1024
 """What a process may have in the end: so many times what it had, and so much more, for what an outage leaves
-with it. Higher lets a slow leak pass; lower fails what filled a buffer once."""
+with it. In good runs the one that grew most had 3 MiB more. Higher lets a slow leak pass; lower fails who
+filled a buffer once, or a cache of a handler."""
 
 
 def was_weighed(history: History) -> bool:

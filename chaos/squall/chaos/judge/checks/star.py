@@ -136,6 +136,7 @@ PROMISES = Promises(
             text="Each accepted task has one decision, which is its register; each intent one fill.",
             check=no_lost_or_double_decision,
             exercised="duplicates_suppressed",
+            shown_by="poison",
         ),
         Promise(
             id="S5",
@@ -155,7 +156,7 @@ PROMISES = Promises(
         Promise(
             id="E1",
             name="ledger-as-replayed",
-            text="Decisions and ledger are what one process computes from the requests of the hub's log.",
+            text="Decisions and ledger are what the harness computes from the requests of the hub's log.",
             check=ledger,
         ),
         RECOVERY,

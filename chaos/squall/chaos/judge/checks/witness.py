@@ -93,4 +93,5 @@ WITNESS = Promise(
     text="What handlers say they were given and returned is what was counted and registered.",
     check=as_handled,
     when=is_witnessed,
+    shown_by="varied",
 )

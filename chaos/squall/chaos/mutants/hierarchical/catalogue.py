@@ -8,6 +8,7 @@ from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
+from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import POISONED
 
@@ -150,5 +151,6 @@ CATALOGUE = Catalogue(
         ),
         *handling(loss="H1", follows="H4"),
         *delivering(loss="H1"),
+        *of_leaders(loss="H1", alone={"coordinators": 1}),
     ),
 )

@@ -8,6 +8,7 @@ from squall.chaos.judge.checks.star import without_hubs
 from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
+from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import EXPERIMENT
 
@@ -80,5 +81,6 @@ CATALOGUE = Catalogue(
         ),
         *handling(loss="S4", follows="S3"),
         *delivering(loss="S4"),
+        *of_leaders(loss="S4", alone={"hubs": 1}),
     ),
 )
