@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -186,12 +186,19 @@ def _hits(runs: Sequence[Judged]) -> Mapping[Cell, int]:
 def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[SeriesCheck]:
     results = [run.result for run in runs]
     seeds = sum("seed-" in each.run for each in results)
-    for check in dict.fromkeys(check.id for each in results for check in each.checks):
+    for check in _in_order(pattern, {check.id for each in results for check in each.checks}):
         over_all = _over_all(pattern, check, results)
         yield _exercised(over_all, results, seeds) if planned.all_faults else over_all
     hits = _hits(runs)
     if planned.all_faults and hits and seeds >= SEEDS_TO_AN_EFFECT:
         yield _covered(pattern, hits)
+
+
+def _in_order(pattern: str, there: Set[str]) -> list[str]:
+    """Checks that there are, as the pattern has them; a run need not be held to all."""
+    promises = promises_of(pattern)
+    known = [each.id for each in promises.promises if each.id in there] if promises is not None else []
+    return [*known, *sorted(there.difference(known))]
 
 
 def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck:
