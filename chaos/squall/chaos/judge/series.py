@@ -198,7 +198,7 @@ def _in_order(pattern: str, there: Set[str]) -> list[str]:
     """Checks that there are, as the pattern has them; a run need not be held to all."""
     promises = promises_of(pattern)
     known = [each.id for each in promises.promises if each.id in there] if promises is not None else []
-    return [*known, *sorted(there.difference(known))]
+    return [*known, *sorted(there - set(known))]
 
 
 def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck:
