@@ -199,7 +199,7 @@ def test_a_series_of_all_faults_has_further_runs() -> None:
     }
     assert is_varied(further["varied"].spec.handler)
     assert max(interval.for_s for interval in further["outage"].schedule.intervals) >= 15.0
-    assert is_missed_for_long(further["outage"])
+    assert all(is_missed_for_long(plan) for plan in everything[:2])
     only = plans(HierarchicalSpec(), [4], [("latency", "")], further_runs)
     assert [plan.name for plan in only] == ["seed-4"]
 
@@ -296,7 +296,6 @@ def test_each_further_run_of_a_star_can_strike_it_however_small_it_is(agents: in
     spec = StarSpec(agents=agents, hubs=hubs)
     further = STAR.runs(spec, 1)
     assert [plan.name for plan in further] == ["poison", "tail", "varied", "outage", "changes", "no-hub"]
-    assert is_missed_for_long(next(plan for plan in further if plan.name == "outage"))
     for plan in further:
         check(plan.schedule, surface_of(plan.spec))
         assert plan.name == "poison" or plan.schedule.intervals

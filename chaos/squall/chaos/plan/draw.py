@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import STRIKES, cells_of
 from squall.chaos.plan.kinds import FAMILIES, kind_of
 from squall.chaos.plan.schedule import Interval, Schedule, check
@@ -37,6 +38,9 @@ END_TARGETS = ("leader", "gateway", "any-agent", VENUE)
 OF_ONE = 4
 """Intervals of a fault that was asked for by name."""
 
+FIRST_PAST_BOUND_S = 0.5
+"""How much longer than a take-over may take the leader is stopped first: one that is not made is seen."""
+
 PAUSE_PAST_LEASE_S = 1.5
 BROKER_FOR_S = (0.5, 2.0)
 FOR_S = (0.5, 3.0)
@@ -55,7 +59,7 @@ def draw(
     Args:
         length_s: Over how long the beginnings of the faults are spread.
         faults: Only these, each with its target or an empty string for any; all there are, if empty. Then
-            a leader is stopped for longer than its lease first, and the seed's cells of the coverage table
+            a leader is stopped first, for longer than a take-over may take, and the seed's cells of the table
             are hit.
         to_an_effect: The points on a task's way to its effect, which are to be struck more often.
 
@@ -68,7 +72,7 @@ def draw(
     if not faults:
         if surface.leading:
             # First and alone: a fail-over that nothing obstructs, to be timed.
-            pause_s = spec.lease_s + PAUSE_PAST_LEASE_S
+            pause_s = take_over_bound_s(spec.lease_s) + FIRST_PAST_BOUND_S
             intervals.append(Interval(fault="pause", target="leader", for_s=_round(pause_s)))
             begin_s = pause_s + spec.lease_s
         intervals += _cells(seed, spec, surface, to_an_effect, begin_s, length_s)

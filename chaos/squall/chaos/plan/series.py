@@ -55,8 +55,13 @@ VARIED: Mapping[str, Any] = {
     "slots": 16,
     "attempts": 6,
     "credentials_life_s": 9.0,
+    "lease_s": 3.0,
+    "ingress_max": 1000,
 }
-"""Where first attempts fail and faults strike, tasks need attempts. Credentials last for nine seconds."""
+"""Where first attempts fail and faults strike, tasks need attempts. Credentials last for nine seconds. Nobody
+follows a leader whose way is severed, and what is submitted meanwhile has room: it has to see for itself what
+it missed.
+"""
 
 VARIED_INTERVALS = (
     Interval(fault="sever", target="leader", at_s=0.5, for_s=1.5),
@@ -64,20 +69,21 @@ VARIED_INTERVALS = (
     Interval(fault="sever", target="gateway", at_s=5.0, for_s=1.5),
     Interval(fault="crash", target="any-agent", at_s=7.0),
     Interval(fault="pause", target="any-agent", at_s=8.5, for_s=2.5),
+    Interval(fault="sever", target="leader", at_s=11.5, for_s=1.5),
 )
 """Slow, and then cut, so that what is lost was on its way; agents end while they hold what takes long."""
 
 VARIED_QUIET_S = 14.0
 
-OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000}
+OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000, "lease_s": 15.0}
+"""Nobody follows a leader that is not heard for so long, so that it goes on with what it had begun."""
 
 OUTAGE_INTERVALS = (
     Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
-    Interval(fault="pause", target="leader", at_s=2.0, for_s=5.0),
+    Interval(fault="one-way-up", target="leader", at_s=2.0, for_s=13.0),
     Interval(fault="pause", target="broker", at_s=17.5, for_s=12.0),
 )
-"""Longer than any pause between two tries to connect, and than any wait for an answer; and a leader who is
-silent for longer than a take-over may take, so that one which does not come about is seen."""
+"""Longer than any pause between two tries to connect, and than any wait for an answer."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)
