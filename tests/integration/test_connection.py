@@ -25,6 +25,7 @@ from squall.bus.errors import (
     ConnectionLostError,
     ForbiddenError,
     InvalidNameError,
+    MessageTooLargeError,
     NotConnectedError,
     RequestError,
 )
@@ -405,3 +406,49 @@ def test_pauses_end_at_their_cap_however_often_it_was_tried() -> None:
     assert max(pauses[:3]) <= 0.2
     backoff.reset()
     assert backoff.pause_s() <= 0.05
+
+
+async def test_who_is_cancelled_in_the_turn_in_which_the_link_is_lost_is_cancelled(bus: Any) -> None:
+    """A task that goes on after it was cancelled is waited for in vain: the node would never end."""
+    async with bus(alone=True) as b, b.connect("producer") as producer:
+        link = producer._link
+        os.kill(b.broker.pid, signal.SIGSTOP)
+        try:
+            probing = asyncio.ensure_future(link.probe())
+            await asyncio.sleep(0.1)  # its PING is on its way, and will not be answered
+            link.lose("a test")
+            probing.cancel()
+            await asyncio.wait({probing})
+            assert probing.cancelled()
+        finally:
+            os.kill(b.broker.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ],
+)
+async def test_a_transport_that_has_just_been_closed_is_a_lost_connection(bus: Any) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        link = producer._link
+        link.client._transport._io_writer.transport.abort()
+        said = []
+        for ask in (
+            lambda: link.probe(),
+            lambda: link.publish("sw.demo.hb.producer.producer", b"x" * 3_000_000, "", None),
+            lambda: link.probe(),
+        ):
+            try:
+                await ask()
+            except (ConnectionLostError, MessageTooLargeError) as error:
+                said.append(type(error))
+        assert ConnectionLostError in said
+        await within(30, producer.connected())
+        await wait_until(lambda: _is_whole(producer), bool, timeout_s=30, what="another link")
+
+
+async def _is_whole(connection: connections.Connection) -> bool:
+    return connection._link is not None and not connection._link.lost.is_set()

@@ -43,6 +43,10 @@ first probe that fails abandons the link."""
 LET_GO_S = 0.5
 """How long what was published may take to leave the process: one turn of the loop, if the broker reads."""
 
+FAILING = (nats_errors.Error, OSError, TimeoutError, RuntimeError)
+"""What nats-py raises where its connection fails it. The last one is uvloop's word for writing to a transport
+that is closed."""
+
 Handler = Callable[[Msg], None]
 
 
@@ -136,7 +140,7 @@ class Link:
                     )
         except nats_errors.AuthorizationError as error:
             raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
-        except (nats_errors.Error, OSError, ValueError) as error:
+        except (*FAILING, ValueError) as error:
             if "authorization" in str(error).lower():
                 raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
             raise NotConnectedError(url, f"no broker answers at {url} ({error})") from error
@@ -203,7 +207,7 @@ class Link:
             raise MessageTooLargeError(
                 f"{len(data):,} bytes for {subject} pass the broker's bound"
             ) from error
-        except (nats_errors.Error, OSError, TimeoutError) as error:
+        except FAILING as error:
             if self.client.is_closed:  # nats-py tells nobody if the transport fails it while it closes
                 self.lose("nats-py has closed it")
             raise ConnectionLostError(subject, f"not sent to {subject}: {error}") from error
@@ -246,13 +250,16 @@ class Link:
         probe = asyncio.ensure_future(self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
         self._probes.add(probe)
         probe.add_done_callback(self._probed)
+        caller = asyncio.current_task()
+        before = caller.cancelling() if caller else 0
         try:
             return float(await asyncio.shield(probe))
         except asyncio.CancelledError:
-            if not probe.cancelled():
+            # Both may be cancelled in one turn of the loop.
+            if not probe.cancelled() or (caller is not None and caller.cancelling() > before):
                 raise  # it was the caller who was cancelled
             raise ConnectionLostError("probe", self.reason) from None
-        except (nats_errors.Error, OSError, TimeoutError) as error:
+        except FAILING as error:
             self.lose(f"the broker did not answer a probe ({type(error).__name__})")
             raise ConnectionLostError("probe", self.reason) from error
 
@@ -292,7 +299,7 @@ class Link:
     ) -> int:
         try:
             subscription = await self.client.subscribe(subject, cb=handler, pending_msgs_limit=pending_max)
-        except (nats_errors.Error, OSError) as error:
+        except FAILING as error:
             self.lose(self.reason or "nats-py has closed it")
             raise ConnectionLostError(subject, f"not subscribed to {subject}: {error}") from error
         return int(subscription._id)
@@ -332,7 +339,7 @@ class Link:
         sid = self._sids.pop(wanted, None)
         if sid is not None and not self.lost.is_set():
             subscription = self.client._subs.get(sid)
-            with contextlib.suppress(nats_errors.Error):
+            with contextlib.suppress(*FAILING):
                 if subscription is not None:
                     await subscription.unsubscribe()
 
@@ -343,7 +350,7 @@ class Link:
             writer = getattr(transport, "_io_writer", None)
             if writer is not None:
                 writer.transport.abort()
-        with contextlib.suppress(nats_errors.Error, OSError, TimeoutError):
+        with contextlib.suppress(*FAILING):
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 with _keeping_cancellation():
                     await self.client.close()
