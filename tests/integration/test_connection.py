@@ -29,6 +29,7 @@ from squall.bus.errors import (
     NotConnectedError,
     RequestError,
 )
+from squall.bus.guard import seen
 from squall.bus.jetstream import publish
 from squall.bus.messages import Heartbeat, RunTask
 from squall.bus.subjects import api
@@ -408,18 +409,22 @@ def test_pauses_end_at_their_cap_however_often_it_was_tried() -> None:
     assert backoff.pause_s() <= 0.05
 
 
-async def test_who_is_cancelled_in_the_turn_in_which_the_link_is_lost_is_cancelled(bus: Any) -> None:
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_is_cancelled_as_the_link_is_lost_is_cancelled(bus: Any, turns: int) -> None:
     """A task that goes on after it was cancelled is waited for in vain: the node would never end."""
     async with bus(alone=True) as b, b.connect("producer") as producer:
         link = producer._link
         os.kill(b.broker.pid, signal.SIGSTOP)
         try:
+            assert await seen(b.broker.pid, stopped=True)
             probing = asyncio.ensure_future(link.probe())
             await asyncio.sleep(0.1)  # its PING is on its way, and will not be answered
             link.lose("a test")
-            probing.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            was_waiting = probing.cancel()
             await asyncio.wait({probing})
-            assert probing.cancelled()
+            assert probing.cancelled() is was_waiting
         finally:
             os.kill(b.broker.pid, signal.SIGCONT)
 

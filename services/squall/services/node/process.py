@@ -35,13 +35,27 @@ from squall.services.node.history import History
 from squall.services.node.interference import Interference
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import LEAVE_S, Alone, Halted, Loading, NodeStart, Order, Ready, Service
+from squall.services.node.service import (
+    LEAVE_S,
+    Alone,
+    Halted,
+    Loading,
+    NodeStart,
+    Order,
+    Ready,
+    Service,
+    end_within,
+)
 from squall.services.patterns import Pattern, pattern_of
 from squall.services.patterns.pattern import AGENT, VENUE
 
 log = logging.getLogger("squall")
 
 CONNECT_PATIENCE_S = 20.0
+
+ENDING_S = 20.0
+"""How long a node whose work has ended may take to close what it has open: a defect must not keep it for ever,
+doing nothing and not started again."""
 
 ALIVE_S = 1.0
 """Between two words to the parent that the loop turns."""
@@ -203,6 +217,7 @@ async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: H
                 await asyncio.wait({serving})
             finally:
                 history("counters", "ok", counters=service.counted())
+                end_within(ENDING_S)
 
 
 async def _node_alone(
