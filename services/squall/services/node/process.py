@@ -54,7 +54,7 @@ log = logging.getLogger("squall")
 CONNECT_PATIENCE_S = 20.0
 
 ENDING_S = 20.0
-"""How long a node whose work has ended may take to close what it has open: a defect must not keep it for ever,
+"""How long a node whose work has ended may take to close what it has open: no defect may keep it for ever,
 doing nothing and not started again."""
 
 ALIVE_S = 1.0
