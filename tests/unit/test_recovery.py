@@ -201,8 +201,9 @@ def test_idle_time_is_a_share() -> None:
 
 
 def test_where_the_load_ended_before_the_last_heal_there_is_nothing_to_hold_against() -> None:
-    history = calm(took_s=0.01)
+    history = replace(calm(took_s=0.01), faults=(struck(4.0, 6.0),))
     assert load_went_on(history)
+    assert not load_went_on(replace(history, faults=()))
     assert not load_went_on(replace(history, submissions={"a": Submission("a", 9.9, "accepted")}))
     assert not load_went_on(replace(history, phases=()))
 

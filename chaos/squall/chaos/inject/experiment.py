@@ -113,7 +113,8 @@ async def experimenting(
                         "idle": idle.share(),
                     }
                     history("phase", "ok", what="healed", **healed)
-                    await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
+                    if nemesis.logged:
+                        await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
 

@@ -145,9 +145,9 @@ def is_ordinary(history: History) -> bool:
 
 
 def load_went_on(history: History) -> bool:
-    """Whether it was an experiment whose load did not end before all was healed, as some are meant to."""
+    """Whether there were faults, and the load did not end before all was healed, as some are meant to."""
     after = healed(history)
-    return an_experiment(history) and (
+    return bool(an_experiment(history) and history.faults) and (
         after is None
         or any((offer.intended_s or 0.0) > after.time_s for offer in history.submissions.values())
     )
