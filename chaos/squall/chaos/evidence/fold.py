@@ -49,14 +49,20 @@ class Offers:
         self.waiting: tuple[str, int] | None = None
         self.outcomes: set[Outcome] = set()
 
-    def submission(self, task: str) -> Submission:
+    def submission(self, task: str, *, begun_by: int) -> Submission:
+        """All of it together.
+
+        Args:
+            begun_by: The last start of a producer that offered a task that nobody had offered before.
+        """
         outcomes = self.outcomes if self.waiting is None else self.outcomes | {"unknown"}
         outcome: Outcome = "refused"
         if "accepted" in outcomes:
             outcome = "accepted"
         elif "unknown" in outcomes:
             outcome = "unknown"
-        return Submission(task, self.intended_s, outcome)
+        abandoned = outcome == "unknown" and self.waiting is not None and self.waiting[1] < begun_by
+        return Submission(task, self.intended_s, outcome, abandoned)
 
 
 class Fold:
@@ -73,6 +79,7 @@ class Fold:
         self._undeclared: Counter[str] = Counter()
         self._writers: dict[tuple[str, int], list[int]] = {}
         self._offers: dict[str, Offers] = {}
+        self._begun_by = 0
         self._unasked = 0
         self._suppressed = 0
         self._refusals: list[Refusal] = []
@@ -113,6 +120,8 @@ class Fold:
         match head.op, head.type:
             case "submit", "invoke":
                 offer = decode(lines.offer, line)
+                if offer.task not in self._offers:
+                    self._begun_by = max(self._begun_by, head.inc)
                 offers = self._offers.setdefault(offer.task, Offers(offer.submit_s))
                 if offers.waiting is not None:
                     offers.outcomes.add("unknown")
@@ -257,7 +266,10 @@ class Fold:
                 Writer(node, incarnation, counts[0], counts[1], counts[2], *self._spans[node, incarnation])
                 for (node, incarnation), counts in self._writers.items()
             ),
-            submissions={task: offers.submission(task) for task, offers in self._offers.items()},
+            submissions={
+                task: offers.submission(task, begun_by=self._begun_by)
+                for task, offers in self._offers.items()
+            },
             outcomes_unasked=self._unasked,
             unanswered=Counter(o.waiting for o in self._offers.values() if o.waiting is not None),
             executions=self._executions,

@@ -183,11 +183,13 @@ class Submission:
         intended_s: When it was first meant to be submitted; None if no line says so.
         outcome: ``refused`` only if nothing else ever came back. An offer that its producer did not live to
             see answered is ``unknown``.
+        is_abandoned: Whether that is all, though a later start of the producer went on to further tasks.
     """
 
     task: str
     intended_s: float | None
     outcome: Outcome
+    is_abandoned: bool = False
 
 
 @dataclass(slots=True)
@@ -297,6 +299,7 @@ class Venue:
     Attributes:
         fills: For each order id, when it was filled, in order.
         received: Rows of the journal.
+        again: When orders came that had come before.
         invalid: Those that were no orders.
         conflicting: Order ids that came with two different bodies.
         ledger: What was filled, without times, sorted by order id.
@@ -311,6 +314,7 @@ class Venue:
     missing: int = 0
     ledger: tuple[Row, ...] = ()
     refusals: Mapping[str, str] = field(default_factory=dict)
+    again: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,7 +207,17 @@ class _Books:
             missing=highest - received + unheard,
             ledger=tuple(ledger),  # of whatever types; it is only compared
             refusals=dict(self._refusals()),
+            again=tuple(self._again()),
         )
+
+    def _again(self) -> Iterator[float]:
+        """When orders came that had come before."""
+        seen: set[str] = set()
+        query = "SELECT order_id, time_s FROM journal WHERE order_id IS NOT NULL ORDER BY rowid"
+        for order_id, time_s in self._rows(query):
+            if _text(order_id) in seen:
+                yield _number(time_s)
+            seen.add(order_id)
 
     def orders(self, prefix: str, wanted: Callable[[str], bool]) -> Orders:
         """See `orders`."""

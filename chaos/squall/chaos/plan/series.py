@@ -70,6 +70,7 @@ VARIED_INTERVALS = (
     Interval(fault="crash", target="any-agent", at_s=7.0),
     Interval(fault="pause", target="any-agent", at_s=8.5, for_s=2.5),
     Interval(fault="sever", target="leader", at_s=11.5, for_s=1.5),
+    Interval(fault="errors", target="venue", at_s=12.5, for_s=1.0),
 )
 """Slow, and then cut, so that what is lost was on its way; agents end while they hold what takes long."""
 

@@ -63,6 +63,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
             *named(counted.shared, "order", "two registers that intend it"),
             *named(counted.doubled, "intent", "more than one fill"),
             *named(counted.refused_filled, "refused order", "a fill"),
+            *named(_abandoned(history), "task", "been begun by a producer that ended, and not by the next"),
             *named(history.registers_damaged, "register", "no record in it"),
             *_left(history),
         ],
@@ -133,6 +134,11 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )
+
+
+def _abandoned(history: History) -> list[str]:
+    """Tasks of which a producer did not live to hear, and that the next one passed over."""
+    return [task for task, offer in history.submissions.items() if offer.is_abandoned]
 
 
 def _uncounted_offers(history: History, accepted: int, uncertain: int, ends: int) -> list[str]:

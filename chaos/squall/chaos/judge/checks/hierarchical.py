@@ -84,17 +84,17 @@ def coordinator_failover(case: Case) -> Finding:
         return unknown("no failover happened")
     late, untimed = leading.late_takeovers(case)
     jobs = history.of(Job)
-    unended = [job.job for job in jobs if not job.done]
+    unended = named([job.job for job in jobs if not job.done], "job", "not ended")
     orphans = sorted({r.job for r in history.registers} - {job.job for job in jobs})
     return decide(
         case,
         shown=[
             *leading.deposed_batches(case),
-            *named(unended, "job", "not ended"),
+            *([] if undrained(history) else unended),
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
             *leading.needless(case),
         ],
-        late=[*late, *leading.unreplaced(case)],
+        late=[*late, *leading.unreplaced(case), *(unended if undrained(history) else [])],
         unseen=[
             *untimed,
             *leading.unwitnessed_fencing(case),

@@ -19,6 +19,8 @@ from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.checks.ledger import computed, differences, is_computed, unoffered
 from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
+from squall.chaos.judge.disturbance import is_delivery_disturbed
+from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN
 
 
@@ -197,6 +199,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
             *named(unasked, "decision", "no request that it could answer"),
             *_otherwise_asked(history),
             *_beyond(decisions.values(), bound),
+            *_beyond_at_the_venue(history, decisions.values(), bound),
         ],
         inferred=[*_otherwise_held(history, list(expected.values())), *unoffered(history)],
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
@@ -220,6 +223,31 @@ def _beyond(decided: Iterable[Decided], bound: int) -> list[str]:
                 if abs(held[order.symbol]) > bound:
                     beyond[made.task] = None
     return named(list(beyond), "decision", f"more than {bound} of its symbol held after it")
+
+
+def _beyond_at_the_venue(history: History, decided: Iterable[Decided], bound: int) -> list[str]:
+    """Orders after whose fills the venue holds more of a symbol than the bound allows, in its own order.
+
+    A gateway that carries orders in another order than they were decided in does that. Where it was disturbed
+    it may: what was lost with a link, or set aside, comes after what came later.
+    """
+    if history.venue is None:
+        return []
+    orders = {
+        effect_id(made.task, index): order
+        for made in decided
+        for index, effect in enumerate(made.effects)
+        if made.status == "ok" and (order := replay.order_in(effect)) is not None
+    }
+    held: Counter[str] = Counter()
+    beyond = []
+    for order_id, times in history.venue.fills.items():
+        if (order := orders.get(order_id)) is None:
+            continue
+        held[order.symbol] += order.moves
+        if abs(held[order.symbol]) > bound and not is_delivery_disturbed(history, times[0]):
+            beyond.append(order_id)
+    return named(beyond, "order", f"more than {bound} of its symbol held at the venue after it")
 
 
 def _to_be_decided(

@@ -32,6 +32,14 @@ FLIGHT_S = 1.0
 just after."""
 
 
+DELAYED_S = 10.0
+"""How long a fault may keep a request from being stored."""
+
+OUTSIDE = 3
+OUTSIDE_SHARE = 0.005
+"""How many requests, and which share, may be stored long after they were made for no reason on record."""
+
+
 class Degraded(Operation, frozen=True, kw_only=True):
     """A node has become degraded (``what`` is ``begin``), or is not any more (``end``)."""
 
@@ -66,7 +74,7 @@ def degraded_mode(case: Case) -> Finding:
     return decide(
         case,
         shown=[*carried, *wrong],
-        late=[*late, *left_late, *unfounded],
+        late=[*late, *left_late, *unfounded, *_marked_outside(history, spells)],
         inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",
@@ -251,6 +259,26 @@ def _until_s(history: History, spell: Spell) -> float:
     ]
     starts = [start.started_s for start in again]
     return min([*deaths, *starts], default=history.read_back_s or spell.begin_s)
+
+
+def _marked_outside(history: History, spells: list[Spell]) -> list[str]:
+    """Requests for reductions only by spokes that were not degraded: who was once, must not stay it."""
+    times: dict[str, list[tuple[float, float]]] = {}
+    for spell in spells:
+        times.setdefault(spell.node, []).append(
+            (spell.begin_s - FLIGHT_S, _until_s(history, spell) + FLIGHT_S)
+        )
+    requests = [request for request in history.of(Requested) if request.status == "ok"]
+    outside = [
+        f"{request.task} of {request.agent}"
+        for request in requests
+        if request.reduce_only
+        and not any(begin_s <= request.stored_s <= end_s for begin_s, end_s in times.get(request.agent, ()))
+        and not _is_struck(history, request.agent, request.stored_s - DELAYED_S, request.stored_s)
+    ]
+    if len(outside) <= max(OUTSIDE, OUTSIDE_SHARE * len(requests)):
+        return []
+    return [f"{len(outside):,} requests ask for reductions only, and no hub was missed: {some(outside)}"]
 
 
 def _asked(history: History, spells: list[Spell]) -> tuple[int, list[str]]:

@@ -103,10 +103,13 @@ def differences(
     there = {row[0]: row for row in ledger_rows}
     changed = [o for o, row in there.items() if o in of_orders and row != of_orders[o]]
     unexpected = [order_id for order_id in there if order_id not in expected and order_id not in maybe]
-    # A deviation that has a reason written down for its task is allowed, and named.
+    # A deviation that has a reason written down for its task is allowed, and named. That the venue declined
+    # an order, and wrote nothing down of it, is the gateway's word alone; of a good order it is no reason.
     absent = [order_id for order_id in expected if order_id not in there]
-    refused = [order_id for order_id in absent if order_id in counted.refused_effects]
-    missing = [order_id for order_id in absent if order_id not in counted.refused_effects]
+    declined = {refusal.order_id for refusal in history.refusals if refusal.what == "declined"}
+    reasons = counted.refused_effects.keys() - declined
+    refused = [order_id for order_id in absent if order_id in reasons]
+    missing = [order_id for order_id in absent if order_id not in reasons]
     passed = f"{len(there):,} rows, each as computed from the input of an accepted task."
     if refused:
         reason = printable(counted.refused_effects[refused[0]]).rstrip(".")

@@ -1,8 +1,9 @@
-"""U2: a task is run again, or delivered again, only for a reason: somebody failed, or was struck. Pure.
+"""U2: what is run, delivered or sent again is so only for a reason: somebody failed, or was struck. Pure.
 
 A swarm that runs tasks twice passes every check of what came of them, since the register refuses the second
 result. What handlers cost, or do to the world by themselves, is then doubled all the same. One that lets go
-of what it was given, and waits for it to come again, passes them too, and is slow.
+of what it was given, and waits for it to come again, passes them too, and is slow. And so does one that sends
+its orders twice, since the venue refuses the second.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from squall.chaos.evidence.operations import Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
+from squall.chaos.judge.disturbance import START_S, is_delivery_disturbed
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.surface import BROKER
@@ -25,9 +27,6 @@ UNEXPLAINED = 3
 UNEXPLAINED_SHARE = 0.002
 """How many tasks, and which share of those that ran, may be run again for no reason that is written down: a
 machine that stands still for an ack wait does that, and nobody notes it. Higher lets more pass."""
-
-START_S = 5.0
-"""How much later than its end a process may be up again, and written down."""
 
 LATE_S = 0.5
 """How long after the ack wait a task may be delivered again, and begun."""
@@ -52,6 +51,7 @@ def no_needless_repeat(case: Case) -> Finding:
         return unknown("nothing is known of what was run")
     needless = [repeat.task for repeat in repeats(history) if not repeat.reason]
     let_go = [task for task, first in _late_firsts(history) if not _held_up(history, first)]
+    sent, sent_again = _sent_again(history)
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
     allowed = max(UNEXPLAINED, UNEXPLAINED_SHARE * ran)
@@ -63,11 +63,14 @@ def no_needless_repeat(case: Case) -> Finding:
     if len(let_go) > allowed:
         told = f"{tasks(len(let_go))} of {ran:,} delivered and not begun"
         shown.append(f"{told} though nothing had happened: {some(let_go)}")
+    if sent_again > max(UNEXPLAINED, UNEXPLAINED_SHARE * sent):
+        shown.append(f"orders came to the venue again {sent_again:,} times though nothing had happened")
     return decide(
         case,
         late=shown,  # a machine that stands still for an ack wait does the same
         passed=f"{tasks(ran)} run, {repeated:,} of them again, "
-        f"{plural(len(needless) + len(let_go), 'time')} for no reason on record ({int(allowed)} allowed).",
+        f"{plural(len(needless) + len(let_go), 'time')} for no reason on record ({int(allowed)} allowed); "
+        f"{plural(sent_again, 'order')} sent again for none.",
     )
 
 
@@ -103,6 +106,15 @@ def _reason(history: History, before: Execution, again: Execution) -> str:
     return ""
 
 
+def _sent_again(history: History) -> tuple[int, int]:
+    """How many orders came to the venue, and how often one came again for no reason on record."""
+    if history.venue is None:
+        return 0, 0
+    again = history.venue.again
+    needless = sum(not is_delivery_disturbed(history, time_s) for time_s in again)
+    return history.venue.received - len(again), needless
+
+
 def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:
     """Each task that was begun for the first time with a later attempt than the first, and that."""
     for task, runs in history.executions.items():
@@ -135,6 +147,6 @@ def _held_up(history: History, first: Execution) -> bool:
 REPEATS = Promise(
     id="U2",
     name="no-needless-repeat",
-    text="A task is run or delivered again only where an attempt failed, or who had it was struck.",
+    text="A task is run, delivered or sent again only where an attempt failed, or who had it was struck.",
     check=no_needless_repeat,
 )
