@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.histories import Run, T, case_in, good_run
 
-from squall.chaos.evidence.model import History, Injected, Phase, Submission
+from squall.chaos.evidence.model import History, Injected, Phase, Refusal, Submission
 from squall.chaos.judge.case import case_of
 from squall.chaos.judge.checks.hierarchical import PROMISES, Dispatch
+from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER, differences
 from squall.chaos.judge.checks.recovery import recovery
 from squall.chaos.judge.decide import Finding
 from squall.services.run.result import Verdict
@@ -456,3 +458,52 @@ def test_without_load_under_the_faults_nothing_is_said_of_recovery(
     )
     detail = recovery(case_of(history, None)).detail
     assert ("othing was accepted from the first fault" in detail) is not under_faults
+
+
+def taken_up_again(*, passes_over: bool) -> Run:
+    """A producer ends with an offer under way; the next one goes on, and asks again or does not."""
+    run = good_run()
+    run.submit(2.85, "a-9", "none")
+    run.start(2.9, "producer", 2)
+    if not passes_over:
+        run.submit(3.0, "a-9", "fail", inc=2)
+    run.submit(3.1, "a-10", "fail", inc=2)
+    return run
+
+
+def test_a_task_that_the_next_producer_passes_over_fails(tmp_path: Path) -> None:
+    found = CHECKS["H1"](case_in(taken_up_again(passes_over=True).write(tmp_path)))
+    assert found.verdict == "fail"
+    assert "1 task has been begun by a producer that ended, and not by the next: a-9" in found.detail
+    found = CHECKS["H1"](case_in(taken_up_again(passes_over=False).write(tmp_path / "again")))
+    assert "begun by a producer" not in found.detail
+
+
+def test_an_offer_under_way_as_the_last_producer_ends_is_unknown_and_no_more(tmp_path: Path) -> None:
+    run = good_run()
+    run.submit(2.85, "a-9", "none")
+    assert "begun by a producer" not in CHECKS["H1"](case_in(run.write(tmp_path))).detail
+
+
+def test_of_a_run_that_had_not_drained_jobs_that_have_not_ended_are_late(tmp_path: Path) -> None:
+    run = good_run()
+    run.find("final", what="job", job="pairs")["done"] = False
+    assert CHECKS["H4"](case_in(run.write(tmp_path))).verdict == "fail"
+    run.find("final", what="complete")["drained"] = False
+    case = case_in(run.write(tmp_path))
+    assert CHECKS["H4"](case).verdict == "fail"
+    assert CHECKS["H4"](replace(case, busy="the machine had no time left")).verdict == "unknown"
+
+
+def test_an_order_that_the_gateway_alone_says_was_declined_is_missing(tmp_path: Path) -> None:
+    run = good_run()
+    run.spec |= {"handler": ORDINARY_HANDLER, "venue": "idempotent"}
+    case = case_in(run.write(tmp_path))
+    assert "a-1.0" in case.tally.intents
+    row = ("a-1.0", "a", "s", 1, "buy", 1, 1.0)
+    venue = replace(case.history.venue, fills={}, ledger=())
+    for what, missing in (("declined", True), ("unsendable", False)):
+        refused = Refusal(task="a-1", order_id="a-1.0", what=what, reason="no")
+        history = replace(case.history, venue=venue, refusals=(refused,))
+        found = differences(case_of(history, None), {"a-1.0": row}, (), {"a-1.0": row})
+        assert (found.inferred == ["1 order has no row in the ledger: a-1.0"]) is missing

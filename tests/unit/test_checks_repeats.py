@@ -135,3 +135,38 @@ def test_tasks_that_are_let_go_for_a_reason_do_not(reason: Callable[[Run], Any],
     run = let_go()
     reason(run)
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict != "fail"
+
+
+def sent_again(times: int) -> Run:
+    """Orders come to the venue again, and nobody was struck."""
+    run = good_run()
+    run.faults.clear()
+    run.journal += [("a-1.0", '{"quantity":1}')] * (times - 1)  # one is there
+    return run
+
+
+def test_orders_that_are_sent_again_for_nothing_fail(tmp_path: Path) -> None:
+    found = no_needless_repeat(case_in(sent_again(UNEXPLAINED + 1).write(tmp_path)))
+    assert found.verdict == "fail"
+    assert (
+        found.detail == f"Orders came to the venue again {UNEXPLAINED + 1} times though nothing had happened."
+    )
+
+
+def test_a_few_of_them_may_be_the_machine(tmp_path: Path) -> None:
+    found = no_needless_repeat(case_in(sent_again(UNEXPLAINED).write(tmp_path)))
+    assert found.verdict == "pass"
+    assert found.detail.endswith(f"{UNEXPLAINED} orders sent again for none.")
+
+
+@pytest.mark.parametrize("node", ["gateway", "venue", "broker"])
+def test_orders_that_are_sent_again_for_a_reason_do_not(node: str, tmp_path: Path) -> None:
+    run = sent_again(UNEXPLAINED + 1)
+    struck(run, node, "pause", -2.0, -1.0)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "pass"
+
+
+def test_nor_do_they_where_the_gateway_was_started_again(tmp_path: Path) -> None:
+    run = sent_again(UNEXPLAINED + 1)
+    run.start(-0.5, "gateway", 2)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict != "fail"

@@ -106,6 +106,15 @@ def take_over_once_more(run: StarRun, at_s: float) -> None:
     run.line(20.0, "squall", "final", "ok", what="term", seq=60, holder="hub-2", time_s_stored=T + at_s)
 
 
+def reduces_for_ever(run: StarRun) -> None:
+    """All requests ask for reductions only, long before anybody is degraded."""
+    for row in run.rows:
+        if row.get("what") == "request" and not row["reduce_only"]:
+            row.update(reduce_only=True, time_s_stored=T + 9.5)
+        elif row.get("what") == "decision":
+            row["reduces"] = True
+
+
 FAILING: list[tuple[str, str, Doctor, str]] = [
     (
         "S1",
@@ -253,6 +262,18 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "more than a reduction is allowed",
         lambda r: r.decision("b-2").update(reduces=False),
         "asked for a reduction and been allowed more: b-2",
+    ),
+    (
+        "S5",
+        "spokes ask for reductions only while a hub leads",
+        reduces_for_ever,
+        "5 requests ask for reductions only, and no hub was missed: a-1 of agent-1",
+    ),
+    (
+        "E1",
+        "orders come to the venue in another order than they were decided in",
+        lambda r: r.refill(5.0, "b-1"),
+        "1 order has more than 10 of its symbol held at the venue after it: a-4-0",
     ),
     (
         "S5",

@@ -199,9 +199,12 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
             *named(unasked, "decision", "no request that it could answer"),
             *_otherwise_asked(history),
             *_beyond(decisions.values(), bound),
-            *_beyond_at_the_venue(history, decisions.values(), bound),
         ],
-        inferred=[*_otherwise_held(history, list(expected.values())), *unoffered(history)],
+        inferred=[
+            *_otherwise_held(history, list(expected.values())),
+            *_beyond_at_the_venue(history, decisions.values(), bound),
+            *unoffered(history),
+        ],
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
     )
     # While it had not drained, hub and gateway went on after the log was read.

@@ -7,7 +7,7 @@ from typing import Any
 from squall.chaos.judge.checks.star import without_hubs
 from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.handling import handling
-from squall.chaos.mutants.mutant import Catalogue, Mutant, twice
+from squall.chaos.mutants.mutant import LATE, Catalogue, Mutant, twice
 from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import EXPERIMENT
@@ -78,6 +78,18 @@ CATALOGUE = Catalogue(
             "takes over with nothing held",
             ("E1",),
             *twice("crash", "leader", point="hub.decided", nth=3),
+        ),
+        _service(
+            "newest-first",
+            "carries orders to the venue newest first",
+            ("E1",),
+            *LATE,
+        ),
+        _service(
+            "reduces-for-ever",
+            "asks for reductions only, once it was degraded",
+            ("S5",),
+            *WITHOUT_HUBS,
         ),
         *handling(loss="S4", follows="S3"),
         *delivering(loss="S4"),
