@@ -49,8 +49,10 @@ UNDER_WAY_S = 0.2
 
 CALM_LOOK_S = 0.1
 
-CALM_PATIENCE_S = 10.0
-"""How long that is waited for. Later than this, the calm tells nothing, and other promises tell more."""
+CALM_PATIENCE_S = 20.0
+"""How long that is waited for: longer than a connection needs that is open and has lost something. Who is slow
+then was left so by the faults.
+"""
 
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
@@ -120,7 +122,7 @@ async def experimenting(
 
 
 async def _calm(driving: Run, before: int, history: History) -> None:
-    """Let the load go on until nothing is left to recover from, if that comes soon, and a while longer.
+    """Let the load go on until nothing is left to recover from, or should not be, and a while longer.
 
     Args:
         before: What was under way in the steady state.
@@ -131,10 +133,10 @@ async def _calm(driving: Run, before: int, history: History) -> None:
         async with asyncio.timeout(CALM_PATIENCE_S):
             while not swarm.producer.done() and await _under_way(driving) > enough:
                 await asyncio.sleep(CALM_LOOK_S)
-        idle = Idle()
-        await asyncio.wait({swarm.producer}, timeout=CALM_S)
-        if not swarm.producer.done():
-            history("phase", "ok", what="calm", seconds=CALM_S, idle=idle.share())
+    idle = Idle()
+    await asyncio.wait({swarm.producer}, timeout=CALM_S)
+    if not swarm.producer.done():
+        history("phase", "ok", what="calm", seconds=CALM_S, idle=idle.share())
 
 
 async def _under_way(driving: Run) -> int:
