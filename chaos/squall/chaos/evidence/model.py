@@ -139,7 +139,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
         what: ``steady``: for the last ``seconds`` the swarm had kept up. ``healed``: no fault is in force any
                 more, after ``faults`` of them, and what was accepted, ``backlog`` tasks of it open, must end
             within ``bound_s``. ``calm``: for the last ``seconds`` the load had gone on with nothing in force
-            and nothing left to recover from.
+            and, if that had come soon enough, nothing left to recover from.
         idle: Which share of the machine's time nobody wanted then; None if it is not known.
     """
 

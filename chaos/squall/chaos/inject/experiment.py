@@ -50,9 +50,8 @@ UNDER_WAY_S = 0.2
 CALM_LOOK_S = 0.1
 
 CALM_PATIENCE_S = 20.0
-"""How long that is waited for: longer than a connection needs that is open and has lost something. Who is slow
-then was left so by the faults.
-"""
+"""How long that is waited for: longer than a connection needs that is open and has lost something. Who is
+slow then was left so by the faults."""
 
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
