@@ -44,6 +44,9 @@ class KillingPoints(Points):
         self._point, self._left = point, nth
         self.struck = asyncio.Event()
 
+    def stops_at(self, point: str) -> bool:
+        return point == self._point
+
     async def __call__(self, point: str) -> None:
         if point == self._point:
             self._left -= 1

@@ -16,11 +16,12 @@ import pytest
 from tests.scenarios.doctored import BROKER, Doctored, Line
 from tests.scenarios.series_once import Series
 
+from squall.chaos.evidence.agreement import disagreements
 from squall.chaos.evidence.series import Planned, planned_in
 from squall.chaos.judge import case
 from squall.chaos.judge.series import SeriesCheck, series_result
 from squall.chaos.judge.tally import tally
-from squall.chaos.tell.documents import judge, judge_all
+from squall.chaos.tell.documents import history_of, judge, judge_all
 from squall.services.patterns import pattern_of
 
 LOST_ONE_IN = 500
@@ -57,7 +58,9 @@ def test_only_pauses_are_real(series: Series, tmp_path: Path) -> None:
     run.counters = [counted for counted in run.counters if counted["incarnation"] == 1]
     for line in run.lines:
         line["inc"] = 1
-    assert "was followed by no further start of it" in doubted(run.write())
+    path = run.write()
+    doubted(path)
+    assert any("was followed by no further start of it" in said for said in disagreements(history_of(path)))
 
 
 def without_faults(run: Doctored) -> Path:

@@ -201,7 +201,8 @@ def _log(run: StarRun) -> None:
         run.register(
             decided_s, task, term=_term(made), job=CLASS[spoke], agent=spoke, effects=[effect_id(task, 0)]
         )
-        run.filled(13.5 if task == "b-1" else decided_s + 0.2, task)
+        # A degraded gateway carries the reduction, and what was decided after it once a hub leads again.
+        run.filled({"b-1": 13.5, "a-4": 14.6}.get(task, decided_s + 0.2), task)
     run.line(
         20.0,
         "squall",

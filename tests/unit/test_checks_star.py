@@ -272,7 +272,7 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
     (
         "E1",
         "orders come to the venue in another order than they were decided in",
-        lambda r: r.refill(5.0, "b-1"),
+        lambda r: r.refill(14.65, "b-1"),
         "1 order has more than 10 of its symbol held at the venue after it: a-4-0",
     ),
     (

@@ -56,9 +56,13 @@ class Points:
         else:
             self._halts.pop(point, None)
 
+    def stops_at(self, point: str) -> bool:
+        """Whether it is to stop at some passing of a point."""
+        return point in self._halts
+
     async def __call__(self, point: str) -> None:
         """Pass a point."""
-        if not self._halts or point not in self._halts:
+        if point not in self._halts:
             return
         self._halts[point] -= 1
         if self._halts[point] <= 0:
@@ -69,7 +73,7 @@ class Points:
 
     async def asked(self, point: str, asking: Coroutine[Any, Any, T]) -> T:
         """Ask for something, pass a point once it was asked, and only then take the answer."""
-        if point not in self._halts:
+        if not self.stops_at(point):
             return await asking
         answer = asyncio.ensure_future(asking)
         try:
