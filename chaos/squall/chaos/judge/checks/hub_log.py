@@ -23,7 +23,6 @@ from squall.chaos.judge.disturbance import is_delivery_disturbed
 from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN
 
-
 BEYOND = 10
 BEYOND_SHARE = 0.01
 """After how many orders, and which share, the venue may hold more than the bound for no reason on record."""

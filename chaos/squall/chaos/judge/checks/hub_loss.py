@@ -36,8 +36,9 @@ DELAYED_S = 10.0
 """How long a fault may keep a request from being stored."""
 
 OUTSIDE = 3
-OUTSIDE_SHARE = 0.005
-"""How many requests, and which share, may be stored long after they were made for no reason on record."""
+OUTSIDE_SHARE = 0.02
+"""How many requests, and which share, may be stored long after they were made for no reason on record: a busy
+machine keeps some."""
 
 
 class Degraded(Operation, frozen=True, kw_only=True):
@@ -73,8 +74,8 @@ def degraded_mode(case: Case) -> Finding:
         return unknown("nobody was degraded")
     return decide(
         case,
-        shown=[*carried, *wrong],
-        late=[*late, *left_late, *unfounded, *_marked_outside(history, spells)],
+        shown=[*carried, *wrong, *_marked_outside(history, spells)],
+        late=[*late, *left_late, *unfounded],
         inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",

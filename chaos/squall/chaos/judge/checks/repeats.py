@@ -28,6 +28,9 @@ UNEXPLAINED_SHARE = 0.002
 """How many tasks, and which share of those that ran, may be run again for no reason that is written down: a
 machine that stands still for an ack wait does that, and nobody notes it. Higher lets more pass."""
 
+GRAVE_SHARE = 0.05
+"""Which share no machine does by itself, however busy it is."""
+
 LATE_S = 0.5
 """How long after the ack wait a task may be delivered again, and begun."""
 
@@ -55,19 +58,19 @@ def no_needless_repeat(case: Case) -> Finding:
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
     allowed = max(UNEXPLAINED, UNEXPLAINED_SHARE * ran)
-    shown = []
-    if len(needless) > allowed:
-        shown.append(
-            f"{tasks(len(needless))} of {ran:,} run again though nothing had happened: {some(needless)}"
-        )
-    if len(let_go) > allowed:
-        told = f"{tasks(len(let_go))} of {ran:,} delivered and not begun"
-        shown.append(f"{told} though nothing had happened: {some(let_go)}")
+    shown: list[str] = []
+    late: list[str] = []
+    for which, what in ((needless, "run again"), (let_go, "delivered and not begun")):
+        if len(which) > allowed:
+            said = f"{tasks(len(which))} of {ran:,} {what} though nothing had happened: {some(which)}"
+            (shown if len(which) > GRAVE_SHARE * ran else late).append(said)
     if sent_again > max(UNEXPLAINED, UNEXPLAINED_SHARE * sent):
-        shown.append(f"orders came to the venue again {sent_again:,} times though nothing had happened")
+        said = f"orders came to the venue again {sent_again:,} times though nothing had happened"
+        (shown if sent_again > GRAVE_SHARE * sent else late).append(said)
     return decide(
         case,
-        late=shown,  # a machine that stands still for an ack wait does the same
+        shown=shown,
+        late=late,
         passed=f"{tasks(ran)} run, {repeated:,} of them again, "
         f"{plural(len(needless) + len(let_go), 'time')} for no reason on record ({int(allowed)} allowed); "
         f"{plural(sent_again, 'order')} sent again for none.",
