@@ -43,6 +43,7 @@ def test_it_is_caught_and_the_good_variant_passes(pattern: str, mutant: Mutant, 
     assert proof.why
 
 
+@pytest.mark.everything
 def test_an_ordinary_seed_catches_a_variant_that_shows_under_any_fault(tmp_path: Path) -> None:
     mutant = next(mutant for pattern, mutant in ALL if mutant.name == "drops-what-it-cannot-read")
     planned = runs_of([spec_of(DEFAULT)], [1], [])[:1]
