@@ -436,6 +436,11 @@ GOOD: list[tuple[str, str, Doctor]] = [
     ("S3", "a hand-over is quick", lambda r: hand_over(r, 0.7)),
     (
         "S3",
+        "a hand-over to who has just handed over itself waits for it",
+        lambda r: (hand_over(r, 1.4), r.line(1.5, "hub-2", "resign", "ok", term=0)),
+    ),
+    (
+        "S3",
         "the new hub has nothing to decide at first",
         lambda r: [
             (slow(r, 5.0, task), r.find("final", what="request", task=task).update(time_s_stored=T + 8.29))

@@ -114,6 +114,7 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
         (Interval(fault="refuse", target="agent-1,agent-2"), "one broker they have none to cut"),
         (Interval(fault="latency", target="broker"), "the broker has none"),
         (Interval(fault="clock-off", target="producer"), "must not be misled"),
+        (Interval(fault="restart", target="producer"), "crash it"),
         (Interval(fault="errors", target="gateway"), "name the venue"),
         (Interval(fault="late", target="venue"), "the broker delivers nothing to the venue"),
         (Interval(fault="one-way-up", target="venue"), "cut both"),

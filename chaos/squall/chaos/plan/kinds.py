@@ -12,6 +12,9 @@ from squall.chaos.errors import FaultError
 SEVER = "sever"
 """The kind that makes a way slow, and cuts it as it ends."""
 
+RESTART = "restart"
+"""The kind that asks a process to end, which is started again if its work is not done."""
+
 HAND_OVER = "hand-over"
 """The kind that only a leader can be told of."""
 
@@ -56,7 +59,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("flap", "flapping"),
         Kind("crash", "process", "process", lasts=False),
         Kind("pause", "process", "process"),
-        Kind("restart", "process", "process", lasts=False),
+        Kind(RESTART, "process", "process", lasts=False),
         Kind("duplicate", "messages", "messages"),
         Kind("late", "messages", "messages"),
         Kind("reorder", "messages", "messages"),

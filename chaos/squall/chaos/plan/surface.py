@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from squall.bus.topology.link import Node
 from squall.chaos.errors import FaultError
-from squall.chaos.plan.kinds import HAND_OVER, Kind
+from squall.chaos.plan.kinds import HAND_OVER, RESTART, Kind
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
@@ -164,6 +164,11 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
         raise FaultError(
             "the producer is the experiment's own witness of what it offered, and must not be misled",
             "strike its process, or its way to the broker",
+        )
+    if target == PRODUCER and kind.name == RESTART:
+        raise FaultError(
+            "a producer that is asked to end has offered all it will, and is not started again",
+            "crash it, and it goes on where it was",
         )
     if target == VENUE and kind.breaks == "messages":
         raise FaultError(

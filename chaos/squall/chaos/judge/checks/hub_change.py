@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squall.chaos.evidence.model import Injected, Operation
-from squall.chaos.evidence.operations import Fenced, Lead
+from squall.chaos.evidence.operations import Fenced, Lead, Resign
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
@@ -152,14 +152,24 @@ def recovery_time(case: Case) -> Finding:
 
 
 def _bound_s(case: Case, change: Takeover) -> float:
-    if change.since == "hand-over" and not any(
-        fault is not change.fault
-        and fault.node == change.previous.node
-        and overlaps(fault, change.start_s or 0.0, change.next.time_s)
-        for fault in case.history.faults
+    """What a change may take. Who handed over itself does not stand again for a lease."""
+    lease_s = case.history.asked.lease_s or 0.0
+    just_stood_down = any(
+        resign.node == change.next.node and 0.0 <= (change.start_s or 0.0) - resign.time_s <= lease_s
+        for resign in case.history.of(Resign)
+    )
+    if (
+        change.since == "hand-over"
+        and not just_stood_down
+        and not any(
+            fault is not change.fault
+            and fault.node == change.previous.node
+            and overlaps(fault, change.start_s or 0.0, change.next.time_s)
+            for fault in case.history.faults
+        )
     ):
         return HAND_OVER_S
-    return take_over_bound_s(case.history.asked.lease_s or 0.0)
+    return take_over_bound_s(lease_s)
 
 
 def decided_after_s(case: Case, change: Takeover) -> float | None:
