@@ -418,7 +418,10 @@ async def test_who_is_cancelled_as_the_link_is_lost_is_cancelled(bus: Any, turns
         try:
             assert await seen(b.broker.pid, stopped=True)
             probing = asyncio.ensure_future(link.probe())
-            await asyncio.sleep(0.1)  # its PING is on its way, and will not be answered
+            before = len(link.client._pongs)
+            async with asyncio.timeout(LONG_S):
+                while len(link.client._pongs) == before:  # its PING will not be answered
+                    await asyncio.sleep(0)
             link.lose("a test")
             for _ in range(turns):
                 await asyncio.sleep(0)
