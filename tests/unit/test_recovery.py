@@ -24,7 +24,7 @@ from squall.chaos.evidence.model import (
 )
 from squall.chaos.inject.idle import Idle
 from squall.chaos.judge.case import Case, case_of
-from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary, load_went_on
+from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary, load_went_on, recovery
 from squall.chaos.judge.decide import decide
 from squall.chaos.judge.episodes import episodes
 from squall.chaos.judge.tally import tally
@@ -223,3 +223,16 @@ def test_what_is_late_on_a_busy_machine_is_not_known_to_be(
     assert decide(judged, late=["it took long"], passed="").verdict == verdict
     assert decide(judged, passed="").verdict == "pass"
     assert decide(judged, shown=["it is wrong"], late=["it took long"], passed="").verdict == "fail"
+
+
+@pytest.mark.parametrize(("ended_s", "late"), [(29.9, False), (30.1, True)])
+def test_a_load_that_goes_on_gives_no_more_time_to_what_was_due_at_the_last_heal(
+    ended_s: float, late: bool
+) -> None:
+    phases = (
+        Phase(time_s=10.0, what="healed", bound_s=20.0),
+        Phase(time_s=31.0, what="calm", seconds=CALM_S, idle=0.5),
+    )
+    found = recovery(case(run({9.0: ended_s}, [struck(8.0, 10.0)], phases=phases)))
+    assert ("what was due at the last heal ended" in found.detail.lower()) is late
+    assert found.verdict == ("fail" if late else "unknown")  # that it was read back, no line tells

@@ -54,6 +54,11 @@ def recovery(case: Case) -> Finding:
         for offer in history.submissions.values()
     ):
         unseen.append("nothing was accepted from the first fault to the last heal")
+    # While the load went on in between, what was due at the last heal has to have ended in that time as well.
+    for last in episodes(history, case.tally)[-1:]:
+        if calm is not None and last.took_s > after.bound_s:
+            said = f"what was due at the last heal ended {last.took_s:.2f} s after it"
+            late.append(f"{said}, the bound is {after.bound_s:.2f} s")
     took = ""
     if history.closing is None or history.read_back_s is None:
         unseen.append("it is not known when it had drained")
