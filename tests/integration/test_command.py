@@ -145,3 +145,21 @@ def test_doctor_says_what_is_here(tmp_path: Path) -> None:
     broken = squall(tmp_path, "doctor", NATS_SERVER="/nowhere")
     assert broken.returncode == 4
     assert "nats-server" in broken.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [(["plan", "hierarchical"], set()), (["trace", "--help"], {"check"}), (["--help"], {"chaos", "check"})],
+)
+def test_a_command_loads_no_other_part(tmp_path: Path, arguments: list[str], loaded: set[str]) -> None:
+    code = (
+        "import contextlib, sys\n"
+        "from squall.services.cli.main import main\n"
+        f"sys.argv[1:] = {arguments}\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print(*(name for name in ('chaos', 'check') if f'squall.chaos.cli.{name}' in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.splitlines()[-1].split()) == loaded

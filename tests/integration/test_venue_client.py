@@ -85,7 +85,7 @@ async def test_an_answer_without_end_is_given_up_at_a_bound() -> None:
 
 async def test_an_answer_that_comes_in_drops_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each drop is in time, so a time-out between two of them never ends it."""
-    monkeypatch.setattr(venue_client, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(venue_client, "ANSWER_TIMEOUT_S", 0.5)
 
     async def dripping(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")

@@ -71,7 +71,7 @@ def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(tmp
             await wait_until(begun, lambda incs: 2 in incs, timeout_s=30, what="a word of the next start")
         assert not strike.verified, "it ended with the node, before it was healed"
         assert "was started anew" in strike.reason
-        async with nemesis.duplicate("agent-1", every=1000) as strike:
+        async with nemesis.duplicate("agent-1", every=50) as strike:
             said = [
                 line
                 for line in lines("history.jsonl")

@@ -16,22 +16,14 @@ from squall.services.patterns import DEFAULT
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.timeout(900)]
 
-QUICK = ("dumb-venue",)
-"""Enough to see that the proving works; the others are proved with everything."""
-
-
 ALL = [(catalogue.pattern, mutant) for catalogue in BUILT_IN for mutant in catalogue.mutants]
 
 
+@pytest.mark.everything
 @pytest.mark.parametrize(
     ("pattern", "mutant"),
     [
-        pytest.param(
-            pattern,
-            mutant,
-            id=f"{pattern}-{mutant.name}",
-            marks=[] if mutant.name in QUICK else pytest.mark.everything,
-        )
+        pytest.param(pattern, mutant, id=f"{pattern}-{mutant.name}")
         for pattern, mutant in [*ALL, *((DEFAULT, mutant) for mutant in HARNESS)]
     ],
 )

@@ -31,14 +31,14 @@ class ProbeResult:
             was none. ``error``: it was heard to answer with an error.
         heard_s: From connecting until the broker was heard in full, or None.
         answered_s: From speaking until it answered, or None.
-        first_bytes: How many bytes came first in one piece.
+        torn: Whether the first piece that came ends where no sender ends one.
         bytes: How many came before anything was said.
     """
 
     outcome: Outcome
     heard_s: float | None = None
     answered_s: float | None = None
-    first_bytes: int = 0
+    torn: bool = False
     bytes: int = 0
 
 
@@ -77,7 +77,7 @@ async def _probe(address: str, timeout_s: float, converse: Converse) -> ProbeRes
 
 async def _converse(streams: Streams, began_s: float, timeout_s: float) -> ProbeResult:
     reader, writer = streams
-    heard, _ = await _hear(reader, lambda data: data.endswith(b"\n"), timeout_s)
+    heard, _ = await _hear(reader, lambda data: data.endswith(b"\n"), timeout_s, end=b"\r\n")
     if heard.outcome != "answered":
         return heard
     heard_s = time.monotonic() - began_s
@@ -119,18 +119,23 @@ async def _question(streams: Streams, timeout_s: float) -> ProbeResult:
         return ProbeResult("silent")
     except OSError:
         return ProbeResult("closed")
-    answer, heard = await _hear(reader, _is_whole, timeout_s)
+    # A head is sent before its body, so on a busy machine it may come alone.
+    answer, heard = await _hear(reader, _is_whole, timeout_s, end=b"\r\n\r\n")
     if answer.outcome == "answered" and not heard.startswith(b"HTTP/1.1 200 "):
         return replace(answer, outcome="error")
     return answer
 
 
 async def _hear(
-    reader: asyncio.StreamReader, is_whole: Callable[[bytes], bool], timeout_s: float
+    reader: asyncio.StreamReader, is_whole: Callable[[bytes], bool], timeout_s: float, *, end: bytes
 ) -> tuple[ProbeResult, bytes]:
-    """Read until what is heard is whole; how that went, without how long it took, and what it was."""
+    """Read until what is heard is whole; how that went, without how long it took, and what it was.
+
+    Args:
+        end: What a sender ends a piece with that is not yet the whole.
+    """
     heard = b""
-    first = 0
+    torn = False
     outcome: Outcome = "answered"
     try:
         async with asyncio.timeout(timeout_s):
@@ -139,13 +144,13 @@ async def _hear(
                 if not piece:
                     outcome = "closed"
                     break
-                first = first or len(piece)
                 heard += piece
+                torn = torn or (heard == piece and not heard.endswith(end) and not is_whole(heard))
     except TimeoutError:
         outcome = "silent"
     except OSError:
         outcome = "closed"
-    return ProbeResult(outcome, first_bytes=first, bytes=len(heard)), heard
+    return ProbeResult(outcome, torn=torn, bytes=len(heard)), heard
 
 
 def _is_whole(heard: bytes) -> bool:

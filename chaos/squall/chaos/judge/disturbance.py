@@ -6,8 +6,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import VENUE
-from squall.services.roles.forwarding import ASIDE_PAUSE_S_MAX
-from squall.services.roles.venue_client import TIMEOUT_S
+from squall.services.rules.effects import ANSWER_TIMEOUT_S, ASIDE_PAUSE_S_MAX
 
 CARRYING = ("gateway", VENUE)
 """The roles at both ends of that way."""
@@ -21,7 +20,7 @@ def is_delivery_disturbed(history: History, time_s: float) -> bool:
 
     A request is given up, an order that was set aside waits, and a register is delivered again.
     """
-    since_s = time_s - TIMEOUT_S - ASIDE_PAUSE_S_MAX - (history.asked.ack_wait_s or 0.0)
+    since_s = time_s - ANSWER_TIMEOUT_S - ASIDE_PAUSE_S_MAX - (history.asked.ack_wait_s or 0.0)
     ends = {start.node for start in history.nodes if start.role in CARRYING}
     return any(
         (fault.node in ends or fault.node == BROKER) and overlaps(fault, since_s, time_s)

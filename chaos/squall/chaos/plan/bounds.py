@@ -13,8 +13,7 @@ from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import VENUE
-from squall.services.roles.forwarding import ASIDE_PAUSE_S_MAX
-from squall.services.roles.venue_client import TIMEOUT_S
+from squall.services.rules.effects import ANSWER_TIMEOUT_S, ASIDE_PAUSE_S_MAX
 from squall.services.run.spec import Spec
 
 TAKE_OVER_SLACK_S = 2.0
@@ -102,7 +101,7 @@ def recovery_bound_s(
         "process": START_S,
         "lead": take_over_bound_s(lease_s),
         "delivery": DELIVERIES * ack_wait_s,
-        "venue": TIMEOUT_S + ASIDE_PAUSE_S_MAX,
+        "venue": ANSWER_TIMEOUT_S + ASIDE_PAUSE_S_MAX,
     }
     left_s: dict[Cause, float] = {}
     for causes, ago_s in healed:

@@ -16,7 +16,7 @@ import re
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -232,7 +232,7 @@ def main() -> None:
     seal()  # a swarm's keys are kept in here
     guard_streams()
     log_as_sentences()
-    for entry in importlib.metadata.entry_points(group="squall.commands"):
+    for entry in _plugged_in(sys.argv[1:]):
         try:
             app.command(name=entry.name)(entry.load())
         except ModuleNotFoundError as error:
@@ -242,11 +242,24 @@ def main() -> None:
         # Typer would print what it was given as it is.
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        say(f"{error.format_message()}; see `squall --help`")
+        say(f"{error.format_message().removesuffix('.')}; see `squall --help`")
         code = error.exit_code
     except Abort:
         code = INTERRUPTED
     sys.exit(code)
+
+
+def _plugged_in(arguments: Sequence[str]) -> Sequence[importlib.metadata.EntryPoint]:
+    """The commands of other parts that must be known; none but the one that is asked for, if it exists.
+
+    Each loads its part, which takes longer than many a command.
+    """
+    entries = list(importlib.metadata.entry_points(group="squall.commands"))
+    own = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    asked = arguments[0] if arguments else "--help"
+    if asked not in own.union(entry.name for entry in entries):
+        return entries
+    return [entry for entry in entries if entry.name == asked]
 
 
 def _missing(name: str, package: str | None) -> Callable[[], None]:

@@ -31,7 +31,15 @@ from dataclasses import dataclass, field
 
 from squall.bus.border import printable
 from squall.services.roles.venue_client import Absent, Answered, Declined, Outcome, Unknown, VenueClient
-from squall.services.rules.effects import batches, halves, pause_s, why_unsendable
+from squall.services.rules.effects import (
+    ASIDE_PAUSE_S_MAX,
+    PAUSE_FIRST_S,
+    PAUSE_S_MAX,
+    batches,
+    halves,
+    pause_s,
+    why_unsendable,
+)
 
 log = logging.getLogger("squall")
 
@@ -41,11 +49,6 @@ sets more aside when the venue fails for a moment."""
 
 ASIDE_MAX = 512
 """Orders set aside at a time. The next one that the venue gives no answer on makes everybody wait."""
-
-PAUSE_FIRST_S = 0.2
-PAUSE_S_MAX = 2.0
-ASIDE_PAUSE_S_MAX = 10.0
-"""Between two repeats of a batch, and of an order that is set aside alone."""
 
 
 @dataclass(eq=False, slots=True)

@@ -18,10 +18,7 @@ import httpx
 import msgspec
 
 from squall.bus.border import printable
-from squall.services.rules.effects import Sized
-
-TIMEOUT_S = 5.0
-"""For one batch, from connecting to the last byte of the answer."""
+from squall.services.rules.effects import ANSWER_TIMEOUT_S, Sized
 
 ANSWER_BYTES_MAX = 1024 * 1024
 """Of one response: 256 answers with their reasons take at most half of it."""
@@ -83,7 +80,7 @@ class VenueClient:
             [{"order_id": order.order_id, "order": msgspec.Raw(order.body)} for order in orders]
         )
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 status, text = await self._exchange(content)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Absent(printable(f"it cannot be reached: {error}"))
@@ -137,7 +134,7 @@ async def connected(
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",  # nothing unpacks to more than was received
         },
-        timeout=TIMEOUT_S,
+        timeout=ANSWER_TIMEOUT_S,
         limits=httpx.Limits(max_connections=2),
         follow_redirects=False,
         trust_env=False,

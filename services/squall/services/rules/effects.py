@@ -31,6 +31,14 @@ effect is always sent, however large."""
 ORDER_BYTES = 64
 """What an order adds to a batch beside its id and its body, and more."""
 
+ANSWER_TIMEOUT_S = 5.0
+"""For one batch, from connecting to the last byte of the venue's answer."""
+
+PAUSE_FIRST_S = 0.2
+PAUSE_S_MAX = 2.0
+ASIDE_PAUSE_S_MAX = 10.0
+"""Between two repeats of a batch, and of an order that is set aside alone."""
+
 
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 """Reads a JSON value to its end, and that nothing follows, without making anything of it."""
