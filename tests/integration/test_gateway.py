@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 TOKEN = VenueToken("token-of-a-test")
 ORDER: dict[str, Any] = {"account": "a", "symbol": "s", "n": 1, "side": "buy", "quantity": 2, "price": 3.5}
 GOOD = msgspec.json.encode(ORDER)
+ORDERS = 40
 
 
 def register(task: str, *effects: bytes, **facts: Any) -> bytes:
@@ -76,7 +77,7 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def serving(bus: Any, path: Path, *, duplicate: bool = False) -> AsyncIterator[Bench]:
+async def serving(bus: Any, path: Path, *, interfere: Interfere | None = None) -> AsyncIterator[Bench]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     ready = asyncio.Event()
     async with bus(ack_wait_s=2.0) as b, b.connect("gateway") as connection, b.connect("agent-1") as agent:
@@ -91,9 +92,9 @@ async def serving(bus: Any, path: Path, *, duplicate: bool = False) -> AsyncIter
                     venue=await url,
                     venue_token=TOKEN,
                 )
-                if duplicate:
+                if interfere is not None:
                     connection.interceptor = interference = Interference(lambda kind, on, struck: None)
-                    interference.begin(Interfere(kind="duplicate", every=1))
+                    interference.begin(interfere)
                 service = Service(
                     start, hierarchical.PATTERN, connection, history, Points(lambda point: None), ready.set
                 )
@@ -174,8 +175,20 @@ async def test_an_order_that_was_set_aside_is_carried_out_though_the_gateway_die
 
 
 async def test_what_comes_twice_while_it_is_held_is_sent_once(bus: Any, tmp_path: Path) -> None:
-    async with serving(bus, tmp_path, duplicate=True) as bench:
+    async with serving(bus, tmp_path, interfere=Interfere(kind="duplicate", every=1)) as bench:
         for number in range(20):
             await bench.publish(f"t-{number}", register(f"t-{number}", GOOD))
         await bench.all_acknowledged()
     assert len(bench.rows("SELECT * FROM fills")) == len(bench.rows("SELECT * FROM journal")) == 20
+
+
+async def test_orders_keep_the_order_of_their_registers_though_deliveries_are_late(
+    bus: Any, tmp_path: Path
+) -> None:
+    """So they do while credentials are renewed, when two links deliver side by side."""
+    async with serving(bus, tmp_path, interfere=Interfere(kind="late", every=5, delay_s=0.1)) as bench:
+        for number in range(ORDERS):
+            await bench.publish(f"t-{number}", register(f"t-{number}", GOOD))
+        await bench.all_acknowledged()
+    filled = bench.rows("SELECT order_id FROM fills ORDER BY rowid")
+    assert filled == [(f"t-{number}-0",) for number in range(ORDERS)]

@@ -161,20 +161,40 @@ assert failed and set(failed) <= set(mutant.checks), failed
 
 JOINS = """
 import asyncio
+import json
+import os
+import signal
 from pathlib import Path
 
 from fan_out.pattern import FanOutSpec
 from squall.bus.jetstream import call
+from squall.services.errors import LaunchError
 from squall.services.run.directory import claim
 from squall.services.run.driven import driven
 
 
+async def nobody_joins_without_the_broker(swarm, directory):
+    nodes = map(json.loads, (directory.path / "nodes.jsonl").read_text().splitlines())
+    broker = next(node["pid"] for node in nodes if node["node"] == "broker")
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        await swarm.add("agent")
+    except LaunchError as error:
+        assert "agent-4 cannot join" in str(error), error
+    else:
+        raise AssertionError("it joined")
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    assert swarm.of_role("agent") == ["agent-1", "agent-2", "agent-3"]
+
+
 async def main(directory):
-    async with driven(FanOutSpec(agents=3, tasks=800, rate_per_s=100.0), directory, progress=print) as run:
+    async with driven(FanOutSpec(agents=3, tasks=2000, rate_per_s=100.0), directory, progress=print) as run:
         await run.steady()
-        assert await run.swarm.add("agent") == "agent-4"
+        await nobody_joins_without_the_broker(run.swarm, directory)
+        assert await run.swarm.add("agent") == "agent-5"
         pulls_from = [run.swarm.observer, "CONSUMER", "INFO", run.swarm.swarm.stream("IN")]
-        while not (await call(*pulls_from, "agent-4"))["ack_floor"]["consumer_seq"]:
+        while not (await call(*pulls_from, "agent-5"))["ack_floor"]["consumer_seq"]:
             await asyncio.sleep(0.1)
         await run.swarm.remove("agent-2")
         ingress = await call(*pulls_from[:1], "STREAM", "INFO", run.swarm.swarm.stream("IN"))
@@ -182,7 +202,7 @@ async def main(directory):
         await run.finish(30)
 
 
-with claim(FanOutSpec(agents=3, tasks=800, rate_per_s=100.0), Path("joined")) as directory:
+with claim(FanOutSpec(agents=3, tasks=2000, rate_per_s=100.0), Path("joined")) as directory:
     asyncio.run(main(directory))
 """
 

@@ -110,7 +110,19 @@ def wide_open(run: Run) -> None:
     run.spec["window_max"] = 2
 
 
+def places(run: Run, messages: int) -> None:
+    """The broker's count of the records left where none should be."""
+    for stream, subjects, left in (("IN", "", 0), ("JOB", "sw.x.job.*.task.>", messages)):
+        run.line(20.0, "squall", "final", "ok", what="place", stream=stream, subjects=subjects, messages=left)
+
+
 FAILING: list[tuple[str, str, Doctor, str]] = [
+    (
+        "H1",
+        "the log was not trimmed",
+        lambda r: places(r, 6),
+        "6 records left in JOB under sw.x.job.*.task.> after all had ended",
+    ),
     ("H1", "a register is left with the gateway", lambda r: consumers(r, 1), "1 task left in R for gateway"),
     (
         "H6",

@@ -49,6 +49,21 @@ def test_tasks_that_are_run_again_for_nothing_fail(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("pause_s", "verdict"), [(0.05, "fail"), (0.9, "pass")])
+def test_failed_attempts_that_are_made_again_too_soon_fail(
+    pause_s: float, verdict: str, tmp_path: Path
+) -> None:
+    """The pause after a first attempt is between nothing and two seconds."""
+    run = good_run()
+    run.spec.update(retry_base_s=1.0, retry_cap_s=60.0)
+    for n in range(20):
+        run.line(8.0, "agent-1", "run", "invoke", task=f"b-{n}", attempt=1)
+        run.line(8.1, "agent-1", "attempt", "fail", task=f"b-{n}", attempt=1, reason="raised")
+        run.line(8.1 + pause_s, "agent-2", "run", "invoke", task=f"b-{n}", attempt=2)
+    found = no_needless_repeat(case_in(run.write(tmp_path)))
+    assert (found.verdict, "20 failed attempts were made again" in found.detail) == (verdict, pause_s < 0.5)
+
+
 REASONS: list[tuple[str, Callable[[Run], Any]]] = [
     ("the first agent was struck", lambda r: struck(r, "agent-1", "pause", 8.1, 8.4)),
     ("the second was, before", lambda r: struck(r, "agent-2", "late", 6.0, 7.2)),

@@ -20,6 +20,7 @@ from squall.chaos.evidence.model import (
     History,
     Injected,
     Intended,
+    Kept,
     Left,
     NodeStart,
     Operation,
@@ -47,6 +48,8 @@ class Offers:
     def __init__(self, intended_s: float | None) -> None:
         self.intended_s = intended_s
         self.waiting: tuple[str, int] | None = None
+        self.asked_s = 0.0
+        self.refused_s: tuple[float, float] | None = None
         self.outcomes: set[Outcome] = set()
 
     def submission(self, task: str, *, begun_by: int) -> Submission:
@@ -62,7 +65,7 @@ class Offers:
         elif "unknown" in outcomes:
             outcome = "unknown"
         abandoned = outcome == "unknown" and self.waiting is not None and self.waiting[1] < begun_by
-        return Submission(task, self.intended_s, outcome, abandoned)
+        return Submission(task, self.intended_s, outcome, abandoned, self.refused_s)
 
 
 class Fold:
@@ -90,6 +93,7 @@ class Fold:
         self._stored: int | None = None
         self._gone: list[str] = []
         self._left: list[Left] = []
+        self._kept: list[Kept] = []
         self._memory: list[Weighed] = []
         self._closing: Closing | None = None
         self._read_back_s: float | None = None
@@ -125,9 +129,9 @@ class Fold:
                 offers = self._offers.setdefault(offer.task, Offers(offer.submit_s))
                 if offers.waiting is not None:
                     offers.outcomes.add("unknown")
-                offers.waiting = who
+                offers.waiting, offers.asked_s = who, head.time_s
             case "submit", kind:
-                self._outcome(decode(lines.task, line).task, who, OUTCOMES[kind])
+                self._outcome(decode(lines.answered, line), head, OUTCOMES[kind])
             case "run", "invoke":
                 run = decode(lines.run, line)
                 self._lives.begin(who, run.task)
@@ -137,7 +141,7 @@ class Fold:
                 task = decode(lines.task, line).task
                 self._lives.end(who, task)
                 if kind == "fail":
-                    self._fail(who, task)
+                    self._fail(who, task, head.time_s)
             case "commit", kind:
                 self._lives.end(who, decode(lines.task, line).task)
                 if kind == "fail":
@@ -172,16 +176,18 @@ class Fold:
                 return False
         return True
 
-    def _fail(self, who: tuple[str, int], task: str) -> None:
+    def _fail(self, who: tuple[str, int], task: str, time_s: float) -> None:
         for execution in reversed(self._executions.get(task, ())):
             if (execution.node, execution.incarnation) == who:
-                execution.failed = True
+                execution.failed_s = time_s
                 return
 
-    def _outcome(self, task: str, who: tuple[str, int], outcome: Outcome) -> None:
-        offers = self._offers.setdefault(task, Offers(None))
-        if offers.waiting != who:
+    def _outcome(self, answered: lines.Answered, head: lines.Line, outcome: Outcome) -> None:
+        offers = self._offers.setdefault(answered.task, Offers(None))
+        if offers.waiting != (head.node, head.inc):
             self._unasked += 1
+        elif outcome == "refused" and answered.refusals:
+            offers.refused_s = (offers.asked_s, head.time_s)
         offers.waiting = None
         offers.outcomes.add(outcome)
 
@@ -198,6 +204,8 @@ class Fold:
                 self._left.append(decode(lines.left, line))
             case "consumer", _:
                 self._gone.append(decode(lines.gone, line).consumer)
+            case "place", "ok":
+                self._kept.append(decode(lines.kept, line))
             case "dead-letter", _:
                 self._dead.append(decode(lines.task, line).task)
             case "complete", _:
@@ -279,6 +287,7 @@ class Fold:
             stored=self._stored,
             gone=tuple(self._gone),
             left=tuple(self._left),
+            kept=tuple(self._kept),
             memory=tuple(self._memory),
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,

@@ -12,6 +12,7 @@ import msgspec
 from squall.chaos.evidence.model import (
     Closing,
     Count,
+    Kept,
     Kind,
     Left,
     Phase,
@@ -37,6 +38,13 @@ class Line(msgspec.Struct):
 
 class Task(msgspec.Struct):
     task: str
+
+
+class Answered(msgspec.Struct):
+    """What became of an offer, and how often there was no room for it."""
+
+    task: str
+    refusals: Count = 0
 
 
 class Run(msgspec.Struct):
@@ -99,6 +107,7 @@ line = msgspec.json.Decoder(Line)
 task = msgspec.json.Decoder(Task)
 run = msgspec.json.Decoder(Run)
 offer = msgspec.json.Decoder(Offer)
+answered = msgspec.json.Decoder(Answered)
 commit = msgspec.json.Decoder(Commit)
 counts = msgspec.json.Decoder(Counts)
 reason = msgspec.json.Decoder(Reason)
@@ -113,4 +122,5 @@ memory = msgspec.json.Decoder(Weighed)
 stored = msgspec.json.Decoder(Stored)
 gone = msgspec.json.Decoder(Gone)
 left = msgspec.json.Decoder(Left)
+kept = msgspec.json.Decoder(Kept)
 closing = msgspec.json.Decoder(Closing)

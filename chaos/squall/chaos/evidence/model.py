@@ -59,6 +59,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     ack_wait_s: float | None = None
     attempts: int | None = None
     task_deadline_s: float | None = None
+    retry_base_s: float | None = None
+    retry_cap_s: float | None = None
+    patience_s: float | None = None
     pause_leader: bool = False
 
 
@@ -184,12 +187,14 @@ class Submission:
         outcome: ``refused`` only if nothing else ever came back. An offer that its producer did not live to
             see answered is ``unknown``.
         is_abandoned: Whether that is all, though a later start of the producer went on to further tasks.
+        refused_s: When it was asked for and when it was refused, the last time that the broker had no room.
     """
 
     task: str
     intended_s: float | None
     outcome: Outcome
     is_abandoned: bool = False
+    refused_s: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -198,14 +203,14 @@ class Execution:
 
     Attributes:
         attempt: Which attempt that was, as it was counted.
-        failed: Whether it was told of as failed.
+        failed_s: When it was told of as failed; None if it was not.
     """
 
     time_s: float
     node: str
     incarnation: int
     attempt: int
-    failed: bool = False
+    failed_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -256,6 +261,14 @@ class Left(msgspec.Struct, frozen=True, kw_only=True):
     consumer: str
     pending: Count
     held: Count
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """How many records a place held in the end that should be empty; a whole stream has no ``subjects``."""
+
+    stream: str
+    subjects: str
+    messages: Count
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -340,6 +353,7 @@ class History:
         memory: What each process held, in the order in which it was looked at; none in older directories.
         stored: How many records the broker took into the ingress; None in older directories.
         left: What each consumer had left; none in older directories.
+        kept: What each place held that should be empty; none in older directories.
         gone: Consumers that were not there any more when they were asked what they had left.
         dead_letters: Tasks in the dead-letter stream.
         suppressed: Commits that came second.
@@ -377,6 +391,7 @@ class History:
     memory: tuple[Weighed, ...] = ()
     stored: int | None = None
     left: tuple[Left, ...] = ()
+    kept: tuple[Kept, ...] = ()
     gone: tuple[str, ...] = ()
     dead_letters: tuple[str, ...] = ()
     suppressed: int = 0

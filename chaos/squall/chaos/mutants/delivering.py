@@ -50,4 +50,10 @@ def delivering(*, loss: str) -> tuple[Mutant, ...]:
             (loss,),
             WHILE_IT_WAITS,
         ),
+        of_ends(
+            "refuses-at-once",
+            "takes the broker's first refusal for the last",
+            ("U1",),
+            twice("pause", "leader", 2.5),
+        ),
     )

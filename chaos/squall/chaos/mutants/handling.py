@@ -45,6 +45,7 @@ def handling(*, loss: str, follows: str) -> tuple[Mutant, ...]:
         _of_handlers("failures-are-acked", "acknowledges a task whose attempt failed", ("U1", loss), *LATE),
         _of_handlers("handles-twice", "calls the handler twice for one attempt", ("E2",), *LATE),
         _of_handlers("forgets-acks", "leaves out one acknowledgement in fifty", ("U2",), *LATE),
+        _of_handlers("retries-at-once", "makes a failed attempt again without a pause", ("U2",), *LATE),
         _of_handlers("lets-deliveries-go", "forgets one task in fifty that it is given", ("U2",), *LATE),
         _of_handlers("seldom-says-so", "says every third ack wait that it is at work", ("U2",), *LATE),
         _of_handlers(

@@ -5,7 +5,7 @@ producer ─► IN ─► coordinator ─► JOB ─sourced─► WK ─► agen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -21,7 +21,7 @@ from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
 from squall.services.patterns import opening, parts, reading
-from squall.services.patterns.pattern import Backlog, Consumer, Pattern
+from squall.services.patterns.pattern import Backlog, Consumer, Pattern, Place
 from squall.services.run.spec import Spec
 from squall.services.trading.workload import Submission, independent
 
@@ -187,6 +187,15 @@ async def _state(swarm: Swarm) -> CoordinatorState | None:
     return decode(record.data, CoordinatorState) if record is not None else None
 
 
+def emptied(swarm: Subjects) -> Sequence[Place]:
+    """What was submitted, dispatched and queued has gone once it has ended."""
+    return (
+        Place(swarm.stream("IN")),
+        Place(swarm.stream("JOB"), swarm.dispatches),
+        Place(swarm.stream("WK")),
+    )
+
+
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, jobs, what became of the queue, and dead letters into the history."""
     registers = await reading.registers(swarm, history)
@@ -229,6 +238,7 @@ PATTERN = Pattern(
     workload=workload,
     subject=subject,
     close=Subjects.close,
+    emptied=emptied,
     backlog=backlog,
     read_back=read_back,
     opening=show,

@@ -14,7 +14,7 @@ import importlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall.bus.border import printable
 from squall.bus.connection import Connection
@@ -87,6 +87,17 @@ class Consumer:
         await self.create(connection)
 
 
+class Place(NamedTuple):
+    """Subjects in a stream.
+
+    Attributes:
+        subjects: A pattern of them; empty for all.
+    """
+
+    stream: str
+    subjects: str = ""
+
+
 @dataclass(frozen=True)
 class Backlog:
     """How far a swarm has come.
@@ -108,6 +119,10 @@ def _submit(swarm: Subjects, task: RunTask) -> str:
 
 def _nothing_to_check(spec: Any) -> None:
     pass
+
+
+def _not_said(swarm: Subjects) -> Sequence[Place]:
+    return ()
 
 
 async def _nothing_to_show(swarm: Swarm, run: RunDirectory) -> None:
@@ -134,6 +149,7 @@ class Pattern:
         workload: What is offered, in order; the same for the same spec.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
+        emptied: Where no record is left, soon after a swarm has drained.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
         read_back: Writes what the broker holds in the end into the history; how many registers there are.
         opening: What ``squall run`` does to a swarm at work, to show what the pattern survives.
@@ -151,6 +167,7 @@ class Pattern:
     workload: Callable[[Any], Iterator[Submission]]
     subject: Callable[[Subjects, RunTask], str] = _submit
     close: Callable[[Subjects, str], str] | None = None
+    emptied: Callable[[Subjects], Sequence[Place]] = _not_said
     backlog: Callable[[Swarm], Awaitable[Backlog]]
     read_back: Callable[[Swarm, History], Awaitable[int]]
     opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show

@@ -106,6 +106,21 @@ async def consumers(swarm: Swarm, history: History, *, patience_s: float) -> Non
         history("final", "fail" if left is None else "ok", what="consumer", **where, **(left or {}))
 
 
+async def places(swarm: Swarm, history: History, *, patience_s: float) -> None:
+    """Write into the history how many records are left where none should be.
+
+    Args:
+        patience_s: How long to look until none is: a leader removes them when it comes to it.
+    """
+    for place in swarm.pattern.emptied(swarm.swarm):
+        deadline = time.monotonic() + patience_s
+        while messages := await patiently(partial(bus_log.messages, swarm.observer, *place)):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_S)
+        history("final", "ok", what="place", messages=messages, **place._asdict())
+
+
 async def left(swarm: Swarm) -> int:
     """How many records wait in all consumers, or are held and not acknowledged.
 

@@ -8,7 +8,7 @@ A double line is the broker's own copying.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -24,7 +24,7 @@ from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
 from squall.services.patterns import hub_facts, opening, parts, reading
-from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern
+from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
 from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
 from squall.services.trading.strategies import SIGNALS
@@ -243,6 +243,11 @@ async def _snapshot(swarm: Swarm) -> tuple[int, HubState] | None:
     return (record.sequence, decode(record.data, HubState)) if record is not None else None
 
 
+def emptied(swarm: Subjects) -> Sequence[Place]:
+    """What was submitted and queued goes once it is decided. Requests and log stay while there is room."""
+    return Place(swarm.stream("IN")), Place(swarm.stream("WK"))
+
+
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, the hub's log, its last snapshot, the queue, and dead letters into the history."""
     registers = await reading.registers(swarm, history)
@@ -299,6 +304,7 @@ PATTERN = Pattern(
     seat=lambda swarm: swarm.hub_seat,
     workload=workload,
     subject=subject,
+    emptied=emptied,
     backlog=backlog,
     read_back=read_back,
     opening=show,

@@ -29,6 +29,7 @@ from squall.services.handlers import effect_id
 from squall.services.node.service import Service
 from squall.services.roles import venue_client
 from squall.services.roles.forwarding import Forwarder, Register
+from squall.services.rules.consecutive import Consecutive
 from squall.services.rules.effects import BATCH_MAX
 
 log = logging.getLogger("squall")
@@ -50,6 +51,9 @@ SEVERAL_MAX = 64
 sooner; lower lets a flood of them delay the others less. One register is always sent, however many it has."""
 
 STOP_S = 5.0
+
+MISSING_S = 0.25
+"""How long what came waits for what was sent before it; see `rules/consecutive.py`."""
 
 
 Admit = Callable[[TaskResult], bool]
@@ -131,6 +135,7 @@ class _Gateway:
         self._wake = wake
         self._waiting: deque[tuple[Delivery, TaskResult | None]] = deque()
         self._waiting_bytes = 0
+        self._came = Consecutive(MISSING_S)
         self.held: dict[int, str] = {}
         self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
         self.puller = Puller(
@@ -143,6 +148,7 @@ class _Gateway:
         )
 
     def _take(self, delivery: Delivery) -> None:
+        self._came.came(delivery.order, asyncio.get_running_loop().time())
         # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
         if delivery.sequence not in self.held:
             self._waiting.append((delivery, self._read(delivery)))
@@ -170,6 +176,11 @@ class _Gateway:
         """What may be sent of what waits, in the order of the stream; waits until there is something."""
         while True:
             self._wake.clear()
+            if missing_s := self._came.wait_s(asyncio.get_running_loop().time()):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(missing_s):
+                        await self._wake.wait()
+                continue
             admits = self._sieve()
             # What was lost with a link comes again after what came later.
             self._waiting = deque(sorted(self._waiting, key=lambda waits: waits[0].sequence))

@@ -136,6 +136,7 @@ class Run:
             await reading.submissions(self.swarm, self._history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
             await reading.consumers(self.swarm, self._history, patience_s=patience_s)
+            await reading.places(self.swarm, self._history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
         return self._finished.drained
 

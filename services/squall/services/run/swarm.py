@@ -165,14 +165,16 @@ class Swarm:
             try:
                 await self._provide(made)
             except RequestError as error:
+                await self._withdraw(made)
                 raise LaunchError(f"{node.name} cannot join: {error}") from error
-            self._topology = topology
             if self._access.own is not None:
                 accounts = self._access.own.accounts
                 accounts.admit(node)
                 if not await accounts.settled(ADMIT_S):
                     accounts.dismiss(node.name)
+                    await self._withdraw(made)
                     raise LaunchError(f"{node.name} cannot join: the broker does not answer")
+            self._topology = topology
             self._history("join", "ok", agent=node.name)
             await self._nodes.start(node.name, node.role).wait()
             return node.name
@@ -222,6 +224,13 @@ class Swarm:
                 await consumer.create(connection)
             for consumer in gone:
                 await consumer.delete(connection)
+
+    async def _withdraw(self, made: Sequence[Consumer]) -> None:
+        """Remove the consumers of who did not come to join, which would hold what nobody pulls."""
+        try:
+            await self._provide(gone=made)
+        except RequestError as error:
+            log.warning("consumers of who did not join may be there: %s", error)
 
     def _another(self, role: str) -> Node:
         """One more node of a role, with a name that none has had."""

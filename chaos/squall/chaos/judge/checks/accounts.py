@@ -152,11 +152,16 @@ def _left(history: History) -> list[str]:
     """What is still to be done after everything had ended, by the broker's own count."""
     if undrained(history):
         return []
-    return [
-        f"{tasks(at.pending + at.held)} left in {at.stream} for {at.consumer} after all had ended"
+    left = [
+        f"{tasks(at.pending + at.held)} left in {at.stream} for {at.consumer}"
         for at in history.left
         if at.pending or at.held
+    ] + [
+        f"{at.messages:,} records left in {at.stream}{at.subjects and f' under {at.subjects}'}"
+        for at in history.kept
+        if at.messages
     ]
+    return [f"{what} after all had ended" for what in left]
 
 
 def _losses(counted: Tally) -> list[str]:

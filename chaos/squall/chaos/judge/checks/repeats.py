@@ -3,12 +3,14 @@
 A swarm that runs tasks twice passes every check of what came of them, since the register refuses the second
 result. What handlers cost, or do to the world by themselves, is then doubled all the same. One that lets go
 of what it was given, and waits for it to come again, passes them too, and is slow. And so does one that sends
-its orders twice, since the venue refuses the second.
+its orders twice, since the venue refuses the second; and one that makes a failed attempt again at once, which
+wears out what it failed for.
 """
 
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +32,11 @@ machine that stands still for an ack wait does that, and nobody notes it. Higher
 
 GRAVE_SHARE = 0.05
 """Which share no machine does by itself, however busy it is."""
+
+PAUSES_MIN = 20
+PAUSE_SHARE = 0.25
+"""How many failed attempts tell of pauses, and which share of the longest pause is the least on average. Half
+of it is usual, as each is drawn evenly from nothing to the longest."""
 
 LATE_S = 0.5
 """How long after the ack wait a task may be delivered again, and begun."""
@@ -67,6 +74,7 @@ def no_needless_repeat(case: Case) -> Finding:
     if sent_again > max(UNEXPLAINED, UNEXPLAINED_SHARE * sent):
         said = f"orders came to the venue again {sent_again:,} times though nothing had happened"
         (shown if sent_again > GRAVE_SHARE * sent else late).append(said)
+    shown += _hasty(history)
     return decide(
         case,
         shown=shown,
@@ -88,7 +96,7 @@ def repeats(history: History) -> list[Repeat]:
 
 def _reason(history: History, before: Execution, again: Execution) -> str:
     """What explains it: the attempt failed, its agent ended, or one of them or the broker was struck."""
-    if before.failed:
+    if before.failed_s is not None:
         return "the attempt had failed"
     if before.node in history.lives.expelled:
         return "the agent had been put out"
@@ -107,6 +115,25 @@ def _reason(history: History, before: Execution, again: Execution) -> str:
     ):
         return "the agent had ended"
     return ""
+
+
+def _hasty(history: History) -> list[str]:
+    """Whether attempts that had failed were made again too soon, over all of them."""
+    base_s, cap_s = history.asked.retry_base_s, history.asked.retry_cap_s
+    if base_s is None or cap_s is None:
+        return []
+    shares = [
+        (again.time_s - before.failed_s) / min(cap_s, base_s * 2.0**before.attempt)
+        for runs in history.executions.values()
+        for before, again in itertools.pairwise(sorted(runs, key=lambda run: run.time_s))
+        if before.failed_s is not None
+    ]
+    if len(shares) < PAUSES_MIN or (usual := statistics.fmean(shares)) >= PAUSE_SHARE:
+        return []
+    return [
+        f"{len(shares):,} failed attempts were made again after {usual:.0%} of the longest pause on average, "
+        f"and {PAUSE_SHARE:.0%} is the least"
+    ]
 
 
 def _sent_again(history: History) -> tuple[int, int]:

@@ -143,6 +143,7 @@ CATALOGUE = Catalogue(
             *LATE,
             setting=POISONED,
         ),
+        _service("never-trims", "leaves every dispatch in its log for ever", ("H1",), *LATE),
         _service(
             "window-without-bound",
             "dispatches whatever comes, however much is open",
