@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.histories import Run, T, case_in, good_run
 
-from squall.chaos.evidence.model import History, Injected, Phase, Refusal, Submission
+from squall.chaos.evidence.facts import Injected, Phase, Refusal
+from squall.chaos.evidence.model import History, Submission
 from squall.chaos.judge.case import case_of
 from squall.chaos.judge.checks.hierarchical import PROMISES, Dispatch
 from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER, differences

@@ -10,7 +10,8 @@ import msgspec
 from tests.unit.histories import good_run
 from tests.unit.test_series import result
 
-from squall.chaos.evidence.model import Asked, Execution, History, Injected, Submission
+from squall.chaos.evidence.facts import Asked, Injected
+from squall.chaos.evidence.model import Execution, History, Submission
 from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
 from squall.chaos.judge.exercised import OUTAGE_S, WORKLOADS, Exercised, Struck, exercise_of, exercised

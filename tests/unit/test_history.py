@@ -11,7 +11,7 @@ from tests.unit.histories import Run, T, good_run
 
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.doubts import doubts
-from squall.chaos.evidence.model import Operation
+from squall.chaos.evidence.facts import Operation
 from squall.chaos.evidence.operations import Lead
 from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.task import gather

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from squall.chaos.evidence.closes import COLUMNS, closes
-from squall.chaos.evidence.model import Asked, History, Submission
+from squall.chaos.evidence.facts import Asked
+from squall.chaos.evidence.model import History, Submission
 from squall.chaos.judge.checks.ledger import computed, unoffered
 from squall.chaos.judge.oracle import FINE, STRATEGIES, SYMBOLS, Account, Signal, Workload, ledger, units
 from squall.services.trading import market

@@ -12,16 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.chaos.evidence.model import (
-    Asked,
-    History,
-    Injected,
-    NodeStart,
-    Phase,
-    Register,
-    Submission,
-    Venue,
-)
+from squall.chaos.evidence.facts import Asked, Injected, NodeStart, Phase, Register
+from squall.chaos.evidence.model import History, Submission, Venue
 from squall.chaos.inject.idle import Idle
 from squall.chaos.judge.case import Case, case_of
 from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordinary, load_went_on, recovery

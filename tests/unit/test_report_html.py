@@ -17,7 +17,8 @@ from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.chaos.cli.report import report
-from squall.chaos.evidence.model import Asked, History, Injected, NodeStart, Register, Submission, Venue
+from squall.chaos.evidence.facts import Asked, Injected, NodeStart, Register
+from squall.chaos.evidence.model import History, Submission, Venue
 from squall.chaos.judge.run import result
 from squall.chaos.plan.varied import HANDLER
 from squall.chaos.tell import documents

@@ -9,8 +9,9 @@ from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
 from squall.chaos.errors import NotARunError
+from squall.chaos.evidence.facts import Asked, Injected, Phase
 from squall.chaos.evidence.files import digest_in
-from squall.chaos.evidence.model import Asked, History, Injected, Phase
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned, begin, digest, planned_in
 from squall.chaos.judge.checks.hierarchical import PROMISES
 from squall.chaos.judge.checks.star import PROMISES as STAR

@@ -12,7 +12,8 @@ from tests.unit.test_report_html import HOSTILE, Page, command
 from tests.unit.test_series import result
 from typer.testing import CliRunner
 
-from squall.chaos.evidence.model import Asked, History
+from squall.chaos.evidence.facts import Asked
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned, begin
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
 from squall.chaos.tell.page.series import render_series

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 
 ENDING = ("crash", "restart")

@@ -15,7 +15,8 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.chaos.errors import NotARunError
-from squall.chaos.evidence.model import Asked, Handled, Injected, Intended
+from squall.chaos.evidence.facts import Asked, Injected, Intended
+from squall.chaos.evidence.model import Handled
 from squall.chaos.evidence.said import Said
 from squall.chaos.evidence.series import SERIES, digest
 from squall.services import jsonl

@@ -10,29 +10,23 @@ from collections import Counter
 from collections.abc import Mapping
 
 from squall.chaos.evidence import lines
-from squall.chaos.evidence.lives import Gathering
-from squall.chaos.evidence.model import (
+from squall.chaos.evidence.facts import (
     Asked,
     Closing,
     Counted,
-    Execution,
-    Handled,
-    History,
     Injected,
     Intended,
     Kept,
     Left,
     NodeStart,
     Operation,
-    Outcome,
     Phase,
     Refusal,
     Register,
-    Submission,
-    Venue,
     Weighed,
-    Writer,
 )
+from squall.chaos.evidence.lives import Gathering
+from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Submission, Venue, Writer
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from squall.chaos.evidence.model import (
+from squall.chaos.evidence.facts import (
     Closing,
     Count,
     Kept,

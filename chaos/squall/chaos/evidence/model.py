@@ -9,150 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar, cast
+from typing import Literal, cast
 
-import msgspec
-from msgspec import Meta
-
+from squall.chaos.evidence.facts import (
+    Asked,
+    Closing,
+    Injected,
+    Intended,
+    Kept,
+    KindOf,
+    Left,
+    NodeStart,
+    Operation,
+    Phase,
+    Refusal,
+    Register,
+    Weighed,
+)
 from squall.chaos.evidence.lives import Lives
 from squall.services.run.result import Environment
 from squall.services.trading.orders import Row
 
-KindOf = TypeVar("KindOf", bound="Operation")
-
 COMMAND = "squall"
 """The writer that is no node: the command itself, which reads back what the broker holds in the end."""
-
-
-Time = Annotated[float, Meta(ge=0, le=1e11)]
-"""Seconds since the epoch; a line that is dated beyond three thousand years says nothing."""
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-
-Kind = Literal["invoke", "ok", "fail", "unknown"]
-"""What a line says of its operation: that it begins, or how it ended."""
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an operation that a pattern declares; see `squall.chaos.evidence.operations`."""
-
-    time_s: Time
-    node: str
-    incarnation: Count = msgspec.field(name="inc", default=1)
-    type: Kind = "ok"
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for: the part of ``spec.toml`` that judging needs."""
-
-    pattern: str | None = None
-    seed: int | None = None
-    target: str | None = None
-    revision: str | None = None
-    durability: str | None = None
-    agents: int | None = None
-    workload: str | None = None
-    handler: str | None = None
-    tasks: int | None = None
-    venue: str | None = None
-    lease_s: float | None = None
-    ack_wait_s: float | None = None
-    attempts: int | None = None
-    task_deadline_s: float | None = None
-    retry_base_s: float | None = None
-    retry_cap_s: float | None = None
-    patience_s: float | None = None
-    pause_leader: bool = False
-
-
-class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of a node."""
-
-    node: str
-    role: str
-    incarnation: int
-    started_s: Time
-    target: str | None = None
-
-
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a start of a node counted, by its heartbeats.
-
-    Attributes:
-        heartbeats: How many of them were heard.
-        ahead_s: By how much its clock was ahead of the command's, as the fastest of them tells; None in older
-            directories.
-    """
-
-    node: str
-    incarnation: int
-    heartbeats: Count = 0
-    ahead_s: float | None = None
-    counters: dict[str, Count] = {}
-
-
-class Injected(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault as it was logged: once when it was in force, and again when it had ended.
-
-    Attributes:
-        id: The same in both lines; empty where there is one line only.
-        point: Where in its work the node stood.
-        start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
-        end_s, healed_s: When it was healed, and seen to be; None while it lasts.
-        verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
-            and healed.
-        reason: Why it was not verified.
-        heard: How many messages the broker had had from the node by then, by its own count of the connections
-            that are open: once the fault was in force, and again before it was healed; of a fault under which
-            nothing arrives. A connection that is closed is counted no more.
-    """
-
-    kind: str
-    target: str
-    start_s: Time
-    id: str = ""
-    node: str | None = None
-    point: str = ""
-    acknowledged_s: Time | None = None
-    verified_s: Time | None = None
-    end_s: Time | None = None
-    healed_s: Time | None = None
-    verified: bool = False
-    reason: str = ""
-    heard: tuple[Count, ...] = ()
-
-    @property
-    def is_missed(self) -> bool:
-        """Whether it did not come about: its target was not there in time, or did not reach the point."""
-        return self.id.endswith("/missed")
-
-
-class Intended(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault of the run's schedule: its kind, on whom, and at which point of their work, if at one."""
-
-    fault: str
-    target: str
-    point: str = ""
-
-
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of an experiment.
-
-    Attributes:
-        what: ``steady``: for the last ``seconds`` the swarm had kept up. ``healed``: no fault is in force any
-                more, after ``faults`` of them, and what was accepted, ``backlog`` tasks of it open, must end
-            within ``bound_s``. ``calm``: for the last ``seconds`` the load had gone on with nothing in force
-            and, if that had come soon enough, nothing left to recover from.
-        idle: Which share of the machine's time nobody wanted then; None if it is not known.
-    """
-
-    time_s: Time
-    what: Literal["steady", "healed", "calm"]
-    seconds: float = 0.0
-    bound_s: float = 0.0
-    backlog: int = 0
-    faults: int = 0
-    idle: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,85 +103,6 @@ class Handled:
 
     given: int = 0
     returned: dict[int, int] = field(default_factory=dict)
-
-
-class Register(msgspec.Struct, frozen=True, kw_only=True):
-    """A task's terminal record, read back from the broker."""
-
-    task: str
-    key: str
-    job: str
-    status: Literal["ok", "dead", "cancelled"]
-    stored_s: Time = msgspec.field(name="time_s_stored")
-    effects: tuple[str, ...] = ()
-    attempt: int = 0
-    term: int = 0
-    agent: str = ""
-    reason: str = ""
-
-
-class Weighed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process held of the machine's memory.
-
-    Attributes:
-        of: The node.
-        unit: Which start of it, by its target's own name: a process id, for instance.
-    """
-
-    of: str
-    unit: str
-    kib: Count
-
-
-class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """What a consumer had left in the end: not delivered, and delivered and not acknowledged."""
-
-    stream: str
-    consumer: str
-    pending: Count
-    held: Count
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """How many records a place held in the end that should be empty; a whole stream has no ``subjects``."""
-
-    stream: str
-    subjects: str
-    messages: Count
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An effect that was never carried out and never will be, as the gateway tells.
-
-    Attributes:
-        what: ``unsendable``: it was no JSON value, and was not sent. ``declined``: the venue answered that it
-            does not take it, alone. ``rejected``: the venue took it for no order, and says so in its books.
-        reason: Why, in a sentence.
-    """
-
-    task: str
-    order_id: str
-    what: Literal["unsendable", "declined", "rejected"]
-    reason: str
-
-
-class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """The command's last line: it read everything back.
-
-    Attributes:
-        registers: How many register lines it wrote.
-        drained: Whether everything had ended and been delivered before the bound.
-        lines: How many lines each writer (``node/incarnation``) had written when all nodes had ended, this
-            line not among them.
-        starts: How many starts of nodes there had been.
-        interrupted: Whether the user stopped it before all tasks were offered.
-    """
-
-    registers: int
-    drained: bool
-    lines: dict[str, int]
-    interrupted: bool = False
-    starts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

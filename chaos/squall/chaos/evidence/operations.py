@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from squall.chaos.evidence.model import Count, Operation
+from squall.chaos.evidence.facts import Count, Operation
 
 Operations = Mapping[str, type[Operation]]
 """By ``op``, or ``final/<what>``."""

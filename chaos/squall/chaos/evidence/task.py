@@ -12,8 +12,8 @@ import msgspec
 
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import venue as venue_books
+from squall.chaos.evidence.facts import Injected, Kind, NodeStart
 from squall.chaos.evidence.files import HISTORY, NODES, REMEDY, VENUE, Files, require_run
-from squall.chaos.evidence.model import Injected, Kind, NodeStart
 from squall.chaos.evidence.said import Said
 from squall.chaos.evidence.venue import Orders
 from squall.services import jsonl

@@ -17,7 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
 from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.poison import is_poison, is_poisoned

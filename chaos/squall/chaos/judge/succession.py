@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Batch, Lead, Resign
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER

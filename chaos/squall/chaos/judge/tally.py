@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from squall.chaos.evidence.model import History, Register
+from squall.chaos.evidence.facts import Register
+from squall.chaos.evidence.model import History
 
 
 @dataclass(frozen=True, slots=True)

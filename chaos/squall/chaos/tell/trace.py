@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import msgspec
 
 from squall.bus.border import printable
-from squall.chaos.evidence.model import Injected, NodeStart
+from squall.chaos.evidence.facts import Injected, NodeStart
 from squall.chaos.evidence.task import KNOWN, Evidence, Line
 from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, executions
 from squall.chaos.tell.fate import Fate, fate_of, span

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squall.chaos.evidence.model import Operation
+from squall.chaos.evidence.facts import Operation
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, one_effect
 from squall.chaos.judge.checks.explained import EXPLAINED

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from squall.bus.border import printable
 from squall.bus.work_queue import WORKERS_DIED
-from squall.chaos.evidence.model import History, Injected, NodeStart
+from squall.chaos.evidence.facts import Injected, NodeStart
+from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.promise import Promise

@@ -6,7 +6,8 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 
-from squall.chaos.evidence.model import Count, History, Operation
+from squall.chaos.evidence.facts import Count, Operation
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import LEADING, Batch, Fenced
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from squall.chaos.evidence.model import Injected, Operation
+from squall.chaos.evidence.facts import Injected, Operation
 from squall.chaos.evidence.operations import Fenced, Lead, Resign
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case

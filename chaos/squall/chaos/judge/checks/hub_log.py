@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from squall.chaos.evidence.model import Count, History, Operation, Time
+from squall.chaos.evidence.facts import Count, Operation, Time
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Batch, Lead
 from squall.chaos.judge import replay
 from squall.chaos.judge.case import Case

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from squall.chaos.evidence.model import History, NodeStart, Operation
+from squall.chaos.evidence.facts import NodeStart, Operation
+from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.explained import ENDING
 from squall.chaos.judge.checks.hub_log import Decided, Requested

@@ -6,7 +6,7 @@ Each pattern promises it under an id of its own. A pattern without a leader uses
 from __future__ import annotations
 
 from squall.bus.connection import BACKOFF_S
-from squall.chaos.evidence.model import Injected
+from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.operations import Fenced, Leave
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some

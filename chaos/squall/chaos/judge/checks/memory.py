@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from squall.chaos.evidence.model import History, Weighed
+from squall.chaos.evidence.facts import Weighed
+from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import Promise

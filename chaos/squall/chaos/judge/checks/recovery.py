@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squall.chaos.evidence.model import History, Injected, Phase
+from squall.chaos.evidence.facts import Injected, Phase
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, unknown

@@ -11,7 +11,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Resign
 from squall.chaos.judge.succession import terms
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from squall.bus.border import printable
 from squall.bus.topology.model import Topology
-from squall.chaos.evidence.model import History, Injected
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.frame import NARROW, WIDE
