@@ -200,16 +200,15 @@ def test_every_run_is_held_to_it(tmp_path: Path) -> None:
     assert checks == {**dict.fromkeys(("H1", "H2", "H4", "H5"), "pass"), "U1": "fail", "U2": "pass"}
 
 
-def refused(
-    run: Run, *, after_s: float, times: int = 1, steady_s: float = 2.0, healed_s: float = 19.0
-) -> None:
-    """A swarm with patience of half a second, in an experiment, refuses the task that is offered at 2.7 s."""
+def refused(run: Run, *, after_s: float, times: int = 1, steady_s: float = 2.0, last_s: float = 3.3) -> None:
+    """A producer with patience of half a second gives up the task of 2.7 s, and goes on for a while."""
     run.spec["patience_s"] = 0.5
     run.faults.clear()
     run.nodes.append({"node": "nemesis", "role": "nemesis", "incarnation": 1, "started_s": T})
     run.line(steady_s, "nemesis", "phase", "ok", what="steady", seconds=1.0)
-    run.line(healed_s, "nemesis", "phase", "ok", what="healed", bound_s=12.0, backlog=0, faults=0)
+    run.line(19.0, "nemesis", "phase", "ok", what="healed", bound_s=12.0, backlog=0, faults=0)
     run.find("submit", task="a-7", type="fail").update(time_s=T + 2.7 + after_s, refusals=times)
+    run.submit(last_s, "a-9", "fail")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +217,7 @@ def refused(
         (lambda r: refused(r, after_s=0.51), "pass", ""),
         (lambda r: refused(r, after_s=0.1), "fail", "refused before its producer's patience ended: a-7"),
         (lambda r: refused(r, after_s=0.1, times=0), "pass", ""),  # it could not be dispatched
-        (lambda r: refused(r, after_s=0.1, healed_s=2.75), "pass", ""),  # the load was ended
+        (lambda r: refused(r, after_s=0.1, last_s=2.75), "pass", ""),  # the load was ended
         (lambda r: (refused(r, after_s=0.1), struck(r, "clock-off", 2.0, "producer")), "pass", ""),
         (lambda r: refused(r, after_s=0.51, steady_s=3.5), "fail", "refused in the steady state"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,10 @@ def good() -> Run:
     return run
 
 
-def judged(path: Path, *lines: str) -> Finding:
-    good().write(path)
+def judged(path: Path, *lines: str, doctor: Callable[[Run], object] = lambda run: None) -> Finding:
+    run = good()
+    doctor(run)
+    run.write(path)
     (path / "logs").mkdir()
     (path / "logs" / "agent-1.log").write_text("starting\n" + "".join(f"{AT}{line}\n" for line in lines) + AT)
     return as_handled(case_in(path))
@@ -51,6 +54,22 @@ def test_what_was_handled_otherwise_fails(lines: list[str], says: str, tmp_path:
     found = judged(tmp_path, *lines)
     assert found.verdict == "fail"
     assert says in found.detail
+
+
+def test_more_calls_than_attempts_fail_whatever_else_is_doubtful(tmp_path: Path) -> None:
+    found = judged(
+        tmp_path, *GOOD, "witness a-2 1 given", doctor=lambda r: r.faults[0].update(verified=False)
+    )
+    assert (found.verdict, "handled more often" in found.detail) == ("fail", True), found.detail
+
+
+def test_more_calls_than_attempts_tell_nothing_while_a_line_is_lost(tmp_path: Path) -> None:
+    judged(tmp_path, *GOOD, "witness a-2 1 given")
+    lines = (tmp_path / "history.jsonl").read_bytes().splitlines(keepends=True)
+    lines.remove(next(line for line in lines if b'"run"' in line and b'"agent-2"' in line))
+    (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
+    found = as_handled(case_in(tmp_path))
+    assert (found.verdict, "handled more often" in found.detail) == ("unknown", True), found.detail
 
 
 def test_other_handlers_are_no_witnesses(tmp_path: Path) -> None:

@@ -9,14 +9,30 @@ from squall.chaos.evidence.plural import plural
 
 
 def doubts(history: History) -> list[str]:
-    """Why this evidence may not be all there was, in words; while there is a doubt, no check passes.
+    """Why this evidence may not be all there was, in words; while there is a doubt, no check passes."""
+    found = lost(history)
+    found += [f"the harness was interfered with: {printable(what)}" for what in history.interfered]
+    if history.outcomes_unasked:
+        found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
+    found += _untold(history)
+    found += _uncertain_faults(history)
+    found += disagreements(history)
+    found += _wrong_clocks(history)
+    if history.venue is None:
+        found.append("there is no database of the venue")
+    elif history.venue.missing:
+        found.append(f"{plural(history.venue.missing, 'row')} missing from the venue's journal")
+    return found
+
+
+def lost(history: History) -> list[str]:
+    """Which lines of the history are not there, in words.
 
     A writer counts its own lines, which shows every loss but that of its last ones. Those show in the
     closing line, which counts the lines of all, and whose own absence shows by itself. So no line can go
     unnoticed, a writer killed at any moment costs no verdict, and half a line that it left is no loss.
     """
     found = list(history.unreadable)
-    found += [f"the harness was interfered with: {printable(what)}" for what in history.interfered]
     for writer in history.writers:
         name = f"{writer.node} (incarnation {writer.incarnation})"
         if writer.missing:
@@ -29,12 +45,6 @@ def doubts(history: History) -> list[str]:
     ]
     if unknown:
         found.append(f"{unknown[0]} wrote lines and nodes.jsonl tells of no such start")
-    if history.outcomes_unasked:
-        found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
-    found += _untold(history)
-    found += _uncertain_faults(history)
-    found += disagreements(history)
-    found += _wrong_clocks(history)
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
@@ -43,10 +53,6 @@ def doubts(history: History) -> list[str]:
         found.append(f"{history.closing.registers} registers were read back and {registers} are here")
     if history.closing is not None and history.closing.starts not in (None, len(history.nodes)):
         found.append(f"{history.closing.starts} nodes were started and {len(history.nodes)} are here")
-    if history.venue is None:
-        found.append("there is no database of the venue")
-    elif history.venue.missing:
-        found.append(f"{plural(history.venue.missing, 'row')} missing from the venue's journal")
     return found
 
 

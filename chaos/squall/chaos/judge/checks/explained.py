@@ -132,18 +132,19 @@ def _counted(history: History) -> list[str]:
 
 
 def _hasty(history: History) -> list[str]:
-    """Tasks that a producer gave up while it should have had patience, and had not been told to end."""
-    patience_s, stopped_s = (
-        history.asked.patience_s,
-        max((phase.time_s for phase in history.phases), default=0),
-    )
+    """Tasks that a producer gave up while it should have had patience, and went on to others.
+
+    One that is told to end gives up what it waits for.
+    """
+    patience_s = history.asked.patience_s
+    last_s = max((offer.intended_s or 0.0 for offer in history.submissions.values()), default=0.0)
     if patience_s is None or any(fault.kind in CLOCKS and fault.node == PRODUCER for fault in history.faults):
         return []
     return [
         offer.task
         for offer in history.submissions.values()
         if (times := offer.refused_s) is not None
-        and times[1] < stopped_s
+        and times[1] < last_s
         and times[1] - times[0] < patience_s - PATIENCE_MARGIN_S
     ]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from squall.chaos.evidence.doubts import lost
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, named, tasks, unknown
@@ -73,13 +74,16 @@ def as_handled(case: Case) -> Finding:
     found = compared(history)
     if found is None:
         return unknown("no handler said anything")
+    # While no line is lost, no other doubt takes away from this.
+    more, whole = named(found.more, "task", "been handled more often than it was begun"), not lost(history)
     return decide(
         case,
         shown=[
             *named(found.other, "register", "another number of effects than its handler returned"),
+            *(more if whole else []),
         ],
         inferred=[
-            *named(found.more, "task", "been handled more often than it was begun"),
+            *([] if whole else more),
             *named(found.unheard, "register", "no handler that returned"),
         ],
         passed=f"{tasks(len(history.witness))} handled in {found.calls:,} calls, each begun and counted; "
