@@ -24,9 +24,9 @@ from squall.chaos.judge.disturbance import is_delivery_disturbed
 from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN
 
-BEYOND = 10
-BEYOND_SHARE = 0.01
-"""After how many orders, and which share, the venue may hold more than the bound for no reason on record."""
+BEYOND = 3
+"""After how many orders the venue may hold more than the bound for no reason on record. A gateway that renews its
+credentials waits a quarter of a second for what was sent before, and a machine may stand still for longer."""
 
 
 class Decide(Batch, frozen=True, kw_only=True):
@@ -237,8 +237,7 @@ def _beyond_at_the_venue(history: History, decided: Iterable[Decided], bound: in
     """Orders after whose fills the venue holds more of a symbol than the bound allows, in its own order.
 
     A gateway that carries orders in another order than they were decided in does that. Where it was disturbed
-    it may: what was lost with a link, or set aside, comes after what came later. So it may for a moment when
-    it moves over to fresh credentials, as two links deliver side by side; nobody notes when that is.
+    it may: what was lost with a link, or set aside, comes after what came later.
     """
     if history.venue is None:
         return []
@@ -256,7 +255,7 @@ def _beyond_at_the_venue(history: History, decided: Iterable[Decided], bound: in
         held[order.symbol] += order.moves
         if abs(held[order.symbol]) > bound and not is_delivery_disturbed(history, times[0]):
             beyond.append(order_id)
-    if len(beyond) <= max(BEYOND, BEYOND_SHARE * len(orders)):
+    if len(beyond) <= BEYOND:
         return []
     return named(beyond, "order", f"more than {bound} of its symbol held at the venue after it")
 
