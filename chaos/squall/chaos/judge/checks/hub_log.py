@@ -25,8 +25,8 @@ from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN
 
 BEYOND = 3
-"""After how many orders the venue may hold more than the bound for no reason on record. A gateway that renews its
-credentials waits a quarter of a second for what was sent before, and a machine may stand still for longer."""
+"""After how many orders the venue may hold more than the bound for no reason on record. A gateway that renews
+its credentials waits a quarter of a second for what was sent before; a machine may stand still for longer."""
 
 
 class Decide(Batch, frozen=True, kw_only=True):
