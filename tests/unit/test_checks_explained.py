@@ -215,7 +215,7 @@ def refused(run: Run, *, after_s: float, times: int = 1, steady_s: float = 2.0, 
     ("doctor", "verdict", "says"),
     [
         (lambda r: refused(r, after_s=0.51), "pass", ""),
-        (lambda r: refused(r, after_s=0.1), "fail", "refused before its producer's patience ended: a-7"),
+        (lambda r: refused(r, after_s=0.1), "fail", "refused before the producer's patience ended: a-7"),
         (lambda r: refused(r, after_s=0.1, times=0), "pass", ""),  # it could not be dispatched
         (lambda r: refused(r, after_s=0.1, last_s=2.75), "pass", ""),  # the load was ended
         (lambda r: (refused(r, after_s=0.1), struck(r, "clock-off", 2.0, "producer")), "pass", ""),

@@ -54,7 +54,7 @@ def nothing_unexplained(case: Case) -> Finding:
             for agent, reason in history.lives.expelled.items()
         ),
         *_counted(history),
-        *named(_hasty(history), "task", "been refused before its producer's patience ended"),
+        *named(_hasty(history), "task", "been refused before the producer's patience ended"),
     ]
     inferred = [said for earlier, start in again if (said := _unexplained(history, earlier, start))]
     passed = (
