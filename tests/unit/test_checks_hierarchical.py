@@ -508,6 +508,17 @@ def test_of_a_run_that_had_not_drained_jobs_that_have_not_ended_are_late(tmp_pat
     assert CHECKS["H4"](replace(case, busy="the machine had no time left")).verdict == "unknown"
 
 
+def test_a_job_that_counts_fewer_ends_than_registers_fails_however_busy_the_machine_is(
+    tmp_path: Path,
+) -> None:
+    run = good_run()
+    run.find("final", what="job", job="momentum").update(done=False, ok=4, dead=1)
+    run.find("final", what="complete")["drained"] = False
+    found = CHECKS["H4"](replace(case_in(run.write(tmp_path)), busy="the machine had no time left"))
+    assert found.verdict == "fail"
+    assert "1 job has fewer tasks counted as ended than have a register: momentum (5 of 6)" in found.detail
+
+
 def test_an_order_that_the_gateway_alone_says_was_declined_is_missing(tmp_path: Path) -> None:
     run = good_run()
     run.spec |= {"handler": ORDINARY_HANDLER, "venue": "idempotent"}

@@ -26,7 +26,7 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Gathering
-from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Submission, Venue, Writer
+from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Pace, Submission, Venue, Writer
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
 
@@ -76,6 +76,7 @@ class Fold:
         self._undeclared: Counter[str] = Counter()
         self._writers: dict[tuple[str, int], list[int]] = {}
         self._offers: dict[str, Offers] = {}
+        self._paces: dict[tuple[str, int], Pace] = {}
         self._begun_by = 0
         self._unasked = 0
         self._suppressed = 0
@@ -124,6 +125,7 @@ class Fold:
                 if offers.waiting is not None:
                     offers.outcomes.add("unknown")
                 offers.waiting, offers.asked_s = who, head.time_s
+                self._paces.setdefault(who, Pace(offer.submit_s, offer.submit_s)).due(offer.submit_s)
             case "submit", kind:
                 self._outcome(decode(lines.answered, line), head, OUTCOMES[kind])
             case "run", "invoke":
@@ -268,6 +270,7 @@ class Fold:
                 Writer(node, incarnation, counts[0], counts[1], counts[2], *self._spans[node, incarnation])
                 for (node, incarnation), counts in self._writers.items()
             ),
+            paces=self._paces,
             submissions={
                 task: offers.submission(task, begun_by=self._begun_by)
                 for task, offers in self._offers.items()

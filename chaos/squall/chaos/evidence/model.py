@@ -77,6 +77,25 @@ class Submission:
 
 
 @dataclass(slots=True)
+class Pace:
+    """When the tasks that one start of a producer offered were due.
+
+    Attributes:
+        first_s, last_s: The first of them, and the last.
+        widest_s: The longest time between one and the next.
+    """
+
+    first_s: float
+    last_s: float
+    widest_s: float = 0.0
+
+    def due(self, at_s: float) -> None:
+        """Take the next one in."""
+        self.widest_s = max(self.widest_s, at_s - self.last_s)
+        self.last_s = at_s
+
+
+@dataclass(slots=True)
 class Execution:
     """An attempt at a task that was begun, by the line of whoever began it.
 
@@ -144,6 +163,7 @@ class History:
         truncated: Half lines at the end of a file, left by a writer that was killed.
         unreadable: What could not be read, each with its reason in words.
         submissions: By task, in the order of their first offer.
+        paces: When tasks were due, by the start of the producer that offered them.
         outcomes_unasked: Outcomes of offers that no line tells of.
         unanswered: By the start that made them last, offers of which no line tells the outcome.
         executions: By task, each attempt that was begun.
@@ -182,6 +202,7 @@ class History:
     unreadable: tuple[str, ...] = ()
     writers: tuple[Writer, ...] = ()
     submissions: Mapping[str, Submission] = field(default_factory=dict)
+    paces: Mapping[tuple[str, int], Pace] = field(default_factory=dict)
     outcomes_unasked: int = 0
     unanswered: Mapping[tuple[str, int], int] = field(default_factory=dict)
     executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)

@@ -56,4 +56,11 @@ def delivering(*, loss: str) -> tuple[Mutant, ...]:
             ("U1",),
             twice("pause", "leader", 2.5),
         ),
+        of_ends("dates-as-it-sends", "dates a task when it comes to send it", ("U1",), LATE),
+        of_ends(
+            "idles-after-restart",
+            "offers nothing for a while once it is started again",
+            ("U1",),
+            (*twice("crash", "producer"), *LATE),
+        ),
     )

@@ -10,12 +10,12 @@ from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.facts import Injected, NodeStart
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, named, some, unknown
+from squall.chaos.judge.checks import producing
+from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.poison import is_poison, is_poisoned
 from squall.chaos.plan.surface import BROKER
-from squall.services.patterns.pattern import PRODUCER
 
 NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
 """Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of
@@ -29,12 +29,6 @@ UNCOUNTED_S = 5.0
 
 ENDING = ("crash", "restart")
 """Kinds of faults that end a process."""
-
-CLOCKS = ("clock-off", "clock-jump")
-"""Kinds of faults after which a node's own lines tell nothing of how long something took."""
-
-PATIENCE_MARGIN_S = 0.05
-"""By how much two clocks of one node may differ over a producer's patience."""
 
 
 def nothing_unexplained(case: Case) -> Finding:
@@ -54,9 +48,10 @@ def nothing_unexplained(case: Case) -> Finding:
             for agent, reason in history.lives.expelled.items()
         ),
         *_counted(history),
-        *named(_hasty(history), "task", "been refused before the producer's patience ended"),
+        *producing.hasty(history),
     ]
     inferred = [said for earlier, start in again if (said := _unexplained(history, earlier, start))]
+    inferred += producing.off_pace(history)
     passed = (
         f"{len(history.nodes)} starts, {len(again)} of them restarts, each with a reason on record; "
         f"no {', '.join(NEVER[:-1])} or {NEVER[-1]} messages counted."
@@ -65,9 +60,7 @@ def nothing_unexplained(case: Case) -> Finding:
         case,
         shown=shown,
         inferred=inferred,
-        late=named(
-            _undisturbed(history), "task", "been refused in the steady state, which nothing disturbed"
-        ),
+        late=[*producing.refused_undisturbed(history), *producing.late_beginnings(history)],
         unseen=_uncounted(history),
         passed=passed,
     )
@@ -129,36 +122,6 @@ def _counted(history: History) -> list[str]:
         if guilty:
             found.append(f"{kind} messages were counted by {some(guilty)}")
     return found
-
-
-def _hasty(history: History) -> list[str]:
-    """Tasks that a producer gave up while it should have had patience, and went on to others.
-
-    One that is told to end gives up what it waits for.
-    """
-    patience_s = history.asked.patience_s
-    last_s = max((offer.intended_s or 0.0 for offer in history.submissions.values()), default=0.0)
-    if patience_s is None or any(fault.kind in CLOCKS and fault.node == PRODUCER for fault in history.faults):
-        return []
-    return [
-        offer.task
-        for offer in history.submissions.values()
-        if (times := offer.refused_s) is not None
-        and times[1] < last_s
-        and times[1] - times[0] < patience_s - PATIENCE_MARGIN_S
-    ]
-
-
-def _undisturbed(history: History) -> list[str]:
-    """Tasks that were refused while the swarm, undisturbed, kept up with what was offered."""
-    steady = next((phase for phase in history.phases if phase.what == "steady"), None)
-    if steady is None:
-        return []
-    return [
-        offer.task
-        for offer in history.submissions.values()
-        if offer.refused_s is not None and steady.time_s - steady.seconds < offer.refused_s[1] < steady.time_s
-    ]
 
 
 def _uncounted(history: History) -> list[str]:

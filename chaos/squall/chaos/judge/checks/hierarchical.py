@@ -35,6 +35,10 @@ BACK_SHARE = 0.3
 """Of the calm after the last heal: who ends a task in this time is back, and takes part in the rest."""
 
 
+COUNTED_S = 5.0
+"""By when a leader has counted a register, however busy it is: it reads thousands a second."""
+
+
 class Dispatch(Batch, frozen=True, kw_only=True):
     """A batch of dispatch records that a coordinator stored, ``again`` of them of tasks dispatched before."""
 
@@ -47,6 +51,13 @@ class Job(Operation, frozen=True, kw_only=True):
     job: str
     opened: bool
     done: bool
+    ok: Count = 0
+    dead: Count = 0
+    cancelled: Count = 0
+
+    @property
+    def ended(self) -> int:
+        return self.ok + self.dead + self.cancelled
 
 
 class Queue(Operation, frozen=True, kw_only=True):
@@ -93,6 +104,7 @@ def coordinator_failover(case: Case) -> Finding:
             *leading.deposed_batches(case),
             *([] if undrained(history) else unended),
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
+            *named(_miscounted(history), "job", "fewer tasks counted as ended than have a register"),
             *leading.needless(case),
         ],
         late=[*late, *leading.unreplaced(case), *(unended if undrained(history) else [])],
@@ -104,6 +116,19 @@ def coordinator_failover(case: Case) -> Finding:
         ],
         passed=_succession(case),
     )
+
+
+def _miscounted(history: History) -> list[str]:
+    """Jobs that cannot end, however long it takes, as tasks that have ended are not counted."""
+    registers = Counter(register.job for register in history.registers)
+    newest_s = max((register.stored_s for register in history.registers), default=0.0)
+    if history.read_back_s is None or history.read_back_s - newest_s < COUNTED_S:
+        return []
+    return [
+        f"{job.job} ({job.ended:,} of {registers[job.job]:,})"
+        for job in history.of(Job)
+        if not job.done and job.ended < registers[job.job]
+    ]
 
 
 def pressing_back(case: Case) -> Finding:

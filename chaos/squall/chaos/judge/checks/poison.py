@@ -31,7 +31,8 @@ def contained(history: History) -> Balance:
     shown = named(cancelled, "task", "been cancelled, which nobody asked for")
     if innocent:
         reason = innocent[0].reason or "no reason given"
-        shown.append(f"{tasks(len(innocent))} dead-lettered, the first {innocent[0].task}: {reason}")
+        which = f"{tasks(len(innocent))}{' that are no poison' if offered else ''}"
+        shown.append(f"{which} dead-lettered, the first {innocent[0].task}: {reason}")
     ended = [r for r in history.registers if r.task in offered and r.status == "ok"]
     shown += named([register.task for register in ended], "poison task", "a result")
     attempts = history.asked.attempts
