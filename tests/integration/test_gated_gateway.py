@@ -17,6 +17,7 @@ from squall.bus.connection import Connection
 from squall.bus.jetstream import EXPECT_NEW, publish
 from squall.bus.messages import AnnounceLeader, TaskResult
 from squall.bus.tasks import task_group, wait_until
+from squall.chaos.inject.toxiproxy.server import free_port
 from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, Service, VenueToken
 from squall.services.patterns import star
@@ -60,16 +61,30 @@ def test_where_one_before_may_be_missing_nothing_is_known_to_reduce() -> None:
 
 
 @contextlib.asynccontextmanager
-async def forwarding(s: Star, path: Path, *, through: str = "") -> AsyncIterator[Service]:
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def forwarding(
+    s: Star, path: Path, *, through: str = "", opened: asyncio.Event | None = None
+) -> AsyncIterator[Service]:
+    """A gateway at work.
+
+    Args:
+        through: Its way to the broker.
+        opened: Nobody listens at the venue until this is set.
+    """
+    port = free_port()
+
+    async def venue_there() -> None:
+        if opened is not None:
+            await opened.wait()
+        await venue.serve(path / "venue.sqlite", token=TOKEN.value, port=port, ready=lambda url: None)
+
     async with s.bus.connect("gateway", url=through) as connection, task_group() as tasks:
-        tasks.daemon(venue.serve(path / "venue.sqlite", token=TOKEN.value, ready=url.set_result))
+        tasks.daemon(venue_there())
         start = NodeStart(
             spec=s.bus.spec,
             node="gateway",
             role="gateway",
             incarnation=1,
-            venue=await url,
+            venue=f"http://127.0.0.1:{port}",
             venue_token=TOKEN,
         )
         points = Points(lambda point: None)
@@ -80,8 +95,11 @@ async def forwarding(s: Star, path: Path, *, through: str = "") -> AsyncIterator
 
 
 def filled(path: Path) -> list[str]:
-    with contextlib.closing(sqlite3.connect(path / "venue.sqlite")) as database:
-        return [row[0] for row in database.execute("SELECT order_id FROM ledger ORDER BY order_id")]
+    database = path / "venue.sqlite"
+    if not database.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(database)) as books:
+        return [row[0] for row in books.execute("SELECT order_id FROM ledger ORDER BY order_id")]
 
 
 async def until_filled(path: Path, *orders: str) -> None:
@@ -151,3 +169,25 @@ async def test_a_reduction_does_not_overtake_what_was_lost_with_a_link(
         await until_filled(tmp_path, "t0-0", "t3-0")
         await announce(s, hub, 7)
         await until_filled(tmp_path, "t0-0", "t1-0", "t2-0", "t3-0")
+
+
+async def test_what_had_no_answer_when_the_hub_was_lost_waits_like_all_else(bus: Any, tmp_path: Path) -> None:
+    opened = asyncio.Event()
+    async with (
+        starred(bus) as s,
+        s.bus.connect("hub-1") as hub,
+        forwarding(s, tmp_path, opened=opened) as service,
+    ):
+        history: Any = service.history
+        await announce(s, hub, 7)
+        await decide(s, hub, "t1", order("buy", 1), reduces=False)
+        await wait_until(
+            lambda: seen(service.counters["venue_errors"]), bool, timeout_s=PATIENT_S, what="an error"
+        )
+        await wait_until(lambda: seen(history.of("degraded")), bool, timeout_s=PATIENT_S, what="degraded")
+        await decide(s, hub, "t2", order("sell", 1), reduces=True)  # of what t1 would buy
+        await decide(s, hub, "t3", order("sell", 1, "sp500"), reduces=True)
+        opened.set()
+        await until_filled(tmp_path, "t3-0")
+        await announce(s, hub, 7)
+        await until_filled(tmp_path, "t1-0", "t2-0", "t3-0")

@@ -114,14 +114,14 @@ def test_every_so_many_an_ok_line_of_a_node_is_lost(series: Series, tmp_path: Pa
     ok = [line for line in run.lines if line["type"] == "ok" and line["node"] in nodes]
     lost = {id(line) for line in ok[LOST_ONE_IN::LOST_ONE_IN]}
     assert run.drop(lambda line: id(line) in lost) > 1
-    assert "no line tells the end of " in doubted(run.write()).lower()
+    assert "no line tells the end of " in failed(run.write(), "U1").lower()
 
 
 def test_every_third_acceptance_is_lost(series: Series, tmp_path: Path) -> None:
     run = Doctored(series.seed, tmp_path)
     lost = {id(line) for line in run.of("submit", type="ok")[::3]}
     run.drop(lambda line: id(line) in lost)
-    assert f"no line tells the end of {len(lost):,} offers of producer" in doubted(run.write()).lower()
+    assert f"no line tells the end of {len(lost):,} offers of producer" in failed(run.write(), "U1").lower()
 
 
 @pytest.mark.parametrize(("who", "by_s"), [("leader", -2), ("leader", -4), ("leader", 4), ("producer", 2)])

@@ -22,6 +22,12 @@ MUST_BE_ZERO = ("violations", "unreadable", "dropped", "unasked", "spoiled", "re
 POISON = next(f"a-{n}" for n in range(1000) if is_poison(f"a-{n}"))
 
 
+def in_good_order(run: Run) -> None:
+    """Producer and agents have written their last lines."""
+    for node in ("producer", "agent-1", "agent-2"):
+        run.line(20.9, node, "counters", "ok", counters={})
+
+
 def again(run: Run, node: str = "agent-1", at_s: float = 5.0, incarnation: int = 2) -> None:
     run.start(at_s, node, incarnation)
 
@@ -79,6 +85,12 @@ EXPLAINED: list[tuple[str, Doctor]] = [
     ("a start that lived too briefly to be heard of", lambda r: (
         struck(r, "crash", 4.9), again(r), struck(r, "crash", 6.0), again(r, at_s=6.2, incarnation=3),
         r.counters.pop(-2),
+    )),
+    ("what died with its node had no end", lambda r: (
+        r.drop("commit", task="a-2"), r.drop("submit", task="a-2", type="ok"),
+    )),
+    ("an attempt that its node cut off", lambda r: (
+        in_good_order(r), r.find("commit", task="a-2").update(op="attempt", type="unknown"),
     )),
     ("a node that was cut off nearly all its life", lambda r: (
         forget(r, "agent-1"),
@@ -144,6 +156,16 @@ FAILING: list[tuple[str, Doctor, str]] = [
     *(
         (f"{kind} were counted", lambda r, kind=kind: counted(r, **{kind: 3}), f"{kind} messages")
         for kind in MUST_BE_ZERO
+    ),
+    (
+        "an attempt of a node that ended in good order has no end",
+        lambda r: (in_good_order(r), r.drop("commit", task="a-2")),
+        "no line tells the end of 1 attempt of agent-1, start 1",
+    ),
+    (
+        "an offer of a producer that ended in good order has no outcome",
+        lambda r: (in_good_order(r), r.drop("submit", task="a-2", type="ok")),
+        "no line tells the end of 1 offer of producer, start 1",
     ),
     (
         "a node's last word tells of more than its heartbeats",

@@ -66,6 +66,7 @@ class Bench:
         self.behind: Callable[[Response], Response] = lambda response: response
         self.posts = 0
         self.settled: list[str] = []
+        self.keeps_back = False
         self.counters: Counter[str] = Counter()
         self.forwarder: Forwarder
         self._door: httpx.AsyncClient
@@ -94,7 +95,14 @@ class Bench:
         transport = httpx.ASGITransport(app=self.app)
         with History(self.path / "history.jsonl", "gateway", 1) as history:
             async with venue_client.connected("http://venue", TOKEN, transport=transport) as client:
-                self.forwarder = Forwarder(client, history, self.counters, settled, pause_first_s=0.001)
+                self.forwarder = Forwarder(
+                    client,
+                    history,
+                    self.counters,
+                    settled,
+                    keeps_back=lambda: self.keeps_back,
+                    pause_first_s=0.001,
+                )
                 retrying = asyncio.ensure_future(self.forwarder.retry_aside())
                 try:
                     yield self
@@ -455,3 +463,23 @@ def test_of_registers_with_several_effects_some_go_each_time() -> None:
     pair = TaskResult(task="t", key="k", job="j", status="ok", effects=(b"1",) * 2)
     assert sum(admit(pair) for _ in range(1000)) == gateway.SEVERAL_MAX / 2
     assert gateway.singles_first()(pair)  # those kept back go with the next batches
+
+
+@pytest.mark.anyio
+async def test_while_effects_are_kept_back_what_has_no_answer_is_given_back(bench: Bench) -> None:
+    marked = msgspec.json.encode({**ORDER, "why": "TOO HARD"})
+    absent = Response(b"ill", 503)
+    bench.ahead = lambda body: absent if bench.keeps_back or b"TOO HARD" in body else None
+    async with bench.running():
+        aside = await bench.deliver(GOOD, marked, GOOD)
+        await wait_until(_of(bench.fills), lambda fills: len(fills) == 2, timeout_s=30, what="the fills")
+        bench.keeps_back = True
+        posts = bench.posts
+        waits = Register("w-1", 9)
+        assert not await bench.forwarder.deliver([(waits, [("w-1-0", GOOD)])])
+        assert (waits.open, bench.posts) == (1, posts + 1)
+        await wait_until(
+            _of(bench.forwarder.recall), lambda some: some == {aside[1]}, timeout_s=30, what="what was aside"
+        )
+        assert bench.forwarder.aside == 0
+    assert sorted(bench.fills()) == ["t-1-0", "t-3-0"]

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.unit.histories import Run, T, good_run
+from tests.unit.histories import T, good_run
 
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.doubts import doubts
@@ -200,32 +200,6 @@ def test_an_outcome_without_an_offer_is_kept_and_is_a_doubt(tmp_path: Path) -> N
     history = history_of(run.write(tmp_path))
     assert history.submissions["a-1"].outcome == "accepted"
     assert doubts(history) == ["1 outcome of offers that were never made"]
-
-
-def ended_in_order(run: Run) -> None:
-    """Producer and agents have written their last lines."""
-    for node in ("producer", "agent-1", "agent-2"):
-        run.line(20.9, node, "counters", "ok", counters={})
-
-
-def test_an_attempt_of_a_node_that_wrote_its_last_line_has_an_end(tmp_path: Path) -> None:
-    run = good_run()
-    ended_in_order(run)
-    assert doubts(history_of(run.write(tmp_path))) == []
-    run.drop("commit", task="a-2")
-    said = ["no line tells the end of 1 attempt of agent-1, start 1"]
-    assert doubts(history_of(run.write(tmp_path))) == said
-    run.find("counters", node="agent-1")["counters"] = {"abandoned": 1}
-    assert doubts(history_of(run.write(tmp_path))) == []
-
-
-def test_an_offer_of_a_producer_that_wrote_its_last_line_has_an_outcome(tmp_path: Path) -> None:
-    run = good_run()
-    run.drop("submit", task="a-2", type="ok")
-    assert doubts(history_of(run.write(tmp_path))) == [], "it may have died"
-    ended_in_order(run)
-    said = ["no line tells the end of 1 offer of producer, start 1"]
-    assert doubts(history_of(run.write(tmp_path))) == said
 
 
 def test_an_offer_without_an_answer_is_unknown_and_keeps_its_first_time(tmp_path: Path) -> None:

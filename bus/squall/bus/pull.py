@@ -37,6 +37,9 @@ REQUEST_BYTES_MAX = 4 * 1024**2
 
 MISSING_CONSUMER_PAUSE_S = 0.25
 
+RECENT_MAX = 4096
+"""Deliveries that are known again if the network repeats them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -124,6 +127,7 @@ class Puller:
         self._delivered = delivered
         self._wake = asyncio.Event()
         self._asked = 0
+        self._recent: dict[int, None] = {}
         self._heard_s = 0.0
         self._broken = False
         self._inbox = ""
@@ -149,9 +153,20 @@ class Puller:
             else:
                 self._connection.counters["unasked"] += 1
             return
-        self._asked = max(0, self._asked - 1)
+        # A repeat answers no request. Were it counted, more would stay asked for than there is room.
+        if not self._is_repeat(delivery.order):
+            self._asked = max(0, self._asked - 1)
         self._take(delivery)
         self._wake.set()
+
+    def _is_repeat(self, order: int) -> bool:
+        """Whether a place among the consumer's deliveries has come already."""
+        if order in self._recent:
+            return True
+        self._recent[order] = None
+        if len(self._recent) > RECENT_MAX:
+            del self._recent[next(iter(self._recent))]
+        return False
 
     def _on_status(self, status: str, headers: Mapping[str, str]) -> None:
         if status == "100":
@@ -214,6 +229,7 @@ class Puller:
             await previous()
         self._inbox = name
         self._asked = 0
+        self._recent.clear()
 
     async def _ask(self) -> None:
         batch = self._room() - self._asked

@@ -21,7 +21,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
@@ -243,7 +243,7 @@ class WorkQueue:
                 raise DecodeError(f"task {printable(task.task, 40)} lies where {name} should")
         except DecodeError as error:
             task = RunTask(task=name, key=name, job="unreadable")
-            await self._commit(delivery, task, Failed(str(error), final=True), delivery.attempt)
+            await self._end(delivery, task, Failed(str(error), final=True), delivery.attempt)
             return
         if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
             await self._run_once(delivery, task, FIRST, expected=None)
@@ -269,7 +269,7 @@ class WorkQueue:
         tried = first_counted() if uncounted else begin(before, self._pacing.attempts)
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
-            await self._commit(delivery, task, lost, self._pacing.attempts)
+            await self._end(delivery, task, lost, self._pacing.attempts)
             return True
         return await self._run_once(delivery, task, tried, expected=sequence)
 
@@ -290,20 +290,33 @@ class WorkQueue:
                 return False
             started_s = time.monotonic()
             self._observer("run", "invoke", task=task.task, attempt=number)
-            await self._at("delivered")
-            ended = await self._run(task, number)
-            await self._at("executed")
-            self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
-            if isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts:
+            with self._telling(task, number):
+                await self._at("delivered")
+                ended = await self._run(task, number)
+                await self._at("executed")
+                self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+                failed = isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts
+                settled = not failed and await self._commit(delivery, task, ended, number)
+            if isinstance(ended, Failed) and failed:
                 self.counters["failed"] += 1
                 reason = printable(ended.reason)
                 self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
                 await self._again(delivery, task, number)
-            else:
-                await self._commit(delivery, task, ended, number)
+            elif settled:
+                await self._acknowledge(delivery)
         finally:
             self._quarantine.leave(alone=alone)
         return True
+
+    @contextlib.contextmanager
+    def _telling(self, task: RunTask, number: int) -> Iterator[None]:
+        """Tell of an attempt that is cut off: each has a line of its end, unless the process dies with it."""
+        try:
+            yield
+        except BaseException:
+            reason = "its worker stopped before it ended"
+            self._observer("attempt", "unknown", task=task.task, attempt=number, reason=reason)
+            raise
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
         result = TaskResult(
@@ -325,7 +338,12 @@ class WorkQueue:
         )
         return self._complete(result)
 
-    async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:
+    async def _end(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> None:
+        if await self._commit(delivery, task, ended, attempt):
+            await self._acknowledge(delivery)
+
+    async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> bool:
+        """Write a task's register; whether it has one now, so that its delivery is done with."""
         result = self._result(delivery, task, ended, attempt)
         register_subject = self._queue.register(result.lane, result.task)
         facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
@@ -340,20 +358,20 @@ class WorkQueue:
             except (MessageTooLargeError, DecodeError) as error:
                 # Of a failure only what we wrote ourselves is kept, and that fits and can be read.
                 why = "is too large" if isinstance(error, MessageTooLargeError) else "cannot be read"
-                await self._commit(delivery, task, Failed(f"the result {why}: {error}", final=True), attempt)
-                return
+                refused = Failed(f"the result {why}: {error}", final=True)
+                return await self._commit(delivery, task, refused, attempt)
             except RejectedError as error:
                 # Where the stream is full another attempt would come to the same, and a task has not many.
                 self.counters["refused"] += 1
                 if error.code != STORE_REFUSED or time.monotonic() >= until_s:
                     self._observer("commit", "fail", reason=str(error), **facts)
                     await self._again(delivery, task, attempt)
-                    return
+                    return False
                 await asyncio.sleep(pauses.pause_s())
         if written == "unknown":
             self.counters["unsettled"] += 1
             self._observer("commit", "unknown", reason=why, **facts)
-            return  # not acknowledged: it is delivered again, and the register decides
+            return False  # not acknowledged: it is delivered again, and the register decides
         if written == "won":
             self.counters["done" if result.status == "ok" else "dead"] += 1
             self._observer("commit", "ok", status=result.status, **facts)
@@ -362,6 +380,9 @@ class WorkQueue:
             self._observer("commit", "fail", reason="already", **facts)
         else:
             self._observer("commit", "unknown", reason="settled", **facts)
+        return True
+
+    async def _acknowledge(self, delivery: Delivery) -> None:
         await self._at("committed")
         try:
             await self._connection.request(delivery.reply, b"+ACK", timeout_s=ACK_TIMEOUT_S)

@@ -14,7 +14,6 @@ def doubts(history: History) -> list[str]:
     found += [f"the harness was interfered with: {printable(what)}" for what in history.interfered]
     if history.outcomes_unasked:
         found.append(f"{plural(history.outcomes_unasked, 'outcome')} of offers that were never made")
-    found += _untold(history)
     found += _uncertain_faults(history)
     found += disagreements(history)
     found += _wrong_clocks(history)
@@ -53,26 +52,6 @@ def lost(history: History) -> list[str]:
         found.append(f"{history.closing.registers} registers were read back and {registers} are here")
     if history.closing is not None and history.closing.starts not in (None, len(history.nodes)):
         found.append(f"{history.closing.starts} nodes were started and {len(history.nodes)} are here")
-    return found
-
-
-def _untold(history: History) -> list[str]:
-    """Attempts and offers whose end no line tells, of nodes that ended in good order and wrote of all.
-
-    What an agent had to abandon it has counted.
-    """
-    ended = history.lives.ended
-    abandoned = {who: history.lives.counts.get(who, {}).get("abandoned", 0) for who in ended}
-    found = []
-    for what, untold in (
-        ("attempt", {who: len(held) - abandoned.get(who, 0) for who, held in history.lives.in_hand.items()}),
-        ("offer", history.unanswered),
-    ):
-        for who in sorted(ended & untold.keys()):
-            if untold[who] > 0:
-                found.append(
-                    f"no line tells the end of {plural(untold[who], what)} of {who[0]}, start {who[1]}"
-                )
     return found
 
 

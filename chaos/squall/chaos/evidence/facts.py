@@ -189,6 +189,24 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     messages: Count
 
 
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter as it was read back.
+
+    Attributes:
+        task: By its subject.
+        of: By its content; empty if that could not be read, and None in older directories.
+        input: CRC-32 of the body of the task that it has.
+        attempt, agent, reason: What it says of the end of the task.
+    """
+
+    task: str
+    of: str | None = None
+    input: Count | None = None
+    attempt: Count | None = None
+    agent: str | None = None
+    reason: str | None = None
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """An effect that was never carried out and never will be, as the gateway tells.
 

@@ -18,6 +18,7 @@ from squall.chaos.evidence.facts import (
     Intended,
     Kept,
     Left,
+    Letter,
     NodeStart,
     Operation,
     Phase,
@@ -39,12 +40,14 @@ OUTCOMES: dict[str, Outcome] = {"ok": "accepted", "fail": "refused", "unknown": 
 class Offers:
     """All offers of one task: which incarnation still waits for an outcome, and what came back so far."""
 
-    def __init__(self, intended_s: float | None) -> None:
+    def __init__(self, intended_s: float | None, input_crc: int | None = None) -> None:
         self.intended_s = intended_s
+        self.input = input_crc
         self.waiting: tuple[str, int] | None = None
         self.asked_s = 0.0
         self.refused_s: tuple[float, float] | None = None
         self.outcomes: set[Outcome] = set()
+        self.is_cut_short = False
 
     def submission(self, task: str, *, begun_by: int) -> Submission:
         """All of it together.
@@ -59,7 +62,15 @@ class Offers:
         elif "unknown" in outcomes:
             outcome = "unknown"
         abandoned = outcome == "unknown" and self.waiting is not None and self.waiting[1] < begun_by
-        return Submission(task, self.intended_s, outcome, abandoned, self.refused_s)
+        return Submission(
+            task,
+            self.intended_s,
+            outcome,
+            is_abandoned=abandoned,
+            refused_s=self.refused_s,
+            input=self.input,
+            is_cut_short=self.is_cut_short and "refused" in outcomes,
+        )
 
 
 class Fold:
@@ -84,7 +95,7 @@ class Fold:
         self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
-        self._dead: list[str] = []
+        self._dead: list[Letter] = []
         self._stored: int | None = None
         self._gone: list[str] = []
         self._left: list[Left] = []
@@ -121,9 +132,10 @@ class Fold:
                 offer = decode(lines.offer, line)
                 if offer.task not in self._offers:
                     self._begun_by = max(self._begun_by, head.inc)
-                offers = self._offers.setdefault(offer.task, Offers(offer.submit_s))
+                offers = self._offers.setdefault(offer.task, Offers(offer.submit_s, offer.input))
                 if offers.waiting is not None:
                     offers.outcomes.add("unknown")
+                    offers.is_cut_short = True
                 offers.waiting, offers.asked_s = who, head.time_s
                 self._paces.setdefault(who, Pace(offer.submit_s, offer.submit_s)).due(offer.submit_s)
             case "submit", kind:
@@ -203,7 +215,7 @@ class Fold:
             case "place", "ok":
                 self._kept.append(decode(lines.kept, line))
             case "dead-letter", _:
-                self._dead.append(decode(lines.task, line).task)
+                self._dead.append(decode(lines.letter, line))
             case "complete", _:
                 self._closing = decode(lines.closing, line)
                 self._ended_s = head.time_s

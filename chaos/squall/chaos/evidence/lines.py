@@ -15,6 +15,7 @@ from squall.chaos.evidence.facts import (
     Kept,
     Kind,
     Left,
+    Letter,
     Phase,
     Refusal,
     Register,
@@ -53,8 +54,11 @@ class Run(msgspec.Struct):
 
 
 class Offer(msgspec.Struct):
+    """A task that is offered; ``input`` is the CRC-32 of its body."""
+
     task: str
     submit_s: Time
+    input: Count | None = None
 
 
 class Commit(msgspec.Struct):
@@ -123,4 +127,5 @@ stored = msgspec.json.Decoder(Stored)
 gone = msgspec.json.Decoder(Gone)
 left = msgspec.json.Decoder(Left)
 kept = msgspec.json.Decoder(Kept)
+letter = msgspec.json.Decoder(Letter)
 closing = msgspec.json.Decoder(Closing)

@@ -19,6 +19,7 @@ from squall.chaos.evidence.facts import (
     Kept,
     KindOf,
     Left,
+    Letter,
     NodeStart,
     Operation,
     Phase,
@@ -67,6 +68,8 @@ class Submission:
             see answered is ``unknown``.
         is_abandoned: Whether that is all, though a later start of the producer went on to further tasks.
         refused_s: When it was asked for and when it was refused, the last time that the broker had no room.
+        input: CRC-32 of its body.
+        is_cut_short: Whether a start of the producer ended before it was answered, and the next was refused.
     """
 
     task: str
@@ -74,6 +77,8 @@ class Submission:
     outcome: Outcome
     is_abandoned: bool = False
     refused_s: tuple[float, float] | None = None
+    input: int | None = None
+    is_cut_short: bool = False
 
 
 @dataclass(slots=True)
@@ -175,7 +180,7 @@ class History:
         left: What each consumer had left; none in older directories.
         kept: What each place held that should be empty; none in older directories.
         gone: Consumers that were not there any more when they were asked what they had left.
-        dead_letters: Tasks in the dead-letter stream.
+        dead_letters: Those that the dead-letter stream holds.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
@@ -214,7 +219,7 @@ class History:
     left: tuple[Left, ...] = ()
     kept: tuple[Kept, ...] = ()
     gone: tuple[str, ...] = ()
-    dead_letters: tuple[str, ...] = ()
+    dead_letters: tuple[Letter, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)

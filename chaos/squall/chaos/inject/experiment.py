@@ -23,6 +23,7 @@ from squall.chaos.inject.network import Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.patterns import reading
@@ -114,7 +115,7 @@ async def experimenting(
                         "idle": idle.share(),
                     }
                     history("phase", "ok", what="healed", **healed)
-                    if nemesis.logged:
+                    if nemesis.logged and not is_poisoned(spec.handler):
                         await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)

@@ -14,7 +14,7 @@ PAUSE_S = 0.5
 def install(node: str, role: str) -> None:
     repeated = Forwarder._repeated
 
-    async def slowly(self: Forwarder, batch: Sequence[Effect]) -> Outcome:
+    async def slowly(self: Forwarder, batch: Sequence[Effect]) -> Outcome | None:
         if self._counters["venue_errors"]:
             await asyncio.sleep(PAUSE_S)
         return await repeated(self, batch)

@@ -18,11 +18,13 @@ from msgspec.structs import replace
 
 from squall.chaos.plan import varied
 from squall.chaos.plan.draw import draw
+from squall.chaos.plan.kinds import HAND_OVER, kind_of
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.surface import possible, surface_of
 from squall.services.run.spec import Spec
 
-FAULTS_S = 10.0
+FAULTS_S = 8.0
 """Over how long the beginnings of a run's faults are spread."""
 
 EXPERIMENT: Mapping[str, Any] = {
@@ -39,6 +41,12 @@ all is healed, at a rate that leaves two cores some time, as without it nothing 
 
 POISONED = {"handler": POISON_HANDLER, "rate_per_s": 40.0, "slots": 16, "ingress_max": 1000}
 POISON_S = 12.0
+
+POISON_INTERVALS = (
+    Interval(fault="crash", target="leader", at_s=2.0),
+    Interval(fault="crash", target="producer", at_s=4.0),
+)
+"""Whoever leads then writes of the end of tasks that another had given out."""
 
 TAIL_HANDLER = "squall.chaos.inject.handlers:unhurried"
 FORMER_TAIL_HANDLER = "squall.chaos.tail:decide"
@@ -66,6 +74,7 @@ it missed.
 VARIED_INTERVALS = (
     Interval(fault="sever", target="leader", at_s=0.5, for_s=1.5),
     Interval(fault="restart", target="all-agents", at_s=3.0),
+    Interval(fault="sever", target="any-agent", at_s=4.0, for_s=0.5),
     Interval(fault="sever", target="gateway", at_s=5.0, for_s=1.5),
     Interval(fault="crash", target="any-agent", at_s=7.0),
     Interval(fault="pause", target="any-agent", at_s=8.5, for_s=2.5),
@@ -82,9 +91,11 @@ OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000, "lease_s":
 OUTAGE_INTERVALS = (
     Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
     Interval(fault="one-way-up", target="leader", at_s=2.0, for_s=13.0),
-    Interval(fault="pause", target="broker", at_s=17.5, for_s=12.0),
+    Interval(fault="pause", target="broker", at_s=17.5, for_s=8.0),
+    Interval(fault=HAND_OVER, target="leader", at_s=27.0),
 )
-"""Longer than any pause between two tries to connect, and than any wait for an answer."""
+"""Longer than any pause between two tries to connect, and than any wait for an answer. And a leader hands
+over: who is told of it need not wait for its lease to run out."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)
@@ -146,14 +157,15 @@ def further_runs(spec: Spec, seed: int) -> Sequence[Plan]:
 
 
 def poison(spec: Spec, seed: int, *, quiet_s: float = POISON_S, **differs: Any) -> Plan:
-    """A run in which some tasks are poison.
+    """A run in which some tasks are poison, and the leader and the producer die in between.
 
     Args:
         quiet_s: How long they are offered.
         differs: How the spec differs for it.
     """
     poisoned = replace(spec, seed=seed, **{**POISONED, **differs})
-    return Plan("poison", poisoned, Schedule(seed=seed, quiet_s=quiet_s))
+    schedule = Schedule(seed=seed, quiet_s=quiet_s, intervals=there(poisoned, POISON_INTERVALS))
+    return Plan("poison", poisoned, schedule)
 
 
 def varied_run(spec: Spec, seed: int) -> Plan:
@@ -163,8 +175,15 @@ def varied_run(spec: Spec, seed: int) -> Plan:
 
 
 def outage(spec: Spec, seed: int) -> Plan:
-    """A run in which somebody is away for long, and then the broker is."""
-    return Plan("outage", replace(spec, seed=seed, **OUTAGE), Schedule(seed=seed, intervals=OUTAGE_INTERVALS))
+    """A run in which somebody is away for long, then the broker is, and then the leader leaves."""
+    spec = replace(spec, seed=seed, **OUTAGE)
+    return Plan("outage", spec, Schedule(seed=seed, intervals=there(spec, OUTAGE_INTERVALS)))
+
+
+def there(spec: Spec, intervals: Sequence[Interval]) -> tuple[Interval, ...]:
+    """Those that there is somebody for: one leader alone has no standby."""
+    surface = surface_of(spec)
+    return tuple(each for each in intervals if possible(kind_of(each.fault), [each.target], surface))
 
 
 def tail(spec: Spec, seed: int) -> Plan:

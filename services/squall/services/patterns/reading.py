@@ -8,12 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RejectedError, RequestError
 from squall.bus.jetstream import CONSUMER_NOT_FOUND, call
-from squall.bus.messages import TaskResult
+from squall.bus.messages import DeadLetter, TaskResult
 from squall.bus.subjects import last_token
 from squall.services.handlers import effect_id
 
@@ -144,10 +145,26 @@ async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
 
 
 async def dead_letters(swarm: Swarm, history: History) -> None:
-    """Write which tasks have a dead letter into the history."""
+    """Write into the history which tasks have a dead letter, and what it says: enough to try them again."""
     subjects = swarm.swarm
     through = int((await state_of(swarm, "DLQ"))["last_seq"])
     reading = bus_log.read(swarm.observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:
-            history("final", "ok", what="dead-letter", task=last_token(record.subject))
+            task = last_token(record.subject)
+            try:
+                letter = decode(record.data, DeadLetter)
+            except DecodeError as error:
+                history("final", "fail", what="dead-letter", task=task, of="", reason=str(error))
+                continue
+            history(
+                "final",
+                "ok",
+                what="dead-letter",
+                task=task,
+                of=letter.task.task,
+                input=crc32(letter.task.body),
+                attempt=letter.attempt,
+                agent=letter.agent,
+                reason=letter.reason,
+            )

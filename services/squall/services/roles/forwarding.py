@@ -13,7 +13,8 @@ is not known is repeated with the same ids until it is. Where a batch stays unkn
 an empty one tells whose fault that is: if the venue does not answer that either,
 everybody waits; if it does, the batch is set aside, cut in halves, and the next one
 goes on. An order that fails alone stays aside, unacknowledged, for as long as the
-venue gives no definite answer.
+venue gives no definite answer. While whoever hands effects over keeps some back,
+nothing is repeated: what has no answer yet is given back to be looked at anew.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ log = logging.getLogger("squall")
 REPEATS = 3
 """How often a batch is sent before it may be set aside. Higher delays everybody behind a bad order; lower
 sets more aside when the venue fails for a moment."""
+
+LOOK_S = 0.2
+"""How often it is looked whether what was set aside may be repeated again."""
 
 ASIDE_MAX = 512
 """Orders set aside at a time. The next one that the venue gives no answer on makes everybody wait."""
@@ -91,6 +95,7 @@ class Forwarder:
         record: Writes a line of the history.
         counters: Counts what happened.
         settled: Called with a register that was set aside, once all its effects are told of.
+        keeps_back: Whether effects are kept back just now, so that nothing is to be repeated.
         pause_first_s: The first pause before a repeat; see `rules.effects.pause_s`.
     """
 
@@ -101,9 +106,11 @@ class Forwarder:
         counters: Counter[str],
         settled: Callable[[Register], Awaitable[None]],
         *,
+        keeps_back: Callable[[], bool] = lambda: False,
         pause_first_s: float = PAUSE_FIRST_S,
     ) -> None:
         self._venue = venue
+        self._keeps_back = keeps_back
         self._record = record
         self._counters = counters
         self._settled = settled
@@ -118,8 +125,8 @@ class Forwarder:
         """Orders set aside now."""
         return sum(len(item.effects) for item in self._items)
 
-    async def deliver(self, registers: Sequence[tuple[Register, Sequence[tuple[str, bytes]]]]) -> None:
-        """Have effects carried out; returns when each is told of or set aside.
+    async def deliver(self, registers: Sequence[tuple[Register, Sequence[tuple[str, bytes]]]]) -> bool:
+        """Have effects carried out; returns when each is told of or set aside, and whether they are.
 
         Args:
             registers: Each with the ids and bodies of its effects. Its ``open`` is 0 once all are told of.
@@ -134,7 +141,15 @@ class Forwarder:
                 else:
                     sendable.append(effect)
         for batch in batches(sendable):
-            await self._deliver(batch)
+            if not await self._deliver(batch):
+                return False
+        return True
+
+    def recall(self) -> set[Register]:
+        """Take back what is set aside; returns whose effects these are."""
+        recalled = {effect.register for item in self._items for effect in item.effects}
+        self._items.clear()
+        return recalled
 
     async def retry_aside(self) -> None:
         """Repeat what was set aside, for ever: cut in halves until one order stands alone."""
@@ -156,11 +171,13 @@ class Forwarder:
 
     # What is sent for the first time.
 
-    async def _deliver(self, batch: Sequence[Effect]) -> None:
+    async def _deliver(self, batch: Sequence[Effect]) -> bool:
         parts = [batch]
         while parts:
             part = parts.pop()
             outcome = await self._repeated(part)
+            if outcome is None:
+                return False
             left = self._conclude(part, outcome)
             if isinstance(outcome, Unknown) and self._has_room(part):
                 log.warning("%d orders set aside: %s", len(part), outcome.reason)
@@ -169,9 +186,13 @@ class Forwarder:
                     self._put_aside(half, 1)
             else:
                 parts += reversed(left)
+        return True
 
-    async def _repeated(self, batch: Sequence[Effect]) -> Outcome:
-        """What the venue says at last; unknown only of what can be set aside, or be cut."""
+    async def _repeated(self, batch: Sequence[Effect]) -> Outcome | None:
+        """What the venue says at last; unknown only of what can be set aside, or be cut.
+
+        None if it says nothing, and is not to be asked again.
+        """
         unknown = 0
         for failures in itertools.count(1):
             outcome = await self._venue.post(batch)
@@ -185,6 +206,8 @@ class Forwarder:
                 if may_part and await self._venue_is_well():
                     return outcome
             await asyncio.sleep(pause_s(failures, self._pause_first_s, PAUSE_S_MAX, self._chance))
+            if self._keeps_back():
+                return None
         raise AssertionError("counting does not end")
 
     async def _venue_is_well(self) -> bool:
@@ -207,7 +230,9 @@ class Forwarder:
         while True:
             self._changed.clear()
             wait_s = self._items[0].due_s - time.monotonic() if self._items else None
-            if wait_s is not None and wait_s <= 0:
+            if self._keeps_back():
+                wait_s = LOOK_S
+            elif wait_s is not None and wait_s <= 0:
                 return heapq.heappop(self._items)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

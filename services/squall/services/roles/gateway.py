@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from squall.bus.border import printable
@@ -86,19 +86,26 @@ async def serve(service: Service) -> None:
     await carry(service, singles_first, asyncio.Event())
 
 
-async def carry(service: Service, sieve: Callable[[], Admit], wake: asyncio.Event) -> None:
+async def carry(
+    service: Service,
+    sieve: Callable[[], Admit],
+    wake: asyncio.Event,
+    keeps_back: Callable[[], bool] = lambda: False,
+) -> None:
     """Forward what a sieve admits, until asked to stop.
 
     Args:
         sieve: Made anew each time it is looked through what waits. What it keeps back waits on.
         wake: Set when it may be that something that was kept back is not any more.
+        keeps_back: Whether it may keep anything back just now. Then what the venue gave no answer on goes
+            through it once more before it is repeated.
     """
     token = service.start.venue_token
     async with (
         venue_client.connected(service.start.venue, token.value if token is not None else "") as venue,
         task_group() as tasks,
     ):
-        gateway = _Gateway(service, venue, sieve, wake)
+        gateway = _Gateway(service, venue, sieve, wake, keeps_back)
         service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
@@ -129,15 +136,20 @@ class _Gateway:
         venue: venue_client.VenueClient,
         sieve: Callable[[], Admit],
         wake: asyncio.Event,
+        keeps_back: Callable[[], bool],
     ) -> None:
         self._service = service
         self._sieve = sieve
         self._wake = wake
+        self._keeps_back = keeps_back
         self._waiting: deque[tuple[Delivery, TaskResult | None]] = deque()
         self._waiting_bytes = 0
+        self._begun: dict[int, tuple[Delivery, TaskResult | None]] = {}
         self._came = Consecutive(MISSING_S)
         self.held: dict[int, str] = {}
-        self.forwarder = Forwarder(venue, service.history, service.counters, self._acknowledge)
+        self.forwarder = Forwarder(
+            venue, service.history, service.counters, self._acknowledge, keeps_back=keeps_back
+        )
         self.puller = Puller(
             service.connection,
             service.swarm.stream("RES"),
@@ -151,21 +163,32 @@ class _Gateway:
         self._came.came(delivery.order, asyncio.get_running_loop().time())
         # What comes again while it is still held is not sent twice; only its acknowledgement goes elsewhere.
         if delivery.sequence not in self.held:
-            self._waiting.append((delivery, self._read(delivery)))
-            self._waiting_bytes += len(delivery.data)
+            self._await(delivery, self._read(delivery))
             self._wake.set()
         self.held[delivery.sequence] = delivery.reply
+
+    def _await(self, delivery: Delivery, result: TaskResult | None) -> None:
+        self._waiting.append((delivery, result))
+        self._waiting_bytes += len(delivery.data)
+
+    def _give_back(self, registers: Iterable[Register]) -> None:
+        """Have what the venue gave no answer on wait again, where it stood."""
+        for register in registers:
+            if register.open and (begun := self._begun.pop(register.sequence, None)):
+                self._await(*begun)
 
     async def forward(self) -> None:
         """Hand registers to the forwarder, a batch at a time, and acknowledge what it has settled."""
         at = self._service.at
         while True:
-            registers = [
-                (Register(task := last_token(delivery.subject), delivery.sequence), _intended(task, result))
-                for delivery, result in await self._batch()
-            ]
+            registers = []
+            for delivery, result in await self._batch():
+                self._begun[delivery.sequence] = delivery, result
+                task = last_token(delivery.subject)
+                registers.append((Register(task, delivery.sequence), _intended(task, result)))
             await at("gateway.delivered")
-            await self.forwarder.deliver(registers)
+            if not await self.forwarder.deliver(registers):
+                self._give_back(register for register, _ in registers)
             await at("gateway.filled")
             for register, _ in registers:
                 if not register.open:
@@ -181,6 +204,8 @@ class _Gateway:
                     async with asyncio.timeout(missing_s):
                         await self._wake.wait()
                 continue
+            if self._keeps_back():
+                self._give_back(self.forwarder.recall())
             admits = self._sieve()
             # What was lost with a link comes again after what came later.
             self._waiting = deque(sorted(self._waiting, key=lambda waits: waits[0].sequence))
@@ -212,6 +237,7 @@ class _Gateway:
 
     async def _acknowledge(self, register: Register) -> None:
         reply = self.held.pop(register.sequence, None)
+        self._begun.pop(register.sequence, None)
         if reply is None:
             return
         with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it

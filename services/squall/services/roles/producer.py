@@ -14,6 +14,7 @@ import json
 import logging
 import random
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -115,7 +116,13 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
     """Submit one task until it is accepted, refused for good, or unknown for too long."""
     history = service.history
     history(
-        "submit", "invoke", task=message.task, key=message.key, job=message.job, submit_s=message.submit_s
+        "submit",
+        "invoke",
+        task=message.task,
+        key=message.key,
+        job=message.job,
+        submit_s=message.submit_s,
+        input=zlib.crc32(message.body),
     )
     try:
         subject, data = _addressed(service, message)

@@ -48,8 +48,10 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     Where nothing at all was filled, it is not known what a fill would have come to.
 
     An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
-    than one, and more than a hundredth of all, leave the verdict unknown. So do fewer offers than the spec
-    asks for, in a run that nobody interrupted: the producer ended early.
+    than one, and more than a hundredth of all, leave the verdict unknown. Of those that a dying producer left
+    behind, and the next one was refused, no more count than the broker took beyond what was accepted. And
+    fewer offers than the spec asks for leave it unknown, in a run that nobody interrupted: the producer ended
+    early.
 
     Args:
         own: Tasks that nobody submitted, because the swarm sets them itself.
@@ -85,8 +87,9 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     uncertain = sum(offer.outcome == "unknown" for offer in history.submissions.values())
     if not counted.accepted:
         found.unseen.append("nothing was accepted")
-    if uncertain > max(1, UNKNOWN_SHARE_MAX * offered):
-        found.unseen.append(f"of {tasks(uncertain)} it is not known whether they were accepted")
+    hidden = _hidden(history, len(counted.accepted), uncertain)
+    if hidden > max(1, UNKNOWN_SHARE_MAX * offered):
+        found.unseen.append(f"of {tasks(hidden)} it is not known whether they were accepted")
     found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain, ends))
     found.unseen.extend(f"the consumer {name} was gone in the end" for name in history.gone)
     if counted.refused_effects and not counted.effects:
@@ -139,6 +142,16 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
 def _abandoned(history: History) -> list[str]:
     """Tasks of which a producer did not live to hear, and that the next one passed over."""
     return [task for task, offer in history.submissions.items() if offer.is_abandoned]
+
+
+def _hidden(history: History, accepted: int, uncertain: int) -> int:
+    """How many tasks may have been accepted that nobody knows of."""
+    cut_short = sum(
+        offer.outcome == "unknown" and offer.is_cut_short for offer in history.submissions.values()
+    )
+    if history.stored is None:
+        return uncertain
+    return uncertain - cut_short + min(cut_short, max(0, history.stored - accepted))
 
 
 def _uncounted_offers(history: History, accepted: int, uncertain: int, ends: int) -> list[str]:

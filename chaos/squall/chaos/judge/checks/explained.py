@@ -9,6 +9,7 @@ from squall.bus.border import printable
 from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.facts import Injected, NodeStart
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import producing
 from squall.chaos.judge.decide import Finding, decide, some, unknown
@@ -51,7 +52,7 @@ def nothing_unexplained(case: Case) -> Finding:
         *producing.hasty(history),
     ]
     inferred = [said for earlier, start in again if (said := _unexplained(history, earlier, start))]
-    inferred += producing.off_pace(history)
+    inferred += [*producing.off_pace(history), *_untold(history)]
     passed = (
         f"{len(history.nodes)} starts, {len(again)} of them restarts, each with a reason on record; "
         f"no {', '.join(NEVER[:-1])} or {NEVER[-1]} messages counted."
@@ -108,6 +109,18 @@ def killers(history: History) -> frozenset[str]:
     if is_poisoned(history.asked.handler):
         found |= {task for held in history.lives.in_hand.values() for task in held if is_poison(task)}
     return frozenset(found)
+
+
+def _untold(history: History) -> list[str]:
+    """Attempts and offers whose end no line tells, of nodes that ended in good order and wrote of all."""
+    found = []
+    for what, open_ in (
+        ("attempt", {who: len(held) for who, held in history.lives.in_hand.items()}),
+        ("offer", history.unanswered),
+    ):
+        for who in sorted(history.lives.ended & open_.keys()):
+            found.append(f"no line tells the end of {plural(open_[who], what)} of {who[0]}, start {who[1]}")
+    return found
 
 
 def _counted(history: History) -> list[str]:

@@ -18,15 +18,11 @@ from squall.chaos.judge import replay
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import Balance
+from squall.chaos.judge.checks.holdings import beyond, moves
 from squall.chaos.judge.checks.ledger import computed, differences, is_computed, unoffered
 from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
-from squall.chaos.judge.disturbance import is_delivery_disturbed
 from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN
-
-BEYOND = 3
-"""After how many orders the venue may hold more than the bound for no reason on record. A gateway that renews
-its credentials waits a quarter of a second for what was sent before; a machine may stand still for longer."""
 
 
 class Decide(Batch, frozen=True, kw_only=True):
@@ -207,7 +203,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
         ],
         inferred=[
             *_otherwise_held(history, list(expected.values())),
-            *_beyond_at_the_venue(history, decisions.values(), bound),
+            *beyond(history, moves(history, orders(history)), bound),
             *unoffered(history),
         ],
         passed=f"{len(expected):,} decisions as replayed from the requests of the log.",
@@ -233,31 +229,14 @@ def _beyond(decided: Iterable[Decided], bound: int) -> list[str]:
     return named(list(beyond), "decision", f"more than {bound} of its symbol held after it")
 
 
-def _beyond_at_the_venue(history: History, decided: Iterable[Decided], bound: int) -> list[str]:
-    """Orders after whose fills the venue holds more of a symbol than the bound allows, in its own order.
-
-    A gateway that carries orders in another order than they were decided in does that. Where it was disturbed
-    it may: what was lost with a link, or set aside, comes after what came later.
-    """
-    if history.venue is None:
-        return []
-    orders = {
+def orders(history: History) -> dict[str, replay.Wanted]:
+    """Each order that was decided, by its id."""
+    return {
         effect_id(made.task, index): order
-        for made in decided
+        for made in history.of(Decided)
         for index, effect in enumerate(made.effects)
         if made.status == "ok" and (order := replay.order_in(effect)) is not None
     }
-    held: Counter[str] = Counter()
-    beyond = []
-    for order_id, times in history.venue.fills.items():
-        if (order := orders.get(order_id)) is None:
-            continue
-        held[order.symbol] += order.moves
-        if abs(held[order.symbol]) > bound and not is_delivery_disturbed(history, times[0]):
-            beyond.append(order_id)
-    if len(beyond) <= BEYOND:
-        return []
-    return named(beyond, "order", f"more than {bound} of its symbol held at the venue after it")
 
 
 def _to_be_decided(

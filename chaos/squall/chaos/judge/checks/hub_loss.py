@@ -12,18 +12,20 @@ from squall.chaos.evidence.facts import NodeStart, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.explained import ENDING
-from squall.chaos.judge.checks.hub_log import Decided, Requested
+from squall.chaos.judge.checks.holdings import away, moves
+from squall.chaos.judge.checks.hub_log import Decided, Requested, orders
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.succession import SILENCING, overlaps
 from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
 from squall.chaos.plan.surface import BROKER
 from squall.services.handlers import effect_id
+from squall.services.patterns.pattern import VENUE
 
 LISTENING = ("agent", "gateway")
 """The roles that a hub announces itself to."""
 
-CUTTING = ("refuse", "reset")
-"""Faults of a way that lose what is on it."""
+CUTTING = ("refuse", "reset", "errors")
+"""Faults of a way after which nothing is on it any more that could still arrive."""
 
 HEALING_S = 2.0
 """How long before its end is written a fault may be over, at one of several nodes or on a busy machine."""
@@ -203,11 +205,21 @@ def _unfounded(case: Case) -> tuple[list[str], list[str]]:
 
 
 def _is_held_up(history: History, node: str, time_s: float) -> bool:
-    """Whether a fault that keeps messages, and does not lose them, was on a node just then."""
+    """Whether a fault that keeps messages, and does not lose them, was on a node just then, or the broker."""
     return any(
         fault.node in (node, BROKER)
         and fault.kind not in CUTTING
         and overlaps(fault, time_s - FLIGHT_S, time_s)
+        for fault in history.faults
+    )
+
+
+def _venue_is_held_up(history: History, time_s: float) -> bool:
+    """Whether an order may have been on its way to the venue just then, to be filled whenever it is."""
+    return any(
+        fault.node == VENUE
+        and fault.kind not in CUTTING
+        and overlaps(fault, time_s - FLIGHT_S, time_s + FLIGHT_S)
         for fault in history.faults
     )
 
@@ -224,7 +236,10 @@ def _is_silent(history: History, node: str, time_s: float) -> bool:
 
 
 def _carried(history: History, spells: list[Spell]) -> tuple[list[str], int]:
-    """What a degraded gateway let through that was no reduction; and how much it let through."""
+    """What a degraded gateway let through that was no reduction; and how much it let through.
+
+    What was sent before may be filled then, where the venue was held up as the time began.
+    """
     if history.venue is None:
         return [], 0
     others = {
@@ -235,7 +250,9 @@ def _carried(history: History, spells: list[Spell]) -> tuple[list[str], int]:
     }
     gateways = {node.node for node in history.nodes if node.role == "gateway"}
     times = [
-        (spell.begin_s + FLIGHT_S, _until_s(history, spell)) for spell in spells if spell.node in gateways
+        (spell.begin_s + FLIGHT_S, _until_s(history, spell))
+        for spell in spells
+        if spell.node in gateways and not _venue_is_held_up(history, spell.begin_s)
     ]
     wrong, count = [], 0
     for order_id, filled in history.venue.fills.items():
@@ -244,7 +261,7 @@ def _carried(history: History, spells: list[Spell]) -> tuple[list[str], int]:
             if order_id in others:
                 wrong.append(order_id)
     said = named(wrong, "order", "been filled in degraded mode though it is no reduction")
-    return said, count
+    return [*said, *away(moves(history, orders(history)), times)], count
 
 
 def _until_s(history: History, spell: Spell) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from squall.chaos.evidence.facts import Register
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
@@ -42,8 +43,10 @@ def contained(history: History) -> Balance:
     more, fewer = _miscounted(begun, attempts or 0)
     shown += more
     known = {register.task for register in dead}
-    orphans = [task for task in history.dead_letters if task not in known]
-    unlettered = [task for task in known if task not in set(history.dead_letters)]
+    lettered = {letter.task for letter in history.dead_letters}
+    orphans = [task for task in lettered if task not in known]
+    unlettered = [task for task in known if task not in lettered]
+    shown += _misinformed(history, dead)
     inferred = [
         *fewer,
         *named(orphans, "dead letter", "no register that says so"),
@@ -73,6 +76,33 @@ def _miscounted(begun: Mapping[str, int], attempts: int) -> tuple[list[str], lis
         named(more, "poison task", f"been begun more than {attempts} times"),
         seldom if _are_most(fewer, begun) else [],
     )
+
+
+def _misinformed(history: History, dead: Sequence[Register]) -> list[str]:
+    """Dead letters from which nobody could try the task again, or learn how it ended."""
+    registers = {register.task: register for register in dead}
+    read = [letter for letter in history.dead_letters if letter.of is not None]
+    unlike, ends = [], []
+    for letter in read:
+        offer, register = history.submissions.get(letter.task), registers.get(letter.task)
+        submitted = offer.input if offer is not None else None
+        if letter.of != letter.task or submitted not in (None, letter.input):
+            unlike.append(letter.task)
+        if (
+            letter.of
+            and register is not None
+            and (letter.attempt, letter.agent, letter.reason)
+            != (
+                register.attempt,
+                register.agent,
+                register.reason,
+            )
+        ):
+            ends.append(letter.task)
+    return [
+        *named(unlike, "dead letter", "another task or input than was submitted"),
+        *named(ends, "dead letter", "another end than its register tells of"),
+    ]
 
 
 def _span(counts: Collection[int]) -> str:

@@ -14,6 +14,7 @@ from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.episodes import Episode, ended, episodes, over_s
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.plan.bounds import causes_of, recovery_bound_s
+from squall.chaos.plan.poison import is_poisoned
 from squall.services.patterns import pattern_of
 
 LATENCY_FACTOR = 3.0
@@ -151,9 +152,13 @@ def is_ordinary(history: History) -> bool:
 
 
 def load_went_on(history: History) -> bool:
-    """Whether there were faults, and the load did not end before all was healed, as some are meant to."""
+    """Whether there were faults, and the load did not end before all was healed, as some are meant to.
+
+    Where tasks kill agents, something is amiss all the time.
+    """
     after = healed(history)
-    return bool(an_experiment(history) and history.faults) and (
+    struck = an_experiment(history) and history.faults and not is_poisoned(history.asked.handler)
+    return bool(struck) and (
         after is None
         or any((offer.intended_s or 0.0) > after.time_s for offer in history.submissions.values())
     )

@@ -30,10 +30,9 @@ from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
-from squall.chaos.plan.kinds import HAND_OVER, kind_of
+from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.schedule import Interval, Schedule
-from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
-from squall.chaos.plan.surface import possible, surface_of
+from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, there, varied_run
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.run.spec import Spec
 
@@ -77,12 +76,10 @@ def ledger(case: Case) -> Finding:
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     """Poison; a struck tail; changes of leader of several kinds; and all hubs lost while there is work."""
-    surface = surface_of(spec)
 
     def struck(name: str, quiet_s: float, intervals: Sequence[Interval]) -> Plan:
-        """A run with those of the intervals that there is somebody for: one hub alone has no standby."""
-        there = tuple(each for each in intervals if possible(kind_of(each.fault), [each.target], surface))
-        return Plan(name, replace(spec, seed=seed), Schedule(seed=seed, quiet_s=quiet_s, intervals=there))
+        schedule = Schedule(seed=seed, quiet_s=quiet_s, intervals=there(spec, intervals))
+        return Plan(name, replace(spec, seed=seed), schedule)
 
     return (
         poison(spec, seed, quiet_s=POISON_S, attempts=ATTEMPTS),
@@ -90,20 +87,24 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
         varied_run(spec, seed),
         outage(spec, seed),
         struck("changes", 15.0, CHANGES),
-        struck("no-hub", 10.0, without_hubs(spec.lease_s)),
+        struck("no-hub", 15.0, without_hubs(spec.lease_s)),
     )
 
 
 def without_hubs(lease_s: float) -> tuple[Interval, ...]:
     """All hubs stand still for long; gateway and some spokes, cut off before, come back in between.
 
-    So there are decisions to carry out, and tasks to make requests for, while nobody leads.
+    So there are decisions to carry out, and tasks to make requests for, while nobody leads. Then they do so
+    once more, and it is the venue that comes back: orders wait for it, some of which may go and some not.
     """
-    cut_s = 2.5 * lease_s + 1.0
+    cut_s, lost_s = 2.5 * lease_s + 1.0, LOST_LEASES * lease_s
+    again_s = 1.5 + lost_s + 1.5
     return (
         Interval(fault="refuse", target="gateway", at_s=0.5, for_s=cut_s),
         Interval(fault="refuse", target="minority", at_s=0.5, for_s=cut_s),
-        Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=LOST_LEASES * lease_s),
+        Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=lost_s),
+        Interval(fault="errors", target="venue", at_s=again_s, for_s=cut_s + 0.5),
+        Interval(fault="pause", target="all-hubs", at_s=again_s + 1.5, for_s=lost_s),
     )
 
 

@@ -10,9 +10,9 @@ from squall.bus.work_queue import WorkQueue
 def install(node: str, role: str) -> None:
     commit = WorkQueue._commit
 
-    async def acknowledged_first(self: WorkQueue, delivery: Any, task: Any, ended: Any, attempt: int) -> None:
+    async def acknowledged_first(self: WorkQueue, delivery: Any, task: Any, ended: Any, attempt: int) -> bool:
         await self._connection.request(delivery.reply, b"+ACK", timeout_s=5)
         self._at("acknowledged")
-        await commit(self, delivery, task, ended, attempt)
+        return await commit(self, delivery, task, ended, attempt)
 
     WorkQueue._commit = acknowledged_first  # type: ignore[method-assign]
