@@ -45,6 +45,7 @@ POISON_S = 12.0
 POISON_INTERVALS = (
     Interval(fault="crash", target="leader", at_s=2.0),
     Interval(fault="crash", target="producer", at_s=4.0),
+    Interval(fault="crash", target="leader", at_s=5.5),
 )
 """Whoever leads then writes of the end of tasks that another had given out."""
 
@@ -85,7 +86,7 @@ VARIED_INTERVALS = (
 
 VARIED_QUIET_S = 14.0
 
-OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000, "lease_s": 15.0}
+OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000, "lease_s": 18.0}
 """Nobody follows a leader that is not heard for so long, so that it goes on with what it had begun."""
 
 OUTAGE_INTERVALS = (
