@@ -17,6 +17,7 @@ from squall.chaos.judge.checks.hub_log import Decide
 from squall.chaos.judge.checks.star import PROMISES
 from squall.chaos.judge.decide import Finding
 from squall.services.rules import exposure
+from squall.services.rules.hub import UNREQUESTED
 
 Doctor = Callable[[StarRun], Any]
 
@@ -202,9 +203,15 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "S4",
         "a task is dead that is no poison",
         lambda r: r.find("final", what="register", task="a-1").update(
-            status="dead", effects=[], reason="acknowledged without a request"
+            status="dead", effects=[], reason=UNREQUESTED
         ),
         "1 task dead-lettered, the first a-1: acknowledged without a request",
+    ),
+    (
+        "S4",
+        "a hub buries a task that was asked for",
+        lambda r: r.decision("a-1").update(status="dead", effects=[], request=0, reason=UNREQUESTED),
+        "1 task has a request in the log that the hub ended it without: a-1",
     ),
     (
         "S5",

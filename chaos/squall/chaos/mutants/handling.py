@@ -49,6 +49,13 @@ def handling(*, loss: str, follows: str) -> tuple[Mutant, ...]:
         _of_handlers("lets-deliveries-go", "forgets one task in fifty that it is given", ("U2",), *LATE),
         _of_handlers("seldom-says-so", "says every third ack wait that it is at work", ("U2",), *LATE),
         _of_handlers(
+            "stops-saying-so",
+            "says no more that it is at work, once it could not say it",
+            ("U2",),
+            *twice("refuse", "any-agent", 1.2),
+            *LATE,
+        ),
+        _of_handlers(
             "acks-as-it-ends",
             "acknowledges what it holds when it is told to stop",
             ("U1", loss),

@@ -19,11 +19,11 @@ DEAF_S = 14.0
 as long as it waits for two. What comes is on its way to it meanwhile, so it has something to write."""
 
 
-def of_leaders(*, loss: str, alone: Mapping[str, Any]) -> tuple[Mutant, ...]:
+def of_leaders(*, loss: str, follows: str, alone: Mapping[str, Any]) -> tuple[Mutant, ...]:
     """The variants.
 
     Args:
-        loss: The pattern's check that nothing is lost.
+        loss, follows: The pattern's checks that nothing is lost, and that a lost leader is followed.
         alone: Sets a swarm up so that nobody can follow its leader.
     """
     return (
@@ -42,5 +42,13 @@ def of_leaders(*, loss: str, alone: Mapping[str, Any]) -> tuple[Mutant, ...]:
             (Interval(fault="one-way-up", target="leader", at_s=0.5, for_s=DEAF_S),),
             module=f"{HERE}.store_unknown_skipped",
             setting=alone,
+        ),
+        Mutant(
+            "leaves-silently",
+            "leaves and lets its lease run out",
+            (follows,),
+            twice("hand-over", "leader"),
+            module=f"{HERE}.leaves_silently",
+            setting=ROOMY,
         ),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+from squall.bus.errors import RequestError
 from squall.bus.work_queue import WorkQueue
 
 
@@ -12,6 +14,7 @@ def install(node: str, role: str) -> None:
         while True:
             await asyncio.sleep(3 * self._pacing.ack_wait_s)
             for reply in list(self._held):
-                await self._connection.publish(reply, b"+WPI", confirm=False)
+                with contextlib.suppress(RequestError):
+                    await self._connection.publish(reply, b"+WPI", confirm=False)
 
     WorkQueue._keep_alive = keep_alive  # type: ignore[method-assign]

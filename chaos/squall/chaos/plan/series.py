@@ -75,7 +75,7 @@ it missed.
 VARIED_INTERVALS = (
     Interval(fault="sever", target="leader", at_s=0.5, for_s=1.5),
     Interval(fault="restart", target="all-agents", at_s=3.0),
-    Interval(fault="sever", target="any-agent", at_s=4.0, for_s=0.5),
+    Interval(fault="refuse", target="all-agents", at_s=4.0, for_s=1.2),
     Interval(fault="sever", target="gateway", at_s=5.0, for_s=1.5),
     Interval(fault="crash", target="any-agent", at_s=7.0),
     Interval(fault="pause", target="any-agent", at_s=8.5, for_s=2.5),

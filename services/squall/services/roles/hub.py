@@ -35,7 +35,7 @@ from squall.services.patterns.star import StarSpec, owners
 from squall.services.roles.announced import announce
 from squall.services.roles.hub_log import ConflictError, HubLog, decided_before, restore, submission_at
 from squall.services.roles.hub_sweeper import Sweeper
-from squall.services.rules.hub import Request, Standing, Submitted, dead, decision
+from squall.services.rules.hub import UNREQUESTED, Request, Standing, Submitted, dead, decision
 from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
@@ -317,10 +317,9 @@ class Hub:
             task, at = self._lost.popitem()
             size += SUBMISSION_BYTES_MAX
             if task in standing.open:
-                reason = "acknowledged without a request"
-                self._service.complaints("buried", f"task {task}: {reason}")
-                self._service.history("bury", "ok", task=task, reason=reason)
-                made = dead(task, at, reason, None, term=self._office.term)
+                self._service.complaints("buried", f"task {task}: {UNREQUESTED}")
+                self._service.history("bury", "ok", task=task, reason=UNREQUESTED)
+                made = dead(task, at, UNREQUESTED, None, term=self._office.term)
                 standing.decide(made, standing.positions)
                 await decided(at, made)
         return decisions, letters

@@ -23,6 +23,9 @@ from squall.bus.messages import HubState, TaskResult
 from squall.bus.subjects import lane_for
 from squall.services.rules.exposure import Positions, carried_out, rule
 
+UNREQUESTED = "acknowledged without a request"
+"""Why a task is dead whose spoke let go of it and asked for nothing; who judges a run knows it by this."""
+
 FLATTEN = "flatten"
 """The class of the one thing that a spoke asks for by itself: to have the positions in its symbols closed."""
 

@@ -14,7 +14,8 @@ from squall.chaos.inject.faults.fault import Fault, Site
 from squall.services.node.service import Order
 
 TAKEN_S = 15.0
-"""How long it may take until another leads: a batch and a free seat, where nothing is in the way."""
+"""How much longer than a lease it may take until another leads. A batch and a free seat are all it takes if
+nothing is in the way; who is not told that the seat is free waits for the lease to run out."""
 
 AGAIN_S = 1.0
 """After how long the order is given again."""
@@ -27,7 +28,7 @@ class HandOver(Fault, frozen=True, kw_only=True):
 
     async def inject(self, site: Site) -> None:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(TAKEN_S):
+        async with asyncio.timeout(site.swarm.spec.lease_s + TAKEN_S):
             while True:
                 await site.swarm.launcher.tell(site.unit, Order(step_down=True))
                 until_s = loop.time() + AGAIN_S

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squall.chaos.evidence.facts import Injected, Operation
-from squall.chaos.evidence.operations import Fenced, Lead, Resign
+from squall.chaos.evidence.operations import Fenced, Lead
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, some, unknown
-from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
-from squall.chaos.plan.bounds import HAND_OVER_S, take_over_bound_s
+from squall.chaos.judge.succession import SILENCING, Takeover
 from squall.chaos.plan.surface import BROKER
 
 
@@ -123,7 +122,7 @@ def recovery_time(case: Case) -> Finding:
     timed: list[tuple[float, float, Takeover]] = []
     for change in changes:
         took_s = decided_after_s(case, change)
-        bound_s = _bound_s(case, change)
+        bound_s = leading.bound_s(case, change)
         if took_s is None:
             untimed.append(f"the take-over by {change.next.node} cannot be timed")
         elif change.is_obstructed or change.is_idle:
@@ -149,27 +148,6 @@ def recovery_time(case: Case) -> Finding:
         unseen=untimed if not timed else [],
         passed=passed,
     )
-
-
-def _bound_s(case: Case, change: Takeover) -> float:
-    """What a change may take. Who handed over itself does not stand again for a lease."""
-    lease_s = case.history.asked.lease_s or 0.0
-    just_stood_down = any(
-        resign.node == change.next.node and 0.0 <= (change.start_s or 0.0) - resign.time_s <= lease_s
-        for resign in case.history.of(Resign)
-    )
-    if (
-        change.since == "hand-over"
-        and not just_stood_down
-        and not any(
-            fault is not change.fault
-            and fault.node == change.previous.node
-            and overlaps(fault, change.start_s or 0.0, change.next.time_s)
-            for fault in case.history.faults
-        )
-    ):
-        return HAND_OVER_S
-    return take_over_bound_s(lease_s)
 
 
 def decided_after_s(case: Case, change: Takeover) -> float | None:

@@ -22,7 +22,7 @@ from squall.chaos.judge.checks.holdings import beyond, moves
 from squall.chaos.judge.checks.ledger import computed, differences, is_computed, unoffered
 from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
 from squall.services.handlers import effect_id
-from squall.services.rules.hub import FLATTEN
+from squall.services.rules.hub import FLATTEN, UNREQUESTED
 
 
 class Decide(Batch, frozen=True, kw_only=True):
@@ -63,6 +63,7 @@ class Decided(Operation, frozen=True, kw_only=True):
     effects: tuple[bytes, ...] = ()
     reduces: bool = False
     denied: str = ""
+    reason: str = ""
     stored_s: Time = msgspec.field(name="time_s_stored")
 
 
@@ -160,6 +161,7 @@ def one_decision(case: Case) -> Balance:
         shown=[
             *named(list(twice), "task", "more than one decision"),
             *named(differing, "task", "another register than its decision"),
+            *named(_unheard(history), "task", "a request in the log that the hub ended it without"),
         ],
         inferred=[
             *named(undecided, "task", "no decision"),
@@ -168,6 +170,18 @@ def one_decision(case: Case) -> Balance:
         unseen=[*unwhole(history), *([] if decisions else ["no decision was read back"])],
         passed=f"{len(decisions):,} decisions, each its task's register, {cut:,} of them cut.",
     )
+
+
+def _unheard(history: History) -> list[str]:
+    """Tasks that a hub took for ones that nobody asks anything for, and that had been asked for before."""
+    first: dict[str, int] = {}
+    for request in history.of(Requested):
+        first[request.task] = min(request.seq, first.get(request.task, request.seq))
+    return [
+        made.task
+        for made in history.of(Decided)
+        if made.reason == UNREQUESTED and first.get(made.task, made.seq) < made.seq
+    ]
 
 
 def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:

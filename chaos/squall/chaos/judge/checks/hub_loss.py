@@ -276,8 +276,15 @@ def _until_s(history: History, spell: Spell) -> float:
         for fault in history.faults
         if fault.node == spell.node and fault.kind in ("crash", "restart") and fault.start_s > spell.begin_s
     ]
-    starts = [start.started_s for start in again]
-    return min([*deaths, *starts], default=history.read_back_s or spell.begin_s)
+    # A start is written down once it serves, which may be after it sent something.
+    starts = [start.started_s - FLIGHT_S for start in again]
+    who = (spell.node, spell.incarnation)
+    last = [
+        writer.last_s
+        for writer in history.writers
+        if (writer.node, writer.incarnation) == who and who in history.lives.ended and writer.last_s
+    ]
+    return min([*deaths, *starts, *last], default=history.read_back_s or spell.begin_s)
 
 
 def _marked_outside(history: History, spells: list[Spell]) -> list[str]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.facts import Injected
-from squall.chaos.evidence.operations import Fenced, Leave
+from squall.chaos.evidence.operations import Fenced, Leave, Resign
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import named, some
 from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
-from squall.chaos.plan.bounds import take_over_bound_s
+from squall.chaos.plan.bounds import HAND_OVER_S, take_over_bound_s
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER
 
@@ -50,11 +50,31 @@ def deposed_batches(case: Case) -> list[str]:
     return [*([late] if found else []), *named(twice, "term", "two leaders")]
 
 
+def bound_s(case: Case, change: Takeover) -> float:
+    """What a change of leader may take. Who handed over itself does not stand again for a lease."""
+    lease_s = case.history.asked.lease_s or 0.0
+    just_stood_down = any(
+        resign.node == change.next.node and 0.0 <= (change.start_s or 0.0) - resign.time_s <= lease_s
+        for resign in case.history.of(Resign)
+    )
+    if (
+        change.since == "hand-over"
+        and not just_stood_down
+        and not any(
+            fault is not change.fault
+            and fault.node == change.previous.node
+            and overlaps(fault, change.start_s or 0.0, change.next.time_s)
+            for fault in case.history.faults
+        )
+    ):
+        return HAND_OVER_S
+    return take_over_bound_s(lease_s)
+
+
 def late_takeovers(case: Case) -> tuple[list[str], list[str]]:
     """The take-overs beyond their bound; and why it cannot be said, if it can be of none."""
     if case.history.asked.lease_s is None:
         return [], ["the lease is not known"]
-    bound_s = take_over_bound_s(case.history.asked.lease_s)
     late: list[str] = []
     untimed: list[str] = []
     changes = case.succession.takeovers
@@ -64,10 +84,10 @@ def late_takeovers(case: Case) -> tuple[list[str], list[str]]:
             untimed.append(f"the takeover by {change.next.node} cannot be timed")
         elif change.is_obstructed:
             untimed.append(f"{change.next.node} was itself under a fault when it was to take over")
-        elif took_s > bound_s:
+        elif took_s > (bound := bound_s(case, change)):
             (untimed if change.since in ("last dispatch", "disturbance") else late).append(
                 f"{change.next.node} took over {took_s:.2f} s after the {change.since} of "
-                f"{change.previous.node}, the bound is {bound_s:.2f} s"
+                f"{change.previous.node}, the bound is {bound:.2f} s"
             )
     return late, untimed if len(untimed) + len(late) == len(changes) else []
 

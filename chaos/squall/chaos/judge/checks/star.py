@@ -34,6 +34,7 @@ from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, there, varied_run
 from squall.services.patterns.star import StarSpec, owners
+from squall.services.rules.effects import PAUSE_S_MAX
 from squall.services.run.spec import Spec
 
 EXPOSURE_MAX = 300
@@ -87,7 +88,7 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
         varied_run(spec, seed),
         outage(spec, seed),
         struck("changes", 15.0, CHANGES),
-        struck("no-hub", 15.0, without_hubs(spec.lease_s)),
+        struck("no-hub", 10.0, without_hubs(spec.lease_s)),
     )
 
 
@@ -95,7 +96,8 @@ def without_hubs(lease_s: float) -> tuple[Interval, ...]:
     """All hubs stand still for long; gateway and some spokes, cut off before, come back in between.
 
     So there are decisions to carry out, and tasks to make requests for, while nobody leads. Then they do so
-    once more, and it is the venue that comes back: orders wait for it, some of which may go and some not.
+    once more, and it is the venue that comes back: orders wait for it, some of which may go and some not, and
+    with what was on its way to it the gateway does not know where it is.
     """
     cut_s, lost_s = 2.5 * lease_s + 1.0, LOST_LEASES * lease_s
     again_s = 1.5 + lost_s + 1.5
@@ -103,8 +105,9 @@ def without_hubs(lease_s: float) -> tuple[Interval, ...]:
         Interval(fault="refuse", target="gateway", at_s=0.5, for_s=cut_s),
         Interval(fault="refuse", target="minority", at_s=0.5, for_s=cut_s),
         Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=lost_s),
-        Interval(fault="errors", target="venue", at_s=again_s, for_s=cut_s + 0.5),
-        Interval(fault="pause", target="all-hubs", at_s=again_s + 1.5, for_s=lost_s),
+        Interval(fault="sever", target="venue", at_s=again_s, for_s=1.0),
+        Interval(fault="refuse", target="venue", at_s=again_s + 1.0, for_s=cut_s),
+        Interval(fault="pause", target="all-hubs", at_s=again_s + 1.5, for_s=lost_s + PAUSE_S_MAX),
     )
 
 

@@ -150,8 +150,15 @@ CATALOGUE = Catalogue(
             ("H6",),
             *twice("pause", "all-agents", 2.0),
         ),
+        _service(
+            "letters-without-input",
+            "has no input for dead letters of what its predecessor gave out",
+            ("H5",),
+            *twice("crash", "leader"),
+            setting=POISONED,
+        ),
         *handling(loss="H1", follows="H4"),
         *delivering(loss="H1"),
-        *of_leaders(loss="H1", alone={"coordinators": 1}),
+        *of_leaders(loss="H1", follows="H4", alone={"coordinators": 1}),
     ),
 )

@@ -10,7 +10,7 @@ from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.mutant import LATE, Catalogue, Mutant, twice
 from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
-from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.plan.series import EXPERIMENT, POISONED
 
 HERE = "squall.chaos.mutants.star"
 
@@ -91,8 +91,27 @@ CATALOGUE = Catalogue(
             ("S5",),
             *WITHOUT_HUBS,
         ),
+        _service(
+            "letters-without-input",
+            "writes dead letters without the input of their tasks",
+            ("S4",),
+            *LATE,
+            setting=POISONED,
+        ),
+        _service(
+            "reduces-past-what-waits",
+            "sends reductions past orders of their symbol that wait for a hub",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
+        _service(
+            "repeats-while-degraded",
+            "sends again, while nobody leads, whatever the venue failed on",
+            ("S5",),
+            *WITHOUT_HUBS,
+        ),
         *handling(loss="S4", follows="S3"),
         *delivering(loss="S4"),
-        *of_leaders(loss="S4", alone={"hubs": 1}),
+        *of_leaders(loss="S4", follows="S3", alone={"hubs": 1}),
     ),
 )
