@@ -96,8 +96,7 @@ def without_hubs(lease_s: float) -> tuple[Interval, ...]:
     """All hubs stand still for long; gateway and some spokes, cut off before, come back in between.
 
     So there are decisions to carry out, and tasks to make requests for, while nobody leads. Then they do so
-    once more, and it is the venue that comes back: orders wait for it, some of which may go and some not, and
-    with what was on its way to it the gateway does not know where it is.
+    once more, and it is the venue that comes back: orders wait for it, some of which may go and some not.
     """
     cut_s, lost_s = 2.5 * lease_s + 1.0, LOST_LEASES * lease_s
     again_s = 1.5 + lost_s + 1.5
@@ -105,8 +104,7 @@ def without_hubs(lease_s: float) -> tuple[Interval, ...]:
         Interval(fault="refuse", target="gateway", at_s=0.5, for_s=cut_s),
         Interval(fault="refuse", target="minority", at_s=0.5, for_s=cut_s),
         Interval(fault="pause", target="all-hubs", at_s=1.5, for_s=lost_s),
-        Interval(fault="sever", target="venue", at_s=again_s, for_s=1.0),
-        Interval(fault="refuse", target="venue", at_s=again_s + 1.0, for_s=cut_s),
+        Interval(fault="refuse", target="venue", at_s=again_s, for_s=1.5 + cut_s),
         Interval(fault="pause", target="all-hubs", at_s=again_s + 1.5, for_s=lost_s + PAUSE_S_MAX),
     )
 
