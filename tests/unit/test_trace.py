@@ -374,9 +374,12 @@ def test_each_start_of_a_handler_is_counted_by_the_lines_of_the_agents(tmp_path:
     assert {first.witness, second.witness} == {None}, "its handlers write nothing"
     run.line(1.8, "agent-2", "run", "invoke", task="a-2", attempt=3)
     run.line(1.9, "agent-2", "attempt", "fail", task="a-2", attempt=3, reason="it raised")
+    run.line(2.0, "agent-2", "run", "invoke", task="a-2", attempt=4)
+    run.line(2.1, "agent-2", "attempt", "unknown", task="a-2", attempt=4, reason="its worker stopped")
     assert [one.end for one in traced(run.write(tmp_path / "it"), "a-2").executions] == [
         "committed: ok",
         "failed: it raised",
+        "cut off: its worker stopped",
     ]
 
 

@@ -78,6 +78,8 @@ def end_of(line: Line) -> tuple[str, str]:
     match line.op, line.type:
         case "attempt", "fail":
             return "failed", line.reason
+        case "attempt", _:
+            return "cut off", line.reason
         case "commit", "ok":
             return "committed", line.status
         case "commit", "fail" if line.reason == "already":

@@ -174,7 +174,7 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
         match line.op, line.type:
             case "run", _:
                 yield Moment(line.time_s, line.node, f"{attempt} begun", _start(line))
-            case "attempt", kind if kind != "fail":
+            case "attempt", kind if kind != "fail" and not line.attempt:
                 yield Moment(line.time_s, line.node, "attempt not counted", _join("not run", line.reason))
             case "attempt" | "commit", _:
                 what, why = end_of(line)
