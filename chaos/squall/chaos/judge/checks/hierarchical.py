@@ -91,8 +91,8 @@ def coordinator_failover(case: Case) -> Finding:
 
     It loses its pen, and orphans no job.
     """
-    history = case.history
-    if not case.succession.takeovers:
+    history, kept = case.history, leading.kept(case)
+    if not case.succession.takeovers and not kept:
         return unknown("no failover happened")
     late, untimed = leading.late_takeovers(case)
     jobs = history.of(Job)
@@ -106,6 +106,7 @@ def coordinator_failover(case: Case) -> Finding:
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
             *named(_miscounted(history), "job", "fewer tasks counted as ended than have a register"),
             *leading.needless(case),
+            *kept,
         ],
         late=[*late, *leading.unreplaced(case), *(unended if undrained(history) else [])],
         unseen=[

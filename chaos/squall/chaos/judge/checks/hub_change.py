@@ -112,8 +112,8 @@ def recovery_time(case: Case) -> Finding:
     Time in which there was no broker, and in which the new hub had nothing to decide on, does not count. A
     hand-over by a hub that was itself under another fault is a take-over like any other.
     """
-    changes = case.succession.takeovers
-    if not changes:
+    changes, kept = case.succession.takeovers, leading.kept(case)
+    if not changes and not kept:
         return unknown("no hub was followed by another")
     if case.history.asked.lease_s is None:
         return unknown("the lease is not known")
@@ -144,6 +144,7 @@ def recovery_time(case: Case) -> Finding:
         )
     return decide(
         case,
+        shown=kept,
         late=[*late, *leading.unreplaced(case)],
         unseen=untimed if not timed else [],
         passed=passed,

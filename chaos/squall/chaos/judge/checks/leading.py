@@ -206,6 +206,33 @@ def needless(case: Case) -> list[str]:
     return found
 
 
+def kept(case: Case) -> list[str]:
+    """Leaders that were asked to hand over and took the next term themselves, though others were there.
+
+    Who gives a term up does not stand again for a lease.
+    """
+    history, found = case.history, []
+    lease_s = history.asked.lease_s or 0.0
+    for fault in history.faults:
+        if fault.kind != HAND_OVER or fault.node is None:
+            continue
+        resigned_s = next(
+            (r.time_s for r in history.of(Resign) if r.node == fault.node and r.time_s >= fault.start_s), None
+        )
+        if resigned_s is None:
+            continue
+        lead = next((lead for lead in case.succession.terms if lead.time_s > resigned_s), None)
+        others = _candidates(case, fault.node)
+        if lead is None or lead.node != fault.node or lead.time_s - resigned_s >= lease_s or not others:
+            continue
+        if not _are_obstructed(case, others | {BROKER}, resigned_s - lease_s, lead.time_s):
+            ago_s = lead.time_s - resigned_s
+            found.append(
+                f"{fault.node} was asked to hand over and led again {ago_s:.2f} s after it had resigned"
+            )
+    return found
+
+
 def flapping(case: Case) -> list[str]:
     """Changes of leader that no fault asks for, and faults that ask for more than one.
 
