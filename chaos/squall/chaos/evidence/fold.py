@@ -165,6 +165,8 @@ class Fold:
                 self._note = decode(lines.note, line)
             case "end", "ok":
                 self._lives.give_reason(who, decode(lines.reason, line).reason)
+            case "link", "ok":
+                self._lives.connect(who, head.time_s)
             case "killed", "ok":
                 killed = decode(lines.killed, line)
                 self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)

@@ -6,7 +6,7 @@ task that kills; whatever else there is, it said itself, or the harness did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Start = tuple[str, int]
@@ -26,6 +26,7 @@ class Lives:
         expelled: Agents that were put out, with the reason.
         counts: What each start counted, the most that it ever said of each kind.
         ended: Starts that ended in good order, and so wrote down all that they had to.
+        links: When each start was connected anew.
     """
 
     in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Lives:
     expelled: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
     ended: frozenset[Start] = frozenset()
+    links: Mapping[Start, Sequence[float]] = field(default_factory=dict)
 
 
 class Gathering:
@@ -44,6 +46,7 @@ class Gathering:
         self._expelled: dict[str, str] = {}
         self._counts: dict[Start, dict[str, int]] = {}
         self._ended: set[Start] = set()
+        self._links: dict[Start, list[float]] = {}
 
     def begin(self, who: Start, task: str) -> None:
         """An attempt at a task has begun."""
@@ -67,10 +70,16 @@ class Gathering:
             if name in known or len(known) < COUNTS_MAX:
                 known[name] = max(count, known.get(name, 0))
 
+    def connect(self, who: Start, time_s: float) -> None:
+        """It has a further link to the broker."""
+        self._links.setdefault(who, []).append(time_s)
+
     def close(self, who: Start) -> None:
         """It has written its last line."""
         self._ended.add(who)
 
     def lives(self) -> Lives:
         in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
-        return Lives(in_hand, self._reasons, self._expelled, self._counts, frozenset(self._ended))
+        return Lives(
+            in_hand, self._reasons, self._expelled, self._counts, frozenset(self._ended), self._links
+        )

@@ -187,6 +187,7 @@ async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: H
                 lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
             )
             connection.interceptor = interference
+            connection.on_link(lambda: history("link", "ok"))
             points = Points(lambda point: control.answer(Halted(point=point)), connection.let_go)
             service = Service(
                 start, pattern, connection, history, points, lambda: control.answer(Ready()), handler

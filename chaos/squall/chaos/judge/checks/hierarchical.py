@@ -16,6 +16,7 @@ from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import containment
+from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.witness import WITNESS
@@ -237,6 +238,7 @@ PROMISES = Promises(
         RECOVERY,
         EACH_RECOVERY,
         AS_BEFORE,
+        RECONNECTING,
         EXPLAINED,
         REPEATS,
         MEMORY,

@@ -214,22 +214,22 @@ def kept(case: Case) -> list[str]:
     history, found = case.history, []
     lease_s = history.asked.lease_s or 0.0
     for fault in history.faults:
-        if fault.kind != HAND_OVER or fault.node is None:
+        others = _candidates(case, fault.node or "")
+        if fault.kind != HAND_OVER or not others:
             continue
-        resigned_s = next(
-            (r.time_s for r in history.of(Resign) if r.node == fault.node and r.time_s >= fault.start_s), None
-        )
-        if resigned_s is None:
-            continue
-        lead = next((lead for lead in case.succession.terms if lead.time_s > resigned_s), None)
-        others = _candidates(case, fault.node)
-        if lead is None or lead.node != fault.node or lead.time_s - resigned_s >= lease_s or not others:
-            continue
-        if not _are_obstructed(case, others | {BROKER}, resigned_s - lease_s, lead.time_s):
-            ago_s = lead.time_s - resigned_s
-            found.append(
-                f"{fault.node} was asked to hand over and led again {ago_s:.2f} s after it had resigned"
-            )
+        # It is asked again until somebody else leads.
+        for resign in history.of(Resign):
+            if resign.node != fault.node or not fault.start_s <= resign.time_s <= (fault.end_s or 0.0):
+                continue
+            lead = next((lead for lead in case.succession.terms if lead.time_s > resign.time_s), None)
+            if lead is None or lead.node != fault.node or lead.time_s - resign.time_s >= lease_s:
+                continue
+            if not _are_obstructed(case, others | {BROKER}, resign.time_s - AFTER_S, lead.time_s):
+                ago_s = lead.time_s - resign.time_s
+                found.append(
+                    f"{fault.node} was asked to hand over and led again {ago_s:.2f} s after it had resigned"
+                )
+                break
     return found
 
 

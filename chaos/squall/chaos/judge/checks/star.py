@@ -25,6 +25,7 @@ from squall.chaos.judge.checks.hub_log import (
 from squall.chaos.judge.checks.hub_loss import Degraded, degraded_mode
 from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import contained
+from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.witness import WITNESS
@@ -164,6 +165,7 @@ PROMISES = Promises(
         RECOVERY,
         EACH_RECOVERY,
         AS_BEFORE,
+        RECONNECTING,
         EXPLAINED,
         REPEATS,
         MEMORY,
