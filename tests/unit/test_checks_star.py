@@ -167,6 +167,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "a lower term was obeyed by agent-1 (term 1 after 20)",
     ),
     (
+        "S2",
+        "a hub goes on announcing what it has given up",
+        lambda r: r.line(6.5, "agent-1", "command", "fail", what="lead", term=1, highest=20, holder="hub-1"),
+        "announced long after they had been given up: hub-1 of term 1, after 1.9 s",
+    ),
+    (
         "S3",
         "the first decision is late",
         lambda r: slow(r, 2.5, "b-1", "a-4"),
@@ -447,6 +453,14 @@ def test_what_was_not_seen_is_unknown(check: str, doctor: Doctor, words: str, tm
 
 
 GOOD: list[tuple[str, str, Doctor]] = [
+    (
+        "S2",
+        "what a hub announced was held up on its way",
+        lambda r: (
+            r.line(6.5, "agent-1", "command", "fail", what="lead", term=1, highest=20, holder="hub-1"),
+            r.fault("latency", "agent-1", 5.0, 6.0),
+        ),
+    ),
     ("S3", "a hand-over is quick", lambda r: hand_over(r, 0.7)),
     (
         "S3",

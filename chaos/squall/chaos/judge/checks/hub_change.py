@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from squall.chaos.evidence.facts import Injected, Operation
-from squall.chaos.evidence.operations import Fenced, Lead
+from squall.chaos.evidence.model import History
+from squall.chaos.evidence.operations import Fenced, Lead, Resign
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decided, Requested
 from squall.chaos.judge.decide import Finding, decide, some, unknown
-from squall.chaos.judge.succession import SILENCING, Takeover
+from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
+from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER
+
+ON_ITS_WAY_S = 1.0
+"""How long what a hub announced may be on its way where nothing holds it up."""
 
 
 class Command(Operation, frozen=True, kw_only=True):
@@ -54,10 +59,10 @@ def _zombies(case: Case) -> list[_Zombie]:
 
 
 def zombie_hub(case: Case) -> Finding:
-    """S2: a hub that wakes after it was followed writes nothing, and nobody obeys it."""
+    """S2: a hub that wakes after it was followed writes nothing, and nobody obeys it; nor does it go on."""
     history, zombies = case.history, _zombies(case)
-    obeyed = _obeyed(case)
-    if not zombies and not obeyed:
+    obeyed, ghosts = _obeyed(case), _ghosts(history)
+    if not zombies and not obeyed and not ghosts:
         return unknown("no hub came back after it was followed")
     written = [
         f"{made.task} by {zombie.fault.node} in term {zombie.term}"
@@ -78,6 +83,7 @@ def zombie_hub(case: Case) -> Finding:
         shown=[
             *([f"{len(written)} decisions of a hub that was followed: {some(written)}"] if written else []),
             *([f"a lower term was obeyed by {some(obeyed)}"] if obeyed else []),
+            *([f"terms were announced long after they had been given up: {some(ghosts)}"] if ghosts else []),
         ],
         unseen=[
             *([] if refused_writes else ["no hub that came back had a write refused"]),
@@ -92,6 +98,25 @@ def zombie_hub(case: Case) -> Finding:
         f"{plural(len(refused_writes), 'write')} and {plural(len(refused), 'announcement')} refused by "
         f"{plural(len({said.node for said in refused}), 'node')}, none obeyed.",
     )
+
+
+def _ghosts(history: History) -> list[str]:
+    """Hubs that went on announcing a term that they had given up, by whoever refused that."""
+    resigned = {(gone.node, gone.term): gone.time_s for gone in history.of(Resign)}
+    found: dict[tuple[str, int], float] = {}
+    for said in history.of(Command):
+        since_s = resigned.get((said.holder, said.term))
+        if said.type != "fail" or since_s is None or said.time_s - since_s <= ON_ITS_WAY_S:
+            continue
+        if not any(
+            fault.kind != HAND_OVER
+            and fault.node in (said.node, said.holder, BROKER)
+            and overlaps(fault, since_s, said.time_s)
+            for fault in history.faults
+        ):
+            who = (said.holder, said.term)
+            found[who] = max(found.get(who, 0.0), said.time_s - since_s)
+    return [f"{holder} of term {term}, after {later_s:.1f} s" for (holder, term), later_s in found.items()]
 
 
 def _obeyed(case: Case) -> list[str]:
