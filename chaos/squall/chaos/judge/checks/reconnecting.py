@@ -14,7 +14,7 @@ from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, unknown
+from squall.chaos.judge.decide import Finding, decide
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.bounds import SLACK_S
@@ -25,6 +25,11 @@ REFUSING = "refuse"
 
 BOUND_S = BACKOFF_S[1] + SLACK_S
 """The longest pause between two tries, and what the machine may add."""
+
+
+def was_refused(history: History) -> bool:
+    """Whether a way refused connections, and was whole again, while nothing else disturbed its node."""
+    return bool(an_experiment(history) and _undisturbed(history))
 
 
 def back_in_time(case: Case) -> Finding:
@@ -42,8 +47,6 @@ def back_in_time(case: Case) -> Finding:
                 f"{fault.node} was connected {took_s[-1]:.2f} s after its way was whole again, "
                 f"the bound is {BOUND_S:.2f} s"
             )
-    if not away and not took_s:
-        return unknown("no way refused connections and was whole again while nothing else disturbed its node")
     slowest_s = max(took_s, default=0.0)
     return decide(
         case,
@@ -94,6 +97,6 @@ RECONNECTING = Promise(
     name="reconnecting",
     text="A node whose way refused connections is connected again one pause after the way is whole, at most.",
     check=back_in_time,
-    when=an_experiment,
+    when=was_refused,
     sometimes=True,
 )
