@@ -13,7 +13,7 @@ from squall.bus import fenced, log
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError
 from squall.bus.fenced import CopiedTrim, FencedWriter, Stored, Taken, newest_snapshot, replay
-from squall.bus.jetstream import Entry, Outcome, publish_batch
+from squall.bus.jetstream import BATCH_INCOMPLETE, STORE_REFUSED, Entry, Outcome, publish_batch
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.term import Leadership, _look, _take_over
 from squall.services.patterns import hierarchical
@@ -126,6 +126,30 @@ async def test_a_batch_that_never_arrived_is_sent_again(bus: Any, monkeypatch: p
         stored = await (await writing(b, one)).store([entry(b, "a")])
         assert isinstance(stored, Stored)
         assert (lost, (await at(b, one, stored.last)).data) == (2, b"a record")
+
+
+@pytest.mark.parametrize(("code", "asked"), [(BATCH_INCOMPLETE, 0), (STORE_REFUSED, 1)])
+async def test_room_is_made_where_there_is_none_and_for_nothing_else(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, code: int, asked: int
+) -> None:
+    refusing = True
+    made = []
+
+    async def publish(connection: Connection, entries: list[Entry], **how: Any) -> Outcome:
+        nonlocal refusing
+        if len(entries) > 1 and how.get("fence") and refusing:
+            refusing = False
+            return Outcome("refused", code=code, reason="as the broker says")
+        return await publish_batch(connection, entries, **how)
+
+    async def make_room(error: RejectedError) -> None:
+        made.append(error.code)
+
+    monkeypatch.setattr("squall.bus.term.publish_batch", publish)
+    async with two(bus) as (b, one, _):
+        writer = await writing(b, one, refused=make_room)
+        assert isinstance(await writer.store([entry(b, "a")]), Stored)
+    assert made == [code] * asked
 
 
 async def test_what_an_earlier_term_stored_is_told_though_it_reads_the_same(bus: Any) -> None:

@@ -32,7 +32,7 @@ from squall.bus import log
 from squall.bus.backoff import Backoff
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import BATCH_MAX, WRONG_LAST_SEQUENCE, Entry
+from squall.bus.jetstream import BATCH_INCOMPLETE, BATCH_MAX, WRONG_LAST_SEQUENCE, Entry
 from squall.bus.log import Record
 from squall.bus.subjects import Seat
 from squall.bus.term import Leadership
@@ -78,7 +78,7 @@ class FencedWriter:
 
     Args:
         snapshot_sequence: Where the newest snapshot is stored; 0 if there is none.
-        refused: Called each time the stream refuses a batch, as it does when it is full; it may make room.
+        refused: Called each time the stream refuses a batch that is whole, as it does when full; it may make room.
 
     Attributes:
         snapshot_sequence: Where the newest snapshot is stored.
@@ -135,7 +135,9 @@ class FencedWriter:
             except RejectedError as error:
                 if error.code != WRONG_LAST_SEQUENCE:
                     await asyncio.sleep(pauses.pause_s())
-                    await self._refused(error)
+                    # What was lost on its way says nothing of the stream, and what is trimmed is gone.
+                    if error.code != BATCH_INCOMPLETE:
+                        await self._refused(error)
                     continue
                 found = await self._read_back(batch)
                 if isinstance(found, Taken) and found.records:

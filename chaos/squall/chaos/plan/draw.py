@@ -43,7 +43,7 @@ FIRST_PAST_BOUND_S = 0.5
 
 PAUSE_PAST_LEASE_S = 1.5
 BROKER_FOR_S = (0.5, 2.0)
-FOR_S = (0.5, 3.0)
+FOR_S = (0.5, 2.5)
 
 
 def draw(

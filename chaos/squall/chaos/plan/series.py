@@ -24,7 +24,7 @@ from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.surface import possible, surface_of
 from squall.services.run.spec import Spec
 
-FAULTS_S = 8.0
+FAULTS_S = 7.0
 """Over how long the beginnings of a run's faults are spread."""
 
 EXPERIMENT: Mapping[str, Any] = {

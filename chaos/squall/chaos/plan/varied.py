@@ -18,7 +18,7 @@ HANDLER = "squall.chaos.inject.handlers:varied"
 Sort = Literal["plain", "long", "blocking", "failing", "none", "several", "large"]
 
 SHARES: Mapping[Sort, int] = {
-    "long": 3,
+    "long": 2,
     "blocking": 3,
     "failing": 4,
     "none": 4,
