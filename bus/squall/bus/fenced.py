@@ -78,7 +78,7 @@ class FencedWriter:
 
     Args:
         snapshot_sequence: Where the newest snapshot is stored; 0 if there is none.
-        refused: Called each time the stream refuses a batch that is whole, as it does when full; it may make room.
+        refused: Called each time the stream refuses a whole batch, as a full one does; it may make room.
 
     Attributes:
         snapshot_sequence: Where the newest snapshot is stored.
