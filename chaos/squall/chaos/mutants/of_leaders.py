@@ -51,4 +51,11 @@ def of_leaders(*, loss: str, follows: str, alone: Mapping[str, Any]) -> tuple[Mu
             module=f"{HERE}.leaves_silently",
             setting=ROOMY,
         ),
+        Mutant(
+            "hands-over-to-itself",
+            "stands again as soon as it has given its term up",
+            (follows,),
+            twice("hand-over", "leader"),
+            module=f"{HERE}.hands_over_to_itself",
+        ),
     )

@@ -92,6 +92,13 @@ CATALOGUE = Catalogue(
             *WITHOUT_HUBS,
         ),
         _service(
+            "announces-after-leaving",
+            "goes on announcing a term that it has given up",
+            ("S2",),
+            *twice("hand-over", "leader"),
+            *LATE,
+        ),
+        _service(
             "letters-without-input",
             "writes dead letters without the input of their tasks",
             ("S4",),
