@@ -51,7 +51,11 @@ def deposed_batches(case: Case) -> list[str]:
 
 
 def bound_s(case: Case, change: Takeover) -> float:
-    """What a change of leader may take. Who handed over itself does not stand again for a lease."""
+    """What a change of leader may take: a hand-over that nothing else is in the way of takes little.
+
+    Who handed over itself does not stand again for a lease, and who was struck just before has to find out
+    that it leads no more.
+    """
     lease_s = case.history.asked.lease_s or 0.0
     just_stood_down = any(
         resign.node == change.next.node and 0.0 <= (change.start_s or 0.0) - resign.time_s <= lease_s
@@ -62,8 +66,8 @@ def bound_s(case: Case, change: Takeover) -> float:
         and not just_stood_down
         and not any(
             fault is not change.fault
-            and fault.node == change.previous.node
-            and overlaps(fault, change.start_s or 0.0, change.next.time_s)
+            and fault.node in (change.previous.node, change.next.node, BROKER)
+            and overlaps(fault, (change.start_s or 0.0) - AFTER_S, change.next.time_s)
             for fault in case.history.faults
         )
     ):
