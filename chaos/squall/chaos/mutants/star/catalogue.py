@@ -95,7 +95,7 @@ CATALOGUE = Catalogue(
             "announces-after-leaving",
             "goes on announcing a term that it has given up",
             ("S2",),
-            *twice("hand-over", "leader"),
+            *twice("pause", "leader", 2.5),
             *LATE,
         ),
         _service(
