@@ -113,7 +113,12 @@ async def test_a_hub_killed_between_two_steps_is_followed_by_one_that_decides_th
             await s.claimed()
             for number, task in enumerate(tasks):
                 await s.ask(task, order("buy" if number % 3 else "sell", number))
-                await asyncio.sleep(0.01)  # so that there are several batches
+                if number % 5 == 4:  # so that there are several batches
+
+                    async def goes_on(asked: int = number + 1) -> bool:
+                        return points.struck.is_set() or len(await s.decisions()) == asked
+
+                    await wait_until(goes_on, bool, timeout_s=PATIENT_S, what="decisions, or the end")
             async with asyncio.timeout(PATIENT_S), s.hub("hub-2"):
                 await points.struck.wait()
                 await s.decided(len(tasks))

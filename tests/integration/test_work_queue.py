@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from tests.integration.working import (
     FAST,
+    GIVE_UP_S,
     Seen,
     dispatch,
     emptied,
@@ -20,7 +23,9 @@ from tests.integration.working import (
 
 from squall.bus import log
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
+from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
+from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.work_queue import Done, Failed
 
@@ -164,3 +169,33 @@ async def test_a_pattern_has_the_last_word_on_a_result(bus: Any) -> None:
             tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
             await dispatch(b, "t")
             assert (await registered(b, observer, "t")).reduce_only
+
+
+async def test_a_delivery_that_comes_twice_is_no_reason_to_ask_for_more_than_there_is_room_for(
+    bus: Any,
+) -> None:
+    async def hang(task: RunTask, attempt: int) -> Done:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def twice(handler: Callable[[Any], None], message: Any) -> None:
+        handler(message)
+        handler(message)
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
+        connection.interceptor = twice
+        queue = queue_of(b, connection, hang, Seen())
+
+        async def held() -> int:
+            info = await call(observer, "CONSUMER", "INFO", b.swarm.stream("WK"), POOL)
+            return int(info["num_ack_pending"])
+
+        async with task_group() as tasks:
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, "first")
+            await wait_until(held, lambda count: count == 1, timeout_s=GIVE_UP_S, what="the first")
+            await dispatch(b, *(f"t{n}" for n in range(6)))
+            await wait_until(held, lambda count: count >= 2, timeout_s=GIVE_UP_S, what="the second")
+            stored = functools.partial(log.state, observer, b.swarm.stream("WK"))
+            await wait_until(stored, lambda at: at["messages"] == 7, timeout_s=GIVE_UP_S, what="the others")
+            assert await held() == 2, "there are two slots"

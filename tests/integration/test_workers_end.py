@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,7 +12,6 @@ from tests.integration.working import (
     Seen,
     dispatch,
     emptied,
-    passed,
     queue_of,
     registered,
     serve,
@@ -28,7 +25,7 @@ from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import POOL, lane_for
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import WORKERS_DIED, Done, Failed, WorkQueue
+from squall.bus.work_queue import WORKERS_DIED, Done, Failed
 from squall.services.patterns import hierarchical
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -121,19 +118,7 @@ async def test_a_zombie_that_wakes_after_another_committed_is_suppressed(bus: An
 
     async with bus(**FAST) as b, b.connect("observer") as observer:
         async with b.connect("agent-1") as connection, task_group() as tasks:
-            zombie = WorkQueue(
-                connection,
-                b.swarm,
-                hierarchical.pool(b.swarm),
-                sleep,
-                agent="agent-1",
-                slots=1,
-                pacing=b.spec.pacing,
-                observer=seen,
-                at=passed,
-                counters=Counter(),
-                chance=random.Random(1),
-            )
+            zombie = queue_of(b, connection, sleep, seen)
             zombie._keep_alive = asyncio.Event().wait  # type: ignore[method-assign, assignment]
             tasks.daemon(zombie.serve(asyncio.Event(), grace_s=1))
             await dispatch(b, "t")

@@ -130,6 +130,10 @@ class Link:
                         url,
                         name=name,
                         allow_reconnect=False,
+                        # Even so nats-py looks again every two seconds where nobody listens, while it has time.
+                        # Pauses are the connection's to make: it tries twice in a row, and says so.
+                        max_reconnect_attempts=1,
+                        reconnect_time_wait=0,
                         connect_timeout=int(CONNECT_TIMEOUT_S),
                         ping_interval=3600,  # liveness is probed from outside
                         flush_timeout=PROBE_TIMEOUT_S,

@@ -56,6 +56,12 @@ def delivering(*, loss: str) -> tuple[Mutant, ...]:
             ("U1",),
             twice("pause", "leader", 2.5),
         ),
+        of_ends(
+            "waits-ever-longer",
+            "pauses ever longer between two tries to connect",
+            ("L4",),
+            (Interval(fault="refuse", target="all-agents", at_s=0.5, for_s=14.0),),
+        ),
         of_ends("dates-as-it-sends", "dates a task when it comes to send it", ("U1",), LATE),
         of_ends(
             "idles-after-restart",

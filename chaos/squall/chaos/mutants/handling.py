@@ -52,7 +52,7 @@ def handling(*, loss: str, follows: str) -> tuple[Mutant, ...]:
             "stops-saying-so",
             "says no more that it is at work, once it could not say it",
             ("U2",),
-            *twice("refuse", "any-agent", 1.2),
+            *twice("refuse", "all-agents", 1.2),
             *LATE,
         ),
         _of_handlers(

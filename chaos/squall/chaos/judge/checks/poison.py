@@ -88,16 +88,9 @@ def _misinformed(history: History, dead: Sequence[Register]) -> list[str]:
         submitted = offer.input if offer is not None else None
         if letter.of != letter.task or submitted not in (None, letter.input):
             unlike.append(letter.task)
-        if (
-            letter.of
-            and register is not None
-            and (letter.attempt, letter.agent, letter.reason)
-            != (
-                register.attempt,
-                register.agent,
-                register.reason,
-            )
-        ):
+        if not letter.of or register is None:
+            continue
+        if any(getattr(letter, said) != getattr(register, said) for said in ("attempt", "agent", "reason")):
             ends.append(letter.task)
     return [
         *named(unlike, "dead letter", "another task or input than was submitted"),
