@@ -130,7 +130,7 @@ class Link:
                         url,
                         name=name,
                         allow_reconnect=False,
-                        # Even so nats-py looks again every two seconds where nobody listens, while it has time.
+                        # Even so nats-py looks again every two seconds where nobody listens, in its time.
                         # Pauses are the connection's to make: it tries twice in a row, and says so.
                         max_reconnect_attempts=1,
                         reconnect_time_wait=0,
