@@ -94,6 +94,7 @@ def example() -> str:
     return next(block for block in blocks if "pytest.mark.squall" in block)
 
 
+@pytest.mark.alone  # it starts two swarms at once
 def test_the_example_of_the_readme_passes_also_under_xdist(tmp_path: Path) -> None:
     own = "import bus, chaos, services\n\ndef test_own():\n    assert bus.OWN == 'bus'\n"
     folder = project(tmp_path, test_example=example(), test_own=own, test_again=example())
