@@ -32,6 +32,15 @@ def again(run: Run, node: str = "agent-1", at_s: float = 5.0, incarnation: int =
     run.start(at_s, node, incarnation)
 
 
+def slowly(run: Run, took_s: float, *, struck_by: str = "", node: str = "agent-1") -> None:
+    """It crashed, and took so long to serve again."""
+    struck(run, "crash", 4.9)
+    again(run, at_s=5.0 + took_s)
+    run.nodes[-1]["launched_s"] = T + 5.0
+    if struck_by:
+        struck(run, struck_by, 6.0, node)
+
+
 def struck(run: Run, kind: str, at_s: float, node: str = "agent-1") -> None:
     run.faults.append(
         {"kind": kind, "target": node, "node": node, "start_s": T + at_s, "end_s": T + at_s, "verified": True}
@@ -97,6 +106,9 @@ EXPLAINED: list[tuple[str, Doctor]] = [
         r.faults.append({"kind": "refuse", "target": "agent-1", "node": "agent-1", "start_s": T,
                          "end_s": T + 18.0, "verified": True}),
     )),
+    ("it served again at once", lambda r: slowly(r, 4.0)),
+    ("it was paused as it began", lambda r: slowly(r, 8.0, struck_by="pause")),
+    ("the broker was away as it began", lambda r: slowly(r, 8.0, struck_by="crash", node="broker")),
     ("the last counts are in the history alone", lambda r: (
         forget(r, "agent-1"), r.line(20.6, "agent-1", "counters", "ok", counters={"done": 3}),
     )),
@@ -134,6 +146,12 @@ FAILING: list[tuple[str, Doctor, str]] = [
         "a start failed",
         lambda r: (struck(r, "crash", 4.9), again(r, at_s=19.0, incarnation=3)),
         "follows 1 that did not come to serve",
+    ),
+    ("it was slow to serve", lambda r: slowly(r, 8.0), "start 2 of agent-1 took 8.0 s to serve"),
+    (
+        "it was slow to serve while another was paused",
+        lambda r: slowly(r, 8.0, struck_by="pause", node="agent-2"),
+        "start 2 of agent-1 took 8.0 s to serve",
     ),
     ("the venue came back", lambda r: again(r, "venue"), "start 2 of venue"),
     (

@@ -55,12 +55,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of a node."""
+    """One start of a node.
+
+    Attributes:
+        launched_s: When its process was begun; None for those that no launcher started, and in older
+            directories.
+        started_s: When it was seen to serve.
+    """
 
     node: str
     role: str
     incarnation: int
     started_s: Time
+    launched_s: Time | None = None
     target: str | None = None
 
 

@@ -60,11 +60,20 @@ class Starts:
         """A node is being started: it may beat, and end, before it is seen to serve."""
         self._counters.started(node, role, incarnation)
 
-    def note(self, node: str, role: str, incarnation: int = 1, pid: str = "") -> None:
-        """Enter a start.
+    def note(
+        self,
+        node: str,
+        role: str,
+        incarnation: int = 1,
+        pid: str = "",
+        *,
+        launched_s: float | None = None,
+    ) -> None:
+        """Enter a start, now that it serves.
 
         Args:
             pid: What the target calls it; this process, if empty.
+            launched_s: When its process was begun, if a launcher did.
         """
         self._run.append(
             "nodes.jsonl",
@@ -73,6 +82,7 @@ class Starts:
             incarnation=incarnation,
             target=self._target,
             pid=int(pid) if pid.isdigit() else pid or os.getpid(),
+            launched_s=launched_s,
             started_s=time.time(),
         )
 
@@ -206,6 +216,7 @@ class Nodes:
             if kept.expelled:
                 break
             self._list.expect(kept.node, kept.role, kept.starts)
+            launched_s = time.time()
             try:
                 unit = await self._launcher.start(start)
             except LaunchError as error:
@@ -217,7 +228,7 @@ class Nodes:
                 await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
                 continue
             failures = 0
-            status = await self._live(kept, unit)
+            status = await self._live(kept, unit, launched_s)
             if self._stopping:
                 return
             await self._revoke(kept)
@@ -246,9 +257,9 @@ class Nodes:
             preload=self._preload,
         )
 
-    async def _live(self, kept: _Kept, unit: Unit) -> int:
+    async def _live(self, kept: _Kept, unit: Unit, launched_s: float) -> int:
         """One life of a node, from when it serves to its end; its exit status."""
-        self._list.note(kept.node, kept.role, kept.starts, unit.id)
+        self._list.note(kept.node, kept.role, kept.starts, unit.id, launched_s=launched_s)
         self.units[kept.node] = unit
         if kept.role == VENUE:
             self._venue = unit.ready.url

@@ -31,6 +31,9 @@ UNCOUNTED_S = 5.0
 ENDING = ("crash", "restart")
 """Kinds of faults that end a process."""
 
+SERVES_S = 5.0
+"""By when a node that is started again must serve: it imports, connects, and reads what is kept."""
+
 
 def nothing_unexplained(case: Case) -> Finding:
     """U1.
@@ -61,7 +64,11 @@ def nothing_unexplained(case: Case) -> Finding:
         case,
         shown=shown,
         inferred=inferred,
-        late=[*producing.refused_undisturbed(history), *producing.late_beginnings(history)],
+        late=[
+            *producing.refused_undisturbed(history),
+            *producing.late_beginnings(history),
+            *_slow_to_serve(history),
+        ],
         unseen=_uncounted(history),
         passed=passed,
     )
@@ -101,6 +108,22 @@ def _unexplained(history: History, earlier: NodeStart | None, start: NodeStart) 
     if before in history.lives.reasons or history.lives.in_hand.get(before, frozenset()) & killers(history):
         return ""
     return f"{name} has no reason on record: no crash, no restart, no task that kills"
+
+
+def _slow_to_serve(history: History) -> list[str]:
+    """Starts after a node's first that took long to serve, though nothing was done to them meanwhile."""
+    return [
+        f"start {start.incarnation} of {start.node} took {start.started_s - start.launched_s:.1f} s to serve"
+        for start in history.nodes
+        if start.incarnation > 1
+        and start.launched_s is not None
+        and start.started_s - start.launched_s > SERVES_S
+        and not any(
+            (fault.node == BROKER or (fault.node == start.node and fault.kind not in ENDING))
+            and overlaps(fault, start.launched_s, start.started_s)
+            for fault in history.faults
+        )
+    ]
 
 
 def killers(history: History) -> frozenset[str]:
