@@ -13,7 +13,7 @@ Source: A. Groce, C. Zhang, E. Eide, Y. Chen, J. Regehr, Swarm Testing (ISSTA 20
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import STRIKES, cells_of
@@ -41,9 +41,13 @@ OF_ONE = 4
 FIRST_PAST_BOUND_S = 0.5
 """How much longer than a take-over may take the leader is stopped first: one that is not made is seen."""
 
-PAUSE_PAST_LEASE_S = 1.5
+PAST_LEASE_S: Mapping[str, float] = {"pause": 1.2, "cut": 0.5}
+"""How much longer than a lease a node is struck at a point, so that somebody follows a leader. That a way is
+cut takes a second to be seen, which comes before this time."""
+
 BROKER_FOR_S = (0.5, 2.0)
-FOR_S = (0.5, 2.5)
+FOR_S = (0.3, 1.8)
+"""How long a fault is in force once it has been seen to be; that takes a second for most of the network."""
 
 
 def draw(
@@ -152,7 +156,7 @@ def _cells(
                 fault=STRIKES[strike],
                 target=surface.reaching(point)[0],
                 at_s=_round(begin_s + (place + chance.random()) * length_s / len(mine)),
-                for_s=0.0 if strike == "kill" else _round(spec.lease_s + PAUSE_PAST_LEASE_S),
+                for_s=_round(spec.lease_s + PAST_LEASE_S[strike]) if strike in PAST_LEASE_S else 0.0,
                 point=point,
                 nth=chance.randint(1, 5) if not follows else 1,
             )
