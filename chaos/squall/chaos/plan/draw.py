@@ -29,6 +29,9 @@ TARGETS = ("leader", "standby", "any-agent", "minority", "all-agents", "gateway"
 FAMILY_ON = 0.5
 """How likely a seed has a family at all."""
 
+OF_A_FAMILY = (1, 2)
+"""How many faults a seed has of a family, at least and at most."""
+
 AT_END = 0.4
 """How likely a seed's last fault strikes as the load ends."""
 
@@ -106,7 +109,7 @@ def _at_end(seed: int, surface: Surface) -> list[Interval]:
 def _of_family(seed: int, family: str, surface: Surface, begin_s: float, length_s: float) -> list[Interval]:
     chance = _stream(seed, family)
     found = []
-    for _ in range(chance.randint(1, 3)):
+    for _ in range(chance.randint(*OF_A_FAMILY)):
         kind = kind_of(chance.choice(FAMILIES[family]))
         low, high = BROKER_FOR_S if family == "broker" else FOR_S
         targets = ["broker"] if family == "broker" else possible(kind, TARGETS, surface)
