@@ -44,7 +44,7 @@ OF_ONE = 4
 FIRST_PAST_BOUND_S = 0.5
 """How much longer than a take-over may take the leader is stopped first: one that is not made is seen."""
 
-PAST_LEASE_S: Mapping[str, float] = {"pause": 1.2, "cut": 0.5}
+PAST_LEASE_S: Mapping[str, float] = {"pause": 1.0, "cut": 0.0}
 """How much longer than a lease a node is struck at a point, so that somebody follows a leader. That a way is
 cut takes a second to be seen, which comes before this time."""
 
