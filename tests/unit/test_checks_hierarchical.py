@@ -200,6 +200,12 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
         "two different bodies: a-2.0",
     ),
     ("H4", "the takeover is late", lambda r: r.faults[0].update(start_s=T + 0.2), "the bound is 3.00 s"),
+    (
+        "H4",
+        "nobody ever took over",
+        lambda r: (r.drop("lead", term=10), r.faults[0].update(end_s=T + 6.0)),
+        "took over from coordinator-1 within 3.00 s of its pause",
+    ),
     ("H4", "the takeover after a crash is late", slow_crash, "3.10 s after the death of coordinator-1"),
     (
         "H4",

@@ -93,8 +93,8 @@ OUTAGE_INTERVALS = (
     Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
     Interval(fault="refuse", target="minority", at_s=0.5, for_s=16.0),
     Interval(fault="one-way-up", target="leader", at_s=2.0, for_s=13.0),
-    Interval(fault="pause", target="broker", at_s=18.5, for_s=8.0),
-    Interval(fault=HAND_OVER, target="leader", at_s=27.5),
+    Interval(fault="pause", target="broker", at_s=20.5, for_s=8.0),
+    Interval(fault=HAND_OVER, target="leader", at_s=29.5),
 )
 """Longer than any pause between two tries to connect, and than any wait for an answer. And a leader hands
 over: who is told of it need not wait for its lease to run out."""

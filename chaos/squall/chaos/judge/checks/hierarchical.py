@@ -92,8 +92,8 @@ def coordinator_failover(case: Case) -> Finding:
 
     It loses its pen, and orphans no job.
     """
-    history, kept = case.history, leading.kept(case)
-    if not case.succession.takeovers and not kept:
+    history, kept, unreplaced = case.history, leading.kept(case), leading.unreplaced(case)
+    if not case.succession.takeovers and not kept and not unreplaced:
         return unknown("no failover happened")
     late, untimed = leading.late_takeovers(case)
     jobs = history.of(Job)
@@ -109,14 +109,14 @@ def coordinator_failover(case: Case) -> Finding:
             *leading.needless(case),
             *kept,
         ],
-        late=[*late, *leading.unreplaced(case), *(unended if undrained(history) else [])],
+        late=[*late, *unreplaced, *(unended if undrained(history) else [])],
         unseen=[
             *untimed,
             *leading.unwitnessed_fencing(case),
             *(["no job was opened"] if not jobs else []),
             *leading.unknown_leaders(case),
         ],
-        passed=_succession(case),
+        passed=_succession(case) if case.succession.takeovers else "",
     )
 
 

@@ -137,8 +137,8 @@ def recovery_time(case: Case) -> Finding:
     Time in which there was no broker, and in which the new hub had nothing to decide on, does not count. A
     hand-over by a hub that was itself under another fault is a take-over like any other.
     """
-    changes, kept = case.succession.takeovers, leading.kept(case)
-    if not changes and not kept:
+    changes, kept, unreplaced = case.succession.takeovers, leading.kept(case), leading.unreplaced(case)
+    if not changes and not kept and not unreplaced:
         return unknown("no hub was followed by another")
     if case.history.asked.lease_s is None:
         return unknown("the lease is not known")
@@ -170,7 +170,7 @@ def recovery_time(case: Case) -> Finding:
     return decide(
         case,
         shown=kept,
-        late=[*late, *leading.unreplaced(case)],
+        late=[*late, *unreplaced],
         unseen=untimed if not timed else [],
         passed=passed,
     )
