@@ -68,12 +68,13 @@ VARIED: Mapping[str, Any] = {
     "ingress_max": 1000,
 }
 """Where first attempts fail and faults strike, tasks need attempts. Credentials last for nine seconds. Nobody
-follows a leader whose way is severed, and what is submitted meanwhile has room: it has to see for itself what
-it missed.
+follows a leader whose way is severed or refused, and what is submitted meanwhile has room: it has to see for
+itself what it missed, and to say for itself that it leads on.
 """
 
 VARIED_INTERVALS = (
     Interval(fault="sever", target="leader", at_s=0.5, for_s=1.5),
+    Interval(fault="refuse", target="leader", at_s=2.5, for_s=1.3),
     Interval(fault="restart", target="all-agents", at_s=3.0),
     Interval(fault="refuse", target="all-agents", at_s=4.0, for_s=1.2),
     Interval(fault="sever", target="gateway", at_s=5.0, for_s=1.5),

@@ -14,6 +14,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.explained import ENDING
 from squall.chaos.judge.checks.holdings import away, moves
 from squall.chaos.judge.checks.hub_log import Decided, Requested, orders
+from squall.chaos.judge.checks.unheard import needless
 from squall.chaos.judge.decide import Finding, decide, named, some, unknown
 from squall.chaos.judge.succession import SILENCING, overlaps
 from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
@@ -78,7 +79,12 @@ def degraded_mode(case: Case) -> Finding:
     return decide(
         case,
         shown=[*carried, *wrong, *_marked_outside(history, spells)],
-        late=[*late, *left_late, *unfounded],
+        late=[
+            *late,
+            *left_late,
+            *unfounded,
+            *needless(case, ((spell.node, spell.begin_s, spell.end_s) for spell in spells)),
+        ],
         inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",

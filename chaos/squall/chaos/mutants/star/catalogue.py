@@ -44,6 +44,12 @@ CATALOGUE = Catalogue(
             *twice("pause", "leader", 2.5),
         ),
         _service(
+            "degrades-after-one-lease",
+            "is degraded after one lease of silence, in every fail-over",
+            ("S5",),
+            *twice("pause", "leader", 2.5),
+        ),
+        _service(
             "slow-to-follow",
             "takes over after six leases of silence",
             ("S3",),
