@@ -45,9 +45,9 @@ CATALOGUE = Catalogue(
         ),
         _service(
             "degrades-after-one-lease",
-            "is degraded after one lease of silence, in every fail-over",
+            "is degraded after one lease of silence",
             ("S5",),
-            *twice("pause", "leader", 2.5),
+            *WITHOUT_HUBS,
         ),
         _service(
             "slow-to-follow",
