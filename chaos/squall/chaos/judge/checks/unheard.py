@@ -20,7 +20,7 @@ from squall.chaos.plan.surface import BROKER
 ANNOUNCED = 3
 """How often a lease a leader says that it leads."""
 
-FLIGHT_S = 0.4
+ARRIVES_S = 0.4
 """How long what it says may be on its way, where nothing disturbs that."""
 
 Span = tuple[float, float]
@@ -42,7 +42,7 @@ def needless(case: Case, spells: Iterable[tuple[str, float, float | None]]) -> l
         spells: Who was degraded, since when, and until when, or None if no line tells of that.
     """
     lease_s = case.history.asked.lease_s or 0.0
-    hears_s = lease_s / ANNOUNCED + FLIGHT_S
+    hears_s = lease_s / ANNOUNCED + ARRIVES_S
     found = []
     for node, begin_s, end_s in spells:
         for led in _undisturbed(case, node):
