@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from tests.integration.led import PATIENT_S, service_of
 
-from squall.bus import log
+from squall.bus import log, register
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import publish
-from squall.bus.messages import (
-    RunTask,
-)
+from squall.bus.messages import RunTask, TaskResult
 from squall.bus.subjects import lane_for, last_token, matches
 from squall.bus.tasks import task_group, wait_until
 from squall.services.roles import sweeper
@@ -70,6 +68,49 @@ async def test_a_finished_task_submitted_again_ends(swarm: Any) -> None:
         await s.acknowledge(repeat)
         state = await s.done()
     assert (state.jobs["j"].dispatched, state.jobs["j"].ok) == (3, 3)
+    assert s.service.counters["overlooked"] == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "passed", "overlooked"),
+    [("dispatch", True, True), ("dispatch", False, False), ("register", True, False)],
+)
+async def test_a_register_that_was_passed_while_its_task_was_open_is_counted(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, first: str, passed: bool, overlooked: bool
+) -> None:
+    monkeypatch.setattr(sweeper, "PATIENCE_MIN_S", 0.0)
+    monkeypatch.setattr(sweeper, "SWEEP_S", 0.01)
+    task = RunTask(task="t", key="k", job="j")
+    result = TaskResult(task="t", key="k", job="j", lane=lane_for("k"), attempt=1, agent="a", status="dead")
+    async with bus(ack_wait_s=0.05) as b, b.connect("coordinator-1") as connection, task_group() as tasks:
+        progress = Progress()
+        for what in (first, "register" if first == "dispatch" else "dispatch"):
+            if what == "dispatch":
+                subject = b.swarm.dispatch("j", "k", "t")
+                stored = await publish(connection, subject, encode(task), timeout_s=PATIENT_S)
+                progress.dispatch(task, stored.sequence)
+            else:
+                subject = b.swarm.register(lane_for("k"), "t")
+                await register.write(connection, subject, result, timeout_s=PATIENT_S)
+        progress.results = int(passed)
+        queued = await log.last(connection, b.swarm.stream("WK"), b.swarm.queued(lane_for("k"), "k", "t"))
+        assert queued is None  # nothing copies dispatches here
+        service, ended = service_of(b, connection), []
+
+        async def ends() -> int:
+            return len(ended)
+
+        sweeping = sweeper.Sweeper(
+            service,
+            progress,
+            {"t": 0.0},
+            may_act=lambda: True,
+            ended=ended.append,
+            again=lambda task, sequence: None,
+        )
+        tasks.daemon(sweeping.run())
+        await wait_until(ends, bool, timeout_s=PATIENT_S, what="the sweep")
+    assert bool(service.counters["overlooked"]) is overlooked
 
 
 async def test_a_task_that_ends_while_it_is_looked_for_is_not_dispatched_again(
@@ -135,8 +176,8 @@ async def test_a_lost_task_is_not_buried_when_meanwhile(
         )
         tasks.daemon(sweeping.run())
         await wait_until(looks, lambda n: n >= 2, timeout_s=PATIENT_S, what="looks at both")
-        register = b.swarm.register(lane_for("k"), "t")
-        assert await log.last(connection, b.swarm.stream("RES"), register) is None
+        written = b.swarm.register(lane_for("k"), "t")
+        assert await log.last(connection, b.swarm.stream("RES"), written) is None
 
 
 async def test_a_submission_that_claims_to_have_been_dispatched_is_a_new_task(swarm: Any) -> None:

@@ -289,7 +289,7 @@ async def replay(
     reading = log.read(connection, stream, subject, after=max(0, begin), until=through)
     async with contextlib.aclosing(reading) as deliveries:
         async for delivery in deliveries:
-            yield Record(delivery.subject, delivery.sequence, delivery.data)
+            yield Record(delivery.subject, delivery.sequence, delivery.data, delivery.stored_s)
 
 
 def stragglers(sequences: Sequence[int], end: int) -> int:

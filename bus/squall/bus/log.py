@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -41,11 +42,13 @@ class Record(msgspec.Struct, frozen=True):
         subject: Its subject.
         sequence: Its place in the stream.
         data: Its payload.
+        stored_s: When the broker stored it, in seconds since the epoch.
     """
 
     subject: str
     sequence: int
     data: bytes
+    stored_s: float
 
 
 async def last(connection: Connection, stream: str, subject: str, *, timeout_s: float = 3.0) -> Record | None:
@@ -76,7 +79,8 @@ async def _get(
             return None
         raise
     message = answer["message"]
-    return Record(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
+    data = base64.b64decode(message.get("data", ""))
+    return Record(message["subject"], message["seq"], data, _seconds(message["time"]))
 
 
 async def direct(
@@ -95,7 +99,13 @@ async def direct(
         return None
     if not is_stored:
         raise RejectedError(subject, f"{headers.get('Description', 'no answer')} on {subject}", 0)
-    return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data)
+    stored_s = _seconds(headers["Nats-Time-Stamp"])
+    return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data, stored_s)
+
+
+def _seconds(time: str) -> float:
+    """A time of the broker (RFC 3339), in seconds since the epoch."""
+    return datetime.datetime.fromisoformat(time).timestamp()
 
 
 async def state(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> dict[str, Any]:

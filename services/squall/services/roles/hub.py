@@ -33,7 +33,7 @@ from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.roles.announced import announce
-from squall.services.roles.hub_log import ConflictError, HubLog, decided_before, restore, submission_at
+from squall.services.roles.hub_log import ConflictError, HubLog, decision_of, restore, submission_at
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import UNREQUESTED, Request, Standing, Submitted, dead, decision
 from squall.services.run.spec import spec_as
@@ -161,7 +161,7 @@ class Hub:
             self._service.complaints("unreadable", f"submission {at.sequence}: of the class {at.job}")
             self._standing.skip(at.sequence)
         elif self._standing.trimmed and await patiently(
-            lambda: decided_before(self._connection, self._swarm, task)
+            lambda: decision_of(self._connection, self._swarm, task)
         ):
             self._standing.skip(at.sequence)  # its request may be gone, and be made again
         else:

@@ -235,20 +235,19 @@ class HubLog:
         if covered.decision is not None:
             sequence, task = covered.decision
             with contextlib.suppress(RequestError):
-                if await _has_register(self._connection, swarm, task):
+                if await _register_of(self._connection, swarm, task) is not None:
                     await trim(below=sequence + 1, subject=swarm.decision(ANY))
 
 
-async def decided_before(connection: Connection, swarm: Subjects, task: str) -> bool:
-    """Whether a task has a decision, or the register that the broker copies it to.
+async def decision_of(connection: Connection, swarm: Subjects, task: str) -> bus_log.Record | None:
+    """The decision on a task, or else the register that the broker copied it to; None if it has neither.
 
     Raises:
         RequestError: The broker does not answer.
     """
     decision = await bus_log.last(connection, swarm.hub_seat.stream, swarm.decision(task))
-    return decision is not None or await _has_register(connection, swarm, task)
+    return decision or await _register_of(connection, swarm, task)
 
 
-async def _has_register(connection: Connection, swarm: Subjects, task: str) -> bool:
-    register = swarm.register(lane_for(task), task)
-    return await bus_log.last(connection, swarm.stream("RES"), register) is not None
+async def _register_of(connection: Connection, swarm: Subjects, task: str) -> bus_log.Record | None:
+    return await bus_log.last(connection, swarm.stream("RES"), swarm.register(lane_for(task), task))

@@ -3,8 +3,8 @@
     open for long ─► still in the work queue? ── yes: somebody works on it, or will; look again later
                           │ no
                           ▼
-                     has it a decision? ── yes: it was submitted once more after it had ended
-                          │ no
+                     has it a decision? ── yes: it was submitted once more after it had ended; or that it is
+                          │ no                  decided was overlooked, which is counted
                           ▼
                      has its spoke made a request? ── yes: it is decided in its turn
                           │ no, or before the task was there, several times
@@ -26,7 +26,7 @@ from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
 from squall.bus.subjects import lane_for
 from squall.services.node.service import Service
-from squall.services.roles.hub_log import decided_before
+from squall.services.roles.hub_log import decision_of
 from squall.services.rules.hub import Standing, Submitted
 
 log = logging.getLogger("squall")
@@ -57,6 +57,7 @@ class Sweeper:
     ) -> None:
         self._connection = service.connection
         self._swarm = service.swarm
+        self._complaints = service.complaints
         self._standing = standing
         self._owners = owners
         self._lost = lost
@@ -90,7 +91,11 @@ class Sweeper:
         queued = swarm.queued_in(at.job, lane_for(at.key), at.key, task)
         if await bus_log.last(connection, swarm.stream("WK"), queued) is not None:
             return 0
-        if await decided_before(connection, swarm, task):
+        if (decided := await decision_of(connection, swarm, task)) is not None:
+            submitted = await bus_log.at(connection, swarm.stream("IN"), at.sequence)
+            was_before = submitted is not None and submitted.stored_s < decided.stored_s
+            if was_before and task in self._standing.open:
+                self._complaints("overlooked", f"the decision on task {task}")
             self._standing.close(task)
             return 0
         request = swarm.request(self._owners[at.job], task)

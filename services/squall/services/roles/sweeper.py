@@ -3,8 +3,8 @@
     open for long ─► still in the work queue? ── yes: somebody works on it, or will; look again later
                           │ no
                           ▼
-                     has it a register? ── yes: it ended, and its register was passed before it was dispatched
-                          │ no
+                     has it a register? ── yes: it ended; that this was overlooked is counted, unless it was
+                          │ no                  so before it was dispatched
                           ▼
                      acknowledged without a result: dispatched again, or buried once that was done often
 
@@ -110,10 +110,13 @@ class Sweeper:
         written = await bus_log.last(
             self._connection, self._swarm.stream("RES"), self._swarm.register(lane, task)
         )
+        dispatch = await bus_log.at(self._connection, self._swarm.stream("JOB"), at.sequence)
         if written is not None:
+            overlooked = self._progress.open.get(task) == at and written.sequence <= self._progress.results
+            if overlooked and dispatch is not None and dispatch.stored_s < written.stored_s:
+                self._service.complaints("overlooked", f"the register of task {task}")
             self._ended(written)
             return
-        dispatch = await bus_log.at(self._connection, self._swarm.stream("JOB"), at.sequence)
         if not self._may_act() or self._progress.open.get(task) != at:
             return
         if dispatch is not None and at.again + 1 < self._service.spec.attempts:

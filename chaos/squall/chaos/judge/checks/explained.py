@@ -18,9 +18,18 @@ from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.poison import is_poison, is_poisoned
 from squall.chaos.plan.surface import BROKER
 
-NEVER = ("violations", "unreadable", "dropped", "unasked", "spoiled", "redispatched", "buried")
-"""Counts that are 0 in a good run, whatever is done to its network and its processes. The last two are of
-tasks that were acknowledged without a result, and so found by a sweep."""
+NEVER = (
+    "violations",
+    "unreadable",
+    "dropped",
+    "unasked",
+    "spoiled",
+    "overlooked",
+    "redispatched",
+    "buried",
+)
+"""Counts that are 0 in a good run, whatever is done to its network and its processes. The last three are of
+tasks that a sweep found: they had ended, or been acknowledged without a result."""
 
 NOT_COUNTING = ("broker", "venue", "nemesis")
 """What is in the list of nodes and sends no heartbeats; whatever is a node on the bus does."""
