@@ -1,6 +1,6 @@
 """The handlers that a series uses beside the ordinary one.
 
-`poisoned`: one task in a hundred kills its process; the others are decided as usual.
+`poisoned`: one task in a hundred kills its process; the others are decided as usual, some after a while.
 
 `varied` does what people's handlers do, each sort of it in some tasks; see `plan/varied.py`.
 
@@ -22,8 +22,8 @@ from typing import Any
 
 import msgspec
 
+from squall.chaos.plan import poison
 from squall.chaos.plan import varied as plan
-from squall.chaos.plan.poison import is_poison
 from squall.services.handlers import Task
 from squall.services.trading.orders import Order
 from squall.services.trading.strategies import decide
@@ -35,8 +35,10 @@ WORK_S = 0.3
 
 async def poisoned(task: Task) -> Order:
     """Decide, or die: what nothing in Python can catch."""
-    if is_poison(task.id):
+    if poison.is_poison(task.id):
         os._exit(9)
+    if poison.takes_long(task.id):
+        await asyncio.sleep(poison.LONG_S)
     return await decide(task)
 
 

@@ -1,4 +1,8 @@
-"""Which tasks are poison: they kill the process of whoever works on them. Pure; `inject/handlers.py` dies."""
+"""Which tasks are poison: they kill the process of whoever works on them. Pure; `inject/handlers.py` dies.
+
+Some of the others take long, so that they are there when poison kills their neighbours, twice at times: then
+they are suspects too, and end well.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,10 @@ FORMER_HANDLER = "squall.chaos.poison:decide"
 
 ONE_IN = 100
 
+LONG_ONE_IN = 25
+LONG_S = 2.0
+"""Which of the others take long, and how long: about as long as an agent lives before the next poison."""
+
 
 def is_poisoned(handler: str | None) -> bool:
     """Whether a handler is one that poison kills."""
@@ -19,3 +27,8 @@ def is_poisoned(handler: str | None) -> bool:
 def is_poison(task: str) -> bool:
     """Whether a task is: by its name, so that a check can tell as well."""
     return zlib.crc32(task.encode()) % ONE_IN == 0
+
+
+def takes_long(task: str) -> bool:
+    """Whether a task that is no poison takes long."""
+    return zlib.crc32(f"{task}/long".encode()) % LONG_ONE_IN == 0
