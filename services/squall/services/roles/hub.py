@@ -160,12 +160,13 @@ class Hub:
         if at.job not in self._owners or len(record.data) > SUBMISSION_BYTES_MAX:
             self._service.complaints("unreadable", f"submission {at.sequence}: of the class {at.job}")
             self._standing.skip(at.sequence)
-        elif self._standing.trimmed and await patiently(
-            lambda: decision_of(self._connection, self._swarm, task)
-        ):
+        elif self._standing.trimmed and await self._is_decided(task):
             self._standing.skip(at.sequence)  # its request may be gone, and be made again
         else:
             self._standing.submitted(task, at)
+
+    async def _is_decided(self, task: str) -> bool:
+        return await patiently(lambda: decision_of(self._connection, self._swarm, task)) is not None
 
     async def _follow_requests(self) -> None:
         records = bus_log.read(

@@ -19,6 +19,7 @@ from squall.chaos.judge.checks.poison import containment
 from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
+from squall.chaos.judge.checks.taking_part import TAKING_PART
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
@@ -239,6 +240,7 @@ PROMISES = Promises(
         EACH_RECOVERY,
         AS_BEFORE,
         RECONNECTING,
+        TAKING_PART,
         EXPLAINED,
         REPEATS,
         MEMORY,

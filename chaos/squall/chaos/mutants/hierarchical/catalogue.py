@@ -10,7 +10,7 @@ from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
 from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.plan.schedule import Interval
-from squall.chaos.plan.series import POISONED
+from squall.chaos.plan.series import OUTAGE, OUTAGE_INTERVALS, POISONED
 
 HERE = "squall.chaos.mutants.hierarchical"
 
@@ -142,6 +142,13 @@ CATALOGUE = Catalogue(
             ("H5",),
             *LATE,
             setting=POISONED,
+        ),
+        _service(
+            "waits-for-what-expired",
+            "takes what it asked for as on its way, though the request has expired",
+            ("L5",),
+            *OUTAGE_INTERVALS,
+            setting=OUTAGE,
         ),
         _service("never-trims", "leaves every dispatch in its log for ever", ("H1",), *LATE),
         _service(
