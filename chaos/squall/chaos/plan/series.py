@@ -98,7 +98,7 @@ OUTAGE_INTERVALS = (
     Interval(fault="pause", target="broker", at_s=22.0, for_s=8.0),
 )
 """A leader hands over: who is told of it need not wait for its lease to run out. Then all lasts longer than
-any pause between two tries to connect, and than any wait for an answer; and nobody follows who might mend it."""
+any pause between two tries to connect, and than any wait for an answer; and nobody follows to mend it."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)
