@@ -6,6 +6,7 @@ A page holds no script and refers to nothing outside; a policy in its head has t
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from squall.chaos.evidence.plural import plural
@@ -44,8 +45,12 @@ def document(title: str, *children: Child) -> bytes:
     return f"<!doctype html>\n{el('html', head, el('body', *children), lang='en')}\n".encode()
 
 
-def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]]) -> Markup:
-    """The verdict, what decided, and what it is of."""
+def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]], *first: Child) -> Markup:
+    """The verdict, what decided, and what it is of.
+
+    Args:
+        first: What has to be known beside the verdict.
+    """
     return el(
         "header",
         el(
@@ -55,8 +60,15 @@ def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]]) -> Mar
             class_=verdict,
         ),
         el("p", why, class_="why"),
+        *first,
         pairs(facts, "facts"),
     )
+
+
+def anchor_of(check: Check | SeriesCheck) -> str:
+    """What a link names a check by: its id; on the page of a series with its pattern before it."""
+    pattern = f"{check.pattern}-" if isinstance(check, SeriesCheck) and check.pattern else ""
+    return "check-" + re.sub(r"[^A-Za-z0-9_.-]", "_", f"{pattern}{check.id}")
 
 
 def badge(verdict: Verdict) -> Markup:
@@ -74,7 +86,7 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
     texts = OF_A_SERIES | ({} if promises is None else {p.id: p.text for p in promises.promises})
     rows = [
         [
-            el("span", check.id, class_="id"),
+            el("span", check.id, class_="id", id=anchor_of(check)),
             check.name,
             texts.get(check.id, words.ABSENT),
             badge(check.verdict),

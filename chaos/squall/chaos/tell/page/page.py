@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.task import gather_many
 from squall.chaos.judge.series import SeriesResult
-from squall.chaos.tell.page.html import PageContent, render
+from squall.chaos.tell.page.html import PageContent, listed_of, render
 from squall.chaos.tell.page.series import render_series
+from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.result import Result
@@ -25,8 +28,17 @@ def page(run: Path, history: History, result: Result) -> bytes:
         topology=_topology(run),
         path=_named(run),
         scheduled=(run / "schedule.toml").exists(),
+        traces=_traces(run, listed_of(history)),
     )
     return render(content)
+
+
+def _traces(run: Path, tasks: Collection[str]) -> dict[str, Timeline]:
+    """What happened to tasks; nothing, where the history cannot be read again."""
+    try:
+        return {task: timeline(found) for task, found in gather_many(run, tasks).items()}
+    except OSError:
+        return {}
 
 
 def _topology(run: Path) -> Topology | None:
