@@ -99,6 +99,8 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         coverage, exercised: For each pattern; a 0 is what there is to exercise, and was not.
         all_faults: Whether its faults were drawn from all there are.
+        missing: Runs that were planned, and are not here.
+        unended: Runs that are here and did not come to where all was healed.
     """
 
     runs: tuple[Result, ...]
@@ -108,6 +110,8 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     exercised: tuple[Exercised, ...]
     all_faults: bool
     verdict: Verdict
+    missing: tuple[str, ...] = ()
+    unended: tuple[str, ...] = ()
 
 
 def judged_of(result: Result, history: History, digest: str = "") -> Judged:
@@ -144,6 +148,8 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
         ),
         all_faults=planned.all_faults,
         verdict=verdict_of([check.verdict for check in checks]) if judged else "unknown",
+        missing=tuple(name for name in planned.runs if all(run.result.run != name for run in judged)),
+        unended=tuple(run.result.run for run in judged if run.drain_bound_s is None),
     )
 
 

@@ -14,7 +14,7 @@ from squall.services.run.result import Result
 
 LISTED_MAX = 5
 
-MANY = 0.1
+MANY = 0.2
 """From which share of refused tasks on that is said before anything else."""
 
 
@@ -35,7 +35,7 @@ def refusals(result: Result, history: History) -> Markup | None:
         f"{words.share(share)} of what was offered was refused: {count:,} of {plural(offered, 'task')}. "
         "The swarm was full, or could not be reached, and said so; the verdict is on those it accepted."
     )
-    return el("p", sentence, class_="refused many" if share >= MANY else "refused")
+    return el("p", sentence, class_="refusals many" if share >= MANY else "refusals")
 
 
 def notices(history: History) -> Markup | None:
@@ -58,10 +58,14 @@ def box(title: str, sentences: Sequence[str], *, more: str) -> Markup:
 
 
 def _cut_short(history: History) -> list[str]:
-    if history.closing is not None and history.closing.interrupted:
-        return ["this run was interrupted by its user; what follows is what had happened by then"]
+    """That the run has no end, or was stopped; an experiment, whose load has no end of its own, has doubts."""
     if history.closing is None:
         return ["this run did not come to its end; what follows is what had happened by then"]
+    is_experiment = bool(history.phases) or history.intended is not None
+    if history.closing.interrupted and not is_experiment:
+        offered, asked = len(history.submissions), history.asked.tasks
+        of = f": {offered:,} of {asked:,}" if asked is not None else ""
+        return [f"this run was stopped before all of its tasks were offered{of}"]
     return []
 
 

@@ -37,7 +37,7 @@ NAMES: Mapping[Kind, str] = {
 """What each is called, what must never be first, what should be last."""
 
 MEANINGS: Mapping[Kind, str] = {
-    "lost": "accepted, and nothing came of it; must never be",
+    "lost": "accepted, and what had to come of it did not; must never be",
     "doubled": "an order of it was filled twice, or it has two results; must never be",
     "conflicting": "one order id came to the venue with two different bodies; must never be",
     "stray": "it has a result though it was refused, or nobody offered it; must never be",

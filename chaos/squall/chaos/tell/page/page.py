@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import quote
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
@@ -55,6 +57,16 @@ def _named(run: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def series_page(folder: Path, series: SeriesResult) -> bytes:
-    """The content of the ``report.html`` of a series."""
-    return render_series(series, path=_named(folder), page=PAGE)
+def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> bytes:
+    """The content of the ``report.html`` of a series.
+
+    Args:
+        out: The file it is for, if not the one in the series' directory: the pages of the runs stay there.
+    """
+    start = folder if out is None else out.parent
+    links = {
+        run.run: quote(os.path.relpath(folder / run.run / PAGE, start))
+        for run in series.runs
+        if (folder / run.run / PAGE).exists()
+    }
+    return render_series(series, path=_named(folder), links=links)

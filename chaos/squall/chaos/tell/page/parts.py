@@ -41,7 +41,7 @@ def pairs(facts: Iterable[tuple[str, str]], kind: str) -> Markup:
 
 
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[Child]], kind: str, numeric: Iterable[int] = ()
+    headers: Sequence[Child], rows: Sequence[Sequence[Child]], kind: str, numeric: Iterable[int] = ()
 ) -> Markup:
     """A table in a box of its own, which scrolls where the page is too narrow for it."""
     right = set(numeric)
