@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from msgspec.structs import replace
 from tests.unit.histories import good_run
 from tests.unit.test_exercised import everything, fault, series_of
 from tests.unit.test_report_html import HOSTILE, Page, command
-from tests.unit.test_series import result
+from tests.unit.test_series import result, series
 from typer.testing import CliRunner
 
 from squall.chaos.evidence.facts import Asked
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned, begin
-from squall.chaos.judge.series import SeriesResult, judged_of, series_result
+from squall.chaos.judge.series import Recovered, SeriesResult, judged_of, series_result
+from squall.chaos.tell.page.grid import worst_first
 from squall.chaos.tell.page.series import render_series
+from squall.services.run.result import Recovery
 
 
 def page_of(series: SeriesResult) -> tuple[bytes, Page]:
-    content = render_series(series, path="runs/a-series", page="report.html")
+    links = {run.run: f"{quote(run.run)}/report.html" for run in series.runs}
+    content = render_series(series, path="runs/a-series", links=links)
     return content, Page(content)
 
 
 def test_the_page_of_a_series_is_whole_and_refers_to_the_pages_of_its_runs_alone() -> None:
     content, page = page_of(series_of(everything("hierarchical"), all_faults=True))
     assert (page.wrong, page.open) == ([], [])
-    assert [value for name, value in page.attributes if name == "href"] == ["seed-1/report.html"]
+    ids = {value for name, value in page.attributes if name == "id"}
+    links = [value or "" for name, value in page.attributes if name == "href"]
+    assert {link.partition("#")[0] for link in links} == {"", "seed-1/report.html"}
+    assert all(link[1:] in ids for link in links if link.startswith("#"))
     assert not re.findall(rb"https?://|url\(|@import", content)
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
 
@@ -57,9 +64,9 @@ def test_nothing_that_a_series_holds_becomes_markup() -> None:
     hostile = HOSTILE.replace("\ud800", "")
     struck = fault(hostile, hostile, id="1/x"), fault("latency", hostile, id="2/y")
     one = History(asked=Asked(pattern="hierarchical"), faults=struck)
-    series = series_of(one, all_faults=True)
-    named = replace(series.runs[0], run=hostile)
-    content, page = page_of(replace(series, runs=(named,)))
+    whole = series_of(one, all_faults=True)
+    named = replace(whole.runs[0], run=hostile)
+    content, page = page_of(replace(whole, runs=(named,)))
     assert (page.wrong, page.open) == ([], [])
     assert page.tags["script"] == 0
     assert b"\x00" not in content
@@ -75,3 +82,103 @@ def test_the_report_of_a_series_is_one_page_and_one_for_each_run(tmp_path: Path)
     ), "the second run is not there"
     page = Page((tmp_path / "report.html").read_bytes())
     assert any(text.endswith("not seed-1 and 1 more.") for text in page.text)
+
+
+def runs_of_three() -> SeriesResult:
+    """A run that passed, one that failed two checks, one that failed one; a fourth is not here."""
+    return series(
+        result("seed-1", H1="pass", H2="pass", H4="unknown"),
+        result("seed-2", H1="fail", H2="fail", H4="pass"),
+        result("seed-3", H1="pass", H2="fail", H4="pass"),
+        planned=("seed-1", "seed-2", "seed-3", "seed-4"),
+    )
+
+
+def test_a_matrix_has_the_worst_run_first_and_leads_to_runs_and_sentences() -> None:
+    content, page = page_of(runs_of_three())
+    rows = re.findall(r"<tr>(.*?)</tr>", content.decode().split('class="grid"')[1].split("</table>")[0])
+    assert re.findall(r'href="#(check-[^"]+)"', rows[0]) == [
+        f"check-hierarchical-{check}" for check in ("H1", "H2", "H4")
+    ]
+    assert [re.search(r">(seed-\d)<", row)[1] for row in rows[1:]] == ["seed-2", "seed-3", "seed-1"]  # type: ignore[index]
+    assert re.findall(r'href="([^"]+)"', rows[1]) == [
+        "seed-2/report.html",
+        *(f"seed-2/report.html#check-{check}" for check in ("H1", "H2", "H4")),
+    ]
+    signs = [re.findall(r'class="cell [a-z]+"[^>]*>(.)<', row) for row in rows[1:]]
+    assert signs == [["✕", "✕", "✓"], ["✓", "✕", "✓"], ["✓", "✓", "–"]]
+    assert "seed-2, H1 h1: failed. H1 fail" in content.decode()
+    worst = page.text.index("Worst run:")
+    assert page.text[worst + 1 : worst + 3] == ["seed-2", ". H1 h1: H1 fail"]
+    assert worst < page.text.index("Matrix")
+
+
+def test_of_runs_that_all_passed_the_worst_came_nearest_to_its_bound() -> None:
+    took = (0.4, 2.5, 1.0)
+    runs = [
+        replace(result(f"seed-{n}", H1="pass"), recovery_s=Recovery(failover=seconds))
+        for n, seconds in enumerate(took, 1)
+    ]
+    step = Recovered(
+        pattern="hierarchical", what="fail-over", runs=3, median_s=1.0, slowest_s=2.5, bound_s=3.0
+    )
+    assert [run.run for run in worst_first(runs, [step])] == ["seed-2", "seed-3", "seed-1"]
+    content, page = page_of(replace(series(*runs), recovery=(step,)))
+    assert page.after("seed-2").startswith(", which held all its promises")
+    assert "fail-over took 2.50 s of 3.00 s" in page.after("seed-2")
+    assert content.count(b"<circle") == 2 * len(took), "a dot a run, wide and narrow"
+    assert b'class="dot past"' not in content
+
+
+def test_a_recovery_past_its_bound_is_drawn_past_it() -> None:
+    run = replace(result("seed-1", H1="pass"), recovery_s=Recovery(drain=30.0))
+    step = Recovered(
+        pattern="hierarchical", what="drain", runs=1, median_s=30.0, slowest_s=30.0, bound_s=10.0
+    )
+    content, _ = page_of(replace(series(run), recovery=(step,)))
+    drawn = content.decode().split('<svg class="wide"')[1]
+    (dot,) = re.findall(r'class="dot past" cx="([0-9.]+)"', drawn.split("</svg>")[0])
+    (bound,) = re.findall(r'class="bound" d="M([0-9.]+)', drawn.split("</svg>")[0])
+    assert float(dot) > float(bound)
+
+
+def test_runs_that_are_missing_are_named_before_anything_else() -> None:
+    _, page = page_of(runs_of_three())
+    said = page.after("Read this first")
+    assert said == (
+        "1 of 4 planned runs are not here, so the series was interrupted, or is not over: seed-4."
+    )
+    _, page = page_of(series(result("seed-1", H1="pass")))
+    assert "Read this first" not in page.text
+    cut = series_result(
+        Planned(runs=("seed-1",), all_faults=False), [judged_of(result("seed-1", H1="pass"), History())]
+    )
+    _, page = page_of(cut)
+    assert page.after("Read this first").endswith("did not come to where all was healed: seed-1.")
+
+
+def test_how_much_a_series_did_not_accept_is_said() -> None:
+    run = replace(result("seed-1", H1="pass"), offered=300, accepted=200)
+    _, page = page_of(series(run))
+    assert any(
+        text.startswith("33.33% of what was offered was not accepted: 100 of 300 tasks.")
+        for text in page.text
+    )
+
+
+def test_the_page_of_a_series_goes_where_it_is_told_and_leads_back(tmp_path: Path) -> None:
+    folder = tmp_path / "a series"
+    begin(folder, Planned(runs=("seed-1", "seed-2"), all_faults=False))
+    for name in ("seed-1", "seed-2"):
+        good_run().write(folder / name)
+    (folder / "seed-1" / "report.html").write_text("<p>a page</p>")
+    out = tmp_path / "pages" / "all.html"
+    out.parent.mkdir()
+    told = CliRunner().invoke(command(), [str(folder), "--out", str(out)])
+    assert (told.exit_code, told.stdout) == (0, f"{out}\n")
+    assert (folder / "seed-1" / "report.html").read_text() == "<p>a page</p>", "no other page is written"
+    assert not (folder / "report.html").exists()
+    links = {value or "" for name, value in Page(out.read_bytes()).attributes if name == "href"}
+    pages = {link.partition("#")[0] for link in links} - {""}
+    assert pages == {"../a%20series/seed-1/report.html"}, "the other run has no page to lead to"
+    assert (out.parent / "../a series/seed-1/report.html").exists()

@@ -58,7 +58,7 @@ def box(title: str, sentences: Sequence[str], *, more: str) -> Markup:
 
 
 def _cut_short(history: History) -> list[str]:
-    """That the run has no end, or was stopped; an experiment, whose load has no end of its own, has doubts."""
+    """That the run has no end, or was stopped; of an experiment, whose load has no end, the doubts tell."""
     if history.closing is None:
         return ["this run did not come to its end; what follows is what had happened by then"]
     is_experiment = bool(history.phases) or history.intended is not None
