@@ -54,6 +54,15 @@ def test_each_task_is_counted_once_as_what_became_of_it(eventful: Path) -> None:
     assert list(kinds.values()).count("dead") == counted.dead_letters
 
 
+def test_a_gap_in_the_latencies_shows_what_was_due_then_and_not_filled(eventful: Path) -> None:
+    content, page = page_in(eventful)
+    wide = content.split("<h2>Latency over time")[1].split('<svg class="narrow"')[0]
+    marks = re.findall(r'<rect class="unfilled".*?<title>[^<]*: ([0-9,]+) not filled<', wide)
+    unfilled = len(history_of(eventful).submissions) - 7  # three in time, three late, one twice
+    assert sum(map(int, marks)) == unfilled
+    assert "due then, and not filled" in page.text
+
+
 def test_where_a_record_stops_a_task_is_open_and_not_lost(tmp_path: Path) -> None:
     run = eventful_run()
     run.drop("final", what="complete")

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from squall.chaos.evidence.facts import Asked
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned, begin
-from squall.chaos.judge.series import Recovered, SeriesResult, judged_of, series_result
+from squall.chaos.judge.series import Bounds, SeriesResult, judged_of, series_result
+from squall.chaos.tell.page.against import timed_in
 from squall.chaos.tell.page.grid import worst_first
 from squall.chaos.tell.page.series import render_series
 from squall.services.run.result import Recovery
@@ -113,33 +114,53 @@ def test_a_matrix_has_the_worst_run_first_and_leads_to_runs_and_sentences() -> N
     assert worst < page.text.index("Matrix")
 
 
-def test_of_runs_that_all_passed_the_worst_came_nearest_to_its_bound() -> None:
-    took = (0.4, 2.5, 1.0)
+def recovered(took_s: dict[str, float], bound_s: float | None) -> SeriesResult:
+    """Runs that passed, each with the time that it took to drain, and the same bound."""
     runs = [
-        replace(result(f"seed-{n}", H1="pass"), recovery_s=Recovery(failover=seconds))
-        for n, seconds in enumerate(took, 1)
+        replace(result(name, H1="pass"), recovery_s=Recovery(drain=seconds))
+        for name, seconds in took_s.items()
     ]
-    step = Recovered(
-        pattern="hierarchical", what="fail-over", runs=3, median_s=1.0, slowest_s=2.5, bound_s=3.0
+    bounds = tuple(Bounds(run=name, take_over_s=None, drain_s=bound_s) for name in took_s)
+    return replace(series(*runs), bounds=bounds)
+
+
+def test_of_runs_that_all_passed_the_worst_came_nearest_to_its_own_bound() -> None:
+    whole = recovered({"seed-1": 0.4, "seed-2": 2.5, "seed-3": 4.0}, 3.0)
+    wider = replace(whole.bounds[2], drain_s=40.0)
+    whole = replace(whole, bounds=(*whole.bounds[:2], wider))
+    assert [run.run for run in worst_first(whole.runs, timed_in(whole))] == ["seed-2", "seed-1", "seed-3"]
+    content, page = page_of(whole)
+    assert page.after("seed-2") == (
+        ", which held all its promises and, of all runs, came nearest to a bound: "
+        "drain took 2.50 s of 3.00 s."
     )
-    assert [run.run for run in worst_first(runs, [step])] == ["seed-2", "seed-3", "seed-1"]
-    content, page = page_of(replace(series(*runs), recovery=(step,)))
-    assert page.after("seed-2").startswith(", which held all its promises")
-    assert "fail-over took 2.50 s of 3.00 s" in page.after("seed-2")
-    assert content.count(b"<circle") == 2 * len(took), "a dot a run, wide and narrow"
+    assert content.count(b"<circle") == 2 * 3, "a dot a run, wide and narrow"
     assert b'class="dot past"' not in content
 
 
 def test_a_recovery_past_its_bound_is_drawn_past_it() -> None:
-    run = replace(result("seed-1", H1="pass"), recovery_s=Recovery(drain=30.0))
-    step = Recovered(
-        pattern="hierarchical", what="drain", runs=1, median_s=30.0, slowest_s=30.0, bound_s=10.0
-    )
-    content, _ = page_of(replace(series(run), recovery=(step,)))
-    drawn = content.decode().split('<svg class="wide"')[1]
-    (dot,) = re.findall(r'class="dot past" cx="([0-9.]+)"', drawn.split("</svg>")[0])
-    (bound,) = re.findall(r'class="bound" d="M([0-9.]+)', drawn.split("</svg>")[0])
+    content, _ = page_of(recovered({"seed-1": 30.0, "seed-2": 5.0}, 10.0))
+    drawn = content.decode().split('<svg class="wide"')[1].split("</svg>")[0]
+    (dot,) = re.findall(r'class="dot past" cx="([0-9.]+)"', drawn)
+    (bound,) = re.findall(r'class="bound" d="M([0-9.]+)', drawn)
     assert float(dot) > float(bound)
+
+
+def test_without_a_bound_nothing_is_drawn_as_past_one() -> None:
+    content, _ = page_of(recovered({"seed-1": 30.0}, None))
+    assert b'class="bound"' not in content
+    assert b'class="dot past"' not in content
+
+
+def test_what_a_narrowed_series_did_not_exercise_is_said_and_is_no_matter() -> None:
+    run = result("seed-1", H1="pass", H4="unknown")
+    run = replace(run, checks=(run.checks[0], replace(run.checks[1], exercised=False)))
+    whole = series(run)
+    assert whole.verdict == "pass"
+    content, page = page_of(whole)
+    assert page.text[1:4] == ["✓", "Passed", "2 checks passed over 1 run; not exercised: H4."]
+    assert re.search(r'class="cell none"[^>]*href="seed-1/report.html#check-H4"[^>]*>–<', content.decode())
+    assert b'class="badge quiet"' in content
 
 
 def test_runs_that_are_missing_are_named_before_anything_else() -> None:

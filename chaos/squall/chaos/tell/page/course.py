@@ -16,7 +16,7 @@ from squall.chaos.tell.page import buckets, plots, rail, strips
 from squall.chaos.tell.page.frame import NARROW, WIDE
 from squall.chaos.tell.page.lanes import Strike, Window, lanes, shown
 from squall.chaos.tell.page.markup import Markup, join
-from squall.chaos.tell.page.outcomes import Outcome
+from squall.chaos.tell.page.outcomes import UNFILLED, Outcome
 from squall.chaos.tell.page.parts import legend, nothing, pairs, section
 from squall.chaos.tell.page.plots import Setting
 from squall.chaos.tell.page.timeline import timeline
@@ -45,7 +45,9 @@ def faults(around: Setting) -> Markup:
     return section(title, about, _both(draw, 0), rail.listed(around.strikes))
 
 
-def latency(history: History, counted: Tally, seen: Window, around: Setting) -> Markup:
+def latency(
+    history: History, counted: Tally, found: Sequence[Outcome], seen: Window, around: Setting
+) -> Markup:
     samples = [(seen.at(due_s), ms) for due_s, ms in latencies_ms(history, counted)]
     title, about = (
         "Latency over time",
@@ -53,6 +55,7 @@ def latency(history: History, counted: Tally, seen: Window, around: Setting) -> 
     )
     if not samples:
         return section(title, about, nothing("No task that was offered is known to have been filled."))
+    unfilled = [seen.at(one.due_s) for one in found if one.due_s is not None and one.kind in UNFILLED]
     differ = False
 
     def draw(width: float, buckets_max: int) -> Markup:
@@ -60,7 +63,7 @@ def latency(history: History, counted: Tally, seen: Window, around: Setting) -> 
         width_s = buckets.width_s(seen.length_s, len(samples), buckets_max)
         gathered = buckets.latencies(samples, width_s)
         differ |= any(bucket.max > bucket.p99 for bucket in gathered)
-        return plots.latency(gathered, width_s, around, width)
+        return plots.latency(gathered, width_s, around, width, unfilled)
 
     drawn = _both(draw, buckets.BUCKETS_MAX)
     # Of fewer than a hundred tasks the largest is the 99th percentile.
@@ -70,6 +73,7 @@ def latency(history: History, counted: Tally, seen: Window, around: Setting) -> 
         else [("p99", "99th percentile, and largest")]
     )
     keys = [("p50", "median"), *largest, *_shared_keys(around)]
+    keys += [("unfilled", "due then, and not filled")] * bool(unfilled)
     return section(title, f"{about}; up: ms, logarithmic", legend(keys), drawn)
 
 

@@ -71,12 +71,14 @@ def anchor_of(check: Check | SeriesCheck) -> str:
     return "check-" + re.sub(r"[^A-Za-z0-9_.-]", "_", f"{pattern}{check.id}")
 
 
-def badge(verdict: Verdict) -> Markup:
+def badge(verdict: Verdict, said: str | None = None) -> Markup:
+    """A verdict with its sign, in other words if they are given: those of what does not matter are quiet."""
+    quiet = said not in (None, verdict)
     return el(
         "span",
-        el("span", SIGNS[verdict], aria_hidden="true"),
-        f" {verdict}",
-        class_=f"badge {verdict}",
+        el("span", "–" if quiet else SIGNS[verdict], aria_hidden="true"),
+        f" {said or verdict}",
+        class_=f"badge {'quiet' if quiet else verdict}",
     )
 
 
@@ -89,7 +91,7 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
             el("span", check.id, class_="id", id=anchor_of(check)),
             check.name,
             texts.get(check.id, words.ABSENT),
-            badge(check.verdict),
+            badge(check.verdict, check.said),
             check.detail,
         ]
         for check in told
@@ -97,10 +99,23 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
     return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
 
 
+def passed(told: Sequence[Check | SeriesCheck]) -> str:
+    """How many checks passed, where none failed or could not be decided."""
+    count = sum(check.verdict == "pass" for check in told)
+    every = "All " if count > 1 and count == len(told) else ""
+    return f"{every}{plural(count, 'check')} passed"
+
+
+def unexercised(told: Sequence[Check | SeriesCheck]) -> str:
+    """Which checks there was nothing for, as the rest of a sentence; nothing, if there are none."""
+    names = [check.id for check in told if not check.exercised]
+    return f"; not exercised: {', '.join(names)}" if names else ""
+
+
 def of_all(told: Sequence[Check | SeriesCheck]) -> str | None:
     """In one line, which check decided; None if all passed."""
     for verdict, says in (("fail", "failed"), ("unknown", "could not be decided")):
-        found = [check for check in told if check.verdict == verdict]
+        found = [check for check in told if check.verdict == verdict and check.exercised]
         if found:
             first = found[0]
             share = f"{len(found)} of {plural(len(told), 'check')} {says}"

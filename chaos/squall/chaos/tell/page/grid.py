@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from squall.chaos.judge.series import Recovered, SeriesCheck, is_sometimes, verdict_of_run
-from squall.chaos.tell.page import words
+from squall.chaos.judge.series import SeriesCheck, is_excused, verdict_of_run
+from squall.chaos.tell.page.against import Timed, nearest
 from squall.chaos.tell.page.document import SIGNS, TITLES, anchor_of, badge
 from squall.chaos.tell.page.markup import Child, Markup, el, join
 from squall.chaos.tell.page.parts import pairs, table
@@ -18,69 +17,37 @@ NOT_HELD = "·"
 NOT_SEEN = "–"
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The step of recovering at which a run came nearest to its bound: ``share`` is 1 at the bound."""
-
-    what: str
-    took_s: float
-    bound_s: float
-
-    @property
-    def share(self) -> float:
-        return self.took_s / self.bound_s
-
-
-def took_s(run: Result, what: str) -> float | None:
-    """How long a step of recovering took in a run, at its slowest."""
-    took = run.recovery_s
-    return {"detect": took.detect, "fail-over": took.failover, "drain": took.drain}.get(what)
-
-
-def nearest(run: Result, steps: Sequence[Recovered]) -> Nearest | None:
-    """None where nothing could be timed."""
-    found = [
-        Nearest(step.what, seconds, step.bound_s)
-        for step in steps
-        if step.pattern == (run.pattern or "") and step.bound_s
-        if (seconds := took_s(run, step.what)) is not None
-    ]
-    return max(found, key=lambda each: each.share, default=None)
-
-
-def worst_first(runs: Sequence[Result], steps: Sequence[Recovered]) -> list[Result]:
+def worst_first(runs: Sequence[Result], timed: Sequence[Timed]) -> list[Result]:
     """Runs that failed, most checks first; then the undecided; then by how near they came to a bound."""
 
     def badness(run: Result) -> tuple[int, int, float]:
         verdict = verdict_of_run(run)
-        decisive = sum(
-            check.verdict == verdict and (verdict == "fail" or not is_sometimes(run.pattern, check.id))
-            for check in run.checks
-        )
-        near = nearest(run, steps)
-        return (
-            RANK[verdict],
-            0 if verdict == "pass" else -decisive,
-            -(near.share if near is not None else 0.0),
-        )
+        near = nearest(run, timed)
+        decisive = 0 if verdict == "pass" else len(_decisive(run, verdict))
+        return RANK[verdict], -decisive, -(near.share or 0.0) if near is not None else 0.0
 
     return sorted(runs, key=badness)
 
 
-def worst(run: Result, steps: Sequence[Recovered]) -> str:
+def _decisive(run: Result, verdict: Verdict) -> list[Check]:
+    """The checks of a run that made its verdict."""
+    return [c for c in run.checks if c.verdict == verdict and not is_excused(run.pattern, c)]
+
+
+def worst(run: Result, timed: Sequence[Timed]) -> str:
     """What is worst about the worst run: the rest of a sentence that begins with its name."""
     verdict = verdict_of_run(run)
-    for check in run.checks:
-        if check.verdict == verdict != "pass" and (
-            verdict == "fail" or not is_sometimes(run.pattern, check.id)
-        ):
-            return f". {check.id} {check.name}: {check.detail}"
-    near = nearest(run, steps)
+    if verdict != "pass":
+        made = _decisive(run, verdict)
+        return (
+            f". {made[0].id} {made[0].name}: {made[0].detail}" if made else ", in which nothing was checked."
+        )
+    near = nearest(run, timed)
     if near is None:
         return ", which held all its promises."
     return (
-        f", which held all its promises and, of all runs, came nearest to a bound: {near.what} took "
-        f"{words.seconds(near.took_s)} of {words.seconds(near.bound_s)}."
+        ", which held all its promises and, of all runs, came nearest to a bound: "
+        f"{near.what} took {near.of_bound}."
     )
 
 
@@ -126,7 +93,7 @@ def _cell(run: Result, promise: str, page: str | None) -> Markup:
     check = next((check for check in run.checks if check.id == promise), None)
     if check is None:
         return el("span", NOT_HELD, class_="cell none", title=f"{run.run} is not held to {promise}")
-    quiet = check.verdict == "unknown" and is_sometimes(run.pattern, check.id)
+    quiet = is_excused(run.pattern, check)
     sign = NOT_SEEN if quiet else SIGNS[check.verdict]
     kind = f"cell {'none' if quiet else check.verdict}"
     about = f"{run.run}, {check.id} {check.name}: {_word(check, quiet=quiet)}. {check.detail}"

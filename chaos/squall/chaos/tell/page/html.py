@@ -17,7 +17,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.tally import tally
 from squall.chaos.tell.page import course, evidence, tables, traced, words
-from squall.chaos.tell.page.document import checks, document, heading, of_all
+from squall.chaos.tell.page.document import checks, document, heading, of_all, passed, unexercised
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
@@ -84,9 +84,9 @@ def render(content: PageContent) -> bytes:
             ),
             section("Figures", None, figures(result, history)),
             course.faults(around),
-            course.latency(history, counted, seen, around),
-            course.throughput(history, seen, around),
             course.outcomes(history, found, seen, around),
+            course.latency(history, counted, found, seen, around),
+            course.throughput(history, seen, around),
             course.nodes_over_time(history, seen, around),
             *traced.sections(chosen(found), content.traces, shlex.quote(content.path)),
             tables.topology(content.topology),
@@ -111,13 +111,14 @@ def why(result: Result) -> str:
         return "Nothing was checked."
     if (decided := of_all(result.checks)) is not None:
         return decided
-    total = len(result.checks)
+    if not any(check.exercised for check in result.checks):
+        return "Nothing that was promised was put to the test."
     faults = {(fault.kind, fault.target, fault.start_s) for fault in result.faults}
     struck = f" under {plural(len(faults), 'fault')}" if faults else ""
     accepted = (
         plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
     )
-    return f"{'All ' if total > 1 else ''}{plural(total, 'check')} passed on {accepted}{struck}."
+    return f"{passed(result.checks)} on {accepted}{struck}{unexercised(result.checks)}."
 
 
 def _commands(content: PageContent) -> Markup:

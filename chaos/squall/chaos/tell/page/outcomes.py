@@ -52,6 +52,9 @@ MEANINGS: Mapping[Kind, str] = {
     "filled": "each of its orders was filled once, in time",
 }
 
+UNFILLED: frozenset[Kind] = frozenset({"refused", "rejected", "dead", "cancelled", "unknown", "open", "lost"})
+"""What has no latency, though something was due."""
+
 WRONG: frozenset[Kind] = frozenset({"lost", "doubled", "conflicting", "stray"})
 
 

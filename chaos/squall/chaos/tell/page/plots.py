@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,13 +43,24 @@ class Setting:
         return ", under " + ", ".join(f"{s.number} {s.kind}" for s in found) if found else ""
 
 
-def latency(buckets: Sequence[Bucket], width_s: float, setting: Setting, width: float) -> Markup:
+RUG = 6.0
+"""How high the marks of tasks without a latency stand on the axis."""
+
+
+def latency(
+    buckets: Sequence[Bucket],
+    width_s: float,
+    setting: Setting,
+    width: float,
+    unfilled: Sequence[float] = (),
+) -> Markup:
     """Median, 99th percentile and largest latency of the tasks due in each bucket, logarithmic.
 
     Args:
         buckets: At least one.
         width_s: The width of a bucket.
         width: Of the drawing.
+        unfilled: When tasks were due that were not filled, so that a gap is not taken for quiet.
     """
     low, high = _decades([value for bucket in buckets for value in (bucket.p50, bucket.max)])
     height = 260.0 if width > over_time.NARROW else 220.0
@@ -71,13 +83,19 @@ def latency(buckets: Sequence[Bucket], width_s: float, setting: Setting, width: 
     for name, value in series:
         points = [(bucket.at_s, value(bucket)) for bucket in buckets]
         children.append(el("path", class_=f"line {name}", d=_path(points, width_s, frame, y)))
+    without = Counter(max(0, math.floor(due_s / width_s)) for due_s in unfilled)
+    for index, count in sorted(without.items()):
+        x = frame.x(index * width_s)
+        shape = {"x": x, "y": bottom - RUG, "width": max(1.5, frame.x((index + 1) * width_s) - x)}
+        title = el("title", f"{_between(index * width_s, (index + 1) * width_s)}: {count:,} not filled")
+        children.append(el("rect", title, class_="unfilled", height=RUG, **shape))
     for bucket in buckets:
         from_s, to_s = bucket.at_s - width_s / 2, bucket.at_s + width_s / 2
         said = (
             f"{_between(from_s, to_s)}: median {bucket.p50:,.1f} ms, p99 {bucket.p99:,.1f} ms, "
             f"largest {bucket.max:,.1f} ms{setting.under(from_s, to_s)}"
         )
-        children.append(hit(frame, from_s, to_s, top, bottom, said))
+        children.append(hit(frame, from_s, to_s, top, bottom - RUG, said))
     medians = [bucket.p50 for bucket in buckets]
     about = (
         f"Latency over time: the median is between {min(medians):,.1f} and {max(medians):,.1f} ms, "

@@ -16,8 +16,8 @@ from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import NEVER, facts, left_out, matrix
 from squall.chaos.tell.page import words
-from squall.chaos.tell.page.against import against
-from squall.chaos.tell.page.document import badge, checks, document, heading, of_all
+from squall.chaos.tell.page.against import Timed, against, timed_in
+from squall.chaos.tell.page.document import badge, checks, document, heading, of_all, passed, unexercised
 from squall.chaos.tell.page.grid import grid, linked, worst, worst_first
 from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.chaos.tell.page.notices import MANY, box
@@ -47,8 +47,9 @@ def render_series(series: SeriesResult, *, path: str, links: Mapping[str, str]) 
     for pattern in patterns:
         parts += _of_pattern(series, pattern, links, f"{pattern}: " if len(patterns) > 1 else "")
     whole = [check for check in series.checks if not check.pattern]
-    ordered = worst_first(series.runs, series.recovery)
-    first = (_refused(offered, accepted), _missing(series), _worst(ordered, series.recovery, links))
+    timed = timed_in(series)
+    ordered = worst_first(series.runs, timed)
+    first = (_refused(offered, accepted), _missing(series), _worst(ordered, timed, links))
     return document(
         f"{series.verdict}: series {path}",
         heading(series.verdict, _why(series), total, *first),
@@ -71,7 +72,8 @@ def _why(series: SeriesResult) -> str:
     if not series.runs:
         return "No run is here."
     return (
-        of_all(series.checks) or f"{plural(len(series.checks), 'check')} passed over {len(series.runs)} runs."
+        of_all(series.checks)
+        or f"{passed(series.checks)} over {plural(len(series.runs), 'run')}{unexercised(series.checks)}."
     )
 
 
@@ -104,11 +106,11 @@ def _missing(series: SeriesResult) -> Markup | None:
     return box("Read this first", said, more="the table of runs has them all") if said else None
 
 
-def _worst(ordered: Sequence[Result], steps: Sequence[Recovered], links: Mapping[str, str]) -> Markup | None:
+def _worst(ordered: Sequence[Result], timed: Sequence[Timed], links: Mapping[str, str]) -> Markup | None:
     if not ordered:
         return None
     run = ordered[0]
-    return el("p", "Worst run: ", linked(run.run, links.get(run.run)), worst(run, steps), class_="worst")
+    return el("p", "Worst run: ", linked(run.run, links.get(run.run)), worst(run, timed), class_="worst")
 
 
 def _runs(runs: Sequence[Result], links: Mapping[str, str]) -> Markup:
@@ -146,7 +148,8 @@ def _of_pattern(
 
     promised = [check for check in series.checks if pattern and check.pattern == pattern]
     covered = [cell for cell in series.coverage if cell.pattern == pattern]
-    runs = worst_first([run for run in series.runs if (run.pattern or "") == pattern], series.recovery)
+    timed = timed_in(series)
+    runs = worst_first([run for run in series.runs if (run.pattern or "") == pattern], timed)
     if promised:
         about = "Runs by promises, the worst run first; a sign leads to the run, a promise to its sentence"
         yield own("Matrix", about, grid(runs, promised, links))
@@ -162,8 +165,10 @@ def _of_pattern(
         about = f"How often each step was struck, and how; {struck} of {len(covered)} were, a dot is a hole"
         yield own("Steps", about, _steps(covered))
     recovery = [step for step in series.recovery if step.pattern == pattern]
-    about = "The slowest of each run, a dot a run, against what it may take"
-    yield own("Recovery", about, against(recovery, runs), _recovery(recovery))
+    about = "The slowest of each run, a dot a run, against what it might have taken by its timers"
+    of_these = {run.run for run in runs}
+    drawn = against([each for each in timed if each.run in of_these])
+    yield own("Recovery", about, drawn, _recovery(recovery))
 
 
 def _checks(pattern: str, promised: Sequence[SeriesCheck]) -> Markup:
