@@ -210,19 +210,6 @@ def test_without_a_check_nothing_is_said_to_have_passed() -> None:
     assert why(unchecked) == "Nothing was checked."
 
 
-def test_what_was_not_exercised_is_said_beside_what_passed(good: History) -> None:
-    judged = result(good, "a-run")
-    assert why(judged) == f"All {len(judged.checks)} checks passed on 6 accepted tasks under 1 fault."
-    first, *others = judged.checks
-    quiet = msgspec.structs.replace(first, verdict="unknown", exercised=False)
-    narrowed = msgspec.structs.replace(judged, checks=(quiet, *others))
-    assert why(narrowed) == (
-        f"{len(others)} checks passed on 6 accepted tasks under 1 fault; not exercised: {first.id}."
-    )
-    nothing = msgspec.structs.replace(judged, checks=(quiet,))
-    assert why(nothing) == "Nothing that was promised was put to the test."
-
-
 def test_a_page_of_100_000_tasks_stays_small() -> None:
     content, page = page_of(synthetic(100_000), topology=hierarchical("squall", agents=200))
     assert len(content) < 500_000

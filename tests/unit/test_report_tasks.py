@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.eventful import OVERLAPPING, eventful_run
 from tests.unit.histories import T, good_run
@@ -19,6 +20,7 @@ from squall.chaos.judge.tally import tally
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.frame import NARROW, WIDE, Frame
+from squall.chaos.tell.page.html import why
 from squall.chaos.tell.page.kinds import DOES, SORTS, sort_of
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.outcomes import LISTED_MAX, REFUSED_LISTED_MAX, chosen, outcomes
@@ -145,6 +147,19 @@ def test_how_much_was_refused_is_said_beside_the_verdict(tmp_path: Path) -> None
 def test_nothing_is_said_of_refusals_where_none_was() -> None:
     content, _ = page_of(synthetic(10))
     assert b"was refused" not in content
+
+
+def test_what_was_not_exercised_is_said_beside_what_passed(tmp_path: Path) -> None:
+    judged = result(history_of(good_run().write(tmp_path / "run")), "a-run")
+    assert why(judged) == f"All {len(judged.checks)} checks passed on 6 accepted tasks under 1 fault."
+    first, *others = judged.checks
+    quiet = msgspec.structs.replace(first, verdict="unknown", exercised=False)
+    narrowed = msgspec.structs.replace(judged, checks=(quiet, *others))
+    assert why(narrowed) == (
+        f"{len(others)} checks passed on 6 accepted tasks under 1 fault; not exercised: {first.id}."
+    )
+    nothing = msgspec.structs.replace(judged, checks=(quiet,))
+    assert why(nothing) == "Nothing that was promised was put to the test."
 
 
 def test_what_is_missing_comes_before_the_promises(tmp_path: Path) -> None:

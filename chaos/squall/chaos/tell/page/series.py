@@ -218,4 +218,6 @@ def _recovery(steps: Sequence[Recovered]) -> Markup:
         ]
         for step in steps
     ]
-    return table(["recovery", "runs", "median", "slowest", "widest bound"], rows, "recovery", numeric={1, 2, 3, 4})
+    return table(
+        ["recovery", "runs", "median", "slowest", "widest bound"], rows, "recovery", numeric={1, 2, 3, 4}
+    )
