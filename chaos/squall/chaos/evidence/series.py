@@ -32,11 +32,13 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         runs: Their names, which are those of their directories.
         all_faults: Whether its faults were drawn from all there are.
         digests: Of each run that was begun, by its name, what `digest` gives; none in older directories.
+        interrupted: Whether the user wanted no more of it.
     """
 
     runs: tuple[Name, ...]
     all_faults: bool
     digests: dict[Name, str] = {}
+    interrupted: bool = False
 
 
 def digest(spec: str, schedule: str) -> str:

@@ -90,6 +90,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         throughput_per_s: Effects over the time from the first intended submission to the last fill.
         duration_s: Wall time of the whole.
         limits: Guarantees this run did not have, in words.
+        interrupted: Whether the user ended it before it was over; what was found holds of a part.
     """
 
     pattern: str | None
@@ -122,6 +123,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     limits: tuple[str, ...]
     environment: Environment
+    interrupted: bool = False
 
 
 def exit_code(result: Result) -> int:
