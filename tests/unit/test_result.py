@@ -54,6 +54,7 @@ CONTRACT = [
     "checks",
     "limits",
     "environment",
+    "interrupted",
 ]
 
 NOTHING: dict[str, Any] = {
@@ -64,6 +65,7 @@ NOTHING: dict[str, Any] = {
     "faults": (),
     "checks": (),
     "limits": (),
+    "interrupted": False,
     "environment": Environment(),
 }
 

@@ -8,6 +8,7 @@ everything else           ─► `main`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from types import FrameType
@@ -32,4 +33,6 @@ def main() -> NoReturn:
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     """At once: an exception could be lost in whatever is being imported."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"squall: interrupted before anything was started\n")
     os._exit(INTERRUPTED)

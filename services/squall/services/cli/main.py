@@ -168,7 +168,11 @@ def run(
                 lambda interrupt: run_once(spec, directory, url=nats, interrupt=interrupt, progress=progress)
             )
             progress("judging")
-            result = judge(directory.path)
+            try:
+                result = judge(directory.path)
+            except KeyboardInterrupt:
+                say(f"interrupted while it was judged; `squall check {directory.path}` judges it again")
+                raise
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
