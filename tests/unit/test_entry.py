@@ -16,6 +16,7 @@ import pytest
 from squall.chaos.errors import HarnessBrokenError
 from squall.chaos.inject.toxiproxy import find
 from squall.services.cli.help import ENVIRONMENT
+from squall.services.cli.signals import interrupting
 
 ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
@@ -96,6 +97,17 @@ def test_a_signal_while_it_starts_ends_it_as_documented(
     assert out == ""
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_is_respected_and_handlers_are_put_back() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupting(lambda number, frame: None):
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 BREAK = (
