@@ -365,8 +365,8 @@ async def connect(
         AuthorizationError: The broker refuses the credentials, now or after a renewal that never came.
     """
     connection = Connection(url, name, credentials)
+    within_s = patience_s or CONNECT_TIMEOUT_S + 1
     try:
-        within_s = patience_s or CONNECT_TIMEOUT_S + 1
         async with asyncio.timeout(within_s):
             first = await (connection._reopen() if patience_s else connection._open_link())
     except TimeoutError as error:

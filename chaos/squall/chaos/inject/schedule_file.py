@@ -40,9 +40,10 @@ def parse(text: str, spec: Spec, origin: str = "the schedule") -> Schedule:
     """
     try:
         values = tomllib.loads(text)
-        schedule = msgspec.convert(values, Schedule)
     except tomllib.TOMLDecodeError as error:
         raise FaultError(f"{origin} is not valid TOML: {error}") from error
+    try:
+        schedule = msgspec.convert(values, Schedule)
     except msgspec.ValidationError as error:
         raise FaultError(
             f"{origin} is no schedule: {_why(values) or error}",
@@ -55,15 +56,14 @@ def _why(values: dict[str, Any]) -> str | None:
     """In the words of the file, what of it cannot be; None if that is not a single value."""
     if (why := refusal(values, Schedule)) is not None:
         return why
-    intervals = values.get("interval")
+    intervals: Any = values.get("interval")
     for place, interval in enumerate(intervals if isinstance(intervals, list) else (), 1):
         if not isinstance(interval, dict):
             continue
-        why = refusal(interval, Interval)
-        magnitude = interval.get("magnitude")
-        if why is None and isinstance(magnitude, dict):
-            why = next((each for name in magnitude if (each := refuse(name, magnitude[name], int))), None)
-        if why is not None:
+        magnitude: Any = interval.get("magnitude")
+        of_fault = magnitude.items() if isinstance(magnitude, dict) else ()
+        whys = [refusal(interval, Interval), *(refuse(name, value, int) for name, value in of_fault)]
+        if why := next(filter(None, whys), None):
             return f"in interval {place}, {why}"
     return None
 
