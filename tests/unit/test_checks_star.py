@@ -486,6 +486,15 @@ GOOD: list[tuple[str, str, Doctor]] = [
     ),
     (
         "S5",
+        "a degraded gateway is killed, and started again",
+        lambda r: (
+            r.drop("degraded", what="end", node="gateway"),
+            r.fault("crash", "gateway", 14.5, 14.5),
+            r.start(15.5, "gateway", 2),
+        ),
+    ),
+    (
+        "S5",
         "a spoke is degraded while the broker is away",
         lambda r: (r.degraded(8.0, 8.5, "agent-1"), r.fault("pause", "broker", 5.5, 8.4)),
     ),

@@ -26,7 +26,7 @@ from squall.chaos.judge.exercised import Exercise, Exercised, exercise_of, exerc
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
-from squall.services.run.result import Result, Verdict
+from squall.services.run.result import NOT_EXERCISED, Check, Result, Verdict
 
 EXIT: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "unknown": 3}
 """The exit code that a verdict means."""
@@ -84,13 +84,24 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One check over all runs of a pattern; of the series as a whole where the pattern is empty."""
+    """One check over all runs of a pattern; of the series as a whole where the pattern is empty.
+
+    Attributes:
+        exercised: False where it is unknown for one reason: what it is about happened in no run, and the
+            series was narrowed, so that it need not have.
+    """
 
     pattern: str
     id: str
     name: str
     verdict: Verdict
     detail: str
+    exercised: bool = True
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return self.verdict if self.exercised else NOT_EXERCISED
 
 
 class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +154,14 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
             exercised(pattern, [run.exercise for run in runs]) for pattern, runs in groups.items()
         ),
         all_faults=planned.all_faults,
-        verdict=verdict_of([check.verdict for check in checks]) if judged else "unknown",
+        verdict=_verdict(checks),
     )
+
+
+def _verdict(checks: Sequence[SeriesCheck]) -> Verdict:
+    """What was exercised of the runs' checks comes to, and those of the series; unknown if nothing was."""
+    matter = [check for check in checks if check.exercised]
+    return verdict_of([check.verdict for check in matter]) if any(c.pattern for c in matter) else "unknown"
 
 
 def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
@@ -156,13 +173,12 @@ def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
 
 def verdict_of_run(result: Result) -> Verdict:
     """What the checks of one run come to; what need not happen in each run, and did not, is no matter."""
-    return verdict_of(
-        [
-            check.verdict
-            for check in result.checks
-            if check.verdict == "fail" or not is_sometimes(result.pattern, check.id)
-        ]
-    )
+    return verdict_of([check.verdict for check in result.checks if not is_excused(result.pattern, check)])
+
+
+def is_excused(pattern: str | None, check: Check) -> bool:
+    """Whether a check is unknown, and no matter: what it is about did not happen, or need not in each run."""
+    return check.verdict == "unknown" and (not check.exercised or is_sometimes(pattern, check.id))
 
 
 def is_sometimes(pattern: str | None, check: str) -> bool:
@@ -188,7 +204,9 @@ def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[
     seeds = sum("seed-" in each.run for each in results)
     for check in _in_order(pattern, {check.id for each in results for check in each.checks}):
         over_all = _over_all(pattern, check, results)
-        yield _exercised(over_all, results, seeds) if planned.all_faults else over_all
+        if planned.all_faults:
+            over_all = _exercised(over_all, results, seeds)
+        yield over_all if planned.may_leave_out else replace(over_all, exercised=True)
     hits = _hits(runs)
     if planned.all_faults and hits and seeds >= SEEDS_TO_AN_EFFECT:
         yield _covered(pattern, hits)
@@ -205,18 +223,22 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
     found = [(each.run, check) for each in results for check in each.checks if check.id == name]
     failed = [(run, check) for run, check in found if check.verdict == "fail"]
     unsure = [(run, check) for run, check in found if check.verdict == "unknown"]
+    unsure.sort(key=lambda each: not each[1].exercised)
     passed = len(found) - len(failed) - len(unsure)
     verdict: Verdict = "pass"
+    exercised = any(check.exercised for _, check in found)
     detail = f"Passed in {passed} of {len(found)} runs."
     if failed:
         verdict, detail = "fail", f"{failed[0][0]}: {failed[0][1].detail}"
-    elif unsure and not (is_sometimes(pattern, name) and passed):
+    elif unsure and not (passed and is_excused(pattern, unsure[0][1])):
         verdict, detail = "unknown", f"{unsure[0][0]}: {unsure[0][1].detail}"
     elif unsure:
         run, check = unsure[0]
         others = f" and {plural(len(unsure) - 1, 'other')}" if len(unsure) > 1 else ""
         detail += f" Not shown by {run}{others}: {check.detail}"
-    return SeriesCheck(pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail)
+    return SeriesCheck(
+        pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail, exercised=exercised
+    )
 
 
 def _exercised(check: SeriesCheck, results: Sequence[Result], seeds: int) -> SeriesCheck:

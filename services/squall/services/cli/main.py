@@ -70,7 +70,14 @@ class Target(enum.StrEnum):
 
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Agents = Annotated[int | None, typer.Option(help="How many agents.", show_default=default_of("agents"))]
+AGENTS_HELP = "How many agents."
+TASKS_HELP = "How many tasks to offer."
+RATE_HELP = "How many tasks to offer a second."
+HANDLER_HELP = "What a task is given to: package.module:function, or path/to/file.py:function."
+Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
+Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
+Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
+Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
 
 
 def _version(asked: bool) -> None:
@@ -95,10 +102,15 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    if pattern.endswith(".toml") or "/" in pattern:
+    if is_file(pattern):
         spec = load(Path(pattern))
         return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
     return convert({"pattern": pattern, **given}, "the command line")
+
+
+def is_file(pattern: str) -> bool:
+    """Whether a PATTERN argument is the path of a file."""
+    return pattern.endswith(".toml") or "/" in pattern
 
 
 def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
@@ -130,20 +142,15 @@ def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iter
 @app.command()
 def run(
     pattern: Pattern,
-    agents: Agents = None,
-    tasks: Annotated[
-        int | None, typer.Option(help="How many tasks to offer.", show_default=default_of("tasks"))
-    ] = None,
+    agents: Annotated[int | None, typer.Option(help=AGENTS_HELP, show_default=default_of("agents"))] = None,
+    tasks: Annotated[int | None, typer.Option(help=TASKS_HELP, show_default=default_of("tasks"))] = None,
+    rate: Annotated[float | None, typer.Option(help=RATE_HELP, show_default=default_of("rate_per_s"))] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Where the workload's randomness comes from.", show_default=default_of("seed")),
     ] = None,
     handler: Annotated[
-        str | None,
-        typer.Option(
-            help="What a task is given to: package.module:function, or path/to/file.py:function.",
-            show_default=default_of("handler"),
-        ),
+        str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
     ] = None,
     on: Annotated[
         Target, typer.Option(metavar="PLACE", help=f"Where the nodes run: {', '.join(Target)}.")
@@ -159,7 +166,7 @@ def run(
     with sentences(as_json=as_json):
         if on is not Target.processes:
             raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
-        spec = resolve(pattern, agents=agents, tasks=tasks, seed=seed, handler=handler)
+        spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
         if nats is not None:
             _check_url(nats, insecure=insecure_nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")

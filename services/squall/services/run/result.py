@@ -16,6 +16,9 @@ from squall.services.errors import SpecError
 
 Verdict = Literal["pass", "fail", "unknown"]
 
+NOT_EXERCISED = "not exercised"
+"""What is said of a check instead of *unknown* where nothing happened that it is about."""
+
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
@@ -51,12 +54,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One named check, and in a sentence or two why its verdict is what it is."""
+    """One named check, and in a sentence or two why its verdict is what it is.
+
+    Attributes:
+        exercised: False where nothing happened that the check is about, so that it is unknown and no matter.
+    """
 
     id: str
     name: str
     verdict: Verdict
     detail: str
+    exercised: bool = True
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return self.verdict if self.exercised else NOT_EXERCISED
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +140,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exit_code(result: Result) -> int:
-    """0 when all checks pass, 1 when one fails, 3 when none fails and one is unknown or there is none."""
-    verdicts = {check.verdict for check in result.checks}
+    """0 when all that was exercised passes, 1 when a check fails, 3 when one is unknown or there is none."""
+    verdicts = {check.verdict for check in result.checks if check.exercised}
     if "fail" in verdicts:
         return 1
     return 0 if verdicts == {"pass"} else 3
