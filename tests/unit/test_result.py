@@ -65,7 +65,6 @@ NOTHING: dict[str, Any] = {
     "faults": (),
     "checks": (),
     "limits": (),
-    "interrupted": False,
     "environment": Environment(),
 }
 

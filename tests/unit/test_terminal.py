@@ -68,7 +68,6 @@ def hostile_result() -> Result:
         "checks": (Check(id="H1", name=HOSTILE, verdict="fail", detail=HOSTILE),),
         "limits": (HOSTILE,),
         "environment": Environment(platform=HOSTILE),
-        "interrupted": False,
     }
     return Result(**fields)
 

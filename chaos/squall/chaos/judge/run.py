@@ -77,8 +77,20 @@ def result(history: History, run: str) -> Result:
         checks=verdicts(case, promises),
         limits=(*_cut_short(history), *history.limits),
         environment=history.environment,
-        interrupted=history.interrupted_s is not None,
+        interrupted=_interrupted(history) if heard else None,
     )
+
+
+def _interrupted(history: History) -> bool | None:
+    """Whether it was stopped early; None where the end of its record is missing.
+
+    The load of an experiment has no end of its own, so that one has come to its end once all was healed.
+    """
+    if history.interrupted_s is not None:
+        return True
+    if history.phases:
+        return not any(phase.what == "healed" for phase in history.phases) if history.closing else None
+    return history.closing.interrupted if history.closing else None
 
 
 def _cut_short(history: History) -> tuple[str, ...]:
@@ -86,7 +98,7 @@ def _cut_short(history: History) -> tuple[str, ...]:
     offered = plural(len(history.submissions), "task")
     if not history.phases and history.asked.tasks is not None:  # the load of an experiment has no end
         offered += f" of {history.asked.tasks:,}"
-    if history.interrupted_s is not None:
+    if _interrupted(history):
         how = "" if history.closing is not None else ", and not drained"
         return (f"interrupted after {offered} had been offered{how}: nothing is known of the rest",)
     if history.closing is None and history.lines:

@@ -17,7 +17,7 @@ from rich.table import Table
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
 from squall.services import packages
-from squall.services.cli.terminal import Terminal, spaced, styled
+from squall.services.cli.terminal import Terminal, styled
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.patterns import GROUP, PATTERNS, pattern_of
@@ -126,14 +126,12 @@ def _disk() -> Finding:
 
 
 def show(findings: list[Finding], console: Terminal) -> None:
-    """Print the findings for people: of what is missing, how to get it below it."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # a path or a command is shown whole
+    """Print the findings for people."""
+    table = Table("", "what", box=None)
+    table.add_column("found", overflow="fold")  # a path is shown whole
+    table.add_column("to get it", overflow="fold")
     for finding in findings:
         missing = styled("missing", "red") if finding.needed else styled("optional", "dim")
         mark = styled("ok", "green") if finding.ok else missing
-        table.add_row(mark, spaced(styled(finding.what, "bold"), styled(finding.found)))
-        if finding.remedy and not finding.ok:
-            table.add_row("", styled(f"to get it: {finding.remedy}", "dim"))
+        table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.remedy)
     console.print(table)
