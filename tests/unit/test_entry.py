@@ -96,6 +96,7 @@ def test_a_signal_while_it_starts_ends_it_as_documented(
     assert process.returncode == 130 or (after_s and process.returncode == 2), err
     assert out == ""
     assert "Traceback" not in err
+    assert after_s or err == "squall: interrupted before anything was started\n"
     assert list(tmp_path.iterdir()) == []
 
 
