@@ -54,6 +54,7 @@ CONTRACT = [
     "checks",
     "limits",
     "environment",
+    "interrupted",
 ]
 
 NOTHING: dict[str, Any] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import typer
 
 from squall.chaos.cli.setup import experiment_of
 from squall.chaos.evidence.series import Planned, begin, digest, note
@@ -55,9 +56,15 @@ class Series:
         """Run one; whether the user wants no more."""
         self._note(planned)
         path = self._folder / planned.name
-        with claim(planned.spec, path) as directory:
-            self._carry_out(planned.schedule, planned.spec, directory, progress)
-            judged = judge_run(path, keep=True)
+        try:
+            with claim(planned.spec, path) as directory:
+                self._carry_out(planned.schedule, planned.spec, directory, progress)
+                judged = judge_run(path, keep=True)
+        except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
+            self._note_interruption()
+            raise
+        if self.interrupted:
+            self._note_interruption()
         self._done.append((planned, judged))
         print_run(planned.name, judged.result, self._console)
         return self.interrupted
@@ -70,6 +77,10 @@ class Series:
         is_to_be = digest(planned.spec.toml(), toml(planned.schedule))
         digests = {**self._planned.digests, planned.name: is_to_be}
         self._planned = msgspec.structs.replace(self._planned, runs=runs, digests=digests)
+        note(self._folder, self._planned)
+
+    def _note_interruption(self) -> None:
+        self._planned = msgspec.structs.replace(self._planned, interrupted=True)
         note(self._folder, self._planned)
 
     def _carry_out(

@@ -109,6 +109,7 @@ class Fold:
         self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
         self._interfered: list[str] = []
+        self._interrupted_s: float | None = None
         self._lives = Gathering()
 
     def add(self, line: bytes) -> None:
@@ -178,6 +179,8 @@ class Fold:
                 self._lives.expel(expelled.agent, expelled.reason)
             case "interfered", "fail":
                 self._interfered.append(decode(lines.reason, line).reason)
+            case "interrupted", "ok":
+                self._interrupted_s = head.time_s
             case "memory", "ok":
                 self._memory.append(decode(lines.memory, line))
             case "phase", "ok":
@@ -312,8 +315,10 @@ class Fold:
             last_s=last,
             limits=self._note.limits,
             environment=self._note.environment,
+            durability=self._note.durability,
             venue=venue,
             interfered=tuple(self._interfered),
+            interrupted_s=self._interrupted_s,
             ahead_s={
                 (counted.node, counted.incarnation): counted.ahead_s
                 for counted in counters

@@ -105,6 +105,7 @@ class Damaged(msgspec.Struct):
 class Note(msgspec.Struct):
     limits: tuple[str, ...] = ()
     environment: Environment = Environment()
+    durability: str | None = None
 
 
 line = msgspec.json.Decoder(Line)

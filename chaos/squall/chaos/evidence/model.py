@@ -190,7 +190,9 @@ class History:
         ended_s: When the command wrote its last line.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
+        durability: How much of what was accepted outlives a power loss; None in older directories.
         interfered: What somebody other than the harness did to its proxies, each in words.
+        interrupted_s: When the user asked for an end; None if nobody did, and in older directories.
         ahead_s: By how much the clock of a start was ahead of the command's, where enough was heard of it.
         lives: How each start of a node lived and ended.
     """
@@ -231,8 +233,10 @@ class History:
     last_s: float | None = None
     limits: tuple[str, ...] = ()
     environment: Environment = field(default_factory=Environment)
+    durability: str | None = None
     venue: Venue | None = None
     interfered: tuple[str, ...] = ()
+    interrupted_s: float | None = None
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)
 

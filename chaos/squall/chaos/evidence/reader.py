@@ -13,7 +13,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     refuse  fail {what, task, order_id, reason}: an effect given up          gateway
     final   ok {what: register | dead-letter | ingress | consumer}       the command, from the broker
     final   ok {what: complete}                                          the command
-    note    ok {limits, environment}                                     the command
+    note    ok {limits, environment, durability}                         the command
+    interrupted  ok: the user wants an end                               the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     phase   ok {what: steady | healed}                                   the nemesis
     memory  ok {of, unit, kib}                                           the nemesis, of a node's process

@@ -93,7 +93,13 @@ async def experimenting(
         network = Network(proxies, toxiproxy.access, toxiproxy.pid)
         tools = {"toxiproxy": toxiproxy.version}
         async with driven(
-            spec, run, route=network.route, preload=preload, tools=tools, progress=progress
+            spec,
+            run,
+            interrupt=interrupt,
+            route=network.route,
+            preload=preload,
+            tools=tools,
+            progress=progress,
         ) as driving:
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):

@@ -23,9 +23,9 @@ def print_run(name: str, result: Result, console: Terminal) -> None:
     recovery = result.recovery_s
     console.print(
         f"{name:10}  {verdict:8} faults {verified}/{len(result.faults)} verified"
-        f"  accepted {result.accepted or 0:,}  lost {result.lost}  duplicated {result.duplicated}"
-        f"  conflicting {result.conflicting}  fail-over {_seconds(recovery.failover)}"
-        f"  drain {_seconds(recovery.drain)}",
+        f"  accepted {_count(result.accepted)}  lost {_count(result.lost)}"
+        f"  duplicated {_count(result.duplicated)}  conflicting {_count(result.conflicting)}"
+        f"  fail-over {_seconds(recovery.failover)}  drain {_seconds(recovery.drain)}",
         soft_wrap=True,
     )
     for check in result.checks:
@@ -105,6 +105,10 @@ def _checks(checks: Sequence[SeriesCheck]) -> Table:
 
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False)
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _seconds(value: float | None) -> str:

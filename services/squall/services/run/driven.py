@@ -55,6 +55,9 @@ STEADY_SHARE = 0.8
 
 STEADY_PATIENCE_S = 30.0
 
+DURABILITY = "dev"
+"""How much of what was accepted outlives a power loss; in words among a run's limits."""
+
 
 Progress = Callable[[str], None]
 """Told what is being done."""
@@ -174,6 +177,11 @@ class Run:
             await asyncio.sleep(DRAIN_LOOK_S)
         return False
 
+    async def note_interruption(self, interrupt: asyncio.Event) -> None:
+        """Write into the history that the user wants an end, at once: it may be the last that is written."""
+        await interrupt.wait()
+        self._history("interrupted", "ok")
+
     def close(self, took_s: float) -> None:
         """Write the last line. Nobody else writes any more: how many lines each writer wrote is what lets a
         reader notice a missing one."""
@@ -201,6 +209,7 @@ async def driven(
     *,
     progress: Progress,
     url: str | None = None,
+    interrupt: asyncio.Event | None = None,
     route: Route = straight,
     preload: str = "",
     tools: Mapping[str, str] | None = None,
@@ -211,6 +220,7 @@ async def driven(
 
     Args:
         url: An outside broker, or None for one of our own.
+        interrupt: Set when the user wants an end, which is noted; to end the load then is the block's to do.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role; see `NodeStart`.
         tools: Versions of what works against the swarm, for the report.
@@ -224,11 +234,14 @@ async def driven(
             spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
         )
         async with starting as swarm:
-            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, tools or {}))
+            environment = _environment(swarm, tools or {})
+            history("note", "ok", limits=_limits(swarm), environment=environment, durability=DURABILITY)
             await swarm.start_producer()
             run = Run(swarm, directory, history, progress)
             async with task_group() as tasks:
                 tasks.daemon(run.show())
+                if interrupt is not None:
+                    tasks.daemon(run.note_interruption(interrupt))
                 yield run
                 await run.finish()
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
@@ -246,7 +259,7 @@ async def run_once(
     Raises:
         ServiceError, BusError: It could not be run.
     """
-    async with driven(spec, directory, url=url, progress=progress) as run:
+    async with driven(spec, directory, url=url, interrupt=interrupt, progress=progress) as run:
         await unless(interrupt, _offer_all(run))
 
 
@@ -271,7 +284,8 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
-        "durability dev: one server, synced to disk every two minutes; a power loss may lose accepted tasks",
+        f"durability {DURABILITY}: one server, synced to disk every two minutes; "
+        "a power loss may lose accepted tasks",
     ]
 
 

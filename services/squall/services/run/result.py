@@ -103,6 +103,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         throughput_per_s: Effects over the time from the first intended submission to the last fill.
         duration_s: Wall time of the whole.
         limits: Guarantees this run did not have, in words.
+        interrupted: Whether it was stopped before it had come to its end; None where it is not known.
     """
 
     pattern: str | None
@@ -135,6 +136,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     limits: tuple[str, ...]
     environment: Environment
+    interrupted: bool | None = None
 
 
 def exit_code(result: Result) -> int:
