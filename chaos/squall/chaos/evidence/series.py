@@ -30,13 +30,20 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         runs: Their names, which are those of their directories.
-        all_faults: Whether its faults were drawn from all there are.
+        all_faults: Whether its faults were drawn from all there are, on swarms as an experiment sets them up.
+        strict: Whether it is held to all its promises all the same.
         digests: Of each run that was begun, by its name, what `digest` gives; none in older directories.
     """
 
     runs: tuple[Name, ...]
     all_faults: bool
+    strict: bool = False
     digests: dict[Name, str] = {}
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether what it did not exercise is no matter."""
+        return not self.all_faults and not self.strict
 
 
 def digest(spec: str, schedule: str) -> str:

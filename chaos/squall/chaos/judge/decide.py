@@ -21,10 +21,15 @@ NAMED_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check comes to, and in a sentence or two why."""
+    """What a check comes to, and in a sentence or two why.
+
+    Attributes:
+        exercised: False where nothing happened that the check is about.
+    """
 
     verdict: Verdict
     detail: str
+    exercised: bool = True
 
 
 def decide(
@@ -59,6 +64,13 @@ def decide(
 def unknown(*reasons: str) -> Finding:
     """It cannot be said, for these reasons."""
     return Finding("unknown", sentence(reasons))
+
+
+def unexercised(case: Case, reason: str) -> Finding:
+    """Nothing happened that the check is about, by all lines there were: unknown, and no matter."""
+    if case.doubts:
+        return unknown(*case.doubts, reason)
+    return Finding("unknown", sentence([reason]), exercised=False)
 
 
 def sentence(parts: Sequence[str]) -> str:

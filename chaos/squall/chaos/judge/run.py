@@ -115,4 +115,10 @@ def _verdict(promise: Promise, case: Case) -> Check | None:
         found = promise.check(case)
     except Exception as error:
         found = Finding("unknown", f"The check itself broke: {type(error).__name__}: {error}.")
-    return Check(id=promise.id, name=promise.name, verdict=found.verdict, detail=found.detail)
+    return Check(
+        id=promise.id,
+        name=promise.name,
+        verdict=found.verdict,
+        detail=found.detail,
+        exercised=found.exercised,
+    )

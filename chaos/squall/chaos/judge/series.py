@@ -26,7 +26,7 @@ from squall.chaos.judge.exercised import Exercise, Exercised, exercise_of, exerc
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
-from squall.services.run.result import Result, Verdict
+from squall.services.run.result import Check, Result, Verdict
 
 EXIT: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "unknown": 3}
 """The exit code that a verdict means."""
@@ -84,13 +84,19 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """One check over all runs of a pattern; of the series as a whole where the pattern is empty."""
+    """One check over all runs of a pattern; of the series as a whole where the pattern is empty.
+
+    Attributes:
+        exercised: False where it is unknown for one reason: what it is about happened in no run, and the
+            series was narrowed, so that it need not have.
+    """
 
     pattern: str
     id: str
     name: str
     verdict: Verdict
     detail: str
+    exercised: bool = True
 
 
 class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +149,7 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
             exercised(pattern, [run.exercise for run in runs]) for pattern, runs in groups.items()
         ),
         all_faults=planned.all_faults,
-        verdict=verdict_of([check.verdict for check in checks]) if judged else "unknown",
+        verdict=verdict_of([check.verdict for check in checks if check.exercised]) if judged else "unknown",
     )
 
 
@@ -156,13 +162,12 @@ def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
 
 def verdict_of_run(result: Result) -> Verdict:
     """What the checks of one run come to; what need not happen in each run, and did not, is no matter."""
-    return verdict_of(
-        [
-            check.verdict
-            for check in result.checks
-            if check.verdict == "fail" or not is_sometimes(result.pattern, check.id)
-        ]
-    )
+    return verdict_of([check.verdict for check in result.checks if not is_excused(result.pattern, check)])
+
+
+def is_excused(pattern: str | None, check: Check) -> bool:
+    """Whether a check is unknown, and no matter: nothing happened that it is about, or need happen in each run."""
+    return check.verdict == "unknown" and (not check.exercised or is_sometimes(pattern, check.id))
 
 
 def is_sometimes(pattern: str | None, check: str) -> bool:
@@ -188,7 +193,9 @@ def _checks(pattern: str, planned: Planned, runs: Sequence[Judged]) -> Iterator[
     seeds = sum("seed-" in each.run for each in results)
     for check in _in_order(pattern, {check.id for each in results for check in each.checks}):
         over_all = _over_all(pattern, check, results)
-        yield _exercised(over_all, results, seeds) if planned.all_faults else over_all
+        if planned.all_faults:
+            over_all = _exercised(over_all, results, seeds)
+        yield over_all if planned.may_leave_out else replace(over_all, exercised=True)
     hits = _hits(runs)
     if planned.all_faults and hits and seeds >= SEEDS_TO_AN_EFFECT:
         yield _covered(pattern, hits)
@@ -207,6 +214,7 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
     unsure = [(run, check) for run, check in found if check.verdict == "unknown"]
     passed = len(found) - len(failed) - len(unsure)
     verdict: Verdict = "pass"
+    exercised = any(check.exercised for _, check in found)
     detail = f"Passed in {passed} of {len(found)} runs."
     if failed:
         verdict, detail = "fail", f"{failed[0][0]}: {failed[0][1].detail}"
@@ -216,7 +224,9 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
         run, check = unsure[0]
         others = f" and {plural(len(unsure) - 1, 'other')}" if len(unsure) > 1 else ""
         detail += f" Not shown by {run}{others}: {check.detail}"
-    return SeriesCheck(pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail)
+    return SeriesCheck(
+        pattern=pattern, id=name, name=found[0][1].name, verdict=verdict, detail=detail, exercised=exercised
+    )
 
 
 def _exercised(check: SeriesCheck, results: Sequence[Result], seeds: int) -> SeriesCheck:

@@ -51,12 +51,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One named check, and in a sentence or two why its verdict is what it is."""
+    """One named check, and in a sentence or two why its verdict is what it is.
+
+    Attributes:
+        exercised: False where nothing happened that the check is about, so that it is unknown and no matter.
+    """
 
     id: str
     name: str
     verdict: Verdict
     detail: str
+    exercised: bool = True
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,8 +130,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exit_code(result: Result) -> int:
-    """0 when all checks pass, 1 when one fails, 3 when none fails and one is unknown or there is none."""
-    verdicts = {check.verdict for check in result.checks}
+    """0 when all checks that were exercised pass, 1 when one fails, 3 when one is unknown or there is none."""
+    verdicts = {check.verdict for check in result.checks if check.exercised}
     if "fail" in verdicts:
         return 1
     return 0 if verdicts == {"pass"} else 3

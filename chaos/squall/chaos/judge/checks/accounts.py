@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from squall.bus.border import printable
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unknown
+from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unexercised, unknown
 from squall.chaos.judge.tally import Tally
 
 UNKNOWN_SHARE_MAX = 0.01
@@ -129,7 +129,7 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
     history, counted = case.history, case.tally
     refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
     if not refused and not shown:
-        return unknown("nothing was refused, so nothing pressed back")
+        return unexercised(case, "nothing was refused, so nothing pressed back")
     return decide(
         case,
         shown=[*shown, *named(counted.refused, "refused task", "a register")],

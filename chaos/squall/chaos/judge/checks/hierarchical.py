@@ -21,7 +21,7 @@ from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVER
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.taking_part import TAKING_PART
 from squall.chaos.judge.checks.witness import WITNESS
-from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unknown
+from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unexercised, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
 from squall.chaos.plan.series import EXPERIMENT, further_runs
 
@@ -95,7 +95,9 @@ def coordinator_failover(case: Case) -> Finding:
     """
     history, kept, unreplaced = case.history, leading.kept(case), leading.unreplaced(case)
     if not case.succession.takeovers and not kept and not unreplaced:
-        return unknown("no failover happened")
+        if history.asked.pause_leader:
+            return unknown("no failover happened")
+        return unexercised(case, "no failover happened")
     late, untimed = leading.late_takeovers(case)
     jobs = history.of(Job)
     unended = named([job.job for job in jobs if not job.done], "job", "not ended")
@@ -164,6 +166,8 @@ def equal_shares(case: Case) -> Finding:
         also, unequal, few = _shares(history, sorted(back), all_back_s, calm.time_s, "the calm at the end")
         shown += unequal
         said += "" if few else f", and {also}"
+    if unseen and not shown:
+        return unexercised(case, unseen[0])
     return decide(case, late=shown, unseen=unseen, passed=f"{said}; the bound is {JAIN_MIN}.")
 
 

@@ -11,7 +11,7 @@ from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.hub_log import Decided, Requested
-from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.decide import Finding, decide, some, unexercised, unknown
 from squall.chaos.judge.succession import SILENCING, Takeover, overlaps
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER
@@ -63,7 +63,7 @@ def zombie_hub(case: Case) -> Finding:
     history, zombies = case.history, _zombies(case)
     obeyed, ghosts = _obeyed(case), _ghosts(history)
     if not zombies and not obeyed and not ghosts:
-        return unknown("no hub came back after it was followed")
+        return unexercised(case, "no hub came back after it was followed")
     written = [
         f"{made.task} by {zombie.fault.node} in term {zombie.term}"
         for zombie in zombies
@@ -139,7 +139,7 @@ def recovery_time(case: Case) -> Finding:
     """
     changes, kept, unreplaced = case.succession.takeovers, leading.kept(case), leading.unreplaced(case)
     if not changes and not kept and not unreplaced:
-        return unknown("no hub was followed by another")
+        return unexercised(case, "no hub was followed by another")
     if case.history.asked.lease_s is None:
         return unknown("the lease is not known")
     late: list[str] = []
@@ -201,7 +201,7 @@ def no_flapping(case: Case) -> Finding:
     ]
     flapping = leading.flapping(case)
     if not struck and not flapping:
-        return unknown("no hub and no broker was struck")
+        return unexercised(case, "no hub and no broker was struck")
     changes = case.succession.takeovers
     return decide(
         case,

@@ -15,7 +15,7 @@ from squall.chaos.judge.checks.explained import ENDING
 from squall.chaos.judge.checks.holdings import away, moves
 from squall.chaos.judge.checks.hub_log import Decided, Requested, orders
 from squall.chaos.judge.checks.unheard import needless
-from squall.chaos.judge.decide import Finding, decide, named, some, unknown
+from squall.chaos.judge.decide import Finding, decide, named, some, unexercised, unknown
 from squall.chaos.judge.succession import SILENCING, overlaps
 from squall.chaos.plan.bounds import DEGRADED_LEASES, RETURN_S, degraded_bound_s
 from squall.chaos.plan.surface import BROKER
@@ -75,7 +75,7 @@ def degraded_mode(case: Case) -> Finding:
     carried, filled = _carried(history, spells)
     asked, wrong = _asked(history, spells)
     if not spells and not missed:
-        return unknown("nobody was degraded")
+        return unexercised(case, "nobody was degraded")
     return decide(
         case,
         shown=[*carried, *wrong, *_marked_outside(history, spells)],

@@ -10,7 +10,7 @@ from squall.chaos.evidence.facts import Injected, Phase
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.decide import Finding, decide, some, unexercised, unknown
 from squall.chaos.judge.episodes import Episode, ended, episodes, over_s
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.plan.bounds import causes_of, recovery_bound_s
@@ -45,7 +45,7 @@ def recovery(case: Case) -> Finding:
     if after is None:
         return unknown("nothing was healed")
     if not history.faults:
-        return unknown("no fault was injected, so there was nothing to recover from")
+        return unexercised(case, "no fault was injected, so there was nothing to recover from")
     calm = _phase(history, "calm")
     begun_s, since = (after.time_s, "the last heal") if calm is None else (calm.time_s, "the load ended")
     unseen = [f"{fault.kind} of {fault.target} was planned and missed" for fault in history.missed]
@@ -121,7 +121,7 @@ def each_recovery(case: Case) -> Finding:
         return unknown("the spec does not say from what the bounds are computed")
     found = episodes(history, case.tally)
     if not found:
-        return unknown("nothing was struck and healed")
+        return unexercised(case, "nothing was struck and healed")
     late = [
         f"what was due when {_said(each.faults)} had been healed ended {each.took_s:.2f} s later, the bound "
         f"is {bounds.of(each):.2f} s"
@@ -169,7 +169,7 @@ def as_before(case: Case) -> Finding:
     history = case.history
     steady, calm = _phase(history, "steady"), _phase(history, "calm")
     if steady is None or calm is None:
-        return unknown("there was no calm after everything was healed")
+        return unexercised(case, "there was no calm after everything was healed")
     before, after = _work(case, steady, 0.0), _work(case, calm, ENDING_S)
     if before.median_s is None or after.median_s is None:
         return unknown("nothing ended in the steady state or in the calm")
