@@ -16,14 +16,14 @@ import typer
 
 from squall.chaos.cli.mutants import prove_all
 from squall.chaos.cli.series import Series
-from squall.chaos.cli.setup import more_runs_of, runs_of, spec_of
+from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
 from squall.chaos.errors import ChaosError
 from squall.chaos.evidence.series import Planned
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import INTERRUPTED, AsJson, failing, sentences
+from squall.services.cli.main import INTERRUPTED, Agents, AsJson, Handler, Rate, Tasks, failing, sentences
 from squall.services.cli.terminal import show_progress
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
@@ -42,6 +42,13 @@ def chaos(
     minutes: Annotated[
         float | None, typer.Option(min=0, max=MINUTES_MAX, help="Go on with new seeds for so long.")
     ] = None,
+    agents: Agents = None,
+    tasks: Tasks = None,
+    rate: Rate = None,
+    handler: Handler = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
+    ] = False,
     schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
     shrink_minutes: Annotated[
         float,
@@ -68,7 +75,8 @@ def chaos(
     folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     asked = patterns or [DEFAULT]
     drawn = minutes or fault
-    if mutants and (drawn or schedule or shrink_minutes or seeds > 1):
+    own = agents or tasks or rate or handler or strict
+    if mutants and (drawn or schedule or shrink_minutes or seeds > 1 or own):
         message = "--mutants brings its own swarms, faults and seeds"
         failing(
             "input", message, "leave out all but patterns, --ordinary, --out and --json", 2, as_json=as_json
@@ -85,7 +93,10 @@ def chaos(
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
         faults = [_fault(text) for text in fault or ()]
-        specs = [spec_of(pattern) for pattern in asked]
+        specs = [
+            spec_of(pattern, agents=agents, tasks=tasks, rate_per_s=rate, handler=handler)
+            for pattern in asked
+        ]
         more: Iterable[Plan] = ()
         if schedule is not None:
             first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
@@ -95,7 +106,8 @@ def chaos(
             more = more_runs_of(specs, seed + seeds, faults, for_s=for_s, now_s=time.monotonic)
         check_port(toxiproxy_port)
         names = tuple(plan.name for plan in first)
-        planned = Planned(runs=names, all_faults=schedule is None and not faults)
+        narrowed = schedule is not None or bool(faults) or any(map(is_narrowed, specs))
+        planned = Planned(runs=names, all_faults=not narrowed, strict=strict)
         series = Series(folder, planned, port=toxiproxy_port, as_json=as_json)
         with show_progress() as progress:
             for plan in itertools.chain(first, more):

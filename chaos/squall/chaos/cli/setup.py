@@ -6,18 +6,22 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
-from squall.services.cli.main import resolve
+from squall.services.cli.main import is_file, resolve
+from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
+from squall.services.run.swarm_toml import convert, read
 
 LOAD = ("tasks", "pause_leader")
 """What an experiment takes into its own hands though a file says otherwise: the load has no end before all is
 healed, and nobody else disturbs the swarm."""
+
+SAME = ("seed", "swarm")
+"""What makes no other swarm of it."""
 
 
 def experiment_of(pattern: str) -> Mapping[str, Any]:
@@ -26,18 +30,37 @@ def experiment_of(pattern: str) -> Mapping[str, Any]:
     return EXPERIMENT if promises is None else promises.experiment
 
 
-def spec_of(pattern: str) -> Spec:
-    """The pattern set up for an experiment; a file is taken as it is, but for its load.
+def spec_of(pattern: str, **asked: Any) -> Spec:
+    """The pattern set up for an experiment, but for what a file says or is asked for.
+
+    Args:
+        pattern: Its name, or the path of a file.
+        asked: Fields of the spec; None for what is not asked for.
 
     Raises:
         SpecError: There is no such pattern, or the file cannot be used.
     """
-    if pattern.endswith(".toml") or "/" in pattern:
-        spec = resolve(pattern)
-        experiment = experiment_of(spec.pattern)
-        own = {field: experiment[field] for field in LOAD if field in experiment}
-        return msgspec.structs.replace(spec, **own)
-    return resolve(pattern, **experiment_of(pattern))
+    if not is_file(pattern):
+        return resolve(pattern, **{**experiment_of(pattern), **_given(asked)})
+    says = read(Path(pattern))
+    name = says.get("pattern", DEFAULT)
+    experiment = experiment_of(name) if isinstance(name, str) else {}
+    load = {field: experiment[field] for field in LOAD if field in experiment}
+    return convert({**experiment, **says, **load, **_given(asked)}, pattern)
+
+
+def is_narrowed(spec: Spec) -> bool:
+    """Whether a swarm is another than an experiment with its pattern is made for."""
+    ordinary = spec_of(spec.pattern)
+    return any(
+        getattr(spec, field) != getattr(ordinary, field)
+        for field in spec.__struct_fields__
+        if field not in SAME
+    )
+
+
+def _given(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {field: value for field, value in asked.items() if value is not None}
 
 
 def runs_of(specs: Sequence[Spec], seeds: Sequence[int], faults: Sequence[tuple[str, str]]) -> list[Plan]:

@@ -26,7 +26,7 @@ from squall.chaos.judge.exercised import Exercise, Exercised, exercise_of, exerc
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.plan.cells import SEEDS_TO_AN_EFFECT, Cell
 from squall.chaos.plan.surface import points_of
-from squall.services.run.result import Check, Result, Verdict
+from squall.services.run.result import NOT_EXERCISED, Check, Result, Verdict
 
 EXIT: Mapping[Verdict, int] = {"pass": 0, "fail": 1, "unknown": 3}
 """The exit code that a verdict means."""
@@ -98,6 +98,11 @@ class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     exercised: bool = True
 
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return self.verdict if self.exercised else NOT_EXERCISED
+
 
 class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     """The document of a series.
@@ -166,7 +171,7 @@ def verdict_of_run(result: Result) -> Verdict:
 
 
 def is_excused(pattern: str | None, check: Check) -> bool:
-    """Whether a check is unknown, and no matter: nothing happened that it is about, or need happen in each run."""
+    """Whether a check is unknown, and no matter: what it is about did not happen, or need not in each run."""
     return check.verdict == "unknown" and (not check.exercised or is_sometimes(pattern, check.id))
 
 

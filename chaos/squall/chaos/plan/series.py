@@ -22,7 +22,7 @@ from squall.chaos.plan.kinds import HAND_OVER, kind_of
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.surface import possible, surface_of
-from squall.services.run.spec import Spec
+from squall.services.run.spec import HANDLER, Spec
 
 FAULTS_S = 7.0
 """Over how long the beginnings of a run's faults are spread."""
@@ -137,7 +137,8 @@ def plans(
 
     Args:
         faults: Only these, each with a target or an empty string for any; all there are, if empty. A series
-            of all has the further runs of its pattern.
+            of all has the further runs of its pattern, but for those with a handler of their own where there
+            is another one to be put to the test.
         to_an_effect: The points on a task's way to its effect, which are to be struck more often.
         faults_s: Over how long the beginnings of a seed's faults are spread.
 
@@ -150,7 +151,7 @@ def plans(
         schedule = draw(seed, seeded, length_s=faults_s, faults=faults, to_an_effect=to_an_effect)
         made.append(Plan(f"seed-{seed}", seeded, schedule))
     if not faults and seeds:
-        made += further(spec, seeds[0])
+        made += [plan for plan in further(spec, seeds[0]) if spec.handler in (HANDLER, plan.spec.handler)]
     return made
 
 

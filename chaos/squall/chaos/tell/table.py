@@ -99,7 +99,7 @@ def _recovery(steps: Sequence[Recovered]) -> Table:
 def _checks(checks: Sequence[SeriesCheck]) -> Table:
     table = _table("check", "verdict", "")
     for check in checks:
-        table.add_row(f"{check.id} {check.name}", check.verdict, check.detail)
+        table.add_row(f"{check.id} {check.name}", check.said, check.detail)
     return table
 
 

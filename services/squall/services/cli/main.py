@@ -62,6 +62,12 @@ class Target(enum.StrEnum):
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Agents = Annotated[int | None, typer.Option(help="How many agents.")]
+Tasks = Annotated[int | None, typer.Option(help="How many tasks to offer.")]
+Rate = Annotated[float | None, typer.Option(help="How many tasks to offer a second.")]
+Handler = Annotated[
+    str | None,
+    typer.Option(help="What a task is given to: package.module:function, or path/to/file.py:function."),
+]
 
 
 def resolve(pattern: str, **overrides: Any) -> Spec:
@@ -71,10 +77,15 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    if pattern.endswith(".toml") or "/" in pattern:
+    if is_file(pattern):
         spec = load(Path(pattern))
         return convert({**msgspec.structs.asdict(spec), **given}, "the command")
     return convert({"pattern": pattern, **given}, "the command")
+
+
+def is_file(pattern: str) -> bool:
+    """Whether a PATTERN argument is the path of a file."""
+    return pattern.endswith(".toml") or "/" in pattern
 
 
 def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
@@ -107,9 +118,10 @@ def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iter
 def run(
     pattern: Pattern,
     agents: Agents = None,
-    tasks: Annotated[int | None, typer.Option(help="How many tasks to offer.")] = None,
+    tasks: Tasks = None,
+    rate: Rate = None,
     seed: Annotated[int | None, typer.Option(help="Where the workload's randomness comes from.")] = None,
-    handler: Annotated[str | None, typer.Option(help="package.module:function")] = None,
+    handler: Handler = None,
     on: Annotated[Target, typer.Option(help="Where the nodes run.")] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
     insecure_nats: Annotated[
@@ -122,7 +134,7 @@ def run(
     with sentences(as_json=as_json):
         if on is not Target.processes:
             raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
-        spec = resolve(pattern, agents=agents, tasks=tasks, seed=seed, handler=handler)
+        spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
         if nats is not None:
             _check_url(nats, insecure=insecure_nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")

@@ -83,7 +83,7 @@ def _faults(faults: tuple[Fault, ...]) -> Table:
 def _checks(checks: tuple[Check, ...]) -> Table:
     table = _table("check", "verdict", "")
     for check in checks:
-        verdict = styled(check.verdict, _VERDICTS[check.verdict])
+        verdict = styled(check.said, _VERDICTS[check.verdict] if check.exercised else "dim")
         table.add_row(styled(f"{check.id} {check.name}"), verdict, styled(check.detail))
     return table
 

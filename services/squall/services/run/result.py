@@ -16,6 +16,9 @@ from squall.services.errors import SpecError
 
 Verdict = Literal["pass", "fail", "unknown"]
 
+NOT_EXERCISED = "not exercised"
+"""What is said of a check instead of *unknown* where nothing happened that it is about."""
+
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
@@ -62,6 +65,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     detail: str
     exercised: bool = True
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        return self.verdict if self.exercised else NOT_EXERCISED
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +138,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exit_code(result: Result) -> int:
-    """0 when all checks that were exercised pass, 1 when one fails, 3 when one is unknown or there is none."""
+    """0 when all checks pass that were exercised, 1 when one fails, 3 when one is unknown or there is none."""
     verdicts = {check.verdict for check in result.checks if check.exercised}
     if "fail" in verdicts:
         return 1

@@ -27,6 +27,10 @@ NUMBER_MAX = 1e9
 broker's or of ours cannot hold it, and JSON has no infinity."""
 
 
+HANDLER = "squall.services.trading.strategies:decide"
+"""What a task is given to where nobody says otherwise."""
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A swarm and its workload, as far as all patterns have it.
 
@@ -56,7 +60,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     swarm: str = "squall"
     seed: int = 7
     agents: Annotated[int, Meta(ge=1, le=200)] = 4
-    handler: str = "squall.services.trading.strategies:decide"
+    handler: str = HANDLER
     workload: Literal["independent"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
     rate_per_s: Seconds = 1000.0

@@ -21,13 +21,21 @@ def load(path: Path) -> Spec:
     Raises:
         SpecError: It cannot be read, or says something that no spec of its pattern says.
     """
+    return convert(read(path), str(path))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What a `swarm.toml` says, and nothing else.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
     try:
-        values = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid TOML: {error}") from error
-    return convert(values, str(path))
 
 
 def convert(values: dict[str, Any], origin: str) -> Spec:
