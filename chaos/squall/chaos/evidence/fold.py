@@ -30,6 +30,7 @@ from squall.chaos.evidence.lives import Gathering
 from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Pace, Submission, Venue, Writer
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
+from squall.services.run.result import Busy
 
 HEARTBEATS_MIN = 5
 """Of fewer heartbeats, none may have been fast enough to tell anything of its sender's clock."""
@@ -109,6 +110,7 @@ class Fold:
         self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
         self._interfered: list[str] = []
+        self._busy: list[Busy] = []
         self._lives = Gathering()
 
     def add(self, line: bytes) -> None:
@@ -178,6 +180,8 @@ class Fold:
                 self._lives.expel(expelled.agent, expelled.reason)
             case "interfered", "fail":
                 self._interfered.append(decode(lines.reason, line).reason)
+            case "broker", "ok":
+                self._busy.append(decode(lines.busy, line))
             case "memory", "ok":
                 self._memory.append(decode(lines.memory, line))
             case "phase", "ok":
@@ -314,6 +318,7 @@ class Fold:
             environment=self._note.environment,
             venue=venue,
             interfered=tuple(self._interfered),
+            busy=tuple(self._busy),
             ahead_s={
                 (counted.node, counted.incarnation): counted.ahead_s
                 for counted in counters

@@ -28,7 +28,7 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Lives
-from squall.services.run.result import Environment
+from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row
 
 COMMAND = "squall"
@@ -190,6 +190,7 @@ class History:
         ended_s: When the command wrote its last line.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
+        busy: What the broker's own log says of slow calls and slow consumers.
         interfered: What somebody other than the harness did to its proxies, each in words.
         ahead_s: By how much the clock of a start was ahead of the command's, where enough was heard of it.
         lives: How each start of a node lived and ended.
@@ -232,6 +233,7 @@ class History:
     limits: tuple[str, ...] = ()
     environment: Environment = field(default_factory=Environment)
     venue: Venue | None = None
+    busy: tuple[Busy, ...] = ()
     interfered: tuple[str, ...] = ()
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)

@@ -15,6 +15,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     final   ok {what: complete}                                          the command
     note    ok {limits, environment}                                     the command
     expel   ok {agent, reason}: put out of the swarm                     the command
+    broker  ok {what, at_s, took_s, said}: slowness, by the broker's log  the command
     phase   ok {what: steady | healed}                                   the nemesis
     memory  ok {of, unit, kib}                                           the nemesis, of a node's process
     interfere  ok {what, on, struck}                                     a node that is interfered with

@@ -76,6 +76,9 @@ def result(history: History, run: str) -> Result:
         checks=verdicts(case, promises),
         limits=history.limits,
         environment=history.environment,
+        refused=_refused(history) if heard else None,
+        interrupted=_interrupted(history) if heard else None,
+        broker=history.busy,
     )
 
 
@@ -86,6 +89,21 @@ def _suppressed(history: History) -> int | None:
     venue = history.venue
     filled = sum(len(times) for times in venue.fills.values())
     return history.suppressed + max(0, venue.received - venue.invalid - filled)
+
+
+def _refused(history: History) -> int:
+    """Offers that the broker refused for good."""
+    return sum(offered.outcome == "refused" for offered in history.submissions.values())
+
+
+def _interrupted(history: History) -> bool | None:
+    """Whether it was stopped early; None where the end of its record is missing.
+
+    The load of an experiment has no end of its own, so that one has come to its end once all was healed.
+    """
+    if history.phases:
+        return not any(phase.what == "healed" for phase in history.phases) if history.closing else None
+    return history.closing.interrupted if history.closing else None
 
 
 def _duration_s(history: History) -> float | None:

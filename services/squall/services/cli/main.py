@@ -31,13 +31,15 @@ from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
 from squall.services.cli import plan as planning
+from squall.services.cli.progress import show_progress
 from squall.services.cli.table import print_table
-from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.node.logs import log_as_sentences
 from squall.services.printing import SENTENCE_LENGTH_MAX, guard_streams, print_document, print_line, say
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
+from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import Result, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
@@ -60,6 +62,7 @@ class Target(enum.StrEnum):
 
 
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Agents = Annotated[int | None, typer.Option(help="How many agents.")]
 Tasks = Annotated[int | None, typer.Option(help="How many tasks to offer.")]
@@ -128,6 +131,7 @@ def run(
         bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run; default runs/<id>.")] = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a swarm, drive its workload, drain, judge, print what was measured."""
@@ -138,11 +142,14 @@ def run(
         if nats is not None:
             _check_url(nats, insecure=insecure_nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
-        with claim(spec, out) as directory, show_progress() as progress:
+        with claim(spec, out) as directory, show_progress(quiet=quiet) as shown:
+            shown.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
-                lambda interrupt: run_once(spec, directory, url=nats, interrupt=interrupt, progress=progress)
+                lambda interrupt: run_once(
+                    spec, directory, url=nats, interrupt=interrupt, progress=shown.tell
+                )
             )
-            progress("judging")
+            shown.tell(Phase(stage="judging"))
             result = judge(directory.path)
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)

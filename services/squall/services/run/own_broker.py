@@ -25,6 +25,9 @@ OBSERVER = "observer"
 
 LAUNCHER_LIFE_S = 60.0
 
+BROKER_LOG = "broker.log"
+"""The broker's log, among those of a run."""
+
 
 @contextlib.asynccontextmanager
 async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts) -> AsyncIterator[Access]:
@@ -55,7 +58,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
                 run.broker,
                 lambda: authority.server_config(run.broker / "jwt"),
                 guard=guard,
-                log=run.logs / "broker.log",
+                log=run.logs / BROKER_LOG,
                 probe=jetstream_probe(launcher),
                 on_start=started,
             )
