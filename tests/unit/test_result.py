@@ -93,6 +93,9 @@ def result(**fields: Any) -> Result:
     return Result(**{**NOTHING, **fields})
 
 
+IDLE = Check(id="H4", name="failover", verdict="unknown", detail="", exercised=False)
+
+
 def verdicts(*given: Verdict) -> tuple[Check, ...]:
     return tuple(Check(id="H1", name="no-loss", verdict=verdict, detail="") for verdict in given)
 
@@ -105,8 +108,20 @@ def verdicts(*given: Verdict) -> tuple[Check, ...]:
         (verdicts("unknown", "fail"), 1),
         (verdicts("pass", "unknown"), 3),
         ((), 3),
+        ((*verdicts("pass"), IDLE), 0),
+        ((*verdicts("unknown"), IDLE), 3),
+        ((IDLE,), 3),
     ],
-    ids=["all pass", "one fails", "one fails and one is unknown", "one is unknown", "there is none"],
+    ids=[
+        "all pass",
+        "one fails",
+        "one fails and one is unknown",
+        "one is unknown",
+        "there is none",
+        "one was not exercised",
+        "one is unknown and one was not exercised",
+        "none was exercised",
+    ],
 )
 def test_the_exit_code_follows_the_verdicts(checks: tuple[Check, ...], code: int) -> None:
     assert exit_code(result(checks=checks)) == code

@@ -60,6 +60,40 @@ def series(*results: Result, planned: tuple[str, ...] | None = None) -> SeriesRe
     return series_result(Planned(runs=runs, all_faults=False), judged)
 
 
+def idle(run: str, **verdicts: Verdict) -> Result:
+    """A result whose unknown checks are of what did not happen."""
+    told = result(run, **verdicts)
+    checks = tuple(replace(check, exercised=check.verdict != "unknown") for check in told.checks)
+    return replace(told, checks=checks)
+
+
+IDLE = idle("a", H1="pass", H4="unknown")
+
+
+@pytest.mark.parametrize(
+    ("runs", "all_faults", "strict", "over_all", "said"),
+    [
+        ([IDLE], False, False, "pass", "not exercised"),
+        ([IDLE], False, True, "unknown", "unknown"),
+        ([IDLE], True, False, "unknown", "unknown"),
+        ([idle("a", H1="fail", H4="unknown")], False, False, "fail", "not exercised"),
+        ([idle("a", H4="unknown")], False, False, "unknown", "not exercised"),
+        ([IDLE, result("b", H1="pass", H4="unknown")], False, False, "unknown", "unknown"),
+        ([IDLE, result("b", H1="pass", H4="pass")], False, False, "pass", "pass"),
+        ([IDLE, result("b", H1="pass", H4="fail")], False, False, "fail", "fail"),
+        ([idle("a", H1="unknown"), result("b", H1="pass")], False, False, "pass", None),
+    ],
+)
+def test_what_a_narrowed_series_did_not_exercise_is_no_matter(
+    runs: list[Result], all_faults: bool, strict: bool, over_all: Verdict, said: str | None
+) -> None:
+    planned = Planned(runs=tuple(each.run or "" for each in runs), all_faults=all_faults, strict=strict)
+    ended = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))
+    found = series_result(planned, [judged_of(each, ended) for each in runs])
+    assert next((check.said for check in found.checks if check.id == "H4"), None) == said
+    assert found.verdict == over_all
+
+
 @pytest.mark.parametrize(
     ("verdicts", "over_all"),
     [

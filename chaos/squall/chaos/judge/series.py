@@ -154,8 +154,14 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
             exercised(pattern, [run.exercise for run in runs]) for pattern, runs in groups.items()
         ),
         all_faults=planned.all_faults,
-        verdict=verdict_of([check.verdict for check in checks if check.exercised]) if judged else "unknown",
+        verdict=_verdict(checks),
     )
+
+
+def _verdict(checks: Sequence[SeriesCheck]) -> Verdict:
+    """What was exercised of the runs' checks comes to, and those of the series; unknown if nothing was."""
+    matter = [check for check in checks if check.exercised]
+    return verdict_of([check.verdict for check in matter]) if any(c.pattern for c in matter) else "unknown"
 
 
 def verdict_of(verdicts: Sequence[Verdict]) -> Verdict:
@@ -217,13 +223,14 @@ def _over_all(pattern: str, name: str, results: Sequence[Result]) -> SeriesCheck
     found = [(each.run, check) for each in results for check in each.checks if check.id == name]
     failed = [(run, check) for run, check in found if check.verdict == "fail"]
     unsure = [(run, check) for run, check in found if check.verdict == "unknown"]
+    unsure.sort(key=lambda each: not each[1].exercised)
     passed = len(found) - len(failed) - len(unsure)
     verdict: Verdict = "pass"
     exercised = any(check.exercised for _, check in found)
     detail = f"Passed in {passed} of {len(found)} runs."
     if failed:
         verdict, detail = "fail", f"{failed[0][0]}: {failed[0][1].detail}"
-    elif unsure and not (is_sometimes(pattern, name) and passed):
+    elif unsure and not (passed and is_excused(pattern, unsure[0][1])):
         verdict, detail = "unknown", f"{unsure[0][0]}: {unsure[0][1].detail}"
     elif unsure:
         run, check = unsure[0]

@@ -160,7 +160,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exit_code(result: Result) -> int:
-    """0 when all checks pass that were exercised, 1 when one fails, 3 when one is unknown or there is none."""
+    """0 when all that was exercised passes, 1 when a check fails, 3 when one is unknown or there is none."""
     verdicts = {check.verdict for check in result.checks if check.exercised}
     if "fail" in verdicts:
         return 1

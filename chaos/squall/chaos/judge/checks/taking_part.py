@@ -19,7 +19,7 @@ from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.facts import NodeStart
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.decide import Finding, decide, unknown
+from squall.chaos.judge.decide import Finding, decide, unexercised
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import AGENT
@@ -66,7 +66,7 @@ def all_take_part(case: Case) -> Finding:
                     f"while others began {others:,} tasks"
                 )
     if not watched_s:
-        return unknown("no agent was left undisturbed for long")
+        return unexercised(case, "no agent was left undisturbed for long")
     return decide(
         case,
         late=idle,
