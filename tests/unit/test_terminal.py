@@ -357,6 +357,7 @@ def hostile_result_without_surrogates() -> Result:
         "run": "r",
         "target": None,
         "faults": (),
+        "broker": (),
         "limits": (),
         "environment": Environment(),
     }

@@ -17,6 +17,7 @@ from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
+from squall.chaos.tell.page.page import PAGE
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
@@ -168,4 +169,6 @@ class Series:
         else:
             print_series(series, self._console)
             self._console.print(f"runs  {self._folder}", soft_wrap=True)
+            if (self._folder / PAGE).exists():
+                self._console.print(f"report  {self._folder / PAGE}", soft_wrap=True)
         return EXIT[series.verdict]

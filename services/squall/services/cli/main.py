@@ -30,6 +30,7 @@ from squall.bus.errors import SquallError, first_error
 from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
+from squall.services.cli import explain as explaining
 from squall.services.cli import plan as planning
 from squall.services.cli.progress import show_progress
 from squall.services.cli.table import print_table
@@ -40,9 +41,10 @@ from squall.services.printing import SENTENCE_LENGTH_MAX, guard_streams, print_d
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
 from squall.services.run.progress import Begun, Phase
-from squall.services.run.result import Result, exit_code, judge
+from squall.services.run.result import REPORT, Result, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
+from squall.services.words import words
 
 INTERRUPTED = 130
 
@@ -213,6 +215,8 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
     else:
         print_table(result, Terminal())
         print_line(f"run  {path}")
+        if (path / REPORT).exists():
+            print_line(f"report  {path / REPORT}")
     code = exit_code(result)
     if result.dead_letters:
         say(_first_dead(result))
@@ -233,6 +237,22 @@ def plan(pattern: Pattern, agents: Agents = None, as_json: AsJson = False) -> No
             print_document(planning.document(spec))
         else:
             planning.show(spec, Terminal())
+
+
+@app.command()
+def explain(
+    term: Annotated[str | None, typer.Argument(help="A word; all there are, if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a word on the screen or the page means. (What a run did, `trace` and `report` tell.)"""
+    with sentences(as_json=as_json):
+        found = words() if term is None else explaining.explained(term)
+    if as_json:
+        print_document({"words": found})
+    elif term is None:
+        explaining.show_all(found, Terminal())
+    else:
+        explaining.show(found, Terminal())
 
 
 @app.command()

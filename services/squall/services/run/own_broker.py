@@ -17,6 +17,9 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Starts
 from squall.services.run.spec import Spec
 
+BROKER = "broker"
+"""Its name and role among the processes of a run."""
+
 LAUNCHER = "launcher"
 """Its node makes the streams."""
 
@@ -47,7 +50,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
         return authority.credentials(LAUNCHER, LAUNCHER_LIFE_S)
 
     def started(pid: int, incarnation: int) -> None:
-        starts.note("broker", "broker", incarnation, str(pid))
+        starts.note(BROKER, BROKER, incarnation, str(pid))
 
     def mint(node: str) -> Credentials:
         return authority.credentials(node, spec.credentials_life_s)

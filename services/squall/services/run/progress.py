@@ -2,8 +2,8 @@
 
     swarm, driven, nemesis, series ──Step──► learned(known, step) ──Known──► cli/progress.py
 
-Every number was observed: the producer's counts by its heartbeats, the broker's counts, the log of faults. What
-is not known is absent. Pure; times are those of `time.monotonic`.
+Every number was observed: the producer's counts by its heartbeats, the broker's counts, the log of faults.
+What is not known is absent. Pure; times are those of `time.monotonic`.
 """
 
 from __future__ import annotations

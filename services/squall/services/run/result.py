@@ -173,6 +173,10 @@ def document(result: Result, *, indent: int = 0) -> bytes:
     return msgspec.json.format(encoded, indent=indent) if indent else encoded
 
 
+REPORT = "report.html"
+"""The page that judging leaves in a run's directory, if it can."""
+
+
 def judge(path: Path) -> Result:
     """Have the harness judge a run's directory, and write the result there.
 
