@@ -38,7 +38,7 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LINE = re.compile(r"\[\d+\] (\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6}) \[[A-Z]{3}\] (.+)")
-_SLOW_CALL = re.compile(r"(?i)(?:too long\b.*|readloop processing time): (?P<took>[0-9a-zµ.]+)$")
+_SLOW_CALL = re.compile(r"(?i)(?:too long\b.*|readloop processing time): (?P<took>\d[0-9a-zµ.]*)$")
 _SLOW_CONSUMER = re.compile(r"Slow Consumer\b(?:.*Flush took (?P<took>[0-9.]+s))?")
 _CLIENT = re.compile(r'\S+ - cid:\d+ - (?:"[^":]*:[^":]*:(?P<name>[^"]*)")?.* - (?P<said>[^-]+.*)')
 _PARTS = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")

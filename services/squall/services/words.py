@@ -116,9 +116,13 @@ def _of_patterns() -> Iterator[Word]:
         except SpecError:
             continue  # `squall doctor` tells of it
         for stream, text in streams_of(pattern).items():
-            yield Word(stream, "streams", text, of=(name,))
+            yield Word(stream, "streams", _sentence(text), of=(name,))
         for point, text in points.items():
-            yield Word(point, "points", f"{text[:1].upper()}{text[1:]}.", of=(name,))
+            yield Word(point, "points", _sentence(text), of=(name,))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def streams_of(pattern: Pattern) -> dict[str, str]:

@@ -12,13 +12,12 @@ import subprocess
 import sys
 
 import msgspec
-from rich.text import Text
 
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
 from squall.services import packages
 from squall.services.cli.layout import Cell, Listing
-from squall.services.cli.terminal import Terminal, styled
+from squall.services.cli.terminal import Terminal, stacked, styled
 from squall.services.errors import SpecError
 from squall.services.patterns import GROUP, PATTERNS, pattern_of
 
@@ -132,5 +131,5 @@ def show(findings: list[Finding], console: Terminal) -> None:
         told = [styled(finding.found)]
         if finding.remedy and not finding.ok:
             told.append(styled(f"to get it: {finding.remedy}", "bold"))
-        rows.append([mark, finding.what, Text("\n").join(told)])
+        rows.append([mark, finding.what, stacked(*told)])
     console.print(Listing(("", "what", "found"), rows))

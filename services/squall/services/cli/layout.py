@@ -32,7 +32,6 @@ class Listing:
     Args:
         headers: One for each column.
         labelled: Below each other, cells have their headers before them.
-        numeric: Columns that are set to the right.
     """
 
     def __init__(
@@ -41,12 +40,10 @@ class Listing:
         rows: Sequence[Sequence[Cell]],
         *,
         labelled: bool = False,
-        numeric: Sequence[int] = (),
     ) -> None:
         self._headers = headers
         self._rows = [[cell if isinstance(cell, Text) else styled(cell) for cell in row] for row in rows]
         self._labelled = labelled
-        self._numeric = numeric
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._table() if self._fits(options.max_width) else Group(*self._stacked())
@@ -69,14 +66,7 @@ class Listing:
             show_header=any(self._headers),
         )
         for place, header in enumerate(self._headers):
-            is_last = place == len(self._headers) - 1
-            justify = "right" if place in self._numeric else "left"
-            table.add_column(
-                styled(header),
-                no_wrap=not is_last,
-                overflow="fold",
-                justify=justify,  # type: ignore[arg-type]
-            )
+            table.add_column(styled(header), no_wrap=place < len(self._headers) - 1, overflow="fold")
         for row in self._rows:
             table.add_row(*row)
         return table
@@ -89,7 +79,7 @@ class Listing:
             if self._labelled:
                 named = zip(self._headers[1:], rest, strict=True)
                 yield folded(first)
-                facts = [Text(" ").join([styled(header, "dim"), cell]) for header, cell in named]
+                facts = [styled(" ").join([styled(header, "dim"), cell]) for header, cell in named]
                 yield Padding(Flow(facts, indent=0), (0, 0, 0, GAP))
             elif rest:
                 *middle, last = rest
@@ -123,7 +113,7 @@ class Pairs:
         if needed > options.max_width:
             yield _grid([[*pair] for pair in (*self._left, *self._right)])
             return
-        empty = ("", Text())
+        empty = ("", styled(""))
         beside = zip_longest(self._left, self._right, fillvalue=empty)
         yield _grid([[*one, *other] for one, other in beside])
 

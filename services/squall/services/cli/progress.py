@@ -18,7 +18,7 @@ from rich.table import Table
 
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.printing import say
-from squall.services.run.progress import Awaited, Begun, InForce, Known, Notice, Phase, Step, learned
+from squall.services.run.progress import Awaited, InForce, Known, Notice, Phase, Step, learned
 
 LINE_EVERY_S = 5.0
 """Between two lines where there is no terminal."""
@@ -82,6 +82,8 @@ class _Drawn(Shown):
 
     def tell(self, step: Step) -> None:
         super().tell(step)
+        if isinstance(step, Phase) and self._live is not None:
+            self._live.refresh()  # so that each is seen, however soon the next begins
         if isinstance(step, Notice):
             self._terminal.print(styled(f"{_since(self.known, self._now())}  {step.text}"))
 
@@ -110,10 +112,11 @@ class _Said(Shown):
         self._thread.join()
 
     def tell(self, step: Step) -> None:
+        before = self.known.stage
         super().tell(step)
         if isinstance(step, Notice):
             say(f"{_since(self.known, self._now())}  {step.text}")
-        elif isinstance(step, Phase | Begun) and self.known.stage is not None:
+        elif isinstance(step, Phase) and step.stage != before:
             say(as_line(self.rows()))
 
     def _go_on(self) -> None:
@@ -134,7 +137,8 @@ def show_progress(*, quiet: bool = False, terminal: Terminal | None = None) -> I
     if quiet:
         yield Shown(time.monotonic)
         return
-    shown = _Drawn(terminal, time.monotonic) if terminal.is_terminal else _Said(time.monotonic)
+    can_draw = terminal.is_terminal and not terminal.is_dumb_terminal
+    shown = _Drawn(terminal, time.monotonic) if can_draw else _Said(time.monotonic)
     shown.begin()
     try:
         yield shown

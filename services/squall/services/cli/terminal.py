@@ -57,6 +57,11 @@ def spaced(*parts: Text) -> Text:
     return Text("  ").join(parts)
 
 
+def stacked(*parts: Text) -> Text:
+    """Texts on lines of their own."""
+    return Text("\n").join(parts)
+
+
 def _line(text: str) -> str:
     cut = text if len(text) <= SENTENCE_LENGTH_MAX else f"{text[: SENTENCE_LENGTH_MAX - 1]}…"
     return disarmed(masked(cut))

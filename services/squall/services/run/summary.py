@@ -121,6 +121,8 @@ def wrong(told: Accounts) -> Iterator[str]:
 
 def _things(told: Accounts) -> str:
     """What the lost are some of: orders, where each task was to have one."""
+    if told.accepted is None:
+        return "what was accepted"
     return f"{told.accepted:,} accepted {'orders' if _is_one_each(told) else 'tasks and their orders'}"
 
 
@@ -132,7 +134,8 @@ def _good(told: Accounts) -> str:
         return "No order was accepted."
     if told.effects is None or told.lost is None:
         return f"{_count(told.accepted, 'order')} accepted; what became of them is not on record."
-    if told.effects == told.accepted and not flawed:
+    spoiled = told.dead_letters or told.cancelled or told.refused_effects
+    if told.effects == told.accepted and not flawed and not spoiled:
         return f"{_count(told.accepted, 'order')} accepted, each filled once."
     each = "" if flawed else ", each once" if told.effects > 1 else ", once"
     if _is_one_each(told):
