@@ -183,7 +183,7 @@ def test_without_a_terminal_a_line_is_said_at_each_stage(capsys: pytest.CaptureF
     *lines, last = capsys.readouterr().err.splitlines()
     assert [line.rpartition("stage ")[2] for line in lines] == list(get_args(Stage)), "once each"
     assert all(line.startswith("squall: seed-1: 1 of 2, ") for line in lines)
-    assert last == "squall: 0 s  coordinator-1, which leads, is frozen for 2.5 s"
+    assert last == "squall: 0.0 s  coordinator-1, which leads, is frozen for 2.5 s"
 
 
 def test_without_a_terminal_a_line_is_said_every_few_seconds(
@@ -263,7 +263,11 @@ def test_results_and_sentences_stand_on_lines_of_their_own(
         "each stage is drawn as it begins"
     )
     left = [line for line in screen.text.splitlines() if line]
-    assert left == ["squall: draining; once more to kill", "0 s  coordinator-2 took over", "seed-1      pass"]
+    assert left == [
+        "squall: draining; once more to kill",
+        "0.0 s  coordinator-2 took over",
+        "seed-1      pass",
+    ]
 
 
 def test_what_is_learned_is_as_good_as_its_type() -> None:

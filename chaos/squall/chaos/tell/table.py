@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from rich.console import RenderableType
@@ -12,7 +13,7 @@ from rich.table import Table
 from squall.chaos.judge.exercised import Exercised
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
-from squall.chaos.tell.exercised import NEVER, facts, left_out, matrix
+from squall.chaos.tell.exercised import NEVER, Matrix, facts, left_out, matrix
 from squall.chaos.tell.summary import in_words
 from squall.services.cli.layout import Flow, Listing, folded
 from squall.services.cli.terminal import Terminal, styled
@@ -25,8 +26,8 @@ SEEN = "seen in force"
 LEFT_OUT = ("not exercised",)
 """The headers of the tables."""
 
-PART_MAX = 7
-"""Letters of a word in the head of a column; a longer one is broken."""
+LETTERS = (12, 7, 6, 5)
+"""How many letters of a word stand beside each other in the head of a column, the more the better."""
 
 
 def print_run(name: str, result: Result, console: Terminal) -> None:
@@ -93,17 +94,11 @@ def _exercised(found: Exercised, covered: Sequence[Hits], console: Terminal) -> 
     told = Listing(("", ""), facts(found, covered))
     if not drawn.rows:
         return [told]
-    struck = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    struck.add_column(SEEN, no_wrap=True)
-    width = max(len(SEEN), *(len(kind) for kind, _ in drawn.rows))
-    for target in drawn.targets:
-        parts = _parts(target)
-        struck.add_column(" ".join(parts), justify="right", max_width=max(map(len, parts)))
-        width += 1 + max(map(len, parts))
-    for kind, cells in drawn.rows:
-        struck.add_row(kind, *cells)
-    if width <= console.width:
-        return [struck, told]
+    for letters in LETTERS:
+        heads = [_parts(target, letters) for target in drawn.targets]
+        kinds = max(len(SEEN), *(len(kind) for kind, _ in drawn.rows))
+        if kinds + sum(1 + max(map(len, parts)) for parts in heads) <= console.width:
+            return [_matrix(drawn, heads), told]
     rows = []
     for kind, cells in drawn.rows:
         counts = [
@@ -113,14 +108,25 @@ def _exercised(found: Exercised, covered: Sequence[Hits], console: Terminal) -> 
     return [Listing((SEEN, ""), rows), told]
 
 
-def _parts(target: str) -> list[str]:
-    """The name of a target in pieces, each of which is short enough for a column."""
-    words = target.replace("-", "- ").split() or [""]
-    return [part for word in words for part in _halves(word)]
+def _matrix(drawn: Matrix, heads: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(SEEN, no_wrap=True)
+    for parts in heads:
+        table.add_column(" ".join(parts), justify="right", max_width=max(map(len, parts)))
+    for kind, cells in drawn.rows:
+        table.add_row(kind, *cells)
+    return table
 
 
-def _halves(word: str) -> list[str]:
-    return [word] if len(word) <= PART_MAX else [f"{word[: PART_MAX - 2]}-", word[PART_MAX - 2 :]]
+def _parts(target: str, letters: int) -> list[str]:
+    """The name of a target in pieces of so many letters at most, as equal as can be."""
+    pieces = []
+    for word in target.replace("-", "- ").split() or [""]:
+        count = 1 if len(word) <= letters else math.ceil(len(word) / (letters - 1))
+        size = math.ceil(len(word) / count)
+        cut = [word[at : at + size] for at in range(0, len(word), size)] or [""]
+        pieces += [*(f"{piece}-" for piece in cut[:-1]), cut[-1]]
+    return pieces
 
 
 def _left_out(missing: Sequence[str]) -> Listing:

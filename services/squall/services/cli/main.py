@@ -214,6 +214,8 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_document(result)
     else:
         print_table(result, Terminal())
+        here = Path.cwd()
+        path = path.relative_to(here) if path.is_relative_to(here) else path
         print_line(f"run  {path}")
         if (path / REPORT).exists():
             print_line(f"report  {path / REPORT}")

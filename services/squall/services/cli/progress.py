@@ -85,7 +85,7 @@ class _Drawn(Shown):
         if isinstance(step, Phase) and self._live is not None:
             self._live.refresh()  # so that each is seen, however soon the next begins
         if isinstance(step, Notice):
-            self._terminal.print(styled(f"{_since(self.known, self._now())}  {step.text}"))
+            self._terminal.print(styled(_noticed(self.known, step, self._now())))
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -115,7 +115,7 @@ class _Said(Shown):
         before = self.known.stage
         super().tell(step)
         if isinstance(step, Notice):
-            say(f"{_since(self.known, self._now())}  {step.text}")
+            say(_noticed(self.known, step, self._now()))
         elif isinstance(step, Phase) and step.stage != before:
             say(as_line(self.rows()))
 
@@ -212,6 +212,11 @@ def _awaited(each: Awaited, now_s: float) -> str:
     if each.until_s is None or each.until_s <= now_s:
         return each.what
     return f"{each.what}, {_span(each.until_s - now_s)} at most"
+
+
+def _noticed(known: Known, notice: Notice, now_s: float) -> str:
+    """What is told once, with its time."""
+    return f"{now_s - known.begun_s:.1f} s  {notice.text}"
 
 
 def _some(texts: Sequence[str], most: int) -> str:

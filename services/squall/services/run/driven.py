@@ -167,7 +167,7 @@ class Run:
     def _count(self, backlog: Backlog) -> None:
         """Tell how far it has come."""
         if self._submitted is None:
-            accepted = backlog.submitted
+            accepted = min(backlog.submitted, self.swarm.spec.tasks)  # the rest are ends of jobs
             offered = max(accepted, self.swarm.offered() or 0)
         else:
             offered, accepted = self._submitted

@@ -68,7 +68,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         offered: As the producer says once a second, or as many as were accepted, if those are more.
-        accepted: By the broker, which also counts ends of jobs; once the load has ended, by the producer.
+        accepted: By the broker; once the load has ended, by the producer's lines.
         ended: Tasks that have a register, by the broker.
     """
 
