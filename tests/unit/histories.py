@@ -216,8 +216,9 @@ def good_run() -> Run:
     run.line(4.61, "coordinator-1", "resign", "ok", term=2)
     for n in range(1, 7):
         run.register(1.2 if n < 3 else 3.7, f"a-{n}", term=2 if n < 4 else 10)
-    for job in ("momentum", "pairs"):
-        run.line(20.0, "squall", "final", "ok", what="job", job=job, opened=True, done=True, dispatched=3)
+    for job, ended in (("momentum", 6), ("pairs", 0)):
+        facts = {"opened": True, "done": True, "dispatched": ended, "ok": ended}
+        run.line(20.0, "squall", "final", "ok", what="job", job=job, **facts)
     run.line(20.0, "squall", "final", "ok", what="queue", dispatched=6, arrivals=6, left=0)
     run.line(20.5, "coordinator-2", "resign", "ok", term=10)
     run.line(21.0, "squall", "final", "ok", what="complete", drained=True, bound_s=60.0, took_s=1.0)

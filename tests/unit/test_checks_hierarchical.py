@@ -537,3 +537,11 @@ def test_an_order_that_the_gateway_alone_says_was_declined_is_missing(tmp_path: 
         history = replace(case.history, venue=venue, refusals=(refused,))
         found = differences(case_of(history, None), {"a-1.0": row}, (), {"a-1.0": row})
         assert (found.inferred == ["1 order has no row in the ledger: a-1.0"]) is missing
+
+
+def test_a_job_that_ended_without_all_its_tasks_fails(tmp_path: Path) -> None:
+    run = good_run()
+    run.find("final", what="job", job="momentum").update(ok=4, dead=1)
+    found = CHECKS["H4"](case_in(run.write(tmp_path)))
+    assert found.verdict == "fail"
+    assert "1 job has fewer tasks counted as ended than have a register: momentum (5 of 6)" in found.detail

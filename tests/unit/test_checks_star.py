@@ -181,6 +181,17 @@ FAILING: list[tuple[str, str, Doctor, str]] = [
     ("S3", "a hand-over takes long", lambda r: hand_over(r, 1.4), "the bound is 1.00 s"),
     (
         "S3",
+        "nobody ever follows anybody",
+        lambda r: (
+            r.drop("lead", term=20),
+            r.drop("lead", term=40),
+            r.faults.clear(),
+            r.fault("pause", "hub-1", 2.0, 9.0),
+        ),
+        "nobody took over from hub-1 within 3.00 s of its pause",
+    ),
+    (
+        "S3",
         "nobody follows",
         lambda r: (
             r.drop("lead", term=40),
@@ -483,6 +494,15 @@ GOOD: list[tuple[str, str, Doctor]] = [
         "S5",
         "a spoke that is struck is degraded though a hub leads",
         lambda r: (r.degraded(8.0, 8.5, "agent-1"), r.fault("latency", "agent-1", 5.5, 8.4)),
+    ),
+    (
+        "S5",
+        "a degraded gateway is killed, and started again",
+        lambda r: (
+            r.drop("degraded", what="end", node="gateway"),
+            r.fault("crash", "gateway", 14.5, 14.5),
+            r.start(15.5, "gateway", 2),
+        ),
     ),
     (
         "S5",

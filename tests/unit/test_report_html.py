@@ -150,9 +150,9 @@ def test_the_verdict_comes_first_and_each_check_has_its_row(good: History) -> No
 
 def test_each_drawing_is_an_image_with_words(good: History) -> None:
     content, page = page_of(good, topology=hierarchical("squall", agents=2))
-    assert page.tags["svg"] == 8, "latency, throughput, timeline and topology, each wide and narrow"
+    assert page.tags["svg"] == 12, "faults, latency, throughput, tasks, nodes and topology, wide and narrow"
     roots = re.findall(rb"<svg ([^>]*)><title>[^<]", content)
-    assert len(roots) == 8
+    assert len(roots) == 12
     assert all(b'role="img"' in root and b'aria-label="' in root for root in roots)
 
 

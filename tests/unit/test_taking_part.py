@@ -36,9 +36,9 @@ def idle(run: Run, *, others: int = OF_ONE, slots: int = 4) -> None:
     begin(run, "c-3", "agent-1", TO_S)
 
 
-def begin(run: Run, task: str, agent: str, at_s: float, *, for_s: float = 0.05) -> None:
+def begin(run: Run, task: str, agent: str, at_s: float, *, for_s: float = 0.05, attempt: int = 1) -> None:
     run.submit(at_s - 0.1, task)
-    run.line(at_s, agent, "run", "invoke", task=task, attempt=1)
+    run.line(at_s, agent, "run", "invoke", task=task, attempt=attempt)
     run.register(at_s + for_s, task, term=10, agent=agent)
 
 
@@ -56,6 +56,12 @@ def full(run: Run) -> None:
         begin(run, f"d-{n}", "agent-2", IDLE[0] - 0.2, for_s=IDLE[1] - IDLE[0] + 1.0)
 
 
+def suspect(run: Run, *, attempt: int) -> None:
+    idle(run)
+    run.spec["attempts"] = 5
+    begin(run, "d-1", "agent-2", IDLE[0] + 0.01, for_s=IDLE[1] - IDLE[0] - 0.1, attempt=attempt)
+
+
 AS_LONG = IDLE[1] - IDLE[0]
 
 CASES: list[tuple[str, Doctor, str, str]] = [
@@ -65,6 +71,8 @@ CASES: list[tuple[str, Doctor, str, str]] = [
     ("struck", lambda r: (idle(r), struck(r, "agent-2", IDLE[0] + 0.5)), "pass", "none left more than"),
     ("broker struck", lambda r: (idle(r), struck(r, "broker", IDLE[0] - 1.0)), "pass", "none left more"),
     ("another struck", lambda r: (idle(r), struck(r, "agent-1", IDLE[0])), "fail", "Agent-2 began nothing"),
+    ("a suspect runs alone", lambda r: suspect(r, attempt=3), "pass", "none left more than"),
+    ("a second attempt", lambda r: suspect(r, attempt=2), "fail", "Agent-2 began nothing"),
     ("just started", lambda r: (idle(r), r.start(IDLE[1] - BACK_S, "agent-2", 2)), "pass", "none left more"),
 ]
 

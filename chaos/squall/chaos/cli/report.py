@@ -10,6 +10,7 @@ import typer
 
 from squall.chaos.errors import ChaosError, NotARunError
 from squall.chaos.evidence.files import digest_in
+from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import planned_in
 from squall.chaos.judge.run import result
 from squall.chaos.judge.series import Judged, judged_of, series_result
@@ -18,32 +19,42 @@ from squall.chaos.tell.page.page import PAGE, page, series_page
 from squall.services.cli.main import failing, sentences
 from squall.services.printing import print_line
 from squall.services.run.directory import replace, writing
+from squall.services.run.result import Result
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; default report.html in it.")] = None,
 ) -> None:
-    """Write a run's page from its directory alone: one file, which needs no network."""
+    """Write a run's page from its directory alone: one file, which needs no network.
+
+    Of a series it writes the page, which leads to those of its runs; and these too, unless it is told where.
+    """
     with sentences(as_json=False):
         try:
-            planned = None if out is not None else planned_in(run)
+            planned = planned_in(run)
             if planned is None:
-                _write_run(run, out or run / PAGE)
+                history, judged = _judged(run)
+                _write(out or run / PAGE, page(run, history, judged))
                 return
-            judged = []
+            runs = []
             for name in planned.runs:
                 with contextlib.suppress(NotARunError):  # the check of completeness misses it
-                    judged.append(_write_run(run / name, run / name / PAGE))
-            _write(run / PAGE, series_page(run, series_result(planned, judged)))
+                    runs.append(_of_series(run / name, keep=out is None))
+            _write(out or run / PAGE, series_page(run, series_result(planned, runs), out))
         except ChaosError as error:
             failing(error.kind, str(error), error.remedy, error.exit_code, as_json=False)
 
 
-def _write_run(run: Path, path: Path) -> Judged:
+def _judged(run: Path) -> tuple[History, Result]:
     history = history_of(run)
-    judged = result(history, run.absolute().name)
-    _write(path, page(run, history, judged))
+    return history, result(history, run.absolute().name)
+
+
+def _of_series(run: Path, *, keep: bool) -> Judged:
+    history, judged = _judged(run)
+    if keep:
+        _write(run / PAGE, page(run, history, judged))
     return judged_of(judged, history, digest_in(run))
 
 

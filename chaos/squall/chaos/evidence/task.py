@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,14 +221,72 @@ def gather(run: Path, name: str) -> Evidence | None:
     )
 
 
+def gather_many(run: Path, tasks: Collection[str]) -> dict[str, Evidence]:
+    """What a run tells of several tasks, by task, from one pass over its history.
+
+    Raises:
+        NotARunError: The directory holds no run.
+    """
+    require_run(run)
+    if not tasks or not (run / HISTORY).exists():
+        return {}
+    names = {msgspec.json.encode(task) for task in tasks}
+
+    def may_matter(raw: bytes) -> bool:
+        named = any(found[1] in names for found in _TASK.finditer(raw))
+        return named or any(mark in raw for mark in _OF_THE_SWARM)
+
+    lines, unreadable = _kept(run, may_matter, lambda line: not line.task or line.task in tasks)
+    own: dict[str, list[Line]] = {task: [] for task in tasks}
+    for line in lines:
+        if line.task:
+            own[line.task].append(line)
+    swarm = [line for line in lines if not line.task]
+    owners = {order_id: line.task for line in lines for order_id in line.effects}
+
+    def owner(order_id: str) -> str:
+        task = owners.get(order_id) or order_id.rpartition("-")[0]
+        return task if task in own and (order_id in owners or _is_order_of(task, order_id)) else ""
+
+    around = surroundings(run, "", lambda order_id: bool(owner(order_id)))
+    written = _witnesses(run, tasks)
+    return {
+        task: Evidence(
+            run=run.absolute().name,
+            task=task,
+            own=own[task],
+            swarm=swarm,
+            around=replace(around, orders=_orders_of(task, around.orders, owner)),
+            witness=None if written is None else written[task],
+            unreadable=[*unreadable, *around.unreadable],
+        )
+        for task in tasks
+    }
+
+
+def _orders_of(task: str, orders: Orders, owner: Callable[[str], str]) -> Orders:
+    return Orders(
+        received=tuple(request for request in orders.received if owner(request.order_id) == task),
+        filled=tuple(row for row in orders.filled if owner(row[0]) == task),
+        refused=tuple(row for row in orders.refused if owner(row[0]) == task),
+    )
+
+
 def _witness(run: Path, task: str) -> Sequence[Said] | None:
+    written = _witnesses(run, [task])
+    return None if written is None else written[task]
+
+
+def _witnesses(run: Path, tasks: Collection[str]) -> dict[str, list[Said]] | None:
+    """By task, what the handlers that were called with it wrote; None where none writes anything."""
     files = Files(run)
     asked, _ = files.asked()
-    own, is_written = [], False
+    own: dict[str, list[Said]] = {task: [] for task in tasks}
+    is_written = False
     for said in files.said(asked.handler):
         is_written = True
-        if said.task == task:
-            own.append(said)
+        if said.task in own:
+            own[said.task].append(said)
     return own if is_written else None
 
 
@@ -255,6 +314,9 @@ _OF_THE_SWARM = (
 )
 """Marks of the lines that are kept whatever task is asked for; batches are known by their first sequence."""
 
+_TASK = re.compile(rb'"task":("(?:[^"\\]|\\.)*")')
+"""The name of a task as a node writes it."""
+
 _HEAD = frozenset({"time_s", "node", "inc", "i", "op", "type"})
 
 _decoder = msgspec.json.Decoder(Line)
@@ -264,18 +326,29 @@ _facts = msgspec.json.Decoder(dict[str, Any])
 def _lines(run: Path, name: str) -> tuple[list[Line], list[str]]:
     """The lines that name a task or an order, and those about terms; and what could not be read of them."""
     marks = (msgspec.json.encode(name), *_OF_THE_SWARM)
+    return _kept(
+        run,
+        lambda raw: any(mark in raw for mark in marks),
+        lambda line: not line.task or line.task == name or name in line.effects,
+    )
+
+
+def _kept(
+    run: Path, may_matter: Callable[[bytes], bool], matters: Callable[[Line], bool]
+) -> tuple[list[Line], list[str]]:
+    """In order of time, the lines that matter, of those that may by their bytes; and what is unreadable."""
     kept, malformed = [], 0
     with (run / HISTORY).open("rb") as file:
         for raw in jsonl.lines(file):
             if raw is None:
                 malformed += 1
                 continue
-            if not any(mark in raw for mark in marks):
+            if not may_matter(raw):
                 continue
             line = _decoded(raw)
             if line is None:
                 malformed += raw.endswith(b"\n")  # half a line is what a killed writer leaves
-            elif not line.task or line.task == name or name in line.effects:
+            elif matters(line):
                 kept.append(line)
     kept.sort(key=lambda line: line.time_s)
     return kept, [f"{malformed} malformed lines of {HISTORY}"] if malformed else []

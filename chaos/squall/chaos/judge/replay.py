@@ -8,6 +8,7 @@ move what is held, where a hub asks how much room there is for it.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,10 @@ COUNT_MAX = 2**63 - 1
 
 SYMBOLS_MAX = 256
 """Of so many symbols something may be held at a time."""
+
+KEPT_MAX = 16_384
+KEPT_BYTES_MAX = 1024
+"""Effects whose orders are kept, and how large each may be."""
 
 
 class Requested(NamedTuple):
@@ -169,6 +174,16 @@ def rows(task: str, orders: Iterable[Wanted | None]) -> list[Row]:
 
 def order_in(effect: bytes) -> Wanted | None:
     """The order in an effect that anybody may have written; None if it is no order. Never raises."""
+    return _known(effect) if len(effect) <= KEPT_BYTES_MAX else _order_in(effect)
+
+
+@functools.lru_cache(KEPT_MAX)
+def _known(effect: bytes) -> Wanted | None:
+    """What was read before need not be read again: each effect is asked for, decided, intended and filled."""
+    return _order_in(effect)
+
+
+def _order_in(effect: bytes) -> Wanted | None:
     said = _fields(effect) if len(effect) <= ORDER_BYTES_MAX else None
     if said is None:
         return None

@@ -83,6 +83,19 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     bound_s: float | None
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long recovering might have taken in one run; None where it was not to be timed.
+
+    Attributes:
+        take_over_s: To detect, and to fail over.
+        drain_s: From the last heal on.
+    """
+
+    run: str
+    take_over_s: float | None
+    drain_s: float | None
+
+
 class SeriesCheck(msgspec.Struct, frozen=True, kw_only=True):
     """One check over all runs of a pattern; of the series as a whole where the pattern is empty.
 
@@ -110,6 +123,9 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         coverage, exercised: For each pattern; a 0 is what there is to exercise, and was not.
         all_faults: Whether its faults were drawn from all there are.
+        missing: Runs that were planned, and are not here.
+        unended: Runs that are here and did not come to where all was healed.
+        bounds: Of each run that is here.
     """
 
     runs: tuple[Result, ...]
@@ -119,6 +135,9 @@ class SeriesResult(msgspec.Struct, frozen=True, kw_only=True):
     exercised: tuple[Exercised, ...]
     all_faults: bool
     verdict: Verdict
+    missing: tuple[str, ...] = ()
+    unended: tuple[str, ...] = ()
+    bounds: tuple[Bounds, ...] = ()
 
 
 def judged_of(result: Result, history: History, digest: str = "") -> Judged:
@@ -155,6 +174,12 @@ def series_result(planned: Planned, judged: Sequence[Judged]) -> SeriesResult:
         ),
         all_faults=planned.all_faults,
         verdict=_verdict(checks),
+        missing=tuple(name for name in planned.runs if all(run.result.run != name for run in judged)),
+        unended=tuple(run.result.run for run in judged if run.drain_bound_s is None),
+        bounds=tuple(
+            Bounds(run=run.result.run, take_over_s=run.take_over_bound_s, drain_s=run.drain_bound_s)
+            for run in judged
+        ),
     )
 
 

@@ -14,8 +14,8 @@ FORMER_HANDLER = "squall.chaos.poison:decide"
 
 ONE_IN = 100
 
-LONG_ONE_IN = 25
-LONG_S = 2.0
+LONG_ONE_IN = 40
+LONG_S = 1.5
 """Which of the others take long, and how long: about as long as an agent lives before the next poison."""
 
 

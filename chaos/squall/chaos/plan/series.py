@@ -91,14 +91,14 @@ OUTAGE: Mapping[str, Any] = {"rate_per_s": 40.0, "ingress_max": 1000, "lease_s":
 """Nobody follows a leader that is not heard for so long, so that it goes on with what it had begun."""
 
 OUTAGE_INTERVALS = (
-    Interval(fault="refuse", target="gateway", at_s=0.5, for_s=16.0),
-    Interval(fault="refuse", target="minority", at_s=0.5, for_s=16.0),
-    Interval(fault="one-way-up", target="leader", at_s=2.0, for_s=13.0),
-    Interval(fault="pause", target="broker", at_s=20.5, for_s=8.0),
-    Interval(fault=HAND_OVER, target="leader", at_s=29.5),
+    Interval(fault=HAND_OVER, target="leader", at_s=0.3),
+    Interval(fault="refuse", target="gateway", at_s=2.0, for_s=16.0),
+    Interval(fault="refuse", target="minority", at_s=2.0, for_s=16.0),
+    Interval(fault="one-way-up", target="leader", at_s=3.5, for_s=13.0),
+    Interval(fault="pause", target="broker", at_s=22.0, for_s=8.0),
 )
-"""Longer than any pause between two tries to connect, and than any wait for an answer. And a leader hands
-over: who is told of it need not wait for its lease to run out."""
+"""A leader hands over: who is told of it need not wait for its lease to run out. Then all lasts longer than
+any pause between two tries to connect, and than any wait for an answer; and nobody follows to mend it."""
 
 TAIL_INTERVALS = tuple(
     Interval(fault="sever", target=target, for_s=5.0, at_end=True)

@@ -94,7 +94,8 @@ def coordinator_failover(case: Case) -> Finding:
     It loses its pen, and orphans no job.
     """
     history, kept, unreplaced = case.history, leading.kept(case), leading.unreplaced(case)
-    if not case.succession.takeovers and not kept and not unreplaced:
+    miscounted = _miscounted(history)
+    if not case.succession.takeovers and not kept and not unreplaced and not miscounted:
         if history.asked.pause_leader:
             return unknown("no failover happened")
         return unexercised(case, "no failover happened")
@@ -108,7 +109,7 @@ def coordinator_failover(case: Case) -> Finding:
             *leading.deposed_batches(case),
             *([] if undrained(history) else unended),
             *named(orphans if jobs else [], "job", "registers and no line of the coordinator"),
-            *named(_miscounted(history), "job", "fewer tasks counted as ended than have a register"),
+            *named(miscounted, "job", "fewer tasks counted as ended than have a register"),
             *leading.needless(case),
             *kept,
         ],
@@ -124,15 +125,14 @@ def coordinator_failover(case: Case) -> Finding:
 
 
 def _miscounted(history: History) -> list[str]:
-    """Jobs that cannot end, however long it takes, as tasks that have ended are not counted."""
+    """Jobs that ended without all their tasks, or cannot end, as tasks that have ended are not counted."""
     registers = Counter(register.job for register in history.registers)
     newest_s = max((register.stored_s for register in history.registers), default=0.0)
-    if history.read_back_s is None or history.read_back_s - newest_s < COUNTED_S:
-        return []
+    all_counted = history.read_back_s is not None and history.read_back_s - newest_s >= COUNTED_S
     return [
         f"{job.job} ({job.ended:,} of {registers[job.job]:,})"
         for job in history.of(Job)
-        if not job.done and job.ended < registers[job.job]
+        if (job.done or all_counted) and job.ended < registers[job.job]
     ]
 
 

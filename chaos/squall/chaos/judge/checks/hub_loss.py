@@ -83,7 +83,7 @@ def degraded_mode(case: Case) -> Finding:
             *late,
             *left_late,
             *unfounded,
-            *needless(case, ((spell.node, spell.begin_s, spell.end_s) for spell in spells)),
+            *needless(case, ((spell.node, spell.begin_s, _until_s(history, spell)) for spell in spells)),
         ],
         inferred=[*missed, *unleft, *unled],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "

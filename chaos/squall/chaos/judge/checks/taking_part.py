@@ -14,7 +14,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from squall.bus.attempts import DEATHS_TOGETHER
 from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.facts import NodeStart
 from squall.chaos.evidence.model import History
@@ -34,8 +36,13 @@ IDLE_S = 3.0
 SHARES = 60
 """So many times an agent's share of the others' work: of good runs the most seen were 25."""
 
-Attempts = Sequence[tuple[float, float]]
-"""When each was begun, and when its task had ended; in the order of the first."""
+
+class Attempt(NamedTuple):
+    """When it was begun, when it had failed or its task had ended, and which attempt at the task it was."""
+
+    begun_s: float
+    ended_s: float
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Stretch:
     node: str
     since_s: float
     until_s: float
-    attempts: Attempts
+    attempts: Sequence[Attempt]
 
 
 def all_take_part(case: Case) -> Finding:
@@ -77,19 +84,24 @@ def all_take_part(case: Case) -> Finding:
 
 def _pauses(stretch: Stretch, slots: int) -> Iterator[tuple[float, float]]:
     """The long times between two attempts that an agent began, in which it had room for more."""
-    within = [begun_s for begun_s, _ in stretch.attempts if stretch.since_s < begun_s < stretch.until_s]
+    begun = [each.begun_s for each in stretch.attempts]
+    within = [at_s for at_s in begun if stretch.since_s < at_s < stretch.until_s]
     moments = [stretch.since_s, *within, stretch.until_s]
     for after_s, before_s in itertools.pairwise(moments):
         if before_s - after_s < IDLE_S:
             continue
-        held = sum(begun_s <= after_s and ended_s > after_s for begun_s, ended_s in stretch.attempts)
+        held = sum(each.begun_s <= after_s < each.ended_s for each in stretch.attempts)
         if held < slots:
             yield after_s, before_s
 
 
 def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
-    """Each time in which nothing was done to a start of an agent, until the last attempt was begun."""
+    """Each time in which nothing was done to a start of an agent, until the last attempt was begun.
+
+    A task that was there as workers died runs alone, so that time does not count either.
+    """
     attempts = _attempts(history)
+    alone_from = min(DEATHS_TOGETHER, max(1, (history.asked.attempts or 1) - 1))
     starts = [start for start in history.nodes if start.role == AGENT]
     for start in starts:
         later = [s.launched_s or s.started_s for s in starts if _follows(s, start)]
@@ -100,6 +112,7 @@ def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
                 healed_s = fault.healed_s or fault.end_s or float("inf")
                 struck.append((fault.start_s, healed_s + BACK_S))
         mine = sorted(attempts[start.node, start.incarnation])
+        struck += [(each.begun_s, each.ended_s) for each in mine if each.number > alone_from]
         since_s = start.started_s
         for begin_s, until_s in sorted(struck):
             if since_s < min(begin_s, end_s):
@@ -109,14 +122,14 @@ def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
             yield Stretch(start.node, since_s, end_s, mine)
 
 
-def _attempts(history: History) -> Mapping[tuple[str, int], list[tuple[float, float]]]:
+def _attempts(history: History) -> Mapping[tuple[str, int], list[Attempt]]:
     """What each start of an agent began, and when the tasks had ended, whoever ended them."""
     ends = {register.task: register.stored_s for register in history.registers}
-    attempts: Mapping[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    attempts: Mapping[tuple[str, int], list[Attempt]] = defaultdict(list)
     for task, runs in history.executions.items():
         for run in runs:
             ended_s = run.failed_s or ends.get(task, float("inf"))
-            attempts[run.node, run.incarnation].append((run.time_s, ended_s))
+            attempts[run.node, run.incarnation].append(Attempt(run.time_s, ended_s, run.attempt))
     return attempts
 
 

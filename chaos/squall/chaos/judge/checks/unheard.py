@@ -35,11 +35,11 @@ class Undisturbed:
     end_s: float
 
 
-def needless(case: Case, spells: Iterable[tuple[str, float, float | None]]) -> list[str]:
+def needless(case: Case, spells: Iterable[tuple[str, float, float]]) -> list[str]:
     """Degraded times in which, or less than two leases before which, a leader was to be heard.
 
     Args:
-        spells: Who was degraded, since when, and until when, or None if no line tells of that.
+        spells: Who was degraded, since when, and until when: it was so no more, or its process ended.
     """
     lease_s = case.history.asked.lease_s or 0.0
     hears_s = lease_s / ANNOUNCED + ARRIVES_S
@@ -54,8 +54,8 @@ def needless(case: Case, spells: Iterable[tuple[str, float, float | None]]) -> l
                     f"and {DEGRADED_LEASES} leases are {DEGRADED_LEASES * lease_s:.2f} s"
                 )
                 break
-            if begin_s < led.begin_s + RETURN_S < min(led.end_s, end_s or led.end_s):
-                left_s = min(led.end_s, end_s or led.end_s) - led.begin_s
+            if begin_s < led.begin_s + RETURN_S < min(led.end_s, end_s):
+                left_s = min(led.end_s, end_s) - led.begin_s
                 found.append(
                     f"{node} was still degraded when {led.leader} had led {left_s:.2f} s undisturbed"
                 )

@@ -6,6 +6,7 @@ A page holds no script and refers to nothing outside; a policy in its head has t
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from squall.chaos.evidence.plural import plural
@@ -44,8 +45,12 @@ def document(title: str, *children: Child) -> bytes:
     return f"<!doctype html>\n{el('html', head, el('body', *children), lang='en')}\n".encode()
 
 
-def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]]) -> Markup:
-    """The verdict, what decided, and what it is of."""
+def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]], *first: Child) -> Markup:
+    """The verdict, what decided, and what it is of.
+
+    Args:
+        first: What has to be known beside the verdict.
+    """
     return el(
         "header",
         el(
@@ -55,16 +60,25 @@ def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]]) -> Mar
             class_=verdict,
         ),
         el("p", why, class_="why"),
+        *first,
         pairs(facts, "facts"),
     )
 
 
-def badge(verdict: Verdict) -> Markup:
+def anchor_of(check: Check | SeriesCheck) -> str:
+    """What a link names a check by: its id; on the page of a series with its pattern before it."""
+    pattern = f"{check.pattern}-" if isinstance(check, SeriesCheck) and check.pattern else ""
+    return "check-" + re.sub(r"[^A-Za-z0-9_.-]", "_", f"{pattern}{check.id}")
+
+
+def badge(verdict: Verdict, said: str | None = None) -> Markup:
+    """A verdict with its sign, in other words if they are given: those of what does not matter are quiet."""
+    quiet = said not in (None, verdict)
     return el(
         "span",
-        el("span", SIGNS[verdict], aria_hidden="true"),
-        f" {verdict}",
-        class_=f"badge {verdict}",
+        el("span", "–" if quiet else SIGNS[verdict], aria_hidden="true"),
+        f" {said or verdict}",
+        class_=f"badge {'quiet' if quiet else verdict}",
     )
 
 
@@ -74,10 +88,10 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
     texts = OF_A_SERIES | ({} if promises is None else {p.id: p.text for p in promises.promises})
     rows = [
         [
-            el("span", check.id, class_="id"),
+            el("span", check.id, class_="id", id=anchor_of(check)),
             check.name,
             texts.get(check.id, words.ABSENT),
-            badge(check.verdict),
+            badge(check.verdict, check.said),
             check.detail,
         ]
         for check in told
@@ -85,10 +99,23 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
     return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
 
 
+def passed(told: Sequence[Check | SeriesCheck]) -> str:
+    """How many checks passed, where none failed or could not be decided."""
+    count = sum(check.verdict == "pass" for check in told)
+    every = "All " if count > 1 and count == len(told) else ""
+    return f"{every}{plural(count, 'check')} passed"
+
+
+def unexercised(told: Sequence[Check | SeriesCheck]) -> str:
+    """Which checks there was nothing for, as the rest of a sentence; nothing, if there are none."""
+    names = [check.id for check in told if not check.exercised]
+    return f"; not exercised: {', '.join(names)}" if names else ""
+
+
 def of_all(told: Sequence[Check | SeriesCheck]) -> str | None:
     """In one line, which check decided; None if all passed."""
     for verdict, says in (("fail", "failed"), ("unknown", "could not be decided")):
-        found = [check for check in told if check.verdict == verdict]
+        found = [check for check in told if check.verdict == verdict and check.exercised]
         if found:
             first = found[0]
             share = f"{len(found)} of {plural(len(told), 'check')} {says}"

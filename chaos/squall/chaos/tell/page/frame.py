@@ -29,6 +29,9 @@ ROW = 17.0
 
 ROWS_MAX = 6
 
+NAME_MAX = 150.0
+"""The room left of a wide drawing for the names of nodes, at most; a longer one is shortened."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -62,7 +65,7 @@ class Frame:
     width: float
     length_s: float
     left: float
-    right: float = 12.0
+    right: float = 14.0
 
     @property
     def end(self) -> float:
@@ -72,6 +75,18 @@ class Frame:
         """The place of a moment; one outside is drawn at the border."""
         share = min(1.0, max(0.0, at_s / self.length_s))
         return self.left + share * (self.end - self.left)
+
+
+def margin(width: float, names: Sequence[str]) -> float:
+    """The left margin that all drawings of a page share, so that one moment is at one place in all of them.
+
+    Args:
+        names: Those of the nodes, which stand there on a wide page.
+    """
+    least = 68.0  # what a scale needs, up to 100,000
+    if width <= NARROW:
+        return least
+    return min(NAME_MAX, max(least, 16 + max(map(len, names), default=0) * GLYPH))
 
 
 def seconds_axis(frame: Frame, top: float, bottom: float) -> list[Markup]:
@@ -123,7 +138,7 @@ def _room(
 
 
 def strike_labels(struck: Sequence[Strike], length_s: float, *, narrow: bool) -> list[Label]:
-    """A fault's number, and what and whom where there is room; those that begin together in one label."""
+    """The numbers of faults, those that begin together in one label; `rail` has the words."""
     together: list[list[Strike]] = []
     for strike in sorted(struck, key=lambda strike: strike.start_s):
         if together and strike.start_s - together[-1][0].start_s <= length_s * (0.03 if narrow else 0.01):
@@ -131,19 +146,9 @@ def strike_labels(struck: Sequence[Strike], length_s: float, *, narrow: bool) ->
         else:
             together.append([strike])
     return [
-        Label(group[0].start_s, _wordings(group, brief=narrow and len(struck) > 3), "fault")
+        Label(group[0].start_s, (", ".join(str(strike.number) for strike in group),), "fault")
         for group in together
     ]
-
-
-def _wordings(group: Sequence[Strike], *, brief: bool) -> tuple[str, ...]:
-    """From the longest to the shortest."""
-    numbers = ", ".join(str(strike.number) for strike in group)
-    if brief:
-        return (numbers,)
-    kinds = ", ".join(f"{strike.number} {strike.kind}" for strike in group)
-    whole = ", ".join(f"{strike.number} {strike.kind} {strike.target}" for strike in group)
-    return whole, kinds, numbers
 
 
 def leader_labels(terms: Sequence[tuple[float, str]]) -> list[Label]:
@@ -162,30 +167,37 @@ def behind(
     Args:
         top, bottom: Of the plot itself; labels are above, the first row next to it.
     """
-    drawn = []
-    for strike in struck:
-        left = frame.x(strike.start_s)
-        # What was over at once is still to be seen.
-        width = max(2.0, frame.x(strike.end_s) - left)
-        about = (
-            f"{strike.number} {strike.kind} of {strike.target}, {strike.start_s:.2f} to {strike.end_s:.2f} s"
-        )
-        drawn.append(
-            el(
-                "rect",
-                el("title", about),
-                class_="fault",
-                x=left,
-                y=top,
-                width=width,
-                height=bottom - top,
-            )
-        )
+    drawn = shading(frame, struck, top, bottom)
     for label in placed:
         y = top - 6 - ROW * label.row
         drawn.append(el("path", class_=f"hair {label.kind}", d=f"M{label.anchor:.1f} {y + 3:.1f}V{top:.1f}"))
         drawn.append(el("text", label.text, class_=f"label {label.kind}", x=label.x + 2, y=y))
     return drawn
+
+
+def shading(frame: Frame, struck: Sequence[Strike], top: float, bottom: float) -> list[Markup]:
+    """A tint where a fault was in force; darker where several were."""
+    drawn = []
+    for strike in struck:
+        left = frame.x(strike.start_s)
+        # What was over at once is still to be seen.
+        width = max(2.0, frame.x(strike.end_s) - left)
+        shape = {"x": left, "y": top, "width": width, "height": bottom - top}
+        drawn.append(el("rect", el("title", told(strike)), class_="fault", **shape))
+    return drawn
+
+
+def told(strike: Strike) -> str:
+    """A fault in one line."""
+    over = f"{strike.start_s:.2f} to {strike.end_s:.2f} s"
+    return f"{strike.number} {strike.kind} of {strike.target}, {over}"
+
+
+def hit(frame: Frame, from_s: float, to_s: float, top: float, bottom: float, about: str) -> Markup:
+    """A stretch that is not seen, and says on hover what was then."""
+    x = frame.x(from_s)
+    shape = {"x": x, "y": top, "width": max(1.0, frame.x(to_s) - x), "height": bottom - top}
+    return el("rect", el("title", about), class_="hit", **shape)
 
 
 def lead_lines(frame: Frame, terms: Sequence[tuple[float, str]], top: float, bottom: float) -> list[Markup]:

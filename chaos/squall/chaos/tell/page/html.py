@@ -1,24 +1,30 @@
 """One run as one page that needs nothing but itself: the verdict, why, and all that was measured. Pure.
 
-History, Result ─┬─ words, tables, evidence ────────────────┐
-                 ├─ lanes ─► plots, timeline  (SVG, inline) ├─► report.html
-Topology ────────┴─ topology                  (SVG, inline) ┘
+History, Result ─┬─ words, notices, tables, evidence ─────────────────────┐
+                 ├─ lanes ─► rail, plots, strips, timeline  (SVG, inline) ├─► report.html
+                 ├─ outcomes ─► traced                                    │
+Topology ────────┴─ topology                                (SVG, inline) ┘
 """
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
-from squall.chaos.tell.page import course, evidence, tables, words
-from squall.chaos.tell.page.document import checks, document, heading, of_all
+from squall.chaos.judge.tally import tally
+from squall.chaos.tell.page import course, evidence, tables, traced, words
+from squall.chaos.tell.page.document import checks, document, heading, of_all, passed, unexercised
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
+from squall.chaos.tell.page.notices import notices, refusals
+from squall.chaos.tell.page.outcomes import chosen, outcomes
 from squall.chaos.tell.page.parts import section
+from squall.chaos.tell.trace import Timeline
 from squall.services.run.result import Result, Verdict, exit_code
 
 VERDICTS: dict[int, Verdict] = {0: "pass", 1: "fail", 3: "unknown"}
@@ -32,6 +38,7 @@ class PageContent:
         topology: None if the spec does not say.
         path: The run's directory, as a command would name it.
         scheduled: Whether faults came from a schedule that the directory holds.
+        traces: What happened to the tasks that are listed, by task; see `listed_of`.
     """
 
     history: History
@@ -39,14 +46,23 @@ class PageContent:
     topology: Topology | None = None
     path: str
     scheduled: bool = False
+    traces: Mapping[str, Timeline] = field(default_factory=dict)
+
+
+def listed_of(history: History) -> list[str]:
+    """The tasks that a page lists, whose traces it would have."""
+    return chosen(outcomes(history, tally(history))).tasks
 
 
 def render(content: PageContent) -> bytes:
     """The file's content."""
     result, history = content.result, content.history
     verdict = VERDICTS[exit_code(result)]
+    counted = tally(history)
+    found = outcomes(history, counted)
     seen = window(history)
     struck = strikes(history, seen)
+    around = course.setting(history, seen, struck)
     facts = [
         ("pattern", result.pattern or words.ABSENT),
         ("run", result.run),
@@ -54,18 +70,25 @@ def render(content: PageContent) -> bytes:
         ("target", result.target or words.ABSENT),
         ("date", words.date(history.first_s)),
     ]
+    first = (refusals(result, history), notices(history))
     return document(
         f"{verdict}: {result.pattern or 'run'} {result.run}",
-        heading(verdict, why(result), facts),
+        heading(verdict, why(result), facts, *first),
         el(
             "main",
             section(
-                "Promises", "What was promised, and what happened", checks(result.pattern, result.checks)
+                "Promises",
+                "What was promised, and what happened",
+                checks(result.pattern, result.checks),
+                anchor="promises",
             ),
             section("Figures", None, figures(result, history)),
-            course.latency(history, seen, struck),
-            course.throughput(history, seen, struck),
-            course.nodes_over_time(history, seen, struck),
+            course.faults(around),
+            course.outcomes(history, found, seen, around),
+            course.latency(history, counted, found, seen, around),
+            course.throughput(history, seen, around),
+            course.nodes_over_time(history, seen, around),
+            *traced.sections(chosen(found), content.traces, shlex.quote(content.path)),
             tables.topology(content.topology),
             section("Faults", None, tables.faults(history, seen, struck)),
             section("Nodes", None, tables.nodes(history, seen)),
@@ -88,13 +111,14 @@ def why(result: Result) -> str:
         return "Nothing was checked."
     if (decided := of_all(result.checks)) is not None:
         return decided
-    total = len(result.checks)
+    if not any(check.exercised for check in result.checks):
+        return "Nothing that was promised was put to the test."
     faults = {(fault.kind, fault.target, fault.start_s) for fault in result.faults}
     struck = f" under {plural(len(faults), 'fault')}" if faults else ""
     accepted = (
         plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
     )
-    return f"{'All ' if total > 1 else ''}{plural(total, 'check')} passed on {accepted}{struck}."
+    return f"{passed(result.checks)} on {accepted}{struck}{unexercised(result.checks)}."
 
 
 def _commands(content: PageContent) -> Markup:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import quote
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.task import gather_many
 from squall.chaos.judge.series import SeriesResult
-from squall.chaos.tell.page.html import PageContent, render
+from squall.chaos.tell.page.html import PageContent, listed_of, render
 from squall.chaos.tell.page.series import render_series
+from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.result import Result
@@ -25,8 +30,17 @@ def page(run: Path, history: History, result: Result) -> bytes:
         topology=_topology(run),
         path=_named(run),
         scheduled=(run / "schedule.toml").exists(),
+        traces=_traces(run, listed_of(history)),
     )
     return render(content)
+
+
+def _traces(run: Path, tasks: Collection[str]) -> dict[str, Timeline]:
+    """What happened to tasks; nothing, where the history cannot be read again."""
+    try:
+        return {task: timeline(found) for task, found in gather_many(run, tasks).items()}
+    except OSError:
+        return {}
 
 
 def _topology(run: Path) -> Topology | None:
@@ -43,6 +57,16 @@ def _named(run: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def series_page(folder: Path, series: SeriesResult) -> bytes:
-    """The content of the ``report.html`` of a series."""
-    return render_series(series, path=_named(folder), page=PAGE)
+def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> bytes:
+    """The content of the ``report.html`` of a series.
+
+    Args:
+        out: The file it is for, if not the one in the series' directory: the pages of the runs stay there.
+    """
+    start = folder if out is None else out.parent
+    links = {
+        run.run: quote(os.path.relpath(folder / run.run / PAGE, start))
+        for run in series.runs
+        if (folder / run.run / PAGE).exists()
+    }
+    return render_series(series, path=_named(folder), links=links)

@@ -14,8 +14,14 @@ ROWS_MAX = 500
 """Rows of a table; a table of more says how many there are."""
 
 
-def section(title: str, about: str | None, *children: Child) -> Markup:
-    return el("section", el("h2", title), el("p", about, class_="about") if about else None, *children)
+def section(title: str, about: str | None, *children: Child, anchor: str | None = None) -> Markup:
+    """A part of the page.
+
+    Args:
+        anchor: What a link within the page names it by.
+    """
+    told = el("p", about, class_="about") if about else None
+    return el("section", el("h2", title), told, *children, id=anchor)
 
 
 def nothing(sentence: str) -> Markup:
@@ -35,7 +41,7 @@ def pairs(facts: Iterable[tuple[str, str]], kind: str) -> Markup:
 
 
 def table(
-    headers: Sequence[str], rows: Sequence[Sequence[Child]], kind: str, numeric: Iterable[int] = ()
+    headers: Sequence[Child], rows: Sequence[Sequence[Child]], kind: str, numeric: Iterable[int] = ()
 ) -> Markup:
     """A table in a box of its own, which scrolls where the page is too narrow for it."""
     right = set(numeric)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from squall.chaos.tell.page import frame as over_time
 from squall.chaos.tell.page.buckets import Bucket, nice
-from squall.chaos.tell.page.frame import Frame, behind, drawing, lead_lines, place, seconds_axis
+from squall.chaos.tell.page.frame import Frame, behind, drawing, hit, lead_lines, place, seconds_axis
 from squall.chaos.tell.page.lanes import Strike
 from squall.chaos.tell.page.markup import Markup, coordinate, el
 
@@ -18,26 +19,48 @@ GAP_BUCKETS = 3
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What both plots are drawn on.
+    """What all drawings over time are drawn on.
 
     Attributes:
         length_s: Seconds, from the first task that was due.
         strikes: Faults, shaded.
         terms: When a leader's term began, and its number.
+        names: Of the nodes, which stand left of their lanes.
     """
 
     length_s: float
     strikes: Sequence[Strike]
     terms: Sequence[tuple[float, str]]
+    names: Sequence[str] = ()
+
+    def left(self, width: float) -> float:
+        """The left margin of every drawing over time."""
+        return over_time.margin(width, self.names)
+
+    def under(self, from_s: float, to_s: float) -> str:
+        """The faults that were in force in a stretch of time, in words."""
+        found = [s for s in self.strikes if s.start_s <= to_s and s.end_s >= from_s]
+        return ", under " + ", ".join(f"{s.number} {s.kind}" for s in found) if found else ""
 
 
-def latency(buckets: Sequence[Bucket], width_s: float, setting: Setting, width: float) -> Markup:
+RUG = 6.0
+"""How high the marks of tasks without a latency stand on the axis."""
+
+
+def latency(
+    buckets: Sequence[Bucket],
+    width_s: float,
+    setting: Setting,
+    width: float,
+    unfilled: Sequence[float] = (),
+) -> Markup:
     """Median, 99th percentile and largest latency of the tasks due in each bucket, logarithmic.
 
     Args:
         buckets: At least one.
         width_s: The width of a bucket.
         width: Of the drawing.
+        unfilled: When tasks were due that were not filled, so that a gap is not taken for quiet.
     """
     low, high = _decades([value for bucket in buckets for value in (bucket.p50, bucket.max)])
     height = 260.0 if width > over_time.NARROW else 220.0
@@ -60,6 +83,19 @@ def latency(buckets: Sequence[Bucket], width_s: float, setting: Setting, width: 
     for name, value in series:
         points = [(bucket.at_s, value(bucket)) for bucket in buckets]
         children.append(el("path", class_=f"line {name}", d=_path(points, width_s, frame, y)))
+    without = Counter(max(0, math.floor(due_s / width_s)) for due_s in unfilled)
+    for index, count in sorted(without.items()):
+        x = frame.x(index * width_s)
+        shape = {"x": x, "y": bottom - RUG, "width": max(1.5, frame.x((index + 1) * width_s) - x)}
+        title = el("title", f"{_between(index * width_s, (index + 1) * width_s)}: {count:,} not filled")
+        children.append(el("rect", title, class_="unfilled", height=RUG, **shape))
+    for bucket in buckets:
+        from_s, to_s = bucket.at_s - width_s / 2, bucket.at_s + width_s / 2
+        said = (
+            f"{_between(from_s, to_s)}: median {bucket.p50:,.1f} ms, p99 {bucket.p99:,.1f} ms, "
+            f"largest {bucket.max:,.1f} ms{setting.under(from_s, to_s)}"
+        )
+        children.append(hit(frame, from_s, to_s, top, bottom - RUG, said))
     medians = [bucket.p50 for bucket in buckets]
     about = (
         f"Latency over time: the median is between {min(medians):,.1f} and {max(medians):,.1f} ms, "
@@ -93,6 +129,11 @@ def throughput(
     children.append(el("path", class_="area", d=under))
     children.append(el("path", class_="line fills", d=outline))
     children.append(el("path", class_="line due", d=_steps(due, width_s, frame, y)))
+    for index, rate in enumerate(filled):
+        from_s, to_s = index * width_s, (index + 1) * width_s
+        asked = due[index] if index < len(due) else 0.0
+        said = f"{_between(from_s, to_s)}: {rate:,.1f} fills/s, {asked:,.1f} due/s"
+        children.append(hit(frame, from_s, to_s, top, bottom, said + setting.under(from_s, to_s)))
     about = f"Fills a second over time, at most {max(filled):,.0f}. {_told(setting)}"
     return drawing(children, width, bottom + 26, about, narrow=width <= over_time.NARROW)
 
@@ -100,7 +141,7 @@ def throughput(
 def _ground(setting: Setting, width: float, height: float) -> tuple[Frame, float, list[Markup]]:
     """The frame, the top of the plot below the labels, and what is drawn first."""
     narrow = width <= over_time.NARROW
-    frame = Frame(width=width, length_s=setting.length_s, left=68.0)
+    frame = Frame(width=width, length_s=setting.length_s, left=setting.left(width))
     labels = [
         *over_time.strike_labels(setting.strikes, setting.length_s, narrow=narrow),
         *over_time.leader_labels(setting.terms),
@@ -114,6 +155,10 @@ def _ground(setting: Setting, width: float, height: float) -> tuple[Frame, float
         *lead_lines(frame, setting.terms, top, bottom),
     ]
     return frame, top, children
+
+
+def _between(from_s: float, to_s: float) -> str:
+    return f"{from_s:,.2f} to {to_s:,.2f} s"
 
 
 def _told(setting: Setting) -> str:

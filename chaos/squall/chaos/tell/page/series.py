@@ -7,45 +7,56 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from squall.chaos.evidence.plural import plural
+from squall.chaos.judge.decide import some
 from squall.chaos.judge.exercised import Exercised
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
-from squall.chaos.tell.exercised import facts, left_out, matrix
+from squall.chaos.tell.exercised import NEVER, facts, left_out, matrix
 from squall.chaos.tell.page import words
-from squall.chaos.tell.page.document import badge, checks, document, heading, of_all
+from squall.chaos.tell.page.against import Timed, against, timed_in
+from squall.chaos.tell.page.document import badge, checks, document, heading, of_all, passed, unexercised
+from squall.chaos.tell.page.grid import grid, linked, worst, worst_first
 from squall.chaos.tell.page.markup import Child, Markup, el
+from squall.chaos.tell.page.notices import MANY, box
 from squall.chaos.tell.page.parts import nothing, pairs, section, table
 from squall.services.run.result import Result
 
 
-def render_series(series: SeriesResult, *, path: str, page: str) -> bytes:
+def render_series(series: SeriesResult, *, path: str, links: Mapping[str, str]) -> bytes:
     """The file's content.
 
     Args:
         path: The series' directory, as a command would name it.
-        page: What the page of a run is called in its directory.
+        links: Where the page of each run is, as a reference from this one; a run without has no page.
     """
     patterns = list(dict.fromkeys(run.pattern or "" for run in series.runs))
+    offered, accepted = (
+        sum(getattr(run, name) or 0 for run in series.runs) for name in ("offered", "accepted")
+    )
     total = [
         ("patterns", ", ".join(patterns) or words.ABSENT),
         ("runs", words.count(len(series.runs))),
         ("faults", _verified([fault.verified for run in series.runs for fault in run.faults])),
-        ("accepted", words.count(sum(run.accepted or 0 for run in series.runs))),
+        ("offered", words.count(offered)),
+        ("accepted", words.count(accepted)),
     ]
     parts: list[Child] = []
     for pattern in patterns:
-        parts += _of_pattern(series, pattern, f"{pattern}: " if len(patterns) > 1 else "")
+        parts += _of_pattern(series, pattern, links, f"{pattern}: " if len(patterns) > 1 else "")
     whole = [check for check in series.checks if not check.pattern]
+    timed = timed_in(series)
+    ordered = worst_first(series.runs, timed)
+    first = (_refused(offered, accepted), _missing(series), _worst(ordered, timed, links))
     return document(
         f"{series.verdict}: series {path}",
-        heading(series.verdict, _why(series), total),
+        heading(series.verdict, _why(series), total, *first),
         el(
             "main",
-            section("Runs", "Each with its own page", _runs(series.runs, page)),
             *parts,
+            section("Runs", "The worst first, each with its own page", _runs(ordered, links), anchor="runs"),
             section("The series as a whole", None, checks(None, whole)),
             section(
                 "Again",
@@ -61,40 +72,87 @@ def _why(series: SeriesResult) -> str:
     if not series.runs:
         return "No run is here."
     return (
-        of_all(series.checks) or f"{plural(len(series.checks), 'check')} passed over {len(series.runs)} runs."
+        of_all(series.checks)
+        or f"{passed(series.checks)} over {plural(len(series.runs), 'run')}{unexercised(series.checks)}."
     )
 
 
-def _runs(runs: Sequence[Result], page: str) -> Markup:
+def _refused(offered: int, accepted: int) -> Markup | None:
+    """How much was not accepted, where anything was not."""
+    if accepted >= offered:
+        return None
+    share = (offered - accepted) / offered
+    sentence = (
+        f"{words.share(share)} of what was offered was not accepted: {offered - accepted:,} of "
+        f"{plural(offered, 'task')}. The verdict is on those that were."
+    )
+    return el("p", sentence, class_="refusals many" if share >= MANY else "refusals")
+
+
+def _missing(series: SeriesResult) -> Markup | None:
+    """That runs are missing, or did not come to their end; the verdict is without them."""
+    said = []
+    if series.missing:
+        planned = len(series.missing) + len(series.runs)
+        said.append(
+            f"{len(series.missing)} of {plural(planned, 'planned run')} are not here, so the series was "
+            f"interrupted, or is not over: {some(series.missing)}"
+        )
+    if series.unended:
+        said.append(
+            f"{plural(len(series.unended), 'run')} did not come to where all was healed: "
+            f"{some(series.unended)}"
+        )
+    return box("Read this first", said, more="the table of runs has them all") if said else None
+
+
+def _worst(ordered: Sequence[Result], timed: Sequence[Timed], links: Mapping[str, str]) -> Markup | None:
+    if not ordered:
+        return None
+    run = ordered[0]
+    return el("p", "Worst run: ", linked(run.run, links.get(run.run)), worst(run, timed), class_="worst")
+
+
+def _runs(runs: Sequence[Result], links: Mapping[str, str]) -> Markup:
     rows: list[list[Child]] = [
         [
-            el("a", run.run, href=f"{run.run}/{page}"),
+            linked(run.run, links.get(run.run)),
             badge(verdict_of_run(run)),
             _verified([fault.verified for fault in run.faults]),
+            words.count(run.offered),
             words.count(run.accepted),
+            words.count(run.dead_letters),
             words.count(run.lost),
             words.count(run.duplicated),
             words.count(run.conflicting),
+            words.milliseconds(run.latency_ms.p99),
             words.seconds(run.recovery_s.failover),
             words.seconds(run.recovery_s.drain),
         ]
         for run in runs
     ]
-    headers = ["run", "verdict", "faults verified", "accepted", "lost", "duplicated", "conflicting"]
-    return table([*headers, "fail-over", "drain"], rows, "runs", numeric=range(2, 9))
+    headers = ["run", "verdict", "faults", "offered", "accepted", "dead", "lost", "duplicated", "conflicting"]
+    return table([*headers, "p99", "fail-over", "drain"], rows, "runs", numeric=range(2, 12))
 
 
 def _verified(faults: Sequence[bool]) -> str:
     return f"{sum(faults)}/{len(faults)}" if faults else words.ABSENT
 
 
-def _of_pattern(series: SeriesResult, pattern: str, before: str) -> Iterator[Markup]:
+def _of_pattern(
+    series: SeriesResult, pattern: str, links: Mapping[str, str], before: str
+) -> Iterator[Markup]:
     def own(title: str, about: str | None, *children: Child) -> Markup:
         """A section, named after the pattern where there are several."""
         return section(before + (title.lower() if before else title), about, *children)
 
     promised = [check for check in series.checks if pattern and check.pattern == pattern]
     covered = [cell for cell in series.coverage if cell.pattern == pattern]
+    timed = timed_in(series)
+    runs = worst_first([run for run in series.runs if (run.pattern or "") == pattern], timed)
+    if promised:
+        about = "Runs by promises, the worst run first; a sign leads to the run, a promise to its sentence"
+        yield own("Matrix", about, grid(runs, promised, links))
     yield own("Promises", "What was promised, and what happened in all runs", _checks(pattern, promised))
     for found in series.exercised:
         if found.pattern == pattern:
@@ -103,9 +161,14 @@ def _of_pattern(series: SeriesResult, pattern: str, before: str) -> Iterator[Mar
             if series.all_faults:
                 yield own("Not exercised", None, _left_out(left_out(found, covered)))
     if any(cell.hits for cell in covered):
-        yield own("Steps", "How often each step was struck, and how", _steps(covered))
+        struck = sum(cell.hits > 0 for cell in covered)
+        about = f"How often each step was struck, and how; {struck} of {len(covered)} were, a dot is a hole"
+        yield own("Steps", about, _steps(covered))
     recovery = [step for step in series.recovery if step.pattern == pattern]
-    yield own("Recovery", "The slowest of each run", _recovery(recovery))
+    about = "The slowest of each run, a dot a run, against what it might have taken by its timers"
+    of_these = {run.run for run in runs}
+    drawn = against([each for each in timed if each.run in of_these])
+    yield own("Recovery", about, drawn, _recovery(recovery))
 
 
 def _checks(pattern: str, promised: Sequence[SeriesCheck]) -> Markup:
@@ -138,8 +201,12 @@ def _steps(covered: Sequence[Hits]) -> Markup:
     rows: list[list[Child]] = []
     for point, cells in itertools.groupby(covered, lambda cell: cell.point):
         hits = {cell.strike: cell.hits for cell in cells}
-        rows.append([point, *(words.count(hits[strike] or None) for strike in STRIKES)])
+        rows.append([point, *(_hit(hits[strike]) for strike in STRIKES)])
     return table(["struck at", *STRIKES], rows, "steps", numeric={1, 2, 3})
+
+
+def _hit(times: int) -> Child:
+    return words.count(times) if times else el("span", NEVER, class_="hole", title="never struck so")
 
 
 def _recovery(steps: Sequence[Recovered]) -> Markup:
@@ -151,4 +218,6 @@ def _recovery(steps: Sequence[Recovered]) -> Markup:
         ]
         for step in steps
     ]
-    return table(["recovery", "runs", "median", "slowest", "bound"], rows, "recovery", numeric={1, 2, 3, 4})
+    return table(
+        ["recovery", "runs", "median", "slowest", "widest bound"], rows, "recovery", numeric={1, 2, 3, 4}
+    )

@@ -16,7 +16,7 @@ from squall.chaos.tell.page.lanes import Strike, Window
 from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.chaos.tell.page.parts import legend, nothing, pairs, section, table
 from squall.chaos.tell.page.topology import topology as drawing
-from squall.chaos.tell.page.topology import unlinked
+from squall.chaos.tell.page.topology import unlinked, with_venue
 from squall.chaos.tell.page.wheel import is_wheel, wheel
 from squall.services.run.result import Result
 
@@ -29,8 +29,11 @@ def topology(graph: Topology | None) -> Markup:
         ("node", "nodes, by role"),
         ("stream", "stream"),
         ("link", "through a stream"),
-        ("direct", "direct"),
+        ("direct", "from node to node, by the broker"),
+        ("outside", "past the broker"),
+        ("broker", "broker"),
     ]
+    graph = with_venue(graph)
     alone = unlinked(graph)
     about = "Who speaks to whom" + (f"; without links: {', '.join(alone)}" if alone else "")
     links = [[link.source, link.target, link.note, el("code", link.subject)] for link in graph.links]

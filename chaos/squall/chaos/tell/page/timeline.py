@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from squall.chaos.tell.page.frame import GLYPH, NARROW, Frame, drawing, seconds_axis
+from squall.chaos.tell.page.kinds import does
 from squall.chaos.tell.page.lanes import Lane, Span
 from squall.chaos.tell.page.markup import Markup, el
 
@@ -16,26 +17,26 @@ GAP, ABOVE = 10.0, 18.0
 """Between two lanes, and on a narrow page for the name."""
 
 
-def timeline(lanes: Sequence[Lane], length_s: float, width: float) -> Markup:
+def timeline(lanes: Sequence[Lane], length_s: float, width: float, left: float) -> Markup:
     """The drawing; names stand left of their lanes, on a narrow page above them.
 
     Args:
         lanes: At least one.
         length_s: Seconds, from the first task that was due; what came before is drawn at the left border.
+        left: The margin that all drawings of the page share.
     """
     narrow = width <= NARROW
-    longest = max(len(lane.node) for lane in lanes)
-    left = 12.0 if narrow else min(240.0, 16 + longest * GLYPH)
-    frame = Frame(width=width, length_s=length_s, left=left, right=14.0)
+    frame = Frame(width=width, length_s=length_s, left=left)
     drawn: list[Markup] = []
     top = 4.0
     for lane in lanes:
-        name = _shortened(lane.node, (width if narrow else left) - 14)
+        name = _shortened(lane.node, (width - left if narrow else left) - 14)
         if narrow:
             drawn.append(el("text", name, class_="name", x=left, y=top + 12))
             top += ABOVE
         else:
-            drawn.append(el("text", name, class_="name", x=left - 12, y=top + 11.5, text_anchor="end"))
+            named = [el("title", lane.node), name] if name != lane.node else [name]
+            drawn.append(el("text", *named, class_="name", x=left - 12, y=top + 11.5, text_anchor="end"))
         drawn += _lane(lane, frame, top)
         top += BAR + GAP + ((STRUCK + 2) if lane.strikes else 0.0)
     struck = sum(bool(lane.strikes) for lane in lanes)
@@ -76,7 +77,8 @@ def _struck(lane: Lane, frame: Frame, top: float) -> list[Markup]:
     for strike, follower in pairwise([*lane.strikes, None]):
         assert strike is not None
         limit = frame.width if follower is None else frame.x(follower.start_s)
-        about = f"{strike.number} {strike.kind} of {lane.node}: {strike.start_s:.2f} to {strike.end_s:.2f} s"
+        over = f"{strike.start_s:.2f} to {strike.end_s:.2f} s"
+        about = f"{strike.number} {strike.kind} of {lane.node}: {over}; {does(strike.kind)}".rstrip("; ")
         span = Span(str(strike.number), strike.start_s, strike.end_s)
         drawn.append(_bar(frame, span, top, STRUCK, "struck", about))
         for words in (f"{strike.number} {strike.kind}", str(strike.number)):

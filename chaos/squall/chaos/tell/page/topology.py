@@ -7,11 +7,19 @@ producer ─► IN ─► coordinator ─► JOB ─► WK ─► agent ─► �
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.chaos.tell.page.frame import GLYPH, NARROW, drawing
 from squall.chaos.tell.page.markup import Markup, el
+from squall.services.patterns.pattern import VENUE
+
+GATEWAY = "gateway"
+"""The role that alone speaks to the venue."""
+
+BROKER = "broker: holds the streams, and carries every line but the one to the venue"
+BROKER_BRIEF = "broker: carries all but orders"
 
 NAMES_MAX = 6
 """Nodes of one role that are named."""
@@ -76,8 +84,9 @@ class Spot:
 
 
 def topology(graph: Topology, width: float) -> Markup:
-    """The drawing of a topology that has links."""
+    """The drawing of a topology that has links, with the broker, and the venue."""
     down = width <= NARROW
+    graph = with_venue(graph)
     boxes, edges = boxes_of(graph), edges_of(graph)
     layer = layers([box.name for box in boxes], edges)
     stacked: list[list[Box]] = [[] for _ in range(1 + max(layer.values(), default=0))]
@@ -99,8 +108,21 @@ def topology(graph: Topology, width: float) -> Markup:
         _route(pen, spots, tracks, side, apart)
     for box in boxes:
         pen.box(box, spots[box.name], wide)
+    swarm = [spot for name, spot in spots.items() if name != VENUE]
+    pen.broker(
+        min(spot.along - spot.half_along for spot in swarm),
+        max(spot.along + spot.half_along for spot in swarm),
+    )
     about = f"Topology {graph.pattern}: " + ", ".join(f"{edge.source} to {edge.target}" for edge in edges)
     return pen.drawing(width, about)
+
+
+def with_venue(graph: Topology) -> Topology:
+    """A topology with the venue, to whom the gateway speaks past the broker, so that no right tells of it."""
+    if not graph.of_role(GATEWAY) or graph.of_role(VENUE):
+        return graph
+    link = Link(GATEWAY, VENUE, "HTTP", "sends orders; the venue answers")
+    return replace(graph, nodes=(*graph.nodes, Node(VENUE, VENUE)), links=(*graph.links, link))
 
 
 def boxes_of(graph: Topology) -> list[Box]:
@@ -328,6 +350,18 @@ class _Pen:
         for index, line in enumerate(box.lines):
             self._drawn.append(el("text", line, x=x, y=top + 35 + NAME * index, text_anchor="middle"))
 
+    def broker(self, begin: float, end: float) -> None:
+        """A bar along all that speaks through the broker: below it, or above where the page is narrow."""
+        x, wide = (self._low[0], self._high[0] - self._low[0]) if self._down else (begin, end - begin)
+        y = self._low[1] - LAYER_GAP - TITLE if self._down else self._high[1] + SIDE_GAP
+        words = BROKER_BRIEF if self._down else BROKER
+        if len(words) * GLYPH > wide:
+            words = "broker"
+        shape = {"x": x, "y": y, "width": wide, "height": TITLE}
+        self._low[1], self._high[1] = min(self._low[1], y), max(self._high[1], y + TITLE)
+        self._drawn.append(el("rect", class_="broker", rx=4.0, **shape))
+        self._drawn.append(el("text", words, x=x + wide / 2, y=y + 17.5, text_anchor="middle"))
+
     def drawing(self, width: float, about: str) -> Markup:
         """All of it, moved to the middle of the width, with room for the widths of lines."""
         size = [high - low + 4 for low, high in zip(self._low, self._high, strict=True)]
@@ -338,4 +372,6 @@ class _Pen:
 
 
 def _kind(edge: Edge) -> str:
+    if edge.target == VENUE:
+        return "link outside"
     return "link direct" if edge.direct else "link"

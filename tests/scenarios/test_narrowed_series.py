@@ -1,0 +1,44 @@
+"""A series of a swarm of one's own, under one kind of fault: it is held to what that could exercise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.scenarios.series_once import SQUALL, squall
+
+pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def narrowed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("narrowed")
+    (folder / "swarm.toml").write_text("slots = 6\n")
+    asked = ["chaos", "./swarm.toml", "--fault", "crash@any-agent", "--rate", "100", "--out", "series"]
+    done = subprocess.run([SQUALL, *asked], cwd=folder, capture_output=True, text=True, timeout=240)
+    return folder / "series", done
+
+
+def test_what_it_did_not_exercise_is_said_and_no_matter(
+    narrowed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    series, done = narrowed
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {line.split()[0]: line for line in done.stdout.splitlines() if line[:2] in ("H1", "H4")}
+    assert "pass" in said["H1"]
+    assert "not exercised" in said["H4"]
+    spec = (series / "seed-1" / "spec.toml").read_text()
+    assert "slots = 6" in spec
+    assert "rate_per_s = 100" in spec
+
+
+def test_it_is_the_same_from_the_directory_alone_unless_it_is_to_be_strict(
+    narrowed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    series, _ = narrowed
+    assert json.loads(squall("check", series, "--json"))["verdict"] == "pass"
+    planned = series / "series.json"
+    planned.write_text(json.dumps({**json.loads(planned.read_text()), "strict": True}))
+    assert json.loads(squall("check", series, "--json", code=3))["verdict"] == "unknown"

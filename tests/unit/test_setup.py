@@ -1,0 +1,58 @@
+"""How a swarm is set up to be broken: the experiment's fields, but for what a file says or is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.chaos.cli.setup import is_narrowed, runs_of, spec_of
+from squall.services.errors import SpecError
+
+HANDLER = "mine.py:decide"
+
+
+def written(path: Path, text: str) -> str:
+    file = path / "swarm.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_what_a_file_does_not_say_is_as_in_any_experiment(tmp_path: Path) -> None:
+    """Else a file that names the venue alone would raise the load as well."""
+    ordinary = spec_of("hierarchical")
+    spec = spec_of(written(tmp_path, 'venue = "dumb"\n'))
+    differs = [f for f in spec.__struct_fields__ if getattr(spec, f) != getattr(ordinary, f)]
+    assert (spec.pattern, differs) == ("hierarchical", ["venue"])
+
+
+def test_a_file_has_the_fields_of_its_pattern(tmp_path: Path) -> None:
+    spec = spec_of(written(tmp_path, 'pattern = "star"\nrate_per_s = 50\n'))
+    assert spec == spec_of("star", rate_per_s=50.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "narrowed"),
+    [({}, False), ({"seed": 9}, False), ({"agents": 6}, True), ({"handler": HANDLER}, True)],
+)
+def test_a_series_is_narrowed_by_whatever_differs_but_the_seed(asked: dict[str, Any], narrowed: bool) -> None:
+    assert is_narrowed(spec_of("hierarchical", **asked)) is narrowed
+
+
+def test_what_is_asked_for_comes_before_what_a_file_says(tmp_path: Path) -> None:
+    spec = spec_of(written(tmp_path, "rate_per_s = 50\ntasks = 10\n"), rate_per_s=60.0)
+    assert (spec.rate_per_s, spec.tasks) == (60.0, spec_of("hierarchical").tasks)
+    assert spec_of("hierarchical", tasks=400).tasks == 400
+
+
+def test_a_handler_of_ones_own_is_not_replaced_by_another_in_further_runs() -> None:
+    names = [plan.name for plan in runs_of([spec_of("hierarchical", handler=HANDLER)], [1], [])]
+    assert names == ["seed-1", "outage"]
+    assert "varied" in [plan.name for plan in runs_of([spec_of("hierarchical", agents=6)], [1], [])]
+
+
+def test_a_file_of_no_pattern_that_there_is_is_refused(tmp_path: Path) -> None:
+    for text in ('pattern = "mash"\n', "pattern = 3\n", "pattern = \n"):
+        with pytest.raises(SpecError):
+            spec_of(written(tmp_path, text))
