@@ -17,6 +17,8 @@ from tests.unit.test_summary import result
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.kinds import DOES, KINDS
 from squall.chaos.tell import table as series_table
+from squall.chaos.tell.page import markup
+from squall.chaos.tell.page.glossary import TOPICS, glossary
 from squall.services.cli import explain, plan
 from squall.services.cli import table as run_table
 from squall.services.cli.progress import rows
@@ -183,3 +185,10 @@ def test_words_of_a_package_that_is_broken_are_told_of(monkeypatch: pytest.Monke
 def test_the_table_says_what_is_said_of_this_part() -> None:
     assert len(own()) > 80
     assert not [word.term for word in own() if not word.text.endswith(".")]
+
+
+def test_the_page_explains_its_words_from_the_same_table() -> None:
+    page = glossary()
+    told = [word for word in own() if word.topic in TOPICS]
+    assert len(told) > 60
+    assert [word.term for word in told if markup.text(word.text) not in page] == []
