@@ -86,6 +86,7 @@ def test_absent_figures_are_null(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text('pattern = "hierarchical"\n')
     result = msgspec.structs.asdict(judge(tmp_path))
     given = {"pattern", "run", "latency_ms", "recovery_s", "faults", "checks", "limits", "environment"}
+    given.add("broker")
     assert [name for name, value in result.items() if name not in given and value is not None] == []
     assert (result["latency_ms"], result["recovery_s"]) == (Latency(), Recovery())
     assert {check.verdict for check in result["checks"]} == {"unknown"}

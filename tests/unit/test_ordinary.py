@@ -19,6 +19,7 @@ from squall.chaos.mutants.ordinary import Ordinary, ordinary
 from squall.chaos.mutants.prove import Proof
 from squall.chaos.plan.schedule import Schedule
 from squall.services.cli.terminal import Terminal
+from squall.services.run.progress import Progress
 from squall.services.run.spec import Spec
 
 AIMED = next(m for m in catalogue_of("hierarchical").mutants if m.intervals and m.setting)
@@ -31,7 +32,7 @@ def test_a_variant_is_put_to_each_run_of_a_series_as_it_is_drawn(
     seen: list[tuple[Spec, Schedule, str, Collection[str]]] = []
 
     def noticed(
-        mutant: Any, spec: Spec, schedule: Schedule, path: Path, *, by: Collection[str]
+        mutant: Any, spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, by: Collection[str]
     ) -> tuple[str, str] | None:
         seen.append((spec, schedule, path.name, by))
         return {2: ("H1", "lost"), 3: ("U2", "again"), 6: ("E2", "other")}.get(len(seen))

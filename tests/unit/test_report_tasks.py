@@ -17,11 +17,11 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.task import gather, gather_many
 from squall.chaos.judge.run import result
 from squall.chaos.judge.tally import tally
-from squall.chaos.plan.kinds import KINDS
+from squall.chaos.plan.kinds import DOES, KINDS
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.page.frame import NARROW, WIDE, Frame
 from squall.chaos.tell.page.html import why
-from squall.chaos.tell.page.kinds import DOES, SORTS, sort_of
+from squall.chaos.tell.page.kinds import SORTS, sort_of
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.outcomes import LISTED_MAX, REFUSED_LISTED_MAX, chosen, outcomes
 from squall.chaos.tell.page.rail import bars

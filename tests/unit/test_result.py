@@ -54,7 +54,9 @@ CONTRACT = [
     "checks",
     "limits",
     "environment",
+    "refused",
     "interrupted",
+    "broker",
 ]
 
 NOTHING: dict[str, Any] = {
@@ -66,6 +68,7 @@ NOTHING: dict[str, Any] = {
     "checks": (),
     "limits": (),
     "environment": Environment(),
+    "broker": (),
 }
 
 FULL: dict[str, Any] = {

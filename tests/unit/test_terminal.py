@@ -21,11 +21,13 @@ from rich.table import Table
 from squall.chaos.tell.page import junit, markup
 from squall.chaos.tell.table import print_run
 from squall.services import printing
-from squall.services.cli import doctor, terminal
+from squall.services.cli import doctor
+from squall.services.cli.progress import drawn, show_progress
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.node.logs import PrintableFormatter, log_as_sentences
-from squall.services.run.result import Check, Environment, Fault, Latency, Recovery, Result
+from squall.services.run.progress import Begun, Notice, Phase, Waiting
+from squall.services.run.result import Busy, Check, Environment, Fault, Latency, Recovery, Result
 
 ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
@@ -33,6 +35,7 @@ SQUALL = Path(sys.executable).parent / "squall"
 DOORS = (
     "services/squall/services/printing.py",
     "services/squall/services/cli/terminal.py",
+    "services/squall/services/cli/progress.py",
     "services/squall/services/node/logs.py",
     "services/squall/services/node/control.py",
 )
@@ -64,6 +67,7 @@ def hostile_result() -> Result:
         "target": HOSTILE,
         "latency_ms": Latency(),
         "recovery_s": Recovery(),
+        "broker": (Busy(what="slow-call", at_s=1.0, took_s=2.0, said=HOSTILE),),
         "faults": (Fault(kind=HOSTILE, target=HOSTILE, start_s=1.0, end_s=2.0, verified=True),),
         "checks": (Check(id="H1", name=HOSTILE, verdict="fail", detail=HOSTILE),),
         "limits": (HOSTILE,),
@@ -148,9 +152,15 @@ def test_a_document_is_the_same_data_and_harmless(capsys: pytest.CaptureFixture[
 
 
 def test_progress_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.show_progress() as progress:
-        progress(f"connecting to {HOSTILE}")
+    with show_progress() as shown:
+        shown.tell(Begun(run=HOSTILE))
+        shown.tell(Notice(HOSTILE))
+        shown.tell(Waiting(what=f"an answer from {HOSTILE}"))
+        shown.tell(Phase(stage="starting"))
     assert_harmless(capsys.readouterr().err)
+    console, file = screen()
+    console.print(drawn(shown.rows()))
+    assert_harmless(file.getvalue())
 
 
 def test_what_doctor_finds_is_shown_as_text() -> None:
@@ -347,6 +357,7 @@ def hostile_result_without_surrogates() -> Result:
         "run": "r",
         "target": None,
         "faults": (),
+        "broker": (),
         "limits": (),
         "environment": Environment(),
     }

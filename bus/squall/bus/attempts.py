@@ -77,6 +77,7 @@ def stream_config(swarm: Subjects, *, marks_max: int, replicas: int = 1) -> dict
     """
     return {
         "name": swarm.stream("TRY"),
+        "description": "how often a task was tried, from its second attempt on",
         "subjects": [swarm.tries],
         "storage": "file",
         "retention": "limits",

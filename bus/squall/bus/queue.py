@@ -80,6 +80,7 @@ def stream_config(
     """
     return {
         "name": stream,
+        "description": "the work queue: tasks that wait for an agent, or that one has",
         "storage": "file",
         "retention": "workqueue",
         "num_replicas": replicas,

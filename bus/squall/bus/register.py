@@ -29,6 +29,7 @@ def stream_config(stream: str, *written: str, bytes_max: int, replicas: int = 1)
     """
     return {
         "name": stream,
+        "description": "registers: what came of each task, of which the first record counts",
         **({"subjects": list(written)} if written else {}),
         "storage": "file",
         "retention": "limits",

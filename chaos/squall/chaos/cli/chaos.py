@@ -23,9 +23,9 @@ from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import Agents, AsJson, Handler, Rate, Tasks, failing, sentences
+from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, failing, sentences
+from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
-from squall.services.cli.terminal import show_progress
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
 from squall.services.run.spec import SEED_MAX, Spec
@@ -86,6 +86,7 @@ def chaos(
     out: Annotated[
         Path | None, typer.Option(help="Directory of the series.", show_default="runs/<id>")
     ] = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Break a swarm on purpose, behind a proxy a node, and judge what survived.
@@ -113,7 +114,7 @@ def chaos(
         failing("input", message, "leave out --fault, --minutes and further patterns", 2, as_json=as_json)
     if mutants:
         with chaos_sentences(as_json=as_json):
-            code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json)
+            code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json, quiet=quiet)
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
         faults = [_fault(text) for text in fault or ()]
@@ -122,23 +123,23 @@ def chaos(
             for pattern in asked
         ]
         more: Iterable[Plan] = ()
+        more_s = 60 * (minutes or 0.0)
         if schedule is not None:
             first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
         else:
             first = runs_of(specs, range(seed, seed + seeds), faults)
-            for_s = 60 * (minutes or 0.0)
-            more = more_runs_of(specs, seed + seeds, faults, for_s=for_s, now_s=time.monotonic)
+            more = more_runs_of(specs, seed + seeds, faults, for_s=more_s, now_s=time.monotonic)
         check_port(toxiproxy_port)
         names = tuple(plan.name for plan in first)
         narrowed = schedule is not None or bool(faults) or any(map(is_narrowed, specs))
         planned = Planned(runs=names, all_faults=not narrowed, strict=strict)
-        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json)
-        with show_progress() as progress:
+        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, more_s=more_s)
+        with show_progress(quiet=quiet) as shown:
             for plan in itertools.chain(first, more):
-                if series.run(plan, progress):
+                if series.run(plan, shown):
                     break
-        if shrink_minutes and not series.interrupted:
-            series.shrink_first_failure(60 * shrink_minutes)
+            if shrink_minutes and not series.interrupted:
+                series.shrink_first_failure(60 * shrink_minutes, shown)
         code = series.report()
     raise typer.Exit(INTERRUPTED if series.interrupted else code)
 

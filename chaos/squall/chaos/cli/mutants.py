@@ -13,7 +13,8 @@ from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.mutants.harness import HARNESS
 from squall.chaos.mutants.ordinary import Ordinary, ordinary
 from squall.chaos.mutants.prove import Proof, prove
-from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.cli.progress import show_progress
+from squall.services.cli.terminal import Terminal
 from squall.services.printing import print_document
 
 SEEDS_MEDIAN_MAX = 3
@@ -22,7 +23,9 @@ Proved = tuple[Proof, Ordinary | None]
 """What came of a mutant under the fault that shows it, and in the ordinary series, if that was asked for."""
 
 
-def prove_all(patterns: Sequence[str], folder: Path, *, ordinary_seeds: int, as_json: bool) -> int:
+def prove_all(
+    patterns: Sequence[str], folder: Path, *, ordinary_seeds: int, as_json: bool, quiet: bool = False
+) -> int:
     """Prove every mutant of some patterns and tell; 0 if all were caught and the good passed, else 1.
 
     Args:
@@ -37,15 +40,16 @@ def prove_all(patterns: Sequence[str], folder: Path, *, ordinary_seeds: int, as_
     staged += [(mutant, specs[0]) for mutant in HARNESS]
     console = Terminal(stderr=as_json)
     proved: list[Proved] = []
-    with show_progress() as progress:
+    with show_progress(quiet=quiet) as shown:
         for mutant, spec in staged:
-            proof = prove(mutant, spec, folder, progress)
+            proof = prove(mutant, spec, folder, shown.tell)
             seen = None
             if ordinary_seeds:
                 series = runs_of([spec], range(1, ordinary_seeds + 1), [])
-                seen = ordinary(mutant, series, folder, progress)
+                seen = ordinary(mutant, series, folder, shown.tell)
             proved.append((proof, seen))
-            _print_proof(proof, seen, console)
+            with shown.aside():
+                _print_proof(proof, seen, console)
     proofs = [proof for proof, _ in proved]
     verdict = "pass" if is_proved(proofs) else "fail"
     if as_json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,13 +18,43 @@ from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
+from squall.chaos.tell.page.page import PAGE
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
-from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.cli.progress import Shown
+from squall.services.cli.terminal import Terminal
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
+from squall.services.run.progress import Begun, Phase, Progress
 from squall.services.run.spec import Spec
+
+
+class Course:
+    """Where a series is, and how long it goes on yet by what its runs took. Pure.
+
+    Args:
+        planned: How many runs it has at least.
+        more_s: How long it goes on with others after them.
+    """
+
+    def __init__(self, planned: int, *, more_s: float = 0.0) -> None:
+        self._planned = planned
+        self._more_s = more_s
+        self._begun_s: list[float] = []
+
+    def begun(self, run: str, now_s: float) -> Begun:
+        """The next run begins."""
+        self._begun_s.append(now_s)
+        number = len(self._begun_s)
+        left_s: float | None = None
+        if number > self._planned:
+            left_s = max(0.0, self._begun_s[self._planned] + self._more_s - now_s)
+        elif number > 1:
+            each_s = (now_s - self._begun_s[0]) / (number - 1)
+            left_s = each_s * (self._planned - number + 1) + self._more_s
+        runs = None if self._more_s else self._planned
+        return Begun(run=run, number=number, runs=runs, series_left_s=left_s)
 
 
 class Series:
@@ -34,13 +63,21 @@ class Series:
     Args:
         folder: Where to; a directory that holds no series yet.
         steady_s: How long each swarm must keep up before anything is done to it.
+        more_s: How long it goes on with new seeds when the planned runs are over.
 
     Attributes:
         interrupted: Whether the user wants no more.
     """
 
     def __init__(
-        self, folder: Path, planned: Planned, *, port: int, as_json: bool, steady_s: float = STEADY_S
+        self,
+        folder: Path,
+        planned: Planned,
+        *,
+        port: int,
+        as_json: bool,
+        steady_s: float = STEADY_S,
+        more_s: float = 0.0,
     ) -> None:
         begin(folder, planned)
         self._folder = folder
@@ -50,15 +87,18 @@ class Series:
         self._steady_s = steady_s
         self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
+        self._course = Course(len(planned.runs), more_s=more_s)
         self.interrupted = False
 
-    def run(self, planned: Plan, progress: Callable[[str], None]) -> bool:
+    def run(self, planned: Plan, shown: Shown) -> bool:
         """Run one; whether the user wants no more."""
         self._note(planned)
         path = self._folder / planned.name
+        shown.tell(self._course.begun(planned.name, time.monotonic()))
         try:
             with claim(planned.spec, path) as directory:
-                self._carry_out(planned.schedule, planned.spec, directory, progress)
+                self._carry_out(planned.schedule, planned.spec, directory, shown.tell)
+                shown.tell(Phase(stage="judging"))
                 judged = judge_run(path, keep=True)
         except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
             self._note_interruption()
@@ -66,7 +106,8 @@ class Series:
         if self.interrupted:
             self._note_interruption()
         self._done.append((planned, judged))
-        print_run(planned.name, judged.result, self._console)
+        with shown.aside():
+            print_run(planned.name, judged.result, self._console)
         return self.interrupted
 
     def _note(self, planned: Plan) -> None:
@@ -83,9 +124,7 @@ class Series:
         self._planned = msgspec.structs.replace(self._planned, interrupted=True)
         note(self._folder, self._planned)
 
-    def _carry_out(
-        self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Callable[[str], None]
-    ) -> None:
+    def _carry_out(self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Progress) -> None:
         schedule_file.write(directory.path, schedule)
         attack = carry_out(schedule)
         self.interrupted = run_loop(
@@ -100,7 +139,7 @@ class Series:
             )
         )
 
-    def shrink_first_failure(self, budget_s: float) -> None:
+    def shrink_first_failure(self, budget_s: float, shown: Shown) -> None:
         """Shrink the first schedule under which a check failed, and leave it as a test."""
         for planned, judged in self._done:
             failed = next((check for check in judged.result.checks if check.verdict == "fail"), None)
@@ -109,13 +148,17 @@ class Series:
         else:
             return
         tries = itertools.count(1)
+        until_s = time.monotonic() + budget_s
 
         def fails(schedule: Schedule) -> bool:
             if self.interrupted:
                 return False  # so what has been found by now is the smallest
-            path = self._folder / f"shrink-{next(tries)}"
-            with claim(planned.spec, path) as directory, show_progress() as progress:
-                self._carry_out(schedule, planned.spec, directory, progress)
+            number = next(tries)
+            path = self._folder / f"shrink-{number}"
+            left_s = max(0.0, until_s - time.monotonic())
+            shown.tell(Begun(run="shrinking", number=number, series_left_s=left_s))
+            with claim(planned.spec, path) as directory:
+                self._carry_out(schedule, planned.spec, directory, shown.tell)
             return any(c.id == failed.id and c.verdict == "fail" for c in judge(path).checks)
 
         smallest = shrink(planned.schedule, within(often_enough(fails), budget_s, time.monotonic))
@@ -123,9 +166,10 @@ class Series:
         experiment_fields = experiment_of(planned.spec.pattern)
         path.write_text(as_test(smallest, planned.spec, failed.id, failed.name, experiment=experiment_fields))
         before, after = len(planned.schedule.intervals), len(smallest.intervals)
-        self._console.print(
-            f"{failed.id} still fails with {after} of {before} faults: {path}", soft_wrap=True
-        )
+        with shown.aside():
+            self._console.print(
+                f"{failed.id} still fails with {after} of {before} faults: {path}", soft_wrap=True
+            )
 
     def report(self) -> int:
         """Tell what holds over the series; the exit code."""
@@ -136,4 +180,6 @@ class Series:
         else:
             print_series(series, self._console)
             self._console.print(f"runs  {self._folder}", soft_wrap=True)
+            if (self._folder / PAGE).exists():
+                self._console.print(f"report  {self._folder / PAGE}", soft_wrap=True)
         return EXIT[series.verdict]

@@ -30,6 +30,7 @@ from squall.chaos.evidence.lives import Gathering
 from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Pace, Submission, Venue, Writer
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
+from squall.services.run.result import Busy
 
 HEARTBEATS_MIN = 5
 """Of fewer heartbeats, none may have been fast enough to tell anything of its sender's clock."""
@@ -110,6 +111,7 @@ class Fold:
         self._times: tuple[float, float] | None = None
         self._interfered: list[str] = []
         self._interrupted_s: float | None = None
+        self._busy: list[Busy] = []
         self._lives = Gathering()
 
     def add(self, line: bytes) -> None:
@@ -181,6 +183,8 @@ class Fold:
                 self._interfered.append(decode(lines.reason, line).reason)
             case "interrupted", "ok":
                 self._interrupted_s = head.time_s
+            case "broker", "ok":
+                self._busy.append(decode(lines.busy, line))
             case "memory", "ok":
                 self._memory.append(decode(lines.memory, line))
             case "phase", "ok":
@@ -319,6 +323,7 @@ class Fold:
             venue=venue,
             interfered=tuple(self._interfered),
             interrupted_s=self._interrupted_s,
+            busy=tuple(self._busy),
             ahead_s={
                 (counted.node, counted.incarnation): counted.ahead_s
                 for counted in counters

@@ -22,7 +22,7 @@ from squall.chaos.evidence.facts import (
     Time,
     Weighed,
 )
-from squall.services.run.result import Environment
+from squall.services.run.result import Busy, Environment
 
 
 class Line(msgspec.Struct):
@@ -109,6 +109,7 @@ class Note(msgspec.Struct):
 
 
 line = msgspec.json.Decoder(Line)
+busy = msgspec.json.Decoder(Busy)
 task = msgspec.json.Decoder(Task)
 run = msgspec.json.Decoder(Run)
 offer = msgspec.json.Decoder(Offer)

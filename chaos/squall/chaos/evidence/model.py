@@ -28,7 +28,7 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Lives
-from squall.services.run.result import Environment
+from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row
 
 COMMAND = "squall"
@@ -191,6 +191,7 @@ class History:
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
         durability: How much of what was accepted outlives a power loss; None in older directories.
+        busy: What the broker's own log says of slow calls and slow consumers.
         interfered: What somebody other than the harness did to its proxies, each in words.
         interrupted_s: When the user asked for an end; None if nobody did, and in older directories.
         ahead_s: By how much the clock of a start was ahead of the command's, where enough was heard of it.
@@ -235,6 +236,7 @@ class History:
     environment: Environment = field(default_factory=Environment)
     durability: str | None = None
     venue: Venue | None = None
+    busy: tuple[Busy, ...] = ()
     interfered: tuple[str, ...] = ()
     interrupted_s: float | None = None
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     note    ok {limits, environment, durability}                         the command
     interrupted  ok: the user wants an end                               the command
     expel   ok {agent, reason}: put out of the swarm                     the command
+    broker  ok {what, at_s, took_s, said}: slowness, by the broker's log  the command
     phase   ok {what: steady | healed}                                   the nemesis
     memory  ok {of, unit, kib}                                           the nemesis, of a node's process
     interfere  ok {what, on, struck}                                     a node that is interfered with

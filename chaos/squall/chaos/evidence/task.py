@@ -20,7 +20,9 @@ from squall.chaos.evidence.venue import Orders
 from squall.services import jsonl
 from squall.services.handlers import effect_id
 
-KNOWN = frozenset({"submit", "run", "attempt", "commit", "refuse", "final", "lead", "resign", "fenced"})
+KNOWN = frozenset(
+    {"submit", "run", "attempt", "commit", "refuse", "final", "lead", "resign", "fenced", "broker"}
+)
 """The operations whose lines are told in words; those of others are told as they stand."""
 
 
@@ -52,6 +54,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str = ""
     agent: str = ""
     stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
+    at_s: float = 0.0
+    took_s: float | None = None
+    said: str = ""
     facts: dict[str, Any] = {}
 
     @property
@@ -299,7 +304,14 @@ def nearest(run: Path, name: str) -> list[str]:
     return difflib.get_close_matches(name, sorted(tasks), NEAREST)
 
 
-_OF_THE_SWARM = (b'"op":"lead"', b'"op":"resign"', b'"op":"fenced"', b'"first":', b'"what":"complete"')
+_OF_THE_SWARM = (
+    b'"op":"lead"',
+    b'"op":"resign"',
+    b'"op":"fenced"',
+    b'"op":"broker"',
+    b'"first":',
+    b'"what":"complete"',
+)
 """Marks of the lines that are kept whatever task is asked for; batches are known by their first sequence."""
 
 _TASK = re.compile(rb'"task":("(?:[^"\\]|\\.)*")')

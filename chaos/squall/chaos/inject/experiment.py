@@ -28,7 +28,8 @@ from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import STEADY_S, Progress, Run, driven, unless
+from squall.services.run.driven import STEADY_S, Run, driven, unless
+from squall.services.run.progress import Phase, Progress, Waiting
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
 
@@ -83,10 +84,15 @@ async def experimenting(
         SteadyStateError: There was no steady state to disturb.
         ServiceError, BusError: The swarm could not be run.
     """
+
+    def tell_waiting(what: str) -> None:
+        progress(Waiting(what=what))
+
+    progress(Phase(stage="starting"))
     async with (
         Guard() as guard,
         Toxiproxy.running(
-            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=progress
+            guard=guard, log=run.logs / "toxiproxy.log", port=port, progress=tell_waiting
         ) as toxiproxy,
         Proxies(toxiproxy.url, prefix=run.id, access=toxiproxy.access) as proxies,
     ):
@@ -109,6 +115,7 @@ async def experimenting(
                     before = await _under_way(driving)
                     idle = Idle()
                     _weigh(driving.swarm, history)
+                    progress(Phase(stage="faults"))
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
@@ -134,6 +141,7 @@ async def _calm(driving: Run, before: int, history: History) -> None:
         before: What was under way in the steady state.
     """
     swarm = driving.swarm
+    swarm.tell(Phase(stage="recovering", at_most_s=CALM_PATIENCE_S + CALM_S))
     enough = UNDER_WAY_FACTOR * before + UNDER_WAY_S * swarm.spec.rate_per_s
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CALM_PATIENCE_S):
@@ -200,6 +208,8 @@ def carry_out(schedule: Schedule) -> Attack:
 
     async def attack(nemesis: Nemesis) -> None:
         begun_s = asyncio.get_running_loop().time()
+        lengths_s = [each.at_s + each.for_s for each in schedule.intervals]
+        nemesis.tell(Phase(stage="faults", lasts_s=max([schedule.quiet_s, *lengths_s])))
         async with task_group() as tasks:
             tasks.start(asyncio.sleep(schedule.quiet_s))
             for interval in schedule.intervals:

@@ -15,9 +15,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-
-import msgspec
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
@@ -32,8 +29,9 @@ from squall.chaos.inject.traps import Traps
 from squall.chaos.plan.bounds import Cause, causes_of
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
-from squall.services import jsonl
 from squall.services.run.directory import RunDirectory
+from squall.services.run.driven import submitted
+from squall.services.run.progress import Done, Healed, Struck, Waiting
 from squall.services.run.swarm import Swarm
 
 THERE_S = 60.0
@@ -58,11 +56,13 @@ class Nemesis:
     Attributes:
         logged: Faults that were logged so far, one for each node that was struck.
         causes: What all of them together can have put in the way of recovering.
+        tell: Told what is learned of the run as it goes.
     """
 
     def __init__(
         self, swarm: Swarm, network: Network, run: RunDirectory, traps: Traps, chance: random.Random
     ) -> None:
+        self.tell = swarm.tell
         self._swarm = swarm
         self._surface = surface_of(swarm.spec)
         self._network = network
@@ -70,6 +70,7 @@ class Nemesis:
         self._traps = traps
         self._chance = chance
         self._numbers = itertools.count(1)
+        self._waits = itertools.count(1)
         self._reservations = Reservations()
         self.logged = 0
         self.causes: set[Cause] = set()
@@ -151,7 +152,7 @@ class Nemesis:
 
     async def all_ended(self) -> None:
         """Wait until every task that was accepted has ended; meant for when the load has."""
-        accepted = await asyncio.to_thread(_accepted, self._run.history)
+        _, accepted = await asyncio.to_thread(submitted, self._run.history)
         while await self.ended() < accepted:
             await asyncio.sleep(LAST_LOOK_S)
 
@@ -175,7 +176,7 @@ class Nemesis:
 
     async def _reserve(self, stack: contextlib.AsyncExitStack, target: str) -> Sequence[str]:
         """Have for oneself the nodes that a target means, and still means once they are reserved."""
-        async with asyncio.timeout(THERE_S):
+        async with asyncio.timeout(THERE_S), self._waiting(f"{target} to be there", THERE_S):
             while True:
                 nodes = await self._nodes(target)
                 wanted = set(nodes)
@@ -249,12 +250,14 @@ class Nemesis:
                     pause = Strike([leading[0]], False)
                     meanwhile = f"leader, for {point}"
                     await stack.enter_async_context(self._in_force(Pause(), meanwhile, pause, "", LEASE_S))
-                    node = await catching
+                    async with self._waiting(f"{_either(nodes)} to reach {point}", POINT_S):
+                        node = await catching
                 finally:
                     catching.cancel()
                     await asyncio.wait({catching})
             else:
-                node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
+                async with self._waiting(f"{_either(nodes)} to reach {point}", POINT_S):
+                    node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
             try:
                 yield node
             finally:
@@ -275,34 +278,34 @@ class Nemesis:
         self.logged += len(sites)
         for node in strike.nodes:
             self.causes |= causes_of(fault.name, self._surface.role_of(node), self._surface.leading)
-        force = Force(self._run, next(self._numbers), fault, target, strike, point, sites)
+        number = next(self._numbers)
+        force = Force(self._run, number, fault, target, strike, point, sites)
         try:
             async with force.holding(lease_s):
+                if strike.verified:
+                    nodes = tuple(strike.nodes)
+                    self.tell(Struck(key=str(number), kind=fault.name, target=target, nodes=nodes))
                 yield
         except ChaosError as error:
             if not force.is_healed:
                 raise HarnessBrokenError(f"{fault.name} of {target} may not be healed: {error}") from error
             raise
+        finally:
+            self.tell(Healed(str(number)))
+
+    @contextlib.asynccontextmanager
+    async def _waiting(self, what: str, at_most_s: float) -> AsyncIterator[None]:
+        """Say what is waited for inside the block."""
+        key = f"nemesis/{next(self._waits)}"
+        self.tell(Waiting(key=key, what=what, at_most_s=at_most_s))
+        try:
+            yield
+        finally:
+            self.tell(Done(key))
 
     def _site(self, node: str) -> Site:
         return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
 
 
-class _Submit(msgspec.Struct):
-    op: str
-    type: str
-
-
-_submit = msgspec.json.Decoder(_Submit)
-
-
-def _accepted(history: Path) -> int:
-    """How many tasks the producer was told are accepted."""
-    accepted = 0
-    with history.open("rb") as file:
-        for line in jsonl.lines(file):
-            if line is not None and b'"op":"submit"' in line:
-                with contextlib.suppress(msgspec.DecodeError):
-                    said = jsonl.decode(_submit, line)
-                    accepted += (said.op, said.type) == ("submit", "ok")
-    return accepted
+def _either(nodes: Sequence[str]) -> str:
+    return " or ".join(nodes)

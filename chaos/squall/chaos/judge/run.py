@@ -77,7 +77,9 @@ def result(history: History, run: str) -> Result:
         checks=verdicts(case, promises),
         limits=(*_cut_short(history), *history.limits),
         environment=history.environment,
+        refused=_refused(history) if heard else None,
         interrupted=_interrupted(history) if heard else None,
+        broker=history.busy,
     )
 
 
@@ -113,6 +115,11 @@ def _suppressed(history: History) -> int | None:
     venue = history.venue
     filled = sum(len(times) for times in venue.fills.values())
     return history.suppressed + max(0, venue.received - venue.invalid - filled)
+
+
+def _refused(history: History) -> int:
+    """Offers that the broker refused for good."""
+    return sum(offered.outcome == "refused" for offered in history.submissions.values())
 
 
 def _duration_s(history: History) -> float | None:

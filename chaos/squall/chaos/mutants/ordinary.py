@@ -8,7 +8,7 @@ fault is another question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.mutants.mutant import Mutant
 from squall.chaos.mutants.prove import noticed
 from squall.chaos.plan.series import Plan
+from squall.services.run.progress import Begun, Progress
 
 SEED = "seed-"
 """How the names of runs begin whose faults were drawn from a seed; the others are the further runs."""
@@ -43,9 +44,7 @@ class Ordinary:
         return f"{counted}, and {', '.join(further)}" if further else counted
 
 
-def ordinary(
-    mutant: Mutant, planned: Sequence[Plan], folder: Path, progress: Callable[[str], None]
-) -> Ordinary:
+def ordinary(mutant: Mutant, planned: Sequence[Plan], folder: Path, progress: Progress) -> Ordinary:
     """Put a mutant to a series.
 
     Args:
@@ -55,10 +54,10 @@ def ordinary(
         ServiceError, BusError: It could not be run.
     """
     caught = {}
-    for plan in planned:
-        progress(f"{mutant.name}, ordinary {plan.name}")
+    for number, plan in enumerate(planned, 1):
+        progress(Begun(run=f"{mutant.name}, ordinary {plan.name}", number=number, runs=len(planned)))
         path = folder / f"{mutant.name}-ordinary-{plan.name}"
-        found = noticed(mutant, plan.spec, plan.schedule, path, by=_every_check(mutant, plan))
+        found = noticed(mutant, plan.spec, plan.schedule, path, progress, by=_every_check(mutant, plan))
         if found is not None:
             caught[plan.name], _ = found
     return Ordinary(seeds=sum(plan.name.startswith(SEED) for plan in planned), caught=caught)

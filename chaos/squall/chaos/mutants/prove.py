@@ -6,7 +6,7 @@ mutant ─► seed 1, 2, … under its fault ─► caught by its check? ─► 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from squall.chaos.plan.schedule import Schedule
 from squall.chaos.tell.documents import judge
 from squall.services.errors import SteadyStateError
 from squall.services.run.directory import claim
+from squall.services.run.progress import Begun, Progress
 from squall.services.run.result import Result
 from squall.services.run.spec import Spec
 
@@ -50,7 +51,7 @@ class Proof:
     good: bool
 
 
-def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], None]) -> Proof:
+def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Progress) -> Proof:
     """Run one mutant seed after seed until it is caught, and the good variant with that seed.
 
     Raises:
@@ -61,18 +62,18 @@ def prove(mutant: Mutant, spec: Spec, folder: Path, progress: Callable[[str], No
     seed = 0
     while found is None and seed < SEEDS_MAX:
         seed += 1
-        progress(f"{mutant.name}, seed {seed}")
+        progress(Begun(run=mutant.name, number=seed, runs=SEEDS_MAX))
         schedule = Schedule(seed=seed, intervals=mutant.intervals)
         path = folder / f"{mutant.name}-{seed}"
-        found = noticed(mutant, replace(spec, seed=seed), schedule, path, by=mutant.checks)
+        found = noticed(mutant, replace(spec, seed=seed), schedule, path, progress, by=mutant.checks)
     check_id, why = found or ("", "no check noticed")
-    progress(f"{mutant.name}: the good variant")
-    good = _is_good(mutant, spec, seed, folder / f"{mutant.name}-{seed}-good")
+    progress(Begun(run=f"{mutant.name}, the good variant"))
+    good = _is_good(mutant, spec, seed, folder / f"{mutant.name}-{seed}-good", progress)
     return Proof(mutant, spec.pattern, found is not None, check_id, why, seed, good)
 
 
 def noticed(
-    mutant: Mutant, spec: Spec, schedule: Schedule, path: Path, *, by: Collection[str]
+    mutant: Mutant, spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, by: Collection[str]
 ) -> tuple[str, str] | None:
     """Run a mutant once: the check that noticed, and what it said; None if none did.
 
@@ -82,7 +83,7 @@ def noticed(
     """
     with mutant.staged():
         try:
-            result = _run(replace(spec, **mutant.spec), schedule, path, preload=mutant.module)
+            result = _run(replace(spec, **mutant.spec), schedule, path, progress, preload=mutant.module)
         except (ChaosError, SteadyStateError) as error:
             # Any other error is a defect of the harness, which has caught nothing by it.
             return ("harness", str(error)) if isinstance(error, mutant.errors) else None
@@ -93,17 +94,17 @@ def noticed(
     return (found[0].id, found[0].detail) if found else None
 
 
-def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path) -> bool:
+def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path, progress: Progress) -> bool:
     """Whether without the mutation nothing fails, and what must be seen in every run passes."""
     schedule = Schedule(seed=seed, intervals=mutant.intervals)
-    result = _run(replace(spec, seed=seed), schedule, path, preload="")
+    result = _run(replace(spec, seed=seed), schedule, path, progress, preload="")
     caught_by = [check.verdict for check in result.checks if check.id in mutant.checks]
     always = [check.verdict for check in result.checks if not is_sometimes(spec.pattern, check.id)]
     failed = any(check.verdict == "fail" for check in result.checks)
     return not failed and set(always) == {"pass"} and (not caught_by or "pass" in caught_by)
 
 
-def _run(spec: Spec, schedule: Schedule, path: Path, *, preload: str) -> Result:
+def _run(spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, preload: str) -> Result:
     schedule = schedule_file.checked(schedule, spec)
     with claim(spec, path) as directory:
         schedule_file.write(directory.path, schedule)
@@ -111,7 +112,7 @@ def _run(spec: Spec, schedule: Schedule, path: Path, *, preload: str) -> Result:
             spec,
             directory,
             carry_out(schedule),
-            progress=lambda text: None,
+            progress=progress,
             preload=preload,
         )
         try:

@@ -257,7 +257,7 @@ def _delivered(evidence: Evidence) -> Iterator[Moment]:
 
 
 def _swarm_between(evidence: Evidence, first_s: float, last_s: float) -> Iterator[Moment]:
-    """Changes of leader; faults and restarts of the broker, the leaders and whoever had the task."""
+    """Changes of leader; when the broker was slow; faults and restarts of it and of whoever had the task."""
     leads = sorted((line for line in evidence.swarm if line.op == "lead"), key=lambda line: line.time_s)
     for line in evidence.swarm:
         if first_s <= line.time_s <= last_s and line.op in ("lead", "resign", "fenced"):
@@ -271,6 +271,9 @@ def _swarm_between(evidence: Evidence, first_s: float, last_s: float) -> Iterato
         struck = fault.node in nodes or fault.target == "broker"
         if struck and fault.start_s <= last_s and ended_s >= first_s:
             yield from _struck(fault)
+    for line in evidence.swarm:
+        if line.op == "broker" and line.at_s - (line.took_s or 0.0) <= last_s and line.at_s >= first_s:
+            yield _slow(line)
     for start in evidence.around.nodes:
         if start.incarnation > 1 and start.node in nodes and first_s <= start.started_s <= last_s:
             yield Moment(start.started_s, start.node, "started again", f"incarnation {start.incarnation}")
@@ -289,6 +292,14 @@ def _touched(evidence: Evidence) -> set[str]:
 
 def _of_roles(nodes: Sequence[NodeStart], roles: set[str]) -> set[str]:
     return {start.node for start in nodes if start.role in roles}
+
+
+def _slow(line: Line) -> Moment:
+    """What the broker's log said, from when on that was so."""
+    said = printable(line.said)
+    if line.took_s is None:
+        return Moment(line.at_s, "broker", line.what.replace("-", " "), said)
+    return Moment(line.at_s - line.took_s, "broker", "busy", _join(f"for {line.took_s * 1e3:,.1f} ms", said))
 
 
 def _struck(fault: Injected) -> Iterator[Moment]:

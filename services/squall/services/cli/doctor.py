@@ -12,12 +12,12 @@ import subprocess
 import sys
 
 import msgspec
-from rich.table import Table
 
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
 from squall.services import packages
-from squall.services.cli.terminal import Terminal, styled
+from squall.services.cli.layout import Cell, Listing
+from squall.services.cli.terminal import Terminal, stacked, styled
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.patterns import GROUP, PATTERNS, pattern_of
@@ -126,12 +126,13 @@ def _disk() -> Finding:
 
 
 def show(findings: list[Finding], console: Terminal) -> None:
-    """Print the findings for people."""
-    table = Table("", "what", box=None)
-    table.add_column("found", overflow="fold")  # a path is shown whole
-    table.add_column("to get it", overflow="fold")
+    """Print the findings for people; a path or a remedy is folded where it must be, and never cut."""
+    rows: list[list[Cell]] = []
     for finding in findings:
         missing = styled("missing", "red") if finding.needed else styled("optional", "dim")
         mark = styled("ok", "green") if finding.ok else missing
-        table.add_row(mark, finding.what, finding.found, "" if finding.ok else finding.remedy)
-    console.print(table)
+        told = [styled(finding.found)]
+        if finding.remedy and not finding.ok:
+            told.append(styled(f"to get it: {finding.remedy}", "bold"))
+        rows.append([mark, finding.what, stacked(*told)])
+    console.print(Listing(("", "what", "found"), rows))

@@ -29,12 +29,14 @@ from squall.bus.errors import SquallError, first_error
 from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
+from squall.services.cli import explain as explaining
 from squall.services.cli import plan as planning
 from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, default_of, width
+from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
 from squall.services.cli.table import print_table
-from squall.services.cli.terminal import Terminal, show_progress
+from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.node.logs import log_as_sentences
@@ -48,9 +50,11 @@ from squall.services.printing import (
 )
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
-from squall.services.run.result import Result, exit_code, judge
+from squall.services.run.progress import Begun, Phase
+from squall.services.run.result import REPORT, Result, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
+from squall.services.words import words
 
 app = typer.Typer(
     cls=Commands,
@@ -69,6 +73,7 @@ class Target(enum.StrEnum):
 
 
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 AGENTS_HELP = "How many agents."
 TASKS_HELP = "How many tasks to offer."
@@ -160,6 +165,7 @@ def run(
         bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run.", show_default="runs/<id>")] = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a swarm, drive its workload, drain, judge, print what was measured."""
@@ -170,11 +176,14 @@ def run(
         if nats is not None:
             _check_url(nats, insecure=insecure_nats)
             spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
-        with claim(spec, out) as directory, show_progress() as progress:
+        with claim(spec, out) as directory, show_progress(quiet=quiet) as shown:
+            shown.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
-                lambda interrupt: run_once(spec, directory, url=nats, interrupt=interrupt, progress=progress)
+                lambda interrupt: run_once(
+                    spec, directory, url=nats, interrupt=interrupt, progress=shown.tell
+                )
             )
-            progress("judging")
+            shown.tell(Phase(stage="judging"))
             try:
                 result = judge(directory.path)
             except KeyboardInterrupt:
@@ -241,7 +250,11 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_document(result)
     else:
         print_table(result, Terminal())
+        here = Path.cwd()
+        path = path.relative_to(here) if path.is_relative_to(here) else path
         print_line(f"run  {path}")
+        if (path / REPORT).exists():
+            print_line(f"report  {path / REPORT}")
     code = exit_code(result)
     if result.dead_letters:
         say(_first_dead(result))
@@ -262,6 +275,22 @@ def plan(pattern: Pattern, agents: Agents = None, as_json: AsJson = False) -> No
             print_document(planning.document(spec))
         else:
             planning.show(spec, Terminal())
+
+
+@app.command()
+def explain(
+    term: Annotated[str | None, typer.Argument(help="A word; all there are, if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a word on the screen or the page means. (What a run did, `trace` and `report` tell.)"""
+    with sentences(as_json=as_json):
+        found = words() if term is None else explaining.explained(term)
+    if as_json:
+        print_document({"words": found})
+    elif term is None:
+        explaining.show_all(found, Terminal())
+    else:
+        explaining.show(found, Terminal())
 
 
 @app.command()

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-
-from squall.services.cli.terminal import Terminal, spaced, styled
+from squall.services.cli.layout import Flow, Listing
+from squall.services.cli.terminal import Terminal, styled
 from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import VENUE
+from squall.services.run.own_broker import BROKER
 from squall.services.run.spec import Spec
+from squall.services.words import find, own
+
+PROCESSES = ("processes", "what each does")
+LINKS = ("link", "subject", "for")
+STREAMS = ("stream", "what it is for")
+RIGHTS = ("identity", "account", "may")
+"""The headers of the tables."""
+
+NAMES_MAX = 2
+"""Processes of one role that are named one by one."""
 
 
 def document(spec: Spec) -> dict[str, Any]:
-    """Nodes, links, streams and permissions as one document."""
+    """Processes, nodes, links, streams and permissions as one document."""
     pattern = pattern_of(spec)
     topology = pattern.topology(spec)
+    nodes = [(node.name, node.role) for node in topology.nodes if node.role in pattern.roles]
+    venue = [(VENUE, VENUE)] if VENUE in pattern.roles else []
     return {
         "pattern": spec.pattern,
         "swarm": spec.swarm,
+        "processes": [
+            {"process": name, "role": role, "for": _word(role)}
+            for name, role in ((BROKER, BROKER), *nodes, *venue)
+        ],
         "nodes": [
             {
                 "node": node.name,
@@ -36,6 +53,7 @@ def document(spec: Spec) -> dict[str, Any]:
         "streams": [
             {
                 "stream": config["name"],
+                "for": config.get("description", ""),
                 "subjects": config.get("subjects", []),
                 "sources": [source["name"] for source in config.get("sources", [])],
                 "retention": config["retention"],
@@ -45,25 +63,48 @@ def document(spec: Spec) -> dict[str, Any]:
     }
 
 
+def _word(role: str) -> str:
+    """What a role does, where there is a word for it."""
+    return next((word.text for word in find(role, own()) if word.topic == "who"), "")
+
+
 def show(spec: Spec, console: Terminal) -> None:
     """Print it for people."""
     planned = document(spec)
-    links = Table("from", "to", "subject", "for", title="links", title_justify="left", box=None)
-    for link in planned["links"]:
-        links.add_row(link["source"], link["target"], link["subject"], link["note"])
-    streams = Table("stream", "holds", "retention", title="streams", title_justify="left", box=None)
-    for stream in planned["streams"]:
-        held = [*stream["subjects"], *(f"sourced from {name}" for name in stream["sources"])]
-        streams.add_row(stream["stream"], Group(*held), stream["retention"])
-    facts = f"swarm {spec.swarm}, {len(planned['nodes'])} identities"
-    console.print(spaced(styled(spec.pattern, "bold"), styled(facts)), "", sep="\n")
-    console.print(links, "", streams, "")
-    for node in planned["nodes"]:
-        rights = Table("may publish", "may subscribe", box=None, title_justify="left")
-        rights.title = f"{node['node']}  (account {node['account']})"
-        width = max(len(node["publish"]), len(node["subscribe"]))
-        publish = node["publish"] + [""] * (width - len(node["publish"]))
-        subscribe = node["subscribe"] + [""] * (width - len(node["subscribe"]))
-        for row in zip(publish, subscribe, strict=True):
-            rights.add_row(*row)
-        console.print(rights, "")
+    processes, nodes = planned["processes"], planned["nodes"]
+    facts = [f"swarm {spec.swarm}", f"{len(processes)} processes", f"{len(nodes)} identities"]
+    console.print(Flow([styled(spec.pattern, "bold"), *facts]), "", sep="\n")
+    console.print(Listing(PROCESSES, _processes(processes)), "", sep="\n")
+    console.print(Listing(STREAMS, _streams(planned["streams"])), "", sep="\n")
+    links = [
+        [f"{link['source']} ─► {link['target']}", link["subject"], link["note"]] for link in planned["links"]
+    ]
+    console.print(Listing(LINKS, links), "", sep="\n")
+    rights = []
+    for node in nodes:
+        for may in ("publish", "subscribe"):
+            rights.append([node["node"], node["account"], f"{may}: {', '.join(node[may]) or 'nothing'}"])
+    console.print(Listing(RIGHTS, rights))
+
+
+def _processes(processes: list[dict[str, str]]) -> list[list[str]]:
+    """A row a role, with the names of its processes."""
+    counts = Counter(process["role"] for process in processes)
+    told = {process["role"]: process["for"] for process in processes}
+    rows = []
+    for role, count in counts.items():
+        names = [process["process"] for process in processes if process["role"] == role]
+        whole = ", ".join(names) if count <= NAMES_MAX else f"{names[0]} to {names[-1]}"
+        rows.append([f"{count}  {whole}", told[role]])
+    return rows
+
+
+def _streams(streams: list[dict[str, Any]]) -> list[list[str]]:
+    """A row a stream: what it is for, where it gets its messages from, and how long it keeps them."""
+    rows = []
+    for stream in streams:
+        written = [f"written on {', '.join(stream['subjects'])}"] if stream["subjects"] else []
+        copied = [f"copied from {', '.join(stream['sources'])}"] if stream["sources"] else []
+        facts = "; ".join([stream["for"] or "not described", *written, *copied])
+        rows.append([stream["stream"], f"{facts}; retention: {stream['retention']}"])
+    return rows

@@ -1,42 +1,55 @@
-"""A result as a table for people."""
+"""A result for people: in words, then its figures, its faults, its checks, its limits."""
 
 from __future__ import annotations
 
-from rich.table import Table
+from collections.abc import Sequence
+
 from rich.text import Text
 
-from squall.services.cli.terminal import Terminal, spaced, styled
+from squall.services.cli.layout import Cell, Flow, Listing, Pairs, folded
+from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Check, Fault, Result
+from squall.services.run.summary import in_words
 
 ABSENT = "–"
 _VERDICTS = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
+Figures = Sequence[tuple[str, Text]]
+
+FAULTS = ("fault", "target", "held", "")
+CHECKS = ("check", "verdict", "")
+LIMITS = ("limits of this run",)
+"""The headers of the tables."""
+
 
 def print_table(result: Result, console: Terminal) -> None:
-    """Print a result: what was run, its figures, its faults, its checks, its limits."""
-    console.print(_title(result), "", _figures(result), sep="\n")
+    """Print a result: in words, what was run, its figures, its faults, its checks, its limits."""
+    counts, measures = figures(result)
+    console.print(folded(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
+    console.print(Pairs(counts, measures))
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")
     console.print("", _checks(result.checks), sep="\n")
     if result.limits:
-        console.print("", _limits(result.limits), sep="\n")
+        console.print("", Listing(LIMITS, [[limit] for limit in result.limits]), sep="\n")
     console.print()
 
 
-def _title(result: Result) -> Text:
+def _title(result: Result) -> Flow:
     facts = [
         f"run {result.run}",
         f"seed {_count(result.seed, separator='')}",
         f"{_count(result.agents)} agents",
         f"on {result.target or ABSENT}",
     ]
-    return spaced(styled(result.pattern or "pattern unknown", "bold"), styled("  ".join(facts), "dim"))
+    pattern = styled(result.pattern or "pattern unknown", "bold")
+    return Flow([pattern, *(styled(fact, "dim") for fact in facts)])
 
 
-def _figures(result: Result) -> Table:
-    """Counts on the left, measures on the right."""
+def figures(result: Result) -> tuple[Figures, Figures]:
+    """Counts, and measures, each with its name."""
     latency, recovery = result.latency_ms, result.recovery_s
-    left = [
+    counts = [
         ("offered", _plain(result.offered)),
         ("accepted", _plain(result.accepted)),
         ("effects", _plain(result.effects)),
@@ -48,7 +61,7 @@ def _figures(result: Result) -> Table:
         ("refused effects", _bad(result.refused_effects)),
         ("refused writes", _plain(result.refused_writes)),
     ]
-    right = [
+    measures = [
         ("availability", _share(result.availability)),
         ("reliability", _reliability(result)),
         ("latency p50", _ms(latency.p50)),
@@ -60,48 +73,24 @@ def _figures(result: Result) -> Table:
         ("drain", _seconds(recovery.drain)),
         ("duration", _seconds(result.duration_s)),
     ]
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(justify="right", min_width=9)
-    table.add_column(min_width=2)
-    table.add_column()
-    table.add_column()
-    for (name, count), (measure, value) in zip(left, right, strict=True):
-        table.add_row(styled(name, "dim"), count, "", styled(measure, "dim"), styled(value))
-    return table
+    return counts, [(name, styled(value)) for name, value in measures]
 
 
-def _faults(faults: tuple[Fault, ...]) -> Table:
-    table = _table("fault", "target", "held", "")
+def _faults(faults: tuple[Fault, ...]) -> Listing:
+    rows: list[list[Cell]] = []
     for fault in faults:
         held = None if fault.end_s is None else fault.end_s - fault.start_s
         verified = styled("verified", "green") if fault.verified else styled("not verified", "yellow")
-        table.add_row(styled(fault.kind), styled(fault.target), styled(_seconds(held)), verified)
-    return table
+        rows.append([fault.kind, fault.target, _seconds(held), verified])
+    return Listing(FAULTS, rows)
 
 
-def _checks(checks: tuple[Check, ...]) -> Table:
-    table = _table("check", "verdict", "")
+def _checks(checks: tuple[Check, ...]) -> Listing:
+    rows: list[list[Cell]] = []
     for check in checks:
         verdict = styled(check.said, _VERDICTS[check.verdict] if check.exercised else "dim")
-        table.add_row(styled(f"{check.id} {check.name}"), verdict, styled(check.detail))
-    return table
-
-
-def _limits(limits: tuple[str, ...]) -> Table:
-    table = _table("limits of this run")
-    for limit in limits:
-        table.add_row(styled(limit))
-    return table
-
-
-def _table(*headers: str) -> Table:
-    """Columns without lines; all but the last keep their words whole."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for header in headers[:-1]:
-        table.add_column(header, no_wrap=True)
-    table.add_column(headers[-1], overflow="fold")
-    return table
+        rows.append([f"{check.id} {check.name}", verdict, check.detail])
+    return Listing(CHECKS, rows)
 
 
 def _count(count: int | None, *, separator: str = ",") -> str:

@@ -5,17 +5,15 @@ What is not a table leaves by `squall.services.printing`.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.status import Status
 from rich.text import Text
 
 from squall.bus.border import disarmed, masked
-from squall.services.printing import SENTENCE_LENGTH_MAX, say
+from squall.services.printing import SENTENCE_LENGTH_MAX
 
 
 class Terminal(Console):
@@ -49,25 +47,6 @@ class Terminal(Console):
                 yield Segment(disarmed(masked(segment.text, lines=True)), segment.style)
 
 
-@contextlib.contextmanager
-def show_progress() -> Iterator[Callable[[str], None]]:
-    """A status line while the block runs; where there is no terminal, a sentence for each new step."""
-    terminal = Terminal(stderr=True)
-    if terminal.is_terminal:
-        with Status(styled("starting"), console=terminal) as status:
-            yield lambda text: status.update(styled(text))
-        return
-    last = ""
-
-    def tell(text: str) -> None:
-        nonlocal last
-        if text != last and " of " not in text:
-            say(text)
-            last = text
-
-    yield tell
-
-
 def styled(text: str, style: str = "") -> Text:
     """One line of text with one style."""
     return Text(_line(text), style)
@@ -76,6 +55,11 @@ def styled(text: str, style: str = "") -> Text:
 def spaced(*parts: Text) -> Text:
     """Texts of different styles on one line."""
     return Text("  ").join(parts)
+
+
+def stacked(*parts: Text) -> Text:
+    """Texts on lines of their own."""
+    return Text("\n").join(parts)
 
 
 def _line(text: str) -> str:

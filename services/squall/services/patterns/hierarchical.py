@@ -99,6 +99,7 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
         parts.ingress(spec),  # trimmed behind the coordinator's snapshot
         {
             "name": swarm.stream("JOB"),
+            "description": "the coordinator's log: who leads, which tasks it gave out, which jobs are done",
             "subjects": [swarm.jobs],
             "retention": "limits",
             # Refuses when full: under discard-old the term's record would be evicted in the end.
@@ -119,6 +120,7 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
+            "description": parts.DEAD_LETTERS,
             "retention": "limits",
             "discard": "old",
             "max_bytes": DEAD_LETTER_BYTES_MAX,

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from squall.bus.errors import RequestError
+from squall.bus.tasks import task_group
 from squall.services import jsonl
+from squall.services.run.progress import Done, Healed, Notice, Struck, Waiting
 
 if TYPE_CHECKING:
     from squall.services.run.directory import RunDirectory
@@ -46,14 +48,21 @@ async def pause_leader(swarm: Swarm, run: RunDirectory) -> None:
     if leading is None or unit is None:
         return
     node, term = leading
+    for_s = swarm.spec.lease_s + PAUSE_MARGIN_S
     start_s = time.time()
     verified = await swarm.launcher.freeze(unit)
     verified_s = time.time()
+    if verified:
+        swarm.tell(Struck(key="opening", kind="pause", target="leader", nodes=(node,)))
+        swarm.tell(Notice(f"{node}, which leads, is frozen for {for_s:.1f} s"))
     try:
-        await asyncio.sleep(swarm.spec.lease_s + PAUSE_MARGIN_S)
+        async with task_group() as tasks:
+            tasks.daemon(_tell_successor(swarm, leading))
+            await asyncio.sleep(for_s)
     finally:
         end_s = time.time()
         thawed = await swarm.launcher.thaw(unit)
+        swarm.tell(Healed("opening"))
         run.append(
             "faults.jsonl",
             kind="pause",
@@ -66,11 +75,23 @@ async def pause_leader(swarm: Swarm, run: RunDirectory) -> None:
             verified=verified and thawed,
         )
     if await swarm.leader() == leading:
+        swarm.tell(Notice(f"{node} runs again, and leads: nobody took over"))
         return  # nobody was there to follow it
+    swarm.tell(Waiting(key="opening", what=f"{node} to stand down", at_most_s=RESUMED_S))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(RESUMED_S):
             while not stood_down(run.history, node, term):
                 await asyncio.sleep(LOOK_S)
+            swarm.tell(Notice(f"{node} runs again, and has stood down"))
+    swarm.tell(Done("opening"))
+
+
+async def _tell_successor(swarm: Swarm, before: tuple[str, int]) -> None:
+    """Say who took over, once somebody has."""
+    while (leading := await swarm.leader()) in (before, None):
+        await asyncio.sleep(LOOK_S)
+    if leading is not None:
+        swarm.tell(Notice(f"{leading[0]} took over"))
 
 
 async def _is_over(swarm: Swarm) -> bool:

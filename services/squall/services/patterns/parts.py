@@ -27,6 +27,8 @@ ENDS: Mapping[str, str] = {
 }
 """The roles at both ends of every pattern, with the modules that serve them."""
 
+DEAD_LETTERS = "dead letters: tasks that were given up, with their input and the reason"
+
 INGRESS_BYTES_MAX = 128 * 1024**2
 """Bound of the ingress. The broker sets it aside when the stream is made, so it is no larger than needed."""
 
@@ -43,6 +45,7 @@ def ingress(spec: Spec) -> dict[str, Any]:
     swarm = Subjects(spec.swarm)
     return {
         "name": swarm.stream("IN"),
+        "description": "the ingress: tasks that were accepted and have not been taken up",
         "subjects": [swarm.ingress],
         "retention": "limits",
         "discard": "new",  # the bound refuses producers

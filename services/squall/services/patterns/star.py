@@ -146,10 +146,12 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
         parts.ingress(spec),  # trimmed below the oldest task that is not decided
         {
             **register.stream_config(requests, swarm.request(ANY, ANY), bytes_max=REQUEST_BYTES_MAX),
+            "description": "requests: what each spoke asks the hub for",
             "deny_purge": False,  # what the log has a copy of is trimmed when it is nearly full
         },
         {
             "name": hub,
+            "description": "the hub's log: who leads, what was asked for, in which order, and the decisions",
             "subjects": [seat.term, seat.lease, seat.snapshot, swarm.decision(ANY), swarm.hub_dead(ANY)],
             **sourced(requests, swarm.request_transform),
             "retention": "limits",
@@ -170,6 +172,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
         {
             "name": swarm.stream("DLQ"),
+            "description": parts.DEAD_LETTERS,
             "retention": "limits",
             "discard": "old",
             "max_bytes": DEAD_LETTER_BYTES_MAX,

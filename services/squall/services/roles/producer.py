@@ -115,6 +115,7 @@ async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
 async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
     """Submit one task until it is accepted, refused for good, or unknown for too long."""
     history = service.history
+    service.counters["offered"] += 1
     history(
         "submit",
         "invoke",

@@ -31,6 +31,9 @@ NAMES_MAX = 40
 
 NAME_LENGTH_MAX = 40
 
+SETTLED = ("accepted", "refused", "unusable")
+"""What a producer counts of tasks that are not offered again."""
+
 READ_EVERY_S = 0.5
 """A node's heartbeats that come sooner after its last are not read: a flood must not hold the command."""
 
@@ -95,6 +98,20 @@ class Counters:
             known = name in counted.counts or len(counted.counts) < NAMES_MAX
             if known and _is_count_name(name):
                 counted.counts[name] = max(count, counted.counts.get(name, 0))
+
+    def offered(self, role: str) -> int | None:
+        """How many tasks the nodes of a role had offered by their last heartbeats; None before the first.
+
+        One that was started again offers anew what its last start had no answer to.
+        """
+        starts = [
+            counted.counts for counted in self._starts.values() if counted.role == role and counted.heartbeats
+        ]
+        if not starts:
+            return None
+        *before, now = starts
+        settled = sum(counts.get(name, 0) for counts in before for name in SETTLED)
+        return settled + now.get("offered", 0)
 
     def write(self) -> None:
         """Leave what is known in the run's directory.

@@ -1,6 +1,6 @@
 """A driven run: a swarm, its workload, and whatever is done to it, as one block.
 
-    async with driven(spec, directory, progress=say) as run:
+    async with driven(spec, directory, progress=tell) as run:
         await run.steady()
         ...                            # whatever it is to survive
         await run.finish(bound_s)      # the load ends, the swarm drains, the broker is read
@@ -18,7 +18,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,12 @@ from squall.services import jsonl
 from squall.services.errors import SteadyStateError
 from squall.services.node.history import History
 from squall.services.patterns import reading
+from squall.services.patterns.pattern import Backlog
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Route, straight
+from squall.services.run.progress import Counted, Done, Leads, Left, Phase, Progress, Waiting
 from squall.services.run.spec import Spec
-from squall.services.run.swarm import Swarm, running
+from squall.services.run.swarm import PRODUCER_STOP_S, Swarm, running
 
 LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05
@@ -43,9 +45,6 @@ LEFT_ACK_WAITS = 3
 LEFT_S = 10.0
 """After everything has ended: how many ack waits what was lost on its way may take to come again, and how
 long a handler may take with it once more."""
-
-SAY_EVERY_S = 5.0
-"""Between two words about what draining waits for."""
 
 STEADY_S = 3.0
 """How long the swarm must keep up before anything is done to it."""
@@ -57,10 +56,6 @@ STEADY_PATIENCE_S = 30.0
 
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
-
-
-Progress = Callable[[str], None]
-"""Told what is being done."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +84,7 @@ class Run:
         self._progress = progress
         self._finished: _Finished | None = None
         self._showing: asyncio.Task[None] | None = None
+        self._submitted: tuple[int, int] | None = None
 
     async def steady(self, for_s: float = STEADY_S) -> float:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
@@ -97,6 +93,7 @@ class Run:
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
+        self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
         deadline = time.monotonic() + STEADY_PATIENCE_S
         gained = 0
         while time.monotonic() < deadline:
@@ -127,14 +124,18 @@ class Run:
             bound_s: How long draining may take; the spec's bound, if None.
         """
         if self._finished is None:
+            if not self.swarm.producer.done():
+                self._progress(Waiting(what="the producer to have its answers", at_most_s=PRODUCER_STOP_S))
             await self.swarm.stop_producer()
             await self.swarm.producer
             await self._stop_showing()
+            self._submitted = await asyncio.to_thread(submitted, self.directory.history)
             bound_s = self.swarm.spec.drain_bound_s if bound_s is None else bound_s
+            self._progress(Phase(stage="draining", at_most_s=bound_s))
             begun_s = time.monotonic()
             drained = await self._drain(bound_s)
             took_s = time.monotonic() - begun_s
-            self._progress("reading the registers")
+            self._progress(Phase(stage="reading back"))
             registers = await self.swarm.pattern.read_back(self.swarm, self._history)
             await reading.submissions(self.swarm, self._history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
@@ -144,13 +145,36 @@ class Run:
         return self._finished.drained
 
     async def show(self) -> None:
-        """Say how many tasks have ended, for as long as this is not cancelled."""
+        """Say how far it has come and who leads, for as long as this is not cancelled."""
         self._showing = asyncio.current_task()
         while True:
-            with contextlib.suppress(RequestError):
-                backlog = await self.swarm.backlog()
-                self._progress(f"{backlog.registers:,} of {self.swarm.spec.tasks:,} tasks ended")
+            try:
+                await self._look()
+                self._progress(Done("broker"))
+            except RequestError:
+                self._progress(Waiting(key="broker", what="the broker to answer"))
             await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> None:
+        """Tell what the broker and the producer say.
+
+        Raises:
+            RequestError: The broker does not answer.
+        """
+        swarm = self.swarm
+        self._count(await swarm.backlog())
+        if swarm.pattern.seat is not None:
+            leading = await swarm.leader()
+            self._progress(Leads(leading[0] if leading else ""))
+
+    def _count(self, backlog: Backlog) -> None:
+        """Tell how far it has come."""
+        if self._submitted is None:
+            accepted = min(backlog.submitted, self.swarm.spec.tasks)  # the rest are ends of jobs
+            offered = max(accepted, self.swarm.offered() or 0)
+        else:
+            offered, accepted = self._submitted
+        self._progress(Counted(offered=offered, accepted=accepted, ended=backlog.registers))
 
     async def _stop_showing(self) -> None:
         if self._showing is not None:
@@ -158,22 +182,18 @@ class Run:
             await asyncio.wait({self._showing})
 
     async def _drain(self, bound_s: float) -> bool:
-        """Wait until everything accepted has ended and been delivered; False if the bound passed first.
-
-        The bound can be minutes, so it is said what is waited for, and how long yet.
-        """
+        """Wait until everything accepted has ended and been delivered; False if the bound passed first."""
         deadline = time.monotonic() + bound_s
-        said_s = time.monotonic()
-        stands = "the broker does not answer"
-        while (now_s := time.monotonic()) < deadline:
-            with contextlib.suppress(RequestError):
+        while time.monotonic() < deadline:
+            try:
                 backlog = await self.swarm.backlog()
+            except RequestError:
+                self._progress(Waiting(what="the broker to answer"))
+            else:
+                self._count(backlog)
                 if backlog.drained:
                     return True
-                stands = f"{backlog.registers:,} tasks have ended, not yet every job and effect"
-            if now_s - said_s >= SAY_EVERY_S:
-                self._progress(f"draining: {stands}; it is given up in {deadline - now_s:.0f} s")
-                said_s = now_s
+                self._progress(Waiting(what=self._left_of(backlog)))
             await asyncio.sleep(DRAIN_LOOK_S)
         return False
 
@@ -181,6 +201,14 @@ class Run:
         """Write into the history that the user wants an end, at once: it may be the last that is written."""
         await interrupt.wait()
         self._history("interrupted", "ok")
+
+    def _left_of(self, backlog: Backlog) -> str:
+        """What draining waits for."""
+        assert self._submitted is not None
+        open_tasks = self._submitted[1] - backlog.registers
+        if open_tasks > 0:
+            return f"{open_tasks:,} accepted task{'' if open_tasks == 1 else 's'} to end"
+        return "the last effects to be delivered"
 
     def close(self, took_s: float) -> None:
         """Write the last line. Nobody else writes any more: how many lines each writer wrote is what lets a
@@ -219,6 +247,7 @@ async def driven(
     If something is raised, the swarm ends at once and the directory holds what there was.
 
     Args:
+        progress: Told what is learned of the run as it goes.
         url: An outside broker, or None for one of our own.
         interrupt: Set when the user wants an end, which is noted; to end the load then is the block's to do.
         route: Says where a node is to reach the broker; asked before each start of a node.
@@ -260,14 +289,20 @@ async def run_once(
         ServiceError, BusError: It could not be run.
     """
     async with driven(spec, directory, url=url, interrupt=interrupt, progress=progress) as run:
+        progress(Phase(stage="load"))
         await unless(interrupt, _offer_all(run))
 
 
 async def _offer_all(run: Run) -> None:
     """Wait until all of the workload was offered, and its pattern was shown."""
+    swarm = run.swarm
     async with task_group() as tasks:
-        opening = tasks.daemon(run.swarm.pattern.opening(run.swarm, run.directory))
-        await asyncio.wait({run.swarm.producer})
+        opening = tasks.daemon(swarm.pattern.opening(swarm, run.directory))
+        while not swarm.producer.done():
+            offered = swarm.offered()
+            if offered is not None:
+                swarm.tell(Left(max(0, swarm.spec.tasks - offered) / swarm.spec.rate_per_s))
+            await asyncio.wait({swarm.producer}, timeout=LOOK_S)
         # With the load over, what waits for more of it would wait for ever.
         await asyncio.wait({opening}, timeout=run.swarm.spec.drain_bound_s)
 
@@ -308,6 +343,29 @@ def _lines(history: Path) -> dict[str, int]:
                 writer = jsonl.decode(_writer, line or b"")
                 counts[f"{writer.node}/{writer.inc}"] += 1
     return dict(counts)
+
+
+def submitted(history: Path) -> tuple[int, int]:
+    """How many tasks were offered, and how many of them accepted, by the producer's lines."""
+    offered: set[str] = set()
+    accepted: set[str] = set()
+    with history.open("rb") as file:
+        for line in jsonl.lines(file):
+            if line is not None and b'"op":"submit"' in line:
+                with contextlib.suppress(msgspec.DecodeError):
+                    said = jsonl.decode(_submit, line)
+                    offered.add(said.task)
+                    if said.type == "ok":
+                        accepted.add(said.task)
+    return len(offered), len(accepted)
+
+
+class _Submit(msgspec.Struct):
+    task: str
+    type: str
+
+
+_submit = msgspec.json.Decoder(_Submit)
 
 
 class _Writer(msgspec.Struct):

@@ -17,6 +17,9 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Starts
 from squall.services.run.spec import Spec
 
+BROKER = "broker"
+"""Its name and role among the processes of a run."""
+
 LAUNCHER = "launcher"
 """Its node makes the streams."""
 
@@ -24,6 +27,9 @@ OBSERVER = "observer"
 """Its node looks, and changes nothing."""
 
 LAUNCHER_LIFE_S = 60.0
+
+BROKER_LOG = "broker.log"
+"""The broker's log, among those of a run."""
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +50,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
         return authority.credentials(LAUNCHER, LAUNCHER_LIFE_S)
 
     def started(pid: int, incarnation: int) -> None:
-        starts.note("broker", "broker", incarnation, str(pid))
+        starts.note(BROKER, BROKER, incarnation, str(pid))
 
     def mint(node: str) -> Credentials:
         return authority.credentials(node, spec.credentials_life_s)
@@ -55,7 +61,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
                 run.broker,
                 lambda: authority.server_config(run.broker / "jwt"),
                 guard=guard,
-                log=run.logs / "broker.log",
+                log=run.logs / BROKER_LOG,
                 probe=jetstream_probe(launcher),
                 on_start=started,
             )

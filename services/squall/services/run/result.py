@@ -53,6 +53,22 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool = False
 
 
+class Busy(msgspec.Struct, frozen=True, kw_only=True):
+    """That the broker, or a client of it, was slow, as the broker's own log says.
+
+    Attributes:
+        what: ``slow-call``: the broker took long over something. ``slow-consumer``: a client did not read
+            what the broker had for it.
+        at_s: When it was said, which is when it was over.
+        took_s: How long it had lasted.
+    """
+
+    what: str
+    at_s: float
+    took_s: float | None = None
+    said: str = ""
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One named check, and in a sentence or two why its verdict is what it is.
 
@@ -89,6 +105,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         run: The name of its directory.
         offered: Tasks the producer tried to submit.
         accepted: Those whose submission the broker answered *stored*.
+        refused: Those that the broker refused for good; of the rest it is not known.
+        interrupted: Whether it was stopped before it had come to its end; None where it is not known.
         effects: Intents filled at the venue.
         dead_letters, cancelled: Accepted tasks whose register says so.
         lost: Accepted tasks without a register, and intents of ``ok`` registers neither filled nor refused.
@@ -104,6 +122,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         duration_s: Wall time of the whole.
         limits: Guarantees this run did not have, in words.
         interrupted: Whether it was stopped before it had come to its end; None where it is not known.
+        broker: What the broker's own log says of slow calls and slow consumers.
     """
 
     pattern: str | None
@@ -136,7 +155,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     limits: tuple[str, ...]
     environment: Environment
+    refused: int | None = None
     interrupted: bool | None = None
+    broker: tuple[Busy, ...] = ()
 
 
 def exit_code(result: Result) -> int:
@@ -151,6 +172,10 @@ def document(result: Result, *, indent: int = 0) -> bytes:
     """The document as JSON: on one line, or indented for a file that people read."""
     encoded = msgspec.json.encode(result)
     return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+REPORT = "report.html"
+"""The page that judging leaves in a run's directory, if it can."""
 
 
 def judge(path: Path) -> Result:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
 from squall.bus import system
-from squall.bus.broker import Broker
+from squall.bus.broker import READY_S, Broker
 from squall.bus.codec import decode
 from squall.bus.connection import connect
 from squall.bus.errors import RequestError
@@ -31,13 +31,14 @@ from squall.services.node.history import History
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
-from squall.services.run import stores
+from squall.services.run import watches
 from squall.services.run.access import Access, Own
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
 from squall.services.run.outside_broker import outside_broker
-from squall.services.run.own_broker import own_broker
+from squall.services.run.own_broker import BROKER_LOG, own_broker
+from squall.services.run.progress import Phase, Progress, Waiting
 from squall.services.run.spec import S, Spec, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
@@ -54,8 +55,6 @@ ADMIT_S = 10.0
 PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
 
-DISK_LOOK_S = 0.5
-
 
 class Swarm:
     """Made by `running`.
@@ -69,6 +68,7 @@ class Swarm:
         observer: The command's own connection.
         launcher: Starts its nodes and has a hold on them.
         load_cut_short: Whether the producer was stopped before it had offered everything.
+        tell: Told what is learned of the run as it goes.
     """
 
     def __init__(
@@ -80,6 +80,8 @@ class Swarm:
         nodes: Nodes,
         starts: Starts,
         history: History,
+        counters: Counters,
+        progress: Progress,
     ) -> None:
         self.spec = spec
         self.pattern = pattern_of(spec)
@@ -90,10 +92,12 @@ class Swarm:
         self.launcher = launcher
         self.load_cut_short = False
         self.note = starts.note
+        self.tell = progress
         self._run = run
         self._access = access
         self._nodes = nodes
         self._history = history
+        self._counters = counters
         self._topology = self.pattern.topology(spec)
         self._numbers: dict[str, int] = {}
         self._changing = asyncio.Lock()
@@ -324,6 +328,10 @@ class Swarm:
         """
         return await self.pattern.backlog(self)
 
+    def offered(self) -> int | None:
+        """How many tasks were offered, by its producer's last heartbeat; None before the first."""
+        return self._counters.offered(PRODUCER)
+
     async def ended(self) -> int:
         """How many tasks have ended; while the broker is away, as far as was known."""
         with contextlib.suppress(RequestError):
@@ -341,7 +349,7 @@ async def running(
     route: Route = straight,
     preload: str = "",
     history: History,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> AsyncIterator[Swarm]:
     """A swarm that serves inside the block and is gone after it.
 
@@ -350,7 +358,7 @@ async def running(
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
         history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
-        progress: Told what is being done.
+        progress: Told what is learned of the run as it goes.
 
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
@@ -360,29 +368,35 @@ async def running(
         counters = Counters(run, lambda: swarm.observer.counters)
         starts = Starts(run, counters, launcher.target)
         async with contextlib.AsyncExitStack() as stack:
+            progress(Phase(stage="starting"))
             if url is None:
-                progress("starting nats-server")
+                progress(Waiting(what="nats-server to be ready", at_most_s=READY_S))
                 broker = own_broker(spec, run, guard, starts)
             else:
-                progress(f"connecting to {url}")
+                progress(Waiting(what=f"an answer from {url}"))
                 broker = outside_broker(spec, url)
             access = await stack.enter_async_context(broker)
+            if access.own is not None:
+                tasks.daemon(watches.broker_log(run.logs / BROKER_LOG, history, progress))
             nodes = Nodes(
                 spec, run, access, launcher, tasks, starts, route=route, preload=preload, history=history
             )
-            swarm = Swarm(spec, run, access, launcher, nodes, starts, history)
+            swarm = Swarm(spec, run, access, launcher, nodes, starts, history, counters, progress)
             if access.own is not None:
                 await stack.enter_async_context(_warden(swarm, access, access.own))
             hearing = await stack.enter_async_context(swarm.observer.apart())
             await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
             tasks.daemon(counters.keep())
-            progress("starting the nodes")
+            progress(Waiting(what="the nodes to serve"))
             await swarm.start()
             tasks.daemon(nodes.renew())
-            tasks.daemon(_watch_disk(run))
-            tasks.daemon(_watch_stores(swarm, history, progress))
+            tasks.daemon(watches.disk(run))
+            # Not of the ingress, whose bound is what holds producers back.
+            ingress = swarm.swarm.stream("IN")
+            names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
+            tasks.daemon(watches.bounds(swarm.observer, names, history, progress))
             yield swarm
-            progress("stopping the nodes")
+            progress(Phase(stage="stopping", at_most_s=STOP_S))
             await swarm.stop()
 
 
@@ -401,24 +415,3 @@ async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]
         )
         tasks.daemon(warden.run())
         yield
-
-
-async def _watch_disk(run: RunDirectory) -> None:
-    """End the swarm before the disk is full, and see that no log fills it."""
-    while True:
-        for name in run.cut_logs():
-            log.info("%s was cut", name)
-        run.check_room()
-        await asyncio.sleep(DISK_LOOK_S)
-
-
-async def _watch_stores(swarm: Swarm, history: History, progress: Callable[[str], None]) -> None:
-    """Tell of streams near their bounds; not of the ingress, whose bound is what holds producers back."""
-
-    def tell(stream: str, share: float) -> None:
-        progress(f"{stream} is {share:.0%} full")
-        history("store", "ok", stream=stream, share=share)
-
-    names = [config["name"] for config in swarm.pattern.streams(swarm.spec)]
-    streams = [name for name in names if name != swarm.swarm.stream("IN")]
-    await stores.watch(swarm.observer, streams, tell)

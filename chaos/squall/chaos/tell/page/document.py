@@ -15,18 +15,13 @@ from squall.chaos.judge.series import SeriesCheck
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.chaos.tell.page.parts import pairs, table
+from squall.chaos.tell.words import OF_A_SERIES
 from squall.services.run.result import Check, Verdict
 
 SIGNS: Mapping[Verdict, str] = {"pass": "✓", "fail": "✕", "unknown": "?"}
 TITLES: Mapping[Verdict, str] = {"pass": "Passed", "fail": "Failed", "unknown": "Unknown"}
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-OF_A_SERIES = {
-    "V1": "Every step on a task's way to its effect is killed, paused and cut.",
-    "V2": "Every planned run is there, as it was planned, and came to its end.",
-}
-"""What is promised of a series as a whole."""
 
 
 def document(title: str, *children: Child) -> bytes:
@@ -85,7 +80,8 @@ def badge(verdict: Verdict, said: str | None = None) -> Markup:
 def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
     """A row a check: what was promised, and what happened."""
     promises = promises_of(pattern)
-    texts = OF_A_SERIES | ({} if promises is None else {p.id: p.text for p in promises.promises})
+    whole = {check: text for check, (_, text) in OF_A_SERIES.items()}
+    texts = whole | ({} if promises is None else {p.id: p.text for p in promises.promises})
     rows = [
         [
             el("span", check.id, class_="id", id=anchor_of(check)),

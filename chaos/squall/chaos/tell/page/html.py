@@ -19,6 +19,7 @@ from squall.chaos.judge.tally import tally
 from squall.chaos.tell.page import course, evidence, tables, traced, words
 from squall.chaos.tell.page.document import checks, document, heading, of_all, passed, unexercised
 from squall.chaos.tell.page.figures import figures
+from squall.chaos.tell.page.glossary import glossary
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
 from squall.chaos.tell.page.notices import notices, refusals
@@ -100,6 +101,7 @@ def render(content: PageContent) -> bytes:
             section("Doubts", "What leaves verdicts unknown", evidence.doubtful(history)),
             section("Limits of this run", None, tables.limits(result)),
             section("Environment", None, tables.environment(result)),
+            glossary(),
             section("Again", "The same run, and the same judgment of this one", _commands(content)),
         ),
     )

@@ -18,6 +18,7 @@ from squall.chaos.tell.exercised import NEVER, facts, left_out, matrix
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.against import Timed, against, timed_in
 from squall.chaos.tell.page.document import badge, checks, document, heading, of_all, passed, unexercised
+from squall.chaos.tell.page.glossary import glossary
 from squall.chaos.tell.page.grid import grid, linked, worst, worst_first
 from squall.chaos.tell.page.markup import Child, Markup, el
 from squall.chaos.tell.page.notices import MANY, box
@@ -58,6 +59,7 @@ def render_series(series: SeriesResult, *, path: str, links: Mapping[str, str]) 
             *parts,
             section("Runs", "The worst first, each with its own page", _runs(ordered, links), anchor="runs"),
             section("The series as a whole", None, checks(None, whole)),
+            glossary(),
             section(
                 "Again",
                 "The same judgment, from the directory alone",
