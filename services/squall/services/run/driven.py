@@ -28,8 +28,8 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.errors import SteadyStateError
-from squall.services.node.history import History
+from squall.services.errors import HandlerError, SteadyStateError
+from squall.services.node.history import MISTAKE, History
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Route, straight
@@ -54,6 +54,10 @@ STEADY_SHARE = 0.8
 """Of the tasks offered in that time, how many must have ended."""
 
 STEADY_PATIENCE_S = 30.0
+
+FAILING_SHARE = 0.5
+FAILING_ROUNDS = 2
+"""In so many attempts a task that is due the handler fails, so many times in a row, before it is to blame."""
 
 
 Progress = Callable[[str], None]
@@ -91,17 +95,26 @@ class Run:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
+            HandlerError: It does not, because its handler fails.
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained = 0
+        gained, failing = 0, 0
         while time.monotonic() < deadline:
-            before = await self.swarm.ended()
+            before, from_byte = await self.swarm.ended(), self.directory.history.stat().st_size
             await asyncio.sleep(for_s)
             gained = await self.swarm.ended() - before
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
+            mistakes = _mistakes(self.directory.history, from_byte)
+            failing = failing + 1 if len(mistakes) >= FAILING_SHARE * for_s * rate else 0
+            if failing == FAILING_ROUNDS:
+                task, reason = mistakes[0]
+                raise HandlerError(
+                    f"the handler {self.swarm.spec.handler} does not work undisturbed: {reason}",
+                    f"`squall trace {task} --run {self.directory.path}` tells more",
+                )
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
@@ -274,6 +287,19 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
             working.cancel()
 
 
+def _mistakes(history: Path, from_byte: int) -> list[tuple[str, str]]:
+    """What agents told of their handler from there on: the task, and the reason."""
+    found = []
+    with history.open("rb") as file:
+        file.seek(from_byte)
+        for line in jsonl.lines(file):
+            with contextlib.suppress(msgspec.DecodeError):
+                told = jsonl.decode(_told, line or b"")
+                if told.op == MISTAKE:
+                    found.append((told.task, told.reason))
+    return found
+
+
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
@@ -307,4 +333,11 @@ class _Writer(msgspec.Struct):
     inc: int
 
 
+class _Told(msgspec.Struct):
+    op: str
+    task: str = ""
+    reason: str = ""
+
+
+_told = msgspec.json.Decoder(_Told)
 _writer = msgspec.json.Decoder(_Writer)
