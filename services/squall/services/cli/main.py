@@ -51,7 +51,7 @@ from squall.services.printing import (
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
 from squall.services.run.progress import Begun, Phase
-from squall.services.run.result import REPORT, Result, exit_code, judge
+from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
 from squall.services.words import words
@@ -248,6 +248,8 @@ def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool
 def _report(result: Result, path: Path, *, as_json: bool) -> int:
     if as_json:
         print_document(result)
+        if blame := blamed_on_handler(result):
+            say(blame)
     else:
         print_table(result, Terminal())
         here = Path.cwd()
@@ -255,15 +257,7 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_line(f"run  {path}")
         if (path / REPORT).exists():
             print_line(f"report  {path / REPORT}")
-    code = exit_code(result)
-    if result.dead_letters:
-        say(_first_dead(result))
-    return code
-
-
-def _first_dead(result: Result) -> str:
-    detail = next((check.detail for check in result.checks if check.name == "poison-containment"), "")
-    return detail or f"{result.dead_letters} tasks are dead letters"
+    return exit_code(result)
 
 
 @app.command()

@@ -10,8 +10,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
+from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
 
 
@@ -30,7 +32,7 @@ def load(name: str) -> Handler:
         handler = getattr(module, function_name, None)
     except BaseException as error:  # a module may raise anything, `sys.exit` and pytest's skipping included
         raise SpecError(
-            f"the handler {name} cannot be imported: {describe(error)}", _remedy(error, module_name)
+            f"the handler {name} cannot be imported: {_said(error)}", _remedy(error, module_name)
         ) from error
     if handler is None:
         place = getattr(module, "__file__", None) or "Python itself"
@@ -40,23 +42,43 @@ def load(name: str) -> Handler:
         )
     if not callable(handler):
         raise SpecError(f"the handler {name} is not a function")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise SpecError(
+            f"the handler {name} yields its effects", "return a list of them instead of yielding them"
+        )
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
-        raise SpecError(f"the handler {name} does not take one argument, the task") from error
+        a_class = "it is a class: name a function, or an instance that can be called"
+        remedy = a_class if inspect.isclass(handler) else "give the others defaults, or use functools.partial"
+        raise SpecError(f"the handler {name} does not take one argument, the task", remedy) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
     loaded: Handler = handler
     return loaded
 
 
+def _said(error: BaseException) -> str:
+    """What an import raised, and where: of a syntax error, the line that Python cannot read."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        line = (error.text or "").strip()
+        read = f": {line}" if line else ""
+        return printable(f"{type(error).__name__}: {error.msg}, at {error.filename}:{error.lineno}{read}")
+    frames = frames_of(error, own_files(None))
+    return f"{describe(error)}, at {frames[-1]}" if frames else describe(error)
+
+
 def _remedy(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
         return "check the name, and that its folder is the current one or installed"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {printable(error.name, 60)}, or put it into the current folder"
     if isinstance(error, FileNotFoundError):
         return "check the path, which is taken from the current folder"
     if isinstance(error, SystemExit):
         return 'put what its module runs as a program under `if __name__ == "__main__":`'
+    if isinstance(error, SyntaxError):
+        return "Python cannot read that line"
     return "its module must be importable without arguments and without a terminal"
 
 

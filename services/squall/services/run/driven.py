@@ -28,8 +28,8 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.errors import SteadyStateError
-from squall.services.node.history import History
+from squall.services.errors import HandlerError, SteadyStateError
+from squall.services.node.history import MISTAKE, History
 from squall.services.patterns import reading
 from squall.services.patterns.pattern import Backlog
 from squall.services.run.directory import RunDirectory
@@ -56,6 +56,10 @@ STEADY_PATIENCE_S = 30.0
 
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
+
+FAILING_SHARE = 0.5
+FAILING_ROUNDS = 2
+"""In so many attempts a task that is due the handler fails, so many times in a row, before it is to blame."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +94,27 @@ class Run:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
+            HandlerError: It does not, because its handler fails.
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
         self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained = 0
+        gained, failing = 0, 0
         while time.monotonic() < deadline:
-            before = await self.swarm.ended()
+            before, from_byte = await self.swarm.ended(), self.directory.history.stat().st_size
             await asyncio.sleep(for_s)
             gained = await self.swarm.ended() - before
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
+            mistakes = _mistakes(self.directory.history, from_byte)
+            failing = failing + 1 if len(mistakes) >= FAILING_SHARE * for_s * rate else 0
+            if failing == FAILING_ROUNDS:
+                task, reason = mistakes[0]
+                raise HandlerError(
+                    f"the handler {self.swarm.spec.handler} does not work undisturbed: {reason}",
+                    f"`squall trace {task} --run {self.directory.path}` tells more",
+                )
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
@@ -263,8 +276,14 @@ async def driven(
             spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
         )
         async with starting as swarm:
-            environment = _environment(swarm, tools or {})
-            history("note", "ok", limits=_limits(swarm), environment=environment, durability=DURABILITY)
+            history(
+                "note",
+                "ok",
+                limits=_limits(swarm),
+                environment=_environment(swarm, tools or {}),
+                durability=DURABILITY,
+                handler=spec.handler,  # whose mistakes the agents of this run tell
+            )
             await swarm.start_producer()
             run = Run(swarm, directory, history, progress)
             async with task_group() as tasks:
@@ -314,6 +333,19 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             working.cancel()
+
+
+def _mistakes(history: Path, from_byte: int) -> list[tuple[str, str]]:
+    """What agents told of their handler from there on: the task, and the reason."""
+    found = []
+    with history.open("rb") as file:
+        file.seek(from_byte)
+        for line in jsonl.lines(file):
+            with contextlib.suppress(msgspec.DecodeError):
+                told = jsonl.decode(_told, line or b"")
+                if told.op == MISTAKE:
+                    found.append((told.task, told.reason))
+    return found
 
 
 def _limits(swarm: Swarm) -> list[str]:
@@ -373,4 +405,11 @@ class _Writer(msgspec.Struct):
     inc: int
 
 
+class _Told(msgspec.Struct):
+    op: str
+    task: str = ""
+    reason: str = ""
+
+
+_told = msgspec.json.Decoder(_Told)
 _writer = msgspec.json.Decoder(_Writer)

@@ -30,6 +30,15 @@ HANDLER = "squall.services.trading.strategies:decide"
 """What a task is given to where nobody says otherwise."""
 
 
+BUILT_IN = "squall."
+"""What the names of handlers begin with that come with the package."""
+
+
+def is_own(handler: str) -> bool:
+    """Whether a handler is a user's own."""
+    return not handler.startswith(BUILT_IN)
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A swarm and its workload, as far as all patterns have it.
 

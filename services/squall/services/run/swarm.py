@@ -28,6 +28,7 @@ from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
+from squall.services.node.service import NodeStart
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
@@ -39,7 +40,7 @@ from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
-from squall.services.run.spec import S, Spec, spec_as
+from squall.services.run.spec import S, Spec, is_own, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
@@ -54,6 +55,10 @@ ADMIT_S = 10.0
 
 PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
+
+
+TRIAL = "handler"
+"""What a process is called that imports the handler before there is anything else."""
 
 
 class Swarm:
@@ -367,6 +372,9 @@ async def running(
         launcher = ProcessLauncher(guard, run.logs)
         counters = Counters(run, lambda: swarm.observer.counters)
         starts = Starts(run, counters, launcher.target)
+        if is_own(spec.handler):
+            progress(Waiting(what=f"the handler {spec.handler} to be imported"))
+            await _try_handler(spec, launcher)
         async with contextlib.AsyncExitStack() as stack:
             progress(Phase(stage="starting"))
             if url is None:
@@ -398,6 +406,17 @@ async def running(
             yield swarm
             progress(Phase(stage="stopping", at_most_s=STOP_S))
             await swarm.stop()
+
+
+async def _try_handler(spec: Spec, launcher: Launcher) -> None:
+    """See that agents will be able to import their handler.
+
+    Raises:
+        SpecError: They will not.
+    """
+    unit = await launcher.start(NodeStart(spec=spec, node=TRIAL, role=AGENT, incarnation=1))
+    await unit.ended()
+    launcher.forget(unit)
 
 
 @contextlib.asynccontextmanager
