@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from squall.chaos.pytest_plugin import complaints
+from squall.chaos.testing.failures import complaints
 from squall.services.run.result import Check, Result, Verdict
 
 GOOD: dict[str, Verdict] = {"H1": "pass", "H2": "pass", "H4": "unknown", "H5": "pass", "U1": "pass"}

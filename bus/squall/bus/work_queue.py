@@ -374,7 +374,8 @@ class WorkQueue:
             return False  # not acknowledged: it is delivered again, and the register decides
         if written == "won":
             self.counters["done" if result.status == "ok" else "dead"] += 1
-            self._observer("commit", "ok", status=result.status, **facts)
+            why_dead = {"reason": result.reason} if result.reason else {}
+            self._observer("commit", "ok", status=result.status, **why_dead, **facts)
         elif written == "already":
             self.counters["suppressed"] += 1
             self._observer("commit", "fail", reason="already", **facts)

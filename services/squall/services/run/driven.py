@@ -28,10 +28,12 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.errors import SteadyStateError
+from squall.services.errors import HandlerError, SteadyStateError
 from squall.services.node.history import History
+from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
+from squall.services.run.handled import handled_in
 from squall.services.run.nodes import Route, straight
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm, running
@@ -91,6 +93,7 @@ class Run:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
+            HandlerError: It keeps up, or does not, with what comes to nothing by its handler's doing.
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
@@ -100,12 +103,22 @@ class Run:
             before = await self.swarm.ended()
             await asyncio.sleep(for_s)
             gained = await self.swarm.ended() - before
+            self._blame_handler()
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
+        self._blame_handler(at_last=True)
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
+
+    def _blame_handler(self, *, at_last: bool = False) -> None:
+        handled = handled_in(self.directory.history)
+        if handled.is_at_fault(at_last=at_last):
+            raise HandlerError(
+                handled.sentence(self.swarm.spec.handler),
+                "mend the handler: next to nothing comes of what it is given, so there is nothing to disturb",
+            )
 
     async def open_tasks(self) -> int:
         """How many tasks were accepted and have not ended, once the broker says so."""
@@ -203,6 +216,7 @@ async def driven(
     url: str | None = None,
     route: Route = straight,
     preload: str = "",
+    origin: Origin | None = None,
     tools: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Run]:
     """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
@@ -213,6 +227,7 @@ async def driven(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role; see `NodeStart`.
+        origin: Where the spec's handler comes from; see `Origin`.
         tools: Versions of what works against the swarm, for the report.
 
     Raises:
@@ -221,7 +236,14 @@ async def driven(
     started_s = time.monotonic()
     with History(directory.history, "squall", 1) as history:
         starting = running(
-            spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
+            spec,
+            directory,
+            url=url,
+            route=route,
+            preload=preload,
+            origin=origin,
+            history=history,
+            progress=progress,
         )
         async with starting as swarm:
             history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, tools or {}))

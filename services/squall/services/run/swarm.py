@@ -28,6 +28,7 @@ from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
+from squall.services.node.service import Origin
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
@@ -340,6 +341,7 @@ async def running(
     url: str | None,
     route: Route = straight,
     preload: str = "",
+    origin: Origin | None = None,
     history: History,
     progress: Callable[[str], None],
 ) -> AsyncIterator[Swarm]:
@@ -349,6 +351,7 @@ async def running(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
+        origin: Where the spec's handler comes from; see `Origin`.
         history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
         progress: Told what is being done.
 
@@ -368,7 +371,16 @@ async def running(
                 broker = outside_broker(spec, url)
             access = await stack.enter_async_context(broker)
             nodes = Nodes(
-                spec, run, access, launcher, tasks, starts, route=route, preload=preload, history=history
+                spec,
+                run,
+                access,
+                launcher,
+                tasks,
+                starts,
+                route=route,
+                preload=preload,
+                origin=origin,
+                history=history,
             )
             swarm = Swarm(spec, run, access, launcher, nodes, starts, history)
             if access.own is not None:
