@@ -3,13 +3,12 @@ find what they name, and what is printed first of a mistake. No swarm is started
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -65,13 +64,21 @@ def first_lines(printed: str) -> dict[str, str]:
 
 # Who runs the test. Its run's directory is taken, so that nothing starts, and it is said by whoever runs it.
 
-TAKEN = """
+CONFTEST = """
 import pytest
 
 @pytest.fixture(autouse=True)
 def taken(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").touch()
+"""
+
+WITH_A_FIXTURE = """
+import pytest_asyncio
+
+@pytest_asyncio.fixture
+async def feed():
+    yield "feed"
 """
 
 METHOD = """
@@ -101,79 +108,55 @@ async def test_survives(broken):
     raise AssertionError("never runs")
 """
 
-WITH_A_FIXTURE = """
-import pytest_asyncio
-
-@pytest_asyncio.fixture
-async def feed():
-    yield "feed"
-"""
-
-AUTO = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
-STRICT = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"]
-
 
 def marked(name: str) -> str:
     return EXAMPLE.replace("@pytest.mark.squall", f"@pytest.mark.{name}\n@pytest.mark.squall")
 
 
-@dataclass(frozen=True)
-class Beside:
-    """A project that is run beside other plugins."""
+PROJECTS = {
+    "plain": {"test_mine.py": EXAMPLE},
+    "a method": {"test_mine.py": METHOD},
+    "by a fixture of one's own": {"test_mine.py": INDIRECT},
+    "marked asyncio": {"test_mine.py": marked("asyncio")},
+    "with a fixture of pytest-asyncio": {
+        "conftest.py": WITH_A_FIXTURE,
+        "test_mine.py": marked("asyncio").replace("swarm, nemesis", "swarm, feed"),
+    },
+    "marked anyio": {"test_mine.py": marked("anyio")},
+}
 
-    options: list[str]
-    test: str = EXAMPLE
-    conftest: str = TAKEN
-    named: str = "test_survives"
-
+AUTO = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+STRICT = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"]
+OWN = ["plain", "a method", "by a fixture of one's own", "marked anyio"]
+"""Projects that need none of the plugins that are shut out."""
 
 BESIDE = {
-    "asyncio auto": Beside(AUTO),
-    "asyncio auto, marked": Beside(AUTO, marked("asyncio")),
-    "asyncio auto, a method": Beside(AUTO, METHOD),
-    "asyncio auto, by another fixture": Beside(AUTO, INDIRECT),
-    "asyncio strict": Beside(STRICT),
-    "asyncio strict, marked": Beside(STRICT, marked("asyncio")),
-    "asyncio strict, with a fixture of its": Beside(
-        STRICT, marked("asyncio").replace("swarm, nemesis", "swarm, feed"), TAKEN + WITH_A_FIXTURE
-    ),
-    "anyio": Beside([], marked("anyio"), named="test_survives[asyncio]"),
-    "anyio auto": Beside(["--anyio-mode=auto"], named="test_survives[asyncio]"),
-    "asyncio auto and anyio": Beside(AUTO, marked("anyio"), named="test_survives[asyncio]"),
-    "xdist": Beside(["-n", "1"]),
-    "timeout": Beside(["--timeout=60"]),
-    "timeout by a thread": Beside(["--timeout=60", "--timeout-method=thread"]),
-    "without what others bring": Beside(
-        [
-            "-p",
-            "no:anyio",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:asyncio",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:xdist",
-        ]
-    ),
-    "warnings are errors": Beside([*AUTO, "-W", "error"]),
+    "asyncio auto, warnings are errors": ([*AUTO, "-W", "error", "--timeout=60"], [*PROJECTS]),
+    "asyncio strict": ([*STRICT, "--timeout=60", "--timeout-method=thread"], [*PROJECTS]),
+    "anyio auto, and asyncio": ([*STRICT, "--anyio-mode=auto", "-p", "no:randomly"], [*PROJECTS]),
+    "xdist": (["-n", "1", "--dist", "loadgroup", "-W", "ignore"], ["plain", "marked asyncio"]),
+    "no asyncio": (["-p", "no:asyncio", "-p", "no:cacheprovider", "-p", "no:timeout"], OWN),
+    "no anyio": (["-p", "no:anyio", "-p", "no:asyncio", "-p", "no:xdist"], OWN[:-1]),
 }
+"""By name, options and the projects that are run with them."""
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_whoever_else_runs_async_tests_this_one_is_run_with_its_swarm(tmp_path: Path, name: str) -> None:
-    project = BESIDE[name]
-    folder = write(tmp_path / "project", {"test_mine.py": project.test, "conftest.py": project.conftest})
-    code, printed = pytest_in(folder, *project.options)
+def test_whoever_else_runs_async_tests_these_are_run_with_their_swarm(tmp_path: Path, name: str) -> None:
+    options, projects = BESIDE[name]
+    write(tmp_path, {"conftest.py": CONFTEST})
+    for number, project in enumerate(projects):
+        write(tmp_path / f"p{number}", {"__init__.py": "", **PROJECTS[project]})
+    code, printed = pytest_in(tmp_path, *options)
     assert code == 1, printed
-    assert re.fullmatch(r"/.*/run is not empty; .*", first_lines(printed)[project.named]), printed
+    told = re.findall(r"^(/.*)/run is not empty; name a new directory", printed, re.MULTILINE)
+    assert len(told) == len(set(told)) == len(projects), printed
+    assert f"{len(projects)} failed in" in printed
     assert "never awaited" not in printed
+    assert "running event loop" not in printed
 
 
 # How its handler is found.
-
-DECIDES = "async def decide(task):\n    return {}\n"
 
 
 def asking(source: str, *, handler: str = "decide") -> str:
@@ -188,18 +171,20 @@ def asking(source: str, *, handler: str = "decide") -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """A project whose handler returns what it was made of: ``{"of": …}``.
+    """A project whose handler returns a text that says which it is.
 
     Attributes:
         handler: By which name agents ask for it.
+        options: Pytest's. Projects of the same are run together, so each has names of its own.
     """
 
     files: dict[str, str]
     handler: str
     returned: str
-    options: list[str] = field(default_factory=list)
+    options: tuple[str, ...] = ()
 
 
+SIZE = "SIZE = {!r}\nasync def decide(task):\n    return SIZE\n"
 HELPER = "SIZE = 'helper'\n"
 USES = "async def decide(task):\n    return SIZE\n"
 WRAPS = """
@@ -216,198 +201,188 @@ def quietly(function):
         return "quietly " + await function(task)
     return called
 """
+SIZE_AFTER = "async def decide(task):\n    return 'own'\n"
 SIZED = "async def sized(task, size='small'):\n    return size\n"
+AGENT = """
+class Agent:
+    async def __call__(self, task):
+        return "called"
+
+    async def decide(self, task):
+        return "method"
+
+    @staticmethod
+    def small(task):
+        return tiny(task)
+
+tiny = lambda task: "tiny"
+agent = Agent()
+"""
+LIB = "import pathlib, sys\nsys.path.insert(0, str(pathlib.Path(__file__).parent / 'lib'))\n"
+IMPORTLIB, SRC = ("--import-mode=importlib",), ("-o", "pythonpath=src")
 
 FOUND = {
-    "in the test's file": Found({"test_mine.py": asking("SIZE = 'own'\n" + USES)}, "test_mine:decide", "own"),
+    "in the test's file": Found({"test_own.py": asking(SIZE.format("own"))}, "test_own:decide", "own"),
     "a sibling is imported": Found(
-        {"tests/helper.py": HELPER, "tests/test_mine.py": asking("from helper import SIZE\n" + USES)},
-        "test_mine:decide",
+        {"a/helper.py": HELPER, "a/test_sibling.py": asking("from helper import SIZE\n" + USES)},
+        "test_sibling:decide",
         "helper",
     ),
-    "a package of tests, a relative import": Found(
+    "a relative import in a package of tests": Found(
         {
-            "tests/__init__.py": "",
-            "tests/unit/__init__.py": "",
-            "tests/unit/helper.py": HELPER,
-            "tests/unit/test_mine.py": asking("from .helper import SIZE\n" + USES),
+            "b/__init__.py": "",
+            "b/unit/__init__.py": "",
+            "b/size.py": HELPER,
+            "b/unit/test_relative.py": asking("from ..size import SIZE\n" + USES),
         },
-        "tests.unit.test_mine:decide",
+        "b.unit.test_relative:decide",
         "helper",
-    ),
-    "the same with importlib": Found(
-        {
-            "tests/unit/__init__.py": "",
-            "tests/unit/helper.py": HELPER,
-            "tests/unit/test_mine.py": asking("from .helper import SIZE\n" + USES),
-        },
-        "tests.unit.test_mine:decide",
-        "helper",
-        ["--import-mode=importlib"],
-    ),
-    "importlib, no package": Found(
-        {"checks/test_mine.py": asking("SIZE = 'own'\n" + USES)},
-        "checks.test_mine:decide",
-        "own",
-        ["--import-mode=importlib"],
-    ),
-    "a package that is called as an installed one": Found(
-        {
-            "anyio/__init__.py": "",
-            "src/rich_of_mine.py": HELPER,
-            "anyio/test_mine.py": asking("SIZE = 'own'\n" + USES),
-        },
-        "anyio.test_mine:decide",
-        "own",
-        ["--import-mode=importlib"],
-    ),
-    "pythonpath": Found(
-        {
-            "src/mine/__init__.py": "",
-            "src/mine/strategy.py": "from mine.size import SIZE\n" + USES,
-            "src/mine/size.py": HELPER,
-            "tests/test_mine.py": asking("from mine.strategy import decide"),
-        },
-        "mine.strategy:decide",
-        "helper",
-        ["-o", "pythonpath=src"],
-    ),
-    "pythonpath, by its name": Found(
-        {"src/mine.py": "SIZE = 'src'\n" + USES, "tests/test_mine.py": asking("", handler="'mine:decide'")},
-        "mine:decide",
-        "src",
-        ["-o", "pythonpath=src"],
     ),
     "a path of the conftest's": Found(
         {
-            "conftest.py": "import sys, pathlib\nsys.path.insert(0, str(pathlib.Path(__file__).parent / 'lib'))\n",
-            "lib/mine.py": "SIZE = 'lib'\n" + USES,
-            "tests/test_mine.py": asking("from mine import decide"),
+            "c/conftest.py": LIB,
+            "c/lib/of_lib.py": SIZE.format("lib"),
+            "c/test_path.py": asking("from of_lib import decide"),
         },
-        "mine:decide",
+        "of_lib:decide",
         "lib",
     ),
     "in the conftest": Found(
-        {"conftest.py": "SIZE = 'conftest'\n" + USES, "test_mine.py": asking("from conftest import decide")},
-        "conftest:decide",
+        {
+            "d/__init__.py": "",
+            "d/conftest.py": SIZE.format("conftest"),
+            "d/test_of_conftest.py": asking("from .conftest import decide"),
+        },
+        "d.conftest:decide",
         "conftest",
     ),
     "decorated, and the decorator says what it wraps": Found(
-        {
-            "wraps.py": WRAPS,
-            "test_mine.py": asking("from wraps import again\nSIZE = 'own'\n@again\n" + USES),
-        },
-        "test_mine:decide",
+        {"wraps.py": WRAPS, "test_again.py": asking("from wraps import again\n@again\n" + SIZE_AFTER)},
+        "test_again:decide",
         "again own",
     ),
     "decorated, and it does not": Found(
-        {
-            "wraps.py": WRAPS,
-            "test_mine.py": asking("from wraps import quietly\nSIZE = 'own'\n@quietly\n" + USES),
-        },
-        "test_mine:decide",
+        {"test_quietly.py": asking("from wraps import quietly\n@quietly\n" + SIZE_AFTER)},
+        "test_quietly:decide",
         "quietly own",
     ),
     "decorated elsewhere": Found(
         {
-            "wraps.py": WRAPS,
-            "mine.py": "from wraps import quietly\nSIZE = 'own'\n@quietly\n" + USES,
-            "test_mine.py": asking("import mine", handler="mine.decide"),
+            "elsewhere.py": "from wraps import quietly\n@quietly\n" + SIZE_AFTER,
+            "test_elsewhere.py": asking("import elsewhere", handler="elsewhere.decide"),
         },
-        "mine:decide",
+        "elsewhere:decide",
         "quietly own",
     ),
     "a partial with a name": Found(
         {
-            "test_mine.py": asking(
-                "import functools\n" + SIZED + "large = functools.partial(sized, size='large')\n",
-                handler="large",
+            "test_partial.py": asking(
+                f"import functools\n{SIZED}large = functools.partial(sized, size='large')\n", handler="large"
             )
         },
-        "test_mine:large",
+        "test_partial:large",
         "large",
     ),
     "an object that can be called": Found(
-        {
-            "test_mine.py": asking(
-                """
-                class Agent:
-                    async def __call__(self, task):
-                        return "called"
-
-                agent = Agent()
-                """,
-                handler="agent",
-            )
-        },
-        "test_mine:agent",
-        "called",
+        {"test_object.py": asking(AGENT, handler="agent")}, "test_object:agent", "called"
     ),
     "a method of an object": Found(
-        {
-            "test_mine.py": asking(
-                """
-                class Agent:
-                    async def decide(self, task):
-                        return "method"
-
-                agent = Agent()
-                """,
-                handler="agent.decide",
-            )
-        },
-        "test_mine:agent.decide",
-        "method",
+        {"test_method.py": asking(AGENT, handler="agent.decide")}, "test_method:agent.decide", "method"
     ),
-    "a static method, and a lambda with a name": Found(
+    "a static method": Found(
+        {"test_static.py": asking(AGENT, handler="Agent.small")}, "test_static:Agent.small", "tiny"
+    ),
+    "a lambda with a name": Found(
+        {"test_lambda.py": asking(AGENT, handler="tiny")}, "test_lambda:tiny", "tiny"
+    ),
+    "importlib, a relative import": Found(
         {
-            "test_mine.py": asking(
-                """
-                small = lambda task: "small"
-
-                class Agent:
-                    @staticmethod
-                    def decide(task):
-                        return small(task)
-                """,
-                handler="Agent.decide",
-            )
+            "e/__init__.py": "",
+            "e/helper.py": HELPER,
+            "e/test_relative.py": asking("from .helper import SIZE\n" + USES),
         },
-        "test_mine:Agent.decide",
-        "small",
+        "e.test_relative:decide",
+        "helper",
+        IMPORTLIB,
+    ),
+    "importlib, no package": Found(
+        {"f/checks/test_file.py": asking(SIZE.format("file"))}, "f.checks.test_file:decide", "file", IMPORTLIB
+    ),
+    "importlib, and an installed package of the same name": Found(
+        {"greenlet/test_name.py": asking(SIZE.format("mine"))}, "greenlet.test_name:decide", "mine", IMPORTLIB
+    ),
+    "pythonpath": Found(
+        {
+            "src/mine/__init__.py": "",
+            "src/mine/strategy.py": "from .size import SIZE\n" + USES,
+            "src/mine/size.py": HELPER,
+            "tests/test_src.py": asking("from mine.strategy import decide"),
+        },
+        "mine.strategy:decide",
+        "helper",
+        SRC,
+    ),
+    "pythonpath, by its name": Found(
+        {
+            "src/named.py": SIZE.format("named"),
+            "tests/test_by_name.py": asking("", handler="'named:decide'"),
+        },
+        "named:decide",
+        "named",
+        SRC,
     ),
 }
 
-AGENT = """
-import asyncio, inspect, json, sys
+LOADS = """
+import asyncio, inspect, json, os, pathlib, sys
 from squall.services.handlers.loading import load
 from squall.services.node.service import Origin
-told = json.loads(sys.argv[1])
-handler = load(told["handler"], Origin(path=tuple(told["path"]), file=told["file"]))
-returned = handler(None)
-print(json.dumps(asyncio.run(returned) if inspect.isawaitable(returned) else returned))
+
+for line in pathlib.Path(sys.argv[1]).read_text().splitlines():
+    told = json.loads(line)
+    if os.fork():
+        os.wait()
+        continue
+    handler = load(told["handler"], Origin(path=tuple(told["path"]), file=told["file"]))
+    returned = handler(None)
+    returned = asyncio.run(returned) if inspect.isawaitable(returned) else returned
+    print(told["handler"], returned, sep="\\t", flush=True)
+    os._exit(0)
 """
+"""What an agent does, each in a process of its own that has imported what an agent has."""
 
 
-@pytest.mark.parametrize("name", FOUND)
-def test_agents_find_the_handler_that_a_test_names(tmp_path: Path, name: str) -> None:
-    project = FOUND[name]
-    folder, said = write(tmp_path / "project", project.files), tmp_path / "handed_on"
+@pytest.fixture(scope="module", params=[(), IMPORTLIB, SRC], ids=["prepend", "importlib", "pythonpath"])
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[tuple[str, ...], dict[str, str], str]:
+    """Options, what the handlers of their projects return to agents, by their names, and what was printed."""
+    folder, said = tmp_path_factory.mktemp("found"), tmp_path_factory.mktemp("said") / "said"
+    for project in FOUND.values():
+        if project.options == request.param:
+            write(folder, project.files)
     code, printed = pytest_in(
-        folder, "-p", "handed_on", "--setup-only", *project.options, HANDED_ON=str(said)
+        folder, "-p", "handed_on", "-p", "no:randomly", "--setup-only", *request.param, HANDED_ON=str(said)
     )
     assert code == 0, printed
-    told = json.loads(said.read_text())
-    assert told["handler"] == project.handler
-    agent = subprocess.run(
-        [sys.executable, "-P", "-c", AGENT, json.dumps(told)],
+    agents = subprocess.run(
+        [sys.executable, "-P", "-c", LOADS, str(said)],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert (agent.stdout.strip(), agent.returncode) == (json.dumps(project.returned), 0), agent.stderr
+    found = dict(line.split("\t") for line in agents.stdout.splitlines())
+    return request.param, found, agents.stderr
+
+
+def test_agents_find_the_handlers_that_tests_name(
+    loaded: tuple[tuple[str, ...], dict[str, str], str],
+) -> None:
+    options, found, errors = loaded
+    projects = [project for project in FOUND.values() if project.options == options]
+    assert found == {project.handler: project.returned for project in projects}, errors
 
 
 # What is printed first.
@@ -542,11 +517,11 @@ PRINTED = {
     "test_partial": NO_NAME.format("functools.partial(<function decide at 0x…>)"),
     "test_no_function": "the handler 3 is not a function; name the function: handler=decide",
     "test_two_arguments": "the handler test_mine:takes_two does not take one argument, the task",
-    "test_colour": "@pytest.mark.squall says 'colour', which no spec of hierarchical has; there are ack_wait_s, …",
+    "test_colour": "@pytest.mark.squall says 'colour', which no spec of hierarchical has; there are …",
     "test_nearly_a_field": (
         "@pytest.mark.squall says 'agnts', which no spec of hierarchical has; did you mean 'agents'?"
     ),
-    "test_positional": "@pytest.mark.squall takes keywords alone; for instance handler=decide, or pattern='star'",
+    "test_positional": "@pytest.mark.squall takes keywords alone; for instance …",
     "test_pattern": "there is no pattern 'stra'; did you mean 'star'?",
     "test_excused": "excused is ['H9'], not a list of checks; there are H1, …",
     "test_asks_for_none": (
@@ -565,8 +540,8 @@ PRINTED = {
     + "latency cannot be so: Object contains unknown field `latncy_ms`; its magnitudes are: …",
     "test_by_name": FAULT + "there is no fault 'crsh'; did you mean crash?",
     "test_plain_with": (
-        FAULT
-        + "nemesis.crash('leader') was entered with a plain with; write: async with nemesis.crash('leader'): …"
+        FAULT + "nemesis.crash('leader') was entered with a plain with; "
+        "write: async with nemesis.crash('leader'): …"
     ),
     "test_awaited": (
         FAULT
@@ -600,10 +575,11 @@ def test_no_mistake_is_buried_in_frames_of_ours(refused: tuple[dict[str, str], s
 
 
 def test_a_mark_that_a_handler_got_is_no_reason_for_a_test_to_vanish(tmp_path: Path) -> None:
-    source = "import pytest\nasync def decide(task): ...\n@pytest.mark.squall(decide)\nasync def test_it(swarm): ...\n"
+    source = EXAMPLE.replace("handler=decide, rate_per_s=50", "decide")
     code, printed = pytest_in(write(tmp_path, {"test_mine.py": source}))
     said = first_lines(printed)["test_mine.py"]
     assert said == (
-        "decide is no test, and is marked squall; name a handler with its keyword: @pytest.mark.squall(handler=decide)"
+        "decide is no test, and is marked squall; name a handler with its keyword: "
+        "@pytest.mark.squall(handler=decide)"
     )
     assert code == 2

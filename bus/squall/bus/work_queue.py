@@ -374,8 +374,7 @@ class WorkQueue:
             return False  # not acknowledged: it is delivered again, and the register decides
         if written == "won":
             self.counters["done" if result.status == "ok" else "dead"] += 1
-            why_dead = {"reason": result.reason} if result.reason else {}
-            self._observer("commit", "ok", status=result.status, **why_dead, **facts)
+            self._observer("commit", "ok", status=result.status, **facts)
         elif written == "already":
             self.counters["suppressed"] += 1
             self._observer("commit", "fail", reason="already", **facts)

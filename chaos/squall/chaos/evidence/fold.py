@@ -14,11 +14,13 @@ from squall.chaos.evidence.facts import (
     Asked,
     Closing,
     Counted,
+    HeldUp,
     Injected,
     Intended,
     Kept,
     Left,
     Letter,
+    Mistake,
     NodeStart,
     Operation,
     Phase,
@@ -92,6 +94,8 @@ class Fold:
         self._unasked = 0
         self._suppressed = 0
         self._refusals: list[Refusal] = []
+        self._mistakes: list[Mistake] = []
+        self._held_up: list[HeldUp] = []
         self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
@@ -156,6 +160,10 @@ class Fold:
                     self._suppressed += decode(lines.commit, line).reason == "already"
             case "refuse", "fail":
                 self._refusals.append(decode(lines.refusal, line))
+            case "handler", "fail":
+                self._mistakes.append(decode(lines.mistake, line))
+            case "held-up", "ok":
+                self._held_up.append(decode(lines.held_up, line))
             case "final", "ok" | "fail":
                 known = self._final(head, line)
                 if self._read_back_s is None:
@@ -170,6 +178,9 @@ class Fold:
             case "killed", "ok":
                 killed = decode(lines.killed, line)
                 self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)
+            case "ended", "ok":
+                ended = decode(lines.ended, line)
+                self._lives.exit((ended.agent, ended.incarnation), ended.status)
             case "counters", "ok":
                 self._lives.count(who, decode(lines.counts, line).counters)
                 self._lives.close(who)
@@ -303,6 +314,9 @@ class Fold:
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
             refusals=tuple(self._refusals),
+            tells_of=self._note.handler,
+            mistakes=tuple(self._mistakes),
+            held_up=tuple(self._held_up),
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,

@@ -14,12 +14,14 @@ from typing import Literal, cast
 from squall.chaos.evidence.facts import (
     Asked,
     Closing,
+    HeldUp,
     Injected,
     Intended,
     Kept,
     KindOf,
     Left,
     Letter,
+    Mistake,
     NodeStart,
     Operation,
     Phase,
@@ -183,6 +185,9 @@ class History:
         dead_letters: Those that the dead-letter stream holds.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
+        tells_of: The handler of whose mistakes the agents of the run tell; empty in older directories.
+        mistakes: Those.
+        held_up: Where it held up its agents.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
@@ -222,6 +227,9 @@ class History:
     dead_letters: tuple[Letter, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()
+    tells_of: str = ""
+    mistakes: tuple[Mistake, ...] = ()
+    held_up: tuple[HeldUp, ...] = ()
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None

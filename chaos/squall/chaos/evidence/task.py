@@ -19,7 +19,9 @@ from squall.chaos.evidence.venue import Orders
 from squall.services import jsonl
 from squall.services.handlers import effect_id
 
-KNOWN = frozenset({"submit", "run", "attempt", "commit", "refuse", "final", "lead", "resign", "fenced"})
+KNOWN = frozenset(
+    {"submit", "run", "attempt", "commit", "refuse", "handler", "final", "lead", "resign", "fenced"}
+)
 """The operations whose lines are told in words; those of others are told as they stand."""
 
 
@@ -49,6 +51,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 0
     effects: tuple[str, ...] = ()
     order_id: str = ""
+    said: str = ""
+    at: str = ""
+    trace: tuple[str, ...] = ()
     agent: str = ""
     stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
     facts: dict[str, Any] = {}

@@ -13,11 +13,13 @@ from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import facts, left_out, matrix
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.run.result import Result
+from squall.services.run.result import Result, blamed_on_handler
 
 
 def print_run(name: str, result: Result, console: Terminal) -> None:
-    """One run's line, and one for each check that failed."""
+    """What the user's own handler did wrong, the run's line, and one for each check that failed."""
+    if blame := blamed_on_handler(result):
+        console.print(styled(blame))
     verdict = verdict_of_run(result)
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
@@ -29,7 +31,7 @@ def print_run(name: str, result: Result, console: Terminal) -> None:
         soft_wrap=True,
     )
     for check in result.checks:
-        if check.verdict == "fail":
+        if check.verdict == "fail" and check.detail != blame:
             # Indented on every line, so that no line of a detail can pose as one of ours.
             console.print(Padding(styled(f"{check.id} {check.name}: {check.detail}"), (0, 0, 0, 12)))
 

@@ -39,8 +39,7 @@ def conduct(test: Test, under_test: SwarmUnderTest, whereabouts: Whereabouts) ->
         error = _first(raised, own)
     else:
         said = under_test.faults.forgotten()
-        wrong = [*complaints(result, under_test.excused), *struck_nothing(under_test.history())]
-        said += [*_blamed(under_test), *wrong] if wrong else []
+        said += [*complaints(result, under_test.excused), *struck_nothing(under_test.history())]
     if isinstance(error, SquallError) and error not in own:
         said = [in_one(error.sentence, error.remedy)]
     elif isinstance(error, pytest.fail.Exception) and error not in own:
@@ -108,7 +107,7 @@ def _first(raised: BaseException, own: list[BaseException]) -> BaseException:
 def _blamed(under_test: SwarmUnderTest) -> list[str]:
     """What its handler did wrong, if a task came to nothing by it."""
     handled = under_test.handled()
-    return [handled.sentence(under_test.spec.handler)] if handled.is_spoiled else []
+    return [handled.sentence(under_test.spec.handler)] if handled.spoiled else []
 
 
 def _lines(under_test: SwarmUnderTest, whereabouts: Whereabouts) -> list[str]:
@@ -116,7 +115,7 @@ def _lines(under_test: SwarmUnderTest, whereabouts: Whereabouts) -> list[str]:
     if not under_test.has_begun:
         return []
     handled = under_test.handled()
-    return whereabouts.lines(min(handled.dead | handled.refused, default=""))
+    return whereabouts.lines(min(handled.spoiled, default=""))
 
 
 def _note(error: BaseException, lines: list[str]) -> None:

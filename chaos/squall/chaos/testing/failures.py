@@ -18,7 +18,7 @@ from squall.bus.errors import SquallError
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.series import is_sometimes
 from squall.services.printing import PATH_LENGTH_MAX, SENTENCE_LENGTH_MAX
-from squall.services.run.result import Result
+from squall.services.run.result import HANDLER_CHECK, Result
 
 Ours = TypeVar("Ours", bound=SquallError)
 
@@ -36,7 +36,7 @@ def bare(error: Ours) -> Ours:
 
 
 def complaints(result: Result, excused: Sequence[str]) -> list[str]:
-    """Why a test fails by its checks, in lines; none if it passes.
+    """Why a test fails by its checks, in lines; none if it passes. What the handler did wrong comes first.
 
     A check that cannot say is a complaint, unless it is of what need not happen; so is that nothing passed.
     """
@@ -45,6 +45,7 @@ def complaints(result: Result, excused: Sequence[str]) -> list[str]:
     unsure = [
         check for check in asked if check.verdict == "unknown" and not is_sometimes(result.pattern, check.id)
     ]
+    failed.sort(key=lambda check: check.id != HANDLER_CHECK)
     said = [f"{check.id} {check.name}: {check.verdict}: {check.detail}" for check in [*failed, *unsure]]
     if not said and not any(check.verdict == "pass" for check in asked):
         said.append("no check passed, so nothing was shown")

@@ -55,13 +55,15 @@ def named(handler: object, test_module: ModuleType | None) -> tuple[str, Origin]
 
 
 def _homes(handler: object, test_module: ModuleType | None) -> Iterator[ModuleType]:
-    """The modules that may have a name for it, the one that it says it is of first."""
+    """The modules that may have a name for it, the one that it says it is of first; then the test's, and
+    those that the test has imported."""
     inner = handler
     while isinstance(inner, functools.partial):
         inner = inner.func
     for of in (handler, test_module, _unwrapped(inner), type(inner), getattr(inner, "__self__", None)):
         if isinstance(of, ModuleType):
             yield of
+            yield from [value for value in vars(of).values() if isinstance(value, ModuleType)]
             continue
         name = getattr(of, "__module__", None)
         module = sys.modules.get(name) if isinstance(name, str) else None

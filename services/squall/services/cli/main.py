@@ -38,7 +38,7 @@ from squall.services.node.logs import log_as_sentences
 from squall.services.printing import SENTENCE_LENGTH_MAX, guard_streams, print_document, print_line, say
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
-from squall.services.run.result import Result, exit_code, judge
+from squall.services.run.result import Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
 
@@ -191,18 +191,12 @@ def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool
 def _report(result: Result, path: Path, *, as_json: bool) -> int:
     if as_json:
         print_document(result)
+        if blame := blamed_on_handler(result):
+            say(blame)
     else:
         print_table(result, Terminal())
         print_line(f"run  {path}")
-    code = exit_code(result)
-    if result.dead_letters:
-        say(_first_dead(result))
-    return code
-
-
-def _first_dead(result: Result) -> str:
-    detail = next((check.detail for check in result.checks if check.name == "poison-containment"), "")
-    return detail or f"{result.dead_letters} tasks are dead letters"
+    return exit_code(result)
 
 
 @app.command()

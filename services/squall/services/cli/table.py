@@ -6,14 +6,19 @@ from rich.table import Table
 from rich.text import Text
 
 from squall.services.cli.terminal import Terminal, spaced, styled
-from squall.services.run.result import Check, Fault, Result
+from squall.services.run.result import Check, Fault, Result, blamed_on_handler
 
 ABSENT = "–"
 _VERDICTS = {"pass": "green", "fail": "bold red", "unknown": "yellow"}
 
 
 def print_table(result: Result, console: Terminal) -> None:
-    """Print a result: what was run, its figures, its faults, its checks, its limits."""
+    """Print a result: what was run, its figures, its faults, its checks, its limits.
+
+    What the user's own handler did wrong comes before all of it.
+    """
+    if blame := blamed_on_handler(result):
+        console.print(styled(blame, "bold red"), "", sep="\n")
     console.print(_title(result), "", _figures(result), sep="\n")
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")

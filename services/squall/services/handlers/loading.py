@@ -16,8 +16,10 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
+from squall.services.handlers.mistakes import frames_of, own_files, places
 from squall.services.handlers.outcome import describe
 from squall.services.node.service import Origin
 
@@ -46,7 +48,7 @@ def load(name: str, origin: Origin | None = None) -> Handler:
             handler = getattr(handler, part, None)
     except BaseException as error:  # a module may raise anything, `sys.exit` and pytest's skipping included
         raise SpecError(
-            f"the handler {name} cannot be imported: {describe(error)}", _remedy(error, module_name)
+            f"the handler {name} cannot be imported: {_said(error)}", _remedy(error, module_name)
         ) from error
     if handler is None:
         place = getattr(module, "__file__", None) or "Python itself"
@@ -65,6 +67,10 @@ def check(name: str, handler: object) -> Handler:
     """
     if not callable(handler):
         raise SpecError(f"the handler {name} is not a function")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise SpecError(
+            f"the handler {name} yields its effects", "return a list of them instead of yielding them"
+        )
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
@@ -74,6 +80,16 @@ def check(name: str, handler: object) -> Handler:
     return handler
 
 
+def _said(error: BaseException) -> str:
+    """What an import raised, and where: of a syntax error, the line that Python cannot read."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        line = (error.text or "").strip()
+        read = f": {line}" if line else ""
+        return printable(f"{type(error).__name__}: {error.msg}, at {error.filename}:{error.lineno}{read}")
+    at = places(frames_of(error, own_files(None)))
+    return f"{describe(error)}, at {at}" if at else describe(error)
+
+
 def _remedy(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
         return "check the name, and that its folder is the current one or installed"
@@ -81,6 +97,8 @@ def _remedy(error: BaseException, module_name: str) -> str:
         return "check the path, which is taken from the current folder"
     if isinstance(error, SystemExit):
         return 'put what its module runs as a program under `if __name__ == "__main__":`'
+    if isinstance(error, SyntaxError):
+        return "Python cannot read that line"
     return "its module must be importable without arguments and without a terminal"
 
 

@@ -77,7 +77,8 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         spec: The swarm.
         node, role, incarnation: Who it is.
-        url: The broker, or empty for a node that does not use it.
+        url: The broker, or empty for a node that does not use it; an agent that is told of none imports its
+            handler, says whether it can, and ends.
         credentials: What it connects with.
         history: The run's history file, or empty.
         venue: Where the venue answers, for the gateway.

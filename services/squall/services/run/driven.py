@@ -246,7 +246,13 @@ async def driven(
             progress=progress,
         )
         async with starting as swarm:
-            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, tools or {}))
+            history(
+                "note",
+                "ok",
+                limits=_limits(swarm),
+                environment=_environment(swarm, tools or {}),
+                handler=spec.handler,  # whose mistakes the agents of this run tell
+            )
             await swarm.start_producer()
             run = Run(swarm, directory, history, progress)
             async with task_group() as tasks:

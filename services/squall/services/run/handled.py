@@ -1,11 +1,10 @@
-"""What came of the tasks that a handler was given, by a run's history; whether the handler is at fault.
+"""What came of the tasks that a handler was given, as far as a history goes; whether the handler is at fault.
 
-    attempt  fail {task, reason}           commit  ok {task, status, reason}          agents
-    refuse   fail {task, reason}                                                      the gateway
-    final    ok {what: register, task, status, reason}                                read back in the end
-                     └──► Handled ──► is_at_fault, sentence
+    handler  fail {task, what, reason}      what it did, told before anybody writes of it ──┐
+    commit   ok {task, status}              what became of the task ────────────────────────┴─► Handled
 
-A swarm that carries a handler's mistakes to the end of every task keeps up, and shows nothing.
+A swarm that carries a handler's mistakes to the end of every task keeps up, and shows nothing. Of a run that
+has ended, `squall.chaos.judge.checks.handler` tells more.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from squall.services import jsonl
 GOOD_SHARE = 0.2
 """Of the tasks that a handler was given, how many must come to good; with fewer it is the handler's fault."""
 
-OWN = ("the handler ", "the result ")
-"""How the reason begins of what fails by a handler's doing."""
+ORDER = "order"
+"""The kind of a mistake that ends well for the task, and whose effect the venue refuses."""
 
-_TELLING = (b'"attempt"', b'"commit"', b'"refuse"', b'"register"')
+_TELLING = (b'"op":"handler"', b'"op":"commit"')
 
 
 class _Line(msgspec.Struct):
@@ -44,35 +43,35 @@ class Handled:
 
     Attributes:
         good: Tasks that ended with a result.
-        dead: Tasks that ended without one, by the handler's doing.
-        tried: Tasks of which an attempt failed, by the handler's doing.
-        refused: Tasks of whose effects one is no order.
-        reasons: By reason, how often it was given.
+        dead: Tasks that ended without one.
+        mistaken: Tasks of which an attempt failed, by the handler's doing.
+        refused: Tasks of which it returned what is no order.
+        reasons: By what it did, how often.
     """
 
     def __init__(self) -> None:
         self.good: set[str] = set()
         self.dead: set[str] = set()
-        self.tried: set[str] = set()
+        self.mistaken: set[str] = set()
         self.refused: set[str] = set()
         self.reasons: Counter[str] = Counter()
 
     def add(self, line: _Line) -> None:
         """Take a line in."""
         match line.op, line.type:
-            case "attempt", "fail" if line.reason.startswith(OWN):
-                self.tried.add(line.task)
-                self.reasons[line.reason] += 1
-            case ("commit", "ok") | ("final", "ok") if line.status == "ok":
-                self.good.add(line.task)
-            case ("commit", "ok") | ("final", "ok") if line.status == "dead" and line.reason.startswith(OWN):
-                if line.task not in self.dead:
-                    self.reasons[line.reason] += 1
-                self.dead.add(line.task)
-            case "refuse", "fail":
-                if line.task not in self.refused:
-                    self.reasons[f"the handler returned what is no order: {line.reason}"] += 1
+            case "handler", "fail" if line.what == ORDER:
                 self.refused.add(line.task)
+                self.reasons[f"the handler returned what is no order: {line.reason}"] += 1
+            case "handler", "fail":
+                self.mistaken.add(line.task)
+                self.reasons[line.reason] += 1
+            case "commit", "ok":
+                (self.good if line.status == "ok" else self.dead).add(line.task)
+
+    @property
+    def spoiled(self) -> set[str]:
+        """The tasks that came to nothing by the handler's doing."""
+        return (self.dead & self.mistaken) | self.refused
 
     def is_at_fault(self, *, at_last: bool = False) -> bool:
         """Whether so little comes to good that the swarm has nothing to show.
@@ -81,13 +80,8 @@ class Handled:
             at_last: Whether it is not waited for what a further attempt would bring.
         """
         good = self.good - self.refused
-        bad = (self.dead | self.refused | self.tried if at_last else self.dead | self.refused) - good
+        bad = (self.spoiled | self.mistaken if at_last else self.spoiled) - good
         return bool(bad) and len(good) < GOOD_SHARE * len(good | bad)
-
-    @property
-    def is_spoiled(self) -> bool:
-        """Whether a task came to nothing by the handler's doing."""
-        return bool(self.dead or self.refused)
 
     def sentence(self, handler: str) -> str:
         """What the handler does wrong, most often; empty if it does nothing wrong.

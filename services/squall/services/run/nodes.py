@@ -273,6 +273,8 @@ class Nodes:
             await self._launcher.kill(unit)
         status = await unit.ended()
         self._launcher.forget(unit)
+        if status and kept.role == AGENT:
+            self._history("ended", "ok", agent=kept.node, incarnation=kept.starts, status=status)
         if unit.killed_for:
             facts = {"agent": kept.node, "incarnation": kept.starts, "reason": unit.killed_for}
             self._history("killed", "ok", **facts)

@@ -17,6 +17,10 @@ from squall.services.errors import SpecError
 Verdict = Literal["pass", "fail", "unknown"]
 
 
+HANDLER_CHECK = "W1"
+"""Id of the check that tells of the user's own handler; where it fails, that is told first."""
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
 
@@ -130,6 +134,13 @@ def exit_code(result: Result) -> int:
     if "fail" in verdicts:
         return 1
     return 0 if verdicts == {"pass"} else 3
+
+
+def blamed_on_handler(result: Result) -> str:
+    """What the user's own handler did wrong, beginning with its name; empty if nothing."""
+    return next(
+        (check.detail for check in result.checks if check.id == HANDLER_CHECK and check.verdict == "fail"), ""
+    )
 
 
 def document(result: Result, *, indent: int = 0) -> bytes:

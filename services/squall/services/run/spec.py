@@ -27,6 +27,15 @@ NUMBER_MAX = 1e9
 broker's or of ours cannot hold it, and JSON has no infinity."""
 
 
+BUILT_IN = "squall."
+"""What the names of handlers begin with that come with the package."""
+
+
+def is_own(handler: str) -> bool:
+    """Whether a handler is a user's own."""
+    return not handler.startswith(BUILT_IN)
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A swarm and its workload, as far as all patterns have it.
 

@@ -28,7 +28,7 @@ from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
-from squall.services.node.service import Origin
+from squall.services.node.service import NodeStart, Origin
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
@@ -39,7 +39,7 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import own_broker
-from squall.services.run.spec import S, Spec, spec_as
+from squall.services.run.spec import S, Spec, is_own, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
@@ -56,6 +56,9 @@ PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
 
 DISK_LOOK_S = 0.5
+
+TRIAL = "handler"
+"""What a process is called that imports the handler before there is anything else."""
 
 
 class Swarm:
@@ -362,6 +365,9 @@ async def running(
         launcher = ProcessLauncher(guard, run.logs)
         counters = Counters(run, lambda: swarm.observer.counters)
         starts = Starts(run, counters, launcher.target)
+        if is_own(spec.handler):
+            progress(f"importing the handler {spec.handler}")
+            await _try_handler(spec, origin, launcher)
         async with contextlib.AsyncExitStack() as stack:
             if url is None:
                 progress("starting nats-server")
@@ -396,6 +402,18 @@ async def running(
             yield swarm
             progress("stopping the nodes")
             await swarm.stop()
+
+
+async def _try_handler(spec: Spec, origin: Origin | None, launcher: Launcher) -> None:
+    """See that agents will be able to import their handler.
+
+    Raises:
+        SpecError: They will not.
+    """
+    trial = NodeStart(spec=spec, node=TRIAL, role=AGENT, incarnation=1, origin=origin)
+    unit = await launcher.start(trial)
+    await unit.ended()
+    launcher.forget(unit)
 
 
 @contextlib.asynccontextmanager
