@@ -32,7 +32,7 @@ def asked_for(marker: pytest.Mark | None, module: ModuleType | None, path: Path)
         SpecError: There is no such swarm.
     """
     if marker is not None and marker.args:
-        raise SpecError(f"{ORIGIN} takes keywords alone", "for instance handler=decide, or pattern='star'")
+        raise SpecError(f"{ORIGIN} takes keywords alone", "for instance handler=decide")
     asked: dict[str, Any] = dict(marker.kwargs) if marker is not None else {}
     pattern, excused, handler = (
         asked.pop("pattern", DEFAULT),
@@ -40,7 +40,7 @@ def asked_for(marker: pytest.Mark | None, module: ModuleType | None, path: Path)
         asked.pop("handler", None),
     )
     if not isinstance(pattern, str):
-        raise SpecError(f"{ORIGIN} has a pattern that is no text", "for instance pattern='star'")
+        raise SpecError(f"{ORIGIN} has a pattern that is no text", f"for instance pattern={DEFAULT!r}")
     origin: Origin | None = None
     if handler is not None:
         asked["handler"], origin = named(handler, module)

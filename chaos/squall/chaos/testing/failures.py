@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from squall.bus.border import printable
+from squall.bus.border import masked, printable
 from squall.bus.errors import SquallError
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.series import is_sometimes
@@ -89,10 +89,10 @@ class Whereabouts:
         run = shlex.quote(str(self.run))
         repeat = " ".join(["uv run pytest", *(shlex.quote(each) for each in (self.test, *self.options))])
         trace = f"uv run squall trace {shlex.quote(task) if task else 'TASK'} --run {run}"
-        lines = [
-            f"the run     {self.run}",
-            f"again       {repeat}  # seed {self.seed}",
-            f"its page    uv run squall report {run}",
-            f"one task    {trace}",
+        return [
+            printable(f"the run     {self.run}", PATH_LENGTH_MAX),
+            # As pytest itself names the test, with the colons that `printable` would take apart.
+            f"again       {masked(repeat)}  # seed {self.seed}",
+            printable(f"its page    uv run squall report {run}", PATH_LENGTH_MAX),
+            printable(f"one task    {trace}", PATH_LENGTH_MAX),
         ]
-        return [printable(line, PATH_LENGTH_MAX) for line in lines]

@@ -58,6 +58,8 @@ class Handled:
 
     def add(self, line: _Line) -> None:
         """Take a line in."""
+        if not line.task:
+            return
         match line.op, line.type:
             case "handler", "fail" if line.what == ORDER:
                 self.refused.add(line.task)
