@@ -136,11 +136,11 @@ def test_the_example_of_the_readme_passes_beside_every_other_plugin(tmp_path: Pa
         (
             "raises",
             r"the handler test_mine:raises raised ValueError: no price today, at test_mine\.py:6 in raises "
-            r"\(.* times\); mend the handler.*",
+            r"\(.* times\); mend it.*",
         ),
         (
             "returns_a_text",
-            r"the handler test_mine:returns_a_text returned what is no order: .* \(.* times\); mend the .*",
+            r"the handler test_mine:returns_a_text returned what is no order: .* \(.* times\); mend it.*",
         ),
     ],
 )

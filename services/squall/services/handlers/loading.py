@@ -19,7 +19,7 @@ from types import ModuleType
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
-from squall.services.handlers.mistakes import frames_of, own_files, places
+from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
 from squall.services.node.service import Origin
 
@@ -74,7 +74,9 @@ def check(name: str, handler: object) -> Handler:
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
-        raise SpecError(f"the handler {name} does not take one argument, the task") from error
+        a_class = "it is a class: name a function, or an instance that can be called"
+        remedy = a_class if inspect.isclass(handler) else "give the others defaults, or use functools.partial"
+        raise SpecError(f"the handler {name} does not take one argument, the task", remedy) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
     return handler
@@ -86,13 +88,15 @@ def _said(error: BaseException) -> str:
         line = (error.text or "").strip()
         read = f": {line}" if line else ""
         return printable(f"{type(error).__name__}: {error.msg}, at {error.filename}:{error.lineno}{read}")
-    at = places(frames_of(error, own_files(None)))
-    return f"{describe(error)}, at {at}" if at else describe(error)
+    frames = frames_of(error, own_files(None))
+    return f"{describe(error)}, at {frames[-1]}" if frames else describe(error)
 
 
 def _remedy(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
         return "check the name, and that its folder is the current one or installed"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {printable(error.name, 60)}, or put it into the current folder"
     if isinstance(error, FileNotFoundError):
         return "check the path, which is taken from the current folder"
     if isinstance(error, SystemExit):

@@ -63,7 +63,8 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        return f"{_shown(self.file)}:{self.line} in {self.function}"
+        at = f"{_shown(self.file)}:{self.line}"
+        return at if self.function == "<module>" else f"{at} in {self.function}"
 
     def __str__(self) -> str:
         """Its place, and the line as it stands in the file."""

@@ -185,6 +185,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
+    if inspect.isawaitable(value):
+        raise _Refused(f"a {_type_name(value)} that nobody has awaited")
     raise _Refused(f"a value of type {_type_name(value)} cannot be written as JSON")
 
 

@@ -17,6 +17,7 @@ from squall.bus.border import printable
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import effect_id
 from squall.services.handlers.mistakes import Frame, Kind, Mistake
+from squall.services.node.history import MISTAKE
 from squall.services.node.history import Kind as LineKind
 from squall.services.trading.orders import read_order
 
@@ -27,9 +28,6 @@ LOGGED_EACH = 5
 
 PLACES_MAX = 200
 """Places that are counted apart; of more, none is logged."""
-
-HANDLER, HELD_UP = "handler", "held-up"
-"""The operations of the history."""
 
 
 class _Write(Protocol):
@@ -79,7 +77,7 @@ class HandlerTold:
             facts["trace"] = trace
         if order_id:
             facts["order_id"] = order_id
-        self._history(HANDLER, "fail", task=task, attempt=attempt, what=kind, reason=reason, **facts)
+        self._history(MISTAKE, "fail", task=task, attempt=attempt, what=kind, reason=reason, **facts)
         if shown:
             log.warning("%s, task %s, attempt %d: %s", self._name, task, attempt, reason)
             for frame in trace:
@@ -95,7 +93,7 @@ class HandlerTold:
         if shown or held_s > 2 * known_s:
             times, longest_s = self._counts[f"held up at {at}"], self._held_s.get(at, held_s)
             self._history(
-                HELD_UP, "ok", at=at, line=str(frame), times=max(1, times), seconds=round(longest_s, 3)
+                "held-up", "ok", at=at, line=str(frame), times=max(1, times), seconds=round(longest_s, 3)
             )
             log.warning("%s held up its agent for %.2f s, at %s", self._name, held_s, frame)
 

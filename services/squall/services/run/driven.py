@@ -57,6 +57,10 @@ STEADY_SHARE = 0.8
 
 STEADY_PATIENCE_S = 30.0
 
+FAILING_ROUNDS = 2
+"""After how many looks at whether it keeps up a handler is to blame by attempts that failed, though its tasks
+have more of them; before, by tasks that came to nothing."""
+
 
 Progress = Callable[[str], None]
 """Told what is being done."""
@@ -98,26 +102,26 @@ class Run:
         """
         rate = self.swarm.spec.rate_per_s
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained = 0
+        gained, rounds = 0, 0
         while time.monotonic() < deadline:
             before = await self.swarm.ended()
             await asyncio.sleep(for_s)
-            gained = await self.swarm.ended() - before
-            self._blame_handler()
+            gained, rounds = await self.swarm.ended() - before, rounds + 1
+            self._blame_handler(at_last=rounds >= FAILING_ROUNDS)
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
-        self._blame_handler(at_last=True)
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
 
-    def _blame_handler(self, *, at_last: bool = False) -> None:
-        handled = handled_in(self.directory.history)
+    def _blame_handler(self, *, at_last: bool) -> None:
+        handled, path = handled_in(self.directory.history), self.directory.path
         if handled.is_at_fault(at_last=at_last):
+            task = min(handled.spoiled or handled.mistaken)
             raise HandlerError(
                 handled.sentence(self.swarm.spec.handler),
-                "mend the handler: next to nothing comes of what it is given, so there is nothing to disturb",
+                f"mend it, as there is nothing else to see; `squall trace {task} --run {path}` tells more",
             )
 
     async def open_tasks(self) -> int:

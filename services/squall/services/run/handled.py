@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from squall.services import jsonl
+from squall.services.node.history import MISTAKE
 
 GOOD_SHARE = 0.2
 """Of the tasks that a handler was given, how many must come to good; with fewer it is the handler's fault."""
@@ -23,7 +24,7 @@ GOOD_SHARE = 0.2
 ORDER = "order"
 """The kind of a mistake that ends well for the task, and whose effect the venue refuses."""
 
-_TELLING = (b'"op":"handler"', b'"op":"commit"')
+_TELLING = (f'"op":"{MISTAKE}"'.encode(), b'"op":"commit"')
 
 
 class _Line(msgspec.Struct):
@@ -60,15 +61,14 @@ class Handled:
         """Take a line in."""
         if not line.task:
             return
-        match line.op, line.type:
-            case "handler", "fail" if line.what == ORDER:
-                self.refused.add(line.task)
-                self.reasons[f"the handler returned what is no order: {line.reason}"] += 1
-            case "handler", "fail":
-                self.mistaken.add(line.task)
-                self.reasons[line.reason] += 1
-            case "commit", "ok":
-                (self.good if line.status == "ok" else self.dead).add(line.task)
+        if line.op == MISTAKE and line.what == ORDER:
+            self.refused.add(line.task)
+            self.reasons[f"the handler returned what is no order: {line.reason}"] += 1
+        elif line.op == MISTAKE:
+            self.mistaken.add(line.task)
+            self.reasons[line.reason] += 1
+        elif line.op == "commit" and line.type == "ok":
+            (self.good if line.status == "ok" else self.dead).add(line.task)
 
     @property
     def spoiled(self) -> set[str]:

@@ -47,7 +47,9 @@ def works(case: Case) -> Finding:
     history, wrong = case.history, case.mistakes
     if not history.executions:
         return unknown("no task came to the handler")
-    refused = {each.task: each for each in wrong.refused.values()}
+    refused: dict[str, Mistake] = {}
+    for each in wrong.refused.values():
+        refused.setdefault(each.task, each)
     parts = [str(alike) for alike in (*grouped(wrong.ended), *grouped(refused))]
     for how in dict.fromkeys(wrong.killed.values()):
         parts.append(f"it {how}{_which([task for task, end in wrong.killed.items() if end == how])}")
@@ -82,9 +84,9 @@ def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
     """What the handler did that is no failure of it, and is good to know."""
     if wrong.given_up:
         task, first = next(iter(wrong.given_up.items()))
-        yield f"{tasks(len(wrong.given_up))} it gave up itself, the first {task}: {first.said}"
+        yield f"it gave up {tasks(len(wrong.given_up))} itself, the first {task}: {first.said}"
     if wrong.again:
-        yield f"{plural(wrong.again, 'attempt')} failed of tasks that then ended well"
+        yield f"{plural(wrong.again, 'attempt')} failed, and their tasks ended well after that"
     ends = [end for who in history.lives.in_hand if (end := end_of(history, who))]
     if ends:
         yield f"{plural(len(ends), 'time')} it {ends[0]}"
