@@ -59,6 +59,18 @@ class VenueToken(msgspec.Struct, frozen=True):
         return []
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """How the process that hands a handler on has imported its module.
+
+    Attributes:
+        path: Where it looked for modules, its ``sys.path``, in order; absolute.
+        file: The file of the module; empty if it has not imported it itself.
+    """
+
+    path: tuple[str, ...]
+    file: str = ""
+
+
 class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     """What a node is told when it starts. Travels over its standard input, never by argument or file.
 
@@ -75,6 +87,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         port: The port to listen on, for the venue; 0 chooses.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
+        origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
     """
 
     spec: Spec
@@ -89,6 +102,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     port: int = 0
     preload: str = ""
+    origin: Origin | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):

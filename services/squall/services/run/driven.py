@@ -29,10 +29,12 @@ from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
 from squall.services.errors import HandlerError, SteadyStateError
-from squall.services.node.history import MISTAKE, History
+from squall.services.node.history import History
+from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.patterns.pattern import Backlog
 from squall.services.run.directory import RunDirectory
+from squall.services.run.handled import handled_in
 from squall.services.run.nodes import Route, straight
 from squall.services.run.progress import Counted, Done, Leads, Left, Phase, Progress, Waiting
 from squall.services.run.spec import Spec
@@ -57,9 +59,9 @@ STEADY_PATIENCE_S = 30.0
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
 
-FAILING_SHARE = 0.5
 FAILING_ROUNDS = 2
-"""In so many attempts a task that is due the handler fails, so many times in a row, before it is to blame."""
+"""After how many looks at whether it keeps up a handler is to blame by attempts that failed, though its tasks
+have more of them; before, by tasks that came to nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,31 +96,33 @@ class Run:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
-            HandlerError: It does not, because its handler fails.
+            HandlerError: It keeps up, or does not, with what comes to nothing by its handler's doing.
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
         self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained, failing = 0, 0
+        gained, rounds = 0, 0
         while time.monotonic() < deadline:
-            before, from_byte = await self.swarm.ended(), self.directory.history.stat().st_size
+            before = await self.swarm.ended()
             await asyncio.sleep(for_s)
-            gained = await self.swarm.ended() - before
+            gained, rounds = await self.swarm.ended() - before, rounds + 1
+            self._blame_handler(at_last=rounds >= FAILING_ROUNDS)
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
-            mistakes = _mistakes(self.directory.history, from_byte)
-            failing = failing + 1 if len(mistakes) >= FAILING_SHARE * for_s * rate else 0
-            if failing == FAILING_ROUNDS:
-                task, reason = mistakes[0]
-                raise HandlerError(
-                    f"the handler {self.swarm.spec.handler} does not work undisturbed: {reason}",
-                    f"`squall trace {task} --run {self.directory.path}` tells more",
-                )
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
+
+    def _blame_handler(self, *, at_last: bool) -> None:
+        handled, path = handled_in(self.directory.history), self.directory.path
+        if handled.is_at_fault(at_last=at_last):
+            task = min(handled.spoiled or handled.mistaken)
+            raise HandlerError(
+                handled.sentence(self.swarm.spec.handler),
+                f"mend it, as there is nothing else to see; `squall trace {task} --run {path}` tells more",
+            )
 
     async def open_tasks(self) -> int:
         """How many tasks were accepted and have not ended, once the broker says so."""
@@ -253,6 +257,7 @@ async def driven(
     interrupt: asyncio.Event | None = None,
     route: Route = straight,
     preload: str = "",
+    origin: Origin | None = None,
     tools: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Run]:
     """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
@@ -265,6 +270,7 @@ async def driven(
         interrupt: Set when the user wants an end, which is noted; to end the load then is the block's to do.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role; see `NodeStart`.
+        origin: Where the spec's handler comes from; see `Origin`.
         tools: Versions of what works against the swarm, for the report.
 
     Raises:
@@ -273,7 +279,14 @@ async def driven(
     started_s = time.monotonic()
     with History(directory.history, "squall", 1) as history:
         starting = running(
-            spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
+            spec,
+            directory,
+            url=url,
+            route=route,
+            preload=preload,
+            origin=origin,
+            history=history,
+            progress=progress,
         )
         async with starting as swarm:
             history(
@@ -335,19 +348,6 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
             working.cancel()
 
 
-def _mistakes(history: Path, from_byte: int) -> list[tuple[str, str]]:
-    """What agents told of their handler from there on: the task, and the reason."""
-    found = []
-    with history.open("rb") as file:
-        file.seek(from_byte)
-        for line in jsonl.lines(file):
-            with contextlib.suppress(msgspec.DecodeError):
-                told = jsonl.decode(_told, line or b"")
-                if told.op == MISTAKE:
-                    found.append((told.task, told.reason))
-    return found
-
-
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
@@ -405,11 +405,4 @@ class _Writer(msgspec.Struct):
     inc: int
 
 
-class _Told(msgspec.Struct):
-    op: str
-    task: str = ""
-    reason: str = ""
-
-
-_told = msgspec.json.Decoder(_Told)
 _writer = msgspec.json.Decoder(_Writer)
