@@ -12,6 +12,7 @@ from squall.chaos.judge.exercised import Exercised
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import facts, left_out, matrix
+from squall.services.cli.table import indented
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Result, blamed_on_handler
 
@@ -19,7 +20,7 @@ from squall.services.run.result import Result, blamed_on_handler
 def print_run(name: str, result: Result, console: Terminal) -> None:
     """What the user's own handler did wrong, the run's line, and one for each check that failed."""
     if blame := blamed_on_handler(result):
-        console.print(styled(blame))
+        console.print(indented(blame))
     verdict = verdict_of_run(result)
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ def print_table(result: Result, console: Terminal) -> None:
     What the user's own handler did wrong comes before all of it.
     """
     if blame := blamed_on_handler(result):
-        console.print(styled(blame, "bold red"), "", sep="\n")
+        console.print(indented(blame), "", sep="\n")
     console.print(_title(result), "", _figures(result), sep="\n")
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")
@@ -26,6 +27,11 @@ def print_table(result: Result, console: Terminal) -> None:
     if result.limits:
         console.print("", _limits(result.limits), sep="\n")
     console.print()
+
+
+def indented(text: str) -> Padding:
+    """A text of a run's, indented on every line, so that no line of it can pose as one of ours."""
+    return Padding(styled(text, "bold red"), (0, 0, 0, 2))
 
 
 def _title(result: Result) -> Text:
