@@ -101,15 +101,14 @@ def test_each_mistake_of_a_run_is_told_as_the_handlers_wherever_it_is_told(run_w
         "this is the text 'buy'",
         "a generator; return a list of effects instead of yielding them",
     ]
-    assert sum(part in detail for part in parts) == 3, "three are told"
-    assert "; and 1 more findings." in detail
+    assert [part for part in parts if part not in detail] == []
     assert f"It gave up {len(of_kind[6])} tasks itself, the first" in detail
     assert f"{len(of_kind[5])} attempts failed, and their tasks ended well after that" in detail
     assert document["refused_effects"] == len(of_kind[1]) + len(of_kind[2])
     assert document["dead_letters"] == len(of_kind[0]) + len(of_kind[3]) + len(of_kind[6])
 
     assert run.stderr.read_text().splitlines()[-1] == f"squall: {detail}"
-    assert told(run, "check", run.path)[0] == detail
+    assert told(run, "check", run.path)[0].strip() == detail
 
     letters = {line["task"]: line for line in run.lines("final") if line.get("what") == "dead-letter"}
     for task in of_kind[0]:

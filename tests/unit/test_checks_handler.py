@@ -92,7 +92,9 @@ def told_by_another(run: Run) -> None:
 
 
 def given_up_early(run: Run) -> None:
-    """As if a queue gave a task up after its first attempt."""
+    """As if a queue gave a task up after its first attempt, in a run where attempts may have been lost."""
+    fault = {"kind": "pause", "target": "broker", "node": "broker", "verified": True}
+    run.faults.append({**fault, "start_s": T + 5.0, "end_s": T + 5.5})
     run.rows.remove(told_lines(run)[-1])
     run.drop("run", task="a-1", attempt=2)
     run.drop("attempt", task="a-1")

@@ -23,6 +23,9 @@ from squall.services.run.result import HANDLER_CHECK
 DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order": "returned what is no order:"}
 """What a handler did, by the kind of the mistake, before what is said of it."""
 
+TOLD_MAX = 5
+"""How many kinds of mistakes a detail tells."""
+
 ADVICE = "make it a plain function, or await what takes long"
 
 
@@ -58,8 +61,9 @@ def works(case: Case) -> Finding:
     passed = f"T{name[1:]} was given {tasks(ran)}: {'; '.join(['none failed', *hints])}."
     if not parts:
         return decide(case, passed=passed)
-    parts[0] = f"{name} failed {failed:,} of {tasks(ran)}: {parts[0]}"
-    found = decide(case, shown=parts, passed=passed)
+    more = f"; and {plural(len(parts) - TOLD_MAX, 'other mistake')}" if len(parts) > TOLD_MAX else ""
+    said = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
+    found = decide(case, shown=[said], passed=passed)
     besides = "; ".join(hints)
     return Finding(
         found.verdict, f"{found.detail} {besides[:1].upper()}{besides[1:]}." if hints else found.detail
