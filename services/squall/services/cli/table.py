@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from squall.services.cli.layout import Cell, Flow, Listing, Pairs, folded
+from squall.services.cli.layout import Cell, Flow, Listing, Pairs, Paragraph
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Check, Fault, Result
 from squall.services.run.summary import in_words
@@ -25,7 +25,7 @@ LIMITS = ("limits of this run",)
 def print_table(result: Result, console: Terminal) -> None:
     """Print a result: in words, what was run, its figures, its faults, its checks, its limits."""
     counts, measures = figures(result)
-    console.print(folded(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
+    console.print(Paragraph(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
     console.print(Pairs(counts, measures))
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")

@@ -137,7 +137,7 @@ def _good(told: Accounts) -> str:
     spoiled = told.dead_letters or told.cancelled or told.refused_effects
     if told.effects == told.accepted and not flawed and not spoiled:
         return f"{_count(told.accepted, 'order')} accepted, each filled once."
-    each = "" if flawed else ", each once" if told.effects > 1 else ", once"
+    each = "" if flawed or not told.effects else ", each once" if told.effects > 1 else ", once"
     if _is_one_each(told):
         text = f"{_count(told.accepted, 'order')} accepted, {told.effects:,} filled{each}"
     else:
@@ -291,7 +291,7 @@ def failed(checks: Sequence[Checked]) -> list[str]:
 
 def _brief(detail: str) -> str:
     """The first sentence of a detail, or its beginning."""
-    first = detail.partition(". ")[0].rstrip(".")
+    first = " ".join(detail.partition(". ")[0].rstrip(".").split())
     return first if len(first) <= DETAIL_LENGTH_MAX else f"{first[: DETAIL_LENGTH_MAX - 1]}…"
 
 
