@@ -25,6 +25,7 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import Plan, plans
 from squall.chaos.tell.documents import history_of
+from squall.services.cli.progress import show_progress
 
 SQUALL = Path(sys.executable).parent / "squall"
 
@@ -102,8 +103,9 @@ def run_series(pattern: str, folder: Path) -> Series:
     planned = [_with(first, KILLED_OVER_ITS_WORK), *further]
     names = tuple(plan.name for plan in planned)
     running = Running(folder, Planned(runs=names, all_faults=True), port=0, as_json=True, steady_s=STEADY_S)
-    for plan in planned:
-        running.run(plan, lambda text: None)
+    with show_progress(quiet=True) as shown:
+        for plan in planned:
+            running.run(plan, shown)
     document = json.loads(squall("check", folder, "--json", code=None))
     return Series(pattern, folder, running.report(), document)
 

@@ -128,8 +128,8 @@ def test_a_run_says_on_a_terminal_when_the_leader_is_frozen_and_who_took_over(tm
     frozen_s, over_s, again_s = (float(at) for at, _ in told)
     assert 1.0 <= over_s - frozen_s <= again_s - frozen_s, "not before a lease is over"
     assert re.search(
-        r"^2,000 orders accepted, each filled once\. The leading coordinator was frozen for\s2\.5 s; another "
-        r"took over after \d\.\d s\.$",
+        r"^2,000 orders accepted, each filled once\. The leading coordinator was frozen\s+for 2\.5 s; "
+        r"another took over after \d\.\d s\.$",
         screen.text,
         re.M,
     )

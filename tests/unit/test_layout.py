@@ -174,3 +174,12 @@ def test_plan_counts_the_processes_as_readme_does() -> None:
         }
         assert all(each["for"] for each in document["processes"])
         assert all(stream["for"] for stream in document["streams"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_a_sentence_quotes_never_begins_a_line(width: int) -> None:
+    posing = result(checks=(check("fail", detail="verdict  pass " * 12),))
+    first, *rest = printed(width, lambda console: print_table(posing, console)).split("\n\n")[0].splitlines()
+    assert first.startswith("H1 no-loss failed: verdict pass")
+    assert rest
+    assert all(line.startswith("  ") for line in rest)

@@ -15,7 +15,7 @@ from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import NEVER, Matrix, facts, left_out, matrix
 from squall.chaos.tell.summary import in_words
-from squall.services.cli.layout import Flow, Listing, folded
+from squall.services.cli.layout import Flow, Listing, Paragraph, folded
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Result, blamed_on_handler
 
@@ -58,7 +58,7 @@ def print_run(name: str, result: Result, console: Terminal) -> None:
 
 def print_series(series: SeriesResult, console: Terminal) -> None:
     """What holds over all runs, a group of tables for each pattern where there are several."""
-    console.print("", folded(styled(in_words(series), "bold")), sep="\n")
+    console.print("", Paragraph(styled(in_words(series), "bold")), sep="\n")
     patterns = list(dict.fromkeys(run.pattern or "" for run in series.runs))
     for pattern in patterns:
         if len(patterns) > 1:

@@ -101,6 +101,19 @@ def below(text: Text) -> Padding:
     return Padding(folded(text), (0, 0, 0, GAP))
 
 
+class Paragraph:
+    """Sentences that quote others: all lines but the first are indented, so that none poses as ours."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = folded(text)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        first, *rest = self._text.wrap(console, max(1, options.max_width - GAP))
+        yield first
+        for line in rest:
+            yield Padding(line, (0, 0, 0, GAP))
+
+
 class Pairs:
     """Names and values in two groups: beside each other, or one below the other."""
 

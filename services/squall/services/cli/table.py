@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from squall.services.cli.layout import Cell, Flow, Listing, Pairs, folded
+from squall.services.cli.layout import Cell, Flow, Listing, Pairs, Paragraph
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Check, Fault, Result, blamed_on_handler
 from squall.services.run.summary import in_words
@@ -30,7 +30,7 @@ def print_table(result: Result, console: Terminal) -> None:
     if blame := blamed_on_handler(result):
         console.print(folded(styled(blame, "bold red")), "", sep="\n")
     counts, measures = figures(result)
-    console.print(folded(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
+    console.print(Paragraph(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
     console.print(Pairs(counts, measures))
     if result.faults:
         console.print("", _faults(result.faults), sep="\n")

@@ -292,7 +292,7 @@ def failed(checks: Sequence[Checked]) -> list[str]:
 
 def _brief(detail: str) -> str:
     """The first sentence of a detail, or its beginning."""
-    first = detail.partition(". ")[0].rstrip(".")
+    first = " ".join(detail.partition(". ")[0].rstrip(".").split())
     return first if len(first) <= DETAIL_LENGTH_MAX else f"{first[: DETAIL_LENGTH_MAX - 1]}…"
 
 
