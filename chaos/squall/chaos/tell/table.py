@@ -33,7 +33,7 @@ LETTERS = (12, 7, 6, 5)
 def print_run(name: str, result: Result, console: Terminal) -> None:
     """What the user's own handler did wrong, the run's facts, and each check that failed."""
     if blame := blamed_on_handler(result):
-        console.print(folded(styled(blame)))
+        console.print(Paragraph(styled(blame)))
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     facts_of_run = [

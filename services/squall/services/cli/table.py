@@ -28,7 +28,7 @@ def print_table(result: Result, console: Terminal) -> None:
     What the user's own handler did wrong comes before all of it.
     """
     if blame := blamed_on_handler(result):
-        console.print(folded(styled(blame, "bold red")), "", sep="\n")
+        console.print(Paragraph(styled(blame, "bold red")), "", sep="\n")
     counts, measures = figures(result)
     console.print(Paragraph(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
     console.print(Pairs(counts, measures))
