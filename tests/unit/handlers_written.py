@@ -298,7 +298,7 @@ def decide(task):
 def decide(task):
     pass
 """,
-        "",
+        "it returned no order for 4 tasks, the first a-1",
     ),
     "a wrapped async function": (
         """

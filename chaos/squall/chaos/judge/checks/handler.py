@@ -86,6 +86,11 @@ def _which(found: Sequence[str]) -> str:
 
 def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
     """What the handler did that is no failure of it, and is good to know."""
+    idle = [
+        register.task for register in history.registers if register.status == "ok" and not register.effects
+    ]
+    if idle:
+        yield f"it returned no order for {tasks(len(idle))}, the first {idle[0]}"
     if wrong.given_up:
         task, first = next(iter(wrong.given_up.items()))
         yield f"it gave up {tasks(len(wrong.given_up))} itself, the first {task}: {first.said}"
