@@ -368,7 +368,7 @@ def error_of(done: subprocess.CompletedProcess[str], code: int) -> dict[str, str
 async def test_a_swarm_runs_over_tls(tmp_path: Path, certificates: Certificates) -> None:
     async with serving(tmp_path, certificates) as port:
         done = await squall(tmp_path, "--nats", f"tls://localhost:{port}")
-    assert done.returncode == 3, done.stderr  # nobody failed over, so that is unknown
+    assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert (document["effects"], document["lost"]) == (100, 0)
     assert tls.IN_CLEAR_TEXT not in document["limits"]
@@ -423,5 +423,5 @@ async def test_clear_text_that_was_asked_for_is_a_limit_of_the_run(tmp_path: Pat
     ):
         url = broker.url.replace("127.0.0.1", "0.0.0.0")
         done = await squall(tmp_path, "--nats", url, "--insecure-nats")
-    assert done.returncode == 3, done.stderr  # nobody failed over, so that is unknown
+    assert done.returncode == 0, done.stderr
     assert tls.IN_CLEAR_TEXT in json.loads(done.stdout)["limits"]

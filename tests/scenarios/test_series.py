@@ -15,13 +15,14 @@ from squall.chaos.plan.poison import is_poison
 from squall.chaos.plan.varied import SHARES
 from squall.chaos.tell.documents import judge
 from squall.services.patterns import pattern_of
+from squall.services.run.result import HANDLER_CHECK
 
 
 def test_every_promise_is_kept_and_was_put_to_the_test(series: Series) -> None:
     promises = promises_of(series.pattern)
     assert promises is not None
     verdicts = {check["id"]: check["verdict"] for check in series.document["checks"]}
-    ids = [promise.id for promise in promises.promises]
+    ids = [promise.id for promise in promises.promises if promise.id != HANDLER_CHECK]  # of nobody's own
     assert verdicts == dict.fromkeys([*ids, "V2"], "pass"), series.document["checks"]
     assert (series.code, series.document["verdict"]) == (0, "pass")
 
