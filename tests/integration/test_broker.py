@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -308,6 +309,21 @@ async def test_the_state_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
         assert (tmp_path / "state" / "nats-server.conf").stat().st_mode & 0o777 == 0o600
         assert broker.store.is_dir()
+
+
+async def test_a_server_of_another_name_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nats-server-2.15 [mine]"
+    shutil.copyfile(find_server(), program)
+    program.chmod(0o700)
+    monkeypatch.setenv("NATS_SERVER", str(program))
+    async with asyncio.timeout(10.0), running(tmp_path / "state") as (broker, _):
+        os.kill(broker.pid, signal.SIGKILL)
+        await broker.ended()
+
+        async def incarnation() -> int:
+            return broker.incarnation
+
+        await wait_until(incarnation, lambda n: n == 2, timeout_s=5.0, what="the second start")
 
 
 # What cannot start says so in a sentence.

@@ -60,6 +60,12 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
         (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
         (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
         (["plan", "ring"], "is not built yet"),
+        (
+            ["run", "hierarchical", "--seed", "99999999999999999999"],
+            "seed = 99999999999999999999 is too large",
+        ),
+        (["chaos", "hierarchical", "--fault", "crash@"], "crash@ names no target"),
+        (["chaos", "hierarchical", "--seed", "99999999999999999999"], "has too many digits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

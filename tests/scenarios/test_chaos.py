@@ -112,6 +112,23 @@ def in_force(run: Path) -> bool:
     return any(json.loads(line)["verified"] for line in (run / "faults.jsonl").read_text().splitlines())
 
 
+def test_a_series_whose_terminal_closes_drains_tells_and_is_marked(chaos: Any) -> None:
+    run = chaos("--seeds", "2", "--fault", "blackhole@any-agent")
+    run.wait_for(lambda: in_force(run.run("seed-1")), "a fault")
+    run.process.send_signal(signal.SIGHUP)
+    code, document = run.end(120)
+    assert code == 130
+    (first,) = document["runs"]
+    assert first["interrupted"]
+    assert first["limits"][0].startswith("interrupted after ")
+    assert {check["verdict"] for check in first["checks"]} <= {"unknown", "pass"}
+    complete = next(check for check in document["checks"] if check["id"] == "V2")
+    assert complete["detail"].endswith("not seed-1 and 1 more; the series was interrupted.")
+    again = json.loads(squall("check", run.folder / "out", "--json", code=3))
+    assert again["checks"] == document["checks"]
+    assert [each["interrupted"] for each in again["runs"]] == [True]
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.everything)]
 )

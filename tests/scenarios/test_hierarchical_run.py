@@ -72,22 +72,33 @@ def test_a_run_passes_with_a_fail_over_and_the_ledger_of_the_oracle(
     assert "pass" not in verdicts(json.loads(less.stdout)).values()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=str)
 def test_a_directory_in_use_is_refused_an_interrupt_drains_and_reports_and_what_is_left_is_not_written_over(
-    squall_run: Any, is_alive: Any
+    squall_run: Any, is_alive: Any, number: signal.Signals
 ) -> None:
     run = squall_run({**SMALL, "tasks": 100_000})
     run.wait_for(lambda: len(run.lines("commit")) > 50, "work")
     assert "another run is using" in refused(run)
-    run.process.send_signal(signal.SIGINT)
+    run.process.send_signal(number)
     document = run.end(60)
     assert run.process.returncode == 130
     assert 50 < document["offered"] < 100_000
     assert document["accepted"] == document["effects"]
     assert (document["lost"], document["duplicated"]) == (0, 0)
     assert verdicts(document)["H1"] == "pass"
+    assert document["interrupted"]
+    assert f"interrupted after {document['offered']:,} tasks of 100,000" in document["limits"][0]
+    assert checked(run) == document
     assert gone(run, is_alive) == []
     assert "is not empty" in refused(run)
     assert json.loads((run.path / "result.json").read_text()) == document
+
+
+def checked(run: Any) -> dict[str, Any]:
+    """What `squall check` says of its directory."""
+    again = subprocess.run([SQUALL, "check", run.path, "--json"], capture_output=True, check=False)
+    document: dict[str, Any] = json.loads(again.stdout)
+    return document
 
 
 def refused(run: Any) -> str:
@@ -113,6 +124,10 @@ def test_a_second_interrupt_kills(squall_run: Any, is_alive: Any) -> None:
     run.process.wait(timeout=20)
     assert run.process.returncode == 130
     assert gone(run, is_alive) == []
+    document = checked(run)
+    assert document["interrupted"]
+    assert "and not drained" in document["limits"][0]
+    assert "not read back to its end, because it was interrupted" in document["checks"][0]["detail"]
 
 
 def test_a_killed_command_leaves_nothing_and_the_next_two_work_beside_each_other(

@@ -51,7 +51,7 @@ async def faults_heal_whatever_happens_inside(swarm: Any, nemesis: Any) -> None:
 
 
 async def a_lease_ends_a_flap_for_good(swarm: Any, nemesis: Any) -> None:
-    way = nemesis._network.way("agent-1")
+    way = swarm.nemesis._network.way("agent-1")
     async with nemesis.flap("agent-1", lease_s=0.5):
         await until_ended(swarm, "flap")
         for _ in range(20):

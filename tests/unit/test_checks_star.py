@@ -41,6 +41,7 @@ def test_every_promise_of_the_pattern_is_tried_here() -> None:
         "U2",
         "U3",
         "E2",
+        "W1",
     } == set(OWN)
 
 

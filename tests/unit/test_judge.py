@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -19,7 +20,9 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.decide import Finding
 from squall.chaos.judge.promise import Promises
 from squall.chaos.tell.documents import judge
+from squall.chaos.tell.table import print_run
 from squall.services.cli.main import app
+from squall.services.cli.terminal import Terminal
 from squall.services.run.result import Latency, Recovery, Result
 
 
@@ -95,6 +98,33 @@ def test_without_the_closing_line_nothing_is_said_of_registers(tmp_path: Path) -
     result = judge(run.write(tmp_path))
     assert (result.lost, result.effects, result.dead_letters, result.reliability) == (None,) * 4
     assert (result.accepted, result.conflicting) == (6, 0)
+
+
+def test_an_interrupted_run_says_so_whether_it_drained_or_not(tmp_path: Path) -> None:
+    run = good_run()
+    run.line(9.0, "squall", "interrupted", "ok")
+    drained = judge(run.write(tmp_path / "drained"))
+    assert drained.interrupted
+    assert (
+        drained.limits[0] == "interrupted after 8 tasks of 8 had been offered: nothing is known of the rest"
+    )
+    run.drop("final", what="complete")
+    killed = judge(run.write(tmp_path / "killed"))
+    assert killed.interrupted
+    assert "had been offered, and not drained: nothing" in killed.limits[0]
+    assert "The run was not read back to its end, because it was interrupted" in killed.checks[0].detail
+
+
+def test_a_run_that_was_broken_off_says_so_and_prints_no_count_that_it_has_not(tmp_path: Path) -> None:
+    run = good_run()
+    run.drop("final", what="complete")
+    result = judge(run.write(tmp_path))
+    assert result.interrupted is None
+    assert result.limits[0].startswith("broken off after 8 tasks of 8 had been offered")
+    file = io.StringIO()
+    print_run("seed-1", result, Terminal(file=file, width=200))
+    assert "None" not in file.getvalue()
+    assert "lost –" in file.getvalue()
 
 
 def test_recovery_is_null_where_no_fault_asked_for_it(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from squall.bus.codec import decode, encode
 from squall.bus.messages import EFFECTS_MAX, RunTask, TaskResult
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import PoisonError, Result, Task
+from squall.services.handlers.mistakes import Mistake
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.control import FORKED
 from squall.services.node.history import History
@@ -125,7 +126,10 @@ async def exits(task: Task) -> None:
 async def test_a_cancellation_or_an_exit_of_the_handlers_own_fails_its_attempt(
     function: Any, reason: str
 ) -> None:
-    assert await attempt(function) == Failed(reason)
+    ended = await attempt(function)
+    assert isinstance(ended, Mistake)
+    assert ended.reason.startswith(reason)
+    assert len(ended.trace) == (0 if function is cancels_itself else 1)
 
 
 async def test_a_cancellation_of_the_attempt_reaches_the_handler_and_the_caller() -> None:
@@ -148,10 +152,22 @@ async def test_a_cancellation_of_the_attempt_reaches_the_handler_and_the_caller(
 
 # Time-outs.
 
+LATE = f"the handler did not return within 0.05 s; it stood at {Path(__file__).relative_to(Path.cwd())}:"
+
+
+async def late(handler: PythonHandler) -> str:
+    ended = await handler.run(TASK, 1)
+    assert isinstance(ended, Mistake)
+    assert (ended.kind, ended.final) == ("late", False)
+    return ended.reason
+
 
 async def test_an_async_handler_over_its_time_is_cancelled_and_costs_nothing_else() -> None:
-    handler = handler_of(lambda task: asyncio.Event().wait(), timeout_s=0.05)
-    assert await handler.run(TASK, 1) == Failed("the handler did not return within 0.05 s")
+    async def waits(task: Task) -> None:
+        await asyncio.Event().wait()
+
+    handler = handler_of(lambda task: waits(task), timeout_s=0.05)
+    assert (await late(handler)).startswith(LATE)
 
 
 async def test_a_coroutine_that_swallows_its_cancellation_is_stuck() -> None:
@@ -164,7 +180,7 @@ async def test_a_coroutine_that_swallows_its_cancellation_is_stuck() -> None:
                 await free.wait()
 
     handler = handler_of(swallows, timeout_s=0.05, stuck=lambda: told.append(True))
-    assert await handler.run(TASK, 1) == Failed("the handler did not return within 0.05 s")
+    assert (await late(handler)).startswith(LATE)
     assert told == [True]
     free.set()
 
@@ -185,7 +201,7 @@ async def test_a_thread_over_its_time_is_stuck() -> None:
     told: list[bool] = []
     free = threading.Event()
     handler = handler_of(lambda task: free.wait(), timeout_s=0.05, stuck=lambda: told.append(True))
-    assert await handler.run(TASK, 1) == Failed("the handler did not return within 0.05 s")
+    assert (await late(handler)).startswith(LATE)
     assert told == [True]
     free.set()
 

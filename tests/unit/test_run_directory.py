@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from squall.services.errors import SpecError
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run import directory as run_directory
-from squall.services.run.directory import RunDirectory, open_private
+from squall.services.run.directory import RunDirectory, claim, open_private
 
 
 @pytest.fixture
@@ -40,3 +42,34 @@ def test_what_is_no_log_of_ours_is_not_cut(run: RunDirectory, tmp_path: Path) ->
     (run.logs / "agent-4.log").mkdir()
     assert run.cut_logs() == []
     assert precious.stat().st_size == 2000
+
+
+SPEC = HierarchicalSpec(pattern="hierarchical")
+
+
+def run_that_ends(out: Path, error: Exception, *, started: bool) -> None:
+    with claim(SPEC, out) as run:
+        (run.logs / "handler.log").touch()
+        if started:
+            run.append("nodes.jsonl", node="broker")
+        raise error
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_what_was_refused_before_anything_started_leaves_nothing(
+    tmp_path: Path, in_a_group: bool, is_new: bool
+) -> None:
+    """So the same command can be given again, once what it was refused for is corrected."""
+    refused = SpecError("the handler cannot be imported")
+    error: Exception = ExceptionGroup("tasks", [refused]) if in_a_group else refused
+    out = tmp_path / "run" if is_new else tmp_path
+    with pytest.raises((SpecError, ExceptionGroup)):
+        run_that_ends(out, error, started=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_refused_later_leaves_what_there_was(tmp_path: Path) -> None:
+    with pytest.raises(SpecError):
+        run_that_ends(tmp_path, SpecError("the producer cannot go on"), started=True)
+    assert (tmp_path / "spec.toml").exists()

@@ -310,6 +310,13 @@ def test_a_run_of_another_spec_or_schedule_than_planned_is_noticed(
     assert ("seed-1 had another spec or schedule" in complete.detail) is (verdict == "unknown")
 
 
+def test_a_series_that_was_interrupted_says_so() -> None:
+    planned = Planned(runs=("seed-1", "seed-2"), all_faults=False, interrupted=True)
+    check = series_result(planned, [judged_of(result("seed-1", H1="pass"), History())]).checks[-1]
+    assert (check.id, check.verdict) == ("V2", "unknown")
+    assert check.detail.endswith("; the series was interrupted.")
+
+
 def test_the_digest_of_a_directory_is_that_of_what_was_planned(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text("seed = 1\n")
     assert digest_in(tmp_path) == ""

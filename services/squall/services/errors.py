@@ -4,6 +4,7 @@ ServiceError                 a branch of `SquallError`, which carries kind, reme
 ├── SpecError                unusable input: a spec, an option, a handler, a directory (exit 2)
 ├── LaunchError              a unit did not start or kept dying (exit 4)
 ├── DiskError                a directory cannot be written, or its disk is full (exit 4)
+├── HandlerError             what the handler does leaves a swarm nothing to show (exit 1)
 └── SteadyStateError         there was nothing to disturb (exit 3)
 """
 
@@ -35,6 +36,13 @@ class DiskError(ServiceError):
     """A directory cannot be written, or its disk is full."""
 
     kind = "disk"
+
+
+class HandlerError(ServiceError):
+    """Next to nothing comes of what the handler is given: it raises, or returns what cannot be used."""
+
+    kind = "handler"
+    exit_code = 1
 
 
 class SteadyStateError(ServiceError):

@@ -17,40 +17,42 @@ import typer
 from squall.chaos.cli.mutants import prove_all
 from squall.chaos.cli.series import Series
 from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
-from squall.chaos.errors import ChaosError
+from squall.chaos.errors import ChaosError, FaultError
 from squall.chaos.evidence.series import Planned
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import (
-    INTERRUPTED,
-    Agents,
-    AsJson,
-    Handler,
-    Quiet,
-    Rate,
-    Tasks,
-    failing,
-    sentences,
-)
+from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, failing, sentences
 from squall.services.cli.progress import show_progress
+from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
-from squall.services.run.spec import Spec
+from squall.services.printing import say
+from squall.services.run.spec import SEED_MAX, Spec
 
 MINUTES_MAX = 100_000
 """Ten weeks; a time that comes to an end."""
 
 
+SEEDS_MAX = 10_000
+"""More than a machine gets through in weeks, and what they would be is drawn before the first is run."""
+
+
 def chaos(
-    patterns: Annotated[list[str] | None, typer.Argument(help="Patterns, or paths to a swarm.toml.")] = None,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(help="Patterns, or paths of a swarm.toml.", show_default=DEFAULT),
+    ] = None,
     fault: Annotated[
         list[str] | None, typer.Option(help="Only this fault; NAME or NAME@TARGET. May be repeated.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds; of a schedule, how often.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=SEEDS_MAX, help="How many seeds; of a schedule, how often.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option(min=0, max=MINUTES_MAX, help="Go on with new seeds for so long.")
+        float | None,
+        typer.Option(min=0, max=MINUTES_MAX, help="Go on with new seeds for so long."),
     ] = None,
     agents: Agents = None,
     tasks: Tasks = None,
@@ -63,7 +65,10 @@ def chaos(
     shrink_minutes: Annotated[
         float,
         typer.Option(
-            "--shrink", min=0, max=MINUTES_MAX, help="Minutes for shrinking the first schedule that fails."
+            "--shrink",
+            min=0,
+            max=MINUTES_MAX,
+            help="Minutes for shrinking the first schedule that fails.",
         ),
     ] = 0.0,
     mutants: Annotated[
@@ -78,14 +83,23 @@ def chaos(
     toxiproxy_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
     ] = 0,
-    out: Annotated[Path | None, typer.Option(help="Directory of the series; default runs/<id>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the series.", show_default="runs/<id>")
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Break a swarm on purpose, behind a proxy a node, and judge what survived."""
+    """Break a swarm on purpose, behind a proxy a node, and judge what survived.
+
+    A FAULT strikes a TARGET, and any that it can strike if none is named: --fault crash@leader.
+    """
     folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    if not patterns:
+        say(f"no pattern is named, and {DEFAULT} is taken")
     asked = patterns or [DEFAULT]
     drawn = minutes or fault
+    if abs(seed) > SEED_MAX - SEEDS_MAX:
+        failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
     own = agents or tasks or rate or handler or strict
     if mutants and (drawn or schedule or shrink_minutes or seeds > 1 or own):
         message = "--mutants brings its own swarms, faults and seeds"
@@ -144,10 +158,12 @@ def _fault(text: str) -> tuple[str, str]:
     """``NAME`` or ``NAME@TARGET``.
 
     Raises:
-        FaultError: There is no such fault.
+        FaultError: There is no such fault, or no target follows the at sign.
     """
-    name, _, target = text.partition("@")
+    name, at, target = text.partition("@")
     make(name, {})
+    if at and not target:
+        raise FaultError(f"{text} names no target", f"for instance {name}@any-agent, or {name} for any")
     return name, target
 
 

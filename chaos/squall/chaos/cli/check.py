@@ -60,7 +60,7 @@ def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
 def trace(
     task: Annotated[str, typer.Argument(help="A task, or the id of an order of one.")],
     run: Annotated[
-        Path | None, typer.Option(help="The directory of a run; default the newest in runs/.")
+        Path | None, typer.Option(help="The directory of a run.", show_default="the newest in runs/")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,9 @@ from squall.services.run.result import Result
 
 def report(
     run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write; default report.html in it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write.", show_default="report.html in it")
+    ] = None,
 ) -> None:
     """Write a run's page from its directory alone: one file, which needs no network.
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import typer
 
 from squall.chaos.cli.setup import experiment_of
 from squall.chaos.evidence.series import Planned, begin, digest, note
@@ -94,10 +95,16 @@ class Series:
         self._note(planned)
         path = self._folder / planned.name
         shown.tell(self._course.begun(planned.name, time.monotonic()))
-        with claim(planned.spec, path) as directory:
-            self._carry_out(planned.schedule, planned.spec, directory, shown.tell)
-            shown.tell(Phase(stage="judging"))
-            judged = judge_run(path, keep=True)
+        try:
+            with claim(planned.spec, path) as directory:
+                self._carry_out(planned.schedule, planned.spec, directory, shown.tell)
+                shown.tell(Phase(stage="judging"))
+                judged = judge_run(path, keep=True)
+        except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
+            self._note_interruption()
+            raise
+        if self.interrupted:
+            self._note_interruption()
         self._done.append((planned, judged))
         with shown.aside():
             print_run(planned.name, judged.result, self._console)
@@ -111,6 +118,10 @@ class Series:
         is_to_be = digest(planned.spec.toml(), toml(planned.schedule))
         digests = {**self._planned.digests, planned.name: is_to_be}
         self._planned = msgspec.structs.replace(self._planned, runs=runs, digests=digests)
+        note(self._folder, self._planned)
+
+    def _note_interruption(self) -> None:
+        self._planned = msgspec.structs.replace(self._planned, interrupted=True)
         note(self._folder, self._planned)
 
     def _carry_out(self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Progress) -> None:

@@ -47,12 +47,16 @@ def lost(history: History) -> list[str]:
     found += _uncounted(history)
     registers = len(history.registers) + len(history.registers_damaged)
     if history.closing is None:
-        found.append("the run was not read back to its end")
+        found.append(f"the run was not read back to its end{_because(history)}")
     elif history.closing.registers != registers:
         found.append(f"{history.closing.registers} registers were read back and {registers} are here")
     if history.closing is not None and history.closing.starts not in (None, len(history.nodes)):
         found.append(f"{history.closing.starts} nodes were started and {len(history.nodes)} are here")
     return found
+
+
+def _because(history: History) -> str:
+    return "" if history.interrupted_s is None else ", because it was interrupted"
 
 
 CLOCK_S = 5.0
@@ -98,7 +102,7 @@ def _uncertain_faults(history: History) -> list[str]:
         if fault.end_s is None or not fault.verified
     ]
     if healed is None:
-        found.append("the experiment did not come to its end")
+        found.append(f"the experiment did not come to its end{_because(history)}")
     elif healed.faults != (here := len(logged) + len(history.missed)):
         found.append(f"{healed.faults} faults were injected or missed and {here} are here")
     return found

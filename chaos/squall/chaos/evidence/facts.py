@@ -229,6 +229,47 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Mistake(Operation, frozen=True, kw_only=True):
+    """What a handler did wrong in one attempt, as its agent tells before anything is written of the attempt.
+
+    Attributes:
+        what: ``raised``; ``gave-up``: it raised `PoisonError`; ``returned``: what cannot be sent; ``late``:
+            not in time; ``order``: it returned what is no order, which was sent all the same.
+        reason: In one sentence, as its dead letter would say it.
+        said: The exception, or what was wrong, alone.
+        at: The innermost of the handler's own frames, with its line; empty where there is none.
+        trace: All of them, outermost first; empty in most of many that are alike.
+        order_id: Of what is no order.
+    """
+
+    task: str
+    attempt: Count
+    what: Literal["raised", "gave-up", "returned", "late", "order"]
+    reason: str
+    said: str = ""
+    at: str = ""
+    trace: tuple[str, ...] = ()
+    order_id: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no further attempt was to be made."""
+        return self.what in ("gave-up", "returned")
+
+
+class HeldUp(Operation, frozen=True, kw_only=True):
+    """A handler held up its agent's loop at one place, so often by then, and for so long at most.
+
+    Attributes:
+        at, line: Where, and where with the line as it stands there.
+    """
+
+    at: str
+    line: str
+    times: Count
+    seconds: float
+
+
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
     """The command's last line: it read everything back.
 

@@ -14,11 +14,13 @@ from squall.chaos.evidence.facts import (
     Asked,
     Closing,
     Counted,
+    HeldUp,
     Injected,
     Intended,
     Kept,
     Left,
     Letter,
+    Mistake,
     NodeStart,
     Operation,
     Phase,
@@ -93,6 +95,8 @@ class Fold:
         self._unasked = 0
         self._suppressed = 0
         self._refusals: list[Refusal] = []
+        self._mistakes: list[Mistake] = []
+        self._held_up: list[HeldUp] = []
         self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
@@ -110,6 +114,7 @@ class Fold:
         self._phases: list[Phase] = []
         self._times: tuple[float, float] | None = None
         self._interfered: list[str] = []
+        self._interrupted_s: float | None = None
         self._busy: list[Busy] = []
         self._lives = Gathering()
 
@@ -158,6 +163,10 @@ class Fold:
                     self._suppressed += decode(lines.commit, line).reason == "already"
             case "refuse", "fail":
                 self._refusals.append(decode(lines.refusal, line))
+            case "handler", "fail":
+                self._mistakes.append(decode(lines.mistake, line))
+            case "held-up", "ok":
+                self._held_up.append(decode(lines.held_up, line))
             case "final", "ok" | "fail":
                 known = self._final(head, line)
                 if self._read_back_s is None:
@@ -172,6 +181,9 @@ class Fold:
             case "killed", "ok":
                 killed = decode(lines.killed, line)
                 self._lives.give_reason((killed.agent, killed.incarnation), killed.reason)
+            case "ended", "ok":
+                ended = decode(lines.ended, line)
+                self._lives.exit((ended.agent, ended.incarnation), ended.status)
             case "counters", "ok":
                 self._lives.count(who, decode(lines.counts, line).counters)
                 self._lives.close(who)
@@ -180,6 +192,8 @@ class Fold:
                 self._lives.expel(expelled.agent, expelled.reason)
             case "interfered", "fail":
                 self._interfered.append(decode(lines.reason, line).reason)
+            case "interrupted", "ok":
+                self._interrupted_s = head.time_s
             case "broker", "ok":
                 self._busy.append(decode(lines.busy, line))
             case "memory", "ok":
@@ -307,6 +321,9 @@ class Fold:
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
             refusals=tuple(self._refusals),
+            tells_of=self._note.handler,
+            mistakes=tuple(self._mistakes),
+            held_up=tuple(self._held_up),
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,
@@ -316,8 +333,10 @@ class Fold:
             last_s=last,
             limits=self._note.limits,
             environment=self._note.environment,
+            durability=self._note.durability,
             venue=venue,
             interfered=tuple(self._interfered),
+            interrupted_s=self._interrupted_s,
             busy=tuple(self._busy),
             ahead_s={
                 (counted.node, counted.incarnation): counted.ahead_s

@@ -7,15 +7,20 @@ Only what judging needs is decoded; a line may hold more.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from squall.chaos.evidence.facts import (
     Closing,
     Count,
+    HeldUp,
     Kept,
     Kind,
     Left,
     Letter,
+    Mistake,
     Phase,
     Refusal,
     Register,
@@ -86,6 +91,14 @@ class Killed(msgspec.Struct):
     reason: str = ""
 
 
+class Ended(msgspec.Struct):
+    """An agent's process ended, with this status: negative for a signal."""
+
+    agent: str
+    incarnation: Count
+    status: Annotated[int, Meta(ge=-128, le=255)]
+
+
 class Stored(msgspec.Struct):
     """Records that the broker took into the ingress."""
 
@@ -103,8 +116,12 @@ class Damaged(msgspec.Struct):
 
 
 class Note(msgspec.Struct):
+    """What the command says of the run; ``handler`` is whose mistakes its agents tell of, in newer ones."""
+
     limits: tuple[str, ...] = ()
     environment: Environment = Environment()
+    durability: str | None = None
+    handler: str = ""
 
 
 line = msgspec.json.Decoder(Line)
@@ -117,6 +134,9 @@ commit = msgspec.json.Decoder(Commit)
 counts = msgspec.json.Decoder(Counts)
 reason = msgspec.json.Decoder(Reason)
 expelled = msgspec.json.Decoder(Expelled)
+ended = msgspec.json.Decoder(Ended)
+mistake = msgspec.json.Decoder(Mistake)
+held_up = msgspec.json.Decoder(HeldUp)
 killed = msgspec.json.Decoder(Killed)
 damaged = msgspec.json.Decoder(Damaged)
 note = msgspec.json.Decoder(Note)

@@ -27,6 +27,8 @@ class Lives:
         counts: What each start counted, the most that it ever said of each kind.
         ended: Starts that ended in good order, and so wrote down all that they had to.
         links: When each start was connected anew.
+        statuses: With which status an agent's process ended, other than 0, by the operating system's word;
+            negative for a signal.
     """
 
     in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Lives:
     counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
     ended: frozenset[Start] = frozenset()
     links: Mapping[Start, Sequence[float]] = field(default_factory=dict)
+    statuses: Mapping[Start, int] = field(default_factory=dict)
 
 
 class Gathering:
@@ -47,6 +50,7 @@ class Gathering:
         self._counts: dict[Start, dict[str, int]] = {}
         self._ended: set[Start] = set()
         self._links: dict[Start, list[float]] = {}
+        self._statuses: dict[Start, int] = {}
 
     def begin(self, who: Start, task: str) -> None:
         """An attempt at a task has begun."""
@@ -59,6 +63,10 @@ class Gathering:
 
     def give_reason(self, who: Start, reason: str) -> None:
         self._reasons[who] = reason
+
+    def exit(self, who: Start, status: int) -> None:
+        """Its process ended, by the operating system's word."""
+        self._statuses[who] = status
 
     def expel(self, agent: str, reason: str) -> None:
         self._expelled[agent] = reason
@@ -81,5 +89,11 @@ class Gathering:
     def lives(self) -> Lives:
         in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
         return Lives(
-            in_hand, self._reasons, self._expelled, self._counts, frozenset(self._ended), self._links
+            in_hand,
+            self._reasons,
+            self._expelled,
+            self._counts,
+            frozenset(self._ended),
+            self._links,
+            self._statuses,
         )

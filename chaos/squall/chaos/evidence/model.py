@@ -14,12 +14,14 @@ from typing import Literal, cast
 from squall.chaos.evidence.facts import (
     Asked,
     Closing,
+    HeldUp,
     Injected,
     Intended,
     Kept,
     KindOf,
     Left,
     Letter,
+    Mistake,
     NodeStart,
     Operation,
     Phase,
@@ -183,6 +185,9 @@ class History:
         dead_letters: Those that the dead-letter stream holds.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
+        tells_of: The handler of whose mistakes the agents of the run tell; empty in older directories.
+        mistakes: Those.
+        held_up: Where it held up its agents.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
@@ -190,8 +195,10 @@ class History:
         ended_s: When the command wrote its last line.
         first_s, last_s: The first and the last time stamp there is.
         venue: None if there is no database.
+        durability: How much of what was accepted outlives a power loss; None in older directories.
         busy: What the broker's own log says of slow calls and slow consumers.
         interfered: What somebody other than the harness did to its proxies, each in words.
+        interrupted_s: When the user asked for an end; None if nobody did, and in older directories.
         ahead_s: By how much the clock of a start was ahead of the command's, where enough was heard of it.
         lives: How each start of a node lived and ended.
     """
@@ -223,6 +230,9 @@ class History:
     dead_letters: tuple[Letter, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()
+    tells_of: str = ""
+    mistakes: tuple[Mistake, ...] = ()
+    held_up: tuple[HeldUp, ...] = ()
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None
@@ -232,9 +242,11 @@ class History:
     last_s: float | None = None
     limits: tuple[str, ...] = ()
     environment: Environment = field(default_factory=Environment)
+    durability: str | None = None
     venue: Venue | None = None
     busy: tuple[Busy, ...] = ()
     interfered: tuple[str, ...] = ()
+    interrupted_s: float | None = None
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)
 

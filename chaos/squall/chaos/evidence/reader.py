@@ -13,7 +13,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     refuse  fail {what, task, order_id, reason}: an effect given up          gateway
     final   ok {what: register | dead-letter | ingress | consumer}       the command, from the broker
     final   ok {what: complete}                                          the command
-    note    ok {limits, environment}                                     the command
+    note    ok {limits, environment, durability, handler}                the command
+    interrupted  ok: the user wants an end                               the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     broker  ok {what, at_s, took_s, said}: slowness, by the broker's log  the command
     phase   ok {what: steady | healed}                                   the nemesis
@@ -21,6 +22,9 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     interfere  ok {what, on, struck}                                     a node that is interfered with
     interfered  fail {reason}                                            the nemesis: somebody meddled with it
     run  invoke {task, attempt}, then attempt | commit {task}            agent
+    handler  fail {task, attempt, what, reason, said, at, trace, order_id}   agent, of its handler's mistakes
+    held-up  ok {at, line, times, seconds}: its handler let nothing else run   agent
+    ended  ok {agent, incarnation, status}: an agent's process, not well     the command
     end  ok {reason}             counters  ok {counters}                 a node
     expel  ok {agent, reason}                                            whoever put the agent out
     killed  ok {agent, incarnation, reason}                              whoever ended a node for a reason

@@ -33,12 +33,14 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
         all_faults: Whether its faults were drawn from all there are, on swarms as an experiment sets them up.
         strict: Whether it is held to all its promises all the same.
         digests: Of each run that was begun, by its name, what `digest` gives; none in older directories.
+        interrupted: Whether the user wanted no more of it.
     """
 
     runs: tuple[Name, ...]
     all_faults: bool
     strict: bool = False
     digests: dict[Name, str] = {}
+    interrupted: bool = False
 
     @property
     def may_leave_out(self) -> bool:

@@ -21,7 +21,7 @@ from squall.services import jsonl
 from squall.services.handlers import effect_id
 
 KNOWN = frozenset(
-    {"submit", "run", "attempt", "commit", "refuse", "final", "lead", "resign", "fenced", "broker"}
+    {"submit", "run", "attempt", "commit", "refuse", "handler", "final", "lead", "resign", "fenced", "broker"}
 )
 """The operations whose lines are told in words; those of others are told as they stand."""
 
@@ -52,11 +52,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     first: int = 0
     effects: tuple[str, ...] = ()
     order_id: str = ""
+    said: str = ""
+    at: str = ""
+    trace: tuple[str, ...] = ()
     agent: str = ""
     stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
     at_s: float = 0.0
     took_s: float | None = None
-    said: str = ""
     facts: dict[str, Any] = {}
 
     @property

@@ -26,6 +26,7 @@ from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
+from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
 from squall.services.run.driven import STEADY_S, Run, driven, unless
@@ -67,6 +68,7 @@ async def experimenting(
     interrupt: asyncio.Event | None = None,
     port: int = 0,
     preload: str = "",
+    origin: Origin | None = None,
     steady_s: float = STEADY_S,
 ) -> AsyncIterator[Nemesis]:
     """A swarm behind proxies that works steadily, and who may break it inside the block.
@@ -77,10 +79,12 @@ async def experimenting(
         interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
         port: Of Toxiproxy's API; 0 is any that is free.
         preload: A module that nodes load first; see `NodeStart`.
+        origin: Where the spec's handler comes from; see `Origin`.
         steady_s: How long the swarm must keep up before anything is done to it.
 
     Raises:
         HarnessBrokenError: The harness broke; the run says nothing about the swarm.
+        HandlerError: Next to nothing comes of what its handler is given.
         SteadyStateError: There was no steady state to disturb.
         ServiceError, BusError: The swarm could not be run.
     """
@@ -99,7 +103,14 @@ async def experimenting(
         network = Network(proxies, toxiproxy.access, toxiproxy.pid)
         tools = {"toxiproxy": toxiproxy.version}
         async with driven(
-            spec, run, route=network.route, preload=preload, tools=tools, progress=progress
+            spec,
+            run,
+            interrupt=interrupt,
+            route=network.route,
+            preload=preload,
+            origin=origin,
+            tools=tools,
+            progress=progress,
         ) as driving:
             with History(run.history, NAME, 1) as history:
                 async with _watched(driving.swarm, network, history):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,6 +13,7 @@ from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.plan.schedule import Interval, Schedule, check, toml
 from squall.chaos.plan.surface import surface_of
 from squall.services.run.spec import Spec
+from squall.services.run.values import refusal, refuse
 
 SCHEDULE = "schedule.toml"
 
@@ -23,7 +25,7 @@ def load(path: Path, spec: Spec) -> Schedule:
         FaultError: It cannot be read, or says something that no schedule says.
     """
     try:
-        return parse(path.read_text(), spec, str(path))
+        return parse(path.read_text(encoding="utf-8-sig"), spec, str(path))
     except OSError as error:
         raise FaultError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -37,15 +39,33 @@ def parse(text: str, spec: Spec, origin: str = "the schedule") -> Schedule:
         FaultError: It says something that no schedule says.
     """
     try:
-        schedule = msgspec.convert(tomllib.loads(text), Schedule)
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FaultError(f"{origin} is not valid TOML: {error}") from error
+    try:
+        schedule = msgspec.convert(values, Schedule)
     except msgspec.ValidationError as error:
         raise FaultError(
-            f"{origin} is no schedule: {error}",
+            f"{origin} is no schedule: {_why(values) or error}",
             f"an interval has: {', '.join(Interval.__struct_encode_fields__)}",
         ) from error
     return checked(schedule, spec)
+
+
+def _why(values: dict[str, Any]) -> str | None:
+    """In the words of the file, what of it cannot be; None if that is not a single value."""
+    if (why := refusal(values, Schedule)) is not None:
+        return why
+    intervals: Any = values.get("interval")
+    for place, interval in enumerate(intervals if isinstance(intervals, list) else (), 1):
+        if not isinstance(interval, dict):
+            continue
+        magnitude: Any = interval.get("magnitude")
+        of_fault = magnitude.items() if isinstance(magnitude, dict) else ()
+        whys = [refusal(interval, Interval), *(refuse(name, value, int) for name, value in of_fault)]
+        if why := next(filter(None, whys), None):
+            return f"in interval {place}, {why}"
+    return None
 
 
 def checked(schedule: Schedule, spec: Spec) -> Schedule:

@@ -6,11 +6,12 @@ All of it is computed once for a verdict.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squall.chaos.evidence.doubts import doubts
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Batch
+from squall.chaos.judge.mistakes import Mistakes, mistakes
 from squall.chaos.judge.succession import Succession, succession
 from squall.chaos.judge.tally import Tally, tally
 
@@ -24,6 +25,7 @@ class Case:
         tally: What must balance: accepted tasks and registers, intents and fills.
         doubts: Why the evidence may not be all there was, in words; while there is one, no check passes.
         succession: Who led after whom; empty where nobody leads.
+        mistakes: What the run's handler did wrong, where it was its user's own.
         busy: Why what was slow may have been so for the machine, in words; empty if it had time left.
     """
 
@@ -31,6 +33,7 @@ class Case:
     tally: Tally
     doubts: Sequence[str]
     succession: Succession
+    mistakes: Mistakes = field(default_factory=Mistakes)
     busy: str = ""
 
 
@@ -40,7 +43,15 @@ def case_of(history: History, batches: type[Batch] | None) -> Case:
     Args:
         batches: The operation that tells what a leader stored under its term; None if nobody leads.
     """
-    return Case(history, tally(history), doubts(history), succession(history, batches), busy(history))
+    counted = tally(history)
+    return Case(
+        history,
+        counted,
+        doubts(history),
+        succession(history, batches),
+        mistakes(history, counted.refused_effects),
+        busy(history),
+    )
 
 
 IDLE_MIN = 0.1

@@ -1,4 +1,4 @@
-"""Whether the way from a register to the venue was disturbed when something came there. Pure."""
+"""Whether a node, or the way from a register to the venue, was disturbed at a time. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ CARRYING = ("gateway", VENUE)
 
 START_S = 5.0
 """How much later than its end a process may be up again, and written down."""
+
+
+def is_struck(history: History, node: str, start_s: float, end_s: float) -> bool:
+    """Whether a fault was in force at a node, or at the broker, at any time in between."""
+    return any(
+        (fault.node == node or fault.node == BROKER) and overlaps(fault, start_s, end_s)
+        for fault in history.faults
+    )
 
 
 def is_delivery_disturbed(history: History, time_s: float) -> bool:

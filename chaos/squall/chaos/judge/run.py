@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Fenced
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case, case_of
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.decide import Finding
@@ -42,7 +43,7 @@ def result(history: History, run: str) -> Result:
         seed=asked.seed,
         target=asked.target or next((node.target for node in history.nodes if node.target), None),
         revision=asked.revision,
-        durability=asked.durability,
+        durability=asked.durability or history.durability,
         agents=asked.agents,
         workload=asked.workload,
         offered=offered,
@@ -74,12 +75,37 @@ def result(history: History, run: str) -> Result:
             for fault in sorted((*history.faults, *history.missed), key=lambda fault: fault.start_s)
         ),
         checks=verdicts(case, promises),
-        limits=history.limits,
+        limits=(*_cut_short(history), *history.limits),
         environment=history.environment,
         refused=_refused(history) if heard else None,
         interrupted=_interrupted(history) if heard else None,
         broker=history.busy,
     )
+
+
+def _interrupted(history: History) -> bool | None:
+    """Whether it was stopped early; None where the end of its record is missing.
+
+    The load of an experiment has no end of its own, so that one has come to its end once all was healed.
+    """
+    if history.interrupted_s is not None:
+        return True
+    if history.phases:
+        return not any(phase.what == "healed" for phase in history.phases) if history.closing else None
+    return history.closing.interrupted if history.closing else None
+
+
+def _cut_short(history: History) -> tuple[str, ...]:
+    """In words, if the run is not all that it was to be: what holds of it holds of a part."""
+    offered = plural(len(history.submissions), "task")
+    if not history.phases and history.asked.tasks is not None:  # the load of an experiment has no end
+        offered += f" of {history.asked.tasks:,}"
+    if _interrupted(history):
+        how = "" if history.closing is not None else ", and not drained"
+        return (f"interrupted after {offered} had been offered{how}: nothing is known of the rest",)
+    if history.closing is None and history.lines:
+        return (f"broken off after {offered} had been offered: it was not read back to its end",)
+    return ()
 
 
 def _suppressed(history: History) -> int | None:
@@ -94,16 +120,6 @@ def _suppressed(history: History) -> int | None:
 def _refused(history: History) -> int:
     """Offers that the broker refused for good."""
     return sum(offered.outcome == "refused" for offered in history.submissions.values())
-
-
-def _interrupted(history: History) -> bool | None:
-    """Whether it was stopped early; None where the end of its record is missing.
-
-    The load of an experiment has no end of its own, so that one has come to its end once all was healed.
-    """
-    if history.phases:
-        return not any(phase.what == "healed" for phase in history.phases) if history.closing else None
-    return history.closing.interrupted if history.closing else None
 
 
 def _duration_s(history: History) -> float | None:

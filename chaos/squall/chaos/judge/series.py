@@ -321,6 +321,8 @@ def _complete(planned: Planned, judged: Sequence[Judged]) -> SeriesCheck:
         detail += f", not {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
     if others:
         detail += f"; {some(others)} had another spec or schedule than was planned"
+    if planned.interrupted:
+        detail += "; the series was interrupted"
     verdict: Verdict = "unknown" if missing or others else "pass"
     return SeriesCheck(pattern="", id="V2", name="completeness", verdict=verdict, detail=f"{detail}.")
 

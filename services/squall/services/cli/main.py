@@ -14,7 +14,6 @@ import enum
 import importlib.metadata
 import re
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -32,26 +31,36 @@ from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
 from squall.services.cli import explain as explaining
 from squall.services.cli import plan as planning
+from squall.services.cli.defects import BROKEN, end_with
+from squall.services.cli.help import Commands, default_of, width
 from squall.services.cli.progress import show_progress
+from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
+from squall.services.installing import command_for
 from squall.services.node.logs import log_as_sentences
-from squall.services.printing import SENTENCE_LENGTH_MAX, guard_streams, print_document, print_line, say
+from squall.services.printing import (
+    SENTENCE_LENGTH_MAX,
+    guard_streams,
+    print_document,
+    print_line,
+    say,
+    unwritten,
+)
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
 from squall.services.run.progress import Begun, Phase
-from squall.services.run.result import REPORT, Result, exit_code, judge
+from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, load
 from squall.services.words import words
 
-INTERRUPTED = 130
-
 app = typer.Typer(
-    add_completion=False,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
     pretty_exceptions_enable=False,
-    help="Swarms of agents over NATS: run them, break them, see what survived.",
+    rich_markup_mode=None,  # its frames cut words where the terminal is narrow
 )
 
 
@@ -66,13 +75,29 @@ class Target(enum.StrEnum):
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Agents = Annotated[int | None, typer.Option(help="How many agents.")]
-Tasks = Annotated[int | None, typer.Option(help="How many tasks to offer.")]
-Rate = Annotated[float | None, typer.Option(help="How many tasks to offer a second.")]
-Handler = Annotated[
-    str | None,
-    typer.Option(help="What a task is given to: package.module:function, or path/to/file.py:function."),
-]
+AGENTS_HELP = "How many agents."
+TASKS_HELP = "How many tasks to offer."
+RATE_HELP = "How many tasks to offer a second."
+HANDLER_HELP = "What a task is given to: package.module:function, or path/to/file.py:function."
+Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
+Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
+Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
+Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print_line(f"squall {importlib.metadata.version('squall')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def squall(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Swarms of agents over NATS: run them, break them, see what survived."""
 
 
 def resolve(pattern: str, **overrides: Any) -> Spec:
@@ -84,8 +109,8 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     given = {name: value for name, value in overrides.items() if value is not None}
     if is_file(pattern):
         spec = load(Path(pattern))
-        return convert({**msgspec.structs.asdict(spec), **given}, "the command")
-    return convert({"pattern": pattern, **given}, "the command")
+        return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
+    return convert({"pattern": pattern, **given}, "the command line")
 
 
 def is_file(pattern: str) -> bool:
@@ -115,24 +140,31 @@ def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iter
     except (SquallError, BaseExceptionGroup) as group:
         error = first_error(group, prefer)
         if not isinstance(error, SquallError):
-            raise error from None
+            raise
         failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
 
 
 @app.command()
 def run(
     pattern: Pattern,
-    agents: Agents = None,
-    tasks: Tasks = None,
-    rate: Rate = None,
-    seed: Annotated[int | None, typer.Option(help="Where the workload's randomness comes from.")] = None,
-    handler: Handler = None,
-    on: Annotated[Target, typer.Option(help="Where the nodes run.")] = Target.processes,
+    agents: Annotated[int | None, typer.Option(help=AGENTS_HELP, show_default=default_of("agents"))] = None,
+    tasks: Annotated[int | None, typer.Option(help=TASKS_HELP, show_default=default_of("tasks"))] = None,
+    rate: Annotated[float | None, typer.Option(help=RATE_HELP, show_default=default_of("rate_per_s"))] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Where the workload's randomness comes from.", show_default=default_of("seed")),
+    ] = None,
+    handler: Annotated[
+        str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
+    ] = None,
+    on: Annotated[
+        Target, typer.Option(metavar="PLACE", help=f"Where the nodes run: {', '.join(Target)}.")
+    ] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
     insecure_nats: Annotated[
         bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; default runs/<id>.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run.", show_default="runs/<id>")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +184,11 @@ def run(
                 )
             )
             shown.tell(Phase(stage="judging"))
-            result = judge(directory.path)
+            try:
+                result = judge(directory.path)
+            except KeyboardInterrupt:
+                say(f"interrupted while it was judged; `squall check {directory.path}` judges it again")
+                raise
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
@@ -179,7 +215,7 @@ def _check_url(url: str, *, insecure: bool) -> None:
 
 
 def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool:
-    """Run to the end; whether the user interrupted. A second Ctrl-C ends it at once.
+    """Run to the end; whether the user, or a supervisor, interrupted. A second signal ends it at once.
 
     Args:
         work: Given an event that is set once the user wants an end.
@@ -197,13 +233,13 @@ def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool
                 interrupt.set()
                 say("draining; once more to kill")
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, asked)
-        try:
-            await task
-        except asyncio.CancelledError:
-            say("killed before it had drained")
-            raise typer.Exit(INTERRUPTED) from None
+        # The loop's own way would leave a moment, when it closes, in which a signal kills.
+        with interrupting(lambda number, frame: loop.call_soon_threadsafe(asked)):
+            try:
+                await task
+            except asyncio.CancelledError:
+                say("killed before it had drained")
+                raise typer.Exit(INTERRUPTED) from None
         return interrupt.is_set()
 
     return asyncio.run(interruptible())
@@ -212,6 +248,8 @@ def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool
 def _report(result: Result, path: Path, *, as_json: bool) -> int:
     if as_json:
         print_document(result)
+        if blame := blamed_on_handler(result):
+            say(blame)
     else:
         print_table(result, Terminal())
         here = Path.cwd()
@@ -219,15 +257,7 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_line(f"run  {path}")
         if (path / REPORT).exists():
             print_line(f"report  {path / REPORT}")
-    code = exit_code(result)
-    if result.dead_letters:
-        say(_first_dead(result))
-    return code
-
-
-def _first_dead(result: Result) -> str:
-    detail = next((check.detail for check in result.checks if check.name == "poison-containment"), "")
-    return detail or f"{result.dead_letters} tasks are dead letters"
+    return exit_code(result)
 
 
 @app.command()
@@ -268,26 +298,45 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 4)
 
 
-def main() -> None:
-    """The entry point; commands of other parts are plugged in by their own entry points."""
+def main() -> NoReturn:
+    """Run what the command line asks for; commands of other parts are plugged in by entry points."""
     seal()  # a swarm's keys are kept in here
     guard_streams()
     log_as_sentences()
+    try:
+        code = _command()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        code = end_with(error)
+    if reason := unwritten():
+        say(reason)
+        code = code or BROKEN
+    sys.exit(code)
+
+
+def _command() -> int:
+    """Do what the command line asks for; the exit code."""
     for entry in _plugged_in(sys.argv[1:]):
         try:
             app.command(name=entry.name)(entry.load())
         except ModuleNotFoundError as error:
             anything = {"allow_extra_args": True, "ignore_unknown_options": True}
             app.command(name=entry.name, context_settings=anything)(_missing(entry.name, error.name))
+    on_interrupts(interrupt)  # from here on there may be something to put in order first
     try:
         # Typer would print what it was given as it is.
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        code: int | None = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
         say(f"{error.format_message().removesuffix('.')}; see `squall --help`")
-        code = error.exit_code
+        return 2
     except Abort:
-        code = INTERRUPTED
-    sys.exit(code)
+        return INTERRUPTED
+    except SystemExit as ended:
+        if isinstance(ended.__context__, OSError):  # Typer ends with 1 where any pipe or socket is broken
+            raise ended.__context__ from None
+        raise
+    return code or 0
 
 
 def _plugged_in(arguments: Sequence[str]) -> Sequence[importlib.metadata.EntryPoint]:
@@ -298,6 +347,8 @@ def _plugged_in(arguments: Sequence[str]) -> Sequence[importlib.metadata.EntryPo
     entries = list(importlib.metadata.entry_points(group="squall.commands"))
     own = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
     asked = arguments[0] if arguments else "--help"
+    if asked == "--version":
+        return []
     if asked not in own.union(entry.name for entry in entries):
         return entries
     return [entry for entry in entries if entry.name == asked]
@@ -307,7 +358,7 @@ def _missing(name: str, package: str | None) -> Callable[[], None]:
     """Stands for a command whose part lacks a package."""
 
     def command() -> None:
-        remedy = "pip install 'squall[chaos]'"
+        remedy = command_for("chaos")
         failing("input", f"squall {name} needs {package}, which is not installed", remedy, 2, as_json=False)
 
     command.__doc__ = f"Needs {package}, which comes with the extra 'chaos' of squall."

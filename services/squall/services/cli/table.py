@@ -8,7 +8,7 @@ from rich.text import Text
 
 from squall.services.cli.layout import Cell, Flow, Listing, Pairs, Paragraph
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.run.result import Check, Fault, Result
+from squall.services.run.result import Check, Fault, Result, blamed_on_handler
 from squall.services.run.summary import in_words
 
 ABSENT = "–"
@@ -23,7 +23,12 @@ LIMITS = ("limits of this run",)
 
 
 def print_table(result: Result, console: Terminal) -> None:
-    """Print a result: in words, what was run, its figures, its faults, its checks, its limits."""
+    """Print a result: in words, what was run, its figures, its faults, its checks, its limits.
+
+    What the user's own handler did wrong comes before all of it.
+    """
+    if blame := blamed_on_handler(result):
+        console.print(Paragraph(styled(blame, "bold red")), "", sep="\n")
     counts, measures = figures(result)
     console.print(Paragraph(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
     console.print(Pairs(counts, measures))

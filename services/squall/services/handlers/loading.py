@@ -1,4 +1,9 @@
-"""Finding a handler by its name. What its module does while it is imported ends as one sentence."""
+"""Finding a handler by its name. What its module does while it is imported ends as one sentence.
+
+path/to/file.py:function       the file
+package.module:function        a module of the current folder, or an installed one
+the same, and its `Origin`     the module as the process has it that hands the handler on
+"""
 
 from __future__ import annotations
 
@@ -6,31 +11,44 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
+from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
+from squall.services.node.service import Origin
+
+INSTALLED = ("site-packages", "dist-packages")
+"""What folders of installed packages are called."""
 
 
-def load(name: str) -> Handler:
+def load(name: str, origin: Origin | None = None) -> Handler:
     """The function behind ``package.module:function`` or ``path/to/file.py:function``.
 
     A module of the current folder is found, and finds its neighbours. Its folder comes behind all others on
     ``sys.path``, so that a neighbour named like a library hides that library from nobody.
+
+    Args:
+        name: What is behind the colon may be inside something: ``mine:agent.decide``.
+        origin: How the process imported its module that hands the handler on.
 
     Raises:
         SpecError: It cannot be imported, or is no function of one argument.
     """
     module_name, _, function_name = name.rpartition(":")
     try:
-        module = _file(Path(module_name)) if module_name.endswith(".py") else _module(module_name)
-        handler = getattr(module, function_name, None)
+        module = _imported(module_name, origin)
+        handler: object = module
+        for part in function_name.split("."):
+            handler = getattr(handler, part, None)
     except BaseException as error:  # a module may raise anything, `sys.exit` and pytest's skipping included
         raise SpecError(
-            f"the handler {name} cannot be imported: {describe(error)}", _remedy(error, module_name)
+            f"the handler {name} cannot be imported: {_said(error)}", _remedy(error, module_name)
         ) from error
     if handler is None:
         place = getattr(module, "__file__", None) or "Python itself"
@@ -38,26 +56,106 @@ def load(name: str) -> Handler:
             f"the handler {name} is not there: {module_name} has no {function_name!r}",
             f"check the name behind the colon; the module is {place}",
         )
+    return check(name, handler)
+
+
+def check(name: str, handler: object) -> Handler:
+    """A handler, if it can be called with a task.
+
+    Raises:
+        SpecError: It cannot.
+    """
     if not callable(handler):
         raise SpecError(f"the handler {name} is not a function")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise SpecError(
+            f"the handler {name} yields its effects", "return a list of them instead of yielding them"
+        )
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
-        raise SpecError(f"the handler {name} does not take one argument, the task") from error
+        a_class = "it is a class: name a function, or an instance that can be called"
+        remedy = a_class if inspect.isclass(handler) else "give the others defaults, or use functools.partial"
+        raise SpecError(f"the handler {name} does not take one argument, the task", remedy) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
-    loaded: Handler = handler
-    return loaded
+    return handler
+
+
+def _said(error: BaseException) -> str:
+    """What an import raised, and where: of a syntax error, the line that Python cannot read."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        line = (error.text or "").strip()
+        read = f": {line}" if line else ""
+        return printable(f"{type(error).__name__}: {error.msg}, at {error.filename}:{error.lineno}{read}")
+    frames = frames_of(error, own_files(None))
+    return f"{describe(error)}, at {frames[-1]}" if frames else describe(error)
 
 
 def _remedy(error: BaseException, module_name: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]:
         return "check the name, and that its folder is the current one or installed"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {printable(error.name, 60)}, or put it into the current folder"
     if isinstance(error, FileNotFoundError):
         return "check the path, which is taken from the current folder"
     if isinstance(error, SystemExit):
         return 'put what its module runs as a program under `if __name__ == "__main__":`'
+    if isinstance(error, SyntaxError):
+        return "Python cannot read that line"
     return "its module must be importable without arguments and without a terminal"
+
+
+def _imported(name: str, origin: Origin | None) -> ModuleType:
+    if name.endswith(".py"):
+        return _file(Path(name))
+    if origin is None:
+        return _module(name)
+    _search(origin.path)
+    return _as_there(name, Path(origin.file)) if origin.file else _module(name)
+
+
+def _search(path: Iterable[str]) -> None:
+    """Look for modules where another process does: behind Python's own, before what is installed."""
+    at = next((i for i, entry in enumerate(sys.path) if Path(entry).name in INSTALLED), len(sys.path))
+    sys.path[at:at] = [entry for entry in path if entry not in sys.path]
+
+
+def _as_there(name: str, file: Path) -> ModuleType:
+    """A module by the name that another process has it under, from the same file.
+
+    Where that process found it in a way of its own, as pytest does with ``--import-mode=importlib``, its
+    packages are made of the folders above it, so that it may import from them.
+    """
+    place = file.parent if file.name == "__init__.py" else file
+    outer = [place, *place.parents][name.count(".")]
+    top = name.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    if found is not None and str(outer) in (found.origin, *(found.submodule_search_locations or ())):
+        return importlib.import_module(name)
+    return _placed(name, place)
+
+
+def _placed(name: str, place: Path) -> ModuleType:
+    """A module or package of a file or folder, under a name, inside the packages that the name says."""
+    parent, _, own = name.rpartition(".")
+    outer = (sys.modules.get(parent) or _placed(parent, place.parent)) if parent else None
+    if name in sys.modules and outer is not None:
+        return sys.modules[name]
+    folders = [str(place)] if place.is_dir() else None
+    file = place if folders is None else place / "__init__.py"
+    if file.is_file():
+        spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folders)
+        if spec is None:
+            raise ImportError(f"{file} is no Python file")
+        module = _execute(spec)
+    else:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = folders
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    if outer is not None:
+        setattr(outer, own, module)
+    return module
 
 
 def _module(name: str) -> ModuleType:

@@ -1,11 +1,11 @@
-"""What came of one attempt: what a handler returned or raised, as `Done` or `Failed`. Pure.
+"""What came of one attempt: what a handler returned or raised, as `Done` or a `Mistake`.
 
     returned ──► effects, each one JSON value ──► Done
-        └── no JSON, no number, too many, too large ──► Failed, for good
-    raised ──► Failed, with one printable sentence
+        └── no JSON, no number, too many, too large ──► Mistake, for good
+    raised ──► Mistake, with one printable sentence, and where
 
 Reading what a handler made can run the handler's own code: an iterator, a ``__str__``, a property. So nothing
-here trusts it: whatever that code does ends as `Failed` too, and these functions never raise.
+here trusts it: whatever that code does ends as a `Mistake` too, and these functions never raise.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import msgspec
 from squall.bus.border import printable
 from squall.bus.codec import MESSAGE_BYTES_MAX
 from squall.bus.messages import EFFECTS_MAX
-from squall.bus.work_queue import Done, Failed
+from squall.bus.work_queue import Done
 from squall.services.handlers import PoisonError, Result
+from squall.services.handlers.mistakes import Frame, IsOwn, Kind, Mistake, frames_of, places
 
 RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 8 * 1024
 """Of effects and value together; the rest of the message is for the task's names and the lengths."""
@@ -37,14 +38,48 @@ class _Refused(Exception):
     """This cannot be sent; the message says why."""
 
 
-def raised(error: BaseException) -> Failed:
-    """What an exception of a handler means."""
+SAID_LENGTH_MAX = 150
+"""Of what an exception says of itself, where a place follows it, in characters."""
+
+
+def _no_file(file: str) -> bool:
+    return False
+
+
+def raised(error: BaseException, is_own: IsOwn = _no_file) -> Mistake:
+    """What an exception of a handler means.
+
+    Args:
+        is_own: Which files are the handler's own, so that where it was raised is told.
+    """
+    error = _told(error)
     if issubclass(type(error), PoisonError):
-        return Failed(printable(f"the handler gave it up: {_text(error)}"), final=True)
-    return Failed(printable(f"the handler raised {describe(error)}"))
+        said = _text(error) or "it does not say why"
+        return _mistake("gave-up", "the handler gave it up: ", said, frames_of(error, is_own), final=True)
+    return _mistake("raised", "the handler raised ", describe(error), frames_of(error, is_own))
 
 
-def returned(value: object) -> Done | Failed:
+def cancelled() -> Mistake:
+    """What it means that a handler cancelled the attempt that it was."""
+    return _mistake("raised", "", "the handler cancelled itself", ())
+
+
+def late(timeout_s: float, frames: tuple[Frame, ...] = ()) -> Mistake:
+    """What it means that a handler did not return in time; the frames are where it stood."""
+    said = f"the handler did not return within {timeout_s:g} s"
+    return _mistake("late", "", said, frames, at="; it stood at")
+
+
+def _mistake(
+    kind: Kind, what: str, said: str, frames: tuple[Frame, ...], *, at: str = ", at", final: bool = False
+) -> Mistake:
+    reason = printable(what + said)
+    if frames:
+        reason = printable(f"{printable(what + said, SAID_LENGTH_MAX)}{at} {places(frames)}")
+    return Mistake(reason, final, kind, printable(said), tuple(str(frame) for frame in frames))
+
+
+def returned(value: object) -> Done | Mistake:
     """What the return value of a handler means."""
     try:
         return _done(value)
@@ -54,7 +89,7 @@ def returned(value: object) -> Done | Failed:
         reason = "it contains itself, or is nested too deeply"
     except BaseException as error:  # the value's own code ran, and may raise anything
         reason = describe(error)
-    return Failed(printable(f"the handler returned what cannot be sent: {reason}"), final=True)
+    return _mistake("returned", "the handler returned what cannot be sent: ", reason, (), final=True)
 
 
 def describe(error: BaseException) -> str:
@@ -62,10 +97,16 @@ def describe(error: BaseException) -> str:
 
     Of an exception group that holds one exception, that one is told: the group says nothing of it.
     """
-    while type(error) in (ExceptionGroup, BaseExceptionGroup) and len(error.exceptions) == 1:  # type: ignore[attr-defined]
-        error = error.exceptions[0]  # type: ignore[attr-defined]
+    error = _told(error)
     said = _text(error)
     return printable(f"{_type_name(error)}: {said}" if said else _type_name(error))
+
+
+def _told(error: BaseException) -> BaseException:
+    """The exception that is told of one: of a group that holds one, that one."""
+    while type(error) in (ExceptionGroup, BaseExceptionGroup) and len(error.exceptions) == 1:  # type: ignore[attr-defined]
+        error = error.exceptions[0]  # type: ignore[attr-defined]
+    return error
 
 
 def _text(error: BaseException) -> str:
@@ -83,7 +124,7 @@ def _type_name(value: object) -> str:
     return str.__str__(type.__dict__["__name__"].__get__(type(value)))
 
 
-def _done(value: object) -> Done | Failed:
+def _done(value: object) -> Done | Mistake:
     intended, extra = _parts(value)
     if len(intended) > EFFECTS_MAX:
         raise _Refused(f"{len(intended)} effects, and a task may have {EFFECTS_MAX}")
@@ -99,9 +140,8 @@ def _done(value: object) -> Done | Failed:
             raise _Refused(f"effect {place + 1}: {refusal}" if len(intended) > 1 else str(refusal)) from None
         effects.append(encoded)
     if size > RESULT_BYTES_MAX:
-        return Failed(
-            f"the result is too large: {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}", final=True
-        )
+        said = f"the result is too large: {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}"
+        return _mistake("returned", "", said, (), final=True)
     return Done(tuple(effects), extra)
 
 
@@ -145,6 +185,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
+    if inspect.isawaitable(value):
+        raise _Refused(f"a {_type_name(value)} that nobody has awaited")
     raise _Refused(f"a value of type {_type_name(value)} cannot be written as JSON")
 
 

@@ -15,12 +15,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
-from squall.services.handlers import Handler, Task, outcome
+from squall.services.handlers import Handler, Task, mistakes, outcome
 from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
@@ -45,6 +46,7 @@ class PythonHandler:
         self._handler = handler
         self._timeout_s = timeout_s
         self._stuck = stuck
+        self._is_own = mistakes.own_files(handler)
         is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
         self._threads = None if is_async else ThreadPoolExecutor(slots, thread_name_prefix="handler")
 
@@ -60,9 +62,10 @@ class PythonHandler:
             body=task.body,
         )
         call: _Call | None = None
+        thread: list[int] = []
         if self._threads is not None:
             try:
-                call = self._threads.submit(self._call, given)
+                call = self._threads.submit(self._call, given, thread)
             except RuntimeError as error:  # the system gives no more threads
                 return Failed(f"the handler could not be started: {error}")
         # A task of its own, so that a cancellation is either the handler's or this attempt's.
@@ -70,14 +73,23 @@ class PythonHandler:
         try:
             await asyncio.wait({work}, timeout=self._timeout_s)
             if work.done():
-                return Failed("the handler cancelled itself") if work.cancelled() else work.result()
+                return outcome.cancelled() if work.cancelled() else work.result()
+            stood = self._stands(work, call, thread)
         finally:
             if not work.done():
                 work.cancel()
                 await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
         if not work.done() or (call is not None and not call.done()):
             self._stuck()
-        return Failed(f"the handler did not return within {self._timeout_s:g} s")
+        return outcome.late(self._timeout_s, stood)
+
+    def _stands(
+        self, work: asyncio.Task[Done | Failed], call: _Call | None, thread: list[int]
+    ) -> tuple[mistakes.Frame, ...]:
+        """Where the handler stands now."""
+        if call is not None and not call.done() and thread:
+            return mistakes.frames_of_thread(thread[0], self._is_own)
+        return mistakes.frames_of_coroutine(work.get_coro(), self._is_own)
 
     async def _work(self, given: Task, call: _Call | None) -> Done | Failed:
         try:
@@ -88,18 +100,19 @@ class PythonHandler:
                 returned = await returned
             return outcome.returned(returned)
         except BaseException as error:  # a handler may raise anything, SystemExit included
-            return outcome.raised(error)
+            return outcome.raised(error, self._is_own)
 
-    def _call(self, given: Task) -> Done | Failed | Awaitable[object]:
+    def _call(self, given: Task, thread: list[int]) -> Done | Failed | Awaitable[object]:
         """Call a plain function, in a thread. Not everything that it may raise can pass through a future."""
         process = os.getpid()
+        thread.append(threading.get_ident())
         try:
             returned = self._handler(given)
             if inspect.isawaitable(returned):
                 return returned
             return outcome.returned(returned)
         except BaseException as error:
-            return outcome.raised(error)
+            return outcome.raised(error, self._is_own)
         finally:
             if os.getpid() != process:  # the handler forked, and this is the child, which has no loop
                 os._exit(FORKED)

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from squall.services.node.printed import WholeLines
 from squall.services.node.service import Alive, Answer
 
 LINE_BYTES_MAX = 256 * 1024
@@ -75,9 +76,11 @@ class Control:
         os.close(nothing)
         os.dup2(2, 1)
         os.register_at_fork(after_in_child=control.close)
-        for stream in (sys.stdout, sys.stderr):
+        for name in ("stdout", "stderr"):
             # What a handler prints is in the log at once, and printing never fails for what it is.
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+            stream = getattr(sys, name)
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+            setattr(sys, name, WholeLines(stream))
         return control
 
     def close(self) -> None:

@@ -29,6 +29,9 @@ TEXT_LENGTH_MAX = 300
 ITEMS_MAX = 512
 """Of a list or an object in such a line; a task has at most half as many effects."""
 
+MISTAKE = "handler"
+"""The operation by which an agent tells what its handler did wrong."""
+
 _now = time.time
 """Kept here, so that a node whose clock is set wrong on purpose still tells the truth about when."""
 

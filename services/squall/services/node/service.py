@@ -59,13 +59,26 @@ class VenueToken(msgspec.Struct, frozen=True):
         return []
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """How the process that hands a handler on has imported its module.
+
+    Attributes:
+        path: Where it looked for modules, its ``sys.path``, in order; absolute.
+        file: The file of the module; empty if it has not imported it itself.
+    """
+
+    path: tuple[str, ...]
+    file: str = ""
+
+
 class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     """What a node is told when it starts. Travels over its standard input, never by argument or file.
 
     Attributes:
         spec: The swarm.
         node, role, incarnation: Who it is.
-        url: The broker, or empty for a node that does not use it.
+        url: The broker, or empty for a node that does not use it; an agent that is told of none imports its
+            handler, says whether it can, and ends.
         credentials: What it connects with.
         history: The run's history file, or empty.
         venue: Where the venue answers, for the gateway.
@@ -74,6 +87,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         port: The port to listen on, for the venue; 0 chooses.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
+        origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
     """
 
     spec: Spec
@@ -88,6 +102,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     port: int = 0
     preload: str = ""
+    origin: Origin | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):

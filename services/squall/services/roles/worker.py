@@ -7,11 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from squall.bus.messages import TaskResult
+from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import WorkQueue
+from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.services.handlers.mistakes import own_files
 from squall.services.handlers.python import PythonHandler
+from squall.services.node.held_up import Watch
 from squall.services.node.service import Service, end_within
+from squall.services.roles.handler_told import HandlerTold
 
 log = logging.getLogger("squall")
 
@@ -50,11 +53,18 @@ class Worker:
         handler = PythonHandler(
             service.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=self._stuck
         )
+        self._told = told = HandlerTold(spec.handler, service.history)
+
+        async def run(task: RunTask, attempt: int) -> Done | Failed:
+            ended = await handler.run(task, attempt)
+            told.ended(task.task, attempt, ended)
+            return ended
+
         work = WorkQueue(
             service.connection,
             service.swarm,
             queue,
-            handler.run,
+            run,
             agent=service.node,
             slots=spec.slots,
             pacing=spec.pacing,
@@ -84,5 +94,7 @@ class Worker:
 
     async def serve(self) -> None:
         """Work until asked to stop, or until a handler cannot be ended but with the process."""
-        self._service.ready()
-        await self._work.serve(self._service.stop, grace_s=self._grace_s)
+        service = self._service
+        service.ready()
+        with Watch(own_files(service.handler), self._told.held_up).watching():
+            await self._work.serve(service.stop, grace_s=self._grace_s)

@@ -20,8 +20,12 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
+from squall.bus.errors import first_error
 from squall.services.errors import DiskError, SpecError
 from squall.services.run.spec import Spec
+
+FILES = ("spec.toml", "nodes.jsonl", "history.jsonl", "faults.jsonl")
+"""What is there from the beginning."""
 
 FREE_BYTES_MIN = 256 * 1024**2
 """What a run may need: the broker's store, the venue's journal, the history."""
@@ -132,6 +136,9 @@ def replace(path: Path, content: bytes) -> None:
 def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     """Make a run's directory and hold it until the block ends.
 
+    If the block ends because of unusable input, before any node was started, nothing is left of it: once that
+    is corrected, the same command can be given again.
+
     Args:
         out: The directory, which must be new or empty; None makes ``runs/<id>``.
 
@@ -141,6 +148,7 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     path = (out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}").absolute()
     try:
         with writing(path):
+            is_new = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o700)  # orders, inputs and reasons of a user's tasks are in here
             lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -163,13 +171,23 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
         try:
             with writing(path):
                 run.logs.mkdir(mode=0o700)
-                for name in ("spec.toml", "nodes.jsonl", "history.jsonl", "faults.jsonl"):
+                for name in FILES:
                     (path / name).touch(mode=0o600)
                 (path / "spec.toml").write_text(spec.toml())
         except DiskError as error:
             raise SpecError(str(error), error.remedy) from error
-        yield run
+        try:
+            yield run
+        except (SpecError, BaseExceptionGroup) as error:
+            if isinstance(first_error(error), SpecError) and not (path / "nodes.jsonl").stat().st_size:
+                shutil.rmtree(run.logs, ignore_errors=True)
+                for name in FILES:
+                    (path / name).unlink(missing_ok=True)
+            raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             (path / "lock").unlink()
         os.close(lock)
+        if is_new:
+            with contextlib.suppress(OSError):  # there is something in it
+                path.rmdir()

@@ -28,11 +28,13 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.errors import SteadyStateError
+from squall.services.errors import HandlerError, SteadyStateError
 from squall.services.node.history import History
+from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.patterns.pattern import Backlog
 from squall.services.run.directory import RunDirectory
+from squall.services.run.handled import handled_in
 from squall.services.run.nodes import Route, straight
 from squall.services.run.progress import Counted, Done, Leads, Left, Phase, Progress, Waiting
 from squall.services.run.spec import Spec
@@ -53,6 +55,13 @@ STEADY_SHARE = 0.8
 """Of the tasks offered in that time, how many must have ended."""
 
 STEADY_PATIENCE_S = 30.0
+
+DURABILITY = "dev"
+"""How much of what was accepted outlives a power loss; in words among a run's limits."""
+
+FAILING_ROUNDS = 2
+"""After how many looks at whether it keeps up a handler is to blame by attempts that failed, though its tasks
+have more of them; before, by tasks that came to nothing."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +96,33 @@ class Run:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
 
         Raises:
+            HandlerError: It keeps up, or does not, with what comes to nothing by its handler's doing.
             SteadyStateError: It does not.
         """
         rate = self.swarm.spec.rate_per_s
         self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained = 0
+        gained, rounds = 0, 0
         while time.monotonic() < deadline:
             before = await self.swarm.ended()
             await asyncio.sleep(for_s)
-            gained = await self.swarm.ended() - before
+            gained, rounds = await self.swarm.ended() - before, rounds + 1
+            self._blame_handler(at_last=rounds >= FAILING_ROUNDS)
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
+
+    def _blame_handler(self, *, at_last: bool) -> None:
+        handled, path = handled_in(self.directory.history), self.directory.path
+        if handled.is_at_fault(at_last=at_last):
+            task = min(handled.spoiled or handled.mistaken)
+            raise HandlerError(
+                handled.sentence(self.swarm.spec.handler),
+                f"mend it, as there is nothing else to see; `squall trace {task} --run {path}` tells more",
+            )
 
     async def open_tasks(self) -> int:
         """How many tasks were accepted and have not ended, once the broker says so."""
@@ -194,6 +214,11 @@ class Run:
             await asyncio.sleep(DRAIN_LOOK_S)
         return False
 
+    async def note_interruption(self, interrupt: asyncio.Event) -> None:
+        """Write into the history that the user wants an end, at once: it may be the last that is written."""
+        await interrupt.wait()
+        self._history("interrupted", "ok")
+
     def _left_of(self, backlog: Backlog) -> str:
         """What draining waits for."""
         assert self._submitted is not None
@@ -229,8 +254,10 @@ async def driven(
     *,
     progress: Progress,
     url: str | None = None,
+    interrupt: asyncio.Event | None = None,
     route: Route = straight,
     preload: str = "",
+    origin: Origin | None = None,
     tools: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Run]:
     """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
@@ -240,8 +267,10 @@ async def driven(
     Args:
         progress: Told what is learned of the run as it goes.
         url: An outside broker, or None for one of our own.
+        interrupt: Set when the user wants an end, which is noted; to end the load then is the block's to do.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role; see `NodeStart`.
+        origin: Where the spec's handler comes from; see `Origin`.
         tools: Versions of what works against the swarm, for the report.
 
     Raises:
@@ -250,14 +279,30 @@ async def driven(
     started_s = time.monotonic()
     with History(directory.history, "squall", 1) as history:
         starting = running(
-            spec, directory, url=url, route=route, preload=preload, history=history, progress=progress
+            spec,
+            directory,
+            url=url,
+            route=route,
+            preload=preload,
+            origin=origin,
+            history=history,
+            progress=progress,
         )
         async with starting as swarm:
-            history("note", "ok", limits=_limits(swarm), environment=_environment(swarm, tools or {}))
+            history(
+                "note",
+                "ok",
+                limits=_limits(swarm),
+                environment=_environment(swarm, tools or {}),
+                durability=DURABILITY,
+                handler=spec.handler,  # whose mistakes the agents of this run tell
+            )
             await swarm.start_producer()
             run = Run(swarm, directory, history, progress)
             async with task_group() as tasks:
                 tasks.daemon(run.show())
+                if interrupt is not None:
+                    tasks.daemon(run.note_interruption(interrupt))
                 yield run
                 await run.finish()
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
@@ -275,7 +320,7 @@ async def run_once(
     Raises:
         ServiceError, BusError: It could not be run.
     """
-    async with driven(spec, directory, url=url, progress=progress) as run:
+    async with driven(spec, directory, url=url, interrupt=interrupt, progress=progress) as run:
         progress(Phase(stage="load"))
         await unless(interrupt, _offer_all(run))
 
@@ -306,7 +351,8 @@ async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
-        "durability dev: one server, synced to disk every two minutes; a power loss may lose accepted tasks",
+        f"durability {DURABILITY}: one server, synced to disk every two minutes; "
+        "a power loss may lose accepted tasks",
     ]
 
 

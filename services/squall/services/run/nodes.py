@@ -21,7 +21,7 @@ from squall.bus.tasks import Tasks
 from squall.services.errors import LaunchError
 from squall.services.launch import Launcher, Unit
 from squall.services.node.history import History
-from squall.services.node.service import NodeStart, Order, VenueToken
+from squall.services.node.service import NodeStart, Order, Origin, VenueToken
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
 from squall.services.run.access import Access
 from squall.services.run.counters import Counters
@@ -110,6 +110,7 @@ class Nodes:
 
     Args:
         preload: A module that each node loads before its role, or empty.
+        origin: Where the spec's handler comes from; see `Origin`.
         history: The command's; told of nodes that the launcher had to kill.
 
     Attributes:
@@ -128,6 +129,7 @@ class Nodes:
         *,
         route: Route,
         preload: str,
+        origin: Origin | None,
         history: History,
     ) -> None:
         self.units: dict[str, Unit] = {}
@@ -140,6 +142,7 @@ class Nodes:
         self._list = starts
         self._route = route
         self._preload = preload
+        self._origin = origin
         self._history = history
         self._venue = ""
         self._venue_port = 0
@@ -255,6 +258,7 @@ class Nodes:
             path=str(self._run.venue),
             port=self._venue_port if is_venue else 0,
             preload=self._preload,
+            origin=self._origin if role == AGENT else None,
         )
 
     async def _live(self, kept: _Kept, unit: Unit, launched_s: float) -> int:
@@ -269,6 +273,8 @@ class Nodes:
             await self._launcher.kill(unit)
         status = await unit.ended()
         self._launcher.forget(unit)
+        if status and kept.role == AGENT:
+            self._history("ended", "ok", agent=kept.node, incarnation=kept.starts, status=status)
         if unit.killed_for:
             facts = {"agent": kept.node, "incarnation": kept.starts, "reason": unit.killed_for}
             self._history("killed", "ok", **facts)

@@ -20,6 +20,10 @@ NOT_EXERCISED = "not exercised"
 """What is said of a check instead of *unknown* where nothing happened that it is about."""
 
 
+HANDLER_CHECK = "W1"
+"""Id of the check that tells of the user's own handler; where it fails, that is told first."""
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
 
@@ -121,6 +125,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         throughput_per_s: Effects over the time from the first intended submission to the last fill.
         duration_s: Wall time of the whole.
         limits: Guarantees this run did not have, in words.
+        interrupted: Whether it was stopped before it had come to its end; None where it is not known.
         broker: What the broker's own log says of slow calls and slow consumers.
     """
 
@@ -165,6 +170,13 @@ def exit_code(result: Result) -> int:
     if "fail" in verdicts:
         return 1
     return 0 if verdicts == {"pass"} else 3
+
+
+def blamed_on_handler(result: Result) -> str:
+    """What the user's own handler did wrong, beginning with its name; empty if nothing."""
+    return next(
+        (check.detail for check in result.checks if check.id == HANDLER_CHECK and check.verdict == "fail"), ""
+    )
 
 
 def document(result: Result, *, indent: int = 0) -> bytes:

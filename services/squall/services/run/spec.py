@@ -22,13 +22,21 @@ HELD_UP_S = 10.0
 
 Seconds = Annotated[float, Meta(gt=0)]
 
-NUMBER_MAX = 1e9
-"""Of whatever number in a spec may have a fraction; thirty years, where it is seconds. Beyond, a timer of the
-broker's or of ours cannot hold it, and JSON has no infinity."""
+SEED_MAX = 2**63 - 1
+"""Of what nodes are told, a number beyond could not be read."""
 
 
 HANDLER = "squall.services.trading.strategies:decide"
 """What a task is given to where nobody says otherwise."""
+
+
+BUILT_IN = "squall."
+"""What the names of handlers begin with that come with the package."""
+
+
+def is_own(handler: str) -> bool:
+    """Whether a handler is a user's own."""
+    return not handler.startswith(BUILT_IN)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -58,7 +66,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     pattern: str
     swarm: str = "squall"
-    seed: int = 7
+    seed: Annotated[int, Meta(ge=-SEED_MAX, le=SEED_MAX)] = 7
     agents: Annotated[int, Meta(ge=1, le=200)] = 4
     handler: str = HANDLER
     workload: Literal["independent"] = "independent"
@@ -116,10 +124,6 @@ def check_common(spec: Spec) -> None:
         check_name(spec.swarm, "swarm name")
     except InvalidNameError as error:
         raise SpecError(str(error)) from error
-    for field in spec.__struct_fields__:
-        value = getattr(spec, field)
-        if isinstance(value, float) and not value <= NUMBER_MAX:
-            raise SpecError(f"{field} is {value:g}, and can be {NUMBER_MAX:,.0f} at most", f"lower {field}")
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
     if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):

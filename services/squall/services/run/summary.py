@@ -18,7 +18,7 @@ import msgspec
 
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
-from squall.services.run.result import Busy, Fault, Result, Verdict
+from squall.services.run.result import Busy, Fault, Result, Verdict, blamed_on_handler
 
 MANY = 0.1
 """From which share of refused tasks on that is said before anything else."""
@@ -78,11 +78,12 @@ def accounts(results: Sequence[Result]) -> Accounts:
 def in_words(result: Result) -> str:
     """What came of a run, in a few sentences."""
     checks, told = result.checks, accounts([result])
+    blame = blamed_on_handler(result)  # which is told before all else
     return " ".join(
         [
             *_cut_short(result),
             *wrong(told),
-            *failed(checks),
+            *failed([check for check in checks if not blame or check.detail != blame]),
             *balance(told, is_certain=not any(map(is_open, checks))),
             *_faults(result),
             *_busy(result),
@@ -204,7 +205,7 @@ def _faults(result: Result) -> Iterator[str]:
 
 
 def _frozen(result: Result, fault: Fault) -> str:
-    failover = result.recovery_s.failover
+    failover = result.recovery_s.failover or result.recovery_s.detect
     if not fault.verified:
         return "That the leader was frozen was not seen."
     held = "" if fault.end_s is None else f" for {fault.end_s - fault.start_s:.1f} s"

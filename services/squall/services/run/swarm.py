@@ -28,6 +28,7 @@ from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
+from squall.services.node.service import NodeStart, Origin
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
@@ -39,7 +40,7 @@ from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
-from squall.services.run.spec import S, Spec, spec_as
+from squall.services.run.spec import S, Spec, is_own, spec_as
 from squall.services.run.warden import WARDEN, Warden
 
 log = logging.getLogger("squall")
@@ -54,6 +55,10 @@ ADMIT_S = 10.0
 
 PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
+
+
+TRIAL = "handler"
+"""What a process is called that imports the handler before there is anything else."""
 
 
 class Swarm:
@@ -348,6 +353,7 @@ async def running(
     url: str | None,
     route: Route = straight,
     preload: str = "",
+    origin: Origin | None = None,
     history: History,
     progress: Progress,
 ) -> AsyncIterator[Swarm]:
@@ -357,6 +363,7 @@ async def running(
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
+        origin: Where the spec's handler comes from; see `Origin`.
         history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
         progress: Told what is learned of the run as it goes.
 
@@ -367,6 +374,9 @@ async def running(
         launcher = ProcessLauncher(guard, run.logs)
         counters = Counters(run, lambda: swarm.observer.counters)
         starts = Starts(run, counters, launcher.target)
+        if is_own(spec.handler):
+            progress(Waiting(what=f"the handler {spec.handler} to be imported"))
+            await _try_handler(spec, origin, launcher)
         async with contextlib.AsyncExitStack() as stack:
             progress(Phase(stage="starting"))
             if url is None:
@@ -379,7 +389,16 @@ async def running(
             if access.own is not None:
                 tasks.daemon(watches.broker_log(run.logs / BROKER_LOG, history, progress))
             nodes = Nodes(
-                spec, run, access, launcher, tasks, starts, route=route, preload=preload, history=history
+                spec,
+                run,
+                access,
+                launcher,
+                tasks,
+                starts,
+                route=route,
+                preload=preload,
+                origin=origin,
+                history=history,
             )
             swarm = Swarm(spec, run, access, launcher, nodes, starts, history, counters, progress)
             if access.own is not None:
@@ -398,6 +417,18 @@ async def running(
             yield swarm
             progress(Phase(stage="stopping", at_most_s=STOP_S))
             await swarm.stop()
+
+
+async def _try_handler(spec: Spec, origin: Origin | None, launcher: Launcher) -> None:
+    """See that agents will be able to import their handler.
+
+    Raises:
+        SpecError: They will not.
+    """
+    trial = NodeStart(spec=spec, node=TRIAL, role=AGENT, incarnation=1, origin=origin)
+    unit = await launcher.start(trial)
+    await unit.ended()
+    launcher.forget(unit)
 
 
 @contextlib.asynccontextmanager

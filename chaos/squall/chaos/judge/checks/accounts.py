@@ -65,6 +65,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
             *named(counted.shared, "order", "two registers that intend it"),
             *named(counted.doubled, "intent", "more than one fill"),
             *named(counted.refused_filled, "refused order", "a fill"),
+            *_refused_though_ordered(case),
             *named(_abandoned(history), "task", "been begun by a producer that ended, and not by the next"),
             *named(history.registers_damaged, "register", "no record in it"),
             *_left(history),
@@ -137,6 +138,19 @@ def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )
+
+
+def _refused_though_ordered(case: Case) -> list[str]:
+    """Effects that the venue refused as no orders, though what the handler had returned was one.
+
+    Somebody on the way changed them. Where nobody told what handlers return, nothing is known of it.
+    """
+    if not case.history.tells_of:
+        return []
+    booked = case.history.venue.refusals if case.history.venue is not None else {}
+    returned = {each.order_id for each in case.history.mistakes if each.what == "order"}
+    changed = [order_id for order_id in case.tally.refused_effects if order_id in {*booked} - returned]
+    return named(changed, "order", "been refused, though its handler returned it as one")
 
 
 def _abandoned(history: History) -> list[str]:

@@ -13,6 +13,7 @@ from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import producing
 from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.mistakes import end_of, is_told
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.poison import is_poison, is_poisoned
@@ -114,6 +115,8 @@ def _unexplained(history: History, earlier: NodeStart | None, start: NodeStart) 
     ):
         return ""
     before = (start.node, start.incarnation - 1 - failed)
+    if is_told(history) and end_of(history, before):
+        return ""
     if before in history.lives.reasons or history.lives.in_hand.get(before, frozenset()) & killers(history):
         return ""
     return f"{name} has no reason on record: no crash, no restart, no task that kills"

@@ -13,6 +13,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
 from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.poison import containment
@@ -249,6 +250,7 @@ PROMISES = Promises(
         REPEATS,
         MEMORY,
         WITNESS,
+        HANDLER,
     ),
     operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,

@@ -103,6 +103,9 @@ def differences(
     there = {row[0]: row for row in ledger_rows}
     changed = [o for o, row in there.items() if o in of_orders and row != of_orders[o]]
     unexpected = [order_id for order_id in there if order_id not in expected and order_id not in maybe]
+    # That a task was refused, a line says; that it was never offered, none does.
+    offered = [order_id for order_id in unexpected if order_id.rpartition("-")[0] in history.submissions]
+    never_offered = [order_id for order_id in unexpected if order_id not in set(offered)]
     # A deviation that has a reason written down for its task is allowed, and named. That the venue declined
     # an order, and wrote nothing down of it, is the gateway's word alone; of a good order it is no reason.
     absent = [order_id for order_id in expected if order_id not in there]
@@ -117,9 +120,12 @@ def differences(
     return Balance(
         shown=[
             *named(changed, "order", "another content than its input demands"),
-            *named(unexpected, "order", "no accepted task that demands it"),
+            *named(offered, "order", "no accepted task that demands it"),
         ],
-        inferred=named(missing, "order", "no row in the ledger"),
+        inferred=[
+            *named(never_offered, "order", "no accepted task that demands it"),
+            *named(missing, "order", "no row in the ledger"),
+        ],
         passed=passed,
     )
 

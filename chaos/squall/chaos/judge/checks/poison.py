@@ -20,14 +20,19 @@ def containment(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    return contained(history).decided(case)
+    return contained(case).decided(case)
 
 
-def contained(history: History) -> Balance:
-    """What is wrong with the dead letters. Where no poison is offered, nothing may be dead-lettered."""
+def contained(case: Case) -> Balance:
+    """What is wrong with the dead letters.
+
+    Where no poison is offered, nothing may be dead-lettered but what the user's own handler failed with, and
+    was seen to; whether that is right is not the swarm's to answer for.
+    """
+    history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
-    innocent = [register for register in dead if register.task not in offered]
+    innocent = [register for register in dead if register.task not in offered | failed]
     cancelled = [register.task for register in history.registers if register.status == "cancelled"]
     shown = named(cancelled, "task", "been cancelled, which nobody asked for")
     if innocent:
@@ -41,6 +46,8 @@ def contained(history: History) -> Balance:
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
     begun = {r.task: len(history.executions.get(r.task, ())) for r in dead if r.task in offered}
     more, fewer = _miscounted(begun, attempts or 0)
+    often = [r.task for r in dead if r.task in failed and len(history.executions[r.task]) > (attempts or 0)]
+    more += named(often, "failed task", f"been begun more than {attempts} times")
     shown += more
     known = {register.task for register in dead}
     lettered = {letter.task for letter in history.dead_letters}
@@ -54,6 +61,11 @@ def contained(history: History) -> Balance:
     ]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
+    if failed:
+        passed = (
+            f"{tasks(len(dead))} dead-lettered, each failed by its handler in every attempt that ended; "
+            f"the other {len(history.registers) - len(dead):,} ended well."
+        )
     if offered:
         passed = (
             f"{tasks(len(dead))} dead-lettered, each poison, given up after {attempts} attempts, of which "

@@ -10,6 +10,7 @@ from squall.chaos.evidence.operations import LEADING
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
 from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.hub_change import Command, no_flapping, recovery_time, zombie_hub
 from squall.chaos.judge.checks.hub_log import (
     Claimed,
@@ -65,7 +66,7 @@ def no_lost_or_double_decision(case: Case) -> Finding:
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
     accounts = balance(case, own=flattened(history)) + effects(case)
-    return (accounts + one_decision(case) + contained(history)).decided(case)
+    return (accounts + one_decision(case) + contained(case)).decided(case)
 
 
 def ledger(case: Case) -> Finding:
@@ -170,6 +171,7 @@ PROMISES = Promises(
         REPEATS,
         MEMORY,
         WITNESS,
+        HANDLER,
     ),
     operations={
         **LEADING,

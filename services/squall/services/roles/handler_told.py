@@ -1,0 +1,106 @@
+"""Tells of a handler's mistakes as they happen: a line of the history each, some of them with their lines.
+
+    handler ─► outcome ─┬─► HandlerTold ─► history, log      what the handler did
+                        └─► work queue ──► history, register what became of the task
+
+They are told beside the work queue, so that a judge believes what the queue says of a handler only where the
+handler did it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Protocol
+
+from squall.bus.border import printable
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers import effect_id
+from squall.services.handlers.mistakes import Frame, Kind, Mistake
+from squall.services.node.history import MISTAKE
+from squall.services.node.history import Kind as LineKind
+from squall.services.trading.orders import read_order
+
+log = logging.getLogger("squall")
+
+LOGGED_EACH = 5
+"""Mistakes of a kind at one place that are logged one by one; after those, each that doubles their number."""
+
+PLACES_MAX = 200
+"""Places that are counted apart; of more, none is logged."""
+
+
+class _Write(Protocol):
+    def __call__(self, op: str, kind: LineKind, /, **facts: object) -> None: ...
+
+
+class HandlerTold:
+    """What one agent tells of its handler.
+
+    Args:
+        name: Of the handler.
+        history: Where to.
+    """
+
+    def __init__(self, name: str, history: _Write) -> None:
+        self._name = printable(name, 100)
+        self._history = history
+        self._counts: Counter[str] = Counter()
+        self._held_s: dict[str, float] = {}
+
+    def ended(self, task: str, attempt: int, ended: Done | Failed) -> None:
+        """An attempt has come to this, before anything is written of it."""
+        if isinstance(ended, Mistake):
+            self._mistake(task, attempt, ended.kind, ended.reason, ended.trace, said=ended.said)
+        elif isinstance(ended, Done):
+            for index, effect in enumerate(ended.effects):
+                order = read_order(effect)
+                if isinstance(order, str):
+                    order_id = effect_id(task, index)
+                    self._mistake(task, attempt, "order", order, (), said=order, order_id=order_id)
+
+    def _mistake(
+        self,
+        task: str,
+        attempt: int,
+        kind: Kind,
+        reason: str,
+        trace: tuple[str, ...],
+        *,
+        said: str,
+        order_id: str = "",
+    ) -> None:
+        at = trace[-1] if trace else ""
+        shown = self._is_shown(f"{kind} {at or said[:40]}")
+        facts: dict[str, object] = {"said": said, "at": at}
+        if shown:
+            facts["trace"] = trace
+        if order_id:
+            facts["order_id"] = order_id
+        self._history(MISTAKE, "fail", task=task, attempt=attempt, what=kind, reason=reason, **facts)
+        if shown:
+            log.warning("%s, task %s, attempt %d: %s", self._name, task, attempt, reason)
+            for frame in trace:
+                log.warning("  %s", frame)
+
+    def held_up(self, frame: Frame, held_s: float) -> None:
+        """The handler let nothing else of its agent run for so long."""
+        at = printable(frame.place)
+        shown = self._is_shown(f"held up at {at}")
+        known_s = self._held_s.get(at, 0.0)
+        if at in self._held_s or len(self._held_s) < PLACES_MAX:
+            self._held_s[at] = max(known_s, held_s)
+        if shown or held_s > 2 * known_s:
+            times, longest_s = self._counts[f"held up at {at}"], self._held_s.get(at, held_s)
+            self._history(
+                "held-up", "ok", at=at, line=str(frame), times=max(1, times), seconds=round(longest_s, 3)
+            )
+            log.warning("%s held up its agent for %.2f s, at %s", self._name, held_s, frame)
+
+    def _is_shown(self, place: str) -> bool:
+        """Whether the next one at a place is to be shown, which counts it."""
+        if place not in self._counts and len(self._counts) >= PLACES_MAX:
+            return False
+        self._counts[place] += 1
+        count = self._counts[place]
+        return count <= LOGGED_EACH or count.bit_count() == 1

@@ -1,0 +1,300 @@
+"""W1, and what it excuses others for: a dead register is the handler's only where its attempts say so too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.handled import handled
+from tests.unit.histories import Run, T
+
+from squall.bus.work_queue import WORKERS_DIED
+from squall.chaos.evidence.task import gather
+from squall.chaos.tell.documents import judge
+from squall.chaos.tell.trace import timeline
+
+RAISES = """
+def decide(task):
+    if task.number == 1:
+        raise LookupError("no quote")
+    return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
+"""
+NO_PRICE = RAISES.replace('raise LookupError("no quote")', "return {'account': 'a'}")
+FINE = RAISES.replace("task.number == 1", "False")
+
+
+@pytest.fixture
+def run_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """``run_of(source)``: a run in which task ``a-1`` alone is not ordinary."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def make(source: str = RAISES) -> Run:
+        (tmp_path / "mine.py").write_text(source)
+        return handled("mine:decide")
+
+    yield make
+    sys.modules.pop("mine", None)
+
+
+def verdicts(run: Run, path: Path) -> dict[str, tuple[str, str]]:
+    return {check.id: (check.verdict, check.detail) for check in judge(run.write(path / "run")).checks}
+
+
+def told_lines(run: Run) -> list[dict[str, Any]]:
+    return [row for row in run.rows if row["op"] == "handler"]
+
+
+def register(run: Run) -> dict[str, Any]:
+    return run.find("final", what="register", task="a-1")
+
+
+def test_what_the_handler_failed_with_is_not_held_against_the_swarm(run_of: Any, tmp_path: Path) -> None:
+    found = verdicts(run_of(), tmp_path)
+    assert found["W1"][0] == "fail"
+    assert found["W1"][1].startswith("The handler mine:decide failed 1 of 4 tasks: it raised LookupError")
+    assert found["H5"] == (
+        "pass",
+        "1 task dead-lettered, each failed by its handler in every attempt that ended; "
+        "the other 3 ended well.",
+    )
+    assert {check for check, (verdict, _) in found.items() if verdict == "fail"} == {"W1"}
+
+
+def untold_last(run: Run) -> None:
+    run.rows.remove(told_lines(run)[-1])
+
+
+def untold_first(run: Run) -> None:
+    run.rows.remove(told_lines(run)[0])
+
+
+def untold(run: Run) -> None:
+    for row in told_lines(run):
+        run.rows.remove(row)
+
+
+def otherwise_told(run: Run) -> None:
+    register(run)["reason"] = "the handler raised ValueError: something else"
+    run.find("final", what="dead-letter")["reason"] = register(run)["reason"]
+
+
+def told_of_another(run: Run) -> None:
+    for row in told_lines(run):
+        row["task"] = "a-2"
+
+
+def told_by_another(run: Run) -> None:
+    register(run)["agent"] = run.find("final", what="dead-letter")["agent"] = "agent-2"
+
+
+def given_up_early(run: Run) -> None:
+    """As if a queue gave a task up after its first attempt, in a run where attempts may have been lost."""
+    fault = {"kind": "pause", "target": "broker", "node": "broker", "verified": True}
+    run.faults.append({**fault, "start_s": T + 5.0, "end_s": T + 5.5})
+    run.rows.remove(told_lines(run)[-1])
+    run.drop("run", task="a-1", attempt=2)
+    run.drop("attempt", task="a-1")
+    run.find("commit", task="a-1")["attempt"] = 1
+    register(run)["attempt"] = run.find("final", what="dead-letter")["attempt"] = 1
+
+
+def skipped_attempt(run: Run) -> None:
+    """As if a queue counted one attempt as two."""
+    run.rows.remove(told_lines(run)[0])
+    run.drop("run", task="a-1", attempt=1)
+    run.drop("attempt", task="a-1")
+
+
+def forged_give_up(run: Run) -> None:
+    untold(run)
+    register(run)["reason"] = "the handler gave it up: no quote"
+
+
+def of_the_built_in(run: Run) -> None:
+    run.find("note")["handler"] = "squall.services.trading.strategies:decide"
+
+
+def of_before(run: Run) -> None:
+    del run.find("note")["handler"]
+
+
+@pytest.mark.parametrize(
+    "doctor",
+    [
+        untold_last,
+        untold_first,
+        untold,
+        otherwise_told,
+        told_of_another,
+        told_by_another,
+        given_up_early,
+        skipped_attempt,
+        forged_give_up,
+        of_the_built_in,
+        of_before,
+    ],
+)
+def test_a_dead_register_whose_attempts_tell_another_story_is_the_swarms(
+    run_of: Any, tmp_path: Path, doctor: Any
+) -> None:
+    run = run_of()
+    doctor(run)
+    found = verdicts(run, tmp_path)
+    verdict, detail = found["H5"]
+    assert verdict == "fail"
+    assert "1 task dead-lettered, the first a-1: the handler " in detail
+    assert found.get("W1", ("pass", ""))[0] == "pass"
+
+
+def test_an_attempt_more_than_there_are_is_the_swarms(run_of: Any, tmp_path: Path) -> None:
+    run = run_of()
+    first = run.find("run", task="a-1")
+    run.line(1.05, "agent-1", "run", "invoke", task="a-1", attempt=first["attempt"])
+    run.line(1.06, "agent-1", "attempt", "fail", task="a-1", attempt=1, reason="again")
+    assert "been begun more than 2 times: a-1" in verdicts(run, tmp_path)["H5"][1]
+
+
+def cut_off(run: Run) -> Run:
+    """The first attempt was at an agent that a fault ended; the second is the handler's."""
+    run.rows.remove(told_lines(run)[0])
+    run.drop("attempt", task="a-1")
+    first = run.find("run", task="a-1", attempt=1)
+    first["node"] = "agent-2"
+    run.start(-1.0, "agent-2")
+    run.start(1.9, "agent-2", 2)
+    return run
+
+
+def test_an_attempt_that_a_fault_cut_off_leaves_the_others_to_the_handler(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = cut_off(run_of())
+    fault = {"kind": "crash", "target": "any-agent", "node": "agent-2", "verified": True}
+    run.faults.append({**fault, "start_s": T + 1.15, "end_s": T + 1.2})
+    found = verdicts(run, tmp_path)
+    assert (found["H5"][0], found["U1"][0], found["W1"][0]) == ("pass", "pass", "fail")
+
+
+# What ends the process of an agent.
+
+
+def killed(run: Run, *, status: int | None = 9, neighbour: bool = False, reason: str = "") -> Run:
+    """Both attempts of the first task ended their agents; nobody lived to end it."""
+    for row in [row for row in run.rows if row.get("task") == "a-1" and row["op"] in ("attempt", "commit")]:
+        run.rows.remove(row)
+    untold(run)
+    for inc in (1, 2):
+        run.find("run", task="a-1", attempt=inc).update(node="agent-2", inc=inc)
+        run.start(inc - 2.0 if inc == 1 else 2.0, "agent-2", inc)
+        if neighbour:
+            run.line(1.0 + inc, "agent-2", "run", "invoke", inc, task="a-2", attempt=1)
+        if status is not None:
+            run.line(1.5 + inc, "squall", "ended", "ok", agent="agent-2", incarnation=inc, status=status)
+        if reason:
+            run.line(1.5 + inc, "squall", "killed", "ok", agent="agent-2", incarnation=inc, reason=reason)
+    run.start(3.0, "agent-2", 3)
+    said = {"reason": WORKERS_DIED, "attempt": 2, "agent": "agent-1"}
+    register(run).update(said)
+    letters = [row for row in run.rows if row.get("what") == "dead-letter"]
+    for letter in letters:
+        letter.update(said)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("facts", "how"),
+    [
+        ({"status": 9}, "it ended its agent's process with status 9"),
+        ({"status": -11}, "it ended its agent's process with signal 11"),
+        (
+            {"status": -6, "reason": "its handler held up its loop for more than 7 s"},
+            "it held up its loop for more than 7 s, and was ended; its log says where it stood",
+        ),
+    ],
+)
+def test_a_task_that_ends_whoever_runs_it_is_the_handlers(
+    run_of: Any, tmp_path: Path, facts: Any, how: str
+) -> None:
+    found = verdicts(killed(run_of(), **facts), tmp_path)
+    told = f"The handler mine:decide failed 1 of 4 tasks: {how} (1 task, see `squall trace a-1`)."
+    assert found["W1"][0] == "fail"
+    assert found["W1"][1].startswith(told)
+    assert (found["H5"][0], found["U1"][0]) == ("pass", "pass")
+
+
+@pytest.mark.parametrize(
+    "facts", [{"status": None}, {"status": -9}, {"status": 1}, {"status": 9, "neighbour": True}]
+)
+def test_who_was_ended_otherwise_or_not_alone_is_the_swarms(run_of: Any, tmp_path: Path, facts: Any) -> None:
+    found = verdicts(killed(run_of(), **facts), tmp_path)
+    assert (found["H5"][0], found["W1"][0]) == ("fail", "pass")
+
+
+def test_an_agent_that_its_handler_ended_once_has_a_reason_for_its_restart(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of(FINE)
+    run.start(-1.0, "agent-2")
+    run.line(1.0, "agent-2", "run", "invoke", task="a-1", attempt=1)
+    run.start(1.05, "agent-2", 2)
+    assert verdicts(run, tmp_path)["U1"][0] == "fail"
+    run.line(1.01, "squall", "ended", "ok", agent="agent-2", incarnation=1, status=3)
+    found = verdicts(run, tmp_path)
+    assert (found["U1"][0], found["W1"][0]) == ("pass", "pass")
+    assert "1 time it ended its agent's process with status 3" in found["W1"][1]
+
+
+# What is no order.
+
+
+def test_an_order_that_was_one_when_it_was_returned_is_spoilt_by_the_swarm(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of(NO_PRICE)
+    found = verdicts(run, tmp_path)
+    assert (found["H1"][0], found["W1"][0]) == ("pass", "fail")
+    assert "1 refused with a reason, the first a-1-0" in found["H1"][1]
+    untold(run)
+    found = verdicts(run, tmp_path)
+    assert (found["H1"][0], found["W1"][0]) == ("fail", "pass")
+    assert "1 order has been refused, though its handler returned it as one: a-1-0" in found["H1"][1]
+    of_before(run)
+    found = verdicts(run, tmp_path)
+    assert (found["H1"][0], "W1" in found) == ("pass", False)
+
+
+# What is good to know.
+
+
+def test_where_a_handler_held_up_its_agents_and_for_how_long_is_told(run_of: Any, tmp_path: Path) -> None:
+    run = run_of(FINE)
+    run.start(1.2, "agent-1", 2)
+    line = "mine.py:3 in decide: time.sleep(0.8)"
+    for inc, times, seconds in ((1, 1, 0.5), (1, 4, 0.81), (2, 2, 0.6)):
+        facts = {"at": "mine.py:3 in decide", "line": line, "times": times, "seconds": seconds}
+        run.line(1.5, "agent-1", "held-up", "ok", inc, **facts)
+    verdict, detail = verdicts(run, tmp_path)["W1"]
+    assert verdict == "pass"
+    assert detail == (
+        "The handler mine:decide was given 4 tasks: none failed; it held up its agents 6 times, for 0.81 s "
+        f"at most, at {line}: make it a plain function, or await what takes long."
+    )
+
+
+def test_a_run_whose_handler_was_never_called_says_so(run_of: Any, tmp_path: Path) -> None:
+    run = run_of()
+    run.rows = [row for row in run.rows if row["op"] not in ("run", "attempt", "commit", "handler")]
+    assert verdicts(run, tmp_path)["W1"] == ("unknown", "No task came to the handler.")
+
+
+def test_a_trace_shows_the_handlers_own_frames(run_of: Any, tmp_path: Path) -> None:
+    evidence = gather(run_of().write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    told = [moment for moment in timeline(evidence).moments if moment.what == "attempt 1 raised"]
+    assert [moment.detail for moment in told] == [
+        'LookupError: no quote; mine.py:4 in decide: raise LookupError("no quote")'
+    ]

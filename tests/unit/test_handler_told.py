@@ -1,0 +1,89 @@
+"""What an agent writes of its handler's mistakes: a line of the history each, some of them into its log."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from squall.bus.work_queue import Done, Failed
+from squall.services.handlers.mistakes import Frame, Mistake
+from squall.services.roles.handler_told import LOGGED_EACH, HandlerTold
+
+TRACE = ("mine.py:5 in decide: return size(0)", "mine.py:2 in size: return 100 / risk")
+DIVIDED = Mistake(
+    "the handler raised ZeroDivisionError: …, at mine.py:2", False, "raised", "ZeroDivisionError: …", TRACE
+)
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def __call__(self, op: str, kind: str, /, **facts: Any) -> None:
+        self.lines.append({"op": op, "type": kind, **facts})
+
+
+def test_a_mistake_is_a_line_with_where_it_was_made_and_its_lines_are_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lines = Lines()
+    with caplog.at_level(logging.INFO):
+        HandlerTold("mine:decide", lines).ended("t-1", 2, DIVIDED)
+    assert lines.lines == [
+        {
+            "op": "handler",
+            "type": "fail",
+            "task": "t-1",
+            "attempt": 2,
+            "what": "raised",
+            "reason": DIVIDED.reason,
+            "said": DIVIDED.said,
+            "at": TRACE[-1],
+            "trace": TRACE,
+        }
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"mine:decide, task t-1, attempt 2: {DIVIDED.reason}",
+        *(f"  {frame}" for frame in TRACE),
+    ]
+
+
+def test_however_many_are_alike_each_is_a_line_and_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    lines = Lines()
+    told = HandlerTold("mine:decide", lines)
+    with caplog.at_level(logging.INFO):
+        for number in range(1, 65):
+            told.ended(f"t-{number}", 1, DIVIDED)
+    shown = [*range(1, LOGGED_EACH + 1), 8, 16, 32, 64]
+    assert len(lines.lines) == 64
+    assert [place for place, line in enumerate(lines.lines, 1) if "trace" in line] == shown
+    assert len(caplog.records) == len(shown) * (1 + len(TRACE))
+
+
+def test_what_is_no_order_is_told_of_the_effect_that_it_is() -> None:
+    lines = Lines()
+    good = b'{"account":"a","symbol":"s","n":1,"side":"buy","quantity":1,"price":1.0}'
+    HandlerTold("mine:decide", lines).ended("t-1", 1, Done((good, b"1", good, b"2")))
+    assert [(line["what"], line["order_id"]) for line in lines.lines] == [
+        ("order", "t-1-1"),
+        ("order", "t-1-3"),
+    ]
+
+
+def test_what_is_no_doing_of_the_handlers_is_not_told() -> None:
+    lines = Lines()
+    HandlerTold("mine:decide", lines).ended("t-1", 1, Failed("no more threads"))
+    assert lines.lines == []
+
+
+def test_a_hold_up_is_told_by_its_place_with_the_longest_there_was() -> None:
+    lines = Lines()
+    told = HandlerTold("mine:decide", lines)
+    for seconds in (0.5, 0.3, 0.4, 0.4, 0.4, 0.4, 2.0):
+        told.held_up(Frame("mine.py", 3, "decide"), seconds)
+    assert [(line["times"], line["seconds"]) for line in lines.lines] == [
+        *((times, 0.5) for times in range(1, LOGGED_EACH + 1)),
+        (7, 2.0),
+    ]
