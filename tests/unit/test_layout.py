@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from tests.unit.histories import good_run
 from tests.unit.test_summary import CASES, PAUSED, check, result
 
+from squall.chaos.cli.check import _show
+from squall.chaos.evidence.task import gather
 from squall.chaos.judge.exercised import Exercised, Struck, Together, Work
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult
 from squall.chaos.plan.kinds import KINDS
+from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.table import print_run, print_series
+from squall.chaos.tell.trace import timeline
 from squall.services.cli import doctor, plan
 from squall.services.cli.doctor import Finding
 from squall.services.cli.layout import Flow, Listing
@@ -183,3 +189,16 @@ def test_what_a_sentence_quotes_never_begins_a_line(width: int) -> None:
     assert first.startswith("H1 no-loss failed: verdict pass")
     assert rest
     assert all(line.startswith("  ") for line in rest)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_trace_fits_and_is_whole(width: int, tmp_path: Path) -> None:
+    path = good_run().write(tmp_path)
+    evidence = gather(path, next(iter(history_of(path).submissions)))
+    assert evidence is not None
+    traced = timeline(evidence)
+    shown = printed(width, lambda console: _show(traced, console))
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    together = " ".join(shown.split())
+    assert [moment.what for moment in traced.moments if moment.what not in together] == []

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from squall.bus.errors import SquallError
 from squall.chaos.evidence.plural import plural
@@ -18,6 +17,7 @@ from squall.chaos.tell.documents import judge, judge_all
 from squall.chaos.tell.fate import GOOD
 from squall.chaos.tell.table import print_run, print_series
 from squall.chaos.tell.trace import Timeline, timeline
+from squall.services.cli.layout import Cell, Listing
 from squall.services.cli.main import AsJson, failing
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, spaced, styled
@@ -90,15 +90,13 @@ def _show(traced: Timeline, console: Terminal) -> None:
         since = "the first line" if traced.due_s is None else "due"
         first = f"first line {begun:%Y-%m-%d %H:%M:%S.%f} UTC; ms since {since}"
         console.print(styled(first, "dim"), "", sep="\n")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for moment in traced.moments:
-        at = f"{(moment.time_s - traced.origin_s) * 1e3:+,.1f}"
-        table.add_row(at, moment.node, moment.what, styled(moment.detail, "dim"))
-    console.print(table)
+    times = [f"{(moment.time_s - traced.origin_s) * 1e3:+,.1f}" for moment in traced.moments]
+    width = max(map(len, times), default=0)
+    rows: list[list[Cell]] = [
+        [f"{at:>{width}}", moment.node, moment.what, styled(moment.detail, "dim")]
+        for at, moment in zip(times, traced.moments, strict=True)
+    ]
+    console.print(Listing(("", "", "", ""), rows))
     if traced.executions:
         console.print("", _executions(traced), sep="\n")
     for untold in traced.not_recorded:
@@ -107,16 +105,17 @@ def _show(traced: Timeline, console: Terminal) -> None:
     console.print("", styled(traced.outcome, style), sep="\n", soft_wrap=True)
 
 
-def _executions(traced: Timeline) -> Table:
+def _executions(traced: Timeline) -> Listing:
     """The starts of the task's handler, and how each ended."""
     more = f", the first {len(traced.executions)}" if traced.executed > len(traced.executions) else ""
     is_witnessed = traced.executions[0].witness is not None
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(f"handler started {plural(traced.executed, 'time')}{more}", no_wrap=True)
-    if is_witnessed:
-        table.add_column("the handler wrote", no_wrap=True)
-    table.add_column("ended", overflow="fold")
+    headers = [
+        f"handler started {plural(traced.executed, 'time')}{more}",
+        *(["the handler wrote"] if is_witnessed else []),
+        "ended",
+    ]
+    rows: list[list[Cell]] = []
     for one in traced.executions:
         who = f"{one.node}, incarnation {one.incarnation}, attempt {one.attempt}"
-        table.add_row(who, *([one.witness] if is_witnessed else []), one.end)
-    return table
+        rows.append([who, *([one.witness or ""] if is_witnessed else []), one.end])
+    return Listing(headers, rows)
