@@ -132,6 +132,15 @@ def replace(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
+def _leave_nothing(run: RunDirectory) -> None:
+    """Remove what was made of a run, unless a node of it was started."""
+    with contextlib.suppress(OSError):  # it must not hide why the run was refused
+        if not run.nodes.stat().st_size:
+            shutil.rmtree(run.logs)
+            for name in FILES:
+                (run.path / name).unlink()
+
+
 @contextlib.contextmanager
 def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     """Make a run's directory and hold it until the block ends.
@@ -179,10 +188,8 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
         try:
             yield run
         except (SpecError, BaseExceptionGroup) as error:
-            if isinstance(first_error(error), SpecError) and not (path / "nodes.jsonl").stat().st_size:
-                shutil.rmtree(run.logs, ignore_errors=True)
-                for name in FILES:
-                    (path / name).unlink(missing_ok=True)
+            if isinstance(first_error(error), SpecError):
+                _leave_nothing(run)
             raise
     finally:
         with contextlib.suppress(FileNotFoundError):
