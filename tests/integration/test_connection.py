@@ -150,7 +150,7 @@ async def test_a_link_that_the_client_closed_without_a_word_is_given_up_at_the_n
     monkeypatch.setattr(connections, "PROBE_INTERVAL_S", LONG_S)
     async with bus() as b, b.connect("observer") as observer:
         # What nats-py leaves when its transport raises while it closes: closed, and no callback called.
-        observer._link.client._status = Client.CLOSED
+        observer._link.wire.client._status = Client.CLOSED
         with pytest.raises(ConnectionLostError):
             await log.state(observer, b.swarm.stream("IN"))
 
@@ -249,7 +249,7 @@ async def test_what_was_let_go_is_there_whatever_becomes_of_its_sender(bus: Any)
         await producer.let_go()
         link = producer._link
         assert link is not None
-        writer: Any = link.client._transport
+        writer: Any = link.wire.client._transport
         writer._io_writer.transport.abort()
 
         async def count() -> int:
@@ -266,7 +266,7 @@ async def test_what_is_heard_apart_keeps_no_answer_waiting(bus: Any, monkeypatch
         await apart.subscribe(b.swarm.heartbeats, lambda message: heard.set())
         links_of = [each._link for each in (observer, apart)]
         assert all(links_of)
-        transport = links_of[1].client._transport
+        transport = links_of[1].wire.client._transport
         reading = asyncio.Event()
         read = transport.read
 
@@ -422,9 +422,9 @@ async def test_who_is_cancelled_as_the_link_is_lost_is_cancelled(bus: Any, turns
         try:
             assert await seen(b.broker.pid, stopped=True)
             probing = asyncio.ensure_future(link.probe())
-            before = len(link.client._pongs)
+            before = len(link.wire.client._pongs)
             async with asyncio.timeout(LONG_S):
-                while len(link.client._pongs) == before:  # its PING will not be answered
+                while len(link.wire.client._pongs) == before:  # its PING will not be answered
                     await asyncio.sleep(0)
             link.lose("a test")
             for _ in range(turns):
@@ -446,7 +446,7 @@ async def test_who_is_cancelled_as_the_link_is_lost_is_cancelled(bus: Any, turns
 async def test_a_transport_that_has_just_been_closed_is_a_lost_connection(bus: Any) -> None:
     async with bus() as b, b.connect("producer") as producer:
         link = producer._link
-        link.client._transport._io_writer.transport.abort()
+        link.wire.client._transport._io_writer.transport.abort()
         said = []
         for ask in (
             lambda: link.probe(),

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from squall.services.node import venue_door
+from squall.services.node.venue_door import ANSWER_BYTES_MAX
 from squall.services.roles import venue_client
-from squall.services.roles.venue_client import ANSWER_BYTES_MAX, Absent, Answered, Unknown
+from squall.services.roles.venue_client import Absent, Answered, Unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -66,8 +68,8 @@ async def well(writer: asyncio.StreamWriter) -> None:
 
 async def ask(url: str) -> venue_client.Outcome:
     """What comes of a batch that holds nothing."""
-    async with asyncio.timeout(GIVE_UP_S), venue_client.connected(url, TOKEN) as venue:
-        return await venue.post(())
+    async with asyncio.timeout(GIVE_UP_S), venue_door.by_http(url, TOKEN) as door:
+        return await venue_client.VenueClient(door).post(())
 
 
 async def test_an_answer_without_end_is_given_up_at_a_bound() -> None:

@@ -28,10 +28,12 @@ from starlette.responses import Response
 from squall.bus.messages import TaskResult
 from squall.bus.tasks import wait_until
 from squall.services.handlers import effect_id
+from squall.services.node import venue_door
 from squall.services.node.history import History
-from squall.services.roles import forwarding, gateway, venue_client
+from squall.services.roles import forwarding, gateway
 from squall.services.roles.forwarding import ASIDE_MAX, Forwarder, Register
 from squall.services.roles.venue import BODY_BYTES_MAX, Offer, Venue, _read, application
+from squall.services.roles.venue_client import VenueClient
 from squall.services.rules.effects import (
     BATCH_BYTES_MAX,
     BATCH_MAX,
@@ -94,9 +96,9 @@ class Bench:
         self._door = httpx.AsyncClient(transport=door, base_url="http://venue")
         transport = httpx.ASGITransport(app=self.app)
         with History(self.path / "history.jsonl", "gateway", 1) as history:
-            async with venue_client.connected("http://venue", TOKEN, transport=transport) as client:
+            async with venue_door.by_http("http://venue", TOKEN, transport=transport) as to_venue:
                 self.forwarder = Forwarder(
-                    client,
+                    VenueClient(to_venue),
                     history,
                     self.counters,
                     settled,
@@ -293,7 +295,7 @@ async def test_an_order_that_gets_no_answer_stops_no_other_and_is_kept(bench: Be
                 answers = [{"order_id": "other-0", "outcome": "filled"}] * count
                 return Response(msgspec.json.encode(answers))
             case "long":
-                return Response(b"[" + b" " * venue_client.ANSWER_BYTES_MAX + b"]")
+                return Response(b"[" + b" " * venue_door.ANSWER_BYTES_MAX + b"]")
         return Response(b"ill", failure)
 
     bench.ahead = ahead

@@ -23,7 +23,7 @@ DOORS = {
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),
     "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
-    "httpx": ("services/squall/services/roles/venue_client.py",),
+    "httpx": ("services/squall/services/node/venue_door.py",),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),
 }

@@ -39,8 +39,9 @@ from squall.bus.errors import (
     NotConnectedError,
 )
 from squall.bus.identity import Credentials
-from squall.bus.link import CONNECT_TIMEOUT_S, Handler, Link, Subscription
+from squall.bus.link import Handler, Link, Subscription
 from squall.bus.tasks import Tasks, task_group
+from squall.bus.wire import CONNECT_TIMEOUT_S, NatsWire, Wire
 
 PROBE_INTERVAL_S = 1.0
 
@@ -64,9 +65,16 @@ class Connection:
     """
 
     def __init__(
-        self, url: str, name: str, credentials: Credentials | None, *, beside: Connection | None = None
+        self,
+        url: str,
+        name: str,
+        credentials: Credentials | None,
+        *,
+        wire: Callable[[], Wire],
+        beside: Connection | None = None,
     ) -> None:
         self._url = url
+        self._wire = wire
         self.name = name
         self.inbox = credentials.inbox if credentials else subjects.inbox(name, secrets.token_hex(12))
         self._credentials = credentials
@@ -96,8 +104,7 @@ class Connection:
         """The broker's version, as it states it."""
         if self._link is None:
             return ""
-        version = self._link.client.connected_server_version
-        return f"{version.major}.{version.minor}.{version.patch}"
+        return self._link.wire.version
 
     def on_link(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call this, which must not raise, whenever a new link has taken over; returns what ends that."""
@@ -215,7 +222,7 @@ class Connection:
         Raises:
             UntrustedBrokerError, AuthorizationError: As `connect` does.
         """
-        other = Connection(self._url, self.name, self._credentials, beside=self)
+        other = Connection(self._url, self.name, self._credentials, wire=self._wire, beside=self)
         self._apart.append(other)
         try:
             async with _kept(other, await other._reopen(), drained=False):
@@ -234,7 +241,8 @@ class Connection:
         credentials = self._credentials
         if credentials is not None:
             self.inbox = credentials.inbox
-        link = Link(f"{self.inbox}.{next(self._generations)}", self.counters, self.fail, self._hand_over)
+        inbox = f"{self.inbox}.{next(self._generations)}"
+        link = Link(self._wire(), inbox, self.counters, self.fail, self._hand_over)
         try:
             await link.open(self._url, credentials, self.name)
             # Again until nothing differs: subscriptions are added and ended while this link takes them over,
@@ -349,7 +357,12 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connect(
-    url: str, name: str, credentials: Credentials | None = None, *, patience_s: float = 0.0
+    url: str,
+    name: str,
+    credentials: Credentials | None = None,
+    *,
+    patience_s: float = 0.0,
+    wire: Callable[[], Wire] = NatsWire,
 ) -> AsyncIterator[Connection]:
     """Open a connection, keep it alive inside the block, drain it at the end.
 
@@ -358,13 +371,14 @@ async def connect(
         name: Shown by the broker; the node's name.
         credentials: Without, the broker must let anyone in.
         patience_s: How long to retry the first connect; 0 tries once.
+        wire: Makes what each of its links is carried by.
 
     Raises:
         NotConnectedError: Nobody answers there.
         UntrustedBrokerError: With ``tls://``, the broker did not prove who it is.
         AuthorizationError: The broker refuses the credentials, now or after a renewal that never came.
     """
-    connection = Connection(url, name, credentials)
+    connection = Connection(url, name, credentials, wire=wire)
     within_s = patience_s or CONNECT_TIMEOUT_S + 1
     try:
         async with asyncio.timeout(within_s):

@@ -9,6 +9,7 @@
         ├── MessageTooLargeError                     this message would pass the size bound
         ├── BrokerError                              the embedded nats-server did not start, or stopped
         ├── AuthorizationError                       the broker does not accept these credentials
+        ├── WireError                                a wire fails; its link says what was definite
         ├── ExpelledError                            the node was put out of the swarm for good
         └── RequestError                             carries subject and definite
             ├── ForbiddenError                       definite: the broker refused it, by permission
@@ -78,6 +79,10 @@ class DecodeError(BusError):
 
 class MessageTooLargeError(BusError):
     """This message would pass the size bound of the bus."""
+
+
+class WireError(BusError):
+    """A wire to the broker fails. It ends at the link, which knows what was asked over it."""
 
 
 class BrokerError(BusError):

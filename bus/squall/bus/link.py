@@ -1,8 +1,6 @@
-"""One nats-py client from its connect to its end: a `Link`. `Connection` opens one after another.
+"""One connection to a broker, from its opening to its end: a `Link`. `Connection` opens one after another.
 
-nats-py is the wire only. Its callbacks here never raise (nats.py PR #914: an
-exception ends the read loop in silence), and its known ways of going silent end
-the link instead.
+A wire carries it. Whatever is known to make one go silent ends the link instead.
 """
 
 from __future__ import annotations
@@ -11,61 +9,32 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from nats import errors as nats_errors
-from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
 from squall.bus import subjects
 from squall.bus.border import printable
 from squall.bus.errors import (
-    AuthorizationError,
     BusError,
     ConnectionLostError,
     ForbiddenError,
-    InvalidNameError,
-    MessageTooLargeError,
     NoRespondersError,
     NotConnectedError,
     RequestTimeoutError,
+    WireError,
 )
 from squall.bus.identity import Credentials
-from squall.bus.tls import TlsTransport
-
-CONNECT_TIMEOUT_S = 5.0
-PROBE_TIMEOUT_S = 5.0
-"""Longer than a busy machine needs for a round trip; a late PONG would break the client, so the
-first probe that fails abandons the link."""
+from squall.bus.wire import Heard, Told, Wire
 
 LET_GO_S = 0.5
 """How long what was published may take to leave the process: one turn of the loop, if the broker reads."""
-
-FAILING = (nats_errors.Error, OSError, TimeoutError, RuntimeError)
-"""What nats-py raises where its connection fails it. The last one is uvloop's word for writing to a transport
-that is closed."""
 
 Handler = Callable[[Msg], None]
 
 
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
-
-
-@contextlib.contextmanager
-def _keeping_cancellation() -> Iterator[None]:
-    """Raise a cancellation that was swallowed inside.
-
-    nats-py waits with ``wait_for``, which until Python 3.12 forgets a cancellation that comes together
-    with the result (python/cpython #86296), and its flushing catches cancellations on purpose. A task that
-    goes on after it was cancelled is waited for in vain.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    yield
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
 
 
 @dataclass(slots=True, eq=False)
@@ -86,9 +55,10 @@ class _Call:
 
 
 class Link:
-    """One nats-py client. Nobody above `Connection` keeps one.
+    """One wire, and what was asked over it. Nobody above `Connection` keeps one.
 
     Args:
+        wire: What carries it.
         inbox: The private prefix of this link; what arrives below it was asked for by this link.
         counters: Where ``dropped``, ``violations`` and ``unasked`` messages are counted, and ``late`` ones,
             which answer a call that was given up.
@@ -101,6 +71,7 @@ class Link:
 
     def __init__(
         self,
+        wire: Wire,
         inbox: str,
         counters: Counter[str],
         fail: Callable[[Exception], None],
@@ -109,7 +80,7 @@ class Link:
         self._counters = counters
         self._fail_owner = fail
         self._hand_over = hand_over
-        self.client = Client()
+        self.wire = wire
         self.inbox = inbox
         self.lost = asyncio.Event()
         self.reason = ""
@@ -121,50 +92,18 @@ class Link:
         self._probes: set[asyncio.Future[float]] = set()
 
     async def open(self, url: str, credentials: Credentials | None, name: str) -> None:
-        if urlsplit(url).scheme == "tls":
-            self.client._transport = TlsTransport()
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                with _keeping_cancellation():
-                    await self.client.connect(
-                        url,
-                        name=name,
-                        allow_reconnect=False,
-                        # Even so nats-py looks again every two seconds where nobody listens, in its time.
-                        # Pauses are the connection's to make: it tries twice in a row, and says so.
-                        max_reconnect_attempts=1,
-                        reconnect_time_wait=0,
-                        connect_timeout=int(CONNECT_TIMEOUT_S),
-                        ping_interval=3600,  # liveness is probed from outside
-                        flush_timeout=PROBE_TIMEOUT_S,
-                        error_cb=self._on_error,
-                        closed_cb=self._on_closed,
-                        inbox_prefix=self.inbox,
-                        user_credentials=RawCredentials(credentials.creds_file()) if credentials else None,
-                    )
-        except nats_errors.AuthorizationError as error:
-            raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
-        except (*FAILING, ValueError) as error:
-            if "authorization" in str(error).lower():
-                raise AuthorizationError(f"the broker at {url} refuses these credentials") from error
-            raise NotConnectedError(url, f"no broker answers at {url}: {self._cause(error)}") from error
-        await self._subscribe_client(f"{self.inbox}.r.*", self._on_answer, pending_max=65536)
+        told = Told(
+            denied=self._on_denied, dropped=self._on_dropped, failed=self._on_failed, closed=self._on_closed
+        )
+        await self.wire.open(url, name=name, inbox=self.inbox, credentials=credentials, told=told)
+        await self._listen(f"{self.inbox}.r.*", self._on_answer, pending_max=65536)
 
-    def _cause(self, error: Exception) -> str:
-        """Why there is no connection: nats-py tells the cause to its callback, and raises another error."""
-        if isinstance(error, TimeoutError) and not self.reason:
-            return f"no answer within {CONNECT_TIMEOUT_S:g} s"
-        return self.reason or printable(str(error)) or type(error).__name__
+    # What the wire tells us. None of these may raise.
 
-    # What the client tells us. None of these may raise.
-
-    async def _on_error(self, error: Exception) -> None:
-        text = str(error)
-        match = _VIOLATION.search(text)
+    def _on_denied(self, text: str) -> None:
+        match = _VIOLATION.search(text.lower())
         if match is None:
-            if isinstance(error, nats_errors.SlowConsumerError):
-                self._counters["dropped"] += 1
-            self.reason = printable(text) or type(error).__name__
+            self._on_failed(printable(text))
             return
         self._counters["violations"] += 1
         subject = match.group(2)
@@ -173,7 +112,13 @@ class Link:
             if call.subject.lower() == subject:
                 self._fail(token, ForbiddenError(call.subject, f"not allowed to reach {call.subject}"))
 
-    async def _on_closed(self) -> None:
+    def _on_dropped(self) -> None:
+        self._counters["dropped"] += 1
+
+    def _on_failed(self, reason: str) -> None:
+        self.reason = reason
+
+    def _on_closed(self) -> None:
         self.lose(self.reason or "closed by the broker")
 
     async def _on_answer(self, message: Msg) -> None:
@@ -209,39 +154,23 @@ class Link:
 
     async def publish(self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
         try:
-            with _keeping_cancellation():
-                await self.client.publish(subject, data, reply, dict(headers) if headers else None)
-        except (nats_errors.BadSubjectError, nats_errors.BadHeaderError) as error:
-            raise InvalidNameError(f"not sent: {printable(subject, 80)!r} is no subject") from error
-        except nats_errors.MaxPayloadError as error:
-            raise MessageTooLargeError(
-                f"{len(data):,} bytes for {subject} pass the broker's bound"
-            ) from error
-        except FAILING as error:
-            if self.client.is_closed:  # nats-py tells nobody if the transport fails it while it closes
-                self.lose("nats-py has closed it")
+            await self.wire.publish(subject, data, reply, headers)
+        except WireError as error:
+            if self.wire.is_closed:  # nats-py tells nobody if the transport fails it while it closes
+                self.lose("the wire has closed")
             raise ConnectionLostError(subject, f"not sent to {subject}: {error}") from error
 
     async def let_go(self) -> None:
-        """Wait until the operating system has what was published, for at most `LET_GO_S`.
-
-        nats-py keeps it for a task of its own to write, and the loop's transport for the end of its turn.
-        """
+        """Wait until the operating system has what was published, for at most `LET_GO_S`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LET_GO_S):
-                while not self.client.is_closed and self._holds_back():
+                while not self.wire.is_closed and self.wire.holds_back():
                     await asyncio.sleep(0)
-
-    def _holds_back(self) -> bool:
-        writer = getattr(self.client._transport, "_io_writer", None)
-        return bool(
-            self.client._pending or (writer is not None and writer.transport.get_write_buffer_size() > 0)
-        )
 
     async def confirm(self, subject: str) -> None:
         """Wait until the broker has taken what was published, and raise if it denied this subject.
 
-        Twice: nats-py writes a PING ahead of the messages still pending.
+        Twice: a PING may go ahead of the messages still pending.
         """
         if subject not in self._confirmed:
             await self.probe()
@@ -257,7 +186,7 @@ class Link:
         It goes on when its caller is cancelled: a PONG that nobody waits for any more ends nats-py's read
         loop in silence (its `_process_pong` sets a result on a cancelled future).
         """
-        probe = asyncio.ensure_future(self.client.rtt(timeout=int(PROBE_TIMEOUT_S)))
+        probe = asyncio.ensure_future(self.wire.ping())
         self._probes.add(probe)
         probe.add_done_callback(self._probed)
         caller = asyncio.current_task()
@@ -269,14 +198,14 @@ class Link:
             if not probe.cancelled() or (caller is not None and caller.cancelling() > before):
                 raise  # it was the caller who was cancelled
             raise ConnectionLostError("probe", self.reason) from None
-        except FAILING as error:
-            self.lose(f"the broker did not answer a probe ({type(error).__name__})")
+        except WireError as error:
+            self.lose(f"the broker did not answer a probe ({error})")
             raise ConnectionLostError("probe", self.reason) from error
 
     def _probed(self, probe: asyncio.Future[float]) -> None:
         self._probes.discard(probe)
         if not probe.cancelled() and probe.exception() is not None:
-            self.lose(f"the broker did not answer a probe ({type(probe.exception()).__name__})")
+            self.lose(f"the broker did not answer a probe ({probe.exception()})")
 
     async def request(
         self, subject: str, data: bytes, timeout_s: float, headers: Mapping[str, str] | None
@@ -304,15 +233,12 @@ class Link:
             raise NoRespondersError(subject, f"nobody answers on {subject}")
         return message
 
-    async def _subscribe_client(
-        self, subject: str, handler: Callable[[Msg], Awaitable[None]], *, pending_max: int
-    ) -> int:
+    async def _listen(self, subject: str, heard: Heard, *, pending_max: int) -> int:
         try:
-            subscription = await self.client.subscribe(subject, cb=handler, pending_msgs_limit=pending_max)
-        except FAILING as error:
-            self.lose(self.reason or "nats-py has closed it")
+            return await self.wire.subscribe(subject, heard, pending_max=pending_max)
+        except WireError as error:
+            self.lose(self.reason or "the wire has closed")
             raise ConnectionLostError(subject, f"not subscribed to {subject}: {error}") from error
-        return int(subscription._id)
 
     async def subscribe(self, wanted: Subscription) -> None:
         subject = f"{self.inbox}.{wanted.subject}" if wanted.private else wanted.subject
@@ -333,7 +259,7 @@ class Link:
                 return
             self._hand_over(handle, message)
 
-        self._sids[wanted] = await self._subscribe_client(subject, deliver, pending_max=wanted.pending_max)
+        self._sids[wanted] = await self._listen(subject, deliver, pending_max=wanted.pending_max)
         await self.probe()
         await self.probe()
         if subject.lower() in self._denied:
@@ -348,20 +274,12 @@ class Link:
     async def unsubscribe(self, wanted: Subscription) -> None:
         sid = self._sids.pop(wanted, None)
         if sid is not None and not self.lost.is_set():
-            subscription = self.client._subs.get(sid)
-            with contextlib.suppress(*FAILING):
-                if subscription is not None:
-                    await subscription.unsubscribe()
+            with contextlib.suppress(WireError):
+                await self.wire.unsubscribe(sid)
 
     async def close(self, *, abandon: bool) -> None:
-        """End the client. One to be abandoned has its socket torn down first: nothing waits for it then."""
-        transport = self.client._transport
-        if abandon and transport is not None:
-            writer = getattr(transport, "_io_writer", None)
-            if writer is not None:
-                writer.transport.abort()
-        with contextlib.suppress(*FAILING):
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                with _keeping_cancellation():
-                    await self.client.close()
+        """End the wire. One to be abandoned is torn down first: nothing waits for it then."""
+        if abandon:
+            self.wire.abort()
+        await self.wire.close()
         self.lose("closed")

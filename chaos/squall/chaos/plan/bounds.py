@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
-from squall.bus.link import CONNECT_TIMEOUT_S, PROBE_TIMEOUT_S
+from squall.bus.wire import ANSWER_S, CONNECT_TIMEOUT_S
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import VENUE
@@ -97,7 +97,7 @@ def recovery_bound_s(
     """
     takes_s: dict[Cause, float] = {
         "link": BACKOFF_S[1] + CONNECT_TIMEOUT_S,
-        "silence": PROBE_INTERVAL_S + 2 * PROBE_TIMEOUT_S,
+        "silence": PROBE_INTERVAL_S + 2 * ANSWER_S,
         "process": START_S,
         "lead": take_over_bound_s(lease_s),
         "delivery": DELIVERIES * ack_wait_s,

@@ -17,7 +17,7 @@ import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
@@ -38,17 +38,26 @@ class PythonHandler:
         handler: The function.
         timeout_s: How long one attempt may take.
         slots: Threads for a plain function.
+        threads: Makes an executor of so many threads.
         stuck: Called when a handler outlived its time-out and can not be ended, a thread or a coroutine that
             swallows its cancellation: the process should be.
     """
 
-    def __init__(self, handler: Handler, *, timeout_s: float, slots: int, stuck: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        timeout_s: float,
+        slots: int,
+        threads: Callable[[int], Executor] = ThreadPoolExecutor,
+        stuck: Callable[[], None],
+    ) -> None:
         self._handler = handler
         self._timeout_s = timeout_s
         self._stuck = stuck
         self._is_own = mistakes.own_files(handler)
         is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
-        self._threads = None if is_async else ThreadPoolExecutor(slots, thread_name_prefix="handler")
+        self._threads = None if is_async else threads(slots)
 
     async def run(self, task: RunTask, attempt: int) -> Done | Failed:
         """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then."""

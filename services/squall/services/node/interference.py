@@ -50,6 +50,15 @@ class Interfere(msgspec.Struct, frozen=True, kw_only=True):
     period_s: float = 0.0
 
 
+_true_time = time.time
+
+
+def set_clock(offset_s: float) -> float:
+    """Have this process's clock be off by so many seconds; by how many it is, as it is read then."""
+    time.time = _true_time if not offset_s else lambda: _true_time() + offset_s
+    return time.time() - _true_time()
+
+
 @dataclass(slots=True, eq=False)
 class _Held:
     """A delivery that waits for its time, or for one that overtakes it."""
@@ -66,15 +75,18 @@ class Interference:
         report: Told the kind, whether it is on, and how many deliveries it has struck: at the first one, and
             when it ends; of a clock by how many seconds it is off, rounded. One that was held to be
             overtaken and was not is not struck.
+        set_clock: Has this node's clock be off by so many seconds; by how many it is then.
     """
 
-    def __init__(self, report: Callable[[Kind, bool, int], None]) -> None:
+    def __init__(
+        self, report: Callable[[Kind, bool, int], None], set_clock: Callable[[float], float] = set_clock
+    ) -> None:
         self._report = report
+        self._set_clock = set_clock
         self._asked = Interfere(kind="none")
         self._seen = 0
         self._struck = 0
         self._held: list[_Held] = []
-        self._true_time = time.time
         self._jumps: asyncio.TimerHandle | None = None
 
     def begin(self, asked: Interfere) -> None:
@@ -82,8 +94,7 @@ class Interference:
         self._end()
         self._asked, self._seen, self._struck = asked, 0, 0
         if asked.kind == "clock":
-            self._set_clock(asked.offset_s)
-            self._report("clock", True, round(time.time() - self._true_time()))
+            self._report("clock", True, round(self._move_clock(asked.offset_s)))
 
     def __call__(self, handler: Handler, message: Msg) -> None:
         """Hand a delivery over, or do worse."""
@@ -142,14 +153,16 @@ class Interference:
         if self._jumps is not None:
             self._jumps.cancel()
             self._jumps = None
-        time.time = self._true_time
+        if self._asked.kind == "clock":
+            self._set_clock(0.0)
         if self._asked.kind != "none":
             self._report(self._asked.kind, False, self._struck)
 
-    def _set_clock(self, offset_s: float) -> None:
-        true_time = self._true_time
-        time.time = lambda: true_time() + offset_s
+    def _move_clock(self, offset_s: float) -> float:
+        """Set the clock, and see to its next jump; by how much it is off."""
+        is_off_s = self._set_clock(offset_s)
         if self._asked.period_s:
             other_s = 0.0 if offset_s else self._asked.offset_s
             loop = asyncio.get_running_loop()
-            self._jumps = loop.call_later(self._asked.period_s, self._set_clock, other_s)
+            self._jumps = loop.call_later(self._asked.period_s, self._move_clock, other_s)
+        return is_off_s

@@ -36,17 +36,29 @@ async def _nothing_sent() -> None:
     """Of a node that sends nothing."""
 
 
+async def stand_still() -> None:
+    """Stop this process here, as SIGSTOP does."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 class Points:
     """The points of one node.
 
     Args:
         report: Told the point just before the node stops there.
         let_go: Awaited before.
+        stand_still: Stops the node where it is, until somebody has it go on.
     """
 
-    def __init__(self, report: Reach, let_go: LetGo = _nothing_sent) -> None:
+    def __init__(
+        self,
+        report: Reach,
+        let_go: LetGo = _nothing_sent,
+        stand_still: Callable[[], Awaitable[None]] = stand_still,
+    ) -> None:
         self._report = report
         self._let_go = let_go
+        self._stand_still = stand_still
         self._halts: dict[str, int] = {}
 
     def halt(self, point: str, nth: int) -> None:
@@ -69,7 +81,7 @@ class Points:
             del self._halts[point]
             await self._let_go()
             self._report(point)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            await self._stand_still()
 
     async def asked(self, point: str, asking: Coroutine[Any, Any, T]) -> T:
         """Ask for something, pass a point once it was asked, and only then take the answer."""

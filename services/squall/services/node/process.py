@@ -23,7 +23,6 @@ from typing import NoReturn
 import msgspec
 
 from squall.bus.border import printable
-from squall.bus.connection import connect
 from squall.bus.errors import SquallError
 from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
@@ -32,26 +31,15 @@ from squall.services.handlers import Handler
 from squall.services.handlers.loading import load
 from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
 from squall.services.node.history import History
-from squall.services.node.interference import Interference
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import (
-    LEAVE_S,
-    Alone,
-    Halted,
-    Loading,
-    NodeStart,
-    Order,
-    Ready,
-    Service,
-    end_within,
-)
+from squall.services.node.service import Alone, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.serving import serving
+from squall.services.node.surroundings import end_within
 from squall.services.patterns import Pattern, pattern_of
 from squall.services.patterns.pattern import AGENT, VENUE
 
 log = logging.getLogger("squall")
-
-CONNECT_PATIENCE_S = 20.0
 
 ENDING_S = 20.0
 """How long a node whose work has ended may take to close what it has open: no defect may keep it for ever,
@@ -179,48 +167,19 @@ async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: H
 
     if start.preload:
         importlib.import_module(start.preload).install(start.node, start.role)
-    role = pattern.module(start.role)
     history = History(Path(start.history) if start.history else None, start.node, start.incarnation)
     with history:
         async with (
-            connect(start.url, start.node, start.credentials, patience_s=CONNECT_PATIENCE_S) as connection,
+            serving(start, pattern, history, answer=control.answer, handler=handler) as node,
             task_group() as tasks,
         ):
-            interference = Interference(
-                lambda kind, on, struck: history("interfere", "ok", what=kind, on=on, struck=struck)
-            )
-            connection.interceptor = interference
-            connection.on_link(lambda: history("link", "ok"))
-            points = Points(lambda point: control.answer(Halted(point=point)), connection.let_go)
-            service = Service(
-                start, pattern, connection, history, points, lambda: control.answer(Ready()), handler
-            )
-
-            def obey(order: Order) -> None:
-                if order.credentials is not None:
-                    connection.renew(order.credentials)
-                if order.halt is not None:
-                    points.halt(order.halt.point, order.halt.nth)
-                if order.interfere is not None:
-                    interference.begin(order.interfere)
-                if order.step_down:
-                    service.step_down.set()
-                if order.stop:
-                    service.stop.set()
-                    if order.grace_s:
-                        # In good order, while there is time: whoever asked kills what is left of it then.
-                        loop.call_later(max(0.0, order.grace_s - LEAVE_S), serving.cancel)
-
-            tasks.daemon(service.beat())
             if handler is not None:
                 tasks.daemon(_say_alive(control))
-            serving = tasks.start(role.serve(service))
-            loop.add_signal_handler(signal.SIGTERM, service.stop.set)
-            _listen(loop, control, obey)
+            loop.add_signal_handler(signal.SIGTERM, node.obey, Order(stop=True))
+            _listen(loop, control, node.obey)
             try:
-                await asyncio.wait({serving})
+                await node.ended()
             finally:
-                history("counters", "ok", counters=service.counted())
                 end_within(ENDING_S)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from squall.services.node.complaints import Complaints
 from squall.services.node.history import History
 from squall.services.node.interference import Interfere
 from squall.services.node.points import Points
+from squall.services.node.surroundings import REAL, Surroundings
 from squall.services.patterns.pattern import Pattern
 from squall.services.run.spec import Spec
 
@@ -37,9 +36,6 @@ HEARTBEAT_S = 1.0
 
 LEAVE_S = 2.0
 """What a node that is told to stop keeps of its time for closing what it has open."""
-
-HELD_UP = 71
-"""Exit status of a node that something in it kept from ending."""
 
 log = logging.getLogger("squall")
 
@@ -195,6 +191,7 @@ class Service:
         history: Where it writes what it did.
         at: Passed the name of each point that the role reaches.
         handler: What an agent gives its tasks to; None in other roles.
+        around: What its node has around it.
         stop: Set when it should drain and return.
         step_down: Set when it should give up the seat that it holds; see `node/lead.py`.
         state: Where a role that has states stands; sent with each heartbeat.
@@ -211,6 +208,7 @@ class Service:
         at: Points,
         ready: Callable[[], None],
         handler: Handler | None = None,
+        around: Surroundings = REAL,
     ) -> None:
         self.start = start
         self.pattern = pattern
@@ -222,6 +220,7 @@ class Service:
         self.at = at
         self.ready = ready
         self.handler = handler
+        self.around = around
         self.stop = asyncio.Event()
         self.step_down = asyncio.Event()
         self.state = ""
@@ -250,10 +249,3 @@ class Service:
             except RequestError as error:
                 log.info("heartbeat not sent: %s", error)
             await asyncio.sleep(HEARTBEAT_S)
-
-
-def end_within(limit_s: float) -> None:
-    """End this process by then, whatever still runs in it."""
-    end = threading.Timer(limit_s, os._exit, [HELD_UP])
-    end.daemon = True
-    end.start()

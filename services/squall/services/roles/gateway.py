@@ -27,8 +27,8 @@ from squall.bus.subjects import GATEWAY, last_token
 from squall.bus.tasks import task_group
 from squall.services.handlers import effect_id
 from squall.services.node.service import Service
-from squall.services.roles import venue_client
 from squall.services.roles.forwarding import Forwarder, Register
+from squall.services.roles.venue_client import VenueClient
 from squall.services.rules.consecutive import Consecutive
 from squall.services.rules.effects import BATCH_MAX
 
@@ -102,10 +102,10 @@ async def carry(
     """
     token = service.start.venue_token
     async with (
-        venue_client.connected(service.start.venue, token.value if token is not None else "") as venue,
+        service.around.door(service.start.venue, token.value if token is not None else "") as door,
         task_group() as tasks,
     ):
-        gateway = _Gateway(service, venue, sieve, wake, keeps_back)
+        gateway = _Gateway(service, VenueClient(door), sieve, wake, keeps_back)
         service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
@@ -133,7 +133,7 @@ class _Gateway:
     def __init__(
         self,
         service: Service,
-        venue: venue_client.VenueClient,
+        venue: VenueClient,
         sieve: Callable[[], Admit],
         wake: asyncio.Event,
         keeps_back: Callable[[], bool],

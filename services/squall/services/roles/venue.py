@@ -179,19 +179,51 @@ def _columns(order: Order | str) -> tuple[object, ...]:
     return (order.account, order.symbol, order.n, order.side, order.quantity, order.price)
 
 
-def application(
-    venue: Venue, token: str, *, at: Points | None = None, failing: asyncio.Event | None = None
-) -> Starlette:
-    """The venue's HTTP side.
+BROKEN = "the venue is out of order"
+
+
+class Desk:
+    """Takes the body of a request, and gives the status and the body of the answer.
 
     A batch is taken on the loop itself: 256 orders take a few milliseconds, and one at a time is what a
     database with one writer can do anyway.
 
     Args:
-        token: What the ``Authorization`` header must carry as its bearer; not empty.
         at: Passed the name of each point that it reaches.
         failing: While this is set, the answer is an error: of every other request before it is looked at, and
             of the others once they are taken. To whoever sent them the two look the same.
+    """
+
+    def __init__(self, venue: Venue, at: Points, failing: asyncio.Event) -> None:
+        self._venue = venue
+        self._at = at
+        self._failing = failing
+        self._looked_at = itertools.cycle((False, True))
+
+    async def orders(self, body: bytes | bytearray) -> tuple[int, bytes]:
+        """Take orders; the status of the answer, and its body, which is JSON where all is well."""
+        try:
+            offers = _offers.decode(body)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+            return 400, printable(f"not a list of orders: {error}").encode()
+        if len(offers) > BATCH_MAX:
+            return 413, f"a batch has at most {BATCH_MAX} orders".encode()
+        if self._failing.is_set() and not next(self._looked_at):
+            return 503, BROKEN.encode()
+        answers = await self._venue.take(offers, self._at)
+        if self._failing.is_set():
+            return 500, BROKEN.encode()
+        return 200, msgspec.json.encode(answers)
+
+
+def application(
+    venue: Venue, token: str, *, at: Points | None = None, failing: asyncio.Event | None = None
+) -> Starlette:
+    """The venue's HTTP side.
+
+    Args:
+        token: What the ``Authorization`` header must carry as its bearer; not empty.
+        at, failing: See `Desk`.
 
     Raises:
         ValueError: The token is empty.
@@ -199,10 +231,8 @@ def application(
     if not token:
         raise ValueError("a venue needs a token")
     expected = f"Bearer {token}".encode()
-    passes = at or Points(lambda point: None)
     fails = failing or asyncio.Event()
-    looked_at = itertools.cycle((False, True))
-    broken = "the venue is out of order"
+    desk = Desk(venue, at or Points(lambda point: None), fails)
 
     async def orders(request: Request) -> Response:
         given = request.headers.get("authorization", "").encode(errors="replace")
@@ -215,21 +245,11 @@ def application(
             body += chunk
             if len(body) > BODY_BYTES_MAX:
                 return Response(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
-        try:
-            offers = _offers.decode(body)
-        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
-            return Response(printable(f"not a list of orders: {error}"), 400)
-        if len(offers) > BATCH_MAX:
-            return Response(f"a batch has at most {BATCH_MAX} orders", 413)
-        if fails.is_set() and not next(looked_at):
-            return Response(broken, 503)
-        answers = await venue.take(offers, passes)
-        if fails.is_set():
-            return Response(broken, 500)
-        return Response(msgspec.json.encode(answers), media_type="application/json")
+        status, answer = await desk.orders(body)
+        return Response(answer, status, media_type="application/json" if status == 200 else None)
 
     async def healthy(request: Request) -> Response:
-        return Response(broken, 503) if fails.is_set() else Response(HEALTH)
+        return Response(BROKEN, 503) if fails.is_set() else Response(HEALTH)
 
     return Starlette(
         routes=[Route("/orders", orders, methods=["POST"]), Route("/healthz", healthy, methods=["GET"])]

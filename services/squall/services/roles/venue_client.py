@@ -9,19 +9,15 @@ post ──► Answered   one outcome for each order, in their order
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import httpx
 import msgspec
 
 from squall.bus.border import printable
+from squall.services.node.venue_door import Door, ShutError, UnansweredError
 from squall.services.rules.effects import ANSWER_TIMEOUT_S, Sized
-
-ANSWER_BYTES_MAX = 1024 * 1024
-"""Of one response: 256 answers with their reasons take at most half of it."""
 
 _NOT_ABOUT_CONTENT = {401, 403, 404, 405, 407, 408, 421, 425, 426, 429, 451}
 """Refusals for a reason other than what the orders hold; the same orders may be taken later."""
@@ -69,10 +65,10 @@ _answers = msgspec.json.Decoder(list[Answer])
 
 
 class VenueClient:
-    """Sends orders to one venue. Made by `connected`."""
+    """Sends orders to one venue."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     async def post(self, orders: Sequence[Sized]) -> Outcome:
         """Send a batch. Each body must be one JSON value; see `rules.effects.why_unsendable`."""
@@ -81,26 +77,19 @@ class VenueClient:
         )
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                status, text = await self._exchange(content)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                status, text = await self._door.exchange(content)
+        except ShutError as error:
             return Absent(printable(f"it cannot be reached: {error}"))
-        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-            return Unknown(printable(f"{type(error).__name__}: {error}"))
+        except UnansweredError as error:
+            return Unknown(printable(str(error)))
+        except TimeoutError:
+            return Unknown(f"no answer within {ANSWER_TIMEOUT_S:g} s")
         if 200 <= status < 300:
             return _matched(orders, text)
         reason = printable(f"the venue answered {status}: {text.decode(errors='replace')}")
         if 400 <= status < 500 and status not in _NOT_ABOUT_CONTENT:
             return Declined(reason)
         return Unknown(reason)
-
-    async def _exchange(self, content: bytes) -> tuple[int, bytes]:
-        async with self._client.stream("POST", "/orders", content=content) as response:
-            text = bytearray()
-            async for chunk in response.aiter_bytes():
-                text += chunk
-                if len(text) > ANSWER_BYTES_MAX:
-                    raise httpx.StreamError(f"an answer of more than {ANSWER_BYTES_MAX:,} bytes")
-            return response.status_code, bytes(text)
 
 
 def _matched(orders: Sequence[Sized], text: bytes) -> Answered | Unknown:
@@ -115,29 +104,3 @@ def _matched(orders: Sequence[Sized], text: bytes) -> Answered | Unknown:
         if answer.order_id != order.order_id:
             return Unknown(f"it answered about {printable(answer.order_id, 60)} for {order.order_id}")
     return Answered(answers)
-
-
-@asynccontextmanager
-async def connected(
-    url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None
-) -> AsyncIterator[VenueClient]:
-    """A client of the venue at ``url``, open inside the block.
-
-    Args:
-        token: What it knows us by; goes into a header that the client's own repr hides.
-        transport: Another way to it than by network.
-    """
-    async with httpx.AsyncClient(
-        base_url=url,
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",  # nothing unpacks to more than was received
-        },
-        timeout=ANSWER_TIMEOUT_S,
-        limits=httpx.Limits(max_connections=2),
-        follow_redirects=False,
-        trust_env=False,
-        transport=transport,
-    ) as client:
-        yield VenueClient(client)

@@ -12,8 +12,7 @@ from squall.bus.queue import Queue
 from squall.bus.work_queue import Done, Failed, WorkQueue
 from squall.services.handlers.mistakes import own_files
 from squall.services.handlers.python import PythonHandler
-from squall.services.node.held_up import Watch
-from squall.services.node.service import Service, end_within
+from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
 
 log = logging.getLogger("squall")
@@ -51,7 +50,11 @@ class Worker:
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
         handler = PythonHandler(
-            service.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=self._stuck
+            service.handler,
+            timeout_s=spec.handler_timeout_s,
+            slots=spec.slots,
+            threads=service.around.threads,
+            stuck=self._stuck,
         )
         self._told = told = HandlerTold(spec.handler, service.history)
 
@@ -86,7 +89,7 @@ class Worker:
         self._service.history("end", "ok", reason="a handler outlived its time-out")
         log.warning("a handler does not end: this agent does, once what else it has in flight has ended")
         self._service.stop.set()
-        end_within(self._grace_s + GRACE_S)
+        self._service.around.end_within(self._grace_s + GRACE_S)
 
     def hold(self, on: bool) -> None:
         """Take no more tasks, or go on."""
@@ -96,5 +99,5 @@ class Worker:
         """Work until asked to stop, or until a handler cannot be ended but with the process."""
         service = self._service
         service.ready()
-        with Watch(own_files(service.handler), self._told.held_up).watching():
+        with service.around.watching(own_files(service.handler), self._told.held_up):
             await self._work.serve(service.stop, grace_s=self._grace_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from squall.bus.link import Link
+from squall.bus.wire import NatsWire
 
 FLUSH_S = 0.3
 
@@ -12,9 +13,10 @@ def install(node: str, role: str) -> None:
         return  # where a probe is given up when a seat changes hands, the swarm would not even start
 
     async def flush(self: Link) -> float:
+        assert isinstance(self.wire, NatsWire)
         try:
-            await self.client._flush_pending()
-            await self.client.rtt(timeout=FLUSH_S)  # type: ignore[arg-type]
+            await self.wire.client._flush_pending()
+            await self.wire.client.rtt(timeout=FLUSH_S)  # type: ignore[arg-type]
         except Exception:  # "it will reconnect by itself"
             pass
         return 0.0
