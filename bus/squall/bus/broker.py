@@ -30,7 +30,7 @@ from nats.aio.client import Client, RawCredentials
 
 from squall.bus import subjects
 from squall.bus.errors import BrokerError
-from squall.bus.guard import Guard, end, send_signal
+from squall.bus.guard import Guard, end, seen, send_signal
 from squall.bus.identity import Credentials
 from squall.bus.keys import PAYLOAD_BYTES_MAX
 from squall.bus.tasks import task_group
@@ -161,6 +161,10 @@ class Broker:
         except BrokerError:
             return False
         return True
+
+    async def seen(self, *, stopped: bool) -> bool:
+        """Whether it is seen to stand still, or not to, within a moment, by the kernel's word."""
+        return self._process is not None and await seen(self._process.pid, stopped=stopped)
 
     async def ended(self) -> None:
         """Wait until the process that is the server as this is awaited has ended."""

@@ -23,9 +23,9 @@ from squall.chaos.inject.faults.catalogue import FAULTS, make
 from squall.chaos.inject.faults.fault import Fault, Site
 from squall.chaos.inject.faults.pause import Pause
 from squall.chaos.inject.force import Force, Strike
-from squall.chaos.inject.network import Network
 from squall.chaos.inject.reservations import Reservations
 from squall.chaos.inject.traps import Traps
+from squall.chaos.inject.way import Ways
 from squall.chaos.plan.bounds import Cause, causes_of
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
@@ -60,7 +60,7 @@ class Nemesis:
     """
 
     def __init__(
-        self, swarm: Swarm, network: Network, run: RunDirectory, traps: Traps, chance: random.Random
+        self, swarm: Swarm, network: Ways, run: RunDirectory, traps: Traps, chance: random.Random
     ) -> None:
         self.tell = swarm.tell
         self._swarm = swarm
@@ -78,7 +78,7 @@ class Nemesis:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, swarm: Swarm, network: Network, run: RunDirectory, *, seed: int
+        cls, swarm: Swarm, network: Ways, run: RunDirectory, *, seed: int
     ) -> AsyncIterator[Nemesis]:
         """A nemesis that can strike inside the block."""
         async with Traps.running(swarm) as traps:
@@ -304,7 +304,9 @@ class Nemesis:
             self.tell(Done(key))
 
     def _site(self, node: str) -> Site:
-        return Site(self._swarm, node, None if node == BROKER else self._network.way(node))
+        if node == BROKER:
+            return Site(self._swarm, node)
+        return Site(self._swarm, node, self._network.way(node), self._network.probe)
 
 
 def _either(nodes: Sequence[str]) -> str:

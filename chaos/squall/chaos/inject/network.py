@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from squall.chaos.errors import HarnessBrokenError, UnverifiedError
+from squall.chaos.inject.probe import ProbeResult, probe, probe_venue
 from squall.chaos.inject.toxiproxy.access import Access
 from squall.chaos.inject.toxiproxy.proxies import Proxies, Proxy
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.swarm import Swarm
 
 WATCH_S = 0.5
@@ -59,6 +61,11 @@ class Network:
             return self._ways[node]
         except KeyError:
             raise LookupError(f"{node} has no proxy") from None
+
+    async def probe(self, node: str, timeout_s: float) -> ProbeResult:
+        """What somebody feels who goes the node's way to the broker, or the way to the venue."""
+        ask = probe_venue if node == VENUE else probe
+        return await ask(self.way(node).address, timeout_s=timeout_s)
 
     async def watch(self, swarm: Swarm) -> None:
         """Look again and again whether a node reaches the broker past its proxy.

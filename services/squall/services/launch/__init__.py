@@ -63,6 +63,10 @@ class Launcher(Protocol):
         """Whether it is seen to stand still, by another word than its own."""
         ...
 
+    async def goes_on(self, unit: Unit) -> bool:
+        """Whether it is seen not to stand still, by another word than its own."""
+        ...
+
     def memory_kib(self, unit: Unit) -> int | None:
         """What it holds of the machine's memory; None if that cannot be told."""
         ...

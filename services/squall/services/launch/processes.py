@@ -234,6 +234,9 @@ class ProcessLauncher:
     async def stands_still(self, unit: Unit) -> bool:
         return await seen(_unit(unit).process.pid, stopped=True, timeout_s=STILL_S)
 
+    async def goes_on(self, unit: Unit) -> bool:
+        return await seen(_unit(unit).process.pid, stopped=False)
+
     async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stopped: bool) -> bool:
         process = _unit(unit).process
         if process.returncode is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -45,13 +46,17 @@ class History:
         path: The file, or None.
         node: Who writes.
         incarnation: Which start of the node this is, from 1.
+        now_s: The time, in seconds since the epoch.
     """
 
-    def __init__(self, path: Path | None, node: str, incarnation: int) -> None:
+    def __init__(
+        self, path: Path | None, node: str, incarnation: int, *, now_s: Callable[[], float] = _now
+    ) -> None:
         self._file = None if path is None else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._node = node
         self._incarnation = incarnation
         self._lines = 0
+        self._now_s = now_s
         self._encode = msgspec.json.Encoder().encode
 
     def __call__(self, op: str, kind: Kind, /, **facts: Any) -> None:
@@ -60,7 +65,7 @@ class History:
             return
         self._lines += 1
         line = {
-            "time_s": _now(),
+            "time_s": self._now_s(),
             "node": self._node,
             "inc": self._incarnation,
             "i": self._lines,
@@ -85,6 +90,10 @@ class History:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write nothing more. Done again, it changes nothing."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

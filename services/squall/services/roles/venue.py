@@ -200,6 +200,10 @@ class Desk:
         self._failing = failing
         self._looked_at = itertools.cycle((False, True))
 
+    def health(self) -> tuple[int, bytes]:
+        """The answer to whoever asks whether it is there: the status, and the body."""
+        return (503, BROKEN.encode()) if self._failing.is_set() else (200, HEALTH)
+
     async def orders(self, body: bytes | bytearray) -> tuple[int, bytes]:
         """Take orders; the status of the answer, and its body, which is JSON where all is well."""
         try:
@@ -231,8 +235,7 @@ def application(
     if not token:
         raise ValueError("a venue needs a token")
     expected = f"Bearer {token}".encode()
-    fails = failing or asyncio.Event()
-    desk = Desk(venue, at or Points(lambda point: None), fails)
+    desk = Desk(venue, at or Points(lambda point: None), failing or asyncio.Event())
 
     async def orders(request: Request) -> Response:
         given = request.headers.get("authorization", "").encode(errors="replace")
@@ -249,7 +252,8 @@ def application(
         return Response(answer, status, media_type="application/json" if status == 200 else None)
 
     async def healthy(request: Request) -> Response:
-        return Response(BROKEN, 503) if fails.is_set() else Response(HEALTH)
+        status, answer = desk.health()
+        return Response(answer, status)
 
     return Starlette(
         routes=[Route("/orders", orders, methods=["POST"]), Route("/healthz", healthy, methods=["GET"])]

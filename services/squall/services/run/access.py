@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from squall.bus.broker import Broker
 from squall.bus.connection import Connection
 from squall.bus.identity import Authority, Credentials
 from squall.bus.system import Accounts
+
+
+class BrokerProcess(Protocol):
+    """A broker that this command has a hold on."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; one that has ended misses it, and is on its way back."""
+        ...
+
+    async def ended(self) -> None:
+        """Wait until the process that it is now has ended."""
+        ...
+
+    async def answers(self) -> bool:
+        """Whether it answers now."""
+        ...
+
+    async def seen(self, *, stopped: bool) -> bool:
+        """Whether it is seen to stand still, or not to, within a moment, by another word than its own."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +56,11 @@ class Own:
     system: Connection
 
 
+async def nothing_heard(node: str) -> int | None:
+    """The broker does not say."""
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """A broker with a swarm's streams on it. Made by `own_broker` or `outside_broker`.
@@ -41,6 +73,8 @@ class Access:
         mint: What a node of this name connects with; None if it asks for nothing.
         limits: Guarantees that a swarm on it does not have, in words.
         connections: Those of the command, by the name whose credentials they use.
+        process: The broker, if this command has a hold on it.
+        heard: How many messages it has had on the open connections of a node; None if it does not say.
         own: What only a broker of our own has.
     """
 
@@ -51,4 +85,6 @@ class Access:
     mint: Callable[[str], Credentials | None]
     limits: tuple[str, ...] = ()
     connections: dict[str, Connection] = field(default_factory=dict)
+    process: BrokerProcess | None = None
+    heard: Callable[[str], Awaitable[int | None]] = nothing_heard
     own: Own | None = None

@@ -81,16 +81,33 @@ class Run:
     Attributes:
         swarm: The swarm.
         directory: Where all that is found goes.
+        history: The command's.
     """
 
     def __init__(self, swarm: Swarm, directory: RunDirectory, history: History, progress: Progress) -> None:
         self.swarm = swarm
         self.directory = directory
-        self._history = history
+        self.history = history
         self._progress = progress
         self._finished: _Finished | None = None
         self._showing: asyncio.Task[None] | None = None
         self._submitted: tuple[int, int] | None = None
+
+    async def begin(self, tools: Mapping[str, str]) -> None:
+        """Note what this run is, and let the load begin.
+
+        Args:
+            tools: Versions of what works against the swarm, for the report.
+        """
+        self.history(
+            "note",
+            "ok",
+            limits=_limits(self.swarm),
+            environment=_environment(self.swarm, tools),
+            durability=DURABILITY,
+            handler=self.swarm.spec.handler,  # whose mistakes the agents of this run tell
+        )
+        await self.swarm.start_producer()
 
     async def steady(self, for_s: float = STEADY_S) -> float:
         """Wait until the swarm has kept up with what it is offered for so long; over how many seconds it did.
@@ -153,11 +170,11 @@ class Run:
             drained = await self._drain(bound_s)
             took_s = time.monotonic() - begun_s
             self._progress(Phase(stage="reading back"))
-            registers = await self.swarm.pattern.read_back(self.swarm, self._history)
-            await reading.submissions(self.swarm, self._history)
+            registers = await self.swarm.pattern.read_back(self.swarm, self.history)
+            await reading.submissions(self.swarm, self.history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
-            await reading.consumers(self.swarm, self._history, patience_s=patience_s)
-            await reading.places(self.swarm, self._history, patience_s=patience_s)
+            await reading.consumers(self.swarm, self.history, patience_s=patience_s)
+            await reading.places(self.swarm, self.history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
         return self._finished.drained
 
@@ -217,7 +234,7 @@ class Run:
     async def note_interruption(self, interrupt: asyncio.Event) -> None:
         """Write into the history that the user wants an end, at once: it may be the last that is written."""
         await interrupt.wait()
-        self._history("interrupted", "ok")
+        self.history("interrupted", "ok")
 
     def _left_of(self, backlog: Backlog) -> str:
         """What draining waits for."""
@@ -231,7 +248,7 @@ class Run:
         """Write the last line. Nobody else writes any more: how many lines each writer wrote is what lets a
         reader notice a missing one."""
         assert self._finished is not None
-        self._history(
+        self.history(
             "final",
             "ok",
             what="complete",
@@ -289,24 +306,29 @@ async def driven(
             progress=progress,
         )
         async with starting as swarm:
-            history(
-                "note",
-                "ok",
-                limits=_limits(swarm),
-                environment=_environment(swarm, tools or {}),
-                durability=DURABILITY,
-                handler=spec.handler,  # whose mistakes the agents of this run tell
-            )
-            await swarm.start_producer()
             run = Run(swarm, directory, history, progress)
-            async with task_group() as tasks:
-                tasks.daemon(run.show())
-                if interrupt is not None:
-                    tasks.daemon(run.note_interruption(interrupt))
+            async with under_load(run, interrupt=interrupt, tools=tools):
                 yield run
-                await run.finish()
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
         run.close(time.monotonic() - started_s)
+
+
+@contextlib.asynccontextmanager
+async def under_load(
+    run: Run, *, interrupt: asyncio.Event | None = None, tools: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """Load on a swarm inside the block; as it ends, the swarm is finished with, if it was not before.
+
+    Args:
+        interrupt, tools: See `driven`.
+    """
+    await run.begin(tools or {})
+    async with task_group() as tasks:
+        tasks.daemon(run.show())
+        if interrupt is not None:
+            tasks.daemon(run.note_interruption(interrupt))
+        yield
+        await run.finish()
 
 
 async def run_once(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 
+from squall.bus import system as bus_system
 from squall.bus.broker import Broker, jetstream_probe
 from squall.bus.connection import Connection, connect
+from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.system import Accounts
@@ -84,5 +87,14 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
             provisioner=provisioner,
             mint=mint,
             connections={OBSERVER: observer, SYSTEM: system},
+            process=broker,
+            heard=functools.partial(_heard, system),
             own=Own(broker=broker, authority=authority, accounts=accounts, system=system),
         )
+
+
+async def _heard(system: Connection, node: str) -> int | None:
+    """How many messages the broker has had on the open connections of a node; None if it does not say."""
+    with contextlib.suppress(RequestError):
+        return await bus_system.heard(system, node)
+    return None

@@ -13,8 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
-from squall.bus import system
-from squall.bus.broker import READY_S, Broker
+from squall.bus.broker import READY_S
 from squall.bus.codec import decode
 from squall.bus.connection import connect
 from squall.bus.errors import RequestError
@@ -33,7 +32,7 @@ from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
 from squall.services.run import watches
-from squall.services.run.access import Access, Own
+from squall.services.run.access import Access, BrokerProcess, Own
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
@@ -282,15 +281,15 @@ class Swarm:
         return self._run.history
 
     @property
-    def own_broker(self) -> Broker:
+    def own_broker(self) -> BrokerProcess:
         """The broker that this swarm started.
 
         Raises:
             LookupError: It uses somebody else's.
         """
-        if self._access.own is None:
+        if self._access.process is None:
             raise LookupError("the swarm has no broker of its own")
-        return self._access.own.broker
+        return self._access.process
 
     def spec_as(self, kind: type[S]) -> S:
         """The spec, for code that serves its pattern alone.
@@ -305,11 +304,7 @@ class Swarm:
 
         None if the broker does not say.
         """
-        if self._access.own is None:
-            return None
-        with contextlib.suppress(RequestError):
-            return await system.heard(self._access.own.system, node)
-        return None
+        return await self._access.heard(node)
 
     async def leader(self) -> tuple[str, int] | None:
         """Who holds the newest term, and the term.
@@ -386,37 +381,79 @@ async def running(
                 progress(Waiting(what=f"an answer from {url}"))
                 broker = outside_broker(spec, url)
             access = await stack.enter_async_context(broker)
+            tasks.daemon(watches.disk(run))
             if access.own is not None:
                 tasks.daemon(watches.broker_log(run.logs / BROKER_LOG, history, progress))
-            nodes = Nodes(
+            serving = on_broker(
                 spec,
                 run,
                 access,
                 launcher,
-                tasks,
                 starts,
+                counters,
                 route=route,
                 preload=preload,
                 origin=origin,
                 history=history,
+                progress=progress,
             )
-            swarm = Swarm(spec, run, access, launcher, nodes, starts, history, counters, progress)
-            if access.own is not None:
-                await stack.enter_async_context(_warden(swarm, access, access.own))
-            hearing = await stack.enter_async_context(swarm.observer.apart())
-            await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
-            tasks.daemon(counters.keep())
-            progress(Waiting(what="the nodes to serve"))
-            await swarm.start()
-            tasks.daemon(nodes.renew())
-            tasks.daemon(watches.disk(run))
-            # Not of the ingress, whose bound is what holds producers back.
-            ingress = swarm.swarm.stream("IN")
-            names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
-            tasks.daemon(watches.bounds(swarm.observer, names, history, progress))
+            swarm = await stack.enter_async_context(serving)
             yield swarm
-            progress(Phase(stage="stopping", at_most_s=STOP_S))
-            await swarm.stop()
+
+
+@contextlib.asynccontextmanager
+async def on_broker(
+    spec: Spec,
+    run: RunDirectory,
+    access: Access,
+    launcher: Launcher,
+    starts: Starts,
+    counters: Counters,
+    *,
+    route: Route = straight,
+    preload: str = "",
+    origin: Origin | None = None,
+    history: History,
+    progress: Progress,
+) -> AsyncIterator[Swarm]:
+    """A swarm whose nodes serve inside the block, on a broker that is there.
+
+    Args:
+        access: The broker, with the swarm's streams.
+        launcher: What its nodes are started by; for the rest see `running`.
+
+    Raises:
+        SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
+    """
+    async with task_group() as tasks, contextlib.AsyncExitStack() as stack:
+        nodes = Nodes(
+            spec,
+            run,
+            access,
+            launcher,
+            tasks,
+            starts,
+            route=route,
+            preload=preload,
+            origin=origin,
+            history=history,
+        )
+        swarm = Swarm(spec, run, access, launcher, nodes, starts, history, counters, progress)
+        if access.own is not None:
+            await stack.enter_async_context(_warden(swarm, access, access.own))
+        hearing = await stack.enter_async_context(swarm.observer.apart())
+        await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
+        tasks.daemon(counters.keep())
+        progress(Waiting(what="the nodes to serve"))
+        await swarm.start()
+        tasks.daemon(nodes.renew())
+        # Not of the ingress, whose bound is what holds producers back.
+        ingress = swarm.swarm.stream("IN")
+        names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
+        tasks.daemon(watches.bounds(swarm.observer, names, history, progress))
+        yield swarm
+        progress(Phase(stage="stopping", at_most_s=STOP_S))
+        await swarm.stop()
 
 
 async def _try_handler(spec: Spec, origin: Origin | None, launcher: Launcher) -> None:

@@ -12,12 +12,11 @@ from typing import ClassVar
 
 import msgspec
 
-from squall.chaos.inject.probe import ProbeResult, probe, probe_venue
-from squall.chaos.inject.toxiproxy.proxies import Proxy
+from squall.chaos.inject.probe import ProbeResult
 from squall.chaos.inject.toxiproxy.toxics import Toxic
+from squall.chaos.inject.way import Ask, Way, probe_nothing
 from squall.chaos.plan.kinds import KINDS, Kind
 from squall.services.launch import Unit
-from squall.services.patterns.pattern import VENUE
 from squall.services.run.swarm import Swarm
 
 PROBE_S = 1.0
@@ -37,11 +36,13 @@ class Site:
     Attributes:
         node: The node's name, or `BROKER`.
         proxy: What stands between it and the broker, or before the venue; None for the broker itself.
+        ask: Sends a probe the node's way, or the way to the venue, which waits for so long.
     """
 
     swarm: Swarm
     node: str
-    proxy: Proxy | None = None
+    proxy: Way | None = None
+    ask: Ask = probe_nothing
 
     @property
     def unit(self) -> Unit:
@@ -56,14 +57,13 @@ class Site:
         return unit
 
     @property
-    def way(self) -> Proxy:
+    def way(self) -> Way:
         assert self.proxy is not None
         return self.proxy
 
     async def probe(self) -> ProbeResult:
         """What somebody feels who goes the node's way to the broker, or the way to the venue."""
-        ask = probe_venue if self.node == VENUE else probe
-        return await ask(self.way.address, timeout_s=PROBE_S)
+        return await self.ask(self.node, PROBE_S)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

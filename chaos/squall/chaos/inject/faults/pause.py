@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from typing import ClassVar
 
-from squall.bus.guard import seen
 from squall.chaos.inject.faults.crash import serves
 from squall.chaos.inject.faults.fault import Fault, Site
 from squall.chaos.plan.surface import BROKER
@@ -21,10 +20,12 @@ class Pause(Fault, frozen=True, kw_only=True):
             await site.swarm.launcher.freeze(site.unit)
 
     async def in_force(self, site: Site) -> bool:
-        return await seen(_pid(site), stopped=True)
+        if site.node == BROKER:
+            return await site.swarm.own_broker.seen(stopped=True)
+        return await site.swarm.launcher.stands_still(site.unit)
 
     async def undone(self, site: Site) -> str:
-        return "" if await seen(_pid(site), stopped=True) else "the process did not stand still any more"
+        return "" if await self.in_force(site) else "the process did not stand still any more"
 
     async def heal(self, site: Site) -> None:
         if site.node == BROKER:
@@ -33,8 +34,8 @@ class Pause(Fault, frozen=True, kw_only=True):
             await site.swarm.launcher.thaw(site.unit)
 
     async def healed(self, site: Site) -> bool:
-        return await serves(site) and await seen(_pid(site), stopped=False)
-
-
-def _pid(site: Site) -> int:
-    return site.swarm.own_broker.pid if site.node == BROKER else int(site.unit.id)
+        if not await serves(site):
+            return False
+        if site.node == BROKER:
+            return await site.swarm.own_broker.seen(stopped=False)
+        return await site.swarm.launcher.goes_on(site.unit)

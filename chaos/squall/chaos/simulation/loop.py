@@ -1,0 +1,284 @@
+"""The loop: asyncio on virtual time, for many simulated processes at once.
+
+    ready, in order ──► run one ──► whose process is it? ──┬─► alive: called
+       ▲                                                   ├─► stands still: parked until it goes on
+       └── nothing ready: time jumps to the next timer     └─► dead: kept, and never called
+
+A callback belongs to the process in whose context it was made; tasks, timers and callbacks inherit that. So a
+process is stopped as SIGSTOP stops it, between two callbacks, and is killed as SIGKILL kills it: nothing of it
+is run to an end, and what it had open is closed by whoever keeps it.
+
+No package was found that does this. `looptime` and `aiotools` move the clock of a real loop, with its
+selector, sockets and threads; neither knows of processes. This one is an `asyncio.AbstractEventLoop` that has
+timers and callbacks and nothing else: what would reach the outside raises NotImplementedError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SPINS_MAX = 1000
+"""Turns of the loop at one instant; then time passes, as it does where somebody spins for real."""
+
+SPIN_S = 1e-4
+
+TURNS_MAX = 5_000_000
+"""Callbacks of one run; more is taken for a loop without an end."""
+
+
+class SimulationError(Exception):
+    """The simulated world cannot go on; this is never the swarm's doing."""
+
+
+class Process:
+    """What runs, stands still and dies as one: a node, the broker, the venue.
+
+    Attributes:
+        name: Of whom.
+        is_dead: Nothing of it runs any more.
+        stands_still: Nothing of it runs for now.
+        skew_s: How far its clock is off.
+        leaves: What is closed for it once it is dead, as the operating system does.
+    """
+
+    __slots__ = ("is_dead", "leaves", "name", "parked", "skew_s", "stands_still", "tasks")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.stands_still = False
+        self.skew_s = 0.0
+        self.leaves: list[Callable[[], object]] = []
+        self.parked: list[Handle] = []
+        # Kept, so that nothing of a dead process is collected, which would close its coroutines: their
+        # ``finally`` would run, at a moment that depends on the collector.
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    def context(self) -> Context:
+        """A context in which what is made belongs to this process."""
+        context = copy_context()
+        context.run(_process.set, self)
+        return context
+
+
+WORLD = Process("world")
+"""What is no simulated process: whoever runs the experiment."""
+
+_process: ContextVar[Process] = ContextVar("process", default=WORLD)
+
+
+def current() -> Process:
+    """The process that runs now."""
+    return _process.get()
+
+
+class Handle:
+    """A callback that waits for its turn, or for its time."""
+
+    __slots__ = ("_args", "_callback", "_context", "_is_cancelled", "_when_s", "process")
+
+    def __init__(
+        self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self._when_s = when_s
+        self._callback: Callable[..., object] | None = callback
+        self._args = args
+        if context is None:
+            self._context = copy_context()
+            self.process = _process.get()
+        else:
+            self._context = context
+            self.process = context.get(_process, WORLD)
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        self._callback = None
+        self._args = ()
+
+    def cancelled(self) -> bool:
+        return self._is_cancelled
+
+    def when(self) -> float:
+        return self._when_s
+
+    def run(self) -> None:
+        assert self._callback is not None
+        self._context.run(self._callback, *self._args)
+
+
+class _Task(asyncio.Task[T]):
+    """Hashes by its number, so that a set of tasks has the same order wherever it is made."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], number: int, **more: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **more)
+        self._log_destroy_pending = False
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks in the order in which they became ready, and knows no time but its own.
+
+    Attributes:
+        turns: Callbacks that were run so far.
+        failures: What was raised by a callback, or is said by a task that nobody waits for; in order.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._ready: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle]] = []
+        self._timed = 0
+        self._made = 0
+        self._spins = 0
+        self._is_running = False
+        self._is_closed = False
+        self.turns = 0
+        self.failures: list[dict[str, Any]] = []
+
+    # What asyncio asks of a loop.
+
+    def time(self) -> float:
+        return self._now_s
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        handle = Handle(self._now_s, callback, args, context)
+        self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        handle = Handle(when, callback, args, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when, self._timed, handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        self._made += 1
+        task = _Task(coro, self._made, loop=self, name=name, context=context)
+        process = _process.get() if context is None else context.get(_process, WORLD)
+        process.tasks.append(task)
+        return task
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run it at once: a thread takes no virtual time."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.failures.append(context)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._ready.clear()
+        self._timers.clear()
+
+    async def shutdown_asyncgens(self) -> None:
+        """Generators are closed by who made them, or die with their process."""
+
+    # Running it.
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run what is no simulated process to its end, and all processes meanwhile.
+
+        Raises:
+            SimulationError: Nothing will ever happen again, or too much happens.
+        """
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        self._is_running = True
+        try:
+            task = self.create_task(main)
+            while not task.done():
+                self._turn()
+            return task.result()
+        finally:
+            self._is_running = False
+            asyncio._set_running_loop(before)
+
+    def go_on(self, process: Process) -> None:
+        """Have a process that stands still go on where it was."""
+        process.stands_still = False
+        self._ready.extend(process.parked)
+        process.parked.clear()
+
+    def _turn(self) -> None:
+        self._spins += 1
+        if self._spins > SPINS_MAX:
+            self._now_s += SPIN_S
+            self._spins = 0
+        if not self._ready:
+            self._jump()
+        self._make_ready()
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if handle._is_cancelled:
+                continue
+            process = handle.process
+            if process.is_dead or process.stands_still:
+                process.parked.append(handle)
+                continue
+            self.turns += 1
+            try:
+                handle.run()
+            except Exception as error:
+                self.failures.append({"message": "a callback raised", "exception": error})
+        if self.turns > TURNS_MAX:
+            raise SimulationError(f"{TURNS_MAX:,} callbacks have run, and there is no end")
+
+    def _jump(self) -> None:
+        """Let time pass until the next timer."""
+        timers = self._timers
+        while timers and timers[0][2]._is_cancelled:
+            heapq.heappop(timers)
+        if not timers:
+            raise SimulationError("nothing will ever happen again")
+        if timers[0][0] > self._now_s:
+            self._now_s = timers[0][0]
+            self._spins = 0
+
+    def _make_ready(self) -> None:
+        timers, now_s = self._timers, self._now_s
+        while timers and timers[0][0] <= now_s:
+            self._ready.append(heapq.heappop(timers)[2])

@@ -1,0 +1,111 @@
+"""Time, chance and the operating system, as a simulated world has them, for as long as it runs.
+
+time.time, time.monotonic ─► the loop's clock, off by what the process's clock is off
+secrets, random ──────────► drawn from the seed
+os._exit ─────────────────► the end of the process that asks for it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from squall.chaos.simulation.loop import WORLD, Process, VirtualLoop, current
+
+EPOCH_S = 1_800_000_000.0
+"""When every world begins, in seconds since the epoch."""
+
+
+class Exited(BaseException):
+    """Unwinds the callback in which a process has ended itself."""
+
+
+class Nature:
+    """What a world has in place of the real one, inside `holding`.
+
+    Args:
+        exited: Told of a process that ends itself, and its status.
+    """
+
+    def __init__(self, loop: VirtualLoop, seed: int, exited: Callable[[Process, int], None]) -> None:
+        self._loop = loop
+        self._seed = seed
+        self._exited = exited
+
+    def true_time_s(self) -> float:
+        """The time, in seconds since the epoch, whatever a process's clock says."""
+        return EPOCH_S + self._loop.time()
+
+    def set_clock(self, offset_s: float) -> float:
+        """Have the clock of the present process be off; by how much it is, as it is read then."""
+        current().skew_s = offset_s
+        return time.time() - self.true_time_s()
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Inside the block the world's time and chance are everybody's."""
+        tokens = random.Random(f"{self._seed}/tokens")
+        exit_process = os._exit
+
+        def time_s() -> float:
+            return EPOCH_S + self._loop.time() + current().skew_s
+
+        def token_hex(nbytes: int | None = None) -> str:
+            count = 32 if nbytes is None else nbytes
+            return f"{tokens.getrandbits(8 * count):0{2 * count}x}"
+
+        def ended(status: int) -> None:
+            process = current()
+            if process is WORLD:
+                exit_process(status)
+            self._exited(process, status)
+            raise Exited
+
+        state, was_collected = random.getstate(), gc.isenabled()
+        random.seed(f"{self._seed}/nodes")
+        gc.disable()  # when it collects depends on what else this process has done
+        try:
+            with contextlib.ExitStack() as stack:
+                for owner, name, value in (
+                    (time, "time", time_s),
+                    (time, "monotonic", self._loop.time),
+                    (secrets, "token_hex", token_hex),
+                    (secrets, "token_urlsafe", token_hex),
+                    (os, "_exit", ended),
+                ):
+                    stack.enter_context(_set(owner, name, value))
+                with _quiet():
+                    yield
+        finally:
+            random.setstate(state)
+            if was_collected:
+                gc.enable()
+
+
+@contextlib.contextmanager
+def _set(owner: Any, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What nodes log, of which all would go to one place, is not written."""
+    log = logging.getLogger("squall")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,75 @@
+"""One simulated run: a swarm under load and a schedule of faults, in a world of its own.
+
+    spec, schedule ─► World: load ─► faults ─► healed ─► load ends ─► drained within the bound? ─► its directory
+
+It leaves what a real run leaves, and is judged, traced and shown by the same code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from squall.chaos.inject import schedule_file
+from squall.chaos.inject.experiment import MARGIN_S, NAME, carry_out
+from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.schedule import Schedule
+from squall.chaos.simulation.loop import SimulationError
+from squall.chaos.simulation.world import World
+from squall.services.node.history import History
+from squall.services.run.directory import RunDirectory
+from squall.services.run.driven import Run
+from squall.services.run.progress import Step
+from squall.services.run.spec import Spec
+
+LOAD_S = 600.0
+"""How much longer than the load takes the producer may, with all its repeats."""
+
+
+def simulate(spec: Spec, schedule: Schedule, directory: RunDirectory, *, preload: str = "") -> World:
+    """Run one schedule, and leave what came of it in a directory; the world as it was in the end.
+
+    Raises:
+        SimulationError: The world could not go on.
+        Unmodelled: Something asked the broker for what its model does not know.
+        ServiceError, BusError: The swarm could not be run.
+    """
+    schedule_file.write(directory.path, schedule)
+    world = World(spec, spec.seed)
+    with world.nature.holding():
+        world.loop.run(_experiment(world, spec, schedule, directory, preload))
+    return world
+
+
+def _tell_nobody(step: Step) -> None:
+    """Nobody watches."""
+
+
+async def _experiment(
+    world: World, spec: Spec, schedule: Schedule, directory: RunDirectory, preload: str
+) -> None:
+    now_s = world.nature.true_time_s
+    begun_s = world.loop.time()
+    with History(directory.history, "squall", 1, now_s=now_s) as history:
+        async with world.swarm(directory, history, _tell_nobody, preload=preload) as swarm:
+            run = Run(swarm, directory, history, _tell_nobody)
+            await run.begin({})
+            with History(directory.history, NAME, 1, now_s=now_s) as told:
+                swarm.note(NAME, NAME)
+                async with Nemesis.running(swarm, world.ways, directory, seed=schedule.seed) as nemesis:
+                    await carry_out(schedule)(nemesis)
+                backlog = await run.open_tasks()
+                bound_s = drain_bound_s(spec, backlog, nemesis.causes)
+                facts = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged, "idle": None}
+                told("phase", "ok", what="healed", **facts)
+                await _loaded(run)
+            await run.finish(bound_s + MARGIN_S)
+        run.close(world.loop.time() - begun_s)
+
+
+async def _loaded(run: Run) -> None:
+    """Wait until all of the workload was offered."""
+    producer = run.swarm.producer
+    await asyncio.wait({producer}, timeout=LOAD_S)
+    if not producer.done():
+        raise SimulationError(f"the load has not ended {LOAD_S:g} s after the last fault")

@@ -1,0 +1,162 @@
+"""A world: a broker, ways, nodes and a venue in one process, and the swarm and harness that know no other.
+
+spec, seed ─► World ─┬─ Access ─► Swarm ─► Run           the same code as of a real run
+                     ├─ SimulatedLauncher ─► nodes
+                     └─ Ways ─► Nemesis
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, Future
+from typing import Any, TypeVar
+
+from squall.chaos.model.broker import Broker
+
+from squall.bus.connection import Connection, connect
+from squall.bus.topology.rights import Permissions
+from squall.chaos.simulation.brokers import START_S, URL, BrokerClock, SimulatedBroker
+from squall.chaos.simulation.loop import Process, VirtualLoop
+from squall.chaos.simulation.nature import EPOCH_S, Nature
+from squall.chaos.simulation.network import Channel, Sink
+from squall.chaos.simulation.units import SimulatedLauncher
+from squall.chaos.simulation.venues import Venues
+from squall.chaos.simulation.ways import SimulatedWays
+from squall.chaos.simulation.wire import SimulatedWire
+from squall.services.node.history import History
+from squall.services.node.surroundings import HELD_UP, Surroundings
+from squall.services.patterns import pattern_of
+from squall.services.run.access import Access
+from squall.services.run.counters import Counters
+from squall.services.run.directory import RunDirectory
+from squall.services.run.nodes import Starts
+from squall.services.run.own_broker import BROKER, LAUNCHER, OBSERVER
+from squall.services.run.progress import Progress
+from squall.services.run.spec import Spec
+from squall.services.run.swarm import Swarm, on_broker
+
+T = TypeVar("T")
+
+LIMITS = (
+    "simulated: the nodes' own code on a virtual clock, against a model of the broker; "
+    "it says nothing of speed, of sockets, of nats-py or of the disk",
+)
+
+
+class World:
+    """Everything that a simulated run has around its code.
+
+    Attributes:
+        loop: Its time.
+        nature: Its clock and chance.
+        ways: Its network.
+    """
+
+    def __init__(self, spec: Spec, seed: int) -> None:
+        self._spec = spec
+        self._seed = seed
+        self.loop = VirtualLoop()
+        self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
+        self.venues = Venues(self.loop, self.ways.to_venue)
+        self.launcher = SimulatedLauncher(
+            self.loop, self._around, self.venues, self._true_time_s, self.ways.closed
+        )
+        self.nature = Nature(self.loop, seed, self.launcher.killed_itself)
+        self._topology = pattern_of(spec).topology(spec)
+
+    def _true_time_s(self) -> float:
+        return self.nature.true_time_s()
+
+    def _rights(self, name: str) -> Permissions | None:
+        return self._topology.permissions.get(name)
+
+    def _around(self, process: Process) -> Surroundings:
+        """What a process has around it."""
+
+        async def stand_still() -> None:
+            process.stands_still = True
+            await asyncio.sleep(0)
+
+        def end_within(limit_s: float) -> None:
+            self.loop.call_later(limit_s, self.launcher.killed_itself, process, HELD_UP)
+
+        return Surroundings(
+            wire=lambda: SimulatedWire(self),
+            door=self.venues.door,
+            threads=lambda number: _AtOnce(),
+            watching=lambda is_own, tell: contextlib.nullcontext(),
+            stand_still=stand_still,
+            set_clock=self.nature.set_clock,
+            end_within=end_within,
+        )
+
+    def dial(self, name: str, sink: Sink) -> Channel | None:
+        """Connect the present process to the broker, over the way of a node."""
+        return self.ways.way(name).dial(sink, self.broker.listener(name))
+
+    @contextlib.asynccontextmanager
+    async def swarm(
+        self, directory: RunDirectory, history: History, progress: Progress, *, preload: str = ""
+    ) -> AsyncIterator[Swarm]:
+        """A swarm that serves inside the block."""
+        pattern = pattern_of(self._spec)
+        counters = Counters(directory, lambda: swarm.observer.counters)
+        starts = Starts(directory, counters, self.launcher.target)
+
+        def started(incarnation: int) -> None:
+            starts.note(BROKER, BROKER, incarnation, f"broker-{incarnation}")
+
+        chance = random.Random(f"{self._seed}/broker")
+
+        def make(clock: BrokerClock) -> Broker:
+            return Broker(clock, chance, epoch_s=EPOCH_S)
+
+        self.broker = SimulatedBroker(
+            self.loop, make, self._rights, self.ways.by_node, started, lambda: chance.uniform(*START_S)
+        )
+        self.ways.broker = self.broker
+        started(1)
+
+        def connected(name: str) -> contextlib.AbstractAsyncContextManager[Connection]:
+            return connect(URL, name, None, wire=lambda: SimulatedWire(self))
+
+        async with connected(LAUNCHER) as connection:
+            await pattern.provision(connection, self._spec)
+        async with connected(OBSERVER) as observer:
+            access = Access(
+                url=URL,
+                server_version="simulated",
+                observer=observer,
+                provisioner=lambda: connected(LAUNCHER),
+                mint=lambda node: None,
+                limits=LIMITS,
+                process=self.broker,
+            )
+            async with on_broker(
+                self._spec,
+                directory,
+                access,
+                self.launcher,
+                starts,
+                counters,
+                route=self.ways.route,
+                preload=preload,
+                history=history,
+                progress=progress,
+            ) as swarm:
+                yield swarm
+
+
+class _AtOnce(Executor):
+    """Runs what it is given at once: a thread takes no virtual time."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
