@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 
 from squall.bus import connection as connections
 from squall.bus import link as links
+from squall.bus import wire as wires
 from squall.bus import log
 from squall.bus.backoff import Backoff
 from squall.bus.codec import encode
@@ -70,7 +71,7 @@ async def test_nobody_at_the_address_is_said_at_once_and_in_one_sentence() -> No
     with pytest.raises(NotConnectedError, match=re.escape("no broker answers at nats://127.0.0.1:1")):
         async with connect("nats://127.0.0.1:1", "nobody"):
             pass
-    assert time.monotonic() - began_s < links.CONNECT_TIMEOUT_S / 2
+    assert time.monotonic() - began_s < wires.CONNECT_TIMEOUT_S / 2
 
 
 async def test_credentials_of_another_operator_are_refused(bus: Any) -> None:
@@ -119,7 +120,7 @@ async def test_subscriptions_and_calls_come_back_after_a_broker_crash(bus: Any) 
 async def test_a_broker_that_stands_still_is_given_up_and_found_again(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(links, "PROBE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(wires, "ANSWER_S", 1.0)
     async with bus(alone=True) as b, b.connect("observer") as observer:
         os.kill(b.broker.pid, signal.SIGSTOP)
         try:

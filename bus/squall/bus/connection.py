@@ -23,7 +23,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import random
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -82,12 +81,12 @@ class Connection:
         self._link: Link | None = None
         # Shared, so that no two links of one node have the same inbox.
         self._generations: Iterator[int] = beside._generations if beside else itertools.count(1)
+        self._private = itertools.count(1)
         self._connected = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._on_link: list[Callable[[], None]] = []
         self._failure: Exception | None = None
         self._failed = asyncio.Event()
-        self._random = random.Random()
         self._apart: list[Connection] = []
         self.interceptor: Callable[[Handler, Msg], None] | None = beside.interceptor if beside else None
         self.counters: Counter[str] = beside.counters if beside else Counter()
@@ -98,6 +97,10 @@ class Connection:
         if self._link is None:
             raise NotConnectedError("inbox", "no connection to the broker")
         return self._link.inbox
+
+    def private_name(self, kind: str) -> str:
+        """The end of a subject below the link's inbox that nobody else on this connection listens on."""
+        return f"{kind}.{next(self._private)}"
 
     @property
     def server_version(self) -> str:
@@ -261,7 +264,7 @@ class Connection:
         """Open a link, however long it takes; refused credentials get a bounded time."""
         refused_since: float | None = None
         loop = asyncio.get_running_loop()
-        backoff = Backoff(*BACKOFF_S, chance=self._random)
+        backoff = Backoff(*BACKOFF_S)
         while True:
             await asyncio.sleep(backoff.pause_s())
             try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -87,10 +86,6 @@ def parse_delivery(message: Msg, prefix: str) -> Delivery | None:
 def _number(text: str | None) -> int:
     """The number in a header; 0 where there is none."""
     return int(text) if text and text.isdecimal() and len(text) < 20 else 0
-
-
-_NUMBERS = itertools.count(1)
-"""Of inboxes, over all pullers: two on one connection must not hear each other's deliveries and statuses."""
 
 
 class Puller:
@@ -223,7 +218,8 @@ class Puller:
     async def _start_anew(self) -> None:
         """Listen on a fresh inbox and forget what was asked; the old requests lose their listener."""
         previous = self._stop
-        name = f"p.{next(_NUMBERS)}"
+        # Two pullers on one connection must not hear each other's deliveries and statuses.
+        name = self._connection.private_name("p")
         self._stop = await self._connection.subscribe(name, self._on_message, private=True, pending_max=65536)
         if previous is not None:
             await previous()

@@ -7,6 +7,7 @@ signal(SIGKILL) ─► it is gone, with what it had not written; started again a
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 from collections.abc import Callable, Mapping
 from contextvars import Context
@@ -14,8 +15,8 @@ from typing import Any
 
 from squall.chaos.model.broker import Broker
 
-from squall.bus.topology.rights import Permissions
-from squall.chaos.model.frames import End
+from squall.chaos.model.frames import End, Pub
+from squall.chaos.model.rights import Rights
 from squall.chaos.simulation.loop import WORLD, Handle, Process, VirtualLoop
 from squall.chaos.simulation.network import END, Channel, Sink, Way
 from squall.chaos.simulation.wire import Hello, size_of
@@ -49,7 +50,7 @@ class SimulatedBroker:
 
     Args:
         make: Makes the model, given its clock.
-        rights: Of each node; a node without any may do everything.
+        rights: Of each node.
         ways: All there are, by node.
         started: Told of each start of it.
     """
@@ -60,7 +61,7 @@ class SimulatedBroker:
         self,
         loop: VirtualLoop,
         make: Callable[[BrokerClock], Broker],
-        rights: Callable[[str], Permissions | None],
+        rights: Callable[[str], Rights],
         ways: Mapping[str, Way],
         started: Callable[[int], None],
         start_s: Callable[[], float],
@@ -71,6 +72,7 @@ class SimulatedBroker:
         self._started = started
         self._start_s = start_s
         self._starts = 1
+        self._trace = hashlib.blake2b(digest_size=8)
         self.process = Process("broker")
         self._context = self.process.context()
         self.model = make(BrokerClock(loop, self._context))
@@ -99,13 +101,27 @@ class SimulatedBroker:
             def arrived(frame: Any) -> None:
                 if frame is END:
                     sessions[0].closed()
-                else:
-                    sessions[0].receive(frame)
+                    return
+                self._note(name, frame)
+                sessions[0].receive(frame)
 
             self._loop.call_soon(accept, context=self._context)
             return arrived, self._context
 
         return listen
+
+    def _note(self, name: str, frame: Any) -> None:
+        if isinstance(frame, Pub):
+            self._trace.update(
+                b"%.9f %b %b %b "
+                % (self._loop.time(), name.encode(), frame.subject.encode(), frame.reply.encode())
+            )
+            self._trace.update(frame.data)
+
+    @property
+    def digest(self) -> str:
+        """Of every message that the broker was sent, by whom and when: two runs that have the same are one."""
+        return self._trace.hexdigest()
 
     # As a process.
 

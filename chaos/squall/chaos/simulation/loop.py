@@ -23,6 +23,8 @@ from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
+from squall.chaos.model.errors import Unmodelled
+
 T = TypeVar("T")
 
 SPINS_MAX = 1000
@@ -36,6 +38,10 @@ TURNS_MAX = 5_000_000
 
 class SimulationError(Exception):
     """The simulated world cannot go on; this is never the swarm's doing."""
+
+
+class Exited(BaseException):
+    """Unwinds the callback in which a process has ended itself."""
 
 
 class Process:
@@ -262,6 +268,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self.turns += 1
             try:
                 handle.run()
+            except (SimulationError, Unmodelled):
+                raise
+            except Exited:
+                process.parked.append(handle)
             except Exception as error:
                 self.failures.append({"message": "a callback raised", "exception": error})
         if self.turns > TURNS_MAX:

@@ -17,14 +17,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from squall.chaos.simulation.loop import WORLD, Process, VirtualLoop, current
+from squall.chaos.simulation.loop import WORLD, Exited, Process, VirtualLoop, current
 
 EPOCH_S = 1_800_000_000.0
 """When every world begins, in seconds since the epoch."""
-
-
-class Exited(BaseException):
-    """Unwinds the callback in which a process has ended itself."""
 
 
 class Nature:

@@ -15,16 +15,16 @@ from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
 from squall.chaos.model.broker import Broker
+from squall.chaos.model.rights import Rights, rights_of
 
 from squall.bus.connection import Connection, connect
-from squall.bus.topology.rights import Permissions
 from squall.chaos.simulation.brokers import START_S, URL, BrokerClock, SimulatedBroker
 from squall.chaos.simulation.loop import Process, VirtualLoop
 from squall.chaos.simulation.nature import EPOCH_S, Nature
 from squall.chaos.simulation.network import Channel, Sink
 from squall.chaos.simulation.units import SimulatedLauncher
 from squall.chaos.simulation.venues import Venues
-from squall.chaos.simulation.ways import SimulatedWays
+from squall.chaos.simulation.ways import PROBE, SimulatedWays
 from squall.chaos.simulation.wire import SimulatedWire
 from squall.services.node.history import History
 from squall.services.node.surroundings import HELD_UP, Surroundings
@@ -46,6 +46,10 @@ LIMITS = (
 )
 
 
+NOBODY = Rights()
+"""Those of a probe, which is let in and says nothing but PING."""
+
+
 class World:
     """Everything that a simulated run has around its code.
 
@@ -60,7 +64,7 @@ class World:
         self._seed = seed
         self.loop = VirtualLoop()
         self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
-        self.venues = Venues(self.loop, self.ways.to_venue)
+        self.venues = self.ways.venues = Venues(self.loop, self.ways.to_venue)
         self.launcher = SimulatedLauncher(
             self.loop, self._around, self.venues, self._true_time_s, self.ways.closed
         )
@@ -70,8 +74,8 @@ class World:
     def _true_time_s(self) -> float:
         return self.nature.true_time_s()
 
-    def _rights(self, name: str) -> Permissions | None:
-        return self._topology.permissions.get(name)
+    def _rights(self, name: str) -> Rights:
+        return rights_of(self._topology, name) if name != PROBE else NOBODY
 
     def _around(self, process: Process) -> Surroundings:
         """What a process has around it."""
@@ -103,7 +107,7 @@ class World:
     ) -> AsyncIterator[Swarm]:
         """A swarm that serves inside the block."""
         pattern = pattern_of(self._spec)
-        counters = Counters(directory, lambda: swarm.observer.counters)
+        counters = Counters(directory, lambda: observer.counters)
         starts = Starts(directory, counters, self.launcher.target)
 
         def started(incarnation: int) -> None:

@@ -115,7 +115,6 @@ class Forwarder:
         self._counters = counters
         self._settled = settled
         self._pause_first_s = pause_first_s
-        self._chance = random.Random()
         self._items: list[_Aside] = []
         self._places = itertools.count()
         self._changed = asyncio.Event()
@@ -205,7 +204,7 @@ class Forwarder:
                 may_part = unknown >= REPEATS and (len(batch) > 1 or self._has_room(batch))
                 if may_part and await self._venue_is_well():
                     return outcome
-            await asyncio.sleep(pause_s(failures, self._pause_first_s, PAUSE_S_MAX, self._chance))
+            await asyncio.sleep(pause_s(failures, self._pause_first_s, PAUSE_S_MAX, random))
             if self._keeps_back():
                 return None
         raise AssertionError("counting does not end")
@@ -220,7 +219,7 @@ class Forwarder:
         return self.aside + len(effects) <= ASIDE_MAX
 
     def _put_aside(self, effects: Sequence[Effect], failures: int) -> None:
-        wait_s = pause_s(failures, self._pause_first_s, ASIDE_PAUSE_S_MAX, self._chance)
+        wait_s = pause_s(failures, self._pause_first_s, ASIDE_PAUSE_S_MAX, random)
         item = _Aside(time.monotonic() + wait_s, next(self._places), effects, failures)
         heapq.heappush(self._items, item)
         self._changed.set()

@@ -7,13 +7,13 @@ or spoil its neighbours.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
 
+from squall.bus.backoff import Chance
 from squall.bus.border import printable
 
 EFFECT_BYTES_MAX = 512 * 1024
@@ -116,7 +116,7 @@ def halves(batch: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
     return batch[:middle], batch[middle:]
 
 
-def pause_s(failures: int, first_s: float, longest_s: float, chance: random.Random) -> float:
+def pause_s(failures: int, first_s: float, longest_s: float, chance: Chance) -> float:
     """How long to wait after so many failures in a row: twice as long each time, up to ``longest_s``.
 
     Between half of that and all of it, by chance, so that several senders do not keep step.

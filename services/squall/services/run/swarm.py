@@ -367,7 +367,7 @@ async def running(
     """
     async with Guard() as guard, task_group() as tasks:
         launcher = ProcessLauncher(guard, run.logs)
-        counters = Counters(run, lambda: swarm.observer.counters)
+        counters = Counters(run, lambda: access.observer.counters)
         starts = Starts(run, counters, launcher.target)
         if is_own(spec.handler):
             progress(Waiting(what=f"the handler {spec.handler} to be imported"))

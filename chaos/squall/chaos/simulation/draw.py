@@ -1,0 +1,144 @@
+"""What a simulated run is: a swarm and its faults, both drawn from a seed. Pure.
+
+    seed ─┬─ swarm ──► agents, slots, timers, bounds, handler: whatever the validator allows
+          └─ faults ─► kinds, targets, points, moments, lengths: whatever the swarm can be struck by
+
+Nothing is aimed: what aimed faults on the usual swarm do not find is found by swarms that nobody would set up.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
+
+from squall.chaos.plan.kinds import HAND_OVER, KINDS, Kind
+from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
+from squall.chaos.plan.series import TAIL_HANDLER
+from squall.chaos.plan.surface import Surface, possible, surface_of
+from squall.services.errors import SpecError
+from squall.services.patterns import pattern_of
+from squall.services.run.spec import HANDLER, Spec
+
+TASKS = 60
+FAULTS = 4
+
+LOAD_S = (1.0, 6.0)
+"""Over how long the tasks are offered, at least and at most; so long go on the faults' beginnings, too."""
+
+FOR_S = (0.05, 0.5, 2.0, 4.0, 8.0)
+"""About how long a fault lasts: one of these, by half more or less."""
+
+AT_POINT = 0.4
+"""How likely a fault strikes at a point of its target's work, where it can."""
+
+AT_END = 0.15
+"""How likely a fault strikes as the load ends."""
+
+NTHS = (1, 1, 2, 3, 10)
+
+CHOICES: Mapping[str, Sequence[Any]] = {
+    "agents": (1, 2, 3, 4, 4, 6, 8),
+    "slots": (1, 2, 4, 8, 16),
+    "ack_wait_s": (0.5, 1.5, 1.5, 5.0),
+    "attempts": (2, 3, 5),
+    "lease_s": (0.5, 1.0, 1.0, 3.0),
+    "retry_base_s": (0.1, 0.5),
+    "retry_cap_s": (0.5, 2.0, 10.0),
+    "ingress_max": (5, 20, 150, 4000),
+    "patience_s": (0.5, 5.0, 60.0),
+    "handler": (HANDLER, HANDLER, HANDLER, TAIL_HANDLER),
+}
+"""What is drawn of the fields that all patterns have."""
+
+OWN_MAX = 4
+"""How far above its least a number may be that only one pattern has; its default is drawn as often as all."""
+
+DRAWS_MAX = 100
+
+
+def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = None) -> Spec:
+    """The swarm of a seed.
+
+    Args:
+        spec: What is not drawn, and whose own fields are not.
+        agents: How many, if that is not to be drawn.
+    """
+    chance = random.Random(f"{seed}/swarm")
+    for _ in range(DRAWS_MAX):
+        drawn = {field: chance.choice(values) for field, values in CHOICES.items()}
+        drawn |= {field: chance.choice(values) for field, values in _own(spec).items()}
+        drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
+        if agents is not None:
+            drawn["agents"] = agents
+        made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
+        try:
+            pattern_of(made).check(made)
+        except SpecError:
+            continue
+        return made
+    raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
+
+
+def _own(spec: Spec) -> Mapping[str, Sequence[Any]]:
+    """What is drawn of the fields that this pattern has beside those of all."""
+    common = {field.name for field in msgspec.structs.fields(Spec)}
+    found: dict[str, Sequence[Any]] = {}
+    described = msgspec.inspect.type_info(type(spec))
+    assert isinstance(described, msgspec.inspect.StructType)
+    for field in described.fields:
+        kind = field.type
+        if field.name in common or not isinstance(kind, msgspec.inspect.IntType):
+            continue
+        least = kind.ge if kind.ge is not None else 1
+        most = min(kind.le if kind.le is not None else least + OWN_MAX, least + OWN_MAX)
+        small = [*range(int(least), int(most) + 1)]
+        found[field.name] = [*small, *(getattr(spec, field.name) for _ in small)]
+    return found
+
+
+def schedule_of(seed: int, spec: Spec, *, faults: int = FAULTS) -> Schedule:
+    """The faults of a seed."""
+    chance = random.Random(f"{seed}/faults")
+    surface = surface_of(spec)
+    length_s = spec.tasks / spec.rate_per_s
+    kinds = list(KINDS.values())
+    intervals: list[Interval] = []
+    while len(intervals) < faults:
+        interval = _interval(chance, chance.choice(kinds), surface, length_s)
+        if interval is not None:
+            intervals.append(interval)
+    intervals.sort(key=lambda interval: interval.at_s)
+    return check(Schedule(seed=seed, intervals=tuple(intervals)), surface)
+
+
+def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: float) -> Interval | None:
+    """A fault of a kind; None if nothing of this swarm can be struck by it."""
+    for_s = round(chance.choice(FOR_S) * chance.uniform(0.5, 1.5), 3) if kind.lasts else 0.0
+    at_s = round(chance.uniform(0.0, length_s), 3)
+    if surface.points and chance.random() < AT_POINT and _strikes_at_points(kind):
+        point = chance.choice(sorted(surface.points))
+        targets = possible(kind, surface.reaching(point), surface)
+        follows = surface.is_take_over(point)
+        if targets and not (follows and len(surface.leaders) < 2):
+            nth = 1 if follows else chance.choice(NTHS)
+            return Interval(fault=kind.name, target=targets[0], at_s=at_s, for_s=for_s, point=point, nth=nth)
+    targets = possible(kind, surface.targets, surface)
+    if not targets:
+        return None
+    at_end = kind.name != HAND_OVER and chance.random() < AT_END
+    return Interval(
+        fault=kind.name,
+        target=chance.choice(targets),
+        at_s=0.0 if at_end else at_s,
+        for_s=for_s,
+        at_end=at_end,
+    )
+
+
+def _strikes_at_points(kind: Kind) -> bool:
+    """Whether who stands still at a point can be struck by it."""
+    return kind.breaks in ("link", "process") and kind.name not in ASKED_OF_A_NODE
