@@ -56,7 +56,7 @@ def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
             assert strike.verified
         await wait_until(noticed, bool, timeout_s=10, what="its being noticed")
         await asyncio.to_thread(ask, url, "DELETE", "/proxies/evil")
-        monkeypatch.setattr(nemesis_module, "POINT_S", 3.0)
+        monkeypatch.setattr(nemesis_module, "PATIENCE", nemesis_module.Patience(point_s=3.0))
         with pytest.raises(TimeoutError):  # it is said to have come there, and never has
             async with nemesis.strike("crash", "any-agent", point="agent.committed", nth=100_000):
                 raise AssertionError("a halt that was only said to be is believed")

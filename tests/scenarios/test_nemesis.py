@@ -62,7 +62,7 @@ async def a_lease_ends_a_flap_for_good(swarm: Any, nemesis: Any) -> None:
 
 async def a_trap_that_was_given_up_holds_nobody(swarm: Any, nemesis: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nemesis_module, "POINT_S", 1.0)
+        patch.setattr(nemesis_module, "PATIENCE", nemesis_module.Patience(point_s=1.0))
         with pytest.raises(TimeoutError):
             async with nemesis.crash("gateway", point="gateway.filled", nth=100_000):
                 raise AssertionError("it passes the point too rarely for that")

@@ -15,12 +15,13 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from squall.bus import log as bus_log
 from squall.bus.errors import RequestError
 from squall.chaos.errors import ChaosError, HarnessBrokenError
 from squall.chaos.inject.faults.catalogue import FAULTS, make
-from squall.chaos.inject.faults.fault import Fault, Site
+from squall.chaos.inject.faults.fault import STRUCK_S, Fault, Site
 from squall.chaos.inject.faults.pause import Pause
 from squall.chaos.inject.force import Force, Strike
 from squall.chaos.inject.reservations import Reservations
@@ -34,11 +35,23 @@ from squall.services.run.driven import submitted
 from squall.services.run.progress import Done, Healed, Struck, Waiting
 from squall.services.run.swarm import Swarm
 
-THERE_S = 60.0
-"""How long a target may take to be there: to serve, to lead, to be free of another fault."""
 
-POINT_S = 45.0
-"""How long a node may take to reach a point; under load each is passed several times a second."""
+@dataclass(frozen=True)
+class Patience:
+    """How long what is to be struck may take to be there.
+
+    Attributes:
+        there_s: To serve, to lead, to be free of another fault.
+        point_s: To reach a point; under load each is passed several times a second.
+        struck_s: To be delivered something that can be struck.
+    """
+
+    there_s: float = 60.0
+    point_s: float = 45.0
+    struck_s: float = STRUCK_S
+
+
+PATIENCE = Patience()
 
 LEASE_S = 180.0
 """How long a fault lasts at most, where it is not said."""
@@ -60,7 +73,13 @@ class Nemesis:
     """
 
     def __init__(
-        self, swarm: Swarm, network: Ways, run: RunDirectory, traps: Traps, chance: random.Random
+        self,
+        swarm: Swarm,
+        network: Ways,
+        run: RunDirectory,
+        traps: Traps,
+        chance: random.Random,
+        patience: Patience,
     ) -> None:
         self.tell = swarm.tell
         self._swarm = swarm
@@ -69,6 +88,7 @@ class Nemesis:
         self._run = run
         self._traps = traps
         self._chance = chance
+        self._patience = patience
         self._numbers = itertools.count(1)
         self._waits = itertools.count(1)
         self._reservations = Reservations()
@@ -78,11 +98,15 @@ class Nemesis:
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
-        cls, swarm: Swarm, network: Ways, run: RunDirectory, *, seed: int
+        cls, swarm: Swarm, network: Ways, run: RunDirectory, *, seed: int, patience: Patience | None = None
     ) -> AsyncIterator[Nemesis]:
-        """A nemesis that can strike inside the block."""
+        """A nemesis that can strike inside the block.
+
+        Args:
+            patience: How long what is to be struck may take to be there.
+        """
         async with Traps.running(swarm) as traps:
-            yield cls(swarm, network, run, traps, random.Random(f"{seed}/nemesis"))
+            yield cls(swarm, network, run, traps, random.Random(f"{seed}/nemesis"), patience or PATIENCE)
 
     def __getattr__(self, name: str) -> Callable[..., AbstractAsyncContextManager[Strike]]:
         """``nemesis.one_way_up("leader")`` is ``nemesis.strike("one-way-up", "leader")``; other keywords than
@@ -176,14 +200,19 @@ class Nemesis:
 
     async def _reserve(self, stack: contextlib.AsyncExitStack, target: str) -> Sequence[str]:
         """Have for oneself the nodes that a target means, and still means once they are reserved."""
-        async with asyncio.timeout(THERE_S), self._waiting(f"{target} to be there", THERE_S):
+        async with (
+            asyncio.timeout(self._patience.there_s),
+            self._waiting(f"{target} to be there", self._patience.there_s),
+        ):
             while True:
                 nodes = await self._nodes(target)
                 wanted = set(nodes)
                 if BROKER in wanted:  # a fault of the broker is everybody's
                     wanted |= set(self._swarm.units)
                 async with contextlib.AsyncExitStack() as held:
-                    await held.enter_async_context(self._reservations.take(wanted, timeout_s=THERE_S))
+                    await held.enter_async_context(
+                        self._reservations.take(wanted, timeout_s=self._patience.there_s)
+                    )
                     if self._all_there(nodes) and await self._means(target, nodes):
                         stack.push_async_exit(held.pop_all())
                         return nodes
@@ -244,20 +273,22 @@ class Nemesis:
                 if leading is None:
                     raise TimeoutError
                 nodes = [node for node in nodes if node != leading[0]]
-                catching = asyncio.ensure_future(self._traps.catch(point, nth, nodes, timeout_s=POINT_S))
+                catching = asyncio.ensure_future(
+                    self._traps.catch(point, nth, nodes, timeout_s=self._patience.point_s)
+                )
                 try:
                     await asyncio.sleep(TRAP_SET_S)
                     pause = Strike([leading[0]], False)
                     meanwhile = f"leader, for {point}"
                     await stack.enter_async_context(self._in_force(Pause(), meanwhile, pause, "", LEASE_S))
-                    async with self._waiting(f"{_either(nodes)} to reach {point}", POINT_S):
+                    async with self._waiting(f"{_either(nodes)} to reach {point}", self._patience.point_s):
                         node = await catching
                 finally:
                     catching.cancel()
                     await asyncio.wait({catching})
             else:
-                async with self._waiting(f"{_either(nodes)} to reach {point}", POINT_S):
-                    node = await self._traps.catch(point, nth, nodes, timeout_s=POINT_S)
+                async with self._waiting(f"{_either(nodes)} to reach {point}", self._patience.point_s):
+                    node = await self._traps.catch(point, nth, nodes, timeout_s=self._patience.point_s)
             try:
                 yield node
             finally:
@@ -306,7 +337,7 @@ class Nemesis:
     def _site(self, node: str) -> Site:
         if node == BROKER:
             return Site(self._swarm, node)
-        return Site(self._swarm, node, self._network.way(node), self._network.probe)
+        return Site(self._swarm, node, self._network.way(node), self._network.probe, self._patience.struck_s)
 
 
 def _either(nodes: Sequence[str]) -> str:

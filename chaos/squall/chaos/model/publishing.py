@@ -15,8 +15,8 @@ from squall.chaos.model import headers as known
 from squall.chaos.model import refusals
 from squall.chaos.model.batches import Batches
 from squall.chaos.model.frames import Headers
-from squall.chaos.model.refusals import Refusal
 from squall.chaos.model.headers import EXPECTED_LAST, EXPECTED_ON, EXPECTED_STREAM, EXPECTED_SUBJECT, number
+from squall.chaos.model.refusals import Refusal
 from squall.chaos.model.streams import Stream
 
 

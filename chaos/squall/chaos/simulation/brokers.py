@@ -14,7 +14,6 @@ from contextvars import Context
 from typing import Any
 
 from squall.chaos.model.broker import Broker
-
 from squall.chaos.model.frames import End, Pub
 from squall.chaos.model.rights import Rights
 from squall.chaos.simulation.loop import WORLD, Handle, Process, VirtualLoop

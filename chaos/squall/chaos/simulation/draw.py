@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from squall.chaos.plan.kinds import HAND_OVER, KINDS, Kind
+from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
+from squall.chaos.plan.kinds import KINDS, Kind
 from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
 from squall.chaos.plan.series import TAIL_HANDLER
 from squall.chaos.plan.surface import Surface, possible, surface_of
@@ -35,8 +36,9 @@ FOR_S = (0.05, 0.5, 2.0, 4.0, 8.0)
 AT_POINT = 0.4
 """How likely a fault strikes at a point of its target's work, where it can."""
 
-AT_END = 0.15
-"""How likely a fault strikes as the load ends."""
+AT_END = 0.3
+END_S = 4.0
+"""How likely a fault strikes as the load ends, where it can, and for how long at most."""
 
 NTHS = (1, 1, 2, 3, 10)
 
@@ -129,14 +131,10 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
     targets = possible(kind, surface.targets, surface)
     if not targets:
         return None
-    at_end = kind.name != HAND_OVER and chance.random() < AT_END
-    return Interval(
-        fault=kind.name,
-        target=chance.choice(targets),
-        at_s=0.0 if at_end else at_s,
-        for_s=for_s,
-        at_end=at_end,
-    )
+    if kind.name in END_FAULTS and chance.random() < AT_END:
+        ends = possible(kind, END_TARGETS, surface)
+        return Interval(fault=kind.name, target=chance.choice(ends), for_s=min(for_s, END_S), at_end=True)
+    return Interval(fault=kind.name, target=chance.choice(targets), at_s=at_s, for_s=for_s)
 
 
 def _strikes_at_points(kind: Kind) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -138,7 +139,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     Attributes:
         turns: Callbacks that were run so far.
-        failures: What was raised by a callback, or is said by a task that nobody waits for; in order.
+        failures: What was raised by a callback, or by a task that nobody waits for, in words and in order.
     """
 
     def __init__(self) -> None:
@@ -151,7 +152,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._is_running = False
         self._is_closed = False
         self.turns = 0
-        self.failures: list[dict[str, Any]] = []
+        self.failures: list[str] = []
 
     # What asyncio asks of a loop.
 
@@ -204,7 +205,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return future
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.failures.append(context)
+        error = context.get("exception")
+        self._fail(str(context.get("message", "")), error)
+
+    def _fail(self, what: str, error: BaseException | None) -> None:
+        trace = "" if error is None else "".join(traceback.format_exception(error))
+        self.failures.append(f"{what}\n{trace}".rstrip())
 
     def get_debug(self) -> bool:
         return False
@@ -273,7 +279,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             except Exited:
                 process.parked.append(handle)
             except Exception as error:
-                self.failures.append({"message": "a callback raised", "exception": error})
+                self._fail(f"a callback of {process.name} raised", error)
         if self.turns > TURNS_MAX:
             raise SimulationError(f"{TURNS_MAX:,} callbacks have run, and there is no end")
 

@@ -11,7 +11,7 @@ import asyncio
 
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import MARGIN_S, NAME, carry_out
-from squall.chaos.inject.nemesis import Nemesis
+from squall.chaos.inject.nemesis import Nemesis, Patience
 from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation.loop import SimulationError
@@ -21,6 +21,9 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.driven import Run
 from squall.services.run.progress import Step
 from squall.services.run.spec import Spec
+
+PATIENCE = Patience(there_s=10.0, point_s=5.0, struck_s=5.0)
+"""The load is over after a few seconds, and does not bring anybody anywhere later."""
 
 LOAD_S = 600.0
 """How much longer than the load takes the producer may, with all its repeats."""
@@ -56,7 +59,10 @@ async def _experiment(
             await run.begin({})
             with History(directory.history, NAME, 1, now_s=now_s) as told:
                 swarm.note(NAME, NAME)
-                async with Nemesis.running(swarm, world.ways, directory, seed=schedule.seed) as nemesis:
+                nemesis_running = Nemesis.running(
+                    swarm, world.ways, directory, seed=schedule.seed, patience=PATIENCE
+                )
+                async with nemesis_running as nemesis:
                     await carry_out(schedule)(nemesis)
                 backlog = await run.open_tasks()
                 bound_s = drain_bound_s(spec, backlog, nemesis.causes)

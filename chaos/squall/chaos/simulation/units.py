@@ -85,6 +85,9 @@ class SimulatedLauncher:
         around: What a process has around it.
         true_time_s: The time, in seconds since the epoch, whatever a node's clock says.
         closed: Told of each process that has ended, to close what it had open.
+
+    Attributes:
+        defects: How nodes ended by errors that they should have met, in words and in order.
     """
 
     target = "simulation"
@@ -104,6 +107,7 @@ class SimulatedLauncher:
         self._closed = closed
         self._numbers = 0
         self._units: dict[Process, SimulatedUnit] = {}
+        self.defects: list[str] = []
 
     async def start(self, start: NodeStart) -> Unit:
         self._numbers += 1
@@ -138,9 +142,7 @@ class SimulatedLauncher:
         except SquallError as error:
             unit.answer(Ready(error=str(error), remedy=error.remedy, kind=error.kind, code=error.exit_code))
         except Exception:
-            Path(unit.start.history).parent.joinpath("logs", f"{unit.start.node}.log").open("a").write(
-                f"{unit.start.node} ended by a defect\n{traceback.format_exc()}"
-            )
+            self.defects.append(f"{unit.start.node} ended by a defect\n{traceback.format_exc()}".rstrip())
         self._end(unit, status)
 
     async def _serve(self, unit: SimulatedUnit) -> None:

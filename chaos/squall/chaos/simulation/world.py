@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor, Future
 from typing import Any, TypeVar
 
+from squall.bus.connection import Connection, connect
 from squall.chaos.model.broker import Broker
 from squall.chaos.model.rights import Rights, rights_of
-
-from squall.bus.connection import Connection, connect
 from squall.chaos.simulation.brokers import START_S, URL, BrokerClock, SimulatedBroker
 from squall.chaos.simulation.loop import Process, VirtualLoop
 from squall.chaos.simulation.nature import EPOCH_S, Nature

@@ -17,7 +17,7 @@ from squall.bus.errors import SquallError
 from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import FAULTS, make
 from squall.chaos.inject.force import Strike
-from squall.chaos.inject.nemesis import LEASE_S, POINT_S, THERE_S, Nemesis
+from squall.chaos.inject.nemesis import LEASE_S, PATIENCE, Nemesis
 from squall.chaos.plan.schedule import Interval, Schedule, check
 from squall.chaos.plan.surface import surface_of
 from squall.chaos.testing.failures import bare, in_one
@@ -66,9 +66,9 @@ class FaultOfTest:
         except SquallError as error:
             raise bare(error) from None
         except TimeoutError:
-            late = f"{self._target} was not there, and free of other faults, within {THERE_S:g} s"
+            late = f"{self._target} was not there, and free of other faults, within {PATIENCE.there_s:g} s"
             if self._point:
-                late += f", or did not reach {self._point} within {POINT_S:g} s"
+                late += f", or did not reach {self._point} within {PATIENCE.point_s:g} s"
             raise TimeoutError(late) from None
 
     async def __aexit__(

@@ -25,6 +25,8 @@ PROBE_S = 1.0
 PROBES_MAX = 3
 """How many probes may feel nothing of a fault that is in force: on a busy machine one may not connect."""
 
+STRUCK_S = 45.0
+
 HEALED_S = 30.0
 """How long what was healed may take to serve again."""
 
@@ -37,12 +39,14 @@ class Site:
         node: The node's name, or `BROKER`.
         proxy: What stands between it and the broker, or before the venue; None for the broker itself.
         ask: Sends a probe the node's way, or the way to the venue, which waits for so long.
+        struck_s: How long it may take until a delivery is struck: while nobody leads, there are none.
     """
 
     swarm: Swarm
     node: str
     proxy: Way | None = None
     ask: Ask = probe_nothing
+    struck_s: float = STRUCK_S
 
     @property
     def unit(self) -> Unit:

@@ -15,9 +15,6 @@ from squall.services import jsonl
 from squall.services.node.interference import Interfere
 from squall.services.node.service import Order
 
-STRUCK_S = 45.0
-"""How long it may take until a delivery is struck: while nobody leads, there are none."""
-
 STOPPED_S = 5.0
 """How long a node may take to say that it has stopped."""
 
@@ -45,7 +42,7 @@ class LogicalFault(Fault, frozen=True, kw_only=True):
         await site.swarm.launcher.tell(site.unit, Order(interfere=self.asked()))
 
     async def in_force(self, site: Site) -> bool:
-        return await _says(site, self.asked().kind, on=True, within_s=STRUCK_S)
+        return await _says(site, self.asked().kind, on=True, within_s=site.struck_s)
 
     async def undone(self, site: Site) -> str:
         said = _last_word(site)
