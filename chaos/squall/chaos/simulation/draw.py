@@ -17,9 +17,11 @@ from msgspec.structs import asdict
 
 from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
 from squall.chaos.plan.kinds import KINDS, Kind
+from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
 from squall.chaos.plan.series import TAIL_HANDLER
 from squall.chaos.plan.surface import Surface, possible, surface_of
+from squall.chaos.plan.varied import HANDLER as VARIED_HANDLER
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.spec import HANDLER, Spec
@@ -52,7 +54,7 @@ CHOICES: Mapping[str, Sequence[Any]] = {
     "retry_cap_s": (0.5, 2.0, 10.0),
     "ingress_max": (5, 20, 150, 4000),
     "patience_s": (0.5, 5.0, 60.0),
-    "handler": (HANDLER, HANDLER, HANDLER, TAIL_HANDLER),
+    "handler": (HANDLER, HANDLER, HANDLER, TAIL_HANDLER, VARIED_HANDLER, POISON_HANDLER),
 }
 """What is drawn of the fields that all patterns have."""
 

@@ -53,16 +53,18 @@ class Process:
         is_dead: Nothing of it runs any more.
         stands_still: Nothing of it runs for now.
         skew_s: How far its clock is off.
+        busy_until_s: It does nothing else until then: something in it holds it up.
         leaves: What is closed for it once it is dead, as the operating system does.
     """
 
-    __slots__ = ("is_dead", "leaves", "name", "parked", "skew_s", "stands_still", "tasks")
+    __slots__ = ("busy_until_s", "is_dead", "leaves", "name", "parked", "skew_s", "stands_still", "tasks")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_dead = False
         self.stands_still = False
         self.skew_s = 0.0
+        self.busy_until_s = 0.0
         self.leaves: list[Callable[[], object]] = []
         self.parked: list[Handle] = []
         # Kept, so that nothing of a dead process is collected, which would close its coroutines: their
@@ -270,6 +272,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             process = handle.process
             if process.is_dead or process.stands_still:
                 process.parked.append(handle)
+                continue
+            if process.busy_until_s > self._now_s:
+                self._timed += 1
+                heapq.heappush(self._timers, (process.busy_until_s, self._timed, handle))
                 continue
             self.turns += 1
             try:

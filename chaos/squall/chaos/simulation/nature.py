@@ -15,12 +15,54 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from squall.chaos.simulation.loop import WORLD, Exited, Process, VirtualLoop, current
 
 EPOCH_S = 1_800_000_000.0
 """When every world begins, in seconds since the epoch."""
+
+
+@dataclass
+class Thread:
+    """What runs at once, and is taken to end later by as much as it has slept."""
+
+    slept_s: float = 0.0
+
+
+_thread: ContextVar[Thread | None] = ContextVar("thread", default=None)
+
+
+class Threads(Executor):
+    """Threads of a simulated process: each runs at once, and takes as long as it sleeps."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        thread, done = Thread(), Future[Any]()
+        token = _thread.set(thread)
+        try:
+            result, error = fn(*args, **kwargs), None
+        except Exception as raised:
+            result, error = None, raised
+        finally:
+            _thread.reset(token)
+
+        def end() -> None:
+            if error is None:
+                done.set_result(result)
+            else:
+                done.set_exception(error)
+
+        if thread.slept_s:
+            self._loop.call_later(thread.slept_s, end)
+        else:
+            end()
+        return done
 
 
 class Nature:
@@ -57,6 +99,13 @@ class Nature:
             count = 32 if nbytes is None else nbytes
             return f"{tokens.getrandbits(8 * count):0{2 * count}x}"
 
+        def slept(seconds: float) -> None:
+            thread = _thread.get()
+            if thread is not None:
+                thread.slept_s += seconds
+            else:
+                current().busy_until_s = self._loop.time() + seconds
+
         def ended(status: int) -> None:
             process = current()
             if process is WORLD:
@@ -72,6 +121,7 @@ class Nature:
                 for owner, name, value in (
                     (time, "time", time_s),
                     (time, "monotonic", self._loop.time),
+                    (time, "sleep", slept),
                     (secrets, "token_hex", token_hex),
                     (secrets, "token_urlsafe", token_hex),
                     (os, "_exit", ended),

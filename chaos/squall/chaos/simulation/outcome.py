@@ -1,6 +1,6 @@
 """One schedule, from its seed to what came of it.
 
-    seed ─► drawn ─► simulated in a directory ─► judged ─► Outcome
+seed ─► drawn ─► simulated in a directory ─► judged ─► Outcome
 """
 
 from __future__ import annotations

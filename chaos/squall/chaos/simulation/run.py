@@ -15,8 +15,10 @@ from squall.chaos.inject.nemesis import Nemesis, Patience
 from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation.loop import SimulationError
+from squall.chaos.simulation.variants import installed
 from squall.chaos.simulation.world import World
 from squall.services.node.history import History
+from squall.services.patterns import pattern_of
 from squall.services.run.directory import RunDirectory
 from squall.services.run.driven import Run
 from squall.services.run.progress import Step
@@ -39,8 +41,8 @@ def simulate(spec: Spec, schedule: Schedule, directory: RunDirectory, *, preload
     """
     schedule_file.write(directory.path, schedule)
     world = World(spec, spec.seed)
-    with world.nature.holding():
-        world.loop.run(_experiment(world, spec, schedule, directory, preload))
+    with installed(preload, pattern_of(spec).roles), world.nature.holding():
+        world.loop.run(_experiment(world, spec, schedule, directory))
     return world
 
 
@@ -48,13 +50,11 @@ def _tell_nobody(step: Step) -> None:
     """Nobody watches."""
 
 
-async def _experiment(
-    world: World, spec: Spec, schedule: Schedule, directory: RunDirectory, preload: str
-) -> None:
+async def _experiment(world: World, spec: Spec, schedule: Schedule, directory: RunDirectory) -> None:
     now_s = world.nature.true_time_s
     begun_s = world.loop.time()
     with History(directory.history, "squall", 1, now_s=now_s) as history:
-        async with world.swarm(directory, history, _tell_nobody, preload=preload) as swarm:
+        async with world.swarm(directory, history, _tell_nobody) as swarm:
             run = Run(swarm, directory, history, _tell_nobody)
             await run.begin({})
             with History(directory.history, NAME, 1, now_s=now_s) as told:

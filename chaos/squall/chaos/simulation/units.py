@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -148,8 +147,6 @@ class SimulatedLauncher:
     async def _serve(self, unit: SimulatedUnit) -> None:
         start, around = unit.start, self._around(unit.process)
         handler = load(start.spec.handler, start.origin) if start.role == AGENT else None
-        if start.preload:
-            importlib.import_module(start.preload).install(start.node, start.role)
         path = Path(start.history)
         unit.history = History(path, start.node, start.incarnation, now_s=self._true_time_s)
         pattern = pattern_of(start.spec)

@@ -11,15 +11,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor, Future
-from typing import Any, TypeVar
 
 from squall.bus.connection import Connection, connect
 from squall.chaos.model.broker import Broker
 from squall.chaos.model.rights import Rights, rights_of
 from squall.chaos.simulation.brokers import START_S, URL, BrokerClock, SimulatedBroker
 from squall.chaos.simulation.loop import Process, VirtualLoop
-from squall.chaos.simulation.nature import EPOCH_S, Nature
+from squall.chaos.simulation.nature import EPOCH_S, Nature, Threads
 from squall.chaos.simulation.network import Channel, Sink
 from squall.chaos.simulation.units import SimulatedLauncher
 from squall.chaos.simulation.venues import Venues
@@ -36,8 +34,6 @@ from squall.services.run.own_broker import BROKER, LAUNCHER, OBSERVER
 from squall.services.run.progress import Progress
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm, on_broker
-
-T = TypeVar("T")
 
 LIMITS = (
     "simulated: the nodes' own code on a virtual clock, against a model of the broker; "
@@ -89,7 +85,7 @@ class World:
         return Surroundings(
             wire=lambda: SimulatedWire(self),
             door=self.venues.door,
-            threads=lambda number: _AtOnce(),
+            threads=lambda number: Threads(self.loop),
             watching=lambda is_own, tell: contextlib.nullcontext(),
             stand_still=stand_still,
             set_clock=self.nature.set_clock,
@@ -102,7 +98,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def swarm(
-        self, directory: RunDirectory, history: History, progress: Progress, *, preload: str = ""
+        self, directory: RunDirectory, history: History, progress: Progress
     ) -> AsyncIterator[Swarm]:
         """A swarm that serves inside the block."""
         pattern = pattern_of(self._spec)
@@ -146,20 +142,7 @@ class World:
                 starts,
                 counters,
                 route=self.ways.route,
-                preload=preload,
                 history=history,
                 progress=progress,
             ) as swarm:
                 yield swarm
-
-
-class _AtOnce(Executor):
-    """Runs what it is given at once: a thread takes no virtual time."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
-        return done

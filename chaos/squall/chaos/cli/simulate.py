@@ -1,0 +1,232 @@
+"""``squall simulate``: many schedules on virtual time, and the first that fails, made small."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from squall.chaos.cli.chaos import MINUTES_MAX, chaos_sentences
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.inject.schedule_file import load
+from squall.chaos.simulation.many import outcomes
+from squall.chaos.simulation.outcome import Outcome, Plan, outcome
+from squall.chaos.simulation.smallest import smallest
+from squall.services.cli.layout import Listing
+from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Tasks, failing, is_file
+from squall.services.cli.progress import Shown, show_progress
+from squall.services.cli.terminal import Terminal
+from squall.services.patterns import DEFAULT
+from squall.services.printing import print_document, say
+from squall.services.run.progress import Begun
+from squall.services.run.spec import SEED_MAX
+
+SCHEDULES_MAX = 10_000_000
+
+SHRINK_S = 120.0
+"""How long the first failing schedule is made smaller."""
+
+SEEDS_SHOWN = 10
+
+BROKEN = 4
+"""Exit code where the simulator could not go on."""
+
+
+def simulate(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Patterns, or paths of a swarm.toml.", show_default=DEFAULT)
+    ] = None,
+    schedules: Annotated[
+        int, typer.Option(min=1, max=SCHEDULES_MAX, help="How many schedules of each.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, max=MINUTES_MAX, help="Go on with new seeds for so long.")
+    ] = None,
+    agents: Agents = None,
+    tasks: Tasks = None,
+    handler: Handler = None,
+    schedule: Annotated[
+        Path | None, typer.Option(help="What to do, from a file, instead of what is drawn.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory of what failed.", show_default="runs/<id>"),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the swarm's own code on virtual time, against a model of the broker, schedule after schedule.
+
+    Of a pattern, agents, timers and bounds are drawn from each seed as well as the faults; a file is taken as
+    it is.
+    """
+    folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    asked = patterns or [DEFAULT]
+    if abs(seed) > SEED_MAX - SCHEDULES_MAX:
+        failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
+    if schedule is not None and len(asked) > 1:
+        message = "--schedule says what is done, and to one swarm"
+        failing("input", message, "leave out further patterns", 2, as_json=as_json)
+    with chaos_sentences(as_json=as_json):
+        plans = {
+            pattern: _plan(pattern, schedule, agents=agents, tasks=tasks, handler=handler)
+            for pattern in asked
+        }
+        found = {}
+        with show_progress(quiet=quiet) as shown:
+            for pattern, plan in plans.items():
+                gathered = found[pattern] = Gathered(pattern, plan)
+                for number, each in enumerate(_some(plan, seed, schedules, minutes), 1):
+                    gathered.add(each)
+                    told = schedules if minutes is None else None
+                    shown.tell(Begun(run=f"{pattern} seed-{each.seed}", number=number, runs=told))
+                gathered.look_closer(folder, shown)
+    _tell(list(found.values()), as_json=as_json)
+    raise typer.Exit(max(gathered.exit_code for gathered in found.values()))
+
+
+def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: Any) -> Plan:
+    """What is simulated of a pattern or a file.
+
+    Raises:
+        SpecError, FaultError: It cannot be used.
+    """
+    drawn = not is_file(pattern)
+    spec = spec_of(pattern, **asked) if drawn else spec_of(pattern, tasks=tasks, **asked)
+    plan = Plan(spec=spec, is_drawn=drawn, tasks=tasks, agents=asked["agents"])
+    if schedule is not None:
+        return msgspec.structs.replace(plan, schedule=load(schedule, spec))
+    return plan
+
+
+def _some(plan: Plan, seed: int, schedules: int, minutes: float | None) -> Iterator[Outcome]:
+    """Outcomes of so many seeds, or of all that there is time for."""
+    if minutes is None:
+        yield from outcomes(plan, range(seed, seed + schedules))
+        return
+    until_s = time.monotonic() + 60 * minutes
+    seeds = itertools.takewhile(lambda each: time.monotonic() < until_s, itertools.count(seed))
+    yield from outcomes(plan, seeds)
+
+
+class Gathered:
+    """What came of the schedules of one pattern."""
+
+    def __init__(self, pattern: str, plan: Plan) -> None:
+        self.pattern = pattern
+        self.plan = plan
+        self.passed: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.bad: list[Outcome] = []
+        self.count = 0
+        self.took_s = 0.0
+        self.virtual_s = 0.0
+        self.faults = 0
+        self.accepted = 0
+        self.repeat = ""
+        self.small: Outcome | None = None
+
+    def add(self, each: Outcome) -> None:
+        """One more."""
+        self.count += 1
+        self.took_s += each.took_s
+        self.virtual_s += each.virtual_s
+        self.faults += each.faults
+        self.accepted += each.accepted
+        self.passed.update(each.passed)
+        self.unknown.update(check.id for check in each.unknown)
+        self.failed.update(check.id for check in each.failed)
+        if each.verdict in ("fail", "broken"):
+            self.bad.append(each)
+
+    def look_closer(self, folder: Path, shown: Shown) -> None:
+        """Make the first that failed small, and leave its directory."""
+        failed = min((each for each in self.bad if each.verdict == "fail"), key=_seed, default=None)
+        if failed is None:
+            return
+        shown.tell(Begun(run=f"{self.pattern} seed-{failed.seed} made smaller", number=1))
+        small = smallest(self.plan, failed, budget_s=SHRINK_S, now_s=time.monotonic)
+        path = folder / f"{Path(self.pattern).stem}-seed-{failed.seed}"
+        self.small = outcome(small, failed.seed, out=path)
+        place = shlex.quote(str(path))
+        self.repeat = f"squall simulate {place}/spec.toml --schedule {place}/schedule.toml"
+        self.repeat += f" --schedules 1 --seed {failed.seed}"
+
+    @property
+    def exit_code(self) -> int:
+        if self.failed:
+            return 1
+        return BROKEN if self.bad else 0
+
+    @property
+    def verdict(self) -> str:
+        return "fail" if self.failed else "unknown" if self.bad else "pass"
+
+    def document(self) -> dict[str, Any]:
+        """As ``--json`` has it."""
+        ids = sorted(self.passed | self.unknown | self.failed)
+        checks = [
+            {"id": each, "pass": self.passed[each], "unknown": self.unknown[each], "fail": self.failed[each]}
+            for each in ids
+        ]
+        return {
+            "pattern": self.pattern,
+            "target": "simulation",
+            "verdict": self.verdict,
+            "schedules": self.count,
+            "accepted": self.accepted,
+            "faults": self.faults,
+            "virtual_s": round(self.virtual_s, 3),
+            "core_s": round(self.took_s, 3),
+            "checks": checks,
+            "failing": [msgspec.to_builtins(each) for each in sorted(self.bad, key=_seed)],
+            "smallest": None if self.small is None else msgspec.to_builtins(self.small),
+            "repeat": self.repeat or None,
+        }
+
+
+def _seed(each: Outcome) -> int:
+    return each.seed
+
+
+def _tell(found: list[Gathered], *, as_json: bool) -> None:
+    if as_json:
+        print_document({"simulated": [each.document() for each in found]})
+        return
+    console = Terminal()
+    for gathered in found:
+        _show(gathered, console)
+
+
+def _show(gathered: Gathered, console: Terminal) -> None:
+    per_minute = 60 * gathered.count / gathered.took_s if gathered.took_s else 0.0
+    console.print(
+        f"{gathered.pattern}, simulated: {gathered.count:,} schedules, {gathered.faults:,} faults in force, "
+        f"{gathered.accepted:,} tasks accepted, {gathered.virtual_s / 3600:.1f} virtual hours; "
+        f"{per_minute:,.0f} schedules a minute of a core",
+        soft_wrap=True,
+    )
+    ids = sorted(gathered.passed | gathered.unknown | gathered.failed)
+    rows = [
+        [each, *(f"{count[each]:,}" for count in (gathered.passed, gathered.unknown, gathered.failed))]
+        for each in ids
+    ]
+    console.print(Listing(("check", "passed", "unknown", "failed"), rows))
+    for each in sorted(gathered.bad, key=_seed)[:SEEDS_SHOWN]:
+        why = each.why or "; ".join(f"{check.id} {check.name}: {check.detail}" for check in each.failed)
+        console.print(f"seed {each.seed}  {each.verdict}  {why}", soft_wrap=True)
+    if gathered.small is not None:
+        console.print(f"smallest found, digest {gathered.small.digest}; again:", gathered.repeat, sep="\n  ")
+    console.print(f"verdict  {gathered.verdict}")
+    if gathered.bad and not gathered.failed:
+        say("the simulator could not go on; this says nothing about the swarm")
