@@ -116,17 +116,42 @@ def test_a_spoke_may_ask_to_close_positions_once_for_each_term_it_lost(
         assert resumed.asked(request, OWNERS, 11) == "not-open"
 
 
-def restored(state: HubState, later: Iterable[TaskResult], ingress: dict[int, str], first: int) -> Standing:
-    """What `roles.hub_log.restore` and the reading after it come to."""
+def restored(
+    state: HubState, later: Iterable[TaskResult], ingress: dict[int, str], first: int, to: int = 1000
+) -> Standing:
+    """What `roles.hub_log.restore` and the reading after it come to, as far as it has got."""
     known = Standing(state)
     for made in later:
         known.resume(made)
+    known.read_again(max(ingress, default=0))
     known.skip(first - 1)
     places = open_places(state)
     for sequence, task in ingress.items():
-        if sequence in places or sequence > state.ingress:
+        if sequence in places or state.ingress < sequence <= to:
             known.submitted(task, Submitted(sequence, "momentum-wti", "k"))
     return known
+
+
+@given(st.data())
+def test_whoever_follows_a_hub_that_has_not_read_all_again_takes_nothing_decided_for_open(
+    data: st.DataObject,
+) -> None:
+    known = Standing()
+    for sequence in range(1, 7):
+        known.submitted(f"t{sequence}", Submitted(sequence, "momentum-wti", "k"))
+    state, later = known.snapshot("w"), []
+    later = [
+        decision(asked(sequence=place, task=task, effects=[]), known.open[task], {}, term=1, bound=9)[0]
+        for place, task in enumerate(data.draw(st.lists(st.sampled_from(list(known.open)), unique=True)), 1)
+    ]
+    ingress = {sequence: f"t{sequence}" for sequence in range(1, 7)}
+    state = msgspec.structs.replace(state, ingress=data.draw(st.integers(0, 6)))
+    state = msgspec.structs.replace(state, open=state.open[: state.ingress])
+    first = restored(state, later, ingress, 1, to=data.draw(st.integers(state.ingress, 6)))
+    if first.is_caught_up:
+        second = restored(first.snapshot("w"), [], ingress, 1)
+        assert not {made.task for made in later} & second.open.keys()
+        assert len(second.open) + len(later) == 6
 
 
 def view(known: Standing) -> object:

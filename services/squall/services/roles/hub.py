@@ -225,6 +225,7 @@ class Hub:
             now = time.monotonic()
             since_snapshot += len(decisions)
             due = since_snapshot >= self._spec.snapshot_every or now >= snapshot_due
+            due = due and standing.is_caught_up
             # What is stored is how things stand now: while it is, further submissions are read.
             state = standing.snapshot("") if due else saved
             snapshot = state != saved

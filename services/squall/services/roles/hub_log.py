@@ -76,6 +76,10 @@ async def restore(
         async for record in records:
             standing.resume(decode(record.data, TaskResult))
     ingress = await patiently(functools.partial(bus_log.state, connection, swarm.stream("IN")))
+    newest = await patiently(
+        functools.partial(bus_log.last, connection, swarm.stream("IN"), swarm.submissions_in(ANY))
+    )
+    standing.read_again(newest.sequence if newest is not None else 0)
     standing.skip(ingress["first_seq"] - 1)  # what was trimmed was decided, perhaps after the snapshot
     places = open_places(state)
     waiting = replay(

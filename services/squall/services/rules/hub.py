@@ -88,6 +88,7 @@ class Standing:
         self.flattened: dict[str, int] = dict(state.flattened) if state else {}
         self.open: dict[str, Submitted] = {}
         self._early: set[str] = set()  # decided, and their submissions are yet to be read again
+        self._early_to = 0
 
     def snapshot(self, write: str) -> HubState:
         """Everything a successor needs beside the log after it and the ingress."""
@@ -102,6 +103,19 @@ class Standing:
             trimmed=self.trimmed,
             flattened=dict(self.flattened),
         )
+
+    def read_again(self, sequence: int) -> None:
+        """What was resumed as decided was submitted up to here, as far as it is still there."""
+        self._early_to = sequence
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether no submission is left to be read of a task that was resumed as decided.
+
+        Until then a snapshot would not do: it covers these decisions, so that a successor would read none of
+        them, and take their tasks for open.
+        """
+        return self.ingress >= self._early_to
 
     def submitted(self, task: str, at: Submitted) -> None:
         """A submission was read."""
