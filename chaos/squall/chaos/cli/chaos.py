@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from squall.chaos.cli.mutants import prove_all
+from squall.chaos.cli.outside import address_of, check_spared, on_outside_broker
 from squall.chaos.cli.series import Series
 from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
 from squall.chaos.errors import ChaosError, FaultError
@@ -23,7 +24,17 @@ from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, failing, sentences
+from squall.services.cli.main import (
+    Agents,
+    AsJson,
+    Handler,
+    InsecureNats,
+    Quiet,
+    Rate,
+    Tasks,
+    failing,
+    sentences,
+)
 from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
@@ -58,6 +69,11 @@ def chaos(
     tasks: Tasks = None,
     rate: Rate = None,
     handler: Handler = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(help="An outside broker, which is not struck itself; credentials in NATS_CREDS."),
+    ] = None,
+    insecure_nats: InsecureNats = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
     ] = False,
@@ -100,7 +116,7 @@ def chaos(
     drawn = minutes or fault
     if abs(seed) > SEED_MAX - SEEDS_MAX:
         failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
-    own = agents or tasks or rate or handler or strict
+    own = agents or tasks or rate or handler or nats or strict
     if mutants and (drawn or schedule or shrink_minutes or seeds > 1 or own):
         message = "--mutants brings its own swarms, faults and seeds"
         failing(
@@ -117,6 +133,7 @@ def chaos(
             code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json, quiet=quiet)
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
+        url = None if nats is None else address_of(nats, insecure=insecure_nats)
         faults = [_fault(text) for text in fault or ()]
         specs = [
             spec_of(pattern, agents=agents, tasks=tasks, rate_per_s=rate, handler=handler)
@@ -129,11 +146,14 @@ def chaos(
         else:
             first = runs_of(specs, range(seed, seed + seeds), faults)
             more = more_runs_of(specs, seed + seeds, faults, for_s=more_s, now_s=time.monotonic)
+        if url is not None:
+            check_spared(faults, [plan.schedule for plan in first] if schedule is not None else ())
+            first, more = [on_outside_broker(plan) for plan in first], map(on_outside_broker, more)
         check_port(toxiproxy_port)
         names = tuple(plan.name for plan in first)
-        narrowed = schedule is not None or bool(faults) or any(map(is_narrowed, specs))
+        narrowed = any((schedule, faults, url)) or any(map(is_narrowed, specs))
         planned = Planned(runs=names, all_faults=not narrowed, strict=strict)
-        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, more_s=more_s)
+        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, url=url, more_s=more_s)
         with show_progress(quiet=quiet) as shown:
             for plan in itertools.chain(first, more):
                 if series.run(plan, shown):

@@ -62,6 +62,7 @@ class Series:
 
     Args:
         folder: Where to; a directory that holds no series yet.
+        url: An outside broker for all its swarms, or None for one of our own for each.
         steady_s: How long each swarm must keep up before anything is done to it.
         more_s: How long it goes on with new seeds when the planned runs are over.
 
@@ -76,6 +77,7 @@ class Series:
         *,
         port: int,
         as_json: bool,
+        url: str | None = None,
         steady_s: float = STEADY_S,
         more_s: float = 0.0,
     ) -> None:
@@ -84,6 +86,7 @@ class Series:
         self._planned = planned
         self._port = port
         self._as_json = as_json
+        self._url = url
         self._steady_s = steady_s
         self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
@@ -132,6 +135,7 @@ class Series:
                 spec,
                 directory,
                 attack,
+                url=self._url,
                 interrupt=interrupt,
                 progress=progress,
                 port=self._port,

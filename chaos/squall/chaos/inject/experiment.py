@@ -65,6 +65,7 @@ async def experimenting(
     run: RunDirectory,
     *,
     progress: Progress,
+    url: str | None = None,
     interrupt: asyncio.Event | None = None,
     port: int = 0,
     preload: str = "",
@@ -76,6 +77,7 @@ async def experimenting(
     After the block all is healed, the load ends, the swarm drains, and the broker is read.
 
     Args:
+        url: An outside broker, in clear text and with a port, or None for one of our own. It is not struck.
         interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
         port: Of Toxiproxy's API; 0 is any that is free.
         preload: A module that nodes load first; see `NodeStart`.
@@ -105,6 +107,7 @@ async def experimenting(
         async with driven(
             spec,
             run,
+            url=url,
             interrupt=interrupt,
             route=network.route,
             preload=preload,
@@ -137,6 +140,7 @@ async def experimenting(
                         await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
+                    _doubt_the_broker(driving.swarm, history)
 
 
 async def _calm(driving: Run, before: int, history: History) -> None:
@@ -171,6 +175,17 @@ def _weigh(swarm: Swarm, history: History) -> None:
             history("memory", "ok", of=node, unit=unit.id, kib=kib)
 
 
+def _doubt_the_broker(swarm: Swarm, history: History) -> None:
+    """Note that somebody else's broker was lost meanwhile, which nothing here was the cause of.
+
+    Nobody strikes the command's own way to it, so what looks like a fault of the swarm may be one of the broker.
+    """
+    if not swarm.owns_broker and (times := swarm.observer.counters["reconnects"]):
+        often = "once" if times == 1 else f"{times} times"
+        reason = f"the broker is somebody else's and was lost {often}: it was stopped, stood still or was cut off"
+        history("interfered", "fail", reason=reason)
+
+
 @contextlib.asynccontextmanager
 async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIterator[None]:
     """See that nobody reaches the broker past its proxy, and that nobody else changes the proxies."""
@@ -191,6 +206,7 @@ async def experiment(
     run: RunDirectory,
     attack: Attack,
     *,
+    url: str | None = None,
     interrupt: asyncio.Event | None = None,
     progress: Progress,
     port: int = 0,
@@ -203,7 +219,14 @@ async def experiment(
         attack: What is done once the state is steady; cancelled if the user wants an end.
     """
     async with experimenting(
-        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload, steady_s=steady_s
+        spec,
+        run,
+        progress=progress,
+        url=url,
+        interrupt=interrupt,
+        port=port,
+        preload=preload,
+        steady_s=steady_s,
     ) as nemesis:
         await unless(interrupt or asyncio.Event(), attack(nemesis))
 

@@ -83,6 +83,9 @@ Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
 Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
+InsecureNats = Annotated[
+    bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
+]
 
 
 def _version(asked: bool) -> None:
@@ -161,9 +164,7 @@ def run(
         Target, typer.Option(metavar="PLACE", help=f"Where the nodes run: {', '.join(Target)}.")
     ] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
-    insecure_nats: Annotated[
-        bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
-    ] = False,
+    insecure_nats: InsecureNats = False,
     out: Annotated[Path | None, typer.Option(help="Directory of the run.", show_default="runs/<id>")] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -174,8 +175,8 @@ def run(
             raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
         spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
         if nats is not None:
-            _check_url(nats, insecure=insecure_nats)
-            spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
+            check_url(nats, insecure=insecure_nats)
+            spec = named_apart(spec)
         with claim(spec, out) as directory, show_progress(quiet=quiet) as shown:
             shown.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
@@ -193,7 +194,20 @@ def run(
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
 
-def _check_url(url: str, *, insecure: bool) -> None:
+def named_apart(spec: Spec) -> Spec:
+    """The spec of a swarm whose streams are called like no other's, for a broker that others use too."""
+    return msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
+
+
+def check_url(url: str, *, insecure: bool) -> None:
+    """See that an outside broker can be reached at a URL, and may be.
+
+    Args:
+        insecure: Whether clear text may pass a network.
+
+    Raises:
+        SpecError: It is no such URL, or would send in clear text what must not be.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -56,6 +56,9 @@ STEADY_SHARE = 0.8
 
 STEADY_PATIENCE_S = 30.0
 
+BROKER_S = 60.0
+"""How long a broker that nobody strikes any more may take to answer."""
+
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
 
@@ -125,12 +128,21 @@ class Run:
             )
 
     async def open_tasks(self) -> int:
-        """How many tasks were accepted and have not ended, once the broker says so."""
+        """How many tasks were accepted and have not ended, once the broker says so.
+
+        Raises:
+            RequestError: It has not in `BROKER_S`, which only somebody else's does.
+        """
+        until_s = time.monotonic() + BROKER_S
         while True:
-            with contextlib.suppress(RequestError):
+            try:
                 backlog = await self.swarm.backlog()
+            except RequestError:
+                if time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(LOOK_S)
+            else:
                 return max(0, backlog.submitted - backlog.registers)
-            await asyncio.sleep(LOOK_S)
 
     async def finish(self, bound_s: float | None = None) -> bool:
         """End the load, drain, and write what the broker holds into the history; whether all has drained.

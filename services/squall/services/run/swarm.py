@@ -70,6 +70,8 @@ class Swarm:
         swarm: Its subjects.
         limits: Guarantees it does not have, in words.
         server_version: The broker's version.
+        url: Where the broker listens.
+        owns_broker: Whether this swarm started it; somebody else's broker is not to be touched.
         observer: The command's own connection.
         launcher: Starts its nodes and has a hold on them.
         load_cut_short: Whether the producer was stopped before it had offered everything.
@@ -93,6 +95,8 @@ class Swarm:
         self.swarm = Subjects(spec.swarm)
         self.limits = access.limits
         self.server_version = access.server_version
+        self.url = access.url
+        self.owns_broker = access.own is not None
         self.observer = access.observer
         self.launcher = launcher
         self.load_cut_short = False
