@@ -1,4 +1,4 @@
-"""A series on somebody else's broker: which brokers it takes, what it refuses to do, what is left of its runs."""
+"""A series on somebody else's broker: which ones it takes, what it refuses, what is left of its runs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from squall.chaos.judge.series import SeriesCheck, SeriesResult
 from squall.chaos.tell.summary import in_words as series_in_words
 from squall.services.run.result import Busy, Check, Environment, Fault, Latency, Recovery, Result, Verdict
-from squall.services.run.summary import in_words, spans_busy
+from squall.services.run.summary import in_words, spans_busy, unstruck
 
 T = 1_700_000_000.0  # 22:13:20 UTC
 
@@ -164,7 +164,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a busy broker": (
         {"broker": (slow(10.0), slow(10.5), slow(30.0, 1.5), slow(40.0, None, "slow-consumer"))},
         "5,000 orders accepted, each filled once. The broker was busy for 2.7 s at 22:13:27 UTC, "
-        "and 1 more time.",
+        "and 1 more time. 1 time a client was too slow for the broker, though nothing was struck.",
     ),
 }
 
@@ -221,6 +221,31 @@ def test_a_broker_that_was_struck_is_not_called_busy() -> None:
     assert [round(start_s - T, 1) for start_s, _ in spans_busy(words, (own,))] == [57.8]
     assert len(spans_busy(words, (msgspec.structs.replace(own, target="any-agent"),))) == 2
     assert spans_busy((slow(5.0, 0.4),), ()) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "fault", "matters"),
+    [
+        (slow(10.0), None, True),
+        (slow(10.0), ("pause", "any-agent", 8.0, 12.0), True),
+        (slow(10.0), ("pause", "broker", 8.0, 9.0), False),
+        (slow(10.0), ("pause", "broker", 8.0, None), False),
+        (slow(10.0, 0.4), None, False),
+        (slow(10.0, None, "slow-consumer"), None, True),
+        (slow(10.0, None, "slow-consumer"), ("pause", "any-agent", 2.0, 9.5), False),
+        (slow(10.0, None, "slow-consumer"), ("pause", "any-agent", 2.0, 8.5), True),
+        (slow(10.0, None, "slow-consumer"), ("crash", "broker", 10.5, 10.6), True),
+    ],
+)
+def test_what_a_fault_explains_of_the_brokers_words_does_not_matter(
+    word: Busy, fault: tuple[str, str, float, float | None] | None, matters: bool
+) -> None:
+    faults = ()
+    if fault is not None:
+        kind, target, start_s, end_s = fault
+        ended_s = None if end_s is None else T + end_s
+        faults = (Fault(kind=kind, target=target, start_s=T + start_s, end_s=ended_s, verified=True),)
+    assert unstruck((word,), faults) == ([word] if matters else [])
 
 
 def series(runs: list[Result], checks: list[SeriesCheck]) -> SeriesResult:

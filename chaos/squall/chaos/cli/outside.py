@@ -3,7 +3,8 @@
     --nats URL ─► reached through proxies, so in clear text ─► address
     plan ─► its swarm named apart ─► nothing of it strikes the broker ─► plan
 
-A broker that others use is not killed, restarted or paused. What is between it and the nodes is ours to break.
+A broker that others use is not killed, restarted or paused. What is between it and the nodes is ours to
+break.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from squall.chaos.evidence.series import planned_in
 from squall.chaos.judge.run import result
 from squall.chaos.judge.series import Judged, judged_of, series_result
 from squall.chaos.tell.documents import history_of
-from squall.chaos.tell.page.page import PAGE, page, series_page
+from squall.chaos.tell.page.notices import unwhole
+from squall.chaos.tell.page.page import page, series_page
 from squall.services.cli.main import failing, sentences
-from squall.services.printing import print_line
+from squall.services.printing import print_line, say
 from squall.services.run.directory import replace, writing
-from squall.services.run.result import Result
+from squall.services.run.result import REPORT, Result
 
 
 def report(
@@ -37,26 +38,29 @@ def report(
             planned = planned_in(run)
             if planned is None:
                 history, judged = _judged(run)
-                _write(out or run / PAGE, page(run, history, judged))
+                _write(out or run / REPORT, page(run, history, judged))
                 return
             runs = []
             for name in planned.runs:
                 with contextlib.suppress(NotARunError):  # the check of completeness misses it
                     runs.append(_of_series(run / name, keep=out is None))
-            _write(out or run / PAGE, series_page(run, series_result(planned, runs), out))
+            _write(out or run / REPORT, series_page(run, series_result(planned, runs), out))
         except ChaosError as error:
             failing(error.kind, str(error), error.remedy, error.exit_code, as_json=False)
 
 
 def _judged(run: Path) -> tuple[History, Result]:
     history = history_of(run)
+    if missing := unwhole(history):
+        more = f"; and {len(missing) - 1} more, which its page begins with" if missing[1:] else ""
+        say(f"{run}: {missing[0]}{more}")
     return history, result(history, run.absolute().name)
 
 
 def _of_series(run: Path, *, keep: bool) -> Judged:
     history, judged = _judged(run)
     if keep:
-        _write(run / PAGE, page(run, history, judged))
+        _write(run / REPORT, page(run, history, judged))
     return judged_of(judged, history, digest_in(run))
 
 

@@ -18,7 +18,6 @@ from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
-from squall.chaos.tell.page.page import PAGE
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
@@ -27,6 +26,7 @@ from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
 from squall.services.run.progress import Begun, Phase, Progress
+from squall.services.run.result import REPORT
 from squall.services.run.spec import Spec
 
 
@@ -184,6 +184,6 @@ class Series:
         else:
             print_series(series, self._console)
             self._console.print(f"runs  {self._folder}", soft_wrap=True)
-            if (self._folder / PAGE).exists():
-                self._console.print(f"report  {self._folder / PAGE}", soft_wrap=True)
+            if (self._folder / REPORT).exists():
+                self._console.print(f"report  {self._folder / REPORT}", soft_wrap=True)
         return EXIT[series.verdict]

@@ -65,6 +65,8 @@ def read(run: Path, declared: Declared) -> History:
     files = Files(run)
     asked, spec = files.asked()
     fold = Fold(declared(asked.pattern))
+    if not (run / HISTORY).exists():
+        files.give_up(f"{HISTORY} is missing")
     for number, line in files.lines(HISTORY):
         try:
             fold.add(line)

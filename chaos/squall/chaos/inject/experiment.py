@@ -178,11 +178,11 @@ def _weigh(swarm: Swarm, history: History) -> None:
 def _doubt_the_broker(swarm: Swarm, history: History) -> None:
     """Note that somebody else's broker was lost meanwhile, which nothing here was the cause of.
 
-    Nobody strikes the command's own way to it, so what looks like a fault of the swarm may be one of the broker.
+    Nobody strikes the command's own way to it, so what looks like a swarm's fault may be one of the broker.
     """
     if not swarm.owns_broker and (times := swarm.observer.counters["reconnects"]):
         often = "once" if times == 1 else f"{times} times"
-        reason = f"the broker is somebody else's and was lost {often}: it was stopped, stood still or was cut off"
+        reason = f"the broker, somebody else's, was lost {often}: it ended, stood still or was cut off"
         history("interfered", "fail", reason=reason)
 
 

@@ -8,6 +8,7 @@ unseen     did not happen, and had to           unknown
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,12 @@ def sentence(parts: Sequence[str]) -> str:
     text = "; ".join(parts[:NAMED_MAX])
     if len(parts) > NAMED_MAX:
         text += f"; and {len(parts) - NAMED_MAX} more findings"
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return f"{capital(text)}{'' if text.endswith('.') else '.'}"
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter, but for the name of a file."""
+    return text if re.match(r"\w+\.\w", text) else text[:1].upper() + text[1:]
 
 
 def named(offenders: Sequence[str], noun: str, has: str) -> list[str]:

@@ -256,8 +256,8 @@ def _registered(line: Line) -> Moment:
 def _delivered(evidence: Evidence) -> Iterator[Moment]:
     """Each order as the venue journaled it, and what it answered.
 
-    The venue journals a request, then fills it, so a fill answers the newest request before it. Where it did so
-    at once, the fill alone is told.
+    The venue journals a request, then fills it, so a fill answers the newest request before it. Where it did
+    so at once, the fill alone is told.
     """
     for order_id, times in evidence.fills.items():
         requests = [r for r in evidence.around.orders.received if r.order_id == order_id]

@@ -29,8 +29,8 @@ NO_PERMISSIONS = (
 )
 
 UNSEEN = (
-    "what the broker saw: its log and its statistics are not ours to read, so when it was slow, and whether it "
-    "heard of a node that was cut off, is not on record"
+    "what the broker saw: its log and its statistics are not ours to read, so when it was slow, and whether "
+    "it heard of a node that was cut off, is not on record"
 )
 
 

@@ -24,6 +24,10 @@ HANDLER_CHECK = "W1"
 """Id of the check that tells of the user's own handler; where it fails, that is told first."""
 
 
+SLOW_CALL, SLOW_CONSUMER = "slow-call", "slow-consumer"
+"""What the broker's log tells of; see `Busy`."""
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
 
@@ -186,7 +190,7 @@ def document(result: Result, *, indent: int = 0) -> bytes:
 
 
 REPORT = "report.html"
-"""The page that judging leaves in a run's directory, if it can."""
+"""The page that judging leaves in the directory of a run, and a series in its own, if it can."""
 
 
 def judge(path: Path) -> Result:

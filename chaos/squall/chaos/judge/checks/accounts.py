@@ -121,20 +121,23 @@ def effects(case: Case) -> Balance:
     )
 
 
-def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
+def back_pressure(case: Case, *, inferred: Sequence[str] = ()) -> Finding:
     """What could not be taken was refused, openly and for good; what was taken ended.
 
     Args:
-        shown: What a pattern finds to be wrong with its own bounds.
+        inferred: What a pattern finds to be wrong with its own bounds, if all lines are there.
     """
     history, counted = case.history, case.tally
     refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
-    if not refused and not shown:
+    if not refused and not inferred:
         return unexercised(case, "nothing was refused, so nothing pressed back")
     return decide(
         case,
-        shown=[*shown, *named(counted.refused, "refused task", "a register")],
-        inferred=[f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else [],
+        shown=named(counted.refused, "refused task", "a register"),
+        inferred=[
+            *inferred,
+            *([f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else []),
+        ],
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )

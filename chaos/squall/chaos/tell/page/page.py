@@ -16,10 +16,8 @@ from squall.chaos.tell.page.series import render_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
-from squall.services.run.result import Result
+from squall.services.run.result import REPORT, Result
 from squall.services.run.swarm_toml import load
-
-PAGE = "report.html"
 
 
 def page(run: Path, history: History, result: Result) -> bytes:
@@ -65,8 +63,8 @@ def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> 
     """
     start = folder if out is None else out.parent
     links = {
-        run.run: quote(os.path.relpath(folder / run.run / PAGE, start))
+        run.run: quote(os.path.relpath(folder / run.run / REPORT, start))
         for run in series.runs
-        if (folder / run.run / PAGE).exists()
+        if (folder / run.run / REPORT).exists()
     }
     return render_series(series, path=_named(folder), links=links)
