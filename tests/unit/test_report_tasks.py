@@ -167,7 +167,7 @@ def test_what_is_missing_comes_before_the_promises(tmp_path: Path) -> None:
     run.drop("final", what="complete")
     _, page = page_in(run.write(tmp_path / "cut-short"))
     first = page.text.index("Read this first")
-    assert page.text[first + 1].startswith("This run did not come to its end, or its record did not;")
+    assert page.text[first + 1].startswith("This run did not come to its end, or its record did not.")
     assert page.text[first + 2] == "The run was not read back to its end."
     assert first < page.text.index("Promises")
     stopped = good_run()

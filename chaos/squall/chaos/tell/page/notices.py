@@ -75,10 +75,8 @@ def box(title: str, sentences: Sequence[str], *, more: str) -> Markup:
 def _cut_short(history: History) -> list[str]:
     """That the run has no end, or was stopped; of an experiment, whose load has no end, the doubts tell."""
     if history.closing is None:
-        half = ", which ends in half a line" if history.truncated else ""
-        return [
-            f"this run did not come to its end, or its record did not{half}; what follows is what is there"
-        ]
+        half = ": it ends in half a line" if history.truncated else ""
+        return [f"this run did not come to its end, or its record did not{half}"]
     is_experiment = bool(history.phases) or history.intended is not None
     if history.closing.interrupted and not is_experiment:
         offered, asked = len(history.submissions), history.asked.tasks
