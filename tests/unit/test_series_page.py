@@ -184,7 +184,7 @@ def test_how_much_a_series_did_not_accept_is_said() -> None:
     run = replace(result("seed-1", H1="pass"), offered=300, accepted=200, refused=100)
     _, page = page_of(series(run))
     assert "A third of what was offered was refused: 100 of 300." in page.text[3]
-    assert page.text[4].startswith("Refused is what the swarm had no room for")
+    assert page.text[4].startswith("Refused: the swarm was full")
 
 
 def test_the_page_of_a_series_goes_where_it_is_told_and_leads_back(tmp_path: Path) -> None:

@@ -282,6 +282,15 @@ SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
         "2 runs. 3 of 10,000 accepted orders were never filled. That was in seed-2. H1 no-loss "
         "failed: seed-2: 3 tasks have no register: a, b, c. 10,000 orders accepted, 9,997 filled.",
     ),
+    "lost in one, and another was killed": (
+        [
+            result(run="seed-1", **{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0}),
+            result(run="seed-2", lost=3, effects=4997),
+        ],
+        [of_all("fail")],
+        "2 runs. 3 of 5,000 accepted orders were never filled. That was in seed-2. H1 no-loss failed: Passed "
+        "in 2 of 2 runs. 5,010 orders accepted; what became of them is not on record.",
+    ),
     "one was killed": (
         [result(), result(**{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0})],
         [of_all("unknown", "V2")],

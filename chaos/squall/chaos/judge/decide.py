@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.services.run.result import Verdict
 
@@ -77,7 +78,7 @@ def unexercised(case: Case, reason: str) -> Finding:
 def sentence(parts: Sequence[str]) -> str:
     text = "; ".join(parts[:NAMED_MAX])
     if len(parts) > NAMED_MAX:
-        text += f"; and {len(parts) - NAMED_MAX} more findings"
+        text += f"; and {plural(len(parts) - NAMED_MAX, 'more finding')}"
     return f"{capital(text)}{'' if text.endswith('.') else '.'}"
 
 

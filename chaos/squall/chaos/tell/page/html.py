@@ -69,7 +69,7 @@ def render(content: PageContent) -> bytes:
         ("pattern", result.pattern or words.ABSENT),
         ("run", result.run),
         ("seed", words.ABSENT if result.seed is None else str(result.seed)),
-        ("target", result.target or words.ABSENT),
+        ("runs on", result.target or words.ABSENT),
         ("date", words.date(history.first_s)),
     ]
     first = (refusals(refused, result.offered), notices(history), broker(result, seen))

@@ -27,8 +27,7 @@ def refusals(refused: int | None, offered: int | None) -> Markup | None:
     if not refused or not offered:
         return None
     sentence = (
-        "Refused is what the swarm had no room for, or could not be reached with, and said so; "
-        "the verdict is on what it accepted."
+        "Refused: the swarm was full, or out of reach, and said so. The verdict is on what it accepted."
     )
     return el("p", sentence, class_="refusals many" if refused / offered >= MANY else "refusals")
 
