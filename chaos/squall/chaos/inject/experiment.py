@@ -17,9 +17,10 @@ from typing import Any
 
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
+from squall.chaos.errors import HarnessBrokenError
 from squall.chaos.inject.idle import Idle
 from squall.chaos.inject.nemesis import LEASE_S, Nemesis
-from squall.chaos.inject.network import Network
+from squall.chaos.inject.network import WATCH_S, Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.bounds import drain_bound_s
@@ -140,7 +141,7 @@ async def experimenting(
                         await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
-                    _doubt_the_broker(driving.swarm, history)
+                    _see_the_broker(driving.swarm, history)
 
 
 async def _calm(driving: Run, before: int, history: History) -> None:
@@ -175,15 +176,26 @@ def _weigh(swarm: Swarm, history: History) -> None:
             history("memory", "ok", of=node, unit=unit.id, kib=kib)
 
 
-def _doubt_the_broker(swarm: Swarm, history: History) -> None:
-    """Note that somebody else's broker was lost meanwhile, which nothing here was the cause of.
+def _see_the_broker(swarm: Swarm, history: History) -> None:
+    """See that somebody else's broker was there all the time.
 
-    Nobody strikes the command's own way to it, so what looks like a swarm's fault may be one of the broker.
+    Nobody here strikes the command's own way to it, so if that was lost, the broker ended, stood still or was
+    cut off, for reasons that are not on record. What the swarm did about it would look like its own fault.
+
+    Raises:
+        HarnessBrokenError: It was not.
     """
-    if not swarm.owns_broker and (times := swarm.observer.counters["reconnects"]):
-        often = "once" if times == 1 else f"{times} times"
-        reason = f"the broker, somebody else's, was lost {often}: it ended, stood still or was cut off"
-        history("interfered", "fail", reason=reason)
+    if not swarm.owns_broker and swarm.observer.counters["reconnects"]:
+        lost = f"the broker at {swarm.url} was lost, and nothing here was the cause"
+        history("interfered", "fail", reason=lost)
+        raise HarnessBrokenError(lost, "see that nobody else stops it, and try again")
+
+
+async def _watch_the_broker(swarm: Swarm, history: History) -> None:
+    """See that it is there again and again."""
+    while True:
+        _see_the_broker(swarm, history)
+        await asyncio.sleep(WATCH_S)
 
 
 @contextlib.asynccontextmanager
@@ -197,6 +209,7 @@ async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIte
     async with task_group() as tasks:
         tasks.daemon(network.watch(swarm))
         tasks.daemon(network.watch_others(note))
+        tasks.daemon(_watch_the_broker(swarm, history))
         yield
     await network.look_for_others(note)
 
