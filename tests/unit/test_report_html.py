@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
 from squall.services.patterns import PATTERNS
 from squall.services.run.result import Check
 from squall.services.run.summary import in_words
+from squall.services.words import own
 
 T = 1_700_000_000.0
 
@@ -214,6 +216,15 @@ def test_the_words_at_its_top_are_those_of_the_terminal(tmp_path: Path) -> None:
         history = history_of(written.write(tmp_path / f"{number}"))
         _, page = page_of(history)
         assert page.text[3] == in_words(result(history, "a-run"))
+
+
+def test_a_figure_is_explained_on_hover_as_the_command_explains_it(good: History) -> None:
+    content, _ = page_of(good)
+    known = [word for word in own() if word.term in ("lost", "fail-over", "verdict", "availability")]
+    assert len(known) == 4
+    for word in known:
+        tag = "th" if word.term == "verdict" else "dt"
+        assert f'<{tag} title="{escape(word.text)}">{word.term}</{tag}>' in content.decode()
 
 
 def test_without_a_check_nothing_is_said_to_have_passed() -> None:
