@@ -466,6 +466,18 @@ def test_what_is_only_inferred_is_unknown_while_lines_are_missing(tmp_path: Path
     assert CHECKS["H1"](case_in(tmp_path)).verdict == "unknown"
 
 
+def test_a_window_is_not_overfilled_by_registers_that_are_missing(tmp_path: Path) -> None:
+    """Of a history whose end is cut off dispatches are there, and registers, which stand last, are not."""
+    run = good_run()
+    run.spec["window_max"] = 4
+    assert judged(run, tmp_path)["H6"].verdict == "pass"
+    lines = [line for line in run.lines() if b'"final"' not in line]
+    (tmp_path / "history.jsonl").write_bytes(b"".join(lines))
+    found = CHECKS["H6"](case_in(tmp_path))
+    assert found.verdict == "unknown"
+    assert "the window holds 4" in found.detail
+
+
 @pytest.mark.parametrize(("offered_s", "under_faults"), [(4.0, False), (5.5, True), (12.0, False)])
 def test_without_load_under_the_faults_nothing_is_said_of_recovery(
     offered_s: float, under_faults: bool
