@@ -164,7 +164,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a busy broker": (
         {"broker": (slow(10.0), slow(10.5), slow(30.0, 1.5), slow(40.0, None, "slow-consumer"))},
         "5,000 orders accepted, each filled once. The broker was busy for 2.7 s at 22:13:27 UTC, "
-        "and 1 more time. 1 time a client was too slow for the broker, though nothing was struck.",
+        "and 1 more time. A client was too slow for the broker once, though nothing was struck then.",
     ),
 }
 

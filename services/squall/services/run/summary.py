@@ -260,7 +260,8 @@ def _busy(result: Result) -> Iterator[str]:
         yield f"The broker was busy for {end_s - start_s:.1f} s at {_clock(start_s)}{more}."
     slow = sum(word.what == SLOW_CONSUMER for word in unstruck(result.broker, result.faults))
     if slow:
-        yield f"{_count(slow, 'time')} a client was too slow for the broker, though nothing was struck."
+        often = "once" if slow == 1 else f"{slow:,} times"
+        yield f"A client was too slow for the broker {often}, though nothing was struck then."
 
 
 def unstruck(broker: Sequence[Busy], faults: Sequence[Fault]) -> list[Busy]:
