@@ -23,7 +23,7 @@ from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, failing, sentences
+from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, a_path, failing, sentences
 from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
@@ -61,7 +61,10 @@ def chaos(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
     ] = False,
-    schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="What to do, from a file, instead of a seed.", parser=a_path, metavar="PATH"),
+    ] = None,
     shrink_minutes: Annotated[
         float,
         typer.Option(
@@ -84,7 +87,10 @@ def chaos(
         int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
     ] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the series.", show_default="runs/<id>")
+        Path | None,
+        typer.Option(
+            help="Directory of the series.", show_default="runs/<id>", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

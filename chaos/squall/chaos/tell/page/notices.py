@@ -11,6 +11,7 @@ from squall.chaos.judge.decide import undrained
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.markup import Markup, el
 from squall.services.run.result import Result
+from squall.services.sentences import sentence
 
 LISTED_MAX = 5
 
@@ -50,7 +51,7 @@ def notices(history: History) -> Markup | None:
 
 def box(title: str, sentences: Sequence[str], *, more: str) -> Markup:
     """A box of sentences; of many the first."""
-    items = [el("li", _sentence(sentence)) for sentence in sentences[:LISTED_MAX]]
+    items = [el("li", sentence(text)) for text in sentences[:LISTED_MAX]]
     left = len(sentences) - len(items)
     if left > 0:
         items.append(el("li", f"And {left:,} more; {more}."))
@@ -67,7 +68,3 @@ def _cut_short(history: History) -> list[str]:
         of = f": {offered:,} of {asked:,}" if asked is not None else ""
         return [f"this run was stopped before all of its tasks were offered{of}"]
     return []
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
