@@ -97,12 +97,11 @@ def find(term: str, among: Sequence[Word]) -> list[Word]:
 
 
 def nearest(term: str, among: Sequence[Word]) -> str | None:
-    """The term that this begins with or has in it, or else the one that is most like it, if any is."""
+    """The term that is most like this: much like it, or in it as a word, or somewhat like it, if any is."""
     known = {name: word.term for word in among for name in _names(word)}
-    for part in _parts(_plain(term)):
-        if part in known:
-            return known[part]
-    close = difflib.get_close_matches(_plain(term), known, 1, cutoff=0.5)
+    within = [part for part in _parts(_plain(term)) if part in known]
+    alike = [difflib.get_close_matches(_plain(term), known, 1, cutoff=cutoff) for cutoff in (0.8, 0.5)]
+    close = alike[0] or within or alike[1]
     return known[close[0]] if close else None
 
 
