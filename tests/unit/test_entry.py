@@ -50,7 +50,6 @@ def test_a_stream_that_cannot_be_written_changes_no_verdict(
 
 
 COMMANDS = [
-    "plan hierarchical --json",
     "explain",
     "check run",
     "report run",
