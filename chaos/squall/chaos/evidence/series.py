@@ -22,6 +22,7 @@ from squall.services.run.directory import replace, writing
 
 SERIES = "series.json"
 HISTORY = "history.jsonl"
+"""Which every run has from its beginning on."""
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
 
