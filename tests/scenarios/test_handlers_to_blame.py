@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.handlers_to_blame import kind_of
+from tests.scenarios.quick import QUICK, starting
 
 from squall.services.run.result import HANDLER_CHECK
 
@@ -18,33 +18,12 @@ pytestmark = pytest.mark.nats
 
 SQUALL = Path(sys.executable).parent / "squall"
 
-QUICK: dict[str, Any] = {
-    "pattern": "hierarchical",
-    "tasks": 80,
-    "rate_per_s": 80,
-    "agents": 2,
-    "coordinators": 1,
-    "attempts": 2,
-    "ack_wait_s": 1.0,
-    "retry_base_s": 0.05,
-    "retry_cap_s": 0.1,
-    "pause_leader": False,
-}
+FIELDS: dict[str, Any] = {**QUICK, "tasks": 80, "rate_per_s": 80}
 
 
 @pytest.fixture
 def run_with(squall_run: Any, tmp_path: Path) -> Any:
-    """Run a handler of the module beside this file, copied to where the command is started."""
-
-    def start(function: str, **changes: Any) -> Any:
-        (tmp_path / "0").mkdir()
-        shutil.copy(Path(__file__).parent / "handlers_to_blame.py", tmp_path / "0")
-        spec = {**QUICK, "handler": f"handlers_to_blame:{function}", **changes}
-        if spec["pattern"] != "hierarchical":
-            del spec["coordinators"]
-        return squall_run(spec)
-
-    return start
+    return starting(squall_run, tmp_path, "handlers_to_blame", FIELDS)
 
 
 def checks_of(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.histories import good_run
 from tests.unit.test_summary import CASES, PAUSED, check, result
@@ -127,6 +128,7 @@ PRINTED: dict[str, Callable[[Terminal], None]] = {
 def test_no_line_is_too_wide_and_nothing_is_cut(show: Callable[[Terminal], None], width: int) -> None:
     shown = printed(width, show)
     assert max(map(len, shown.splitlines())) <= width
+    assert [line for line in shown.splitlines() if line.endswith(" ")] == []
     assert "…" not in shown
 
 
@@ -152,6 +154,18 @@ def test_a_series_tells_the_same_at_any_width(width: int) -> None:
         assert whole in together
     struck = [kind for kind in KINDS if not re.search(rf"{kind} .*\d", together)]
     assert struck == []
+
+
+def test_a_narrowed_series_tells_the_steps_at_which_nothing_struck_in_one_line() -> None:
+    narrowed = msgspec.structs.replace(a_series(), all_faults=False)
+    lines = printed(80, lambda console: print_series(narrowed, console)).splitlines()
+    first = lines.index("struck at               kill  pause  cut")
+    assert lines[first + 1 : first + 4] == [
+        "coordinator.resumed     1     1      1",
+        "coordinator.dispatched  2     2      2",
+        "1 other step            ·     ·      ·",
+    ]
+    assert "hole" not in " ".join(lines).split()
 
 
 def test_columns_keep_their_words_where_there_is_room_and_stand_below_each_other_where_not() -> None:

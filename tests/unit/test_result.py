@@ -181,4 +181,4 @@ def test_a_share_is_a_hundred_percent_only_if_it_is_the_whole() -> None:
 def test_absent_figures_are_shown_as_a_dash() -> None:
     table = printed(result(), 80)
     assert not re.search(r"\b0\b", table)
-    assert table.count("–") == 3 + 20
+    assert table.count("–") == 3 + 21

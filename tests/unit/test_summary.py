@@ -56,12 +56,12 @@ def slow(at_s: float, took_s: float | None = 2.2, what: str = "slow-call") -> Bu
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "all is well": (
-        {"faults": (PAUSED,), "recovery_s": Recovery(failover=1.319)},
+        {"faults": (PAUSED,), "recovery_s": Recovery(detect=1.319)},
         "5,000 orders accepted, each filled once. The leading coordinator was frozen for 2.5 s; "
         "another took over after 1.3 s.",
     ),
     "another pattern's leader": (
-        {"pattern": "star", "faults": (PAUSED,), "recovery_s": Recovery(failover=1.2)},
+        {"pattern": "star", "faults": (PAUSED,), "recovery_s": Recovery(detect=1.2)},
         "5,000 orders accepted, each filled once. The leading hub was frozen for 2.5 s; another "
         "took over after 1.2 s.",
     ),
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "many faults": (
         {
             "faults": (PAUSED, Fault(kind="crash", target="any-agent", start_s=T, verified=False)),
-            "recovery_s": Recovery(failover=1.4),
+            "recovery_s": Recovery(detect=1.4),
         },
         "5,000 orders accepted, each filled once. 2 faults of 2 kinds planned, 1 of them seen in "
         "force. A lost leader was followed within 1.4 s.",
@@ -269,8 +269,8 @@ CRASH = Fault(kind="crash", target="any-agent", start_s=T, verified=True)
 SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
     "all is well": (
         [
-            result(faults=(PAUSED, CRASH), recovery_s=Recovery(failover=1.2)),
-            result(recovery_s=Recovery(failover=1.4)),
+            result(faults=(PAUSED, CRASH), recovery_s=Recovery(detect=1.2)),
+            result(recovery_s=Recovery(detect=1.4)),
         ],
         [of_all("pass")],
         "2 runs. 10,000 orders accepted, each filled once. 2 faults of 2 kinds struck, each seen "

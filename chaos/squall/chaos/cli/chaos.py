@@ -32,6 +32,7 @@ from squall.services.cli.main import (
     Quiet,
     Rate,
     Tasks,
+    a_path,
     failing,
     sentences,
 )
@@ -77,7 +78,10 @@ def chaos(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
     ] = False,
-    schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="What to do, from a file, instead of a seed.", parser=a_path, metavar="PATH"),
+    ] = None,
     shrink_minutes: Annotated[
         float,
         typer.Option(
@@ -100,7 +104,10 @@ def chaos(
         int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
     ] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the series.", show_default="runs/<id>")
+        Path | None,
+        typer.Option(
+            help="Directory of the series.", show_default="runs/<id>", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

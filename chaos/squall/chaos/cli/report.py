@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from squall.chaos.cli.check import Run
 from squall.chaos.errors import ChaosError, NotARunError
-from squall.chaos.evidence.files import digest_in
+from squall.chaos.evidence.files import digest_in, require_run, require_spec
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import planned_in
 from squall.chaos.judge.run import result
@@ -17,16 +18,20 @@ from squall.chaos.judge.series import Judged, judged_of, series_result
 from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.page.notices import unwhole
 from squall.chaos.tell.page.page import page, series_page
-from squall.services.cli.main import failing, sentences
+from squall.services.cli.main import a_path, failing, sentences
+from squall.services.errors import DiskError, SpecError
 from squall.services.printing import print_line, say
 from squall.services.run.directory import replace, writing
 from squall.services.run.result import REPORT, Result
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
+    run: Run,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write.", show_default="report.html in it")
+        Path | None,
+        typer.Option(
+            help="The file to write.", show_default="report.html in it", parser=a_path, metavar="PATH"
+        ),
     ] = None,
 ) -> None:
     """Write a run's page from its directory alone: one file, which needs no network.
@@ -37,6 +42,8 @@ def report(
         try:
             planned = planned_in(run)
             if planned is None:
+                require_run(run)
+                require_spec(run)
                 history, judged = _judged(run)
                 _write(out or run / REPORT, page(run, history, judged))
                 return
@@ -65,6 +72,12 @@ def _of_series(run: Path, *, keep: bool) -> Judged:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with writing(path):
-        replace(path, content)
+    try:
+        with writing(path):
+            if path.is_dir():
+                remedy = f"name one in it, for instance {path / REPORT}"
+                raise SpecError(f"{path} is a directory, and a page is a file", remedy)
+            replace(path, content)
+    except DiskError as error:  # nothing was begun, and another place will do
+        raise SpecError(str(error), error.remedy) from error
     print_line(str(path))

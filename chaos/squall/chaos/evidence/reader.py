@@ -42,10 +42,11 @@ import msgspec
 
 from squall.chaos.evidence import venue as venue_books
 from squall.chaos.evidence.facts import Counted, NodeStart
-from squall.chaos.evidence.files import HISTORY, NODES, VENUE, Files, require_run
+from squall.chaos.evidence.files import NODES, VENUE, Files, require_run
 from squall.chaos.evidence.fold import Fold
 from squall.chaos.evidence.model import History, Venue
 from squall.chaos.evidence.operations import Operations
+from squall.chaos.evidence.series import HISTORY
 from squall.services.run.counters import COUNTERS
 
 Declared = Callable[[str | None], Operations]

@@ -21,6 +21,8 @@ from squall.services.errors import DiskError, SpecError
 from squall.services.run.directory import replace, writing
 
 SERIES = "series.json"
+HISTORY = "history.jsonl"
+"""Which every run has from its beginning on."""
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
 
@@ -91,6 +93,14 @@ def planned_in(folder: Path) -> Planned | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise NotARunError(
-            f"{path} cannot be read: {error}", "name a run in it, for instance seed-1"
-        ) from error
+        reason = error.strerror if isinstance(error, OSError) else f"it is no plan of a series ({error})"
+        raise NotARunError(f"{path} cannot be read: {reason}", name_one_of(folder)) from error
+
+
+def name_one_of(folder: Path) -> str:
+    """How to name one run of a series, by what is there."""
+    runs = sorted(path.parent.name for path in folder.glob(f"*/{HISTORY}"))
+    if not runs:
+        return "no run is left in it: name another directory"
+    others = f"; there are {len(runs)} in it" if len(runs) > 1 else ""
+    return f"name one of its runs, for instance {folder / runs[0]}{others}"

@@ -16,6 +16,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.services.run.result import Verdict
+from squall.services.sentences import sentence
 
 NAMED_MAX = 3
 """How many offenders a detail names."""
@@ -54,7 +55,7 @@ def decide(
     """
     slow = [] if case.busy else late
     if shown or slow or (inferred and not case.doubts):
-        return Finding("fail", sentence([*shown, *slow, *inferred]))
+        return Finding("fail", _joined([*shown, *slow, *inferred]))
     reasons = [*case.doubts, *([case.busy, *late] if late else []), *unseen]
     if undrained(case.history):
         reasons.append("it had not drained within its bound")
@@ -65,26 +66,21 @@ def decide(
 
 def unknown(*reasons: str) -> Finding:
     """It cannot be said, for these reasons."""
-    return Finding("unknown", sentence(reasons))
+    return Finding("unknown", _joined(reasons))
 
 
 def unexercised(case: Case, reason: str) -> Finding:
     """Nothing happened that the check is about, by all lines there were: unknown, and no matter."""
     if case.doubts:
         return unknown(*case.doubts, reason)
-    return Finding("unknown", sentence([reason]), exercised=False)
+    return Finding("unknown", _joined([reason]), exercised=False)
 
 
-def sentence(parts: Sequence[str]) -> str:
+def _joined(parts: Sequence[str]) -> str:
     text = "; ".join(parts[:NAMED_MAX])
     if len(parts) > NAMED_MAX:
         text += f"; and {plural(len(parts) - NAMED_MAX, 'more finding')}"
-    return f"{capital(text)}{'' if text.endswith('.') else '.'}"
-
-
-def capital(text: str) -> str:
-    """The text with a capital letter, but for the name of a file."""
-    return text if re.match(r"\w+\.\w", text) else text[:1].upper() + text[1:]
+    return sentence(text)
 
 
 def named(offenders: Sequence[str], noun: str, has: str) -> list[str]:

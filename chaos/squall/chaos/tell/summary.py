@@ -44,6 +44,6 @@ def _struck(runs: tuple[Result, ...]) -> Iterator[str]:
     faults = [fault for run in runs for fault in run.faults]
     if faults:
         yield struck([fault.verified for fault in faults], len({fault.kind for fault in faults}))
-    followed = [run.recovery_s.failover for run in runs if run.recovery_s.failover is not None]
+    followed = [run.recovery_s.detect for run in runs if run.recovery_s.detect is not None]
     if followed:
         yield f"A lost leader was followed within {max(followed):.1f} s."

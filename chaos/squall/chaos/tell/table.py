@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.exercised import Exercised
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
@@ -68,7 +69,7 @@ def print_series(series: SeriesResult, console: Terminal) -> None:
             _recovery([step for step in series.recovery if step.pattern == pattern])
         ]
         if any(cell.hits for cell in covered):  # narrowed to faults without points, all would be holes
-            tables.insert(0, _coverage(covered))
+            tables.insert(0, _coverage(covered, whole=series.all_faults))
         for each in series.exercised:
             if each.pattern == pattern:
                 tables += _exercised(each, covered, console)
@@ -82,11 +83,23 @@ def print_series(series: SeriesResult, console: Terminal) -> None:
     console.print("", _checks(of_all), "", f"verdict  {series.verdict}", sep="\n")
 
 
-def _coverage(covered: Sequence[Hits]) -> Listing:
+def _coverage(covered: Sequence[Hits], *, whole: bool) -> Listing:
+    """How often each step was struck.
+
+    Args:
+        whole: Also the steps at which nothing struck, each by itself: they were to be struck.
+    """
     rows = []
+    idle = 0
     for point, cells in itertools.groupby(covered, lambda cell: cell.point):
         counts = {cell.strike: cell.hits for cell in cells}
-        rows.append([point, *(str(counts[strike] or "hole") for strike in STRIKES)])
+        if whole or any(counts.values()):
+            none = "hole" if whole else NEVER
+            rows.append([point, *(str(counts[strike] or none) for strike in STRIKES)])
+        else:
+            idle += 1
+    if idle:
+        rows.append([plural(idle, "other step"), *(NEVER for _ in STRIKES)])
     return Listing(COVERAGE, rows, labelled=True)
 
 

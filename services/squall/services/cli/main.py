@@ -40,6 +40,7 @@ from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.node.logs import log_as_sentences
+from squall.services.patterns import DEFAULT
 from squall.services.printing import (
     SENTENCE_LENGTH_MAX,
     guard_streams,
@@ -53,7 +54,7 @@ from squall.services.run.driven import run_once
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert, load
+from squall.services.run.swarm_toml import convert, read
 from squall.services.words import words
 
 app = typer.Typer(
@@ -70,6 +71,13 @@ class Target(enum.StrEnum):
     processes = "processes"
     containers = "containers"
     sandboxes = "sandboxes"
+
+
+def a_path(text: str) -> Path:
+    """A path that somebody named: an empty one would be the current folder, which nobody means by it."""
+    if not text:
+        raise typer.BadParameter("it is empty, and a path is asked for")
+    return Path(text)
 
 
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
@@ -111,9 +119,21 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     if is_file(pattern):
-        spec = load(Path(pattern))
+        spec = convert(said_in(Path(pattern)), pattern)
         return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
     return convert({"pattern": pattern, **given}, "the command line")
+
+
+def said_in(path: Path) -> dict[str, Any]:
+    """What a `swarm.toml` says; that it says nothing is told, as nobody writes a file for that.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
+    says = read(path)
+    if not says:
+        say(f"{path} says nothing, and all defaults of {DEFAULT} are taken")
+    return says
 
 
 def is_file(pattern: str) -> bool:
@@ -124,11 +144,15 @@ def is_file(pattern: str) -> bool:
 def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
     """End with one sentence, and as a document where one was asked for."""
     if as_json:
-        texts = {"kind": kind, "message": message, "remedy": remedy}
-        error = {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
-        print_document(error)
+        print_document(error_document(kind, message, remedy))
     say(f"{message}{'; ' + remedy if remedy else ''}")
     raise typer.Exit(code)
+
+
+def error_document(kind: str, message: str, remedy: str) -> dict[str, dict[str, str]]:
+    """What stands for a result where there is none."""
+    texts = {"kind": kind, "message": message, "remedy": remedy}
+    return {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
 
 
 @contextlib.contextmanager
@@ -165,7 +189,10 @@ def run(
     ] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
     insecure_nats: InsecureNats = False,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run.", show_default="runs/<id>")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the run.", show_default="runs/<id>", parser=a_path, metavar="PATH"),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -342,7 +369,10 @@ def _command() -> int:
         # Typer would print what it was given as it is.
         code: int | None = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        say(f"{error.format_message().removesuffix('.')}; see `squall --help`")
+        message, remedy = error.format_message().removesuffix("."), "see `squall --help`"
+        if "--json" in sys.argv:
+            print_document(error_document("input", message, remedy))
+        say(f"{message}; {remedy}")
         return 2
     except Abort:
         return INTERRUPTED

@@ -74,6 +74,7 @@ def figures(result: Result) -> tuple[Figures, Figures]:
         ("latency p99", _ms(latency.p99)),
         ("latency max", _ms(latency.max)),
         ("tasks per second", _number(result.throughput_per_s)),
+        ("take-over", _seconds(recovery.detect)),
         ("fail-over", _seconds(recovery.failover)),
         ("drain", _seconds(recovery.drain)),
         ("duration", _seconds(result.duration_s)),

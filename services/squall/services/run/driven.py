@@ -184,17 +184,19 @@ class Run:
                 self._progress(Waiting(key="broker", what="the broker to answer"))
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> None:
-        """Tell what the broker and the producer say.
+    async def _look(self) -> Backlog:
+        """Tell what the broker and the producer say, and how far it has come.
 
         Raises:
             RequestError: The broker does not answer.
         """
         swarm = self.swarm
-        self._count(await swarm.backlog())
+        backlog = await swarm.backlog()
+        self._count(backlog)
         if swarm.pattern.seat is not None:
             leading = await swarm.leader()
             self._progress(Leads(leading[0] if leading else ""))
+        return backlog
 
     def _count(self, backlog: Backlog) -> None:
         """Tell how far it has come."""
@@ -215,11 +217,10 @@ class Run:
         deadline = time.monotonic() + bound_s
         while time.monotonic() < deadline:
             try:
-                backlog = await self.swarm.backlog()
+                backlog = await self._look()
             except RequestError:
                 self._progress(Waiting(what="the broker to answer"))
             else:
-                self._count(backlog)
                 if backlog.drained:
                     return True
                 self._progress(Waiting(what=self._left_of(backlog)))

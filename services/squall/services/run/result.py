@@ -42,7 +42,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         detect: From the fault on a leader to the next term.
-        failover: From the same to the first dispatch under that term.
+        failover: From the same to the first dispatch under that term, without time in which nothing was due.
         drain: From the end of the last fault until everything accepted by then had ended and been delivered.
     """
 

@@ -204,25 +204,25 @@ def _share(share: float) -> str:
 
 
 def _faults(result: Result) -> Iterator[str]:
-    failover = result.recovery_s.failover
+    detect = result.recovery_s.detect
     faults = result.faults
     if len(faults) == 1 and (faults[0].kind, faults[0].target) == ("pause", "leader"):
         yield _frozen(result, faults[0])
         return
     if faults:
         yield struck([fault.verified for fault in faults], len({fault.kind for fault in faults}))
-    if failover is not None:
-        yield f"A lost leader was followed within {failover:.1f} s."
+    if detect is not None:
+        yield f"A lost leader was followed within {detect:.1f} s."
 
 
 def _frozen(result: Result, fault: Fault) -> str:
-    failover = result.recovery_s.failover or result.recovery_s.detect
+    detect = result.recovery_s.detect
     if not fault.verified:
         return "That the leader was frozen was not seen."
     held = "" if fault.end_s is None else f" for {fault.end_s - fault.start_s:.1f} s"
     after = "that another took over is not on record"
-    if failover is not None:
-        after = f"another took over after {failover:.1f} s"
+    if detect is not None:
+        after = f"another took over after {detect:.1f} s"
     return f"The {_leading(result.pattern)} was frozen{held}; {after}."
 
 

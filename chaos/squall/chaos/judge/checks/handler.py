@@ -19,6 +19,7 @@ from squall.chaos.judge.decide import Finding, decide, tasks, unknown
 from squall.chaos.judge.mistakes import Mistakes, end_of, is_told
 from squall.chaos.judge.promise import Promise
 from squall.services.run.result import HANDLER_CHECK
+from squall.services.sentences import sentence
 
 DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order": "returned what is no order:"}
 """What a handler did, by the kind of the mistake, before what is said of it."""
@@ -65,9 +66,7 @@ def works(case: Case) -> Finding:
     said = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
     found = decide(case, shown=[said], passed=passed)
     besides = "; ".join(hints)
-    return Finding(
-        found.verdict, f"{found.detail} {besides[:1].upper()}{besides[1:]}." if hints else found.detail
-    )
+    return Finding(found.verdict, f"{found.detail} {sentence(besides)}" if hints else found.detail)
 
 
 def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:

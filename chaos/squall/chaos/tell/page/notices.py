@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from squall.bus.border import printable
 from squall.chaos.evidence.doubts import doubts
 from squall.chaos.evidence.model import History
-from squall.chaos.judge.decide import capital, undrained
+from squall.chaos.judge.decide import undrained
 from squall.chaos.tell.page.lanes import Window
 from squall.chaos.tell.page.markup import Markup, el
 from squall.services.run.result import SLOW_CALL, Busy, Result
 from squall.services.run.summary import unstruck
+from squall.services.sentences import sentence
 
 LISTED_MAX = 5
 
@@ -64,7 +65,7 @@ def _slow(word: Busy, seen: Window) -> str:
 
 def box(title: str, sentences: Sequence[str], *, more: str) -> Markup:
     """A box of sentences; of many the first."""
-    items = [el("li", _sentence(sentence)) for sentence in sentences[:LISTED_MAX]]
+    items = [el("li", sentence(text)) for text in sentences[:LISTED_MAX]]
     left = len(sentences) - len(items)
     if left > 0:
         items.append(el("li", f"And {left:,} more; {more}."))
@@ -82,7 +83,3 @@ def _cut_short(history: History) -> list[str]:
         of = f": {offered:,} of {asked:,}" if asked is not None else ""
         return [f"this run was stopped before all of its tasks were offered{of}"]
     return []
-
-
-def _sentence(text: str) -> str:
-    return f"{capital(text).rstrip('.')}."
