@@ -103,7 +103,7 @@ async def test_forgets(swarm, nemesis):
 @pytest.mark.squall(handler=decide, rate_per_s=50)
 async def test_is_late(swarm, nemesis):
     async with nemesis.blackhole("gateway"):
-        await swarm.progress(1_000_000)
+        await swarm.progress(900_000)
 """
 
 AGAIN = "again       uv run pytest {}::{} --randomly-seed=3  # seed 7"

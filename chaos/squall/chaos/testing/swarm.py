@@ -14,6 +14,7 @@ from squall.chaos.inject.nemesis import Nemesis
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.testing.failures import bare
 from squall.chaos.testing.faults import Faults
+from squall.services.errors import SpecError
 from squall.services.node.service import Origin
 from squall.services.run.directory import claim
 from squall.services.run.handled import Handled, handled_in
@@ -49,11 +50,16 @@ class SwarmUnderTest:
         """Wait until so many more tasks have ended.
 
         Raises:
+            SpecError: There are not so many.
             TimeoutError: They did not, in time.
         """
         __tracebackhide__ = True
         nemesis = self.nemesis
         begun = ended = await nemesis.ended()
+        if begun + tasks > self.spec.tasks:
+            there = f"of the swarm's {self.spec.tasks:,} tasks {begun:,} have ended"
+            remedy = "raise tasks=, or leave it out"
+            raise bare(SpecError(f"{there}, and {tasks:,} more are waited for", remedy))
         try:
             async with asyncio.timeout(timeout_s):
                 while (ended := await nemesis.ended()) < begun + tasks:

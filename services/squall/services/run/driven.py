@@ -97,7 +97,7 @@ class Run:
 
         Raises:
             HandlerError: It keeps up, or does not, with what comes to nothing by its handler's doing.
-            SteadyStateError: It does not.
+            SteadyStateError: It does not, or its load was over before it was seen to.
         """
         rate = self.swarm.spec.rate_per_s
         self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
@@ -110,6 +110,12 @@ class Run:
             self._blame_handler(at_last=rounds >= FAILING_ROUNDS)
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
+            if self.swarm.producer.done():
+                raise SteadyStateError(
+                    f"all {self.swarm.spec.tasks:,} tasks had been offered before the swarm was seen to keep up "
+                    f"with {rate:g} a second: {gained} ended in {for_s:g} s",
+                    "raise tasks, or leave it out; or lower the rate",
+                )
         raise SteadyStateError(
             f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
             "lower the rate; what does not work undisturbed proves nothing under faults",
