@@ -114,7 +114,7 @@ class Series:
             self._note_interruption()
         self._done.append((planned, judged))
         with shown.aside():
-            print_run(planned.name, judged.result, self._console)
+            print_run(judged.result, self._console, path)
         return self.interrupted
 
     def _note(self, planned: Plan) -> None:

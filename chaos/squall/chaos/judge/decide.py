@@ -25,11 +25,13 @@ class Finding:
 
     Attributes:
         exercised: False where nothing happened that the check is about.
+        task: One that shows it; empty where it is of no task in particular.
     """
 
     verdict: Verdict
     detail: str
     exercised: bool = True
+    task: str = ""
 
 
 def decide(
@@ -40,6 +42,7 @@ def decide(
     late: Sequence[str] = (),
     unseen: Sequence[str] = (),
     passed: str,
+    idle: str = "",
 ) -> Finding:
     """The verdict that follows.
 
@@ -49,6 +52,7 @@ def decide(
         late: What took too long, by lines that are there: fails too, unless the machine was busy.
         unseen: What did not happen, or was not seen to, and had to for a pass.
         passed: What to say if it passes.
+        idle: Why nothing happened that it is about, if so: then it does not pass either.
     """
     slow = [] if case.busy else late
     if shown or slow or (inferred and not case.doubts):
@@ -58,6 +62,8 @@ def decide(
         reasons.append("it had not drained within its bound")
     if reasons:
         return unknown(*reasons, *inferred)
+    if idle:
+        return Finding("unknown", sentence([idle]), exercised=False)
     return Finding("pass", passed)
 
 

@@ -3,8 +3,8 @@
     load ─► steady ─► faults, one after the other at each target ─► all recovered ─► calm
             twice     waited for, in force, held, seen to be healed
 
-What a seed does by chance, where it waits for a node for instance, is reckoned as it usually is. A load that is
-too long costs nothing: it ends once all is healed.
+What a seed does by chance, where it waits for a node for instance, is reckoned as it usually is. A load that
+is too long costs nothing: it ends once all is healed.
 """
 
 from __future__ import annotations
@@ -68,11 +68,13 @@ def _followed_s(interval: Interval, spec: Spec) -> float:
     if interval.fault in ENDING:
         return take_over_bound_s(spec.lease_s)
     # One that is away for less than its lease leads on.
-    return max(0.0, take_over_bound_s(spec.lease_s) - interval.for_s) if interval.for_s > spec.lease_s else 0.0
+    return (
+        max(0.0, take_over_bound_s(spec.lease_s) - interval.for_s) if interval.for_s > spec.lease_s else 0.0
+    )
 
 
 def _struck(target: str, surface: Surface, over_s: Mapping[str, float]) -> Sequence[str]:
-    """Who is struck, and is struck by one fault at a time: those who lead are one; agents, who is free first."""
+    """Who is struck, by one fault at a time: whoever leads is one; of the agents, who is free first."""
     if target in ("leader", "standby", surface.all_leaders) or surface.role_of(target) == surface.leading:
         return [surface.leading]
     agents = sorted(surface.agents, key=over_s.__getitem__)

@@ -66,7 +66,8 @@ class SwarmUnderTest:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             said = f"{ended - begun:,} of {tasks:,} more tasks ended in {timeout_s:g} s"
-            blamed = self.handled().sentence(self.spec.handler)
+            handled, name = self.handled(), self.spec.handler
+            blamed = handled.sentence(name) or handled.unending(name)
             raise TimeoutError(f"{blamed}; {said}" if blamed else said) from None
 
     async def finish(self) -> Result:

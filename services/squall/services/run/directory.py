@@ -61,7 +61,7 @@ class RunDirectory:
         self.venue = path / "venue.sqlite"
         self.logs = path / "logs"
         self.broker = path / "broker"
-        self._files = list(FILES)
+        self._files: list[str] = list(FILES)
 
     def keep(self, file: str, text: str) -> None:
         """Write a file that tells what the run is to be; it goes with the run, should that be refused.
