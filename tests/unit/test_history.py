@@ -49,7 +49,7 @@ def test_absent_files_are_an_empty_history(tmp_path: Path) -> None:
     history = history_of(tmp_path)
     assert (history.lines, history.nodes, history.faults, history.venue) == (0, (), (), None)
     assert doubts(history) == [
-        "history.jsonl is missing",
+        *(f"{name}.jsonl is missing" for name in ("nodes", "history", "faults")),
         "the run was not read back to its end",
         "there is no database of the venue",
     ]

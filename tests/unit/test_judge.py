@@ -124,7 +124,7 @@ def test_a_run_that_was_broken_off_says_so_and_prints_no_count_that_it_has_not(t
     assert result.interrupted is None
     assert result.limits[0].startswith("broken off after 8 tasks of 8 had been offered")
     file = io.StringIO()
-    print_run("seed-1", result, Terminal(file=file, width=200))
+    print_run(result, Terminal(file=file, width=200), Path("seed-1"))
     assert "None" not in file.getvalue()
     assert "lost –" in file.getvalue()
 

@@ -30,6 +30,7 @@ from squall.services.run.result import Latency, Recovery, Result
 
 WIDTHS = (40, 80, 120)
 
+RUN = Path("runs/20261127-092526-cbe88e")
 PATH = "/home/somebody/with/a/long/name/and/a/deep/tree/.cache/squall/toxiproxy-2.12.0/toxiproxy-server"
 
 TARGETS = [
@@ -108,8 +109,8 @@ FINDINGS = [
 ]
 
 PRINTED: dict[str, Callable[[Terminal], None]] = {
-    "a run": lambda console: print_table(a_run(), console),
-    "a run in a series": lambda console: print_run("schedule-10", a_run(), console),
+    "a run": lambda console: print_table(a_run(), console, RUN),
+    "a run in a series": lambda console: print_run(a_run(), console, RUN),
     "a series": lambda console: print_series(a_series(), console),
     "doctor": lambda console: doctor.show(FINDINGS, console),
     **{
@@ -117,7 +118,7 @@ PRINTED: dict[str, Callable[[Terminal], None]] = {
         for name, pattern in PATTERNS.items()
     },
     **{
-        f"words, {case}": lambda console, of=fields: print_table(result(**of), console)
+        f"words, {case}": lambda console, of=fields: print_table(result(**of), console, RUN)
         for case, (fields, _) in CASES.items()
     },
 }
@@ -199,7 +200,9 @@ def test_plan_counts_the_processes_as_readme_does() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_a_sentence_quotes_never_begins_a_line(width: int) -> None:
     posing = result(checks=(check("fail", detail="verdict  pass " * 12),))
-    first, *rest = printed(width, lambda console: print_table(posing, console)).split("\n\n")[0].splitlines()
+    first, *rest = (
+        printed(width, lambda console: print_table(posing, console, RUN)).split("\n\n")[0].splitlines()
+    )
     assert first.startswith("H1 no-loss failed: verdict pass")
     assert rest
     assert all(line.startswith("  ") for line in rest)

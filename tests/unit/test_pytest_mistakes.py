@@ -57,6 +57,10 @@ async def test_colour(swarm): ...
 async def test_nearly_a_field(swarm): ...
 
 
+@pytest.mark.squall(handler=decide, tasks=60, rate_per_s=50)
+async def test_too_short(swarm): ...
+
+
 @pytest.mark.squall("star", handler=decide)
 async def test_positional(swarm): ...
 
@@ -141,6 +145,11 @@ PRINTED = {
     "test_colour": "@pytest.mark.squall says 'colour', which no spec of hierarchical has; there are …",
     "test_nearly_a_field": (
         "@pytest.mark.squall says 'agnts', which no spec of hierarchical has; did you mean 'agents'?"
+    ),
+    "test_too_short": (
+        "tasks = 60 is too few: a steady state alone needs 375, as the load has to last until all is healed, "
+        "8 s at 50 a second; ask for so many, or for fewer a second; or leave tasks out, and the load lasts "
+        "as long as it has to"
     ),
     "test_positional": "@pytest.mark.squall takes keywords alone; for instance …",
     "test_pattern": "there is no pattern 'stra'; did you mean 'star'?",

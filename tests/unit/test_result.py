@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -150,7 +151,7 @@ def test_the_document_is_one_line_or_indented() -> None:
 
 def printed(shown: Result, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_table(shown, console)
+    print_table(shown, console, Path("run"))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()

@@ -23,6 +23,7 @@ from squall.chaos.evidence.series import Planned
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
+from squall.chaos.plan.load import check_load
 from squall.chaos.plan.series import Plan
 from squall.services.cli.main import (
     Agents,
@@ -40,6 +41,7 @@ from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
+from squall.services.run.driven import STEADY_S
 from squall.services.run.spec import SEED_MAX, Spec
 
 MINUTES_MAX = 100_000
@@ -48,6 +50,9 @@ MINUTES_MAX = 100_000
 
 SEEDS_MAX = 10_000
 """More than a machine gets through in weeks, and what they would be is drawn before the first is run."""
+
+AHEAD = 100
+"""Of the seeds that are drawn while a series goes on, how many are looked at before it begins."""
 
 
 def chaos(
@@ -149,14 +154,17 @@ def chaos(
         more: Iterable[Plan] = ()
         more_s = 60 * (minutes or 0.0)
         if schedule is not None:
-            first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
+            first = ahead = _repeated(_scheduled(specs[0], schedule, seed), seeds)
         else:
             first = runs_of(specs, range(seed, seed + seeds), faults)
+            last = seed + seeds + (AHEAD if minutes else 0)
+            ahead = [*first, *runs_of(specs, range(seed + seeds, last), faults)]
             more = more_runs_of(specs, seed + seeds, faults, for_s=more_s, now_s=time.monotonic)
         if url is not None:
             check_spared(faults, [plan.schedule for plan in first] if schedule is not None else ())
             first, more = [on_outside_broker(plan) for plan in first], map(on_outside_broker, more)
         check_port(toxiproxy_port)
+        check_load([(plan.name, plan.spec, plan.schedule) for plan in ahead], steady_s=STEADY_S)
         names = tuple(plan.name for plan in first)
         narrowed = any((schedule, faults, url)) or any(map(is_narrowed, specs))
         planned = Planned(runs=names, all_faults=not narrowed, strict=strict)

@@ -45,7 +45,7 @@ def check(
     if as_json:
         print_document(result)
     else:
-        print_table(result, Terminal())
+        print_table(result, Terminal(), run)
     raise typer.Exit(exit_code(result))
 
 
@@ -57,7 +57,7 @@ def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
     else:
         console = Terminal()
         for result in series.runs:
-            print_run(result.run, result, console)
+            print_run(result, console, folder / result.run)
         print_series(series, console)
     return EXIT[series.verdict]
 

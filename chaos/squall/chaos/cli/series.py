@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import typer
 
+from squall.bus.errors import first_error
 from squall.chaos.cli.setup import experiment_of
-from squall.chaos.evidence.series import Planned, begin, digest, note
+from squall.chaos.evidence.series import Planned, begin, digest, forget, note
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import carry_out, experiment
 from squall.chaos.judge.series import EXIT, Judged, series_result
@@ -22,6 +23,7 @@ from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
 from squall.services.cli.terminal import Terminal
+from squall.services.errors import SpecError
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
@@ -81,7 +83,7 @@ class Series:
         steady_s: float = STEADY_S,
         more_s: float = 0.0,
     ) -> None:
-        begin(folder, planned)
+        self._made = begin(folder, planned)
         self._folder = folder
         self._planned = planned
         self._port = port
@@ -97,6 +99,7 @@ class Series:
         """Run one; whether the user wants no more."""
         self._note(planned)
         path = self._folder / planned.name
+        was_there = path.exists()
         shown.tell(self._course.begun(planned.name, time.monotonic()))
         try:
             with claim(planned.spec, path) as directory:
@@ -106,11 +109,15 @@ class Series:
         except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
             self._note_interruption()
             raise
+        except (SpecError, BaseExceptionGroup) as error:
+            if not self._done and isinstance(first_error(error), SpecError) and path.exists() == was_there:
+                forget(self._folder, self._made)
+            raise
         if self.interrupted:
             self._note_interruption()
         self._done.append((planned, judged))
         with shown.aside():
-            print_run(planned.name, judged.result, self._console)
+            print_run(judged.result, self._console, path)
         return self.interrupted
 
     def _note(self, planned: Plan) -> None:
@@ -128,7 +135,7 @@ class Series:
         note(self._folder, self._planned)
 
     def _carry_out(self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Progress) -> None:
-        schedule_file.write(directory.path, schedule)
+        schedule_file.write(directory, schedule)
         attack = carry_out(schedule)
         self.interrupted = run_loop(
             lambda interrupt: experiment(

@@ -9,7 +9,9 @@ so that one that was run otherwise is noticed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,7 @@ from msgspec import Meta
 
 from squall.chaos.errors import NotARunError
 from squall.services.errors import DiskError, SpecError
-from squall.services.run.directory import replace, writing
+from squall.services.run.directory import make, replace, unmake, writing
 
 SERIES = "series.json"
 HISTORY = "history.jsonl"
@@ -55,8 +57,8 @@ def digest(spec: str, schedule: str) -> str:
     return hashlib.sha256(msgspec.json.encode([spec, schedule])).hexdigest()
 
 
-def begin(folder: Path, planned: Planned) -> None:
-    """Note what is planned in a directory that holds no series yet.
+def begin(folder: Path, planned: Planned) -> list[Path]:
+    """Note what is planned in a directory that holds no series yet; the folders that were made for it.
 
     Raises:
         SpecError: It holds one, or cannot be written.
@@ -64,11 +66,22 @@ def begin(folder: Path, planned: Planned) -> None:
     if (folder / SERIES).exists():
         raise SpecError(f"{folder} holds a series", "name a new directory with --out, or remove it")
     try:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        made = make(folder)
         note(folder, planned)
     except DiskError as error:
         raise SpecError(str(error), error.remedy) from error
+    return made
+
+
+def forget(folder: Path, made: Iterable[Path]) -> None:
+    """Leave nothing of a series whose first run was refused before it began.
+
+    Args:
+        made: What `begin` said.
+    """
+    with contextlib.suppress(OSError):  # it must not hide why it was refused
+        (folder / SERIES).unlink()
+    unmake(made)
 
 
 def note(folder: Path, planned: Planned) -> None:

@@ -24,6 +24,7 @@ from squall.chaos.inject.network import WATCH_S, Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.load import CALM_S, check_load
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
@@ -43,9 +44,6 @@ LEASE_PAST_S = 30.0
 
 MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
-
-CALM_S = 1.5
-"""How long the load goes on once all is healed and recovered from."""
 
 UNDER_WAY_FACTOR = 2
 UNDER_WAY_S = 0.2
@@ -86,11 +84,14 @@ async def experimenting(
         steady_s: How long the swarm must keep up before anything is done to it.
 
     Raises:
+        SpecError: Its tasks are over before it could be seen to work steadily; nothing was started.
         HarnessBrokenError: The harness broke; the run says nothing about the swarm.
         HandlerError: Next to nothing comes of what its handler is given.
         SteadyStateError: There was no steady state to disturb.
         ServiceError, BusError: The swarm could not be run.
     """
+
+    check_load([("a steady state alone", spec, Schedule(seed=spec.seed))], steady_s=steady_s)
 
     def tell_waiting(what: str) -> None:
         progress(Waiting(what=what))

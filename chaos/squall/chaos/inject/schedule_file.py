@@ -12,6 +12,7 @@ from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.plan.schedule import Interval, Schedule, check, toml
 from squall.chaos.plan.surface import surface_of
+from squall.services.run.directory import RunDirectory
 from squall.services.run.spec import Spec
 from squall.services.run.values import refusal, refuse
 
@@ -87,6 +88,6 @@ def checked(schedule: Schedule, spec: Spec) -> Schedule:
     return check(schedule, surface_of(spec))
 
 
-def write(run: Path, schedule: Schedule) -> None:
+def write(run: RunDirectory, schedule: Schedule) -> None:
     """Leave a schedule in a run's directory."""
-    (run / SCHEDULE).write_text(toml(schedule))
+    run.keep(SCHEDULE, toml(schedule))

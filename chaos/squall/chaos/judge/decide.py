@@ -8,7 +8,6 @@ unseen     did not happen, and had to           unknown
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,11 +27,13 @@ class Finding:
 
     Attributes:
         exercised: False where nothing happened that the check is about.
+        task: One that shows it; empty where it is of no task in particular.
     """
 
     verdict: Verdict
     detail: str
     exercised: bool = True
+    task: str = ""
 
 
 def decide(
@@ -43,6 +44,7 @@ def decide(
     late: Sequence[str] = (),
     unseen: Sequence[str] = (),
     passed: str,
+    idle: str = "",
 ) -> Finding:
     """The verdict that follows.
 
@@ -52,6 +54,7 @@ def decide(
         late: What took too long, by lines that are there: fails too, unless the machine was busy.
         unseen: What did not happen, or was not seen to, and had to for a pass.
         passed: What to say if it passes.
+        idle: Why nothing happened that it is about, if so: then it does not pass either.
     """
     slow = [] if case.busy else late
     if shown or slow or (inferred and not case.doubts):
@@ -61,6 +64,8 @@ def decide(
         reasons.append("it had not drained within its bound")
     if reasons:
         return unknown(*reasons, *inferred)
+    if idle:
+        return Finding("unknown", sentence([idle]), exercised=False)
     return Finding("pass", passed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -17,6 +18,7 @@ from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import NEVER, Matrix, facts, left_out, matrix
 from squall.chaos.tell.summary import in_words
 from squall.services.cli.layout import Flow, Listing, Paragraph, folded
+from squall.services.cli.table import more_of
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Result, blamed_on_handler
 
@@ -31,14 +33,19 @@ LETTERS = (12, 7, 6, 5)
 """How many letters of a word stand beside each other in the head of a column, the more the better."""
 
 
-def print_run(name: str, result: Result, console: Terminal) -> None:
-    """What the user's own handler did wrong, the run's facts, and each check that failed."""
+def print_run(result: Result, console: Terminal, run: Path) -> None:
+    """What the user's own handler did wrong, the run's facts, and each check that failed.
+
+    Args:
+        run: The run's directory.
+    """
     if blame := blamed_on_handler(result):
         console.print(Paragraph(styled(blame)))
+        console.print(more_of(result, run), soft_wrap=True)
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     facts_of_run = [
-        f"{name:10}",
+        f"{result.run:10}",
         f"{verdict_of_run(result):8}".rstrip(),
         f"faults {verified}/{len(result.faults)} verified",
         f"accepted {_count(result.accepted)}",

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from squall.bus.border import printable
 from squall.services.cli.terminal import Terminal, spaced, styled
 from squall.services.errors import SpecError
+from squall.services.run import hints
 from squall.services.words import Word, find, nearest, words
 
 LISTS = "`squall explain` alone lists all words"
@@ -33,7 +34,8 @@ def explained(term: str) -> list[Word]:
     if _is_folder(term):
         raise SpecError(
             f"{term} is a directory, and only words are explained yet",
-            f"see squall check {term}, squall report {term}, or squall trace TASK --run {term}",
+            f"`{hints.command('check', Path(term))}` judges it, "
+            f"`{hints.command('report', Path(term))}` writes its page",
         )
     near = nearest(term, known)
     remedy = f"did you mean {near!r}?" if near else LISTS

@@ -35,7 +35,7 @@ from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, default_of, width
 from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
-from squall.services.cli.table import print_table
+from squall.services.cli.table import more_of, print_table
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
@@ -51,6 +51,7 @@ from squall.services.printing import (
 )
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
+from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
@@ -215,7 +216,7 @@ def run(
             try:
                 result = judge(directory.path)
             except KeyboardInterrupt:
-                say(f"interrupted while it was judged; `squall check {directory.path}` judges it again")
+                say(f"interrupted while it was judged; `{command('check', directory.path)}` judges it again")
                 raise
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)
@@ -291,13 +292,12 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_document(result)
         if blame := blamed_on_handler(result):
             say(blame)
+            say(more_of(result, path))
     else:
-        print_table(result, Terminal())
-        here = Path.cwd()
-        path = path.relative_to(here) if path.is_relative_to(here) else path
-        print_line(f"run  {path}")
+        print_table(result, Terminal(), path)
+        print_line(f"run  {named(path)}")
         if (path / REPORT).exists():
-            print_line(f"report  {path / REPORT}")
+            print_line(f"report  {named(path / REPORT)}")
     return exit_code(result)
 
 

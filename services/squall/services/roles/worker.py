@@ -50,10 +50,14 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
-        handler = PythonHandler(
-            service.handler, timeout_s=spec.handler_timeout_s, slots=spec.slots, stuck=self._stuck
-        )
         self._told = told = HandlerTold(spec.handler, service.history)
+        handler = PythonHandler(
+            service.handler,
+            timeout_s=spec.handler_timeout_s,
+            slots=spec.slots,
+            stuck=self._stuck,
+            running=told.running,
+        )
 
         async def run(task: RunTask, attempt: int) -> Done | Failed:
             ended = await handler.run(task, attempt)

@@ -82,6 +82,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         exercised: False where nothing happened that the check is about, so that it is unknown and no matter.
+        task: One that shows it; empty where it is of no task in particular.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     detail: str
     exercised: bool = True
+    task: str = ""
 
     @property
     def said(self) -> str:

@@ -86,6 +86,7 @@ def no_loss(case: Case) -> Finding:
         inferred=accounts.inferred,
         unseen=[*accounts.unseen, *(["nothing is known of the work queue"] if queue is None else [])],
         passed=passed,
+        idle=accounts.idle,
     )
 
 
