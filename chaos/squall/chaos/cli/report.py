@@ -46,29 +46,37 @@ def report(
                 require_spec(run)
                 history, judged = _judged(run)
                 _write(out or run / REPORT, page(run, history, judged))
+                _tell(run, history)
                 return
             runs = []
             for name in planned.runs:
                 with contextlib.suppress(NotARunError):  # the check of completeness misses it
-                    runs.append(_of_series(run / name, keep=out is None))
-            _write(out or run / REPORT, series_page(run, series_result(planned, runs), out))
+                    runs.append((name, *_of_series(run / name, keep=out is None)))
+            series = series_result(planned, [judged for _, judged, _ in runs])
+            _write(out or run / REPORT, series_page(run, series, out))
+            for name, _, history in runs:
+                _tell(run / name, history)
         except ChaosError as error:
             failing(error.kind, str(error), error.remedy, error.exit_code, as_json=False)
 
 
 def _judged(run: Path) -> tuple[History, Result]:
     history = history_of(run)
-    if missing := unwhole(history):
-        more = f"; and {len(missing) - 1} more, which its page begins with" if missing[1:] else ""
-        say(f"{run}: {missing[0]}{more}")
     return history, result(history, run.absolute().name)
 
 
-def _of_series(run: Path, *, keep: bool) -> Judged:
+def _tell(run: Path, history: History) -> None:
+    """Say so if the run's record is not whole."""
+    if missing := unwhole(history):
+        more = f"; and {len(missing) - 1} more, which its page begins with" if missing[1:] else ""
+        say(f"{run}: {missing[0]}{more}")
+
+
+def _of_series(run: Path, *, keep: bool) -> tuple[Judged, History]:
     history, judged = _judged(run)
     if keep:
         _write(run / REPORT, page(run, history, judged))
-    return judged_of(judged, history, digest_in(run))
+    return judged_of(judged, history, digest_in(run)), history
 
 
 def _write(path: Path, content: bytes) -> None:

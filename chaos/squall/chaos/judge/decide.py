@@ -65,7 +65,7 @@ def decide(
     if reasons:
         return unknown(*reasons, *inferred)
     if idle:
-        return Finding("unknown", sentence([idle]), exercised=False)
+        return Finding("unknown", sentence(idle), exercised=False)
     return Finding("pass", passed)
 
 
