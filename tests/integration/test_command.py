@@ -43,7 +43,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
     done = squall(folder, *arguments, "--json", **environment)
     assert done.returncode == code
     error: dict[str, Any] = json.loads(done.stdout)["error"]
-    assert words in error["message"]
+    assert words in f"{error['message']}; {error['remedy']}"
     assert set(error) == {"kind", "message", "remedy"}
 
 
