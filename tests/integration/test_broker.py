@@ -1,10 +1,9 @@
-"""The embedded server: one a store, back after a kill, gone with its parent; what credentials are worth."""
+"""The broker's life: who starts it, who ends it, who owns its store, and what it says that cannot start."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -12,28 +11,18 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from nats.aio.client import Client, RawCredentials
-from nats.errors import Error as NatsError
+from tests.integration.brokers import SWARM, connected, create_streams, executable, listens, running, stored
 
-from squall.bus import subjects
-from squall.bus.broker import STOP_S, Broker, find_server, jetstream_probe
+from squall.bus.broker import STOP_S, find_server
 from squall.bus.errors import BrokerError
 from squall.bus.guard import Guard
-from squall.bus.identity import CONNECTIONS_MAX, Authority, Credentials
-from squall.bus.subjects import GATEWAY, POOL, Subjects
 from squall.bus.tasks import wait_until
-from squall.bus.topology.hierarchical import hierarchical
-from squall.bus.topology.model import Topology
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
-SWARM = Subjects("demo")
-TOPOLOGY = hierarchical("demo", agents=2)
 
 PARENT = """
 import asyncio, sys
@@ -57,129 +46,6 @@ async def main(state):
 
 asyncio.run(main(Path(sys.argv[1])))
 """
-
-
-@contextlib.asynccontextmanager
-async def running(
-    state: Path,
-    *,
-    topology: Topology = TOPOLOGY,
-    extra: str = "",
-    on_start: Callable[[int, int], None] | None = None,
-) -> AsyncIterator[tuple[Broker, Authority]]:
-    authority = Authority.create(topology)
-    async with (
-        Guard() as guard,
-        Broker.running(
-            state,
-            lambda: authority.server_config(state / "jwt") + extra,
-            guard=guard,
-            log=state / "log",
-            probe=jetstream_probe(lambda: authority.credentials("launcher", 60.0)),
-            on_start=on_start,
-        ) as broker,
-    ):
-        yield broker, authority
-
-
-class Peer:
-    """A plain nats-py client, and what the broker told it."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self.client = Client()
-        self.inbox = credentials.inbox
-        self.errors: list[str] = []
-
-    async def _on_error(self, error: Exception) -> None:
-        self.errors.append(str(error))
-
-    async def settled(self) -> list[str]:
-        """What the broker complained of so far. Twice: nats-py sends a PING ahead of what is pending."""
-        await self.client.flush()
-        await self.client.flush()
-        return self.errors
-
-    async def ask(self, subject: str, content: object = None, headers: dict[str, str] | None = None) -> Any:
-        data = b"" if content is None else json.dumps(content).encode()
-        return json.loads((await self.client.request(subject, data, timeout=5, headers=headers)).data)
-
-
-@contextlib.asynccontextmanager
-async def connected(url: str, credentials: Credentials) -> AsyncIterator[Peer]:
-    peer = Peer(credentials)
-    try:
-        await peer.client.connect(
-            url,
-            user_credentials=RawCredentials(credentials.creds_file()),
-            inbox_prefix=credentials.inbox,
-            allow_reconnect=False,
-            error_cb=peer._on_error,
-        )
-        yield peer
-    finally:
-        await peer.client.close()
-
-
-async def create_streams(launcher: Peer) -> None:
-    """The streams and durable consumers of a hierarchical swarm, as its launcher makes them."""
-    limits = {"storage": "file", "num_replicas": 1, "max_bytes": 1 << 24}
-    source, destination = SWARM.work_transform
-    streams: list[dict[str, Any]] = [
-        {"name": "IN", "subjects": [SWARM.ingress]},
-        {"name": "JOB", "subjects": [SWARM.jobs]},
-        {
-            "name": "WK",
-            "retention": "workqueue",
-            "sources": [
-                {
-                    "name": SWARM.stream("JOB"),
-                    "subject_transforms": [{"src": source, "dest": destination}],
-                }
-            ],
-        },
-        {
-            "name": "RES",
-            "subjects": [SWARM.registers],
-            "max_msgs_per_subject": 1,
-            "discard": "new",
-            "discard_new_per_subject": True,
-        },
-    ]
-    for stream in streams:
-        name = SWARM.stream(stream["name"])
-        answer = await launcher.ask(
-            subjects.api("STREAM", "CREATE", name), {**limits, **stream, "name": name}
-        )
-        assert "error" not in answer, answer
-    for plane, consumer in (("WK", POOL), ("RES", GATEWAY)):
-        stream_name = SWARM.stream(plane)
-        answer = await launcher.ask(
-            subjects.api("CONSUMER", "CREATE", stream_name, consumer),
-            {
-                "stream_name": stream_name,
-                "action": "create",
-                "config": {"durable_name": consumer, "name": consumer, "ack_policy": "explicit"},
-            },
-        )
-        assert "error" not in answer, answer
-
-
-async def stored(launcher: Peer, plane: str) -> int:
-    answer = await launcher.ask(subjects.api("STREAM", "INFO", SWARM.stream(plane)))
-    return int(answer["state"]["messages"])
-
-
-def listens(url: str) -> bool:
-    host, port = url.removeprefix("nats://").split(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1.0):
-        return True
-    return False
-
-
-def executable(path: Path, script: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o700)
-    return path
 
 
 # The server's life.
@@ -367,143 +233,3 @@ async def test_leaving_a_guard_ends_its_children_and_theirs(tmp_path: Path) -> N
         await child.stdout.readline()
     assert child.returncode == -signal.SIGKILL
     assert await child.stdout.read() == b""  # ends only once the grandchild, which holds it too, is gone
-
-
-# What credentials are worth.
-
-
-@pytest.mark.parametrize("name", ["agent-1", "agent-2"])
-async def test_an_agent_works_through_its_imports(tmp_path: Path, name: str) -> None:
-    async with running(tmp_path) as (broker, authority), contextlib.AsyncExitStack() as stack:
-
-        async def peer(node: str) -> Peer:
-            return await stack.enter_async_context(connected(broker.url, authority.credentials(node, 60.0)))
-
-        launcher, coordinator, agent = [await peer(node) for node in ("launcher", "coordinator-1", name)]
-        await create_streams(launcher)
-        heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-
-        async def hear(message: Any) -> None:
-            await heard.put((message.subject, message.data))
-
-        for subject in (SWARM.heartbeat("agent", "*"), SWARM.replies):
-            await coordinator.client.subscribe(subject, cb=hear)
-        await agent.client.subscribe(SWARM.command(name, "*"), cb=hear)
-        await coordinator.settled()
-        await agent.settled()
-
-        for sequence, task_id in enumerate(("t", "u"), start=1):
-            answer = await coordinator.ask(SWARM.dispatch("j", "k", task_id), "input")
-            assert answer["seq"] == sequence
-        inbox = agent.client.new_inbox()
-        deliveries = await agent.client.subscribe(inbox)
-        pull = b'{"batch":2,"expires":5000000000}'
-        await agent.client.publish(subjects.next_message(SWARM.stream("WK"), POOL), pull, reply=inbox)
-        task, following = [await deliveries.next_msg(timeout=5) for _ in range(2)]
-        assert [subjects.last_token(message.subject) for message in (task, following)] == ["t", "u"]
-        assert subjects.matches(SWARM.work, task.subject)
-        assert task.reply.startswith(subjects.acks(SWARM.stream("WK"), POOL))
-        register = SWARM.register(subjects.lane_of(task.subject), "t")
-        assert (await agent.ask(register, "result"))["seq"] == 1
-        assert (await agent.ask(register, "another"))["error"]["err_code"] == 10077
-        assert (await agent.client.request(task.reply, b"+ACK", timeout=5)).data == b""
-        assert await stored(launcher, "WK") == 1
-
-        for sender, subject in (
-            (agent, SWARM.heartbeat("agent", name)),
-            (agent, SWARM.reply(name, "x1")),
-            (coordinator, SWARM.command(name, "announce")),
-        ):
-            await sender.client.publish(subject, b"!")
-            assert await asyncio.wait_for(heard.get(), 5) == (subject, b"!")
-        assert await agent.settled() == await coordinator.settled() == []
-
-
-@pytest.mark.parametrize("name", ["agent-1", "producer", "gateway", "coordinator-1", "launcher", "observer"])
-async def test_a_node_may_publish_what_its_topology_says_and_nothing_of_the_others(
-    tmp_path: Path, name: str
-) -> None:
-    def filled(pattern: str) -> str:
-        return pattern.replace("*", "x").replace(">", "x.y")
-
-    own = TOPOLOGY.permissions[name]
-    everybody = {subject for granted in TOPOLOGY.permissions.values() for subject in granted.publish}
-    forbidden = {
-        filled(subject)
-        for subject in everybody
-        if not any(subjects.matches(allowed, filled(subject)) for allowed in own.publish)
-    }
-    async with (
-        running(tmp_path) as (broker, authority),
-        connected(broker.url, authority.credentials(name, None)) as peer,
-    ):
-        for subject in own.publish:
-            await peer.client.publish(filled(subject), b"")
-        assert await peer.settled() == []
-
-        for subject in sorted(forbidden):
-            await peer.client.publish(subject, b"")
-        complaints = await peer.settled()
-        assert len(complaints) == len(forbidden) > 10
-        assert all("permissions violation for publish" in complaint for complaint in complaints)
-
-
-@pytest.mark.parametrize(
-    ("name", "subject"),
-    [
-        ("agent-1", "sw.demo.cmd.agent-2.*"),
-        ("agent-1", "_INBOX.agent-2.>"),
-        ("agent-1", "sw.demo.hb.*.*"),
-        ("producer", "sw.demo.job.>"),
-        ("gateway", ">"),
-    ],
-)
-async def test_a_node_hears_nothing_that_is_not_its_own(tmp_path: Path, name: str, subject: str) -> None:
-    async with (
-        running(tmp_path) as (broker, authority),
-        connected(broker.url, authority.credentials(name, None)) as peer,
-    ):
-        await peer.client.subscribe(subject)
-        assert [error for error in await peer.settled() if "permissions violation for subscription" in error]
-
-
-async def test_an_agent_cannot_make_the_broker_its_deputy(tmp_path: Path) -> None:
-    """The broker checks no reply subject, so it answers an empty pull with a request to delete a stream."""
-    async with (
-        running(tmp_path) as (broker, authority),
-        connected(broker.url, authority.credentials("launcher", None)) as launcher,
-        connected(broker.url, authority.credentials("agent-1", None)) as agent,
-    ):
-        await create_streams(launcher)
-        deletion = subjects.api("STREAM", "DELETE", SWARM.stream("JOB"))
-        term = SWARM.coordinator_seat.term
-        for target in (deletion, term):
-            await agent.client.publish(
-                subjects.next_message(SWARM.stream("WK"), POOL), b'{"batch":1,"no_wait":true}', reply=target
-            )
-        await agent.settled()
-        # A pull with an answer of its own behind them: the broker has dealt with them once this is answered.
-        answer = await agent.client.request(
-            subjects.next_message(SWARM.stream("WK"), POOL), b'{"batch":1,"no_wait":true}', timeout=5
-        )
-        assert answer.headers is not None
-        assert answer.headers["Status"] == "404"
-        assert await stored(launcher, "JOB") == 0
-
-
-async def test_an_agent_may_renew_but_not_crowd(tmp_path: Path) -> None:
-    async with running(tmp_path) as (broker, authority), contextlib.AsyncExitStack() as stack:
-        for _ in range(CONNECTIONS_MAX):
-            credentials = authority.credentials("agent-1", 60.0)
-            await stack.enter_async_context(connected(broker.url, credentials))
-        with pytest.raises(NatsError, match="maximum account active connections exceeded"):
-            await stack.enter_async_context(connected(broker.url, authority.credentials("agent-1", 60.0)))
-        await stack.enter_async_context(connected(broker.url, authority.credentials("agent-2", 60.0)))
-
-
-async def test_credentials_of_another_authority_are_refused(tmp_path: Path) -> None:
-    stranger = Authority.create(TOPOLOGY).credentials("launcher", None)
-    async with running(tmp_path) as (broker, _):
-        with pytest.raises(NatsError, match="Authorization Violation"):
-            async with connected(broker.url, stranger):
-                pytest.fail("let in")

@@ -43,7 +43,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
     done = squall(folder, *arguments, "--json", **environment)
     assert done.returncode == code
     error: dict[str, Any] = json.loads(done.stdout)["error"]
-    assert words in error["message"]
+    assert words in f"{error['message']}; {error['remedy']}"
     assert set(error) == {"kind", "message", "remedy"}
 
 
@@ -65,6 +65,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
             "seed = 99999999999999999999 is too large",
         ),
         (["chaos", "hierarchical", "--fault", "crash@"], "crash@ names no target"),
+        (["chaos", "hierarchical", "--tasks", "400", "--out", "a/b"], "tasks = 400 is too few: seed-1 needs"),
         (["chaos", "hierarchical", "--seed", "99999999999999999999"], "has too many digits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -17,8 +17,8 @@ from nats.aio.msg import Msg
 
 from squall.bus import connection as connections
 from squall.bus import link as links
-from squall.bus import wire as wires
 from squall.bus import log
+from squall.bus import wire as wires
 from squall.bus.backoff import Backoff
 from squall.bus.codec import encode
 from squall.bus.connection import connect

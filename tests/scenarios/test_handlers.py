@@ -9,37 +9,19 @@ from typing import Any
 
 import pytest
 from tests.scenarios import handlers_under_test
+from tests.scenarios.quick import QUICK, starting
 
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.trading.workload import independent
 
 pytestmark = pytest.mark.nats
 
-QUICK = {
-    "pattern": "hierarchical",
-    "tasks": 20,
-    "agents": 2,
-    "coordinators": 1,
-    "attempts": 2,
-    "ack_wait_s": 1.0,
-    "retry_base_s": 0.05,
-    "retry_cap_s": 0.1,
-    "handler_timeout_s": 2.0,
-    "pause_leader": False,
-}
+FIELDS = {**QUICK, "tasks": 20, "handler_timeout_s": 2.0}
 
 
 @pytest.fixture
 def run_with(squall_run: Any, tmp_path: Path) -> Any:
-    """Run a handler of the module beside this file, copied to where the command is started."""
-
-    def start(function: str, **changes: Any) -> Any:
-        folder = tmp_path / f"{len(list(tmp_path.glob('[0-9]')))}"
-        folder.mkdir()
-        shutil.copy(Path(__file__).parent / "handlers_under_test.py", folder)
-        return squall_run({**QUICK, "handler": f"handlers_under_test:{function}", **changes})
-
-    return start
+    return starting(squall_run, tmp_path, "handlers_under_test", FIELDS)
 
 
 def ended(run: Any, is_alive: Any) -> dict[str, Any]:
@@ -82,7 +64,7 @@ def test_a_handler_has_its_effects_and_one_that_cannot_succeed_ends_in_a_dead_le
     assert letters == {task for task, function in expected.items() if function in REASONS}
     assert (document["accepted"], document["lost"], document["dead_letters"]) == (40, 0, len(letters))
     assert document["effects"] == sum(EFFECTS.get(function, 0) for function in expected.values())
-    last = run.stderr.read_text().splitlines()[-1]
+    last = run.stderr.read_text().splitlines()[-2]  # then comes where more is told
     assert last.startswith(f"squall: The handler handlers_under_test:any_{kind} failed {len(letters)} of 40 ")
     assert any(reason.removeprefix("the handler ") in last for reason in REASONS.values())
 
@@ -153,10 +135,10 @@ def liberties(squall_run: Any, tmp_path: Path) -> Any:
         )
         for name in LIBRARIES:
             (folder / f"{name}.py").write_text(f"raise RuntimeError('the {name} of the current folder')\n")
-        orders = list(independent(HierarchicalSpec().seed, QUICK["tasks"]))
+        orders = list(independent(HierarchicalSpec().seed, FIELDS["tasks"]))
         named = {f"{orders[n].key}-{orders[n].number}": role for n, role in roles.items()}
         (folder / "roles.json").write_text(json.dumps(named))
-        run = squall_run({**QUICK, "handler": "liberties:decide", **changes})
+        run = squall_run({**FIELDS, "handler": "liberties:decide", **changes})
         return run, folder, {role: task for task, role in named.items()}
 
     return start
@@ -230,7 +212,7 @@ def test_a_handlers_module_that_ends_its_process_is_unusable_input(
     source, said = IMPORTS[module]
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / f"{module}.py").write_text(source)
-    run = squall_run({**QUICK, "handler": f"{module}:decide"})
+    run = squall_run({**FIELDS, "handler": f"{module}:decide"})
     document = run.end(60)
     assert run.process.returncode == 2
     assert document["error"]["message"].startswith(f"the handler {module}:decide cannot be imported: {said}")

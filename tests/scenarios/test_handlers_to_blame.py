@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.handlers_to_blame import kind_of
+from tests.scenarios.quick import QUICK, starting
 
 from squall.services.run.result import HANDLER_CHECK
 
@@ -18,33 +19,12 @@ pytestmark = pytest.mark.nats
 
 SQUALL = Path(sys.executable).parent / "squall"
 
-QUICK: dict[str, Any] = {
-    "pattern": "hierarchical",
-    "tasks": 80,
-    "rate_per_s": 80,
-    "agents": 2,
-    "coordinators": 1,
-    "attempts": 2,
-    "ack_wait_s": 1.0,
-    "retry_base_s": 0.05,
-    "retry_cap_s": 0.1,
-    "pause_leader": False,
-}
+FIELDS: dict[str, Any] = {**QUICK, "tasks": 80, "rate_per_s": 80}
 
 
 @pytest.fixture
 def run_with(squall_run: Any, tmp_path: Path) -> Any:
-    """Run a handler of the module beside this file, copied to where the command is started."""
-
-    def start(function: str, **changes: Any) -> Any:
-        (tmp_path / "0").mkdir()
-        shutil.copy(Path(__file__).parent / "handlers_to_blame.py", tmp_path / "0")
-        spec = {**QUICK, "handler": f"handlers_to_blame:{function}", **changes}
-        if spec["pattern"] != "hierarchical":
-            del spec["coordinators"]
-        return squall_run(spec)
-
-    return start
+    return starting(squall_run, tmp_path, "handlers_to_blame", FIELDS)
 
 
 def checks_of(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -107,8 +87,14 @@ def test_each_mistake_of_a_run_is_told_as_the_handlers_wherever_it_is_told(run_w
     assert document["refused_effects"] == len(of_kind[1]) + len(of_kind[2])
     assert document["dead_letters"] == len(of_kind[0]) + len(of_kind[3]) + len(of_kind[6])
 
-    assert run.stderr.read_text().splitlines()[-1] == f"squall: {detail}"
-    assert told(run, "check", run.path)[0].strip() == detail
+    first = next(check["task"] for check in document["checks"] if check["id"] == HANDLER_CHECK)
+    hint = f"see `squall trace {first} --run {run.path.name}`"
+    assert run.stderr.read_text().splitlines()[-2:] == [f"squall: {detail}", f"squall: {hint}"]
+    shown = told(run, "check", run.path)
+    assert shown[0].strip() == detail
+    pasted = shlex.split(shown[1].removeprefix("see `").removesuffix("`"))
+    assert pasted[:2] == ["squall", "trace"]
+    assert told(run, *pasted[1:])[0].startswith(first)
 
     letters = {line["task"]: line for line in run.lines("final") if line.get("what") == "dead-letter"}
     for task in of_kind[0]:
@@ -166,12 +152,14 @@ def test_a_handler_that_ends_its_process_is_told_and_nothing_else_is_held_agains
     assert document["dead_letters"] == len(ending) > 0
 
 
-def test_where_a_handler_blocks_its_loop_is_a_hint(run_with: Any) -> None:
+def test_a_handler_that_blocks_its_loop_is_told_with_where(run_with: Any) -> None:
     run = run_with("blocks_its_loop", tasks=40)
     checks = checks_of(run.end(120))
     assert held_against_the_swarm(checks) == []
+    assert run.process.returncode == 1
     verdict, detail = checks[HANDLER_CHECK]
-    assert verdict == "pass"
+    assert verdict == "fail"
+    assert detail.startswith("The handler handlers_to_blame:blocks_its_loop held up its agents ")
     assert f"s at most, at handlers_to_blame.py:{line_of('time.sleep(0.8)')} in blocks_its_loop" in detail
     assert "make it a plain function, or await what takes long" in detail
     logs = "".join(path.read_text() for path in (run.path / "logs").glob("agent-*.log"))

@@ -34,6 +34,25 @@ def test_what_it_did_not_exercise_is_said_and_no_matter(
     assert "rate_per_s = 100" in spec
 
 
+def test_a_series_whose_first_run_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    """So the same command can be given again, and nobody asks what became of its runs."""
+    (tmp_path / "mine.py").write_text("import no_such_library\n")
+    asked = [
+        "chaos",
+        "hierarchical",
+        "--fault",
+        "crash@any-agent",
+        "--handler",
+        "mine:decide",
+        "--out",
+        "a/b",
+    ]
+    done = subprocess.run([SQUALL, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2, done.stderr
+    assert "the handler mine:decide cannot be imported" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
+
+
 def test_it_is_the_same_from_the_directory_alone_unless_it_is_to_be_strict(
     narrowed: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

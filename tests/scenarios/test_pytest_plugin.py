@@ -64,7 +64,7 @@ def example() -> str:
 
 
 MISTAKEN = """
-import pytest
+import pytest, time
 
 
 async def raises(task):
@@ -73,6 +73,11 @@ async def raises(task):
 
 def returns_a_text(task):
     return "buy"
+
+
+async def blocks(task):
+    time.sleep(0.6)
+    return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
 
 
 @pytest.mark.squall(handler=HANDLER, rate_per_s=50)
@@ -103,7 +108,7 @@ async def test_forgets(swarm, nemesis):
 @pytest.mark.squall(handler=decide, rate_per_s=50)
 async def test_is_late(swarm, nemesis):
     async with nemesis.blackhole("gateway"):
-        await swarm.progress(1_000_000)
+        await swarm.progress(900_000)
 """
 
 AGAIN = "again       uv run pytest {}::{} --randomly-seed=3  # seed 7"
@@ -141,6 +146,11 @@ def test_the_example_of_the_readme_passes_beside_every_other_plugin(tmp_path: Pa
         (
             "returns_a_text",
             r"the handler test_mine:returns_a_text returned what is no order: .* \(.* times\); mend it.*",
+        ),
+        (
+            "blocks",
+            r"the handler test_mine:blocks held up its agents .*, at test_mine\.py:14 in blocks: "
+            r"time\.sleep\(0\.6\), and the swarm does not keep up; make it a plain function.*",
         ),
     ],
 )

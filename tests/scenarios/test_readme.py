@@ -23,10 +23,13 @@ NARROWED_EXIT = 0
 """Of a series that is narrowed to faults, or to a schedule, and in which all that was exercised passed."""
 
 OWN_PATTERN = "needs the package fan-out; tests/scenarios/test_pattern_of_ones_own.py runs it"
+INSTALLS = "installs into a project of one's own, from a place that is the reader's"
 BENCHMARK = "measures for minutes on a machine of its own; run by hand"
 
 NOT_RUN = {
     "uv run pytest": "is what runs this",
+    'uv add "squall[chaos] @ ../squall"': INSTALLS,
+    'uv add "squall[chaos] @ git+file:///srv/git/squall"': INSTALLS,
     "uv pip install ./tests/packages/fan_out && uv run squall run fan-out": OWN_PATTERN,
     "squall run fan-out --tasks 300": OWN_PATTERN,
     "squall chaos fan-out --fault crash@any-agent --fault blackhole@any-agent": OWN_PATTERN,

@@ -1,4 +1,4 @@
-"""A plugin for the projects of `test_pytest_projects`: says what agents of a test's swarm would be told."""
+"""A plugin for the projects of `pytest_projects`: says what agents of a test's swarm would be told."""
 
 from __future__ import annotations
 

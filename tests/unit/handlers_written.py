@@ -71,6 +71,13 @@ def decide(task):
 """,
         "NO_ORDER quantity must be a whole number from 0 to 2^63 - 1, not the number 1.5",
     ),
+    "a quantity below zero": (
+        """
+def decide(task):
+    return {"account": "a", "symbol": "s", "n": task.number, "side": "sell", "quantity": -3, "price": 1.0}
+""",
+        "NO_ORDER quantity must be a whole number from 0 to 2^63 - 1, not the number -3",
+    ),
     "a price as text": (
         """
 def decide(task):
@@ -239,6 +246,26 @@ def decide(task):
 """,
         'raised SystemExit: no licence, at mine.py:5 in decide: sys.exit("no licence")',
     ),
+    "is interrupted": (
+        """
+async def decide(task):
+    raise KeyboardInterrupt
+""",
+        "raised KeyboardInterrupt, at mine.py:2 in decide: raise KeyboardInterrupt",
+    ),
+    "waits for a lock that it holds": (
+        """
+import threading
+
+LOCK = threading.Lock()
+LOCK.acquire()
+
+
+def decide(task):
+    LOCK.acquire(timeout=0.3)
+""",
+        "did not return within 0.05 s; it stood at mine.py:8 in decide",
+    ),
     "waits for ever": (
         """
 import asyncio
@@ -293,13 +320,6 @@ def decide(task):
 """,
         "",
     ),
-    "nothing": (
-        """
-def decide(task):
-    pass
-""",
-        "it returned no order for 4 tasks, the first a-1",
-    ),
     "a wrapped async function": (
         """
 import functools
@@ -348,6 +368,25 @@ def decide(task):
 """,
         "it gave up 1 task itself, the first a-2: a day without a close",
     ),
+    "nothing for some": (
+        """
+def decide(task):
+    if task.number % 2:
+        return None
+    return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
+""",
+        "it returned no order for 2 tasks, the first a-1",
+    ),
+    "a value and no order": (
+        """
+from squall.services.handlers import Result
+
+
+def decide(task):
+    return Result(value=b"hold")
+""",
+        "",
+    ),
     "fails at first": (
         """
 def decide(task):
@@ -357,6 +396,28 @@ def decide(task):
 """,
         "4 attempts failed, and their tasks ended well after that",
     ),
+}
+
+IDLE = {
+    "nothing": """
+def decide(task):
+    pass
+""",
+    "an order that it does not return": """
+async def decide(task):
+    order = {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "quantity": 1, "price": 1.0}
+""",
+    "an empty list": """
+def decide(task):
+    return [order for order in () if order]
+""",
+    "an empty Result": """
+from squall.services.handlers import Result
+
+
+def decide(task):
+    return Result()
+""",
 }
 
 REFUSED = {
@@ -429,6 +490,13 @@ def decide(task):
 """,
         "yields its effects; return a list of them instead of yielding them",
     ),
+    "no argument": (
+        """
+def decide():
+    return None
+""",
+        "does not take one argument, the task; write it as def decide(task)",
+    ),
     "two arguments": (
         """
 def decide(task, context):
@@ -474,5 +542,5 @@ def decide(task):
         return object()
     return order
 """,
-    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, see `squall trace a-1`); it returned what cannot be sent: a value of type object cannot be written as JSON (1 task, see `squall trace a-3`); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null (1 task, see `squall trace a-2`).",
+    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, the first a-1); it returned what cannot be sent: a value of type object cannot be written as JSON (1 task, the first a-3); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null (1 task, the first a-2).",
 )

@@ -15,6 +15,8 @@ from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.task import gather
 from squall.chaos.tell.documents import judge
 from squall.chaos.tell.trace import timeline
+from squall.services.rules.blocking import HELD_S, STUCK_S
+from squall.services.run.result import blamed_on_handler, exit_code
 
 RAISES = """
 def decide(task):
@@ -220,7 +222,7 @@ def test_a_task_that_ends_whoever_runs_it_is_the_handlers(
     run_of: Any, tmp_path: Path, facts: Any, how: str
 ) -> None:
     found = verdicts(killed(run_of(), **facts), tmp_path)
-    told = f"The handler mine:decide failed 1 of 4 tasks: {how} (1 task, see `squall trace a-1`)."
+    told = f"The handler mine:decide failed 1 of 4 tasks: {how} (1 task, the first a-1)."
     assert found["W1"][0] == "fail"
     assert found["W1"][1].startswith(told)
     assert (found["H5"][0], found["U1"][0]) == ("pass", "pass")
@@ -270,19 +272,63 @@ def test_an_order_that_was_one_when_it_was_returned_is_spoilt_by_the_swarm(
 # What is good to know.
 
 
-def test_where_a_handler_held_up_its_agents_and_for_how_long_is_told(run_of: Any, tmp_path: Path) -> None:
-    run = run_of(FINE)
+LINE = "mine.py:3 in decide: time.sleep(0.8)"
+
+
+def held_up(run: Run, *told: tuple[int, int, float]) -> Run:
+    """A run whose handler held up its agent: which start of it, how often by then, for how long at most."""
     run.start(1.2, "agent-1", 2)
-    line = "mine.py:3 in decide: time.sleep(0.8)"
-    for inc, times, seconds in ((1, 1, 0.5), (1, 4, 0.81), (2, 2, 0.6)):
-        facts = {"at": "mine.py:3 in decide", "line": line, "times": times, "seconds": seconds}
+    for inc, times, seconds in told:
+        facts = {"at": "mine.py:3 in decide", "line": LINE, "times": times, "seconds": seconds}
         run.line(1.5, "agent-1", "held-up", "ok", inc, **facts)
-    verdict, detail = verdicts(run, tmp_path)["W1"]
-    assert verdict == "pass"
-    assert detail == (
-        "The handler mine:decide was given 4 tasks: none failed; it held up its agents 6 times, for 0.81 s "
-        f"at most, at {line}: make it a plain function, or await what takes long."
+    return run
+
+
+ONCE_EACH = ((1, 1, 0.5), (2, 1, 0.81))
+NEVER_LONG = ((1, 64, HELD_S - 0.01), (2, 64, HELD_S - 0.01))
+
+
+@pytest.mark.parametrize(
+    ("told", "often"),
+    [
+        (ONCE_EACH, "2 times, for 0.81"),
+        (NEVER_LONG, "128 times, for 0.49"),
+        (((1, 1, 0.3),), "once, for 0.30"),
+    ],
+)
+def test_what_may_be_a_first_call_or_is_short_passes_and_is_told(
+    run_of: Any, tmp_path: Path, told: Any, often: str
+) -> None:
+    assert verdicts(held_up(run_of(FINE), *told), tmp_path)["W1"] == (
+        "pass",
+        f"The handler mine:decide was given 4 tasks: none failed; it held up its agents {often} s at most, "
+        f"at {LINE}; make it a plain function, or await what takes long.",
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "often"),
+    [
+        (((1, 1, 0.5), (1, 4, 0.81), (2, 2, 0.6)), "6 times, for 0.81"),
+        (((1, 1, STUCK_S),), "once, for 5.00"),
+    ],
+)
+def test_a_handler_that_blocks_its_loop_is_told_first_with_where_and_for_how_long(
+    run_of: Any, tmp_path: Path, told: Any, often: str
+) -> None:
+    result = judge(held_up(run_of(FINE), *told).write(tmp_path / "run"))
+    said = (
+        f"The handler mine:decide held up its agents {often} s at most, at {LINE}; "
+        "make it a plain function, or await what takes long."
+    )
+    assert (blamed_on_handler(result), exit_code(result)) == (said, 1)
+
+
+def test_that_it_blocks_its_loop_is_told_beside_what_it_failed(run_of: Any, tmp_path: Path) -> None:
+    verdict, detail = verdicts(held_up(run_of(), (1, 2, 0.6)), tmp_path)["W1"]
+    assert verdict == "fail"
+    assert detail.startswith("The handler mine:decide failed 1 of 4 tasks: it raised LookupError")
+    assert f"It held up its agents 2 times, for 0.60 s at most, at {LINE}" in detail
 
 
 def test_a_run_whose_handler_was_never_called_says_so(run_of: Any, tmp_path: Path) -> None:

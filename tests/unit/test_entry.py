@@ -12,28 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.unit.histories import good_run
+from tests.unit.shells import SQUALL, shell
 
-from squall.chaos.errors import HarnessBrokenError
-from squall.chaos.inject.toxiproxy import find
-from squall.services.cli.help import ENVIRONMENT
 from squall.services.cli.signals import interrupting
-
-ROOT = Path(__file__).parents[2]
-SQUALL = Path(sys.executable).parent / "squall"
-
-
-def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A line of a shell in which ``squall`` is ours."""
-    path = f"{SQUALL.parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line],
-        cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -65,6 +47,36 @@ def test_a_stream_that_cannot_be_written_changes_no_verdict(
     assert said in done.stderr
     assert len(done.stderr.splitlines()) <= 1
     assert list(tmp_path.iterdir()) == []
+
+
+COMMANDS = [
+    "explain",
+    "check run",
+    "report run",
+    "trace a-1 --run run --json",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run in it, of which a check fails."""
+    folder = tmp_path_factory.mktemp("outputs")
+    run = good_run()
+    run.fill(5.0, "a-1")
+    run.write(folder / "run")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_that_nobody_wants_changes_no_code_and_a_full_one_only_what_passed(
+    folder: Path, command: str
+) -> None:
+    code = 1 if command.startswith("check") else 0
+    unread, closed = (shell(f"squall {command} {where}", folder) for where in ("| head -c 0", ">&-"))
+    assert [(done.returncode, done.stderr) for done in (unread, closed)] == [(code, "")] * 2
+    full = shell(f"squall {command} >/dev/full", folder)
+    assert full.returncode == (code or 4)
+    assert full.stderr == "squall: standard output cannot be written: No space left on device\n"
 
 
 CATCHES = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
@@ -171,52 +183,3 @@ def test_a_part_that_cannot_be_imported_is_a_defect_too(tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     assert done.stderr.startswith("squall: ModuleNotFoundError: ")
     assert len(done.stderr.splitlines()) == 1
-
-
-# What it says of itself.
-
-
-def test_help_has_a_short_name_fits_a_narrow_terminal_and_cuts_nothing(tmp_path: Path) -> None:
-    for command in ("squall -h", "squall run -h", "squall chaos --help"):
-        shown = shell(command, tmp_path, COLUMNS="40").stdout
-        assert shown.startswith("Usage: squall")
-        assert "…" not in shown
-        assert [line for line in shown.splitlines() if len(line) > 40] == []
-    shown = shell("squall run -h", tmp_path, COLUMNS="80").stdout
-    for default in ("hierarchical 4, star 6", "5000", "processes", "runs/<id>"):
-        assert default in shown, shown
-
-
-def test_it_tells_its_version_and_completes_in_a_shell(tmp_path: Path) -> None:
-    assert re.fullmatch(r"squall \d+\.\d+\.\d+\n", shell("squall --version", tmp_path).stdout)
-    completed = shell(
-        "squall", tmp_path, _SQUALL_COMPLETE="complete_bash", COMP_WORDS="squall ch", COMP_CWORD="1"
-    )
-    assert completed.stdout.split() == ["chaos", "check"]
-
-
-OWN = {"MARK"}
-"""What only processes of ours set, for processes of ours."""
-
-
-def test_every_variable_that_is_read_is_told_of(tmp_path: Path) -> None:
-    read = set()
-    for part in ("bus", "services", "chaos"):
-        for path in (ROOT / part / "squall" / part).rglob("*.py"):
-            source = path.read_text()
-            constants = dict(re.findall(r'^(\w+) = "([A-Z_]+)"$', source, re.MULTILINE))
-            for name in re.findall(r"environ(?:\.get\(|\[)([\w\"]+)", source):
-                read.add(name.strip('"') if name.startswith('"') else constants.get(name, name))
-    assert {"NATS_SERVER", "TOXIPROXY_SERVER", "NATS_CREDS", "NATS_CA", "XDG_CACHE_HOME"} <= read
-    assert read - OWN <= set(ENVIRONMENT)
-    shown = shell("squall --help", tmp_path, COLUMNS="80").stdout
-    assert all(f"\n  {name} " in shown for name in ENVIRONMENT)
-
-
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", dict[int, object]().__getitem__)  # nobody is known
-    with pytest.raises(HarnessBrokenError, match="has no home directory") as caught:
-        find.cache()
-    assert "XDG_CACHE_HOME" in caught.value.remedy

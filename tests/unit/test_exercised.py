@@ -10,7 +10,7 @@ import msgspec
 from tests.unit.histories import good_run
 from tests.unit.test_series import result
 
-from squall.chaos.evidence.facts import Asked, Injected
+from squall.chaos.evidence.facts import Asked, Injected, NodeStart
 from squall.chaos.evidence.model import Execution, History, Submission
 from squall.chaos.evidence.series import Planned
 from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
@@ -66,6 +66,15 @@ def test_what_there_is_and_was_not_exercised_is_a_zero() -> None:
     assert "standby" not in alone
     assert of(spec={"pattern": "carousel"}).faults == ()
     assert of(spec={**SPEC, "agents": "four"}).faults == ()
+
+
+def test_a_broker_of_somebody_elses_is_none_of_what_there_is() -> None:
+    def targets(*roles: str) -> set[str]:
+        nodes = tuple(NodeStart(node=role, role=role, incarnation=1, started_s=0.0) for role in roles)
+        return {struck.target for struck in of(nodes=nodes).faults}
+
+    assert "broker" in targets("broker", "venue")
+    assert targets("venue") == targets("broker", "venue") - {"broker"}
 
 
 def test_only_what_overlapped_was_in_force_at_once() -> None:

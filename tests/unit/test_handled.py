@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from squall.services.rules.blocking import HELD_S, STUCK_S
 from squall.services.run.handled import handled_in
 
 RAISED = "the handler raised ValueError: boom, at mine.py:7 in decide"
@@ -79,6 +80,54 @@ def test_what_it_did_most_often_is_told_with_its_name(
     assert sentence.startswith(begins)
     assert sentence.endswith(ends)
     assert "…" in said or sentence == said
+
+
+def held_up(times: int, seconds: float, *, inc: int = 1) -> dict[str, object]:
+    at = "mine.py:3 in decide"
+    return {
+        "op": "held-up",
+        "type": "ok",
+        "node": "agent-1",
+        "inc": inc,
+        "at": at,
+        "line": f"{at}: time.sleep(1)",
+        "times": times,
+        "seconds": seconds,
+    }
+
+
+def running(task: int, seconds: float) -> dict[str, object]:
+    facts = {"task": f"t-{task}", "seconds": seconds, "line": "mine.py:7 in decide: LOCK.acquire()"}
+    return {"op": "running", "type": "ok", **facts}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([held_up(1, HELD_S)], ""),  # a first call may take long
+        ([held_up(9, HELD_S / 2)], ""),
+        ([held_up(1, 1.0), held_up(1, 1.0, inc=2)], ""),
+        ([held_up(1, 1.0), held_up(4, 1.5), held_up(1, 1.0, inc=2)], "5 times, for 1.50 s"),
+        ([held_up(1, STUCK_S)], "once, for 5.00 s"),
+    ],
+)
+def test_a_handler_that_blocks_its_loop_is_told_with_where(
+    tmp_path: Path, lines: list[dict[str, object]], said: str
+) -> None:
+    history = tmp_path / "history.jsonl"
+    history.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    told = f"the handler mine:decide held up its agents {said} at most, at mine.py:3 in decide: time.sleep(1)"
+    assert handled_in(history).blocking("mine:decide") == (told if said else "")
+
+
+def test_what_it_has_not_ended_is_told_by_what_it_is_at_for_longest(tmp_path: Path) -> None:
+    history = tmp_path / "history.jsonl"
+    lines = [running(1, 5.0), running(2, 5.0), running(2, 10.0), running(3, 20.0), commit(3, "ok")]
+    history.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    assert handled_in(history).unending("mine:decide") == (
+        "the handler mine:decide has not ended task t-2 after 10 s; "
+        "it stands at mine.py:7 in decide: LOCK.acquire()"
+    )
 
 
 def test_of_no_history_nothing_is_told(tmp_path: Path) -> None:

@@ -78,6 +78,24 @@ def test_what_is_no_doing_of_the_handlers_is_not_told() -> None:
     assert lines.lines == []
 
 
+def test_what_comes_to_nothing_is_a_line_each() -> None:
+    lines = Lines()
+    told = HandlerTold("mine:decide", lines)
+    for number, ended in enumerate((Done(), Done((), b"hold"), Done())):
+        told.ended(f"t-{number}", 1, ended)
+    assert [(line["op"], line["task"]) for line in lines.lines] == [("empty", "t-0"), ("empty", "t-2")]
+
+
+def test_a_hold_up_that_is_not_over_is_told_as_one_more_and_counted_when_it_is() -> None:
+    lines = Lines()
+    told = HandlerTold("mine:decide", lines)
+    frame = Frame("mine.py", 3, "decide")
+    for seconds, is_over in ((2.0, False), (4.0, False), (5.0, True), (2.0, False)):
+        told.held_up(frame, seconds, is_over=is_over)
+    said = [(line["times"], line["seconds"]) for line in lines.lines]
+    assert said == [(1, 2.0), (1, 4.0), (1, 5.0), (2, 5.0)]
+
+
 def test_a_hold_up_is_told_by_its_place_with_the_longest_there_was() -> None:
     lines = Lines()
     told = HandlerTold("mine:decide", lines)

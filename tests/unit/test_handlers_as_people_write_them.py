@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.handled import handled
-from tests.unit.handlers_written import FAILING, MIXED, REFUSED, TELLING
+from tests.unit.handlers_written import FAILING, IDLE, MIXED, REFUSED, TELLING
 
 from squall.chaos.tell.documents import judge
 from squall.services.errors import SpecError
@@ -48,9 +48,26 @@ def test_a_mistake_is_told_as_the_handlers_with_its_name_first(folder: Path, nam
     source, said = FAILING[name]
     result = judged(folder, source)
     said = said.replace("NO_ORDER", SAID_OF_ORDERS).replace("UNSENT", SAID_OF_OTHERS)
-    told = f"The handler mine:decide failed 4 of 4 tasks: it {said} (4 tasks, see `squall trace a-1`)."
+    told = f"The handler mine:decide failed 4 of 4 tasks: it {said} (4 tasks, the first a-1)."
     assert said_of(result) == ("fail", told)
     assert (blamed_on_handler(result), exit_code(result)) == (told, 1)
+    assert [check.task for check in result.checks if check.task] == ["a-1"]
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_a_handler_that_returns_nothing_for_any_task_is_told_and_nothing_passes_on_nothing(
+    folder: Path, name: str
+) -> None:
+    result = judged(folder, IDLE[name])
+    told = (
+        "The handler mine:decide returned no order and no value for any of 4 tasks: "
+        "return an order, a list of them, or a Result."
+    )
+    assert (said_of(result), blamed_on_handler(result), exit_code(result)) == (("fail", told), told, 1)
+    idle = {check.id: check.detail for check in result.checks if not check.exercised}
+    assert (
+        idle["H1"] == idle["H2"] == "None of 4 tasks that ended intended an order, so none was to be filled."
+    )
 
 
 @pytest.mark.parametrize("name", TELLING)

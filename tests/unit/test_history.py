@@ -48,7 +48,11 @@ def test_absent_files_are_an_empty_history(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text('pattern = "hierarchical"\n')
     history = history_of(tmp_path)
     assert (history.lines, history.nodes, history.faults, history.venue) == (0, (), (), None)
-    assert doubts(history) == ["the run was not read back to its end", "there is no database of the venue"]
+    assert doubts(history) == [
+        *(f"{name}.jsonl is missing" for name in ("nodes", "history", "faults")),
+        "the run was not read back to its end",
+        "there is no database of the venue",
+    ]
 
 
 def test_half_a_line_at_the_end_is_counted_and_no_doubt(tmp_path: Path) -> None:

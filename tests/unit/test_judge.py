@@ -22,8 +22,10 @@ from squall.chaos.judge.promise import Promises
 from squall.chaos.tell.documents import judge
 from squall.chaos.tell.table import print_run
 from squall.services.cli.main import app
+from squall.services.cli.table import figures as shown_figures
 from squall.services.cli.terminal import Terminal
 from squall.services.run.result import Latency, Recovery, Result
+from squall.services.run.summary import in_words
 
 
 def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_run_that_was_broken_off_says_so_and_prints_no_count_that_it_has_not(t
     assert result.interrupted is None
     assert result.limits[0].startswith("broken off after 8 tasks of 8 had been offered")
     file = io.StringIO()
-    print_run("seed-1", result, Terminal(file=file, width=200))
+    print_run(result, Terminal(file=file, width=200), Path("seed-1"))
     assert "None" not in file.getvalue()
     assert "lost –" in file.getvalue()
 
@@ -151,6 +153,40 @@ def test_a_time_in_which_somebody_else_was_struck_says_nothing_of_a_fail_over(
     times = {"start_s": T + start_s, "end_s": T + end_s}
     run.faults += [{**run.faults[0], "node": node, "target": node, **times} for node in struck.split()]
     assert judge(run.write(tmp_path)).recovery_s == recovery
+
+
+@pytest.mark.parametrize(
+    ("due_s", "failover"),
+    [
+        ((2.4, 2.5, 2.6), 1.5),  # while nobody led
+        ((3.3, 3.4, 3.45), 1.45),  # a moment after another did: what was due first counts
+        ((0.9, 0.9, 0.9), 1.5),  # before the last that the leader stored, and so they waited
+        ((0.9, 3.6, 3.7), 1.5),  # one waited, which was stored before the others were due
+    ],
+)
+def test_time_in_which_nothing_was_due_is_no_part_of_a_fail_over(
+    tmp_path: Path, due_s: tuple[float, ...], failover: float
+) -> None:
+    run = good_run()
+    for task in ("a-7", "a-8"):
+        for row in [row for row in run.rows if row.get("task") == task]:
+            run.rows.remove(row)
+    for number, at_s in enumerate(due_s, 4):
+        run.find("submit", type="invoke", task=f"a-{number}")["submit_s"] = T + at_s
+    recovery = judge(run.write(tmp_path)).recovery_s
+    assert (recovery.detect, recovery.failover) == (1.25, failover)
+
+
+def test_the_words_the_table_and_the_check_tell_the_same_time(tmp_path: Path) -> None:
+    """However few tasks there are: of a take-over, not of what was stored after it."""
+    run = good_run()
+    run.drop("dispatch", term=10)
+    judged = judge(run.write(tmp_path))
+    (told,) = (check.detail for check in judged.checks if check.id == "H4")
+    assert "1 takeover 1.25 s after the fault" in told
+    assert (judged.recovery_s.detect, judged.recovery_s.failover) == (1.25, None)
+    assert "another took over after 1.2 s" in in_words(judged)
+    assert {name: text.plain for name, text in shown_figures(judged)[1]}["take-over"] == "1.25 s"
 
 
 def test_a_pattern_without_checks_is_unknown(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.unit.histories import good_run
 from tests.unit.test_summary import CASES, PAUSED, check, result
@@ -29,6 +30,7 @@ from squall.services.run.result import Latency, Recovery, Result
 
 WIDTHS = (40, 80, 120)
 
+RUN = Path("runs/20261127-092526-cbe88e")
 PATH = "/home/somebody/with/a/long/name/and/a/deep/tree/.cache/squall/toxiproxy-2.12.0/toxiproxy-server"
 
 TARGETS = [
@@ -107,8 +109,8 @@ FINDINGS = [
 ]
 
 PRINTED: dict[str, Callable[[Terminal], None]] = {
-    "a run": lambda console: print_table(a_run(), console),
-    "a run in a series": lambda console: print_run("schedule-10", a_run(), console),
+    "a run": lambda console: print_table(a_run(), console, RUN),
+    "a run in a series": lambda console: print_run(a_run(), console, RUN),
     "a series": lambda console: print_series(a_series(), console),
     "doctor": lambda console: doctor.show(FINDINGS, console),
     **{
@@ -116,7 +118,7 @@ PRINTED: dict[str, Callable[[Terminal], None]] = {
         for name, pattern in PATTERNS.items()
     },
     **{
-        f"words, {case}": lambda console, of=fields: print_table(result(**of), console)
+        f"words, {case}": lambda console, of=fields: print_table(result(**of), console, RUN)
         for case, (fields, _) in CASES.items()
     },
 }
@@ -127,6 +129,7 @@ PRINTED: dict[str, Callable[[Terminal], None]] = {
 def test_no_line_is_too_wide_and_nothing_is_cut(show: Callable[[Terminal], None], width: int) -> None:
     shown = printed(width, show)
     assert max(map(len, shown.splitlines())) <= width
+    assert [line for line in shown.splitlines() if line.endswith(" ")] == []
     assert "…" not in shown
 
 
@@ -152,6 +155,18 @@ def test_a_series_tells_the_same_at_any_width(width: int) -> None:
         assert whole in together
     struck = [kind for kind in KINDS if not re.search(rf"{kind} .*\d", together)]
     assert struck == []
+
+
+def test_a_narrowed_series_tells_the_steps_at_which_nothing_struck_in_one_line() -> None:
+    narrowed = msgspec.structs.replace(a_series(), all_faults=False)
+    lines = printed(80, lambda console: print_series(narrowed, console)).splitlines()
+    first = lines.index("struck at               kill  pause  cut")
+    assert lines[first + 1 : first + 4] == [
+        "coordinator.resumed     1     1      1",
+        "coordinator.dispatched  2     2      2",
+        "1 other step            ·     ·      ·",
+    ]
+    assert "hole" not in " ".join(lines).split()
 
 
 def test_columns_keep_their_words_where_there_is_room_and_stand_below_each_other_where_not() -> None:
@@ -185,7 +200,9 @@ def test_plan_counts_the_processes_as_readme_does() -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_what_a_sentence_quotes_never_begins_a_line(width: int) -> None:
     posing = result(checks=(check("fail", detail="verdict  pass " * 12),))
-    first, *rest = printed(width, lambda console: print_table(posing, console)).split("\n\n")[0].splitlines()
+    first, *rest = (
+        printed(width, lambda console: print_table(posing, console, RUN)).split("\n\n")[0].splitlines()
+    )
     assert first.startswith("H1 no-loss failed: verdict pass")
     assert rest
     assert all(line.startswith("  ") for line in rest)

@@ -14,7 +14,7 @@ import pytest
 from tests.screen import Screen
 
 from squall.chaos.cli.series import Course
-from squall.services.cli.progress import as_line, drawn, rows, show_progress
+from squall.services.cli.progress import as_lines, drawn, rows, show_progress
 from squall.services.cli.terminal import Terminal
 from squall.services.run.counters import Counters
 from squall.services.run.progress import (
@@ -97,11 +97,24 @@ BUSY: tuple[Step | float, ...] = (
         ),
         (
             (Begun(run="r"), Phase(stage="draining", at_most_s=4000.0), Waiting(what="3 tasks to end")),
-            {"r": "0 s so far", "stage": "draining, 1 h 6 min left at most", "waits for": "3 tasks to end"},
+            {
+                "r": "0 s so far",
+                "stage": "draining for 0 s, given up after 1 h 6 min",
+                "waits for": "3 tasks to end",
+            },
         ),
         (
             (Begun(run="r"), Phase(stage="load"), Left(9.4), 1.0, Waiting(what="x"), Phase(stage="draining")),
             {"r": "1 s so far", "stage": "draining"},
+        ),
+        (
+            (
+                Begun(run="r"),
+                Phase(stage="draining", at_most_s=90.0),
+                4.0,
+                Phase(stage="draining", at_most_s=20.0),
+            ),
+            {"r": "4 s so far", "stage": "draining for 4 s, given up after 24 s"},
         ),
         ((*BUSY, Begun(run="seed-3", number=3, runs=5)), {"seed-3": "3 of 5, 0 s so far"}),
     ],
@@ -113,6 +126,7 @@ BUSY: tuple[Step | float, ...] = (
         "healed",
         "draining",
         "next stage",
+        "the same stage",
         "next run",
     ],
 )
@@ -139,12 +153,32 @@ def test_the_table_fits_whatever_is_known(width: int) -> None:
     assert "…" not in together
 
 
-def test_a_line_tells_the_same() -> None:
-    line = as_line(rows(*known(*BUSY)))
-    assert line.startswith(
-        "seed-2: 2 of 5, 5 s so far, about 3 min 15 s left of the series  stage faults, about 15 s"
-    )
-    assert "\n" not in line
+def test_lines_tell_the_same_and_fit() -> None:
+    assert as_lines(rows(*known(*BUSY)), 72) == [
+        "seed-2: 2 of 5, 5 s so far, about 3 min 15 s left of the series",
+        "  stage faults, about 15 s left",
+        "  in force crash of any-agent (agent-3) for 2 s, blackhole-nofin of",
+        "    all-agents (agent-1, agent-2, agent-3, agent-4 and 2 more) for 2 s",
+        "  tasks offered 3,104, accepted 3,100, ended 2,990  leads coordinator-1",
+        "  waits for agent-2 or agent-4 to reach agent.executed, 43 s at most",
+    ]
+    assert as_lines([("r", "1 s so far"), ("stage", "load")], 72) == ["r: 1 s so far  stage load"]
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 120])
+def test_no_line_is_longer_than_a_terminal_is_wide(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    with show_progress() as told:
+        for step in BUSY:
+            if not isinstance(step, float):
+                told.tell(step)
+        told.tell(Phase(stage="judging"))
+    said = capsys.readouterr().err.splitlines()
+    assert max(map(len, said)) <= max(width, 40)
+    assert all(line.startswith("squall: ") for line in said)
+    assert "in force" in "\n".join(said)
 
 
 def test_a_series_goes_on_for_as_long_as_its_runs_took() -> None:

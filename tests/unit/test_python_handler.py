@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from squall.bus.codec import decode, encode
 from squall.bus.messages import EFFECTS_MAX, RunTask, TaskResult
 from squall.bus.work_queue import Done, Failed
-from squall.services.handlers import PoisonError, Result, Task
-from squall.services.handlers.mistakes import Mistake
+from squall.services.handlers import PoisonError, Result, Task, python
+from squall.services.handlers.mistakes import Frame, Mistake
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.control import FORKED
 from squall.services.node.history import History
@@ -46,6 +46,35 @@ def handler_of(
 
 async def attempt(function: Any) -> Done | Failed:
     return await handler_of(function).run(TASK, 1)
+
+
+WAITING = threading.Event()
+
+
+def waits_in_a_thread(task: Task) -> None:
+    WAITING.wait(0.5)
+
+
+async def waits(task: Task) -> None:
+    await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("function", [waits_in_a_thread, waits])
+async def test_where_an_attempt_stands_that_takes_long_is_told_ever_less_often(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python, "RUNNING_S", 0.05)
+    told: list[tuple[str, int, str, float]] = []
+
+    def running(task: str, attempt: int, frame: Frame | None, took_s: float) -> None:
+        told.append((task, attempt, frame.function if frame is not None else "", took_s))
+
+    handler = PythonHandler(
+        function, timeout_s=60.0, slots=2, stuck=lambda: pytest.fail("called stuck"), running=running
+    )
+    assert await handler.run(TASK, 3) == Done()
+    assert [each[:3] for each in told] == [("t-1", 3, function.__name__)] * len(told)
+    assert [each[3] for each in told] == [0.05, 0.1, 0.2, 0.4]
 
 
 # Calling.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,12 +25,14 @@ from squall.chaos.judge.run import result
 from squall.chaos.plan.varied import HANDLER
 from squall.chaos.tell import documents
 from squall.chaos.tell.documents import history_of, judge
-from squall.chaos.tell.page.html import PageContent, render, why
+from squall.chaos.tell.page.html import PageContent, render
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers, topology
 from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
 from squall.services.patterns import PATTERNS
 from squall.services.run.result import Check
+from squall.services.run.summary import in_words
+from squall.services.words import own
 
 T = 1_700_000_000.0
 
@@ -205,9 +209,86 @@ def test_an_empty_directory_of_a_run_is_unknown_and_has_a_page(tmp_path: Path) -
     assert page.tags["svg"] > 0, "its empty spec is one of defaults, and has their topology"
 
 
+def test_the_words_at_its_top_are_those_of_the_terminal(tmp_path: Path) -> None:
+    run = good_run()
+    run.fills = [fill for fill in run.fills if fill[0] != "a-2.0"]
+    for number, written in enumerate((good_run(), run)):
+        history = history_of(written.write(tmp_path / f"{number}"))
+        _, page = page_of(history)
+        assert page.text[3] == in_words(result(history, "a-run"))
+
+
+def test_a_figure_is_explained_on_hover_as_the_command_explains_it(good: History) -> None:
+    content, _ = page_of(good)
+    known = [word for word in own() if word.term in ("lost", "fail-over", "verdict", "availability")]
+    assert len(known) == 4
+    for word in known:
+        tag = "th" if word.term == "verdict" else "dt"
+        assert f'<{tag} title="{escape(word.text)}">{word.term}</{tag}>' in content.decode()
+
+
 def test_without_a_check_nothing_is_said_to_have_passed() -> None:
     unchecked = msgspec.structs.replace(result(History(), "a-run"), checks=())
-    assert why(unchecked) == "Nothing was checked."
+    page = Page(render(PageContent(history=History(), result=unchecked, path="runs/a-run")))
+    assert page.text[1:3] == ["?", "Unknown"]
+    assert page.text[3].endswith("No check was made.")
+
+
+def test_what_the_broker_says_of_slowness_is_at_its_top_where_no_fault_explains_it(tmp_path: Path) -> None:
+    run = good_run()
+    for at_s, took_s, what, said in (
+        (10.0, 2.5, "slow-call", f"Internal subscription took too long {HOSTILE[:-1]}"),
+        (12.0, None, "slow-consumer", f"agent-1: Slow Consumer {HOSTILE[:-1]}"),
+        (13.0, 0.2, "slow-call", "too short to matter"),
+        (4.0, None, "slow-consumer", "while the leader is paused"),
+    ):
+        row = run.line(at_s, "squall", "broker", "ok", what=what, took_s=took_s, said=said)
+        row["at_s"] = T + at_s
+    content, page = page_of(history_of(run.write(tmp_path / "run")))
+    place = page.text.index("What the broker's own log says")
+    assert place < page.text.index("Promises")
+    told = page.text[place + 1 : page.text.index("pattern")]
+    assert [each.partition(HOSTILE[:8])[0] for each in told] == [
+        "At 7.4 s busy for 2.5 s: Internal subscription took too long ",
+        "At 11.9 s a client did not read what it had for it: agent-1: Slow Consumer ",
+    ]
+    assert b"<script>" not in content
+    _, quiet = page_of(history_of(good_run().write(tmp_path / "quiet")))
+    assert "What the broker's own log says" not in quiet.text
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda path: path.unlink(), "history.jsonl is missing."),
+        (
+            lambda path: path.write_bytes(b"\x00\xff{" * 9),
+            "This run did not come to its end, or its",
+        ),
+        (lambda path: path.write_bytes(b"\x00<b>\n" * 9), "history.jsonl line 1 is malformed"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-9]),
+            "or its record did not: it ends in half a line.",
+        ),
+        (
+            lambda path: path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[3:])),
+            "missing from the history",
+        ),
+    ],
+)
+def test_a_history_that_is_not_whole_is_told_at_its_top_and_by_the_command(
+    break_it: Callable[[Path], object], says: str, tmp_path: Path
+) -> None:
+    run = good_run().write(tmp_path / "run")
+    break_it(run / "history.jsonl")
+    ran = CliRunner().invoke(command(), [str(run)])
+    assert (ran.exit_code, ran.stdout) == (0, f"{run / 'report.html'}\n")
+    assert ran.stderr.startswith(f"squall: {run}: ")
+    assert ran.stderr.count("\n") == 1
+    page = Page((run / "report.html").read_bytes())
+    told = page.text[page.text.index("Read this first") : page.text.index("Promises")]
+    assert any(says in text for text in told), told
+    assert page.text[2] != "Passed"
 
 
 def test_a_page_of_100_000_tasks_stays_small() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -150,7 +151,7 @@ def test_the_document_is_one_line_or_indented() -> None:
 
 def printed(shown: Result, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_table(shown, console)
+    print_table(shown, console, Path("run"))
     file = console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
@@ -181,4 +182,4 @@ def test_a_share_is_a_hundred_percent_only_if_it_is_the_whole() -> None:
 def test_absent_figures_are_shown_as_a_dash() -> None:
     table = printed(result(), 80)
     assert not re.search(r"\b0\b", table)
-    assert table.count("–") == 3 + 20
+    assert table.count("–") == 3 + 21

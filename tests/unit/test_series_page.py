@@ -20,6 +20,7 @@ from squall.chaos.judge.series import Bounds, SeriesResult, judged_of, series_re
 from squall.chaos.tell.page.against import timed_in
 from squall.chaos.tell.page.grid import worst_first
 from squall.chaos.tell.page.series import render_series
+from squall.chaos.tell.summary import in_words
 from squall.services.run.result import Recovery
 
 
@@ -158,7 +159,8 @@ def test_what_a_narrowed_series_did_not_exercise_is_said_and_is_no_matter() -> N
     whole = series(run)
     assert whole.verdict == "pass"
     content, page = page_of(whole)
-    assert page.text[1:4] == ["✓", "Passed", "2 checks passed over 1 run; not exercised: H4."]
+    assert page.text[1:4] == ["✓", "Passed", in_words(whole)]
+    assert page.text[3].endswith("Not exercised: H4 h4.")
     assert re.search(r'class="cell none"[^>]*href="seed-1/report.html#check-H4"[^>]*>–<', content.decode())
     assert b'class="badge quiet"' in content
 
@@ -179,12 +181,10 @@ def test_runs_that_are_missing_are_named_before_anything_else() -> None:
 
 
 def test_how_much_a_series_did_not_accept_is_said() -> None:
-    run = replace(result("seed-1", H1="pass"), offered=300, accepted=200)
+    run = replace(result("seed-1", H1="pass"), offered=300, accepted=200, refused=100)
     _, page = page_of(series(run))
-    assert any(
-        text.startswith("33.33% of what was offered was not accepted: 100 of 300 tasks.")
-        for text in page.text
-    )
+    assert "A third of what was offered was refused: 100 of 300." in page.text[3]
+    assert page.text[4].startswith("Refused: the swarm was full")
 
 
 def test_the_page_of_a_series_goes_where_it_is_told_and_leads_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from squall.chaos.judge.series import SeriesCheck, SeriesResult
 from squall.chaos.tell.summary import in_words as series_in_words
 from squall.services.run.result import Busy, Check, Environment, Fault, Latency, Recovery, Result, Verdict
-from squall.services.run.summary import in_words, spans_busy
+from squall.services.run.summary import in_words, spans_busy, unstruck
 
 T = 1_700_000_000.0  # 22:13:20 UTC
 
@@ -56,12 +56,12 @@ def slow(at_s: float, took_s: float | None = 2.2, what: str = "slow-call") -> Bu
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "all is well": (
-        {"faults": (PAUSED,), "recovery_s": Recovery(failover=1.319)},
+        {"faults": (PAUSED,), "recovery_s": Recovery(detect=1.319)},
         "5,000 orders accepted, each filled once. The leading coordinator was frozen for 2.5 s; "
         "another took over after 1.3 s.",
     ),
     "another pattern's leader": (
-        {"pattern": "star", "faults": (PAUSED,), "recovery_s": Recovery(failover=1.2)},
+        {"pattern": "star", "faults": (PAUSED,), "recovery_s": Recovery(detect=1.2)},
         "5,000 orders accepted, each filled once. The leading hub was frozen for 2.5 s; another "
         "took over after 1.2 s.",
     ),
@@ -152,7 +152,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "many faults": (
         {
             "faults": (PAUSED, Fault(kind="crash", target="any-agent", start_s=T, verified=False)),
-            "recovery_s": Recovery(failover=1.4),
+            "recovery_s": Recovery(detect=1.4),
         },
         "5,000 orders accepted, each filled once. 2 faults of 2 kinds planned, 1 of them seen in "
         "force. A lost leader was followed within 1.4 s.",
@@ -164,7 +164,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a busy broker": (
         {"broker": (slow(10.0), slow(10.5), slow(30.0, 1.5), slow(40.0, None, "slow-consumer"))},
         "5,000 orders accepted, each filled once. The broker was busy for 2.7 s at 22:13:27 UTC, "
-        "and 1 more time.",
+        "and 1 more time. A client was too slow for the broker once, though nothing was struck then.",
     ),
 }
 
@@ -223,6 +223,31 @@ def test_a_broker_that_was_struck_is_not_called_busy() -> None:
     assert spans_busy((slow(5.0, 0.4),), ()) == []
 
 
+@pytest.mark.parametrize(
+    ("word", "fault", "matters"),
+    [
+        (slow(10.0), None, True),
+        (slow(10.0), ("pause", "any-agent", 8.0, 12.0), True),
+        (slow(10.0), ("pause", "broker", 8.0, 9.0), False),
+        (slow(10.0), ("pause", "broker", 8.0, None), False),
+        (slow(10.0, 0.4), None, False),
+        (slow(10.0, None, "slow-consumer"), None, True),
+        (slow(10.0, None, "slow-consumer"), ("pause", "any-agent", 2.0, 9.5), False),
+        (slow(10.0, None, "slow-consumer"), ("pause", "any-agent", 2.0, 8.5), True),
+        (slow(10.0, None, "slow-consumer"), ("crash", "broker", 10.5, 10.6), True),
+    ],
+)
+def test_what_a_fault_explains_of_the_brokers_words_does_not_matter(
+    word: Busy, fault: tuple[str, str, float, float | None] | None, matters: bool
+) -> None:
+    faults = ()
+    if fault is not None:
+        kind, target, start_s, end_s = fault
+        ended_s = None if end_s is None else T + end_s
+        faults = (Fault(kind=kind, target=target, start_s=T + start_s, end_s=ended_s, verified=True),)
+    assert unstruck((word,), faults) == ([word] if matters else [])
+
+
 def series(runs: list[Result], checks: list[SeriesCheck]) -> SeriesResult:
     return SeriesResult(
         runs=tuple(runs),
@@ -244,8 +269,8 @@ CRASH = Fault(kind="crash", target="any-agent", start_s=T, verified=True)
 SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
     "all is well": (
         [
-            result(faults=(PAUSED, CRASH), recovery_s=Recovery(failover=1.2)),
-            result(recovery_s=Recovery(failover=1.4)),
+            result(faults=(PAUSED, CRASH), recovery_s=Recovery(detect=1.2)),
+            result(recovery_s=Recovery(detect=1.4)),
         ],
         [of_all("pass")],
         "2 runs. 10,000 orders accepted, each filled once. 2 faults of 2 kinds struck, each seen "
@@ -256,6 +281,15 @@ SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
         [of_all("fail", detail="seed-2: 3 tasks have no register: a, b, c.")],
         "2 runs. 3 of 10,000 accepted orders were never filled. That was in seed-2. H1 no-loss "
         "failed: seed-2: 3 tasks have no register: a, b, c. 10,000 orders accepted, 9,997 filled.",
+    ),
+    "lost in one, and another was killed": (
+        [
+            result(run="seed-1", **{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0}),
+            result(run="seed-2", lost=3, effects=4997),
+        ],
+        [of_all("fail")],
+        "2 runs. 3 of 5,000 accepted orders were never filled. That was in seed-2. H1 no-loss failed: Passed "
+        "in 2 of 2 runs. 5,010 orders accepted; what became of them is not on record.",
     ),
     "one was killed": (
         [result(), result(**{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0})],

@@ -65,14 +65,14 @@ def suspect(run: Run, *, attempt: int) -> None:
 AS_LONG = IDLE[1] - IDLE[0]
 
 CASES: list[tuple[str, Doctor, str, str]] = [
-    ("idle with room", idle, "fail", f"Agent-2 began nothing for {AS_LONG:.1f} s, undisturbed"),
+    ("idle with room", idle, "fail", f"agent-2 began nothing for {AS_LONG:.1f} s, undisturbed"),
     ("others begin few", lambda r: idle(r, others=SHARES), "pass", "none left more than"),
     ("all slots taken", full, "pass", "none left more than"),
     ("struck", lambda r: (idle(r), struck(r, "agent-2", IDLE[0] + 0.5)), "pass", "none left more than"),
     ("broker struck", lambda r: (idle(r), struck(r, "broker", IDLE[0] - 1.0)), "pass", "none left more"),
-    ("another struck", lambda r: (idle(r), struck(r, "agent-1", IDLE[0])), "fail", "Agent-2 began nothing"),
+    ("another struck", lambda r: (idle(r), struck(r, "agent-1", IDLE[0])), "fail", "agent-2 began nothing"),
     ("a suspect runs alone", lambda r: suspect(r, attempt=3), "pass", "none left more than"),
-    ("a second attempt", lambda r: suspect(r, attempt=2), "fail", "Agent-2 began nothing"),
+    ("a second attempt", lambda r: suspect(r, attempt=2), "fail", "agent-2 began nothing"),
     ("just started", lambda r: (idle(r), r.start(IDLE[1] - BACK_S, "agent-2", 2)), "pass", "none left more"),
 ]
 

@@ -27,7 +27,16 @@ from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.node.logs import PrintableFormatter, log_as_sentences
 from squall.services.run.progress import Begun, Notice, Phase, Waiting
-from squall.services.run.result import Busy, Check, Environment, Fault, Latency, Recovery, Result
+from squall.services.run.result import (
+    HANDLER_CHECK,
+    Busy,
+    Check,
+    Environment,
+    Fault,
+    Latency,
+    Recovery,
+    Result,
+)
 
 ROOT = Path(__file__).parents[2]
 SQUALL = Path(sys.executable).parent / "squall"
@@ -59,6 +68,9 @@ def assert_harmless(shown: str) -> None:
     shown.encode()
 
 
+RUN = Path(HOSTILE.replace("/", "").replace("\0", ""))
+
+
 def hostile_result() -> Result:
     fields: dict[str, Any] = dict.fromkeys(Result.__struct_fields__)
     fields |= {
@@ -69,7 +81,10 @@ def hostile_result() -> Result:
         "recovery_s": Recovery(),
         "broker": (Busy(what="slow-call", at_s=1.0, took_s=2.0, said=HOSTILE),),
         "faults": (Fault(kind=HOSTILE, target=HOSTILE, start_s=1.0, end_s=2.0, verified=True),),
-        "checks": (Check(id="H1", name=HOSTILE, verdict="fail", detail=HOSTILE),),
+        "checks": (
+            Check(id="H1", name=HOSTILE, verdict="fail", detail=HOSTILE),
+            Check(id=HANDLER_CHECK, name=HOSTILE, verdict="fail", detail=HOSTILE, task=HOSTILE),
+        ),
         "limits": (HOSTILE,),
         "environment": Environment(platform=HOSTILE),
     }
@@ -87,10 +102,10 @@ def screen(width: int = 80) -> tuple[Terminal, io.StringIO]:
 @pytest.mark.parametrize("width", [20, 80, 200])
 def test_nothing_in_a_result_acts_in_its_table(width: int) -> None:
     console, file = screen(width)
-    print_table(hostile_result(), console)
+    print_table(hostile_result(), console, RUN)
     assert_harmless(file.getvalue())
     console, file = screen(width)
-    print_run(HOSTILE, hostile_result(), console)
+    print_run(hostile_result(), console, RUN)
     assert_harmless(file.getvalue())
 
 

@@ -62,7 +62,7 @@ def test_a_task_is_followed_from_due_to_filled(tmp_path: Path) -> None:
         (1.1, "agent-1", "register"),
     ]
     assert (found.run, found.task, found.job, found.due_s) == ("it", "a-1", "momentum", T + 0.1)
-    assert detail(found, "register") == "ok, attempt 1, term 2, orders a-1.0"
+    assert detail(found, "register") == "as the broker has it: ok, attempt 1, term 2, orders a-1.0"
     assert detail(found, "dispatched") == "term 2, in a batch of 3"
     assert detail(found, "received") == "order a-1.0, which it filled"
     assert (found.fate, found.outcome) == ("filled", "Filled once 1,000.0 ms after it was due.")
@@ -109,6 +109,43 @@ def test_a_request_that_the_venue_did_not_live_to_fill_is_told_so(tmp_path: Path
     journaled(path, (1.05, "a-1.0", "{}"), (1.09, "a-1.0", "{}"))
     answers = [m.detail.partition(", ")[2] for m in traced(path, "a-1").moments if m.what == "received"]
     assert answers == ["which it did not come to fill", "which it filled"]
+
+
+@pytest.mark.parametrize(
+    ("received_s", "rows"),
+    [
+        (1.0975, [("filled", "order a-1.0, received 2.5 ms before")]),
+        (1.0925, [("received", "order a-1.0, which it filled"), ("filled", "order a-1.0")]),
+    ],
+)
+def test_a_request_that_is_filled_at_once_is_one_moment(
+    tmp_path: Path, received_s: float, rows: list[tuple[str, str]]
+) -> None:
+    path = good_run().write(tmp_path / "it")
+    journaled(path, (received_s, "a-1.0", "{}"))
+    moments = traced(path, "a-1").moments
+    assert [(m.what, m.detail) for m in moments if m.node == "venue"] == rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "took_s", "rows"),
+    [
+        ("crash", 0.012, [("fault crash", "of leader, verified, done within 12.0 ms")]),
+        (
+            "restart",
+            0.2,
+            [("fault restart", "of leader, verified"), ("fault restart ends", "after 200.0 ms")],
+        ),
+        ("pause", 0.012, [("fault pause", "of leader, verified"), ("fault pause ends", "after 12.0 ms")]),
+    ],
+)
+def test_a_fault_that_is_over_at_once_is_one_moment(
+    tmp_path: Path, kind: str, took_s: float, rows: list[tuple[str, str]]
+) -> None:
+    run = good_run()
+    run.faults[0].update(kind=kind, start_s=T + 2.5, end_s=T + 2.5 + took_s)
+    moments = traced(run.write(tmp_path / "it"), "a-4").moments
+    assert [(m.what, m.detail) for m in moments if m.what.startswith("fault")] == rows
 
 
 def test_where_several_batches_are_possible_none_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,7 +27,7 @@ from squall.services.cli.terminal import Terminal
 from squall.services.patterns import PATTERNS
 from squall.services.run.progress import Counted, Known, Leads, Phase, Stage, Struck, Waiting, learned
 from squall.services.run.result import NOT_EXERCISED, Verdict
-from squall.services.words import GROUP, find, own, streams_of, words
+from squall.services.words import GROUP, Word, find, own, streams_of, words
 
 SQUALL = Path(sys.executable).parent / "squall"
 
@@ -180,6 +181,23 @@ def test_words_of_a_package_that_is_broken_are_told_of(monkeypatch: pytest.Monke
     )
     with pytest.raises(Exception, match="the words that mine:words brings cannot be used: ZeroDivisionError"):
         words()
+
+
+def test_a_package_explains_its_own_words_and_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Word("copy", "things", "One agent's own delivery of a task.")
+
+    class Brings:
+        value = "mine:words"
+
+        def load(self) -> Any:
+            return lambda: [told]
+
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda group, **_: [Brings()] if group == GROUP else []
+    )
+    assert find("copy", words()) == [told]
+    mine = replace(PATTERNS["star"], streams=lambda spec: [{"name": "S_IN", "description": "what comes in"}])
+    assert streams_of(mine) == {"IN": "what comes in"}
 
 
 def test_the_table_says_what_is_said_of_this_part() -> None:

@@ -28,6 +28,9 @@ import msgspec
 
 from squall.bus.border import escaped, printable
 
+PREFIX = "squall: "
+"""Of every sentence on standard error."""
+
 SENTENCE_LENGTH_MAX = 2000
 """Of a sentence or of one text in a table, in characters: no reason that is quoted in it fills the screen."""
 
@@ -39,7 +42,7 @@ TRACEBACK_LINES_MAX = 200
 
 def say(text: str) -> None:
     """One sentence on standard error."""
-    sys.stderr.write(f"squall: {printable(text, SENTENCE_LENGTH_MAX)}\n")
+    sys.stderr.write(f"{PREFIX}{printable(text, SENTENCE_LENGTH_MAX)}\n")
     sys.stderr.flush()
 
 

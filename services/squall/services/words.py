@@ -23,6 +23,7 @@ from squall.services.errors import SpecError
 from squall.services.packages import REMEDY
 from squall.services.patterns import names, pattern_of
 from squall.services.patterns.pattern import Pattern
+from squall.services.sentences import sentence
 
 GROUP = "squall.words"
 
@@ -61,6 +62,9 @@ class Word(msgspec.Struct, frozen=True):
 TABLE = "words.toml"
 """Beside this file."""
 
+PARTS_MAX = 10
+"""Of a term that nobody uses, so many words are looked at."""
+
 TOPICS: Sequence[Topic] = get_args(Topic)
 
 
@@ -93,10 +97,20 @@ def find(term: str, among: Sequence[Word]) -> list[Word]:
 
 
 def nearest(term: str, among: Sequence[Word]) -> str | None:
-    """The term that is most like this, if any is."""
+    """The term that is most like this: much like it, or in it as a word, or somewhat like it, if any is."""
     known = {name: word.term for word in among for name in _names(word)}
-    close = difflib.get_close_matches(_plain(term), known, 1, cutoff=0.5)
+    within = [part for part in _parts(_plain(term)) if part in known]
+    alike = [difflib.get_close_matches(_plain(term), known, 1, cutoff=cutoff) for cutoff in (0.8, 0.5)]
+    close = alike[0] or within or alike[1]
     return known[close[0]] if close else None
+
+
+def _parts(term: str) -> Iterator[str]:
+    """The words of a term that stand beside each other, the longest first."""
+    parts = term.split()[:PARTS_MAX]
+    for length in range(len(parts) - 1, 0, -1):
+        for first in range(len(parts) - length + 1):
+            yield " ".join(parts[first : first + length])
 
 
 def _names(word: Word) -> set[str]:
@@ -116,13 +130,9 @@ def _of_patterns() -> Iterator[Word]:
         except SpecError:
             continue  # `squall doctor` tells of it
         for stream, text in streams_of(pattern).items():
-            yield Word(stream, "streams", _sentence(text), of=(name,))
+            yield Word(stream, "streams", sentence(text), of=(name,))
         for point, text in points.items():
-            yield Word(point, "points", _sentence(text), of=(name,))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+            yield Word(point, "points", sentence(text), of=(name,))
 
 
 def streams_of(pattern: Pattern) -> dict[str, str]:

@@ -32,7 +32,9 @@ from squall.services.node.history import History
 from squall.services.patterns import hierarchical
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
-from squall.services.run.swarm import Swarm, running, straight
+from squall.services.run.nodes import straight
+from squall.services.run.running import running
+from squall.services.run.swarm import Swarm
 from squall.services.trading.orders import Row
 
 T = TypeVar("T")

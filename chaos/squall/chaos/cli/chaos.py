@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from squall.chaos.cli.mutants import prove_all
+from squall.chaos.cli.outside import address_of, check_spared, on_outside_broker
 from squall.chaos.cli.series import Series
 from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
 from squall.chaos.errors import ChaosError, FaultError
@@ -22,12 +23,25 @@ from squall.chaos.evidence.series import Planned
 from squall.chaos.inject.faults.catalogue import make
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
+from squall.chaos.plan.load import check_load
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Rate, Tasks, failing, sentences
+from squall.services.cli.main import (
+    Agents,
+    AsJson,
+    Handler,
+    InsecureNats,
+    Quiet,
+    Rate,
+    Tasks,
+    a_path,
+    failing,
+    sentences,
+)
 from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
+from squall.services.run.driven import STEADY_S
 from squall.services.run.spec import SEED_MAX, Spec
 
 MINUTES_MAX = 100_000
@@ -36,6 +50,9 @@ MINUTES_MAX = 100_000
 
 SEEDS_MAX = 10_000
 """More than a machine gets through in weeks, and what they would be is drawn before the first is run."""
+
+AHEAD = 100
+"""Of the seeds that are drawn while a series goes on, how many are looked at before it begins."""
 
 
 def chaos(
@@ -58,10 +75,18 @@ def chaos(
     tasks: Tasks = None,
     rate: Rate = None,
     handler: Handler = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(help="An outside broker, which is not struck itself; credentials in NATS_CREDS."),
+    ] = None,
+    insecure_nats: InsecureNats = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
     ] = False,
-    schedule: Annotated[Path | None, typer.Option(help="What to do, from a file, instead of a seed.")] = None,
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="What to do, from a file, instead of a seed.", parser=a_path, metavar="PATH"),
+    ] = None,
     shrink_minutes: Annotated[
         float,
         typer.Option(
@@ -84,7 +109,10 @@ def chaos(
         int, typer.Option(min=0, max=65535, help="Where to look in with toxiproxy-cli; 0 is any free port.")
     ] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Directory of the series.", show_default="runs/<id>")
+        Path | None,
+        typer.Option(
+            help="Directory of the series.", show_default="runs/<id>", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -100,7 +128,7 @@ def chaos(
     drawn = minutes or fault
     if abs(seed) > SEED_MAX - SEEDS_MAX:
         failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
-    own = agents or tasks or rate or handler or strict
+    own = agents or tasks or rate or handler or nats or strict
     if mutants and (drawn or schedule or shrink_minutes or seeds > 1 or own):
         message = "--mutants brings its own swarms, faults and seeds"
         failing(
@@ -117,6 +145,7 @@ def chaos(
             code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json, quiet=quiet)
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
+        url = None if nats is None else address_of(nats, insecure=insecure_nats)
         faults = [_fault(text) for text in fault or ()]
         specs = [
             spec_of(pattern, agents=agents, tasks=tasks, rate_per_s=rate, handler=handler)
@@ -125,15 +154,21 @@ def chaos(
         more: Iterable[Plan] = ()
         more_s = 60 * (minutes or 0.0)
         if schedule is not None:
-            first = _repeated(_scheduled(specs[0], schedule, seed), seeds)
+            first = ahead = _repeated(_scheduled(specs[0], schedule, seed), seeds)
         else:
             first = runs_of(specs, range(seed, seed + seeds), faults)
+            last = seed + seeds + (AHEAD if minutes else 0)
+            ahead = [*first, *runs_of(specs, range(seed + seeds, last), faults)]
             more = more_runs_of(specs, seed + seeds, faults, for_s=more_s, now_s=time.monotonic)
+        if url is not None:
+            check_spared(faults, [plan.schedule for plan in first] if schedule is not None else ())
+            first, more = [on_outside_broker(plan) for plan in first], map(on_outside_broker, more)
         check_port(toxiproxy_port)
+        check_load([(plan.name, plan.spec, plan.schedule) for plan in ahead], steady_s=STEADY_S)
         names = tuple(plan.name for plan in first)
-        narrowed = schedule is not None or bool(faults) or any(map(is_narrowed, specs))
+        narrowed = any((schedule, faults, url)) or any(map(is_narrowed, specs))
         planned = Planned(runs=names, all_faults=not narrowed, strict=strict)
-        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, more_s=more_s)
+        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, url=url, more_s=more_s)
         with show_progress(quiet=quiet) as shown:
             for plan in itertools.chain(first, more):
                 if series.run(plan, shown):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from squall.bus.errors import SquallError
+from squall.chaos.evidence.files import require_run, require_spec
 from squall.chaos.evidence.plural import plural
 from squall.chaos.evidence.series import Planned, planned_in
 from squall.chaos.evidence.task import gather, nearest, newest_run
@@ -18,15 +19,17 @@ from squall.chaos.tell.fate import GOOD
 from squall.chaos.tell.table import print_run, print_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.cli.layout import Cell, Listing
-from squall.services.cli.main import AsJson, failing
+from squall.services.cli.main import AsJson, a_path, failing
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, spaced, styled
 from squall.services.printing import print_document
 from squall.services.run.result import exit_code
 
+Run = Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.", parser=a_path)]
+
 
 def check(
-    run: Annotated[Path, typer.Argument(help="The directory of a run, or of a series of them.")],
+    run: Run,
     as_json: AsJson = False,
 ) -> None:
     """Judge a run, or a series, again from its directory alone, which is left as it is."""
@@ -34,13 +37,15 @@ def check(
         planned = planned_in(run)
         if planned is not None:
             raise typer.Exit(_check_series(run, planned, as_json=as_json))
+        require_run(run)
+        require_spec(run)
         result = judge(run, keep=False)
     except SquallError as error:
         failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
     if as_json:
         print_document(result)
     else:
-        print_table(result, Terminal())
+        print_table(result, Terminal(), run)
     raise typer.Exit(exit_code(result))
 
 
@@ -52,7 +57,7 @@ def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
     else:
         console = Terminal()
         for result in series.runs:
-            print_run(result.run, result, console)
+            print_run(result, console, folder / result.run)
         print_series(series, console)
     return EXIT[series.verdict]
 
@@ -60,11 +65,17 @@ def _check_series(folder: Path, planned: Planned, *, as_json: bool) -> int:
 def trace(
     task: Annotated[str, typer.Argument(help="A task, or the id of an order of one.")],
     run: Annotated[
-        Path | None, typer.Option(help="The directory of a run.", show_default="the newest in runs/")
+        Path | None,
+        typer.Option(
+            help="The directory of a run.", show_default="the newest in runs/", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what happened to one task, and to the swarm meanwhile, from a run's directory alone."""
+    if not task:
+        remedy = "report.html names those that did not end well, and the slowest"
+        failing("input", "no task is named", remedy, 2, as_json=as_json)
     try:
         path = run or newest_run()
         evidence = gather(path, task)

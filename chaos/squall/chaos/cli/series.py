@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import typer
 
+from squall.bus.errors import first_error
 from squall.chaos.cli.setup import experiment_of
-from squall.chaos.evidence.series import Planned, begin, digest, note
+from squall.chaos.evidence.series import Planned, begin, digest, forget, note
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import carry_out, experiment
 from squall.chaos.judge.series import EXIT, Judged, series_result
@@ -18,15 +19,16 @@ from squall.chaos.plan.schedule import Schedule, toml
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
-from squall.chaos.tell.page.page import PAGE
 from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
 from squall.services.cli.terminal import Terminal
+from squall.services.errors import SpecError
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
 from squall.services.run.progress import Begun, Phase, Progress
+from squall.services.run.result import REPORT
 from squall.services.run.spec import Spec
 
 
@@ -62,6 +64,7 @@ class Series:
 
     Args:
         folder: Where to; a directory that holds no series yet.
+        url: An outside broker for all its swarms, or None for one of our own for each.
         steady_s: How long each swarm must keep up before anything is done to it.
         more_s: How long it goes on with new seeds when the planned runs are over.
 
@@ -76,14 +79,16 @@ class Series:
         *,
         port: int,
         as_json: bool,
+        url: str | None = None,
         steady_s: float = STEADY_S,
         more_s: float = 0.0,
     ) -> None:
-        begin(folder, planned)
+        self._made = begin(folder, planned)
         self._folder = folder
         self._planned = planned
         self._port = port
         self._as_json = as_json
+        self._url = url
         self._steady_s = steady_s
         self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
@@ -94,6 +99,7 @@ class Series:
         """Run one; whether the user wants no more."""
         self._note(planned)
         path = self._folder / planned.name
+        was_there = path.exists()
         shown.tell(self._course.begun(planned.name, time.monotonic()))
         try:
             with claim(planned.spec, path) as directory:
@@ -103,11 +109,15 @@ class Series:
         except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
             self._note_interruption()
             raise
+        except (SpecError, BaseExceptionGroup) as error:
+            if not self._done and isinstance(first_error(error), SpecError) and path.exists() == was_there:
+                forget(self._folder, self._made)
+            raise
         if self.interrupted:
             self._note_interruption()
         self._done.append((planned, judged))
         with shown.aside():
-            print_run(planned.name, judged.result, self._console)
+            print_run(judged.result, self._console, path)
         return self.interrupted
 
     def _note(self, planned: Plan) -> None:
@@ -125,13 +135,14 @@ class Series:
         note(self._folder, self._planned)
 
     def _carry_out(self, schedule: Schedule, spec: Spec, directory: RunDirectory, progress: Progress) -> None:
-        schedule_file.write(directory.path, schedule)
+        schedule_file.write(directory, schedule)
         attack = carry_out(schedule)
         self.interrupted = run_loop(
             lambda interrupt: experiment(
                 spec,
                 directory,
                 attack,
+                url=self._url,
                 interrupt=interrupt,
                 progress=progress,
                 port=self._port,
@@ -180,6 +191,6 @@ class Series:
         else:
             print_series(series, self._console)
             self._console.print(f"runs  {self._folder}", soft_wrap=True)
-            if (self._folder / PAGE).exists():
-                self._console.print(f"report  {self._folder / PAGE}", soft_wrap=True)
+            if (self._folder / REPORT).exists():
+                self._console.print(f"report  {self._folder / REPORT}", soft_wrap=True)
         return EXIT[series.verdict]

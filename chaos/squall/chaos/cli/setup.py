@@ -11,10 +11,10 @@ from typing import Any
 
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
-from squall.services.cli.main import is_file, resolve
+from squall.services.cli.main import is_file, resolve, said_in
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert, read
+from squall.services.run.swarm_toml import convert
 
 LOAD = ("tasks", "pause_leader")
 """What an experiment takes into its own hands though a file says otherwise: the load has no end before all is
@@ -42,7 +42,7 @@ def spec_of(pattern: str, **asked: Any) -> Spec:
     """
     if not is_file(pattern):
         return resolve(pattern, **{**experiment_of(pattern), **_given(asked)})
-    says = read(Path(pattern))
+    says = said_in(Path(pattern))
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
     load = {field: experiment[field] for field in LOAD if field in experiment}

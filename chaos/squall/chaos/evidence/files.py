@@ -18,13 +18,12 @@ from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.facts import Asked, Injected, Intended
 from squall.chaos.evidence.model import Handled
 from squall.chaos.evidence.said import Said
-from squall.chaos.evidence.series import SERIES, digest
+from squall.chaos.evidence.series import HISTORY, SERIES, digest, name_one_of
 from squall.services import jsonl
 from squall.services.jsonl import LINE_BYTES_MAX, decode
 
 SPEC = "spec.toml"
 NODES = "nodes.jsonl"
-HISTORY = "history.jsonl"
 FAULTS = "faults.jsonl"
 SCHEDULE = "schedule.toml"
 VENUE = "venue.sqlite"
@@ -33,6 +32,8 @@ WITNESSES = "squall.chaos.inject.handlers:"
 """Of which module the handlers are that log what they do."""
 
 REMEDY = "name the directory of a run, for instance runs/<id>"
+
+WHY_LENGTH_MAX = 160
 
 T = TypeVar("T")
 
@@ -46,9 +47,31 @@ def require_run(run: Path) -> None:
     if not run.is_dir():
         raise NotARunError(f"{run} is no directory", REMEDY)
     if (run / SERIES).exists():
-        raise NotARunError(f"{run} holds a series of runs", f"name one of them, for instance {run}/seed-1")
+        raise NotARunError(f"{run} is a series of runs", name_one_of(run))
     if not (run / SPEC).exists() and not (run / HISTORY).exists():
         raise NotARunError(f"{run} holds no run: it has neither {SPEC} nor {HISTORY}", REMEDY)
+
+
+def require_spec(run: Path) -> None:
+    """See that it is known what a run was asked for, without which there is nothing to hold it to.
+
+    Raises:
+        NotARunError: It is not.
+    """
+    try:
+        values = tomllib.loads((run / SPEC).read_text())
+        why = "" if isinstance(values.get("pattern"), str) else "names no pattern"
+    except FileNotFoundError:
+        why = "is missing"
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        why = f"is not valid TOML: {printable(str(error), WHY_LENGTH_MAX)}"
+    if why:
+        raise NotARunError(
+            f"{run / SPEC} {why}, so that nobody knows what the run was asked for",
+            "put back the one that it was run with, or name another run",
+        )
 
 
 def digest_in(run: Path) -> str:

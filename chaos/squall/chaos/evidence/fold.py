@@ -97,6 +97,7 @@ class Fold:
         self._refusals: list[Refusal] = []
         self._mistakes: list[Mistake] = []
         self._held_up: list[HeldUp] = []
+        self._empty: set[str] = set()
         self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
@@ -165,6 +166,10 @@ class Fold:
                 self._refusals.append(decode(lines.refusal, line))
             case "handler", "fail":
                 self._mistakes.append(decode(lines.mistake, line))
+            case "empty", "ok":
+                self._empty.add(decode(lines.task, line).task)
+            case "running", "ok":
+                pass  # of who does not end it, and why, the end of the attempt tells
             case "held-up", "ok":
                 self._held_up.append(decode(lines.held_up, line))
             case "final", "ok" | "fail":
@@ -324,6 +329,7 @@ class Fold:
             tells_of=self._note.handler,
             mistakes=tuple(self._mistakes),
             held_up=tuple(self._held_up),
+            empty=frozenset(self._empty),
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,

@@ -33,6 +33,9 @@ from squall.chaos.evidence.lives import Lives
 from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row
 
+MISSING = " is missing"
+"""How it is said of a file that it is not there."""
+
 COMMAND = "squall"
 """The writer that is no node: the command itself, which reads back what the broker holds in the end."""
 
@@ -188,6 +191,7 @@ class History:
         tells_of: The handler of whose mistakes the agents of the run tell; empty in older directories.
         mistakes: Those.
         held_up: Where it held up its agents.
+        empty: Tasks of which an attempt ended well and came to neither order nor value.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
@@ -233,6 +237,7 @@ class History:
     tells_of: str = ""
     mistakes: tuple[Mistake, ...] = ()
     held_up: tuple[HeldUp, ...] = ()
+    empty: frozenset[str] = frozenset()
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None
@@ -249,6 +254,11 @@ class History:
     interrupted_s: float | None = None
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The files of the run's directory that are not there, and were from its beginning."""
+        return tuple(what.removesuffix(MISSING) for what in self.unreadable if what.endswith(MISSING))
 
     def of(self, kind: type[KindOf]) -> tuple[KindOf, ...]:
         """The lines of one of the pattern's operations, in the order in which they were written."""

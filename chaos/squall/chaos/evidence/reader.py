@@ -24,6 +24,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     run  invoke {task, attempt}, then attempt | commit {task}            agent
     handler  fail {task, attempt, what, reason, said, at, trace, order_id}   agent, of its handler's mistakes
     held-up  ok {at, line, times, seconds}: its handler let nothing else run   agent
+    empty  ok {task, attempt}: its handler returned neither order nor value    agent
+    running  ok {task, attempt, line, seconds}: its handler takes long         agent
     ended  ok {agent, incarnation, status}: an agent's process, not well     the command
     end  ok {reason}             counters  ok {counters}                 a node
     expel  ok {agent, reason}                                            whoever put the agent out
@@ -42,10 +44,11 @@ import msgspec
 
 from squall.chaos.evidence import venue as venue_books
 from squall.chaos.evidence.facts import Counted, NodeStart
-from squall.chaos.evidence.files import HISTORY, NODES, VENUE, Files, require_run
+from squall.chaos.evidence.files import FAULTS, NODES, VENUE, Files, require_run
 from squall.chaos.evidence.fold import Fold
-from squall.chaos.evidence.model import History, Venue
+from squall.chaos.evidence.model import MISSING, History, Venue
 from squall.chaos.evidence.operations import Operations
+from squall.chaos.evidence.series import HISTORY
 from squall.services.run.counters import COUNTERS
 
 Declared = Callable[[str | None], Operations]
@@ -64,6 +67,9 @@ def read(run: Path, declared: Declared) -> History:
     require_run(run)
     files = Files(run)
     asked, spec = files.asked()
+    for name in (NODES, HISTORY, FAULTS):
+        if not (run / name).exists():
+            files.give_up(f"{name}{MISSING}")
     fold = Fold(declared(asked.pattern))
     for number, line in files.lines(HISTORY):
         try:

@@ -9,7 +9,9 @@ so that one that was run otherwise is noticed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +20,11 @@ from msgspec import Meta
 
 from squall.chaos.errors import NotARunError
 from squall.services.errors import DiskError, SpecError
-from squall.services.run.directory import replace, writing
+from squall.services.run.directory import make, replace, unmake, writing
 
 SERIES = "series.json"
+HISTORY = "history.jsonl"
+"""Which every run has from its beginning on."""
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
 
@@ -53,8 +57,8 @@ def digest(spec: str, schedule: str) -> str:
     return hashlib.sha256(msgspec.json.encode([spec, schedule])).hexdigest()
 
 
-def begin(folder: Path, planned: Planned) -> None:
-    """Note what is planned in a directory that holds no series yet.
+def begin(folder: Path, planned: Planned) -> list[Path]:
+    """Note what is planned in a directory that holds no series yet; the folders that were made for it.
 
     Raises:
         SpecError: It holds one, or cannot be written.
@@ -62,11 +66,22 @@ def begin(folder: Path, planned: Planned) -> None:
     if (folder / SERIES).exists():
         raise SpecError(f"{folder} holds a series", "name a new directory with --out, or remove it")
     try:
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        made = make(folder)
         note(folder, planned)
     except DiskError as error:
         raise SpecError(str(error), error.remedy) from error
+    return made
+
+
+def forget(folder: Path, made: Iterable[Path]) -> None:
+    """Leave nothing of a series whose first run was refused before it began.
+
+    Args:
+        made: What `begin` said.
+    """
+    with contextlib.suppress(OSError):  # it must not hide why it was refused
+        (folder / SERIES).unlink()
+    unmake(made)
 
 
 def note(folder: Path, planned: Planned) -> None:
@@ -91,6 +106,14 @@ def planned_in(folder: Path) -> Planned | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise NotARunError(
-            f"{path} cannot be read: {error}", "name a run in it, for instance seed-1"
-        ) from error
+        reason = error.strerror if isinstance(error, OSError) else f"it is no plan of a series ({error})"
+        raise NotARunError(f"{path} cannot be read: {reason}", name_one_of(folder)) from error
+
+
+def name_one_of(folder: Path) -> str:
+    """How to name one run of a series, by what is there."""
+    runs = sorted(path.parent.name for path in folder.glob(f"*/{HISTORY}"))
+    if not runs:
+        return "no run is left in it: name another directory"
+    others = f"; there are {len(runs)} in it" if len(runs) > 1 else ""
+    return f"name one of its runs, for instance {folder / runs[0]}{others}"

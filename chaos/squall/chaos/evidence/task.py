@@ -14,8 +14,9 @@ import msgspec
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence import venue as venue_books
 from squall.chaos.evidence.facts import Injected, Kind, NodeStart
-from squall.chaos.evidence.files import HISTORY, NODES, REMEDY, VENUE, Files, require_run
+from squall.chaos.evidence.files import NODES, REMEDY, VENUE, Files, require_run
 from squall.chaos.evidence.said import Said
+from squall.chaos.evidence.series import HISTORY
 from squall.chaos.evidence.venue import Orders
 from squall.services import jsonl
 from squall.services.handlers import effect_id

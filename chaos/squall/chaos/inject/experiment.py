@@ -17,12 +17,14 @@ from typing import Any
 
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
+from squall.chaos.errors import HarnessBrokenError
 from squall.chaos.inject.idle import Idle
 from squall.chaos.inject.nemesis import LEASE_S, Nemesis
-from squall.chaos.inject.network import Network
+from squall.chaos.inject.network import WATCH_S, Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.bounds import drain_bound_s
+from squall.chaos.plan.load import CALM_S, check_load
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.services.node.history import History
@@ -43,9 +45,6 @@ LEASE_PAST_S = 30.0
 MARGIN_S = 5.0
 """How much longer than its bound a swarm is waited for, to tell late from never."""
 
-CALM_S = 1.5
-"""How long the load goes on once all is healed and recovered from."""
-
 UNDER_WAY_FACTOR = 2
 UNDER_WAY_S = 0.2
 """When it is: so many times what was under way in the steady state, and so many seconds' worth of tasks."""
@@ -65,6 +64,7 @@ async def experimenting(
     run: RunDirectory,
     *,
     progress: Progress,
+    url: str | None = None,
     interrupt: asyncio.Event | None = None,
     port: int = 0,
     preload: str = "",
@@ -76,6 +76,7 @@ async def experimenting(
     After the block all is healed, the load ends, the swarm drains, and the broker is read.
 
     Args:
+        url: An outside broker, in clear text and with a port, or None for one of our own. It is not struck.
         interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
         port: Of Toxiproxy's API; 0 is any that is free.
         preload: A module that nodes load first; see `NodeStart`.
@@ -83,11 +84,14 @@ async def experimenting(
         steady_s: How long the swarm must keep up before anything is done to it.
 
     Raises:
+        SpecError: Its tasks are over before it could be seen to work steadily; nothing was started.
         HarnessBrokenError: The harness broke; the run says nothing about the swarm.
         HandlerError: Next to nothing comes of what its handler is given.
         SteadyStateError: There was no steady state to disturb.
         ServiceError, BusError: The swarm could not be run.
     """
+
+    check_load([("a steady state alone", spec, Schedule(seed=spec.seed))], steady_s=steady_s)
 
     def tell_waiting(what: str) -> None:
         progress(Waiting(what=what))
@@ -105,6 +109,7 @@ async def experimenting(
         async with driven(
             spec,
             run,
+            url=url,
             interrupt=interrupt,
             route=network.route,
             preload=preload,
@@ -137,6 +142,7 @@ async def experimenting(
                         await unless(interrupt or asyncio.Event(), _calm(driving, before, history))
                     await driving.finish(bound_s + MARGIN_S)
                     _weigh(driving.swarm, history)
+                    _see_the_broker(driving.swarm, history)
 
 
 async def _calm(driving: Run, before: int, history: History) -> None:
@@ -171,6 +177,28 @@ def _weigh(swarm: Swarm, history: History) -> None:
             history("memory", "ok", of=node, unit=unit.id, kib=kib)
 
 
+def _see_the_broker(swarm: Swarm, history: History) -> None:
+    """See that somebody else's broker was there all the time.
+
+    Nobody here strikes the command's own way to it, so if that was lost, the broker ended, stood still or was
+    cut off, for reasons that are not on record. What the swarm did about it would look like its own fault.
+
+    Raises:
+        HarnessBrokenError: It was not.
+    """
+    if not swarm.owns_broker and swarm.observer.counters["reconnects"]:
+        lost = f"the broker at {swarm.url} was lost, and nothing here was the cause"
+        history("interfered", "fail", reason=lost)
+        raise HarnessBrokenError(lost, "see that nobody else stops it, and try again")
+
+
+async def _watch_the_broker(swarm: Swarm, history: History) -> None:
+    """See that it is there again and again."""
+    while True:
+        _see_the_broker(swarm, history)
+        await asyncio.sleep(WATCH_S)
+
+
 @contextlib.asynccontextmanager
 async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIterator[None]:
     """See that nobody reaches the broker past its proxy, and that nobody else changes the proxies."""
@@ -182,6 +210,7 @@ async def _watched(swarm: Swarm, network: Network, history: History) -> AsyncIte
     async with task_group() as tasks:
         tasks.daemon(network.watch(swarm))
         tasks.daemon(network.watch_others(note))
+        tasks.daemon(_watch_the_broker(swarm, history))
         yield
     await network.look_for_others(note)
 
@@ -191,6 +220,7 @@ async def experiment(
     run: RunDirectory,
     attack: Attack,
     *,
+    url: str | None = None,
     interrupt: asyncio.Event | None = None,
     progress: Progress,
     port: int = 0,
@@ -203,7 +233,14 @@ async def experiment(
         attack: What is done once the state is steady; cancelled if the user wants an end.
     """
     async with experimenting(
-        spec, run, progress=progress, interrupt=interrupt, port=port, preload=preload, steady_s=steady_s
+        spec,
+        run,
+        progress=progress,
+        url=url,
+        interrupt=interrupt,
+        port=port,
+        preload=preload,
+        steady_s=steady_s,
     ) as nemesis:
         await unless(interrupt or asyncio.Event(), attack(nemesis))
 

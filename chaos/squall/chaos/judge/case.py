@@ -60,8 +60,18 @@ something else, and what was slow may have been so for that. Higher excuses more
 what else the machine did."""
 
 
+EXCUSING = ("faults.jsonl", "nodes.jsonl")
+"""Files that tell why something came late, or at all."""
+
+
 def busy(history: History) -> str:
-    """Why what was slow may have been so for the machine, in words; empty if it had time left."""
+    """Why what was slow may have been so for the machine, in words; empty if it had time left.
+
+    Nor does it say anything of the swarm where nobody knows any more what struck it.
+    """
+    for file in EXCUSING:
+        if file in history.missing:
+            return f"{file} is missing"
     idle = [phase.idle for phase in history.phases if phase.idle is not None]
     if not idle or min(idle) >= IDLE_MIN:
         return ""

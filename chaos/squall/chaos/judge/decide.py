@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.services.run.result import Verdict
+from squall.services.sentences import sentence
 
 NAMED_MAX = 3
 """How many offenders a detail names."""
@@ -25,11 +27,13 @@ class Finding:
 
     Attributes:
         exercised: False where nothing happened that the check is about.
+        task: One that shows it; empty where it is of no task in particular.
     """
 
     verdict: Verdict
     detail: str
     exercised: bool = True
+    task: str = ""
 
 
 def decide(
@@ -40,6 +44,7 @@ def decide(
     late: Sequence[str] = (),
     unseen: Sequence[str] = (),
     passed: str,
+    idle: str = "",
 ) -> Finding:
     """The verdict that follows.
 
@@ -49,35 +54,38 @@ def decide(
         late: What took too long, by lines that are there: fails too, unless the machine was busy.
         unseen: What did not happen, or was not seen to, and had to for a pass.
         passed: What to say if it passes.
+        idle: Why nothing happened that it is about, if so: then it does not pass either.
     """
     slow = [] if case.busy else late
     if shown or slow or (inferred and not case.doubts):
-        return Finding("fail", sentence([*shown, *slow, *inferred]))
+        return Finding("fail", _joined([*shown, *slow, *inferred]))
     reasons = [*case.doubts, *([case.busy, *late] if late else []), *unseen]
     if undrained(case.history):
         reasons.append("it had not drained within its bound")
     if reasons:
         return unknown(*reasons, *inferred)
+    if idle:
+        return Finding("unknown", sentence(idle), exercised=False)
     return Finding("pass", passed)
 
 
 def unknown(*reasons: str) -> Finding:
     """It cannot be said, for these reasons."""
-    return Finding("unknown", sentence(reasons))
+    return Finding("unknown", _joined(reasons))
 
 
 def unexercised(case: Case, reason: str) -> Finding:
     """Nothing happened that the check is about, by all lines there were: unknown, and no matter."""
     if case.doubts:
         return unknown(*case.doubts, reason)
-    return Finding("unknown", sentence([reason]), exercised=False)
+    return Finding("unknown", _joined([reason]), exercised=False)
 
 
-def sentence(parts: Sequence[str]) -> str:
+def _joined(parts: Sequence[str]) -> str:
     text = "; ".join(parts[:NAMED_MAX])
     if len(parts) > NAMED_MAX:
-        text += f"; and {len(parts) - NAMED_MAX} more findings"
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+        text += f"; and {plural(len(parts) - NAMED_MAX, 'more finding')}"
+    return sentence(text)
 
 
 def named(offenders: Sequence[str], noun: str, has: str) -> list[str]:

@@ -23,7 +23,7 @@ from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.poison import is_poison, is_poisoned
 from squall.chaos.plan.series import is_unhurried
-from squall.chaos.plan.surface import possible, surface_of
+from squall.chaos.plan.surface import BROKER, possible, surface_of
 from squall.chaos.plan.varied import SHARES, is_varied, sort_of
 from squall.services.errors import SpecError
 from squall.services.run.swarm_toml import convert
@@ -145,9 +145,10 @@ def _possible(history: History) -> list[Pair]:
         surface = surface_of(convert(dict(history.spec), "the spec"))
     except SpecError:
         return []
-    return [
-        (kind.name, target) for kind in KINDS.values() for target in possible(kind, surface.targets, surface)
-    ]
+    # Somebody else's broker is none of the processes that were started, and is not struck.
+    spared = {BROKER} if history.nodes and all(start.role != BROKER for start in history.nodes) else set()
+    targets = [target for target in surface.targets if target not in spared]
+    return [(kind.name, target) for kind in KINDS.values() for target in possible(kind, targets, surface)]
 
 
 def _struck(history: History) -> tuple[Mapping[Pair, int], Mapping[Pair, int]]:

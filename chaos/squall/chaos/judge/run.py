@@ -6,7 +6,7 @@ History ──► Case ─┬─ checks ───► verdicts ─┬─► Resul
 
 from __future__ import annotations
 
-from squall.chaos.evidence.model import History
+from squall.chaos.evidence.model import MISSING, History
 from squall.chaos.evidence.operations import Fenced
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case, case_of
@@ -128,6 +128,8 @@ def _duration_s(history: History) -> float | None:
     return round(history.last_s - history.first_s, 6)
 
 
+VENUE = "venue.sqlite"
+
 NO_CHECKS = "V0"
 """Id of what is said where there is nothing to hold a run to."""
 
@@ -136,7 +138,7 @@ def verdicts(case: Case, promises: Promises | None) -> tuple[Check, ...]:
     """What the checks of a run's pattern say; never nothing, and a check that breaks is unknown."""
     if promises is None:
         pattern = case.history.asked.pattern or "of this run, which is unknown"
-        detail = f"There are no checks for the pattern {pattern}."
+        detail = f"{_missing(case.history)}There are no checks for the pattern {pattern}."
         return (Check(id=NO_CHECKS, name="checks-exist", verdict="unknown", detail=detail),)
     return tuple(check for promise in promises.promises if (check := _verdict(promise, case)))
 
@@ -149,10 +151,33 @@ def _verdict(promise: Promise, case: Case) -> Check | None:
         found = promise.check(case)
     except Exception as error:
         found = Finding("unknown", f"The check itself broke: {type(error).__name__}: {error}.")
+    missing = _missing(case.history) if found.verdict == "unknown" else ""
     return Check(
         id=promise.id,
         name=promise.name,
         verdict=found.verdict,
-        detail=found.detail,
+        # Each check says what it has nothing of; why it has not comes before that.
+        detail=found.detail if _is_said(missing, found.detail) else f"{missing}{found.detail}",
         exercised=found.exercised,
+        task=found.task,
     )
+
+
+NO_VENUE = "there is no database of the venue"
+
+
+def _is_said(missing: str, detail: str) -> bool:
+    """Whether a detail says already which file is not there."""
+    said = detail.lower()
+    return missing[:-2].lower() in said or (missing.startswith(VENUE) and NO_VENUE in said)
+
+
+def _missing(history: History) -> str:
+    """Which files of a run's directory are not there, as a sentence before another; empty if all are."""
+    names = list(history.missing)
+    if history.venue is None and not any(VENUE in what for what in history.unreadable):
+        names.append(VENUE)
+    if not names:
+        return ""
+    *others, last = names
+    return f"{', '.join(others)} and {last} are missing. " if others else f"{last}{MISSING}. "

@@ -2,11 +2,12 @@
 
 lead(term) ··· fault on the leader ··· lead(next term) ··· first batch stored under it
                └────────── detect ─────────┘                       │
-               └────────────────────── failover ───────────────────┘
+               └────────────────────── failover ───────────────────┘   less the time in which nothing was due
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Takeover:
             first batch, so that the time till then says nothing of the fail-over: with no agent at work
             there is soon nothing to store.
         acted_s: When the first batch under the new term was stored.
+        ready_s: From when on there was something to store.
     """
 
     previous: Lead
@@ -53,6 +55,7 @@ class Takeover:
     is_obstructed: bool
     is_idle: bool
     acted_s: float | None
+    ready_s: float
 
     @property
     def detect_s(self) -> float | None:
@@ -69,7 +72,7 @@ class Takeover:
     def failover_s(self) -> float | None:
         if self.start_s is None or self.acted_s is None or self.is_idle:
             return None
-        return self.acted_s - self.start_s
+        return self.next.time_s - self.start_s + max(0.0, self.acted_s - self.ready_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,10 @@ def succession(history: History, batches: type[Batch] | None) -> Succession:
     """
     led = terms(history)
     stored = history.of(batches) if batches is not None else ()
+    due = sorted(offer.intended_s for offer in history.submissions.values() if offer.intended_s is not None)
     struck = _leader_faults(history, led)
     changes = [
-        _takeover(history, stored, struck, previous, following)
+        _takeover(history, stored, struck, due, previous, following)
         for previous, following in itertools.pairwise(led)
     ]
     return Succession(history.of(Lead), led, changes, struck, stored)
@@ -127,7 +131,12 @@ def _leader_faults(history: History, led: Sequence[Lead]) -> list[Injected]:
 
 
 def _takeover(
-    history: History, stored: Sequence[Batch], struck: Sequence[Injected], previous: Lead, following: Lead
+    history: History,
+    stored: Sequence[Batch],
+    struck: Sequence[Injected],
+    due: Sequence[float],
+    previous: Lead,
+    following: Lead,
 ) -> Takeover:
     since, start_s, fault = _beginning(history, stored, struck, previous, following)
     brokers = [start.started_s for start in history.nodes if start.role == BROKER]
@@ -143,7 +152,24 @@ def _takeover(
         is_obstructed=start_s is not None and _is_obstructed(history, following, start_s),
         is_idle=acted_s is not None and _is_idle(history, following, acted_s),
         acted_s=acted_s,
+        ready_s=_ready_s(stored, due, previous, following, acted_s),
     )
+
+
+def _ready_s(
+    stored: Sequence[Batch], due: Sequence[float], previous: Lead, following: Lead, acted_s: float | None
+) -> float:
+    """From when on a successor had something to store: at once, unless the next task was due only later.
+
+    Args:
+        due: When each task was, in order.
+        acted_s: When it stored the first.
+    """
+    last_s = max((b.time_s for b in stored if b.term == previous.term), default=previous.time_s)
+    place = bisect.bisect_right(due, last_s)
+    if acted_s is None or place == len(due) or due[place] > acted_s:
+        return following.time_s  # what it stored had been due before
+    return max(following.time_s, due[place])
 
 
 def _is_obstructed(history: History, following: Lead, start_s: float) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 from unittest import mock
 
 from squall.chaos.errors import HarnessBrokenError
-from squall.chaos.evidence.files import HISTORY
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.reader import Declared, read
+from squall.chaos.evidence.series import HISTORY
 from squall.chaos.inject.faults.fault import LinkFault, Site
 from squall.chaos.inject.faults.latency import Latency
 from squall.chaos.inject.network import Network

@@ -107,7 +107,7 @@ def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path, progress: Progre
 def _run(spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, preload: str) -> Result:
     schedule = schedule_file.checked(schedule, spec)
     with claim(spec, path) as directory:
-        schedule_file.write(directory.path, schedule)
+        schedule_file.write(directory, schedule)
         work = experiment(
             spec,
             directory,

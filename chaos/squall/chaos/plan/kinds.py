@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.chaos.errors import FaultError
 
 SEVER = "sever"
@@ -97,6 +98,9 @@ DOES: Mapping[str, str] = {
 }
 """What each kind does, in words."""
 
+SOME = "there are crash, pause, latency, blackhole and others"
+"""In place of all of them, which no line has room for."""
+
 NEED_THREE_BROKERS = ("split", "bridge", "isolate-leader")
 
 
@@ -113,8 +117,8 @@ def kind_of(name: str) -> Kind:
         )
     if name not in KINDS:
         near = difflib.get_close_matches(name, KINDS, 1)
-        remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}"
-        raise FaultError(f"there is no fault {name!r}", remedy)
+        remedy = f"did you mean {near[0]}?" if near else f"{SOME}; `squall explain` lists all"
+        raise FaultError(f"there is no fault {printable(name, NAME_LENGTH_MAX)!r}", remedy)
     return KINDS[name]
 
 

@@ -32,8 +32,9 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Starts
 from squall.services.run.own_broker import BROKER, LAUNCHER, OBSERVER
 from squall.services.run.progress import Progress
+from squall.services.run.running import on_broker
 from squall.services.run.spec import Spec
-from squall.services.run.swarm import Swarm, on_broker
+from squall.services.run.swarm import Swarm
 
 LIMITS = (
     "simulated: the nodes' own code on a virtual clock, against a model of the broker; "

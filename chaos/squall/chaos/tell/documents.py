@@ -20,9 +20,9 @@ from squall.chaos.judge.checks import operations_of
 from squall.chaos.judge.run import result
 from squall.chaos.judge.series import Judged, SeriesResult, judged_of
 from squall.chaos.tell.page import junit
-from squall.chaos.tell.page.page import PAGE, page, series_page
+from squall.chaos.tell.page.page import page, series_page
 from squall.services.run.directory import replace, writing
-from squall.services.run.result import Result, document
+from squall.services.run.result import REPORT, Result, document
 
 log = logging.getLogger("squall")
 
@@ -68,7 +68,7 @@ def judge_all(folder: Path, planned: Planned) -> list[Judged]:
 
 def write_series(folder: Path, series: SeriesResult) -> None:
     """Leave the page of a series in its directory."""
-    _keep(folder / PAGE, lambda: series_page(folder, series))
+    _keep(folder / REPORT, lambda: series_page(folder, series))
 
 
 def _judged(run: Path, *, keep: bool) -> tuple[Result, History]:
@@ -103,7 +103,7 @@ def _write(run: Path, judged: Result) -> None:
 
 def _write_page(run: Path, history: History, judged: Result) -> None:
     """Leave a run's page in its directory."""
-    _keep(run / PAGE, lambda: page(run, history, judged))
+    _keep(run / REPORT, lambda: page(run, history, judged))
 
 
 def _keep(path: Path, content: Callable[[], bytes]) -> None:

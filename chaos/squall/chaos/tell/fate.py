@@ -7,6 +7,7 @@ from typing import Literal
 
 from squall.bus.border import printable
 from squall.chaos.evidence.task import Evidence, Line
+from squall.services.sentences import sentence
 
 Fate = Literal[
     "filled", "ended", "dead", "cancelled", "rejected", "refused", "open", "unknown",
@@ -112,4 +113,4 @@ def span(start_s: float, end_s: float) -> str:
 
 def _sentence(what: str, why: str) -> str:
     text = f"{what}: {why.rstrip('.')}" if why else what
-    return text[:1].upper() + text[1:] + "."
+    return sentence(text)

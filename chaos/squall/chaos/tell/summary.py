@@ -20,8 +20,7 @@ def in_words(series: SeriesResult) -> str:
     told, checks = accounts(runs), series.checks
     said = [
         f"{plural(len(runs), 'run')}.",
-        *wrong(told),
-        *_whose(runs),
+        *_wrong(runs),
         *failed(checks),
         *balance(told, is_certain=not any(map(is_open, checks))),
         *_struck(runs),
@@ -30,9 +29,11 @@ def in_words(series: SeriesResult) -> str:
     return " ".join(said)
 
 
-def _whose(runs: tuple[Result, ...]) -> Iterator[str]:
-    """Which runs lost or doubled something."""
-    bad = [run.run for run in runs if run.lost or run.duplicated or run.conflicting]
+def _wrong(runs: tuple[Result, ...]) -> Iterator[str]:
+    """What was lost or doubled, of the runs of which that is known, and in which it was."""
+    known = [run for run in runs if None not in (run.lost, run.duplicated, run.conflicting)]
+    yield from wrong(accounts(known))
+    bad = [run.run for run in known if run.lost or run.duplicated or run.conflicting]
     if bad:
         more = f" and {plural(len(bad) - RUNS_MAX, 'other')}" if len(bad) > RUNS_MAX else ""
         yield f"That was in {', '.join(bad[:RUNS_MAX])}{more}."
@@ -43,6 +44,6 @@ def _struck(runs: tuple[Result, ...]) -> Iterator[str]:
     faults = [fault for run in runs for fault in run.faults]
     if faults:
         yield struck([fault.verified for fault in faults], len({fault.kind for fault in faults}))
-    followed = [run.recovery_s.failover for run in runs if run.recovery_s.failover is not None]
+    followed = [run.recovery_s.detect for run in runs if run.recovery_s.detect is not None]
     if followed:
         yield f"A lost leader was followed within {max(followed):.1f} s."

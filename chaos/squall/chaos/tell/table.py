@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
+from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.exercised import Exercised
 from squall.chaos.judge.series import Hits, Recovered, SeriesCheck, SeriesResult, verdict_of_run
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import NEVER, Matrix, facts, left_out, matrix
 from squall.chaos.tell.summary import in_words
 from squall.services.cli.layout import Flow, Listing, Paragraph, folded
+from squall.services.cli.table import more_of
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run.result import Result, blamed_on_handler
 
@@ -30,14 +33,19 @@ LETTERS = (12, 7, 6, 5)
 """How many letters of a word stand beside each other in the head of a column, the more the better."""
 
 
-def print_run(name: str, result: Result, console: Terminal) -> None:
-    """What the user's own handler did wrong, the run's facts, and each check that failed."""
+def print_run(result: Result, console: Terminal, run: Path) -> None:
+    """What the user's own handler did wrong, the run's facts, and each check that failed.
+
+    Args:
+        run: The run's directory.
+    """
     if blame := blamed_on_handler(result):
         console.print(Paragraph(styled(blame)))
+        console.print(more_of(result, run), soft_wrap=True)
     verified = sum(fault.verified for fault in result.faults)
     recovery = result.recovery_s
     facts_of_run = [
-        f"{name:10}",
+        f"{result.run:10}",
         f"{verdict_of_run(result):8}".rstrip(),
         f"faults {verified}/{len(result.faults)} verified",
         f"accepted {_count(result.accepted)}",
@@ -68,7 +76,7 @@ def print_series(series: SeriesResult, console: Terminal) -> None:
             _recovery([step for step in series.recovery if step.pattern == pattern])
         ]
         if any(cell.hits for cell in covered):  # narrowed to faults without points, all would be holes
-            tables.insert(0, _coverage(covered))
+            tables.insert(0, _coverage(covered, whole=series.all_faults))
         for each in series.exercised:
             if each.pattern == pattern:
                 tables += _exercised(each, covered, console)
@@ -82,11 +90,23 @@ def print_series(series: SeriesResult, console: Terminal) -> None:
     console.print("", _checks(of_all), "", f"verdict  {series.verdict}", sep="\n")
 
 
-def _coverage(covered: Sequence[Hits]) -> Listing:
+def _coverage(covered: Sequence[Hits], *, whole: bool) -> Listing:
+    """How often each step was struck.
+
+    Args:
+        whole: Also the steps at which nothing struck, each by itself: they were to be struck.
+    """
     rows = []
+    idle = 0
     for point, cells in itertools.groupby(covered, lambda cell: cell.point):
         counts = {cell.strike: cell.hits for cell in cells}
-        rows.append([point, *(str(counts[strike] or "hole") for strike in STRIKES)])
+        if whole or any(counts.values()):
+            none = "hole" if whole else NEVER
+            rows.append([point, *(str(counts[strike] or none) for strike in STRIKES)])
+        else:
+            idle += 1
+    if idle:
+        rows.append([plural(idle, "other step"), *(NEVER for _ in STRIKES)])
     return Listing(COVERAGE, rows, labelled=True)
 
 

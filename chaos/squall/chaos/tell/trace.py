@@ -19,11 +19,18 @@ import msgspec
 from squall.bus.border import printable
 from squall.chaos.evidence.facts import Injected, NodeStart
 from squall.chaos.evidence.task import KNOWN, Evidence, Line
+from squall.chaos.plan.kinds import KINDS
 from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, executions
 from squall.chaos.tell.fate import Fate, fate_of, span
 
 STORED = {"dispatch": "dispatched"}
 """What became of a task in a batch, where the operation's own name is no word for it."""
+
+SAME_S = 0.005
+"""What two sources tell within so long of the same thing is told once."""
+
+AT_ONCE_S = 0.1
+"""A fault that does not last, and was over so soon, has one moment and not two."""
 
 
 MISTAKES = {
@@ -242,19 +249,26 @@ def _registered(line: Line) -> Moment:
         f"orders {', '.join(line.effects)}" if line.effects else "no order",
         line.reason,
     ]
-    return Moment(line.stored_s, line.agent, "register", _join(*said))
+    # Beside its agent's own word that it committed, which another line tells.
+    return Moment(line.stored_s, line.agent, "register", f"as the broker has it: {_join(*said)}")
 
 
 def _delivered(evidence: Evidence) -> Iterator[Moment]:
     """Each order as the venue journaled it, and what it answered.
 
-    The venue journals a request, then fills it, so a fill answers the newest request before it.
+    The venue journals a request, then fills it, so a fill answers the newest request before it. Where it did
+    so at once, the fill alone is told.
     """
     for order_id, times in evidence.fills.items():
         requests = [r for r in evidence.around.orders.received if r.order_id == order_id]
+        received_s: dict[float, float] = {}
         for number, request in enumerate(requests, start=1):
             following_s = requests[number].time_s if number < len(requests) else math.inf
-            if any(request.time_s <= time_s < following_s for time_s in times):
+            filled_s = next((time_s for time_s in times if request.time_s <= time_s < following_s), None)
+            if filled_s is not None and filled_s - request.time_s < SAME_S:
+                received_s[filled_s] = request.time_s
+                continue
+            if filled_s is not None:
                 answer = "which it filled"
             elif times[0] < request.time_s:
                 answer = "a repeat, which it refused"
@@ -262,8 +276,9 @@ def _delivered(evidence: Evidence) -> Iterator[Moment]:
                 answer = "which it did not come to fill"
             yield Moment(request.time_s, "venue", "received", f"order {order_id}, {answer}")
         for number, time_s in enumerate(times, start=1):
-            again = f", for the {number}th time" if number > 1 else ""
-            yield Moment(time_s, "venue", "filled", f"order {order_id}{again}")
+            again = f"for the {number}th time" if number > 1 else ""
+            since = f"received {span(received_s[time_s], time_s)} before" if time_s in received_s else ""
+            yield Moment(time_s, "venue", "filled", _join(f"order {order_id}", again, since))
     for request in evidence.around.orders.received:
         if request.order_id not in evidence.fills:
             answer = "which it did not fill"
@@ -328,6 +343,12 @@ def _struck(fault: Injected) -> Iterator[Moment]:
     point = f"at {fault.point}" if fault.point else ""
     seen = "verified" if fault.verified else "not verified"
     end = "its end is not recorded" if fault.end_s is None else ""
+    kind = KINDS.get(fault.kind)
+    is_over = kind is not None and not kind.lasts
+    if is_over and fault.end_s is not None and fault.end_s - fault.start_s < AT_ONCE_S:
+        end = f"done within {span(fault.start_s, fault.end_s)}"
+        yield Moment(fault.start_s, node, f"fault {fault.kind}", _join(target, point, seen, end))
+        return
     yield Moment(fault.start_s, node, f"fault {fault.kind}", _join(target, point, seen, end))
     if fault.end_s is not None:
         held = f"after {span(fault.start_s, fault.end_s)}"

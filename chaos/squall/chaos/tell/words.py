@@ -8,6 +8,7 @@ from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.kinds import DOES
 from squall.services.errors import SpecError
 from squall.services.patterns import names
+from squall.services.sentences import sentence
 from squall.services.words import Word
 
 OF_A_SERIES: Mapping[str, tuple[str, str]] = {
@@ -22,7 +23,7 @@ NO_CHECKS = Word("V0", "checks", "There is nothing to hold this run to: no check
 def words() -> Iterator[Word]:
     """A word for each kind of fault, and one for each check of each pattern."""
     for kind, does in DOES.items():
-        yield Word(kind, "faults", f"{does[:1].upper()}{does[1:]}.")
+        yield Word(kind, "faults", sentence(does))
     for pattern in names():
         try:
             promises = promises_of(pattern)

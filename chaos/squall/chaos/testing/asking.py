@@ -11,11 +11,14 @@ import pytest
 
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.judge.checks import promises_of
+from squall.chaos.plan.load import check_load
+from squall.chaos.plan.schedule import Schedule
 from squall.chaos.testing.handlers import named
 from squall.chaos.testing.swarm import SwarmUnderTest
 from squall.services.errors import SpecError
 from squall.services.node.service import Origin
 from squall.services.patterns import DEFAULT
+from squall.services.run.driven import STEADY_S
 from squall.services.run.swarm_toml import convert
 
 ORIGIN = "@pytest.mark.squall"
@@ -47,6 +50,7 @@ def asked_for(marker: pytest.Mark | None, module: ModuleType | None, path: Path)
     values = {name: value for name, value in asked.items() if value is not None}
     spec = convert({**msgspec.structs.asdict(spec_of(pattern)), **values}, ORIGIN)
     _check_ids(spec.pattern, excused)
+    check_load([("a steady state alone", spec, Schedule(seed=spec.seed))], steady_s=STEADY_S)
     return SwarmUnderTest(spec, path, origin, excused)
 
 

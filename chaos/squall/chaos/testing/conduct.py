@@ -19,6 +19,7 @@ from squall.chaos.testing.failures import Whereabouts, complaints, in_one, struc
 from squall.chaos.testing.swarm import SwarmUnderTest
 from squall.services.printing import SENTENCE_LENGTH_MAX
 from squall.services.run.result import Result
+from squall.services.run.spec import is_own
 
 Test = Callable[[], Awaitable[object]]
 T = TypeVar("T")
@@ -105,9 +106,11 @@ def _first(raised: BaseException, own: list[BaseException]) -> BaseException:
 
 
 def _blamed(under_test: SwarmUnderTest) -> list[str]:
-    """What its handler did wrong, if a task came to nothing by it."""
-    handled = under_test.handled()
-    return [handled.sentence(under_test.spec.handler)] if handled.spoiled else []
+    """What its handler did wrong, if a task came to nothing by it, or all of them had to wait for it."""
+    handled, name = under_test.handled(), under_test.spec.handler
+    if handled.spoiled:
+        return [handled.sentence(name)]
+    return [said] if is_own(name) and (said := handled.blocking(name)) else []
 
 
 def _lines(under_test: SwarmUnderTest, whereabouts: Whereabouts) -> list[str]:
@@ -115,7 +118,8 @@ def _lines(under_test: SwarmUnderTest, whereabouts: Whereabouts) -> list[str]:
     if not under_test.has_begun:
         return []
     handled = under_test.handled()
-    return whereabouts.lines(min(handled.spoiled, default=""))
+    given = handled.good | handled.dead | handled.mistaken | handled.running.keys()
+    return whereabouts.lines(min(handled.spoiled or given, default=""))
 
 
 def _note(error: BaseException, lines: list[str]) -> None:

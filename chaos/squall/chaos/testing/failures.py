@@ -84,15 +84,15 @@ class Whereabouts:
         """What a failure ends with.
 
         Args:
-            task: One that shows what is wrong.
+            task: One that shows what is wrong; without one there is none to be traced.
         """
         run = shlex.quote(str(self.run))
         repeat = " ".join(["uv run pytest", *(shlex.quote(each) for each in (self.test, *self.options))])
-        trace = f"uv run squall trace {shlex.quote(task) if task else 'TASK'} --run {run}"
+        trace = printable(f"one task    uv run squall trace {shlex.quote(task)} --run {run}", PATH_LENGTH_MAX)
         return [
             printable(f"the run     {self.run}", PATH_LENGTH_MAX),
             # As pytest itself names the test, with the colons that `printable` would take apart.
             f"again       {masked(repeat)}  # seed {self.seed}",
             printable(f"its page    uv run squall report {run}", PATH_LENGTH_MAX),
-            printable(f"one task    {trace}", PATH_LENGTH_MAX),
+            *([trace] if task else []),
         ]

@@ -14,6 +14,7 @@ from squall.chaos.inject.nemesis import Nemesis
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.testing.failures import bare
 from squall.chaos.testing.faults import Faults
+from squall.services.errors import SpecError
 from squall.services.node.service import Origin
 from squall.services.run.directory import claim
 from squall.services.run.handled import Handled, handled_in
@@ -49,18 +50,24 @@ class SwarmUnderTest:
         """Wait until so many more tasks have ended.
 
         Raises:
+            SpecError: There are not so many.
             TimeoutError: They did not, in time.
         """
         __tracebackhide__ = True
         nemesis = self.nemesis
         begun = ended = await nemesis.ended()
+        if begun + tasks > self.spec.tasks:
+            there = f"of the swarm's {self.spec.tasks:,} tasks {begun:,} have ended"
+            remedy = "raise tasks=, or leave it out"
+            raise bare(SpecError(f"{there}, and {tasks:,} more are waited for", remedy))
         try:
             async with asyncio.timeout(timeout_s):
                 while (ended := await nemesis.ended()) < begun + tasks:
                     await asyncio.sleep(0.1)
         except TimeoutError:
             said = f"{ended - begun:,} of {tasks:,} more tasks ended in {timeout_s:g} s"
-            blamed = self.handled().sentence(self.spec.handler)
+            handled, name = self.handled(), self.spec.handler
+            blamed = handled.sentence(name) or handled.unending(name)
             raise TimeoutError(f"{blamed}; {said}" if blamed else said) from None
 
     async def finish(self) -> Result:

@@ -8,9 +8,15 @@ from pathlib import Path
 
 from rich.padding import Padding
 
+from squall.bus.border import printable
 from squall.services.cli.terminal import Terminal, spaced, styled
 from squall.services.errors import SpecError
+from squall.services.run import hints
 from squall.services.words import Word, find, nearest, words
+
+LISTS = "`squall explain` alone lists all words"
+
+TERM_LENGTH_MAX = 60
 
 
 def explained(term: str) -> list[Word]:
@@ -19,18 +25,28 @@ def explained(term: str) -> list[Word]:
     Raises:
         SpecError: Nobody uses that word; the remedy is the nearest.
     """
+    if not term.strip():
+        raise SpecError("no word is named", LISTS)
     known = words()
     found = find(term, known)
     if found:
         return found
-    if Path(term).is_dir():
+    if _is_folder(term):
         raise SpecError(
             f"{term} is a directory, and only words are explained yet",
-            f"see squall check {term}, squall report {term}, or squall trace TASK --run {term}",
+            f"`{hints.command('check', Path(term))}` judges it, "
+            f"`{hints.command('report', Path(term))}` writes its page",
         )
     near = nearest(term, known)
-    remedy = f"did you mean {near!r}?" if near else "`squall explain` alone lists all words"
-    raise SpecError(f"there is no word {term!r}", remedy)
+    remedy = f"did you mean {near!r}?" if near else LISTS
+    raise SpecError(f"there is no word {printable(term, TERM_LENGTH_MAX)!r}", remedy)
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:
+        return False  # no file can have that name, for instance because it is too long
 
 
 def show(found: Sequence[Word], console: Terminal) -> None:

@@ -35,11 +35,12 @@ from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, default_of, width
 from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
-from squall.services.cli.table import print_table
+from squall.services.cli.table import more_of, print_table
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.node.logs import log_as_sentences
+from squall.services.patterns import DEFAULT
 from squall.services.printing import (
     SENTENCE_LENGTH_MAX,
     guard_streams,
@@ -50,10 +51,11 @@ from squall.services.printing import (
 )
 from squall.services.run.directory import claim
 from squall.services.run.driven import run_once
+from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert, load
+from squall.services.run.swarm_toml import convert, read
 from squall.services.words import words
 
 app = typer.Typer(
@@ -72,6 +74,13 @@ class Target(enum.StrEnum):
     sandboxes = "sandboxes"
 
 
+def a_path(text: str) -> Path:
+    """A path that somebody named: an empty one would be the current folder, which nobody means by it."""
+    if not text:
+        raise typer.BadParameter("it is empty, and a path is asked for")
+    return Path(text)
+
+
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -83,6 +92,9 @@ Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
 Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
+InsecureNats = Annotated[
+    bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
+]
 
 
 def _version(asked: bool) -> None:
@@ -108,9 +120,21 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     if is_file(pattern):
-        spec = load(Path(pattern))
+        spec = convert(said_in(Path(pattern)), pattern)
         return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
     return convert({"pattern": pattern, **given}, "the command line")
+
+
+def said_in(path: Path) -> dict[str, Any]:
+    """What a `swarm.toml` says; that it says nothing is told, as nobody writes a file for that.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
+    says = read(path)
+    if not says:
+        say(f"{path} says nothing, and all defaults of {DEFAULT} are taken")
+    return says
 
 
 def is_file(pattern: str) -> bool:
@@ -121,11 +145,15 @@ def is_file(pattern: str) -> bool:
 def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
     """End with one sentence, and as a document where one was asked for."""
     if as_json:
-        texts = {"kind": kind, "message": message, "remedy": remedy}
-        error = {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
-        print_document(error)
+        print_document(error_document(kind, message, remedy))
     say(f"{message}{'; ' + remedy if remedy else ''}")
     raise typer.Exit(code)
+
+
+def error_document(kind: str, message: str, remedy: str) -> dict[str, dict[str, str]]:
+    """What stands for a result where there is none."""
+    texts = {"kind": kind, "message": message, "remedy": remedy}
+    return {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
 
 
 @contextlib.contextmanager
@@ -161,10 +189,11 @@ def run(
         Target, typer.Option(metavar="PLACE", help=f"Where the nodes run: {', '.join(Target)}.")
     ] = Target.processes,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
-    insecure_nats: Annotated[
-        bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run.", show_default="runs/<id>")] = None,
+    insecure_nats: InsecureNats = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the run.", show_default="runs/<id>", parser=a_path, metavar="PATH"),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -174,8 +203,8 @@ def run(
             raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
         spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
         if nats is not None:
-            _check_url(nats, insecure=insecure_nats)
-            spec = msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
+            check_url(nats, insecure=insecure_nats)
+            spec = named_apart(spec)
         with claim(spec, out) as directory, show_progress(quiet=quiet) as shown:
             shown.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
@@ -187,13 +216,26 @@ def run(
             try:
                 result = judge(directory.path)
             except KeyboardInterrupt:
-                say(f"interrupted while it was judged; `squall check {directory.path}` judges it again")
+                say(f"interrupted while it was judged; `{command('check', directory.path)}` judges it again")
                 raise
         code = _report(result, directory.path, as_json=as_json)
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
 
-def _check_url(url: str, *, insecure: bool) -> None:
+def named_apart(spec: Spec) -> Spec:
+    """The spec of a swarm whose streams are called like no other's, for a broker that others use too."""
+    return msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
+
+
+def check_url(url: str, *, insecure: bool) -> None:
+    """See that an outside broker can be reached at a URL, and may be.
+
+    Args:
+        insecure: Whether clear text may pass a network.
+
+    Raises:
+        SpecError: It is no such URL, or would send in clear text what must not be.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -250,13 +292,12 @@ def _report(result: Result, path: Path, *, as_json: bool) -> int:
         print_document(result)
         if blame := blamed_on_handler(result):
             say(blame)
+            say(more_of(result, path))
     else:
-        print_table(result, Terminal())
-        here = Path.cwd()
-        path = path.relative_to(here) if path.is_relative_to(here) else path
-        print_line(f"run  {path}")
+        print_table(result, Terminal(), path)
+        print_line(f"run  {named(path)}")
         if (path / REPORT).exists():
-            print_line(f"report  {path / REPORT}")
+            print_line(f"report  {named(path / REPORT)}")
     return exit_code(result)
 
 
@@ -328,7 +369,10 @@ def _command() -> int:
         # Typer would print what it was given as it is.
         code: int | None = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        say(f"{error.format_message().removesuffix('.')}; see `squall --help`")
+        message, remedy = error.format_message().removesuffix("."), "see `squall --help`"
+        if "--json" in sys.argv:
+            print_document(error_document("input", message, remedy))
+        say(f"{message}; {remedy}")
         return 2
     except Abort:
         return INTERRUPTED

@@ -9,6 +9,7 @@ A result is printed in `Shown.aside`, so that it never stands on a line with pro
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.printing import say
+from squall.services.printing import PREFIX, say
 from squall.services.run.progress import Awaited, InForce, Known, Notice, Phase, Step, learned
 
 LINE_EVERY_S = 5.0
@@ -28,6 +29,11 @@ DRAWN_A_SECOND = 4
 FAULTS_MAX = 4
 AWAITED_MAX = 2
 """How many are named; of the others it is said how many they are."""
+
+GAP = "  "
+
+LINE_WIDTH_MIN = 30
+"""However narrow a terminal is said to be."""
 
 Rows = Sequence[tuple[str, str]]
 
@@ -99,8 +105,9 @@ class _Drawn(Shown):
 class _Said(Shown):
     """A line on standard error, every few seconds and whenever a stage begins."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, width: int, now: Callable[[], float]) -> None:
         super().__init__(now)
+        self._width = width - len(PREFIX)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="progress", daemon=True)
 
@@ -117,12 +124,16 @@ class _Said(Shown):
         if isinstance(step, Notice):
             say(_noticed(self.known, step, self._now()))
         elif isinstance(step, Phase) and step.stage != before:
-            say(as_line(self.rows()))
+            self._say()
 
     def _go_on(self) -> None:
         while not self._over.wait(LINE_EVERY_S):
             if self.known.stage is not None:
-                say(as_line(self.rows()))
+                self._say()
+
+    def _say(self) -> None:
+        for line in as_lines(self.rows(), self._width):
+            say(line)
 
 
 @contextlib.contextmanager
@@ -138,7 +149,7 @@ def show_progress(*, quiet: bool = False, terminal: Terminal | None = None) -> I
         yield Shown(time.monotonic)
         return
     can_draw = terminal.is_terminal and not terminal.is_dumb_terminal
-    shown = _Drawn(terminal, time.monotonic) if can_draw else _Said(time.monotonic)
+    shown = _Drawn(terminal, time.monotonic) if can_draw else _Said(terminal.width, time.monotonic)
     shown.begin()
     try:
         yield shown
@@ -176,11 +187,21 @@ def drawn(shown: Rows) -> Table:
     return table
 
 
-def as_line(shown: Rows) -> str:
-    """Rows as one line."""
-    return "  ".join(
-        f"{name} {text}" if place else f"{name}: {text}" for place, (name, text) in enumerate(shown)
-    )
+def as_lines(shown: Rows, width: int) -> list[str]:
+    """Rows beside each other, as many on a line as fit; all lines but the first are indented."""
+    (name, text), *others = shown
+    lines = [f"{name}: {text}"]
+    for other in (f"{name} {text}" for name, text in others):
+        if len(lines[-1]) + len(GAP) + len(other) <= width:
+            lines[-1] += GAP + other
+        else:
+            lines.append(GAP + other)
+    room = max(LINE_WIDTH_MIN, width)
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, room, subsequent_indent=2 * GAP, break_on_hyphens=False)
+    ]
 
 
 def _whole(known: Known, now_s: float) -> str:
@@ -198,7 +219,8 @@ def _stage(known: Known, now_s: float) -> str:
     if known.ends_s is not None and known.ends_s > now_s:
         text += f", about {_span(known.ends_s - now_s)} left"
     if known.until_s is not None and known.until_s > now_s:
-        text += f", {_span(known.until_s - now_s)} left at most"
+        given_up = _span(known.until_s - known.stage_s)
+        text += f" for {_span(now_s - known.stage_s)}, given up after {given_up}"
     return text
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.text import Text
 
 from squall.services.cli.layout import Cell, Flow, Listing, Pairs, Paragraph
 from squall.services.cli.terminal import Terminal, styled
-from squall.services.run.result import Check, Fault, Result, blamed_on_handler
+from squall.services.run import hints
+from squall.services.run.result import HANDLER_CHECK, Check, Fault, Result, blamed_on_handler
 from squall.services.run.summary import in_words
 
 ABSENT = "–"
@@ -22,13 +24,17 @@ LIMITS = ("limits of this run",)
 """The headers of the tables."""
 
 
-def print_table(result: Result, console: Terminal) -> None:
+def print_table(result: Result, console: Terminal, run: Path) -> None:
     """Print a result: in words, what was run, its figures, its faults, its checks, its limits.
 
     What the user's own handler did wrong comes before all of it.
+
+    Args:
+        run: The run's directory.
     """
     if blame := blamed_on_handler(result):
-        console.print(Paragraph(styled(blame, "bold red")), "", sep="\n")
+        console.print(Paragraph(styled(blame, "bold red")))
+        console.print(more_of(result, run), "", sep="\n", soft_wrap=True)
     counts, measures = figures(result)
     console.print(Paragraph(styled(in_words(result), "bold")), "", _title(result), "", sep="\n")
     console.print(Pairs(counts, measures))
@@ -38,6 +44,16 @@ def print_table(result: Result, console: Terminal) -> None:
     if result.limits:
         console.print("", Listing(LIMITS, [[limit] for limit in result.limits]), sep="\n")
     console.print()
+
+
+def more_of(result: Result, run: Path) -> str:
+    """Where more is told of what the user's own handler did wrong.
+
+    Args:
+        run: The run's directory.
+    """
+    task = next((check.task for check in result.checks if check.id == HANDLER_CHECK), "")
+    return f"see `{hints.trace(task, run) if task else hints.command('report', run)}`"
 
 
 def _title(result: Result) -> Flow:
@@ -74,6 +90,7 @@ def figures(result: Result) -> tuple[Figures, Figures]:
         ("latency p99", _ms(latency.p99)),
         ("latency max", _ms(latency.max)),
         ("tasks per second", _number(result.throughput_per_s)),
+        ("take-over", _seconds(recovery.detect)),
         ("fail-over", _seconds(recovery.failover)),
         ("drain", _seconds(recovery.drain)),
         ("duration", _seconds(result.duration_s)),

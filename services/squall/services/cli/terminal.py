@@ -5,7 +5,7 @@ What is not a table leaves by `squall.services.printing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -40,11 +40,43 @@ class Terminal(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Everything that is printed passes here, nested parts more than once."""
-        for segment in super().render(renderable, options):
-            if segment.control:
-                yield segment  # Rich's own, for a status line
-            else:
-                yield Segment(disarmed(masked(segment.text, lines=True)), segment.style)
+        return _unpadded(map(_harmless, super().render(renderable, options)))
+
+
+def _harmless(segment: Segment) -> Segment:
+    if segment.control:
+        return segment  # Rich's own, for a status line
+    return Segment(disarmed(masked(segment.text, lines=True)), segment.style)
+
+
+def _unpadded(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The same without blanks at the ends of lines, which a table fills its cells with.
+
+    A cell of a table is rendered by itself, and filled up by the table.
+    """
+    line: list[Segment] = []
+    for segment in segments:
+        if segment.control:
+            line.append(segment)
+            continue
+        *ended, begun = segment.text.split("\n")
+        for text in ended:
+            yield from _stripped([*line, Segment(text, segment.style)])
+            yield Segment.line()
+            line = []
+        if begun:
+            line.append(Segment(begun, segment.style))
+    yield from line
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    """A line without the blanks at its end."""
+    while line and not line[-1].control:
+        text = line[-1].text.rstrip(" ")
+        if text:
+            return [*line[:-1], Segment(text, line[-1].style)]
+        line = line[:-1]
+    return line
 
 
 def styled(text: str, style: str = "") -> Text:

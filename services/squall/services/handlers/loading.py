@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -74,12 +74,22 @@ def check(name: str, handler: object) -> Handler:
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
-        a_class = "it is a class: name a function, or an instance that can be called"
-        remedy = a_class if inspect.isclass(handler) else "give the others defaults, or use functools.partial"
-        raise SpecError(f"the handler {name} does not take one argument, the task", remedy) from error
+        raise SpecError(
+            f"the handler {name} does not take one argument, the task", _remedy_of_arguments(handler)
+        ) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
     return handler
+
+
+def _remedy_of_arguments(handler: Callable[..., object]) -> str:
+    if inspect.isclass(handler):
+        return "it is a class: name a function, or an instance that can be called"
+    try:
+        inspect.signature(handler).bind()
+    except TypeError:
+        return "give the others defaults, or use functools.partial"
+    return "write it as def decide(task)"
 
 
 def _said(error: BaseException) -> str:

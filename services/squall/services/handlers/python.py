@@ -16,8 +16,10 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Protocol
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
@@ -26,6 +28,20 @@ from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
 """How long a handler that was cancelled may take to clean up."""
+
+
+RUNNING_S = 5.0
+"""After how long an attempt that is not over is told of; then after twice that, and so on."""
+
+
+class Running(Protocol):
+    """Told of an attempt that is not over: where its handler stands, if that is known, and since when."""
+
+    def __call__(self, task: str, attempt: int, frame: mistakes.Frame | None, took_s: float) -> None: ...
+
+
+def _no_matter(task: str, attempt: int, frame: mistakes.Frame | None, took_s: float) -> None:
+    pass
 
 
 _Call = Future[Done | Failed | Awaitable[object]]
@@ -41,6 +57,7 @@ class PythonHandler:
         threads: Makes an executor of so many threads.
         stuck: Called when a handler outlived its time-out and can not be ended, a thread or a coroutine that
             swallows its cancellation: the process should be.
+        running: Told of attempts that take long.
     """
 
     def __init__(
@@ -51,8 +68,10 @@ class PythonHandler:
         slots: int,
         threads: Callable[[int], Executor] = ThreadPoolExecutor,
         stuck: Callable[[], None],
+        running: Running = _no_matter,
     ) -> None:
         self._handler = handler
+        self._running = running
         self._timeout_s = timeout_s
         self._stuck = stuck
         self._is_own = mistakes.own_files(handler)
@@ -80,7 +99,9 @@ class PythonHandler:
         # A task of its own, so that a cancellation is either the handler's or this attempt's.
         work = asyncio.create_task(self._work(given, call))
         try:
-            await asyncio.wait({work}, timeout=self._timeout_s)
+            async for took_s in self._waiting(work):
+                stood = self._stands(work, call, thread)
+                self._running(task.task, attempt, stood[-1] if stood else None, took_s)
             if work.done():
                 return outcome.cancelled() if work.cancelled() else work.result()
             stood = self._stands(work, call, thread)
@@ -91,6 +112,18 @@ class PythonHandler:
         if not work.done() or (call is not None and not call.done()):
             self._stuck()
         return outcome.late(self._timeout_s, stood)
+
+    async def _waiting(self, work: asyncio.Task[Done | Failed]) -> AsyncIterator[float]:
+        """Wait until an attempt is over, or its time is; in between, now and then, how long it takes."""
+        begun_s = time.monotonic()
+        next_s = RUNNING_S
+        while next_s < self._timeout_s:
+            await asyncio.wait({work}, timeout=begun_s + next_s - time.monotonic())
+            if work.done():
+                return
+            yield next_s
+            next_s *= 2
+        await asyncio.wait({work}, timeout=begun_s + self._timeout_s - time.monotonic())
 
     def _stands(
         self, work: asyncio.Task[Done | Failed], call: _Call | None, thread: list[int]

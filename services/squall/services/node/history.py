@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -58,22 +59,24 @@ class History:
         self._lines = 0
         self._now_s = now_s
         self._encode = msgspec.json.Encoder().encode
+        self._writing = threading.Lock()  # a thread tells of a loop that stands still
 
     def __call__(self, op: str, kind: Kind, /, **facts: Any) -> None:
         """Write one line; see `chaos/evidence/reader.py` for the operations there are."""
         if self._file is None:
             return
-        self._lines += 1
-        line = {
-            "time_s": self._now_s(),
-            "node": self._node,
-            "inc": self._incarnation,
-            "i": self._lines,
-            "op": op,
-            "type": kind,
-            **facts,
-        }
-        os.write(self._file, self._encoded(line) + b"\n")
+        with self._writing:
+            self._lines += 1
+            line = {
+                "time_s": self._now_s(),
+                "node": self._node,
+                "inc": self._incarnation,
+                "i": self._lines,
+                "op": op,
+                "type": kind,
+                **facts,
+            }
+            os.write(self._file, self._encoded(line) + b"\n")
 
     def _encoded(self, line: dict[str, Any]) -> bytes:
         try:

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 
 from squall.bus.wire import NatsWire, Wire
-from squall.services.handlers.mistakes import Frame, IsOwn
+from squall.services.handlers.mistakes import IsOwn
 from squall.services.node import held_up, interference, points
 from squall.services.node.venue_door import Door, by_http
 
@@ -36,7 +36,7 @@ def threads(number: int) -> Executor:
     return ThreadPoolExecutor(number, thread_name_prefix="handler")
 
 
-def watching(is_own: IsOwn, tell: Callable[[Frame, float], None]) -> AbstractContextManager[None]:
+def watching(is_own: IsOwn, tell: held_up.Tell) -> AbstractContextManager[None]:
     """Tell where a handler holds up this loop, inside the block; see `node/held_up.py`."""
     return held_up.Watch(is_own, tell).watching()
 
@@ -58,7 +58,7 @@ class Surroundings:
     wire: Callable[[], Wire] = NatsWire
     door: Callable[[str, str], AbstractAsyncContextManager[Door]] = by_http
     threads: Callable[[int], Executor] = threads
-    watching: Callable[[IsOwn, Callable[[Frame, float], None]], AbstractContextManager[None]] = watching
+    watching: Callable[[IsOwn, held_up.Tell], AbstractContextManager[None]] = watching
     stand_still: Callable[[], Awaitable[None]] = points.stand_still
     set_clock: Callable[[float], float] = interference.set_clock
     end_within: Callable[[float], None] = end_within

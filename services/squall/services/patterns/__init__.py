@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from squall.bus.border import check_name
+from squall.bus.border import NAME_LENGTH_MAX, check_name, printable
 from squall.bus.errors import InvalidNameError
 from squall.services import packages
 from squall.services.errors import SpecError
@@ -42,11 +42,23 @@ def pattern_of(spec: Spec | str) -> Pattern:
     if pattern is not None:
         return _named(pattern, name)
     if name in PLANNED:
-        raise SpecError(f"the pattern {name} is not built yet", f"use {', '.join(names())}")
-    known = [*names(), *PLANNED]
+        raise SpecError(
+            f"the pattern {name} is not built yet", f"use {', '.join(filter(_is_usable, names()))}"
+        )
+    known = [other for other in names() if _is_usable(other)]
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    raise SpecError(f"there is no pattern {name!r}; {hint}")
+    there_are = f"there are {', '.join(known)}, or name a file, for instance ./swarm.toml"
+    remedy = f"did you mean {near[0]!r}?" if near else there_are
+    raise SpecError(f"there is no pattern {printable(name, NAME_LENGTH_MAX)!r}", remedy)
+
+
+def _is_usable(name: str) -> bool:
+    """Whether a pattern of this name can be run; a package that brings it may be broken."""
+    try:
+        pattern_of(name).points()
+    except SpecError:
+        return False
+    return True
 
 
 def names() -> list[str]:

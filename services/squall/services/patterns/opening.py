@@ -16,7 +16,7 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.run.progress import Done, Healed, Notice, Struck, Waiting
+from squall.services.run.progress import Done, Healed, Leads, Notice, Struck, Waiting
 
 if TYPE_CHECKING:
     from squall.services.run.directory import RunDirectory
@@ -91,6 +91,7 @@ async def _tell_successor(swarm: Swarm, before: tuple[str, int]) -> None:
     while (leading := await swarm.leader()) in (before, None):
         await asyncio.sleep(LOOK_S)
     if leading is not None:
+        swarm.tell(Leads(leading[0]))  # so that what is shown of who leads is no older than what is told
         swarm.tell(Notice(f"{leading[0]} took over"))
 
 

@@ -53,6 +53,8 @@ class HandlerTold:
         if isinstance(ended, Mistake):
             self._mistake(task, attempt, ended.kind, ended.reason, ended.trace, said=ended.said)
         elif isinstance(ended, Done):
+            if not ended.effects and not ended.value:
+                self._history("empty", "ok", task=task, attempt=attempt)
             for index, effect in enumerate(ended.effects):
                 order = read_order(effect)
                 if isinstance(order, str):
@@ -83,19 +85,36 @@ class HandlerTold:
             for frame in trace:
                 log.warning("  %s", frame)
 
-    def held_up(self, frame: Frame, held_s: float) -> None:
-        """The handler let nothing else of its agent run for so long."""
+    def held_up(self, frame: Frame, held_s: float, *, is_over: bool = True) -> None:
+        """The handler let nothing else of its agent run for so long, by now if it is not over."""
         at = printable(frame.place)
-        shown = self._is_shown(f"held up at {at}")
+        place = f"held up at {at}"
+        shown = self._is_shown(place) if is_over else True
         known_s = self._held_s.get(at, 0.0)
-        if at in self._held_s or len(self._held_s) < PLACES_MAX:
+        if is_over and (at in self._held_s or len(self._held_s) < PLACES_MAX):
             self._held_s[at] = max(known_s, held_s)
         if shown or held_s > 2 * known_s:
-            times, longest_s = self._counts[f"held up at {at}"], self._held_s.get(at, held_s)
+            times = self._counts[place] if is_over else self._counts.get(place, 0) + 1
             self._history(
-                "held-up", "ok", at=at, line=str(frame), times=max(1, times), seconds=round(longest_s, 3)
+                "held-up",
+                "ok",
+                at=at,
+                line=str(frame),
+                times=max(1, times),
+                seconds=round(max(known_s, held_s), 3),
             )
-            log.warning("%s held up its agent for %.2f s, at %s", self._name, held_s, frame)
+            so_far = "" if is_over else " so far"
+            log.warning("%s held up its agent for %.2f s%s, at %s", self._name, held_s, so_far, frame)
+
+    def running(self, task: str, attempt: int, frame: Frame | None, took_s: float) -> None:
+        """An attempt takes so long by now, and its handler stands there."""
+        line = str(frame) if frame is not None else ""
+        if self._is_shown(f"running at {line}"):
+            self._history("running", "ok", task=task, attempt=attempt, line=line, seconds=round(took_s, 3))
+            where = f", at {line}" if line else ""
+            log.info(
+                "%s, task %s, attempt %d: it takes %.0f s by now%s", self._name, task, attempt, took_s, where
+            )
 
     def _is_shown(self, place: str) -> bool:
         """Whether the next one at a place is to be shown, which counts it."""

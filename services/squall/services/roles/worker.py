@@ -49,14 +49,15 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
+        self._told = told = HandlerTold(spec.handler, service.history)
         handler = PythonHandler(
             service.handler,
             timeout_s=spec.handler_timeout_s,
             slots=spec.slots,
             threads=service.around.threads,
             stuck=self._stuck,
+            running=told.running,
         )
-        self._told = told = HandlerTold(spec.handler, service.history)
 
         async def run(task: RunTask, attempt: int) -> Done | Failed:
             ended = await handler.run(task, attempt)

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -61,6 +61,25 @@ class RunDirectory:
         self.venue = path / "venue.sqlite"
         self.logs = path / "logs"
         self.broker = path / "broker"
+        self._files: list[str] = list(FILES)
+
+    def keep(self, file: str, text: str) -> None:
+        """Write a file that tells what the run is to be; it goes with the run, should that be refused.
+
+        Raises:
+            DiskError: It cannot be written.
+        """
+        self._files.append(file)
+        with writing(self.path):
+            (self.path / file).write_text(text)
+
+    def leave_nothing(self) -> None:
+        """Remove what was made of a run, unless a node of it was started."""
+        with contextlib.suppress(OSError):  # it must not hide why the run was refused
+            if not self.nodes.stat().st_size:
+                shutil.rmtree(self.logs)
+                for name in self._files:
+                    (self.path / name).unlink(missing_ok=True)
 
     def append(self, file: str, **facts: Any) -> None:
         """Append one line to ``nodes.jsonl`` or ``faults.jsonl``."""
@@ -132,13 +151,23 @@ def replace(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _leave_nothing(run: RunDirectory) -> None:
-    """Remove what was made of a run, unless a node of it was started."""
-    with contextlib.suppress(OSError):  # it must not hide why the run was refused
-        if not run.nodes.stat().st_size:
-            shutil.rmtree(run.logs)
-            for name in FILES:
-                (run.path / name).unlink()
+def make(path: Path) -> list[Path]:
+    """Make a folder, and those above it; those that were not there, the innermost first.
+
+    Raises:
+        DiskError: It cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def unmake(folders: Iterable[Path]) -> None:
+    """Remove folders that `make` made, if nothing is in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -157,8 +186,7 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
     path = (out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}").absolute()
     try:
         with writing(path):
-            is_new = not path.exists()
-            path.mkdir(parents=True, exist_ok=True)
+            made = make(path)
             path.chmod(0o700)  # orders, inputs and reasons of a user's tasks are in here
             lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except DiskError as error:
@@ -189,12 +217,10 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
             yield run
         except (SpecError, BaseExceptionGroup) as error:
             if isinstance(first_error(error), SpecError):
-                _leave_nothing(run)
+                run.leave_nothing()
             raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             (path / "lock").unlink()
         os.close(lock)
-        if is_new:
-            with contextlib.suppress(OSError):  # there is something in it
-                path.rmdir()
+        unmake(made)

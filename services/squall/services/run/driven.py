@@ -33,12 +33,15 @@ from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.patterns.pattern import Backlog
+from squall.services.rules.blocking import ADVICE
+from squall.services.run import hints
 from squall.services.run.directory import RunDirectory
-from squall.services.run.handled import handled_in
+from squall.services.run.handled import Handled, handled_in
 from squall.services.run.nodes import Route, straight
 from squall.services.run.progress import Counted, Done, Leads, Left, Phase, Progress, Waiting
-from squall.services.run.spec import Spec
-from squall.services.run.swarm import PRODUCER_STOP_S, Swarm, running
+from squall.services.run.running import running
+from squall.services.run.spec import Spec, is_own
+from squall.services.run.swarm import PRODUCER_STOP_S, Swarm
 
 LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05
@@ -55,6 +58,9 @@ STEADY_SHARE = 0.8
 """Of the tasks offered in that time, how many must have ended."""
 
 STEADY_PATIENCE_S = 30.0
+
+BROKER_S = 60.0
+"""How long a broker that nobody strikes any more may take to answer."""
 
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
@@ -114,40 +120,81 @@ class Run:
 
         Raises:
             HandlerError: It keeps up, or does not, with what comes to nothing by its handler's doing.
-            SteadyStateError: It does not.
+            SteadyStateError: It does not, or its load was over before it was seen to.
         """
         rate = self.swarm.spec.rate_per_s
         self._progress(Phase(stage="steady state", at_most_s=STEADY_PATIENCE_S))
         deadline = time.monotonic() + STEADY_PATIENCE_S
-        gained, rounds = 0, 0
+        gained, rounds, handled = 0, 0, Handled()
         while time.monotonic() < deadline:
             before = await self.swarm.ended()
             await asyncio.sleep(for_s)
             gained, rounds = await self.swarm.ended() - before, rounds + 1
-            self._blame_handler(at_last=rounds >= FAILING_ROUNDS)
+            handled = handled_in(self.directory.history)
+            self._blame_handler(handled, at_last=rounds >= FAILING_ROUNDS)
             if gained >= STEADY_SHARE * for_s * rate:
                 return for_s
+            if rounds >= FAILING_ROUNDS:
+                self._blame_slowness(handled, at_last=False)
+            if self.swarm.producer.done():
+                raise SteadyStateError(
+                    f"all {self.swarm.spec.tasks:,} tasks had been offered before the swarm was seen to keep "
+                    f"up with {rate:g} a second: {gained} ended in {for_s:g} s",
+                    "raise tasks, or leave it out; or lower the rate",
+                )
+        self._blame_slowness(handled, at_last=gained == 0)
+        unending = handled.unending(self.swarm.spec.handler)
         raise SteadyStateError(
-            f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s",
+            f"the swarm does not keep up with {rate:g} tasks a second: {gained} ended in {for_s:g} s"
+            + (f", and {unending}" if unending else ""),
             "lower the rate; what does not work undisturbed proves nothing under faults",
         )
 
-    def _blame_handler(self, *, at_last: bool) -> None:
-        handled, path = handled_in(self.directory.history), self.directory.path
+    def _blame_handler(self, handled: Handled, *, at_last: bool) -> None:
+        """End it if next to nothing comes to good, by the handler's doing."""
         if handled.is_at_fault(at_last=at_last):
             task = min(handled.spoiled or handled.mistaken)
             raise HandlerError(
                 handled.sentence(self.swarm.spec.handler),
-                f"mend it, as there is nothing else to see; `squall trace {task} --run {path}` tells more",
+                "mend it, as there is nothing else to see; "
+                f"`{hints.trace(task, self.directory.path)}` tells more",
+            )
+
+    def _blame_slowness(self, handled: Handled, *, at_last: bool) -> None:
+        """End it if the handler is why the swarm does not keep up.
+
+        Args:
+            at_last: Whether no task ended any more, and that is not waited for.
+        """
+        name = self.swarm.spec.handler
+        if not is_own(name):
+            return
+        if said := handled.blocking(name):
+            raise HandlerError(f"{said}, and the swarm does not keep up", ADVICE)
+        if at_last and (said := handled.unending(name)):
+            task = max(handled.running, key=lambda each: handled.running[each][0])
+            raise HandlerError(
+                f"{said}; and no other task ended any more",
+                "have it return, or raise when it has waited in vain; "
+                f"`{hints.trace(task, self.directory.path)}` tells more",
             )
 
     async def open_tasks(self) -> int:
-        """How many tasks were accepted and have not ended, once the broker says so."""
+        """How many tasks were accepted and have not ended, once the broker says so.
+
+        Raises:
+            RequestError: It has not in `BROKER_S`, which only somebody else's does.
+        """
+        until_s = time.monotonic() + BROKER_S
         while True:
-            with contextlib.suppress(RequestError):
+            try:
                 backlog = await self.swarm.backlog()
+            except RequestError:
+                if time.monotonic() > until_s:
+                    raise
+                await asyncio.sleep(LOOK_S)
+            else:
                 return max(0, backlog.submitted - backlog.registers)
-            await asyncio.sleep(LOOK_S)
 
     async def finish(self, bound_s: float | None = None) -> bool:
         """End the load, drain, and write what the broker holds into the history; whether all has drained.
@@ -189,17 +236,19 @@ class Run:
                 self._progress(Waiting(key="broker", what="the broker to answer"))
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self) -> None:
-        """Tell what the broker and the producer say.
+    async def _look(self) -> Backlog:
+        """Tell what the broker and the producer say, and how far it has come.
 
         Raises:
             RequestError: The broker does not answer.
         """
         swarm = self.swarm
-        self._count(await swarm.backlog())
+        backlog = await swarm.backlog()
+        self._count(backlog)
         if swarm.pattern.seat is not None:
             leading = await swarm.leader()
             self._progress(Leads(leading[0] if leading else ""))
+        return backlog
 
     def _count(self, backlog: Backlog) -> None:
         """Tell how far it has come."""
@@ -220,11 +269,10 @@ class Run:
         deadline = time.monotonic() + bound_s
         while time.monotonic() < deadline:
             try:
-                backlog = await self.swarm.backlog()
+                backlog = await self._look()
             except RequestError:
                 self._progress(Waiting(what="the broker to answer"))
             else:
-                self._count(backlog)
                 if backlog.drained:
                     return True
                 self._progress(Waiting(what=self._left_of(backlog)))

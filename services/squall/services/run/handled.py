@@ -1,6 +1,8 @@
 """What came of the tasks that a handler was given, as far as a history goes; whether the handler is at fault.
 
     handler  fail {task, what, reason}      what it did, told before anybody writes of it ──┐
+    held-up  ok {at, line, times, seconds}  how it kept its agent from all else ────────────┤
+    running  ok {task, line, seconds}       what it has not ended yet, and where it stands ─┤
     commit   ok {task, status}              what became of the task ────────────────────────┴─► Handled
 
 A swarm that carries a handler's mistakes to the end of every task keeps up, and shows nothing. Of a run that
@@ -17,6 +19,7 @@ import msgspec
 
 from squall.services import jsonl
 from squall.services.node.history import MISTAKE
+from squall.services.rules.blocking import blocking, is_blocking
 
 GOOD_SHARE = 0.2
 """Of the tasks that a handler was given, how many must come to good; with fewer it is the handler's fault."""
@@ -24,16 +27,22 @@ GOOD_SHARE = 0.2
 ORDER = "order"
 """The kind of a mistake that ends well for the task, and whose effect the venue refuses."""
 
-_TELLING = (f'"op":"{MISTAKE}"'.encode(), b'"op":"commit"')
+_TELLING = tuple(f'"op":"{op}"'.encode() for op in (MISTAKE, "commit", "held-up", "running"))
 
 
 class _Line(msgspec.Struct):
     op: str
     type: str
+    node: str = ""
+    inc: int = 0
     task: str = ""
     what: str = ""
     status: str = ""
     reason: str = ""
+    at: str = ""
+    line: str = ""
+    times: int = 0
+    seconds: float = 0.0
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -48,6 +57,7 @@ class Handled:
         mistaken: Tasks of which an attempt failed, by the handler's doing.
         refused: Tasks of which it returned what is no order.
         reasons: By what it did, how often.
+        running: By task that it has not ended, for how long at least it has been at it, and where it stands.
     """
 
     def __init__(self) -> None:
@@ -56,11 +66,22 @@ class Handled:
         self.mistaken: set[str] = set()
         self.refused: set[str] = set()
         self.reasons: Counter[str] = Counter()
+        self.running: dict[str, tuple[float, str]] = {}
+        self._held_up: dict[tuple[str, int, str], _Line] = {}
 
     def add(self, line: _Line) -> None:
         """Take a line in."""
+        if line.op == "held-up":
+            place = line.node, line.inc, line.at
+            known = self._held_up.get(place, line)
+            if (line.times, line.seconds) >= (known.times, known.seconds):
+                self._held_up[place] = line
         if not line.task:
             return
+        if line.op == "running":
+            self.running[line.task] = line.seconds, line.line
+        else:
+            self.running.pop(line.task, None)
         if line.op == MISTAKE and line.what == ORDER:
             self.refused.add(line.task)
             self.reasons[f"the handler returned what is no order: {line.reason}"] += 1
@@ -85,6 +106,31 @@ class Handled:
         bad = (self.spoiled | self.mistaken if at_last else self.spoiled) - good
         return bool(bad) and len(good) < GOOD_SHARE * len(good | bad)
 
+    def blocking(self, handler: str) -> str:
+        """How the handler keeps its agents from all else; empty if it does not, or not so that it matters.
+
+        Args:
+            handler: Its name.
+        """
+        wrong = [held for held in self._held_up.values() if is_blocking(held.times, held.seconds)]
+        if not wrong:
+            return ""
+        longest = max(wrong, key=lambda held: held.seconds)
+        times = sum(held.times for held in self._held_up.values())
+        return blocking(f"the handler {handler}", times, longest.seconds, longest.line)
+
+    def unending(self, handler: str) -> str:
+        """What the handler is at for long and has not ended; empty if there is nothing such.
+
+        Args:
+            handler: Its name.
+        """
+        if not self.running:
+            return ""
+        task, (seconds, line) = max(self.running.items(), key=lambda each: each[1][0])
+        where = f"; it stands at {line}" if line else ""
+        return f"the handler {handler} has not ended task {task} after {seconds:g} s{where}"
+
     def sentence(self, handler: str) -> str:
         """What the handler does wrong, most often; empty if it does nothing wrong.
 
@@ -92,7 +138,7 @@ class Handled:
             handler: Its name.
         """
         if not self.reasons:
-            return ""
+            return self.blocking(handler)
         reason, times = self.reasons.most_common(1)[0]
         named = reason.removeprefix("the handler ")
         said = f"the handler {handler}" + (f" {named}" if named != reason else f": {reason}")

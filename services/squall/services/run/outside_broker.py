@@ -28,6 +28,11 @@ NO_PERMISSIONS = (
     "a killed agent's credentials stay good, and an agent that holds the pool cannot be put out"
 )
 
+UNSEEN = (
+    "what the broker saw: its log and its statistics are not ours to read, so when it was slow, and whether "
+    "it heard of a node that was cut off, is not on record"
+)
+
 
 @contextlib.asynccontextmanager
 async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
@@ -38,7 +43,7 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
         BusError: It does not answer, or not let us in.
     """
     text = _credentials_text()
-    limits = (NO_PERMISSIONS, *((IN_CLEAR_TEXT,) if is_clear_text(url) else ()))
+    limits = (NO_PERMISSIONS, UNSEEN, *((IN_CLEAR_TEXT,) if is_clear_text(url) else ()))
     async with connect(url, "observer", _given(text, "observer")) as observer:
         version = observer.server_version
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 12):

@@ -151,6 +151,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         begun_s: When the run began.
+        stage_s: When its stage began.
         ends_s, until_s: When its stage ends, and when it is given up, where that is known.
         leader: Who leads; empty while nobody does, and None where it is not known.
         series_until_s: When the series will have ended, by what is known of it.
@@ -162,6 +163,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     runs: int | None = None
     series_until_s: float | None = None
     stage: Stage | None = None
+    stage_s: float = 0.0
     ends_s: float | None = None
     until_s: float | None = None
     offered: int | None = None
@@ -187,6 +189,7 @@ def learned(known: Known, step: Step, now_s: float) -> Known:
             return replace(
                 known,
                 stage=step.stage,
+                stage_s=now_s if step.stage != known.stage else known.stage_s,
                 ends_s=_after(now_s, step.lasts_s),
                 until_s=_after(now_s, step.at_most_s),
                 awaited=(),

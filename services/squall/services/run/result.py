@@ -24,6 +24,10 @@ HANDLER_CHECK = "W1"
 """Id of the check that tells of the user's own handler; where it fails, that is told first."""
 
 
+SLOW_CALL, SLOW_CONSUMER = "slow-call", "slow-consumer"
+"""What the broker's log tells of; see `Busy`."""
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """From intended submission to the fill recorded at the venue."""
 
@@ -38,7 +42,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         detect: From the fault on a leader to the next term.
-        failover: From the same to the first dispatch under that term.
+        failover: From the same to the first dispatch under that term, without time in which nothing was due.
         drain: From the end of the last fault until everything accepted by then had ended and been delivered.
     """
 
@@ -78,6 +82,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         exercised: False where nothing happened that the check is about, so that it is unknown and no matter.
+        task: One that shows it; empty where it is of no task in particular.
     """
 
     id: str
@@ -85,6 +90,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     detail: str
     exercised: bool = True
+    task: str = ""
 
     @property
     def said(self) -> str:
@@ -186,7 +192,7 @@ def document(result: Result, *, indent: int = 0) -> bytes:
 
 
 REPORT = "report.html"
-"""The page that judging leaves in a run's directory, if it can."""
+"""The page that judging leaves in the directory of a run, and a series in its own, if it can."""
 
 
 def judge(path: Path) -> Result:

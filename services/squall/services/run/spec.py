@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from squall.bus.border import check_name
+from squall.bus.border import check_name, printable
 from squall.bus.errors import InvalidNameError
 from squall.bus.queue import Pacing
 from squall.services.errors import SpecError
@@ -29,6 +29,9 @@ SEED_MAX = 2**63 - 1
 HANDLER = "squall.services.trading.strategies:decide"
 """What a task is given to where nobody says otherwise."""
 
+
+HANDLER_LENGTH_MAX = 100
+"""Of a handler's name in a sentence, in characters."""
 
 BUILT_IN = "squall."
 """What the names of handlers begin with that come with the package."""
@@ -128,6 +131,6 @@ def check_common(spec: Spec) -> None:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
     if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):
         raise SpecError(
-            f"the handler {spec.handler!r} is not of the form package.module:function",
-            "for instance --handler mypackage.trading:decide",
+            f"the handler {printable(spec.handler, HANDLER_LENGTH_MAX)!r} names no function",
+            "a handler is package.module:function or path/to/file.py:function, for instance mine:decide",
         )

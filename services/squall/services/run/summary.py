@@ -18,7 +18,15 @@ import msgspec
 
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
-from squall.services.run.result import Busy, Fault, Result, Verdict, blamed_on_handler
+from squall.services.run.result import (
+    SLOW_CALL,
+    SLOW_CONSUMER,
+    Busy,
+    Fault,
+    Result,
+    Verdict,
+    blamed_on_handler,
+)
 
 MANY = 0.1
 """From which share of refused tasks on that is said before anything else."""
@@ -29,6 +37,9 @@ DETAIL_LENGTH_MAX = 160
 
 BUSY_S = 1.0
 """How long the broker must have been busy to be told of."""
+
+SLOW_AFTER_S = 1.0
+"""How long after a fault a client may still not read for its sake."""
 
 SHARES = ((1 / 10, "a tenth"), (1 / 5, "a fifth"), (1 / 4, "a quarter"), (1 / 3, "a third"), (1 / 2, "half"),
           (2 / 3, "two thirds"), (3 / 4, "three quarters"), (9 / 10, "nine tenths"))  # fmt: skip
@@ -193,25 +204,25 @@ def _share(share: float) -> str:
 
 
 def _faults(result: Result) -> Iterator[str]:
-    failover = result.recovery_s.failover
+    detect = result.recovery_s.detect
     faults = result.faults
     if len(faults) == 1 and (faults[0].kind, faults[0].target) == ("pause", "leader"):
         yield _frozen(result, faults[0])
         return
     if faults:
         yield struck([fault.verified for fault in faults], len({fault.kind for fault in faults}))
-    if failover is not None:
-        yield f"A lost leader was followed within {failover:.1f} s."
+    if detect is not None:
+        yield f"A lost leader was followed within {detect:.1f} s."
 
 
 def _frozen(result: Result, fault: Fault) -> str:
-    failover = result.recovery_s.failover or result.recovery_s.detect
+    detect = result.recovery_s.detect
     if not fault.verified:
         return "That the leader was frozen was not seen."
     held = "" if fault.end_s is None else f" for {fault.end_s - fault.start_s:.1f} s"
     after = "that another took over is not on record"
-    if failover is not None:
-        after = f"another took over after {failover:.1f} s"
+    if detect is not None:
+        after = f"another took over after {detect:.1f} s"
     return f"The {_leading(result.pattern)} was frozen{held}; {after}."
 
 
@@ -238,27 +249,47 @@ def struck(verified: Sequence[bool], kinds: int) -> str:
 
 
 def _busy(result: Result) -> Iterator[str]:
-    """When the broker was slow though nobody struck it: the longest of the times that do not overlap."""
+    """When the broker, or a client of it, was slow though nobody struck it.
+
+    Of the times that do not overlap the longest is told.
+    """
     spans = spans_busy(result.broker, result.faults)
     if spans:
         start_s, end_s = max(spans, key=lambda span: span[1] - span[0])
         more = f", and {_count(len(spans) - 1, 'more time')}" if len(spans) > 1 else ""
         yield f"The broker was busy for {end_s - start_s:.1f} s at {_clock(start_s)}{more}."
+    slow = sum(word.what == SLOW_CONSUMER for word in unstruck(result.broker, result.faults))
+    if slow:
+        often = "once" if slow == 1 else f"{slow:,} times"
+        yield f"A client was too slow for the broker {often}, though nothing was struck then."
+
+
+def unstruck(broker: Sequence[Busy], faults: Sequence[Fault]) -> list[Busy]:
+    """What of the broker's words matters: no fault is the reason for it, and it lasted. In order of time.
+
+    What the broker is slow at may be for a fault of its own, and that a client does not read for any fault.
+    """
+    found = []
+    for word in sorted(broker, key=lambda word: word.at_s - (word.took_s or 0.0)):
+        start_s, is_slow_call = word.at_s - (word.took_s or 0.0), word.what == SLOW_CALL
+        if is_slow_call and word.at_s - start_s < BUSY_S:
+            continue
+        after_s = 0.0 if is_slow_call else SLOW_AFTER_S
+        if not any(
+            fault.start_s <= word.at_s and (fault.end_s is None or start_s <= fault.end_s + after_s)
+            for fault in faults
+            if fault.target == "broker" or not is_slow_call
+        ):
+            found.append(word)
+    return found
 
 
 def spans_busy(broker: Sequence[Busy], faults: Sequence[Fault]) -> list[tuple[float, float]]:
     """From when to when the broker was busy, without the times at which it was struck itself."""
-    own = [
-        (fault.start_s, math.inf if fault.end_s is None else fault.end_s)
-        for fault in faults
-        if fault.target == "broker"
-    ]
     found: list[tuple[float, float]] = []
-    for word in sorted(broker, key=lambda word: word.at_s - (word.took_s or 0.0)):
+    for word in unstruck(broker, faults):
         start_s, end_s = word.at_s - (word.took_s or 0.0), word.at_s
-        if word.what != "slow-call" or end_s - start_s < BUSY_S:
-            continue
-        if any(struck_s <= end_s and start_s <= healed_s for struck_s, healed_s in own):
+        if word.what != SLOW_CALL:
             continue
         if found and start_s <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], end_s))

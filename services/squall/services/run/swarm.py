@@ -1,46 +1,32 @@
-"""A running swarm: its broker, its credentials, its nodes, kept alive until the block ends.
-
-guard ─► broker ─► streams ─► venue ─► the pattern's nodes ─► (producer, when told)
-  └── ends every process with this one
-"""
+"""A swarm that serves: what is asked of it as a whole, and what it is seen to do. Made by `running.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
-from squall.bus.broker import READY_S
 from squall.bus.codec import decode
-from squall.bus.connection import connect
 from squall.bus.errors import RequestError
-from squall.bus.guard import Guard
 from squall.bus.messages import TermClaimed
-from squall.bus.subjects import POOL, Subjects
-from squall.bus.tasks import task_group
+from squall.bus.subjects import Subjects
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
-from squall.services.launch.processes import ProcessLauncher
 from squall.services.node.history import History
-from squall.services.node.service import NodeStart, Origin
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
-from squall.services.run import watches
-from squall.services.run.access import Access, BrokerProcess, Own
+from squall.services.run.access import Access, BrokerProcess
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
-from squall.services.run.nodes import PUSH_S, Nodes, Route, Starts, straight
-from squall.services.run.outside_broker import outside_broker
-from squall.services.run.own_broker import BROKER_LOG, own_broker
-from squall.services.run.progress import Phase, Progress, Waiting
-from squall.services.run.spec import S, Spec, is_own, spec_as
-from squall.services.run.warden import WARDEN, Warden
+from squall.services.run.nodes import PUSH_S, Nodes, Starts
+from squall.services.run.progress import Progress
+from squall.services.run.spec import S, Spec, spec_as
 
 log = logging.getLogger("squall")
 
@@ -56,12 +42,8 @@ PRODUCER_STOP_S = 90.0
 """A producer that is asked to stop still waits for what it is not sure of, which it does for a minute."""
 
 
-TRIAL = "handler"
-"""What a process is called that imports the handler before there is anything else."""
-
-
 class Swarm:
-    """Made by `running`.
+    """Made by `running.on_broker`.
 
     Attributes:
         spec: What it runs.
@@ -69,6 +51,8 @@ class Swarm:
         swarm: Its subjects.
         limits: Guarantees it does not have, in words.
         server_version: The broker's version.
+        url: Where the broker listens.
+        owns_broker: Whether this swarm started it; somebody else's broker is not to be touched.
         observer: The command's own connection.
         launcher: Starts its nodes and has a hold on them.
         load_cut_short: Whether the producer was stopped before it had offered everything.
@@ -92,6 +76,8 @@ class Swarm:
         self.swarm = Subjects(spec.swarm)
         self.limits = access.limits
         self.server_version = access.server_version
+        self.url = access.url
+        self.owns_broker = access.own is not None
         self.observer = access.observer
         self.launcher = launcher
         self.load_cut_short = False
@@ -338,148 +324,3 @@ class Swarm:
             registers = await bus_log.state(self.observer, self.swarm.stream("RES"))
             self._ended = int(registers["last_seq"])
         return self._ended
-
-
-@contextlib.asynccontextmanager
-async def running(
-    spec: Spec,
-    run: RunDirectory,
-    *,
-    url: str | None,
-    route: Route = straight,
-    preload: str = "",
-    origin: Origin | None = None,
-    history: History,
-    progress: Progress,
-) -> AsyncIterator[Swarm]:
-    """A swarm that serves inside the block and is gone after it.
-
-    Args:
-        url: An outside broker, or None for one of our own.
-        route: Says where a node is to reach the broker; asked before each start of a node.
-        preload: A module that each node loads before its role, or empty.
-        origin: Where the spec's handler comes from; see `Origin`.
-        history: The command's; told of agents that are killed, put out, join or leave, and of full streams.
-        progress: Told what is learned of the run as it goes.
-
-    Raises:
-        SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
-    """
-    async with Guard() as guard, task_group() as tasks:
-        launcher = ProcessLauncher(guard, run.logs)
-        counters = Counters(run, lambda: access.observer.counters)
-        starts = Starts(run, counters, launcher.target)
-        if is_own(spec.handler):
-            progress(Waiting(what=f"the handler {spec.handler} to be imported"))
-            await _try_handler(spec, origin, launcher)
-        async with contextlib.AsyncExitStack() as stack:
-            progress(Phase(stage="starting"))
-            if url is None:
-                progress(Waiting(what="nats-server to be ready", at_most_s=READY_S))
-                broker = own_broker(spec, run, guard, starts)
-            else:
-                progress(Waiting(what=f"an answer from {url}"))
-                broker = outside_broker(spec, url)
-            access = await stack.enter_async_context(broker)
-            tasks.daemon(watches.disk(run))
-            if access.own is not None:
-                tasks.daemon(watches.broker_log(run.logs / BROKER_LOG, history, progress))
-            serving = on_broker(
-                spec,
-                run,
-                access,
-                launcher,
-                starts,
-                counters,
-                route=route,
-                preload=preload,
-                origin=origin,
-                history=history,
-                progress=progress,
-            )
-            swarm = await stack.enter_async_context(serving)
-            yield swarm
-
-
-@contextlib.asynccontextmanager
-async def on_broker(
-    spec: Spec,
-    run: RunDirectory,
-    access: Access,
-    launcher: Launcher,
-    starts: Starts,
-    counters: Counters,
-    *,
-    route: Route = straight,
-    preload: str = "",
-    origin: Origin | None = None,
-    history: History,
-    progress: Progress,
-) -> AsyncIterator[Swarm]:
-    """A swarm whose nodes serve inside the block, on a broker that is there.
-
-    Args:
-        access: The broker, with the swarm's streams.
-        launcher: What its nodes are started by; for the rest see `running`.
-
-    Raises:
-        SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
-    """
-    async with task_group() as tasks, contextlib.AsyncExitStack() as stack:
-        nodes = Nodes(
-            spec,
-            run,
-            access,
-            launcher,
-            tasks,
-            starts,
-            route=route,
-            preload=preload,
-            origin=origin,
-            history=history,
-        )
-        swarm = Swarm(spec, run, access, launcher, nodes, starts, history, counters, progress)
-        if access.own is not None:
-            await stack.enter_async_context(_warden(swarm, access, access.own))
-        hearing = await stack.enter_async_context(swarm.observer.apart())
-        await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
-        tasks.daemon(counters.keep())
-        progress(Waiting(what="the nodes to serve"))
-        await swarm.start()
-        tasks.daemon(nodes.renew())
-        # Not of the ingress, whose bound is what holds producers back.
-        ingress = swarm.swarm.stream("IN")
-        names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
-        tasks.daemon(watches.bounds(swarm.observer, names, history, progress))
-        yield swarm
-        progress(Phase(stage="stopping", at_most_s=STOP_S))
-        await swarm.stop()
-
-
-async def _try_handler(spec: Spec, origin: Origin | None, launcher: Launcher) -> None:
-    """See that agents will be able to import their handler.
-
-    Raises:
-        SpecError: They will not.
-    """
-    trial = NodeStart(spec=spec, node=TRIAL, role=AGENT, incarnation=1, origin=origin)
-    unit = await launcher.start(trial)
-    await unit.ended()
-    launcher.forget(unit)
-
-
-@contextlib.asynccontextmanager
-async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]:
-    """Watch the agents inside the block, where they share a consumer and so could keep each other from it."""
-    consumers = swarm.pattern.consumers(swarm.spec, swarm.topology)
-    pool = next((consumer for consumer in consumers if consumer.name == POOL), None)
-    if pool is None:
-        yield
-        return
-    async with connect(access.url, WARDEN, access.mint(WARDEN)) as core, task_group() as tasks:
-        access.connections[WARDEN] = core
-        warden = Warden(
-            swarm.spec, own.authority, own.system, core, pool=pool, starts=swarm.agents, put_out=swarm.expel
-        )
-        tasks.daemon(warden.run())
-        yield

@@ -40,6 +40,7 @@ def first_answer(case: Case) -> Finding:
         inferred=accounts.inferred,
         unseen=[*accounts.unseen, *([] if beaten else ["no second answer was refused"])],
         passed=f"{accounts.passed} {beaten:,} later answers were refused.",
+        idle=accounts.idle,
     )
 
 

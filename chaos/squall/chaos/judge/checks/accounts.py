@@ -20,12 +20,17 @@ UNKNOWN_SHARE_MAX = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What is wrong with the accounts of a run, and what is not known of them; see `decide`."""
+    """What is wrong with the accounts of a run, and what is not known of them; see `decide`.
+
+    Attributes:
+        idle: Where no order was intended, so that none could be lost or filled twice, in words.
+    """
 
     shown: list[str] = field(default_factory=list)
     inferred: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     passed: str = ""
+    idle: str = ""
 
     def __add__(self, other: Balance) -> Balance:
         """What is wrong with either."""
@@ -34,11 +39,19 @@ class Balance:
             inferred=[*self.inferred, *(said for said in other.inferred if said not in self.inferred)],
             unseen=[*self.unseen, *other.unseen],
             passed=" ".join(filter(None, (self.passed, other.passed))),
+            idle=self.idle or other.idle,
         )
 
     def decided(self, case: Case) -> Finding:
         """The verdict that follows."""
-        return decide(case, shown=self.shown, inferred=self.inferred, unseen=self.unseen, passed=self.passed)
+        return decide(
+            case,
+            shown=self.shown,
+            inferred=self.inferred,
+            unseen=self.unseen,
+            passed=self.passed,
+            idle=self.idle,
+        )
 
 
 def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
@@ -72,7 +85,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
         ],
         inferred=[
             *_losses(counted),
-            *named(counted.unfilled, "intent", "no fill"),
+            *(named(counted.unfilled, "intent", "no fill") if history.venue is not None else ()),
             *named(counted.refused_unbooked, "rejected order", "no line of it in the venue's books"),
             *named(counted.refused_untold, "rejected order", "no line of the gateway"),
             *named([t for t in counted.unasked if t not in own], "task", "a register and no submission"),
@@ -81,6 +94,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
             f"{len(counted.accepted):,} tasks accepted, each with one register; "
             f"{len(counted.intents):,} intents, {_filled(counted)}."
         ),
+        idle=nothing_intended(counted),
     )
     asked, offered = history.asked.tasks, len(history.submissions)
     if asked is not None and offered < asked and not (history.closing and history.closing.interrupted):
@@ -101,9 +115,19 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
 def one_effect(case: Case) -> Finding:
     """No intent is filled twice, nothing is filled that no register intends, no order has two bodies."""
     venue = case.history.venue
-    if venue is None or not venue.fills:
-        return unknown("nothing was filled")
+    if venue is None:
+        return unknown("there is no database of the venue", "what was filled is not known")
+    if not venue.fills:
+        idle = nothing_intended(case.tally)
+        return unexercised(case, idle) if idle else unknown("nothing was filled")
     return effects(case).decided(case)
+
+
+def nothing_intended(counted: Tally) -> str:
+    """That no task came to an order, in words; empty if one did, or none came to an end."""
+    if counted.intents or not counted.registers:
+        return ""
+    return f"none of {tasks(len(counted.registers))} that ended intended an order, so none was to be filled"
 
 
 def effects(case: Case) -> Balance:
@@ -121,20 +145,23 @@ def effects(case: Case) -> Balance:
     )
 
 
-def back_pressure(case: Case, *, shown: Sequence[str] = ()) -> Finding:
+def back_pressure(case: Case, *, inferred: Sequence[str] = ()) -> Finding:
     """What could not be taken was refused, openly and for good; what was taken ended.
 
     Args:
-        shown: What a pattern finds to be wrong with its own bounds.
+        inferred: What a pattern finds to be wrong with its own bounds, if all lines are there.
     """
     history, counted = case.history, case.tally
     refused = [task for task, offer in history.submissions.items() if offer.outcome == "refused"]
-    if not refused and not shown:
+    if not refused and not inferred:
         return unexercised(case, "nothing was refused, so nothing pressed back")
     return decide(
         case,
-        shown=[*shown, *named(counted.refused, "refused task", "a register")],
-        inferred=[f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else [],
+        shown=named(counted.refused, "refused task", "a register"),
+        inferred=[
+            *inferred,
+            *([f"{tasks(len(counted.lost))} accepted under pressure and lost"] if counted.lost else []),
+        ],
         passed=f"{len(refused):,} of {len(history.submissions):,} offers refused, and none of them ran; "
         f"all {len(counted.accepted):,} accepted ones ended.",
     )

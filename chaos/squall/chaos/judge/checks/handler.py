@@ -1,8 +1,9 @@
 """W1: a handler of one's own does its work; what it does wrong is told as its own doing. Pure.
 
-What fails is told with the handler's name first, so that nobody looks for it in the swarm. What a handler may
-do, to give a task up, to fail and succeed with the next attempt, to hold up its agent for a while, is told
-with its number, and passes.
+What fails is told with the handler's name first, so that nobody looks for it in the swarm: tasks that it
+failed; that it returned nothing for any of them; that it held up the loop of its agents. What a handler may
+do, to give a task up, to fail and succeed with the next attempt, to return nothing for some tasks, to hold up
+its agent once, is told with its number, and passes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, tasks, unknown
 from squall.chaos.judge.mistakes import Mistakes, end_of, is_told
 from squall.chaos.judge.promise import Promise
+from squall.services.rules.blocking import ADVICE, blocking, is_blocking
 from squall.services.run.result import HANDLER_CHECK
+from squall.services.sentences import sentence
 
 DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order": "returned what is no order:"}
 """What a handler did, by the kind of the mistake, before what is said of it."""
@@ -26,7 +29,8 @@ DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order":
 TOLD_MAX = 5
 """How many kinds of mistakes a detail tells."""
 
-ADVICE = "make it a plain function, or await what takes long"
+
+RETURN = "return an order, a list of them, or a Result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,31 @@ def works(case: Case) -> Finding:
     refused: dict[str, Mistake] = {}
     for each in wrong.refused.values():
         refused.setdefault(each.task, each)
-    parts = [str(alike) for alike in (*grouped(wrong.ended), *grouped(refused))]
+    alike = [*grouped(wrong.ended), *grouped(refused)]
+    parts = [str(each) for each in alike]
     for how in dict.fromkeys(wrong.killed.values()):
         parts.append(f"it {how}{_which([task for task, end in wrong.killed.items() if end == how])}")
     failed, ran = len({*wrong.ended, *refused, *wrong.killed}), len(history.executions)
     name, hints = f"the handler {printable(history.tells_of, 100)}", list(_hints(history, wrong))
-    passed = f"T{name[1:]} was given {tasks(ran)}: {'; '.join(['none failed', *hints])}."
-    if not parts:
-        return decide(case, passed=passed)
-    more = f"; and {plural(len(parts) - TOLD_MAX, 'other mistake')}" if len(parts) > TOLD_MAX else ""
-    said = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
-    found = decide(case, shown=[said], passed=passed)
-    besides = "; ".join(hints)
-    return Finding(
-        found.verdict, f"{found.detail} {besides[:1].upper()}{besides[1:]}." if hints else found.detail
-    )
+    held, empty = _held_up(history), _empty(history)
+    if parts:
+        more = f"; and {plural(len(parts) - TOLD_MAX, 'other mistake')}" if len(parts) > TOLD_MAX else ""
+        shown = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
+        hints += [f"it {held}"] if held else []
+    elif empty and empty == {register.task for register in history.registers}:
+        shown = f"{name} returned no order and no value for any of {tasks(len(empty))}: {RETURN}"
+        hints = [f"it {held}"] if held else []
+    elif _is_blocking(history):
+        shown = f"{name} {held}"
+    else:
+        hints += [f"it {held}"] if held else []
+        return decide(
+            case, passed=f"T{name[1:]} was given {tasks(ran)}: {'; '.join(['none failed', *hints])}."
+        )
+    found, besides = decide(case, shown=[shown], passed=""), "; ".join(hints)
+    detail = f"{found.detail} {sentence(besides)}" if hints else found.detail
+    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty)]), "")
+    return Finding(found.verdict, detail, task=named or min(history.executions))
 
 
 def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:
@@ -81,16 +95,13 @@ def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:
 
 
 def _which(found: Sequence[str]) -> str:
-    return f" ({tasks(len(found))}, see `squall trace {found[0]}`)"
+    return f" ({tasks(len(found))}, the first {found[0]})"
 
 
 def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
     """What the handler did that is no failure of it, and is good to know."""
-    idle = [
-        register.task for register in history.registers if register.status == "ok" and not register.effects
-    ]
-    if idle:
-        yield f"it returned no order for {tasks(len(idle))}, the first {idle[0]}"
+    if empty := _empty(history):
+        yield f"it returned no order for {tasks(len(empty))}, the first {min(empty)}"
     if wrong.given_up:
         task, first = next(iter(wrong.given_up.items()))
         yield f"it gave up {tasks(len(wrong.given_up))} itself, the first {task}: {first.said}"
@@ -99,18 +110,38 @@ def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
     ends = [end for who in history.lives.in_hand if (end := end_of(history, who))]
     if ends:
         yield f"{plural(len(ends), 'time')} it {ends[0]}"
+
+
+def _empty(history: History) -> frozenset[str]:
+    """The tasks that came to nothing, as its handler returned nothing."""
+    if history.empty:
+        return history.empty & {register.task for register in history.registers if register.status == "ok"}
+    # Runs of before that was told; what a hub left of an order is no word of the handler's.
+    return frozenset()
+
+
+def _worst(history: History) -> Sequence[HeldUp]:
+    """Of each start of an agent, and each place, what was told last of how the handler held it up."""
     worst: dict[tuple[str, int, str], HeldUp] = {}
     for held in history.held_up:
         who = (held.node, held.incarnation, held.at)
         if who not in worst or (held.times, held.seconds) > (worst[who].times, worst[who].seconds):
             worst[who] = held
-    if worst:
-        longest = max(worst.values(), key=lambda held: held.seconds)
-        times = sum(held.times for held in worst.values())
-        yield (
-            f"it held up its agents {plural(times, 'time')}, for {longest.seconds:.2f} s at most, "
-            f"at {printable(longest.line)}: {ADVICE}"
-        )
+    return list(worst.values())
+
+
+def _is_blocking(history: History) -> bool:
+    return any(is_blocking(held.times, held.seconds) for held in _worst(history))
+
+
+def _held_up(history: History) -> str:
+    """How it held up its agents, and what to do; empty if it did not."""
+    worst = _worst(history)
+    if not worst:
+        return ""
+    longest = max(worst, key=lambda held: held.seconds)
+    said = blocking("", sum(held.times for held in worst), longest.seconds, printable(longest.line))
+    return f"{said.strip()}; {ADVICE}"
 
 
 HANDLER = Promise(

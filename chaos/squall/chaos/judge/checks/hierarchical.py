@@ -86,6 +86,7 @@ def no_loss(case: Case) -> Finding:
         inferred=accounts.inferred,
         unseen=[*accounts.unseen, *(["nothing is known of the work queue"] if queue is None else [])],
         passed=passed,
+        idle=accounts.idle,
     )
 
 
@@ -140,10 +141,10 @@ def _miscounted(history: History) -> list[str]:
 def pressing_back(case: Case) -> Finding:
     """H6: what cannot be taken is refused for good, what is taken ends, the window is never overfilled."""
     most, window = _most_open(case.history), case.history.spec.get("window_max")
-    shown = []
+    overfilled = []
     if isinstance(window, int) and most > window:
-        shown.append(f"{tasks(most)} were open at a time, and the window holds {window:,}")
-    return back_pressure(case, shown=shown)
+        overfilled.append(f"{tasks(most)} were open at a time, and the window holds {window:,}")
+    return back_pressure(case, inferred=overfilled)  # a register that is not on record leaves its task open
 
 
 def equal_shares(case: Case) -> Finding:

@@ -9,7 +9,6 @@ import importlib.resources
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.series import SeriesCheck
 from squall.chaos.tell.page import words
@@ -40,11 +39,15 @@ def document(title: str, *children: Child) -> bytes:
     return f"<!doctype html>\n{el('html', head, el('body', *children), lang='en')}\n".encode()
 
 
-def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]], *first: Child) -> Markup:
-    """The verdict, what decided, and what it is of.
+def heading(
+    verdict: Verdict, said: str, facts: Iterable[tuple[str, str]], *first: Child, blame: str = ""
+) -> Markup:
+    """The verdict, what there is to say of it in words, and what it is of.
 
     Args:
+        said: The words that a terminal prints.
         first: What has to be known beside the verdict.
+        blame: What the user's own handler did wrong, which is said before all else; empty if nothing.
     """
     return el(
         "header",
@@ -54,7 +57,8 @@ def heading(verdict: Verdict, why: str, facts: Iterable[tuple[str, str]], *first
             TITLES[verdict],
             class_=verdict,
         ),
-        el("p", why, class_="why"),
+        el("p", blame, class_="why blame") if blame else None,
+        el("p", said, class_="why"),
         *first,
         pairs(facts, "facts"),
     )
@@ -93,27 +97,3 @@ def checks(pattern: str | None, told: Sequence[Check | SeriesCheck]) -> Markup:
         for check in told
     ]
     return table(["", "check", "promise", "verdict", "what happened"], rows, "checks")
-
-
-def passed(told: Sequence[Check | SeriesCheck]) -> str:
-    """How many checks passed, where none failed or could not be decided."""
-    count = sum(check.verdict == "pass" for check in told)
-    every = "All " if count > 1 and count == len(told) else ""
-    return f"{every}{plural(count, 'check')} passed"
-
-
-def unexercised(told: Sequence[Check | SeriesCheck]) -> str:
-    """Which checks there was nothing for, as the rest of a sentence; nothing, if there are none."""
-    names = [check.id for check in told if not check.exercised]
-    return f"; not exercised: {', '.join(names)}" if names else ""
-
-
-def of_all(told: Sequence[Check | SeriesCheck]) -> str | None:
-    """In one line, which check decided; None if all passed."""
-    for verdict, says in (("fail", "failed"), ("unknown", "could not be decided")):
-        found = [check for check in told if check.verdict == verdict and check.exercised]
-        if found:
-            first = found[0]
-            share = f"{len(found)} of {plural(len(told), 'check')} {says}"
-            return f"{share}. {first.id} {first.name}: {first.detail}"
-    return None

@@ -14,19 +14,19 @@ from dataclasses import dataclass, field
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
-from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.tally import tally
 from squall.chaos.tell.page import course, evidence, tables, traced, words
-from squall.chaos.tell.page.document import checks, document, heading, of_all, passed, unexercised
+from squall.chaos.tell.page.document import checks, document, heading
 from squall.chaos.tell.page.figures import figures
 from squall.chaos.tell.page.glossary import glossary
 from squall.chaos.tell.page.lanes import strikes, window
 from squall.chaos.tell.page.markup import Markup, el
-from squall.chaos.tell.page.notices import notices, refusals
+from squall.chaos.tell.page.notices import broker, notices, refusals
 from squall.chaos.tell.page.outcomes import chosen, outcomes
 from squall.chaos.tell.page.parts import section
 from squall.chaos.tell.trace import Timeline
-from squall.services.run.result import Result, Verdict, exit_code
+from squall.services.run.result import Result, Verdict, blamed_on_handler, exit_code
+from squall.services.run.summary import in_words
 
 VERDICTS: dict[int, Verdict] = {0: "pass", 1: "fail", 3: "unknown"}
 
@@ -62,19 +62,20 @@ def render(content: PageContent) -> bytes:
     counted = tally(history)
     found = outcomes(history, counted)
     seen = window(history)
+    refused = sum(task.outcome == "refused" for task in history.submissions.values())
     struck = strikes(history, seen)
     around = course.setting(history, seen, struck)
     facts = [
         ("pattern", result.pattern or words.ABSENT),
         ("run", result.run),
         ("seed", words.ABSENT if result.seed is None else str(result.seed)),
-        ("target", result.target or words.ABSENT),
+        ("runs on", result.target or words.ABSENT),
         ("date", words.date(history.first_s)),
     ]
-    first = (refusals(result, history), notices(history))
+    first = (refusals(refused, result.offered), notices(history), broker(result, seen))
     return document(
         f"{verdict}: {result.pattern or 'run'} {result.run}",
-        heading(verdict, why(result), facts, *first),
+        heading(verdict, in_words(result), facts, *first, blame=blamed_on_handler(result)),
         el(
             "main",
             section(
@@ -105,22 +106,6 @@ def render(content: PageContent) -> bytes:
             section("Again", "The same run, and the same judgment of this one", _commands(content)),
         ),
     )
-
-
-def why(result: Result) -> str:
-    """One line: what decided."""
-    if not result.checks:
-        return "Nothing was checked."
-    if (decided := of_all(result.checks)) is not None:
-        return decided
-    if not any(check.exercised for check in result.checks):
-        return "Nothing that was promised was put to the test."
-    faults = {(fault.kind, fault.target, fault.start_s) for fault in result.faults}
-    struck = f" under {plural(len(faults), 'fault')}" if faults else ""
-    accepted = (
-        plural(result.accepted, "accepted task") if result.accepted is not None else "what was accepted"
-    )
-    return f"{passed(result.checks)} on {accepted}{struck}{unexercised(result.checks)}."
 
 
 def _commands(content: PageContent) -> Markup:

@@ -16,10 +16,9 @@ from squall.chaos.tell.page.series import render_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
-from squall.services.run.result import Result
+from squall.services.run.hints import named
+from squall.services.run.result import REPORT, Result
 from squall.services.run.swarm_toml import load
-
-PAGE = "report.html"
 
 
 def page(run: Path, history: History, result: Result) -> bytes:
@@ -28,7 +27,7 @@ def page(run: Path, history: History, result: Result) -> bytes:
         history=history,
         result=result,
         topology=_topology(run),
-        path=_named(run),
+        path=named(run),
         scheduled=(run / "schedule.toml").exists(),
         traces=_traces(run, listed_of(history)),
     )
@@ -51,12 +50,6 @@ def _topology(run: Path) -> Topology | None:
     return pattern_of(spec).topology(spec)
 
 
-def _named(run: Path) -> str:
-    """A directory as a command given here would name it."""
-    path, here = run.absolute(), Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> bytes:
     """The content of the ``report.html`` of a series.
 
@@ -65,8 +58,8 @@ def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> 
     """
     start = folder if out is None else out.parent
     links = {
-        run.run: quote(os.path.relpath(folder / run.run / PAGE, start))
+        run.run: quote(os.path.relpath(folder / run.run / REPORT, start))
         for run in series.runs
-        if (folder / run.run / PAGE).exists()
+        if (folder / run.run / REPORT).exists()
     }
-    return render_series(series, path=_named(folder), links=links)
+    return render_series(series, path=named(folder), links=links)

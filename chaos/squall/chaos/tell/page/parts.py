@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.markup import Child, Markup, el, join
+from squall.chaos.tell.page.meanings import meaning
 
 Group = tuple[str, Sequence[tuple[str, str, str]]]
 """A title, and of each figure its name, its value and a note."""
@@ -46,11 +47,12 @@ def table(
     """A table in a box of its own, which scrolls where the page is too narrow for it."""
     right = set(numeric)
 
+    def cell(tag: str, at: int, content: Child) -> Markup:
+        explained = meaning(content) if tag == "th" and type(content) is str else None
+        return el(tag, content, class_="num" if at in right else None, title=explained)
+
     def row(cells: Sequence[Child], tag: str) -> Markup:
-        return el(
-            "tr",
-            *(el(tag, cell, class_="num" if at in right else None) for at, cell in enumerate(cells)),
-        )
+        return el("tr", *(cell(tag, at, content) for at, content in enumerate(cells)))
 
     table = el(
         "table",
@@ -83,7 +85,7 @@ def zero(name: str, value: int | None) -> tuple[str, str, str]:
 
 def _figure(name: str, value: str, note: str) -> Markup:
     kind = "wrong" if note.startswith("wrong") else None
-    children: list[Child] = [el("dt", name), el("dd", value, class_="value")]
+    children: list[Child] = [el("dt", name, title=meaning(name)), el("dd", value, class_="value")]
     if note:
         children.append(el("dd", note, class_="note"))
     return el("div", *children, class_=kind)

@@ -45,7 +45,8 @@ def bars(frame: Frame, struck: Sequence[Strike]) -> list[Bar]:
         left = frame.x(strike.start_s)
         right = max(left + 3.0, frame.x(strike.end_s))
         text, text_x, end = _words(frame, strike, left, right)
-        row = next((n for n, taken in enumerate(rows) if taken + 4 <= left), len(rows))
+        begin = min(left, text_x)
+        row = next((n for n, taken in enumerate(rows) if taken + 4 <= begin), len(rows))
         if row == ROWS_MAX:
             continue
         if row == len(rows):
@@ -58,7 +59,7 @@ def bars(frame: Frame, struck: Sequence[Strike]) -> list[Bar]:
 def _words(frame: Frame, strike: Strike, left: float, right: float) -> tuple[str, float, float]:
     """A fault's words, where they begin, and where all of it ends: inside if they fit, else behind.
 
-    Those at the right border, with no room behind them, are there with their number, or with nothing.
+    Those at the right border, with no room behind them, have their number before them.
     """
     number = str(strike.number)
     for text in (f"{number} {strike.kind}", number):
@@ -69,7 +70,7 @@ def _words(frame: Frame, strike: Strike, left: float, right: float) -> tuple[str
         width = len(text) * GLYPH
         if right + 4 + width <= frame.width and (text == number or frame.width > NARROW):
             return text, right + 4, right + 4 + width
-    return "", left, right
+    return number, left - 4 - len(number) * GLYPH, right
 
 
 def rail(struck: Sequence[Strike], length_s: float, width: float, left: float) -> Markup:

@@ -17,12 +17,13 @@ from squall.chaos.plan.cells import STRIKES
 from squall.chaos.tell.exercised import NEVER, facts, left_out, matrix
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.against import Timed, against, timed_in
-from squall.chaos.tell.page.document import badge, checks, document, heading, of_all, passed, unexercised
+from squall.chaos.tell.page.document import badge, checks, document, heading
 from squall.chaos.tell.page.glossary import glossary
 from squall.chaos.tell.page.grid import grid, linked, worst, worst_first
 from squall.chaos.tell.page.markup import Child, Markup, el
-from squall.chaos.tell.page.notices import MANY, box
+from squall.chaos.tell.page.notices import box, refusals
 from squall.chaos.tell.page.parts import nothing, pairs, section, table
+from squall.chaos.tell.summary import in_words
 from squall.services.run.result import Result
 
 
@@ -50,10 +51,11 @@ def render_series(series: SeriesResult, *, path: str, links: Mapping[str, str]) 
     whole = [check for check in series.checks if not check.pattern]
     timed = timed_in(series)
     ordered = worst_first(series.runs, timed)
-    first = (_refused(offered, accepted), _missing(series), _worst(ordered, timed, links))
+    refused = sum(run.refused or 0 for run in series.runs)
+    first = (refusals(refused, offered), _missing(series), _worst(ordered, timed, links))
     return document(
         f"{series.verdict}: series {path}",
-        heading(series.verdict, _why(series), total, *first),
+        heading(series.verdict, in_words(series), total, *first),
         el(
             "main",
             *parts,
@@ -67,28 +69,6 @@ def render_series(series: SeriesResult, *, path: str, links: Mapping[str, str]) 
             ),
         ),
     )
-
-
-def _why(series: SeriesResult) -> str:
-    """One line: what decided."""
-    if not series.runs:
-        return "No run is here."
-    return (
-        of_all(series.checks)
-        or f"{passed(series.checks)} over {plural(len(series.runs), 'run')}{unexercised(series.checks)}."
-    )
-
-
-def _refused(offered: int, accepted: int) -> Markup | None:
-    """How much was not accepted, where anything was not."""
-    if accepted >= offered:
-        return None
-    share = (offered - accepted) / offered
-    sentence = (
-        f"{words.share(share)} of what was offered was not accepted: {offered - accepted:,} of "
-        f"{plural(offered, 'task')}. The verdict is on those that were."
-    )
-    return el("p", sentence, class_="refusals many" if share >= MANY else "refusals")
 
 
 def _missing(series: SeriesResult) -> Markup | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from squall.chaos.evidence.plural import plural
@@ -106,5 +107,5 @@ def _trace(traced: Timeline, path: str) -> Markup:
         table([f"ms since {since}", "node", "what", ""], rows, "moments", numeric={0}),
         el("p", f"and {plural(more, 'moment')} more", class_="about") if more > 0 else None,
         el("ul", *untold, class_="soft") if untold else None,
-        el("p", el("code", f"squall trace {traced.task} --run {path}"), class_="about"),
+        el("p", el("code", f"squall trace {shlex.quote(traced.task)} --run {path}"), class_="about"),
     )

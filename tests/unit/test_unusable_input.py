@@ -1,0 +1,183 @@
+"""What cannot be used is told in one sentence with its remedy, and exits with 2; nothing is begun."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.unit.histories import good_run
+
+SENTENCE_LENGTH_MAX = 230
+"""With its remedy; three lines of a terminal."""
+
+FILES = {
+    "empty.toml": "",
+    "seedless.toml": '[[interval]]\nfault = "crash"\ntarget = "leader"\n',
+    "quiet.toml": "seed = 1\n",
+    "aimless.toml": 'seed = 1\n[[interval]]\nfault = "crash"\n',
+    "series/series.json": '{"runs": ["seed-1", "tail"], "all_faults": false}',
+    "series/seed-1/history.jsonl": "",
+    "series/tail/history.jsonl": "",
+    "emptied/series.json": '{"runs": ["seed-1"], "all_faults": false}',
+    "broken/series.json": '{"runs": 5}',
+    "broken/seed-7/history.jsonl": "",
+    "torn/series.json": '{"runs": ["se',
+    "no-toml/spec.toml": "pattern = ",
+    "no-toml/history.jsonl": "",
+    "no-pattern/spec.toml": "seed = 7\n",
+    "no-spec/history.jsonl": "",
+}
+
+
+ONE_BY_ONE = """
+import json, os, shlex, sys
+import pydantic, typer._adapters  # which typer imports when it first needs them
+from squall.chaos.cli import chaos, check, report
+from squall.services.cli.main import main
+pydantic.TypeAdapter(int)
+lines, out = json.load(sys.stdin), os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+for line in lines:
+    ours, theirs = os.pipe(), os.pipe()
+    if not os.fork():
+        os.dup2(ours[1], 1), os.dup2(theirs[1], 2)
+        sys.argv[1:] = shlex.split(line)
+        main()
+    os.close(ours[1]), os.close(theirs[1])
+    said = [open(pipe[0]).read() for pipe in (ours, theirs)]
+    os.write(out, json.dumps([os.waitstatus_to_exitcode(os.wait()[1]), *said]).encode() + b"\\n")
+"""
+"""Does each of some lines in a process of its own, which need not import everything anew."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def do(lines: Sequence[str], folder: Path, told: Path) -> Mapping[str, Ended]:
+    """Do some command lines in a folder, one after the other."""
+    subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE, told],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "80"},
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    ended = [Ended(*json.loads(line)) for line in told.read_text().splitlines()]
+    return dict(zip(lines, ended, strict=True))
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ended]:
+    """How each line ended, in a folder with files that cannot be used, and one run that can."""
+    folder = tmp_path_factory.mktemp("unusable")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    good_run().write(folder / "run")
+    before = sorted(folder.rglob("*"))
+    found = do([*(line for line, _ in REFUSED), *AS_DOCUMENT, *TAKEN], folder, folder.parent / "told.jsonl")
+    assert sorted(folder.rglob("*")) == before, "something was begun"
+    return found
+
+
+UNTOLD = "so that nobody knows what the run was asked for; put back the one that it was run with"
+INTERVAL = "an interval has: fault, target"
+
+
+REFUSED = [
+    ("run nosuch", "there is no pattern 'nosuch'; there are hierarchical, star"),
+    ("run mesch", "there is no pattern 'mesch'; there are hierarchical, star"),
+    ("run starr", "there is no pattern 'starr'; did you mean 'star'?"),
+    ("run ''", "there is no pattern ''; there are"),
+    ("run mesh", "the pattern mesh is not built yet; use"),
+    ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
+    ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),
+    ("run hierarchical --out ''", "'--out': it is empty"),
+    ("chaos hierarchical --out ''", "'--out': it is empty"),
+    ("chaos hierarchical --schedule ''", "'--schedule': it is empty"),
+    ("chaos hierarchical --fault nope", "there is no fault 'nope'; there are crash, pause, latency,"),
+    ("chaos hierarchical --fault latncy@leader", "there is no fault 'latncy'; did you mean latency?"),
+    ("chaos hierarchical --fault ''", "there is no fault ''; there are crash"),
+    ("chaos hierarchical --schedule empty.toml", f"it has no seed, from which targets such; {INTERVAL}"),
+    ("chaos hierarchical --schedule seedless.toml", f"it has no seed, from which targets; {INTERVAL}"),
+    ("chaos hierarchical --schedule quiet.toml", f"strikes nothing: it has no [[interval]]; {INTERVAL}"),
+    ("chaos hierarchical --schedule aimless.toml", f"in interval 1, there is no target; {INTERVAL}"),
+    ("explain ''", "no word is named; `squall explain` alone lists all words"),
+    ("explain 'V0 something'", "there is no word 'V0 something'; did you mean 'V0'?"),
+    ("explain 'what is a register'", "did you mean 'register'?"),
+    (f"explain {'x' * 300}", "…'; `squall explain` alone lists all words"),
+    ("check ''", "'run': it is empty"),
+    ("report ''", "'run': it is empty"),
+    ("report run --out ''", "'--out': it is empty"),
+    (
+        "report run --out nowhere/page.html",
+        "nowhere/page.html cannot be written; name another with --out",
+    ),
+    ("report run --out .", ". is a directory, and a page is a file; name one in it"),
+    ("report run --out /", "/ is a directory, and a page is a file; for instance /report.html"),
+    ("report series --out nowhere/page.html", "cannot be written; name another with --out"),
+    ("trace '' --run run", "no task is named"),
+    ("trace a-1 --run ''", "'--run': it is empty"),
+    (
+        "trace a-1 --run series",
+        "series is a series of runs; for instance series/seed-1; there are 2 in it",
+    ),
+    ("trace a-1 --run emptied", "emptied is a series of runs; no run is left in it"),
+    ("trace a-1 --run broken", "broken is a series of runs; for instance broken/seed-7"),
+    (
+        "check broken",
+        "broken/series.json cannot be read; name one of its runs, for instance broken/seed-7",
+    ),
+    ("report broken", "broken/series.json cannot be read; name one of its runs"),
+    ("check torn", "torn/series.json cannot be read; no run is left in it: name another directory"),
+    ("check no-toml", f"no-toml/spec.toml is not valid TOML; {UNTOLD}"),
+    ("report no-toml", f"no-toml/spec.toml is not valid TOML; {UNTOLD}"),
+    ("check no-pattern", f"no-pattern/spec.toml names no pattern; {UNTOLD}"),
+    ("check no-spec", f"no-spec/spec.toml is missing; {UNTOLD}"),
+    ("report no-spec", f"no-spec/spec.toml is missing; {UNTOLD}"),
+]
+"""Lines, and parts of what is said of them."""
+
+AS_DOCUMENT = ["run hierarchical --out '' --json", "run --json", "check no-spec --json"]
+
+TAKEN = ["plan ./empty.toml", "plan hierarchical"]
+
+
+@pytest.mark.parametrize(("line", "told"), REFUSED)
+def test_it_is_one_sentence_with_its_remedy(ended: Mapping[str, Ended], line: str, told: str) -> None:
+    done = ended[line]
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("squall: ")
+    assert done.err.count("\n") == 1
+    assert len(done.err) <= SENTENCE_LENGTH_MAX
+    assert [part for part in told.split("; ") if part not in done.err] == [], done.err
+
+
+@pytest.mark.parametrize("line", AS_DOCUMENT)
+def test_it_is_a_document_where_one_was_asked_for(ended: Mapping[str, Ended], line: str) -> None:
+    done = ended[line]
+    error = json.loads(done.out)["error"]
+    assert (done.code, error["kind"]) == (2, "input")
+    assert error["message"]
+    assert error["remedy"]
+
+
+def test_a_file_that_says_nothing_is_told_of_and_its_defaults_are_taken(ended: Mapping[str, Ended]) -> None:
+    empty, named = (ended[line] for line in TAKEN)
+    assert (empty.code, empty.out) == (0, named.out)
+    assert empty.err == "squall: empty.toml says nothing, and all defaults of hierarchical are taken\n"
+    assert named.err == ""
