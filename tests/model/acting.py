@@ -36,7 +36,7 @@ from squall.chaos.model.stamps import rfc3339
 S = 10**9
 
 PLAIN = ("plain.a", "plain.a.b", "plain.b.c", "plain.c", "plain.a.d")
-LISTENED = ("plain.>", "plain.*", "plain.a.*", "*.plain.b.c", "plain.a.b")
+LISTENED = ("plain.>", "plain.*", "plain.a.*", "*.b.c", "plain.a.b")
 
 
 class Acting:
@@ -59,13 +59,17 @@ class Acting:
     async def settle(self) -> None: ...
 
     @abstractmethod
+    async def see_state(self, stream: str, name: str) -> None: ...
+
+    @abstractmethod
     def both(self, frame: ToBroker) -> None: ...
 
     @abstractmethod
     async def ask(self, subject: str, body: Any = b"", headers: Headers = None) -> Msg | None: ...
 
     def begin_acting(self) -> None:
-        self._pulls: list[int] = []
+        self.is_steady = True
+        self._pulls: list[tuple[int, str, str]] = []
         self._listening: dict[int, int] = {}
         self._batches = 0
         self._ids: dict[tuple[str, str], float] = {}
@@ -91,6 +95,7 @@ class Acting:
             case Publish():
                 await self._publish(operation)
             case Batch():
+                self.is_steady = False
                 await self._batch(operation)
             case Get():
                 await self._get(operation)
@@ -101,10 +106,12 @@ class Acting:
             case Purge():
                 await self._purge(operation)
             case Pull():
-                self._pull(*layout.CONSUMERS[operation.consumer], operation)
+                await self._pull(*layout.CONSUMERS[operation.consumer], operation)
             case Unhear(pick):
                 if self._pulls:
-                    self.both(Unsub(self._pulls[pick % len(self._pulls)]))
+                    number, stream, name = self._pulls[pick % len(self._pulls)]
+                    self.both(Unsub(number))
+                    await self.see_state(stream, name)
             case Answer():
                 await self._answer(operation)
             case Read():
@@ -122,6 +129,7 @@ class Acting:
             case Pause(which, tenths):
                 await self._pause(which, tenths)
         await self.settle()
+        self.is_steady = True
 
     async def look(self) -> None:
         """Compare all that the brokers tell of their state."""
@@ -152,6 +160,8 @@ class Acting:
             headers["Nats-Expected-Last-Sequence"] = str(last)
         if wanted.message_id:
             headers["Nats-Msg-Id"] = f"m{wanted.message_id}"
+        if wanted.size == 7:
+            headers["Nats-Stream-Source"] = "some other"
         await self.ask(subject, b"x" * wanted.size, headers or None)
 
     async def _batch(self, wanted: Batch) -> None:
@@ -208,10 +218,10 @@ class Acting:
             request["keep"] = wanted.keep
         await self.ask(f"$JS.API.STREAM.PURGE.{self.prefix}{stream}", request or b"")
 
-    def _pull(self, stream: str, name: str, wanted: Pull) -> None:
+    async def _pull(self, stream: str, name: str, wanted: Pull) -> None:
         number = 100 + len(self._pulls)
         inbox = f"_INBOX.{self.prefix}.p.{number}"
-        self._pulls.append(number)
+        self._pulls.append((number, stream, name))
         request: dict[str, Any] = {"batch": wanted.batch}
         if wanted.expires:
             request["expires"] = wanted.expires * S // 10
@@ -226,6 +236,7 @@ class Acting:
         if wanted.batch == 1 and not wanted.heartbeat and not wanted.no_wait:
             data = b""
         self.both(Pub(f"$JS.API.CONSUMER.MSG.NEXT.{self.prefix}{stream}.{name}", inbox, None, data))
+        await self.see_state(stream, name)
 
     async def _answer(self, wanted: Answer) -> None:
         """Acknowledge the same delivery on both sides, whose replies differ in the time that is in them."""
@@ -234,7 +245,7 @@ class Acting:
             for key, messages in self.model.heard.items()
             if key.startswith("inbox")
             for place, message in enumerate(messages)
-            if message.reply
+            if message.reply.startswith("$JS.ACK.")
         ]
         if not places:
             return
@@ -245,9 +256,11 @@ class Acting:
             self._asked += 1
             reply = f"_INBOX.{self.prefix}.r.{self._asked}"
         self.wire.receive(Pub(self.real.heard[key][place].reply, reply, None, body))
-        self.broker.alarms.time()
         self.advance()
-        self.session.receive(Pub(self.model.heard[key][place].reply, reply, None, body))
+        acked = self.model.heard[key][place].reply
+        self.session.receive(Pub(acked, reply, None, body))
+        stream, name = acked.split(".")[2:4]
+        await self.see_state(stream.removeprefix(self.prefix), name)
 
     _asked: int
 
@@ -283,7 +296,7 @@ class Acting:
         request = {"stream_name": f"{self.prefix}{stream}", "config": config}
         await self.ask(f"$JS.API.CONSUMER.CREATE.{self.prefix}{stream}.{name}.{pattern}", request)
         pull = Pull(0, wanted.batch, 6, False, False, 0)
-        self._pull(stream, name, pull)
+        await self._pull(stream, name, pull)
         await self.settle()
         await self.ask(f"$JS.API.CONSUMER.INFO.{self.prefix}{stream}.{name}")
 
@@ -307,8 +320,7 @@ class Acting:
             self.both(Unsub(sid))
         else:
             self._listening[sid] = pattern
-            wanted = LISTENED[pattern]
-            self.both(Sub(sid, f"{self.prefix}.{wanted}" if wanted[0] != "*" else f"*{wanted[1:]}"))
+            self.both(Sub(sid, f"{self.prefix}.{LISTENED[pattern]}"))
         await self.ask(f"{self.prefix}.{PLAIN[subject]}", b"hello", {"Name": "value"})
 
     async def _pause(self, which: int, tenths: int) -> None:

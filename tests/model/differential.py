@@ -29,6 +29,7 @@ from tests.model.wire import Wire
 from squall.chaos.model.broker import Broker
 from squall.chaos.model.frames import Denied, End, Headers, Msg, Ping, Pub, Sub, ToBroker, ToClient
 from squall.chaos.model.rights import Rights
+from squall.chaos.model.telling import consumer_info
 
 PATIENCE_S = 4.0
 """How long the server may take to say what the model has said."""
@@ -43,10 +44,13 @@ ANSWERS, PULLS = 1, 100
 """Numbers of subscriptions: of all answers, and of the inbox of the first pull."""
 
 VOLATILE = {
-    "created", "ts", "first_ts", "last_ts", "time", "metadata", "last_active", "pause_remaining", "active", "lag",
+    "cluster", "created", "ts", "first_ts", "last_ts", "time", "metadata", "last_active", "pause_remaining", "active", "lag",
     "subject_transforms", "pause_until", "api", "limits", "reserved_memory", "reserved_storage", "memory", "storage",
     "streams", "consumers",
 }  # fmt: skip
+
+
+STATE = ("num_waiting", "num_ack_pending", "num_pending", "num_redelivered")
 
 
 class Difference(Exception):
@@ -212,8 +216,8 @@ class Run(Acting):
     async def _see_copies(self, until: float) -> None:
         """Wait until the server has copied what the model has, from stream to stream."""
         for name in layout.SOURCED:
-            stream = self.broker.jetstream.streams[f"{self.prefix}{name}"]
-            while self._copied.get(name, 0) < stream.last:
+            stream = self.broker.jetstream.streams.get(f"{self.prefix}{name}")
+            while stream is not None and self._copied.get(name, 0) < stream.last:
                 answer = await self._privately(f"$JS.API.STREAM.INFO.{stream.name}")
                 self._copied[name] = json.loads(answer.data)["state"]["last_seq"]
                 if time.monotonic() > until:
@@ -229,8 +233,25 @@ class Run(Acting):
             said = self.plain(theirs[place]) if place < len(theirs) else "nothing"
             expected = self.plain(mine[place]) if place < len(mine) else "nothing"
             if said != expected:
+                said, expected = _apart(said, expected)
                 raise Difference(f"{key}, message {place}:\n  server {said}\n  model  {expected}")
         self._compared[key] = len(mine)
+
+    async def see_state(self, stream: str, name: str) -> None:
+        """Wait until a consumer of the server's has come as far as the model's, if it does."""
+        found = self.broker.jetstream.streams[f"{self.prefix}{stream}"].consumers.get(name)
+        if found is None:
+            return
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            answer = await self._privately(f"$JS.API.CONSUMER.INFO.{self.prefix}{stream}.{name}")
+            self.clock.advance(self.now())
+            theirs, mine = json.loads(answer.data), consumer_info(found, self.broker.alarms)
+            if all(theirs.get(key) == mine[key] for key in STATE) and (
+                theirs["delivered"]["consumer_seq"] == mine["delivered"]["consumer_seq"]
+            ):
+                return
+            await asyncio.sleep(0.002)
 
     # Saying something to both.
 
@@ -276,11 +297,25 @@ class Run(Acting):
         reply = message.reply
         if reply.startswith("$JS.ACK."):
             tokens = reply.split(".")
-            reply = ".".join([*tokens[:7], "stamp", *tokens[8:]])
+            # How much is left at that moment may be of a message that is just being copied, or of a batch.
+            steady = self.is_steady and not tokens[2].endswith(layout.SOURCED)
+            reply = ".".join([*tokens[:7], "stamp", tokens[8] if steady else "left"])
         body: Any = message.data.decode(errors="replace")
         if message.sid == ANSWERS and body.startswith("{"):
             body = _steady(json.loads(body))
         return [message.subject, reply, headers, body]
+
+
+def _apart(one: Any, other: Any) -> tuple[Any, Any]:
+    """Two values without what is the same in both."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+        apart = {key: _apart(one.get(key), other.get(key)) for key in keys}
+        return {key: pair[0] for key, pair in apart.items()}, {key: pair[1] for key, pair in apart.items()}
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [_apart(a, b) if a != b else ("=", "=") for a, b in zip(one, other, strict=True)]
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return one, other
 
 
 def _steady(value: Any) -> Any:

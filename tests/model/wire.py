@@ -11,6 +11,7 @@ from pathlib import Path
 
 from squall.bus.broker import find_server
 from squall.bus.guard import Guard
+from squall.chaos.model import headers as known
 from squall.chaos.model.frames import (
     Denied,
     End,
@@ -151,9 +152,7 @@ class Wire:
 
 
 def _encode(headers: Headers) -> bytes:
-    if not headers:
-        return b""
-    return f"NATS/1.0\r\n{''.join(f'{k}: {v}\r\n' for k, v in headers.items())}\r\n".encode()
+    return known.raw(headers) if headers else b""
 
 
 def _decode(raw: bytes) -> Headers:

@@ -47,6 +47,11 @@ class _PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause_until: str = NEVER
 
 
+_PAGED = {"total": 0, "offset": 0, "limit": 0}
+_BESIDE_ERROR = {"stream_info": _PAGED, "stream_purge": {"purged": 0}, "consumer_pause": {"paused": False}}
+"""What answers have though they are errors, by kind."""
+
+
 class Api:
     """Answers what the administration is asked."""
 
@@ -74,7 +79,7 @@ class Api:
         kind, answer = self._dispatch(tokens, subject, data)
         body: dict[str, Any] = {"type": f"io.nats.jetstream.api.v1.{kind}_response"}
         if isinstance(answer, Refusal):
-            body["error"] = answer.error()
+            body |= {"error": answer.error(), **_BESIDE_ERROR.get(kind, {})}
         else:
             body |= answer
         return msgspec.json.encode(body)
@@ -134,16 +139,12 @@ class Api:
             for other in streams.values():
                 if any(collide(one, two) for one in config.subjects for two in other.config.subjects):
                     return refusals.SUBJECTS_OVERLAP
-            stream = self._jetstream.add_stream(config)
-        else:
-            stream = existing
-        info = telling.stream_info(stream, self._jetstream.alarms)
-        return {**info, "did_create": True} if existing is None else info
+            existing = self._jetstream.add_stream(config)
+        return {**telling.stream_info(existing, self._jetstream.alarms), "did_create": True}
 
     def _stream_info(self, stream: Stream, data: bytes) -> Answer:
         request = decode(data, _InfoRequest) if data else _InfoRequest()
-        paged = {"total": 0, "offset": 0, "limit": 0}
-        return paged | telling.stream_info(stream, self._jetstream.alarms, request.subjects_filter)
+        return _PAGED | telling.stream_info(stream, self._jetstream.alarms, request.subjects_filter)
 
     def _stream_delete(self, stream: Stream, data: bytes) -> Answer:
         self._jetstream.remove_stream(stream)

@@ -139,7 +139,7 @@ class _Check:
             if message_id in self._ids or self._stream.place_of(message_id):
                 return refusals.BATCH_DUPLICATE
             self._ids.add(message_id)
-        return None
+        return refusals.SOURCE_HEADER if known.SOURCE in message.headers else None
 
     def _expectations(self, message: _Message) -> Refusal | None:
         headers = message.headers

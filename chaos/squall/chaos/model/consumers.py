@@ -90,7 +90,7 @@ class Consumer:
         self.next = _start(stream, config)
         self.progress = Progress(
             explicit=config.is_explicit,
-            durable=not config.mem_storage and stream.config.storage == "file",
+            durable=not self.is_in_memory,
             ack_wait_s=config.ack_wait / 1e9,
             start=self.next,
         )
@@ -111,6 +111,10 @@ class Consumer:
 
     def _beat(self) -> tuple[int, int]:
         return self.progress.order - 1, self.next - 1
+
+    @property
+    def is_in_memory(self) -> bool:
+        return self.config.mem_storage or self.stream.config.storage == "memory"
 
     # The stream tells.
 

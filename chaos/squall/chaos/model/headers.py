@@ -26,6 +26,7 @@ _KNOWN = {
     BATCH,
     BATCH_SEQUENCE,
     BATCH_COMMIT,
+    SOURCE,
 }
 
 

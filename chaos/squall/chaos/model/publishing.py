@@ -1,6 +1,6 @@
 """What becomes of a message that is published to a stream: stored, known already, or refused.
 
-    expectations ─► message id ─► size ─► room ─► stored
+    size ─► expectations ─► message id ─► room ─► stored
 
 In this order; so a repeat whose expectation holds no more is refused, though its id is known.
 """
@@ -29,7 +29,7 @@ def publish(stream: Stream, subject: str, headers: Headers, data: bytes) -> byte
     Raises:
         Unmodelled: A header has a meaning that the model does not know.
     """
-    size = len(data)
+    most = stream.config.max_msg_size
     if headers:
         known.check(subject, headers)
         if known.BATCH in headers:
@@ -37,6 +37,8 @@ def publish(stream: Stream, subject: str, headers: Headers, data: bytes) -> byte
                 stream.batches = Batches(stream)
             answer = stream.batches.take(subject, headers, data)
             return refused(stream, answer) if isinstance(answer, Refusal) else answer
+        if 0 < most < len(data) + known.size(headers):
+            return refused(stream, refusals.TOO_LARGE)
         unmet = _expectations(stream, subject, headers)
         if unmet is not None:
             return refused(stream, unmet)
@@ -45,8 +47,7 @@ def publish(stream: Stream, subject: str, headers: Headers, data: bytes) -> byte
             seq = stream.place_of(message_id)
             if seq:
                 return b'{"stream":"%s", "seq":%d,"duplicate": true}' % (stream.name.encode(), seq)
-        size += known.size(headers)
-    if 0 < stream.config.max_msg_size < size:
+    elif 0 < most < len(data):
         return refused(stream, refusals.TOO_LARGE)
     full = room(stream, subject, headers, data)
     if full is not None:
@@ -74,7 +75,7 @@ def _expectations(stream: Stream, subject: str, headers: Mapping[str, str]) -> R
     expected = number(headers, EXPECTED_LAST)
     if expected is not None and expected != stream.last:
         return refusals.wrong_last(stream.last)
-    return None
+    return refusals.SOURCE_HEADER if known.SOURCE in headers else None
 
 
 def room(stream: Stream, subject: str, headers: Headers, data: bytes) -> Refusal | None:

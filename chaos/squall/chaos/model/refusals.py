@@ -27,6 +27,7 @@ class Refusal(NamedTuple):
 WRONG_LAST_IN_BATCH = Refusal(400, 10164, "wrong last sequence")
 WRONG_STREAM = Refusal(400, 10060, "expected stream does not match")
 SEQUENCE_MISSING = Refusal(400, 10193, "missing sequence for expected last sequence per subject")
+SOURCE_HEADER = Refusal(400, 10227, "message stream source header is not allowed")
 TOO_LARGE = Refusal(400, 10054, "message size exceeds maximum allowed")
 MESSAGES_FULL = Refusal(503, 10077, "maximum messages exceeded")
 BYTES_FULL = Refusal(503, 10077, "maximum bytes exceeded")

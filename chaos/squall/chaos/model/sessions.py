@@ -121,7 +121,7 @@ class Session:
 
     def _publish(self, frame: Pub) -> None:
         subject = frame.subject
-        if not is_literal(subject):
+        if not is_literal(subject) and not subject.startswith("$JS.API."):
             raise Unmodelled(f"a message to {subject}, which has wildcards")
         if not self.gate.may_publish(subject):
             self.deliver(Denied(f'Permissions Violation for Publish to "{subject}"'))

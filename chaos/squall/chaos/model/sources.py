@@ -41,6 +41,7 @@ class Source:
 
     Attributes:
         copied: The last sequence of the source that was looked at.
+        seen: The last of those that were to be copied.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Source:
         "_written",
         "config",
         "copied",
+        "seen",
         "stream",
     )
 
@@ -79,7 +81,7 @@ class Source:
         froms = "\f".join(each.src or ">" for each in transforms)
         tos = "\f".join(each.dest or ">" for each in transforms)
         self._label = f"{froms} {tos}"
-        self.copied = 0
+        self.copied = self.seen = 0
         self._written = 0
         self._armed = False
         self._begun_s = float("-inf")
@@ -119,6 +121,7 @@ class Source:
         )
         if subject is None:
             return True
+        seen, self.seen = self.seen, message.seq
         headers = {
             name: value
             for name, value in (message.headers or {}).items()
@@ -131,9 +134,9 @@ class Source:
         if message_id and target.place_of(message_id):
             return True
         most = target.config.max_msg_size
-        if 0 < most < known.size(headers) + len(message.data):
-            return False
-        if room(target, subject, headers, message.data) is not None:
+        too_large = 0 < most < known.size(headers) + len(message.data)
+        if too_large or room(target, subject, headers, message.data) is not None:
+            self.seen = seen
             return False
         target.store(subject, headers, message.data)
         return True
@@ -154,6 +157,7 @@ class Source:
         if not self.copied and target.first > 1 and target.last_stamp_ns:
             later = (m.seq for m in stream.messages.values() if m.stamp_ns >= target.last_stamp_ns)
             self.copied = next(later, stream.last + 1) - 1
+        self.seen = self.copied
         self._begun_s = float("-inf")
         self._begin()
 

@@ -8,6 +8,7 @@ from typing import Any
 from squall.chaos.model import headers as known
 from squall.chaos.model.clock import Alarms
 from squall.chaos.model.consumers import Consumer
+from squall.chaos.model.sources import Source
 from squall.chaos.model.stamps import NEVER, rfc3339
 from squall.chaos.model.streams import Stored, Stream
 
@@ -40,7 +41,7 @@ def stream_info(stream: Stream, alarms: Alarms, subjects_filter: str = "") -> di
         "ts": rfc3339(alarms.stamp_ns()),
     }
     if stream.config.sources:
-        told["sources"] = [{"name": source.config.name} for source in stream.sources]
+        told["sources"] = [_source(source) for source in stream.sources]
     if subjects_filter:
         totals = stream.totals(subjects_filter)
         if totals:
@@ -49,16 +50,24 @@ def stream_info(stream: Stream, alarms: Alarms, subjects_filter: str = "") -> di
     return told
 
 
+def _source(source: Source) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": source.config.name}
+    return {**told, "seq": source.seen} if source.seen else told
+
+
 def consumer_info(consumer: Consumer, alarms: Alarms) -> dict[str, Any]:
     """A consumer's configuration and state."""
     progress = consumer.progress
     consumer.requests.forget_unheard()
+    delivered = progress.delivered
+    if not delivered and progress.order == 1 and consumer.is_in_memory:
+        delivered = consumer.next - 1  # it has nothing written down yet
     told: dict[str, Any] = {
         "stream_name": consumer.stream.name,
         "name": consumer.name,
         "created": rfc3339(consumer.created_ns),
         "config": consumer.config.told(),
-        "delivered": {"consumer_seq": progress.order - 1, "stream_seq": progress.delivered},
+        "delivered": {"consumer_seq": progress.order - 1, "stream_seq": delivered},
         "ack_floor": {"consumer_seq": progress.floor_order, "stream_seq": progress.told_floor},
         "num_ack_pending": len(progress.pending),
         "num_redelivered": len(progress.repeats),
