@@ -229,6 +229,8 @@ class Acting:
             request["idle_heartbeat"] = 3 * S // 10
         if wanted.no_wait:
             request["no_wait"] = True
+            if stream == "RES":  # a batch may be stored while it is being answered
+                request.pop("expires", None)
         if wanted.bytes_max:
             request["max_bytes"] = wanted.bytes_max
         self.both(Sub(number, inbox))

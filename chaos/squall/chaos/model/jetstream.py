@@ -123,7 +123,7 @@ class JetStream:
         """Take in an acknowledgement; whether there is a consumer for it."""
         tokens = subject.split(".")
         consumer = self._consumer(tokens[2], tokens[3]) if len(tokens) == 9 else None
-        if consumer is None:
+        if consumer is None or not consumer.config.is_explicit:
             return False
         if not (tokens[5].isdecimal() and tokens[6].isdecimal()):
             raise Unmodelled(f"an acknowledgement on {subject}")
