@@ -43,11 +43,16 @@ class Acting:
     """Carries operations out on both sides; see `differential.Run`."""
 
     prefix: str
+    published: tuple[str, ...]
     broker: Broker
     model: Any
     real: Any
     session: Any
     wire: Any
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        return (*self.published, *layout.SOURCED)
 
     @abstractmethod
     def now(self) -> float: ...
@@ -57,6 +62,12 @@ class Acting:
 
     @abstractmethod
     async def settle(self) -> None: ...
+
+    @abstractmethod
+    async def keep_clear(self) -> None: ...
+
+    @abstractmethod
+    async def compare_beats(self) -> None: ...
 
     @abstractmethod
     async def see_state(self, stream: str, name: str) -> None: ...
@@ -92,6 +103,8 @@ class Acting:
                 await self.look()
             case Wait(tenths):
                 await self.until(self.now() + tenths / 10)
+                await self.keep_clear()
+                await self.compare_beats()
             case Publish():
                 await self._publish(operation)
             case Batch():
@@ -133,7 +146,7 @@ class Acting:
 
     async def look(self) -> None:
         """Compare all that the brokers tell of their state."""
-        for stream in layout.STREAMS:
+        for stream in self.streams:
             wanted = {"subjects_filter": f"{self.prefix}.>"} if stream in ("JOB", "OLD", "RES") else b""
             await self.ask(f"$JS.API.STREAM.INFO.{self.prefix}{stream}", wanted)
         for stream, name in layout.CONSUMERS:
@@ -146,7 +159,7 @@ class Acting:
         return (None, 0, newest, max(0, newest - 1))[expected]
 
     async def _publish(self, wanted: Publish) -> None:
-        stream = layout.PUBLISHED[wanted.where]
+        stream = self.published[wanted.where % len(self.published)]
         subject = layout.subjects(self.prefix, stream)[wanted.subject]
         headers = {"Trace": f"t{wanted.size}"} if wanted.size % 3 == 0 else {}
         on = f"{self.prefix}.job.term" if wanted.fence else subject
@@ -169,8 +182,13 @@ class Acting:
         where = layout.batched(self.prefix)
         stream = "RES" if wanted.flaw == "elsewhere" else "JOB"
         name = f"b{self._batches}"
-        for number, (subject_at, expects) in enumerate(wanted.entries, 1):
-            last = number == len(wanted.entries)
+        entries = wanted.entries
+        readers = self.broker.jetstream.streams[f"{self.prefix}{stream}"].consumers.values()
+        if any(reader.requests.count for reader in readers):
+            # Whether a reader hears of a message that a later one of the batch replaces is a matter of time.
+            entries = tuple(dict(reversed(entries)).items())
+        for number, (subject_at, expects) in enumerate(entries, 1):
+            last = number == len(entries)
             subject = where[subject_at] if stream == "JOB" else f"{self.prefix}.res.1.t{subject_at}"
             headers = {"Nats-Batch-Id": name, "Nats-Batch-Sequence": str(number)}
             if wanted.flaw == "gap" and last:
@@ -201,14 +219,14 @@ class Acting:
                 self.both(Pub(subject, "", headers, data))
 
     async def _get(self, wanted: Get) -> None:
-        stream = layout.STREAMS[wanted.where]
+        stream = self.streams[wanted.where % len(self.streams)]
         known = [*layout.subjects(self.prefix, stream), *layout.patterns(self.prefix, stream)]
         by_subject = {"last_by_subj": known[(wanted.subject + wanted.seq) % len(known)]}
         request = {"seq": wanted.seq} if wanted.seq and wanted.subject < 2 else by_subject
         await self.ask(f"$JS.API.STREAM.MSG.GET.{self.prefix}{stream}", request)
 
     async def _purge(self, wanted: Purge) -> None:
-        stream = layout.PUBLISHED[wanted.where % 6]
+        stream = self.published[wanted.where % len(self.published)]
         request: dict[str, Any] = {}
         if wanted.below:
             request["seq"] = wanted.below
@@ -231,6 +249,7 @@ class Acting:
             request["no_wait"] = True
             if stream == "RES":  # a batch may be stored while it is being answered
                 request.pop("expires", None)
+                request.pop("idle_heartbeat", None)
         if wanted.bytes_max:
             request["max_bytes"] = wanted.bytes_max
         self.both(Sub(number, inbox))
@@ -270,7 +289,7 @@ class Acting:
     def advance(self) -> None: ...
 
     async def _read(self, wanted: Read) -> None:
-        stream = layout.STREAMS[wanted.where]
+        stream = self.streams[wanted.where % len(self.streams)]
         pattern = layout.patterns(self.prefix, stream)[wanted.pattern]
         if stream == "WK":
             stream, pattern = "OLD", f"{self.prefix}.old.*"

@@ -3,9 +3,9 @@
     operation ──► frames ──► nats-server ──► what is heard ──┐
                      └─────► the model   ──► what is heard ──┴──► compared, message by message
 
-Both run at the same time: the model's clock follows the real one. Before an operation the run waits until no timer of
-the model is near, so that it never depends on the machine's speed whether a timer was before it; after it the run
-waits until the server has said as much as the model has.
+Both run at the same time: the model's clock follows the real one. Before an operation the run waits until no
+timer of the model is near, so that it never depends on the machine's speed whether a timer was before it; after
+it the run waits until the server has said as much as the model has.
 """
 
 from __future__ import annotations
@@ -43,12 +43,11 @@ WIDE = {"_copy": 0.3, "_remove_old": 0.7, "_begin": 0.3}
 ANSWERS, PULLS = 1, 100
 """Numbers of subscriptions: of all answers, and of the inbox of the first pull."""
 
-VOLATILE = {
-    "cluster", "created", "ts", "first_ts", "last_ts", "time", "metadata", "last_active", "pause_remaining", "active", "lag",
-    "subject_transforms", "pause_until", "api", "limits", "reserved_memory", "reserved_storage", "memory", "storage",
-    "streams", "consumers",
-}  # fmt: skip
-
+VOLATILE = frozenset(
+    "cluster created ts first_ts last_ts time metadata last_active pause_remaining active lag".split()  # noqa: SIM905
+    + ["subject_transforms", "pause_until"]
+)
+"""What is never the same twice, or tells of the server's version."""
 
 STATE = ("num_waiting", "num_ack_pending", "num_pending", "num_redelivered")
 
@@ -87,10 +86,12 @@ class Run(Acting):
 
     Args:
         prefix: What tells its streams and subjects from those of other runs on the same server.
+        durable: Whether the server may be killed meanwhile, so that nothing is to be in its memory.
     """
 
-    def __init__(self, port: int, prefix: str, seed: int) -> None:
+    def __init__(self, port: int, prefix: str, seed: int, *, durable: bool = False) -> None:
         self.prefix = prefix
+        self.published = tuple(name for name in layout.PUBLISHED if not (durable and name == "MEM"))
         self._port = port
         self.clock = VirtualClock()
         self.broker = Broker(self.clock, random.Random(seed), epoch_s=time.time(), ping_s=0)
@@ -107,6 +108,8 @@ class Run(Acting):
         """Connect, and make the streams and consumers."""
         await self.connect()
         for config in layout.streams(self.prefix):
+            if config["name"].removeprefix(self.prefix) not in self.streams:
+                continue
             await self.ask(f"$JS.API.STREAM.CREATE.{config['name']}", config)
         for which in range(len(layout.CONSUMERS)):
             await self.ask(*layout.consumer(self.prefix, which))
@@ -115,8 +118,25 @@ class Run(Acting):
     async def connect(self) -> None:
         self.wire = await Wire.connect(self._port, self.prefix, self.real.deliver)
         self.session = self.broker.connect(self.prefix, Rights(), self.model.deliver)
+        self._pulls.clear()
         self.both(Sub(ANSWERS, f"_INBOX.{self.prefix}.r.*"))
         self.wire.receive(Sub(2, f"_INBOX.{self.prefix}.s.*"))
+
+    async def back(self) -> None:
+        """Both servers were killed and started again: connect, and compare what is left.
+
+        Raises:
+            Difference: Something else is.
+        """
+        await self.connect()
+        # By then all that was pending is to come again, whatever seconds were cut off, and copying goes on.
+        await self.until(self.now() + 2.3)
+        try:
+            await self.keep_clear()
+            await self.look()
+        except Difference as difference:
+            done = "\n  ".join(self._done)
+            raise Difference(f"{difference}\nonce the server was started again, after\n  {done}") from None
 
     async def carry_out(self, operations: Iterable[Operation]) -> None:
         """Do all of it.
@@ -142,13 +162,13 @@ class Run(Acting):
         try:
             await self.keep_clear()
             await self.until(self.now() + 0.3)
-            await self.settle()
+            await self.keep_clear()
             await self.look()
         except Difference as difference:
             done = "\n  ".join(self._done)
             raise Difference(f"{difference}\nin the end, after\n  {done}") from None
         finally:
-            for stream in reversed(layout.STREAMS):
+            for stream in reversed(self.streams):
                 await self._privately(f"$JS.API.STREAM.DELETE.{self.prefix}{stream}")
             await self.wire.close()
 
@@ -170,14 +190,16 @@ class Run(Acting):
         """Wait until no timer is near."""
         while True:
             self.clock.advance(self.now())
-            until = max((due + late for due, near, late in self._dues() if due - near <= self.now()), default=0.0)
+            until = max(
+                (due + late for due, near, late in self._dues() if due - near <= self.now()), default=0.0
+            )
             if until <= self.now():
                 break
             await self.until(until)
         await self.settle()
 
     def _dues(self) -> list[tuple[float, float, float]]:
-        """When something happens or has just happened by itself, how near to it is near, and how late late is."""
+        """When something happens by itself, how near to it is near, and how late late is."""
         now = self.now()
         dues = [(due, NEAR_S, LATE_S) for due in self.soft_dues(now)]
         for call in self.clock.to_come():
@@ -221,7 +243,9 @@ class Run(Acting):
                 answer = await self._privately(f"$JS.API.STREAM.INFO.{stream.name}")
                 self._copied[name] = json.loads(answer.data)["state"]["last_seq"]
                 if time.monotonic() > until:
-                    raise Difference(f"{name}: the server has copied {self._copied[name]}, the model {stream.last}")
+                    raise Difference(
+                        f"{name}: the server has copied {self._copied[name]}, the model {stream.last}"
+                    )
         while time.monotonic() < until and any(
             len(self.real.heard[key]) < len(messages) for key, messages in self.model.heard.items()
         ):
@@ -236,6 +260,22 @@ class Run(Acting):
                 said, expected = _apart(said, expected)
                 raise Difference(f"{key}, message {place}:\n  server {said}\n  model  {expected}")
         self._compared[key] = len(mine)
+
+    async def compare_beats(self) -> None:
+        """Compare the last heartbeats of requests that wait.
+
+        Raises:
+            Difference: They tell something else.
+        """
+        for sid, beat in list(self.model.beats.items()):
+            until = time.monotonic() + 0.8
+            while (theirs := self.real.beats.get(sid)) is None or theirs.headers != beat.headers:
+                if time.monotonic() > until:
+                    raise Difference(f"heartbeat in inbox {sid}:\n  server {theirs}\n  model  {beat}")
+                await asyncio.sleep(0.02)
+                self.advance()
+                beat = self.model.beats[sid]
+        self.model.beats.clear()
 
     async def see_state(self, stream: str, name: str) -> None:
         """Wait until a consumer of the server's has come as far as the model's, if it does."""
@@ -292,6 +332,8 @@ class Run(Acting):
     def plain(self, message: Msg) -> list[Any]:
         """A message without what is of one of the two only."""
         headers = {k: v for k, v in (message.headers or {}).items() if k != "Nats-Time-Stamp"}
+        if headers.get("Nats-Subject", "").startswith("$JS.ACK."):
+            headers["Nats-Subject"] = headers["Nats-Subject"].rsplit(".", 2)[0]
         if "Nats-Stream-Source" in headers:
             headers["Nats-Stream-Source"] = headers["Nats-Stream-Source"].rsplit(" ", 1)[0]
         reply = message.reply

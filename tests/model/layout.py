@@ -49,13 +49,21 @@ def patterns(p: str, stream: str) -> list[str]:
 def batched(p: str) -> list[str]:
     """Subjects of a batch's messages."""
     tasks = [f"{p}.job.j{1 + n % 2}.task.k{n}.t{n}" for n in range(1, 6)]
-    return [f"{p}.job.lease", f"{p}.job.term", f"{p}.job.state", *tasks, f"{p}.job.j1.dead.t1", f"{p}.job.j1.dead.t2"]
+    return [
+        f"{p}.job.lease",
+        f"{p}.job.term",
+        f"{p}.job.state",
+        *tasks,
+        f"{p}.job.j1.dead.t1",
+        f"{p}.job.j1.dead.t2",
+    ]
 
 
 def streams(p: str) -> list[dict[str, Any]]:
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
     sourced = {"discard": "new", **common}
     wk = f"{p}.wk.{{{{partition(10,2)}}}}.task.{{{{wildcard(2)}}}}.{{{{wildcard(3)}}}}"
+    dlq = f"{p}.dlq.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"
     return [
         {
             "name": f"{p}IN",
@@ -109,7 +117,13 @@ def streams(p: str) -> list[dict[str, Any]]:
             "allow_direct": True,
             **common,
         },
-        {"name": f"{p}MEM", "subjects": [f"{p}.mem.>"], "max_bytes": 300, "storage": "memory", "allow_atomic": True},
+        {
+            "name": f"{p}MEM",
+            "subjects": [f"{p}.mem.>"],
+            "max_bytes": 300,
+            "storage": "memory",
+            "allow_atomic": True,
+        },
         {
             "name": f"{p}WK",
             "retention": "workqueue",
@@ -142,9 +156,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "sources": [
                 {
                     "name": f"{p}JOB",
-                    "subject_transforms": [
-                        {"src": f"{p}.job.*.dead.*", "dest": f"{p}.dlq.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}"}
-                    ],
+                    "subject_transforms": [{"src": f"{p}.job.*.dead.*", "dest": dlq}],
                 }
             ],
             **common,

@@ -207,8 +207,9 @@ def operations() -> st.SearchStrategy[Operation]:
     )
     entries = st.lists(st.tuples(_number(9), expected), min_size=1, max_size=5).map(tuple)
     batch = st.builds(Batch, entries, _often(2, 0, 3), _often(FLAWS[0], *FLAWS[1:]))
+    expires = st.sampled_from([6, 0, 9, 15])
     pull = st.builds(
-        Pull, _number(4), _number(4), st.sampled_from([6, 0, 9, 15]), st.booleans(), _often(False, True), _often(0, 400)
+        Pull, _number(4), _number(4), expires, st.booleans(), _often(False, True), _often(0, 400)
     )
     answer = st.builds(Answer, _number(9), _often(0, *range(1, len(ANSWERS))), st.booleans())
     weighted = [
