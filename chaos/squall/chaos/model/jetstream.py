@@ -1,0 +1,196 @@
+"""JetStream: streams by subject and by name, and everything that begins with ``$JS.``."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from squall.chaos.model import telling
+from squall.chaos.model.clock import Alarms
+from squall.chaos.model.configs import ConsumerConfig, SourceConfig, StreamConfig, decode
+from squall.chaos.model.consumers import Consumer, OnDeliver
+from squall.chaos.model.errors import Unmodelled
+from squall.chaos.model.frames import Headers
+from squall.chaos.model.post import Post
+from squall.chaos.model.publishing import publish
+from squall.chaos.model.pulls import Asked
+from squall.chaos.model.sources import Pace, Source
+from squall.chaos.model.streams import Stored, Stream
+from squall.chaos.model.subjects import SubjectIndex
+
+NEXT = "$JS.API.CONSUMER.MSG.NEXT."
+ACK = "$JS.ACK."
+DIRECT = "$JS.API.DIRECT.GET."
+
+Taken = Literal["", "taken"]
+
+
+class JetStream:
+    """All streams of one server.
+
+    Attributes:
+        on_store: Called with each message that any stream stores; None is nobody.
+        on_deliver: Called with each delivery of any consumer.
+        pace: How fast streams copy of each other.
+        stored: Messages that were stored.
+    """
+
+    def __init__(self, alarms: Alarms, chance: random.Random, post: Post) -> None:
+        self.alarms = alarms
+        self.streams: dict[str, Stream] = {}
+        self.on_store: Callable[[Stream, Stored], None] | None = None
+        self.on_deliver: OnDeliver | None = None
+        self.pace = Pace()
+        self.stored = 0
+        self._chance = chance
+        self._post = post
+        self._by_subject: SubjectIndex[Stream] = SubjectIndex()
+
+    # Streams and consumers.
+
+    def add_stream(self, config: StreamConfig) -> Stream:
+        """Make a stream, whose configuration is complete and right."""
+        identity = f"{self._chance.getrandbits(32):08x}"
+        stream = Stream(config, self.alarms, identity, self._on_store)
+        self.streams[config.name] = stream
+        for pattern in config.subjects:
+            self._by_subject.add(pattern, stream)
+        for source in config.sources:
+            self._copy(source, stream)
+        return stream
+
+    def _copy(self, source: SourceConfig, target: Stream) -> None:
+        stream = self.streams.get(source.name)
+        if stream is None:
+            raise Unmodelled(f"a stream that copies of one that is not there yet: {source.name}")
+        Source(stream, target, source, alarms=self.alarms, chance=self._chance, pace=self.pace)
+
+    def remove_stream(self, stream: Stream) -> None:
+        if stream.feeds:
+            raise Unmodelled(f"removing {stream.name}, of which other streams copy")
+        for consumer in list(stream.consumers.values()):
+            self.remove_consumer(consumer)
+        for source in stream.sources:
+            source.stream.feeds.remove(source)
+        for pattern in stream.config.subjects:
+            self._by_subject.remove(pattern, stream)
+        del self.streams[stream.name]
+
+    def add_consumer(self, stream: Stream, name: str, config: ConsumerConfig) -> Consumer:
+        """Make a consumer, whose configuration is complete and right."""
+        consumer = stream.consumers[name] = Consumer(
+            stream,
+            name,
+            config,
+            post=self._post,
+            alarms=self.alarms,
+            chance=self._chance,
+            on_deliver=self._on_deliver,
+            on_gone=self.remove_consumer,
+        )
+        return consumer
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        del consumer.stream.consumers[consumer.name]
+        consumer.requests.refuse()
+
+    def consumers(self) -> Iterator[Consumer]:
+        for stream in self.streams.values():
+            yield from list(stream.consumers.values())
+
+    def _on_store(self, stream: Stream, message: Stored) -> None:
+        self.stored += 1
+        if self.on_store is not None:
+            self.on_store(stream, message)
+
+    def _on_deliver(self, consumer: Consumer, message: Stored, attempt: int, inbox: str) -> None:
+        if self.on_deliver is not None:
+            self.on_deliver(consumer, message, attempt, inbox)
+
+    # What is published.
+
+    def take(self, subject: str, reply: str, headers: Headers, data: bytes) -> bool:
+        """Take in what is published to a stream, if it is to one; whether it is."""
+        streams = self._by_subject.find(subject)
+        for stream in streams:
+            answer = publish(stream, subject, headers, data)
+            if reply and answer is not None:
+                self._post.send(reply, answer)
+        return bool(streams)
+
+    def acknowledge(self, subject: str, reply: str, data: bytes) -> bool:
+        """Take in an acknowledgement; whether there is a consumer for it."""
+        tokens = subject.split(".")
+        consumer = self._consumer(tokens[2], tokens[3]) if len(tokens) == 9 else None
+        if consumer is None or not consumer.config.is_explicit:
+            return False
+        if not (tokens[5].isdecimal() and tokens[6].isdecimal()):
+            raise Unmodelled(f"an acknowledgement on {subject}")
+        if consumer.answer(int(tokens[5]), int(tokens[6]), data) and reply:
+            self._post.send(reply, b"")
+        return True
+
+    def ask(self, subject: str, reply: str, data: bytes) -> bool:
+        """Take in a pull request; whether there is a consumer for it."""
+        stream, _, name = subject[len(NEXT) :].partition(".")
+        consumer = self._consumer(stream, name)
+        if consumer is None:
+            return False
+        if not data:
+            asked = Asked(batch=1)
+        elif data.isdigit():
+            asked = Asked(batch=int(data))
+        else:
+            asked = decode(data, Asked)
+        if reply:
+            consumer.ask(reply, asked)
+        return True
+
+    def _consumer(self, stream: str, name: str) -> Consumer | None:
+        found = self.streams.get(stream)
+        return found.consumers.get(name) if found else None
+
+    def direct(self, subject: str, reply: str, data: bytes) -> bool:
+        """Answer with the newest message of the subject that the request's own ends with.
+
+        Returns:
+            Whether anything listens for such a request.
+        """
+        name, _, wanted = subject[len(DIRECT) :].partition(".")
+        stream = self.streams.get(name)
+        if stream is None or not stream.config.allow_direct:
+            return False
+        if not wanted or data:
+            raise Unmodelled(f"a direct get with a body on {subject}: {data[:200]!r}")
+        if not reply:
+            return True
+        message = stream.messages.get(stream.last_on(wanted))
+        if message is None:
+            self._post.status(reply, "404", "Message Not Found")
+        else:
+            self._post.send(reply, message.data, telling.direct(stream, message))
+        return True
+
+    # The server's process.
+
+    def killed(self) -> None:
+        """The process has ended at once. What streams stored the operating system has."""
+        for consumer in self.consumers():
+            consumer.killed(self._chance)
+        for stream in self.streams.values():
+            if stream.config.storage == "memory":
+                raise Unmodelled(f"the end of a process with {stream.name} in its memory")
+
+    def restart(self) -> None:
+        """Another process reads what is there."""
+        for stream in self.streams.values():
+            for consumer in list(stream.consumers.values()):
+                if consumer.config.mem_storage or not consumer.config.durable_name:
+                    del stream.consumers[consumer.name]
+            stream.restart()
+        for consumer in self.consumers():
+            consumer.restart()
+        for stream in self.streams.values():
+            for source in stream.sources:
+                source.restart()
