@@ -39,7 +39,7 @@ def simulate(spec: Spec, schedule: Schedule, directory: RunDirectory, *, preload
         Unmodelled: Something asked the broker for what its model does not know.
         ServiceError, BusError: The swarm could not be run.
     """
-    schedule_file.write(directory.path, schedule)
+    schedule_file.write(directory, schedule)
     world = World(spec, spec.seed)
     with installed(preload, pattern_of(spec).roles), world.nature.holding():
         world.loop.run(_experiment(world, spec, schedule, directory))
