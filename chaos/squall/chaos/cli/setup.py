@@ -30,23 +30,25 @@ def experiment_of(pattern: str) -> Mapping[str, Any]:
     return EXPERIMENT if promises is None else promises.experiment
 
 
-def spec_of(pattern: str, **asked: Any) -> Spec:
+def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> Spec:
     """The pattern set up for an experiment, but for what a file says or is asked for.
 
     Args:
         pattern: Its name, or the path of a file.
+        tasks_of_load: So many tasks, or what a file says; without, a load that has no end before all is healed.
         asked: Fields of the spec; None for what is not asked for.
 
     Raises:
         SpecError: There is no such pattern, or the file cannot be used.
     """
+    ends = {} if tasks_of_load is None else {"tasks": tasks_of_load}
     if not is_file(pattern):
-        return resolve(pattern, **{**experiment_of(pattern), **_given(asked)})
+        return resolve(pattern, **{**experiment_of(pattern), **ends, **_given(asked)})
     says = said_in(Path(pattern))
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
-    load = {field: experiment[field] for field in LOAD if field in experiment}
-    return convert({**experiment, **says, **load, **_given(asked)}, pattern)
+    load = {field: experiment[field] for field in LOAD if field in experiment and field not in ends}
+    return convert({**experiment, **ends, **says, **load, **_given(asked)}, pattern)
 
 
 def is_narrowed(spec: Spec) -> bool:

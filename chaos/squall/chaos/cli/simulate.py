@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import secrets
 import shlex
@@ -17,6 +18,7 @@ import typer
 from squall.chaos.cli.chaos import MINUTES_MAX, chaos_sentences
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.inject.schedule_file import load
+from squall.chaos.simulation.draw import TASKS
 from squall.chaos.simulation.many import outcomes
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.smallest import smallest
@@ -101,7 +103,7 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
         SpecError, FaultError: It cannot be used.
     """
     drawn = not is_file(pattern)
-    spec = spec_of(pattern, **asked) if drawn else spec_of(pattern, tasks=tasks, **asked)
+    spec = spec_of(pattern, tasks_of_load=TASKS, tasks=tasks, **asked)
     plan = Plan(spec=spec, is_drawn=drawn, tasks=tasks, agents=asked["agents"])
     if schedule is not None:
         return msgspec.structs.replace(plan, schedule=load(schedule, spec))
@@ -133,6 +135,7 @@ class Gathered:
         self.virtual_s = 0.0
         self.faults = 0
         self.accepted = 0
+        self.digests: dict[int, str] = {}
         self.repeat = ""
         self.small: Outcome | None = None
 
@@ -143,6 +146,7 @@ class Gathered:
         self.virtual_s += each.virtual_s
         self.faults += each.faults
         self.accepted += each.accepted
+        self.digests[each.seed] = each.digest
         self.passed.update(each.passed)
         self.unknown.update(check.id for check in each.unknown)
         self.failed.update(check.id for check in each.failed)
@@ -172,6 +176,12 @@ class Gathered:
     def verdict(self) -> str:
         return "fail" if self.failed else "unknown" if self.bad else "pass"
 
+    @property
+    def digest(self) -> str:
+        """Of all schedules by their seeds; where nothing differs, nothing in any of them does."""
+        told = "".join(f"{seed} {self.digests[seed]}\n" for seed in sorted(self.digests))
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
     def document(self) -> dict[str, Any]:
         """As ``--json`` has it."""
         ids = sorted(self.passed | self.unknown | self.failed)
@@ -188,6 +198,7 @@ class Gathered:
             "faults": self.faults,
             "virtual_s": round(self.virtual_s, 3),
             "core_s": round(self.took_s, 3),
+            "digest": self.digest,
             "checks": checks,
             "failing": [msgspec.to_builtins(each) for each in sorted(self.bad, key=_seed)],
             "smallest": None if self.small is None else msgspec.to_builtins(self.small),
@@ -227,6 +238,6 @@ def _show(gathered: Gathered, console: Terminal) -> None:
         console.print(f"seed {each.seed}  {each.verdict}  {why}", soft_wrap=True)
     if gathered.small is not None:
         console.print(f"smallest found, digest {gathered.small.digest}; again:", gathered.repeat, sep="\n  ")
-    console.print(f"verdict  {gathered.verdict}")
+    console.print(f"verdict  {gathered.verdict}", f"digest   {gathered.digest}", sep="\n")
     if gathered.bad and not gathered.failed:
         say("the simulator could not go on; this says nothing about the swarm")

@@ -119,10 +119,6 @@ class Handle:
     def when(self) -> float:
         return self._when_s
 
-    def run(self) -> None:
-        assert self._callback is not None
-        self._context.run(self._callback, *self._args)
-
 
 class _Task(asyncio.Task[T]):
     """Hashes by its number, so that a set of tasks has the same order wherever it is made."""
@@ -173,7 +169,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+        when_s = self._now_s + delay
+        handle = Handle(when_s, callback, args, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when_s, self._timed, handle))
+        return handle
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -265,21 +265,22 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if not self._ready:
             self._jump()
         self._make_ready()
-        for _ in range(len(self._ready)):
-            handle = self._ready.popleft()
+        ready, now_s = self._ready, self._now_s
+        for _ in range(len(ready)):
+            handle = ready.popleft()
             if handle._is_cancelled:
                 continue
             process = handle.process
             if process.is_dead or process.stands_still:
                 process.parked.append(handle)
                 continue
-            if process.busy_until_s > self._now_s:
+            if process.busy_until_s > now_s:
                 self._timed += 1
                 heapq.heappush(self._timers, (process.busy_until_s, self._timed, handle))
                 continue
             self.turns += 1
             try:
-                handle.run()
+                handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]
             except (SimulationError, Unmodelled):
                 raise
             except Exited:

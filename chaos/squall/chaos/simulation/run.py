@@ -24,7 +24,7 @@ from squall.services.run.driven import Run
 from squall.services.run.progress import Step
 from squall.services.run.spec import Spec
 
-PATIENCE = Patience(there_s=10.0, point_s=5.0, struck_s=5.0)
+PATIENCE = Patience(there_s=5.0, point_s=2.0, struck_s=2.0)
 """The load is over after a few seconds, and does not bring anybody anywhere later."""
 
 LOAD_S = 600.0

@@ -47,10 +47,13 @@ class Exchange(Protocol):
 
 def size_of(frame: Any) -> int:
     """About how many bytes a frame takes on a real connection."""
-    if isinstance(frame, Pub | Delivered):
-        headers = sum(len(name) + len(value) + 4 for name, value in (frame.headers or {}).items())
-        return FRAME_BYTES + len(frame.subject) + len(frame.reply) + headers + len(frame.data)
-    return HELLO_BYTES if isinstance(frame, Hello) else FRAME_BYTES
+    kind = type(frame)
+    if kind is not Pub and kind is not Delivered:
+        return HELLO_BYTES if kind is Hello else FRAME_BYTES
+    size = FRAME_BYTES + len(frame.subject) + len(frame.reply) + len(frame.data)
+    if frame.headers:
+        size += sum(len(name) + len(value) + 4 for name, value in frame.headers.items())
+    return size
 
 
 class SimulatedWire:

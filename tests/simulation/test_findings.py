@@ -1,0 +1,63 @@
+"""What a simulation has found, each as the schedule that shows it: it fails on the code as it was, and passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from squall.bus.pull import Puller
+from squall.chaos.inject.schedule_file import load as load_schedule
+from squall.chaos.simulation.outcome import Outcome, Plan, outcome
+from squall.services.rules.hub import Standing
+from squall.services.run.swarm_toml import load
+
+FINDINGS = Path(__file__).parent / "findings"
+
+Before = Callable[[pytest.MonkeyPatch], None]
+
+
+def heartbeats_say_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A reader learned of what was lost with a link from the next record alone, and of the last ones never."""
+    told = Puller._on_status
+
+    def all_but_heartbeats(self: Puller, status: str, headers: Mapping[str, str]) -> None:
+        if status != "100":
+            told(self, status, headers)
+
+    patch.setattr(Puller, "_on_status", all_but_heartbeats)
+
+
+def snapshots_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A hub stored a snapshot before it had read again what was decided before it, and what was not in it."""
+    patch.setattr(Standing, "is_caught_up", property(lambda self: True))
+
+
+FOUND: Mapping[str, tuple[Before, str]] = {
+    "lost_tail": (heartbeats_say_nothing, "L1"),
+    "snapshot_before_reread": (snapshots_at_once, "U1"),
+}
+
+
+def simulated(name: str) -> Outcome:
+    spec = load(FINDINGS / f"{name}.spec.toml")
+    schedule = load_schedule(FINDINGS / f"{name}.schedule.toml", spec)
+    return outcome(Plan(spec=spec, is_drawn=False, schedule=schedule), spec.seed)
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_fails_on_the_code_as_it_was_and_passes_on_the_code_as_it_is(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, check = FOUND[name]
+    now = simulated(name)
+    assert now.verdict == "pass", now.failed
+    assert check in now.passed
+    before(monkeypatch)
+    then = simulated(name)
+    assert check in {each.id for each in then.failed}, then
+
+
+def test_every_schedule_that_was_kept_is_tried() -> None:
+    assert {path.name.partition(".")[0] for path in FINDINGS.iterdir()} == set(FOUND)
