@@ -4,8 +4,8 @@
                      └─────► the model   ──► what is heard ──┴──► compared, message by message
 
 Both run at the same time: the model's clock follows the real one. Before an operation the run waits until no
-timer of the model is near, so that it never depends on the machine's speed whether a timer was before it; after
-it the run waits until the server has said as much as the model has.
+timer of the model is near, so that the machine's speed never decides whether a timer was before it; after it
+the run waits until the server has said as much as the model has.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ WIDE = {"_copy": 0.3, "_remove_old": 0.7, "_begin": 0.3}
 ANSWERS, PULLS = 1, 100
 """Numbers of subscriptions: of all answers, and of the inbox of the first pull."""
 
-VOLATILE = frozenset(
-    "cluster created ts first_ts last_ts time metadata last_active pause_remaining active lag".split()  # noqa: SIM905
-    + ["subject_transforms", "pause_until"]
-)
+VOLATILE = {
+    *("cluster", "created", "ts", "first_ts", "last_ts", "time", "metadata", "last_active"),
+    *("pause_remaining", "pause_until", "active", "lag", "subject_transforms"),
+}
 """What is never the same twice, or tells of the server's version."""
 
 STATE = ("num_waiting", "num_ack_pending", "num_pending", "num_redelivered")

@@ -31,6 +31,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_heartbeat: int = 0
 
 
+TIDY_S = 0.01
+"""Where there is no room, how long after the last look it is looked again for requests that nobody hears."""
+
+
 class Request:
     """A request that waits.
 
@@ -77,7 +81,7 @@ class Requests:
         last_s: When the last one came, or the last message went to one.
     """
 
-    __slots__ = ("_alarms", "_beat", "_most", "_no_waits", "_post", "_waiting", "count", "last_s")
+    __slots__ = ("_alarms", "_beat", "_most", "_no_waits", "_post", "_tidied_s", "_waiting", "count", "last_s")
 
     def __init__(self, most: int, post: Post, alarms: Alarms, beat: Callable[[], tuple[int, int]]) -> None:
         self._most = most
@@ -86,13 +90,15 @@ class Requests:
         self._beat = beat
         self._waiting: deque[Request] = deque()
         self._no_waits = 0
+        self._tidied_s = float("-inf")
         self.count = 0
         self.last_s = float("-inf")
 
     def add(self, inbox: str, asked: Asked) -> bool:
         """Have a request wait; whether there was room for it."""
         if self.count >= self._most:
-            self.forget_unheard()
+            if self._alarms.time() > self._tidied_s + TIDY_S:
+                self.forget_unheard()
             if self.count >= self._most:
                 return False
         self.last_s = self._alarms.time()
@@ -159,6 +165,7 @@ class Requests:
 
     def forget_unheard(self) -> None:
         """Forget those that nobody listens to any more."""
+        self._tidied_s = self._alarms.time()
         for request in list(self._waiting):
             if not request.done and not self._post.ears(request.inbox):
                 self._end(request)
