@@ -94,7 +94,7 @@ class Consumer:
             ack_wait_s=config.ack_wait / 1e9,
             start=self.next,
         )
-        self.requests = Requests(config.max_waiting, post, alarms, self._beat)
+        self.requests = Requests(config.max_waiting, post, alarms, self._beat, self.pump)
         self._upcoming: deque[int] = deque()
         self.left = 0
         self._look_ahead()

@@ -153,11 +153,10 @@ class Source:
         copied.
         """
         target, stream = self._target, self.stream
-        self.copied = max(self._written, self._newest_copy())
+        self.copied = self.seen = max(self._written, self._newest_copy())
         if not self.copied and target.first > 1 and target.last_stamp_ns:
             later = (m.seq for m in stream.messages.values() if m.stamp_ns >= target.last_stamp_ns)
             self.copied = next(later, stream.last + 1) - 1
-        self.seen = self.copied
         self._begun_s = float("-inf")
         self._begin()
 
