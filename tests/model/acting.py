@@ -182,8 +182,8 @@ class Acting:
         where = layout.batched(self.prefix)
         stream = "RES" if wanted.flaw == "elsewhere" else "JOB"
         name = f"b{self._batches}"
-        # Whether who reads hears of a message that a later one of the batch replaces is a matter of time, so a
-        # subject comes again only where the batch is refused for it.
+        # Whether who reads hears of a message that a later one of the batch replaces is a matter of time; so
+        # a subject comes again only where the batch is refused for it.
         entries: list[tuple[int, int]] = []
         for subject_at, expects in wanted.entries:
             again = any(subject_at == earlier for earlier, _ in entries)
