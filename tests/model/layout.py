@@ -151,7 +151,7 @@ def streams(p: str) -> list[dict[str, Any]]:
         },
         {
             "name": f"{p}DLQ",
-            "max_age": int(2.5 * S),
+            "max_age": 3600 * S,
             "max_bytes": 300,
             "sources": [
                 {

@@ -119,8 +119,10 @@ class Consumer:
     # The stream tells.
 
     def stored(self, message: Stored) -> None:
-        if message.seq >= self.next and self._matches(message.subject):
-            self.left += 1
+        if not self._matches(message.subject):
+            return
+        self.left += 1  # the server counts it though it may be before where this one is to begin
+        if message.seq >= self.next:
             self._upcoming.append(message.seq)
             if self.requests.count:
                 self.pump()
@@ -239,7 +241,13 @@ class Consumer:
                 self.next = seq + 1
                 return message, 1
         self.next = max(self.next, self.stream.last + 1)
+        self.count_left()
         return None
+
+    def count_left(self) -> None:
+        """See that no more is left than there may be."""
+        last = self.stream.last
+        self.left = 0 if self.next > last else min(self.left, len(self.stream.messages), last - self.next + 1)
 
     def _put_back(self, message: Stored, attempt: int) -> None:
         """Nobody was there for it after all."""
