@@ -7,7 +7,6 @@ to come again ──────┘
 
 from __future__ import annotations
 
-import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from squall.chaos.model.errors import Unmodelled
 from squall.chaos.model.post import Post
 from squall.chaos.model.progress import WRITTEN_S, Progress
 from squall.chaos.model.pulls import Asked, Requests
-from squall.chaos.model.stamps import length
+from squall.chaos.model.stamps import length, nak_delay_s
 from squall.chaos.model.streams import Stored, Stream
 from squall.chaos.model.subjects import covers, matcher
 
@@ -301,7 +300,7 @@ class Consumer:
         if not progress.floor_order < order <= progress.order or seq not in progress.pending:
             return
         if argument:
-            delay_s = _delay_s(argument)
+            delay_s = nak_delay_s(argument)
             if delay_s is not None:
                 progress.again.pop(seq, None)
                 progress.put_off(seq, now + max(NAK_S, delay_s), now)
@@ -388,14 +387,3 @@ def _start(stream: Stream, config: ConsumerConfig) -> int:
     if not stream.first:
         return 1
     return stream.last + 1 if config.deliver_policy == "new" else stream.first
-
-
-def _delay_s(argument: bytes) -> float | None:
-    """The delay that a nak asks for; None if it cannot be read, which is as if it asked for none."""
-    if not argument.startswith(b"{"):
-        raise Unmodelled(f"a nak with {argument!r}")
-    try:
-        delay = json.loads(argument).get("delay", 0)
-    except ValueError:
-        return None
-    return delay / 1e9 if isinstance(delay, int) else None
