@@ -255,7 +255,10 @@ class Consumer:
             self.next = message.seq
             self._upcoming.appendleft(message.seq)
         else:
-            self.progress.repeats[message.seq] -= 1
+            repeats = self.progress.repeats
+            repeats[message.seq] -= 1
+            if not repeats[message.seq]:
+                del repeats[message.seq]
             self.progress.again[message.seq] = None
 
     # Acknowledgements.
