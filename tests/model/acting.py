@@ -182,11 +182,13 @@ class Acting:
         where = layout.batched(self.prefix)
         stream = "RES" if wanted.flaw == "elsewhere" else "JOB"
         name = f"b{self._batches}"
-        entries = wanted.entries
-        readers = self.broker.jetstream.streams[f"{self.prefix}{stream}"].consumers.values()
-        if any(reader.requests.count for reader in readers):
-            # Whether a reader hears of a message that a later one of the batch replaces is a matter of time.
-            entries = tuple(dict(reversed(entries)).items())
+        # Whether who reads hears of a message that a later one of the batch replaces is a matter of time; so
+        # a subject comes again only where the batch is refused for it.
+        entries: list[tuple[int, int]] = []
+        for subject_at, expects in wanted.entries:
+            again = any(subject_at == earlier for earlier, _ in entries)
+            if not again or (expects and wanted.flaw != "twice"):
+                entries.append((subject_at, expects))
         for number, (subject_at, expects) in enumerate(entries, 1):
             last = number == len(entries)
             subject = where[subject_at] if stream == "JOB" else f"{self.prefix}.res.1.t{subject_at}"

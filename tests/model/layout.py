@@ -81,6 +81,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "subjects": [f"{p}.job.>"],
             "discard": "new",
             "max_msgs_per_subject": 1,
+            "max_msgs": 8,
             "max_bytes": 1800,
             "max_msg_size": 240,
             "allow_atomic": True,
@@ -151,7 +152,7 @@ def streams(p: str) -> list[dict[str, Any]]:
         },
         {
             "name": f"{p}DLQ",
-            "max_age": int(2.5 * S),
+            "max_age": 3600 * S,
             "max_bytes": 300,
             "sources": [
                 {

@@ -6,12 +6,14 @@ python -m tests.model.sequences 2000    as many sequences as one likes, with fig
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.model import sequences
+from tests.model.differential import Run
 from tests.model.operations import Operation
 from tests.model.operations import sequences as sequence
 from tests.model.together import differences, differences_over_restarts, own_server
@@ -66,6 +68,25 @@ def test_nor_does_a_restart(loop: asyncio.Runner, running: Server) -> None:
         assert not found, found[0]
 
     agree()
+
+
+def test_what_is_too_old_is_gone_on_both(loop: asyncio.Runner, running: Server) -> None:
+    async def grow_old() -> None:
+        run = Run(running.port, "aged", 1)
+        await run.connect()
+        config = {"name": "agedAGE", "subjects": ["aged.age.*"], "max_age": 400_000_000}
+        await run.ask("$JS.API.STREAM.CREATE.agedAGE", config)
+        for number in range(3):
+            await run.ask(f"aged.age.{number}", b"young", {"Nats-Msg-Id": str(number)})
+        await run.ask("$JS.API.STREAM.INFO.agedAGE")
+        await run.until(run.now() + 2.5)  # the server looks every quarter of a second
+        answer = await run.ask("$JS.API.STREAM.INFO.agedAGE")
+        assert answer is not None
+        assert json.loads(answer.data)["state"]["messages"] == 0
+        await run.ask("aged.age.1", b"old", {"Nats-Msg-Id": "1"})
+        await run.wire.close()
+
+    loop.run(grow_old())
 
 
 @pytest.mark.everything

@@ -35,6 +35,7 @@ PURE = (
     "services/squall/services/rules",
     "chaos/squall/chaos/plan",
     "chaos/squall/chaos/judge",
+    "chaos/squall/chaos/model",
 )
 IO = {"asyncio", "socket", "subprocess", "os", "pathlib", "sqlite3", "httpx", "nats", "time"}
 

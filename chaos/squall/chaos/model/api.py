@@ -47,8 +47,12 @@ class _PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pause_until: str = NEVER
 
 
-_PAGED = {"total": 0, "offset": 0, "limit": 0}
-_BESIDE_ERROR = {"stream_info": _PAGED, "stream_purge": {"purged": 0}, "consumer_pause": {"paused": False}}
+_PAGED: dict[str, Any] = {"total": 0, "offset": 0, "limit": 0}
+_BESIDE_ERROR: dict[str, dict[str, Any]] = {
+    "stream_info": _PAGED,
+    "stream_purge": {"purged": 0},
+    "consumer_pause": {"paused": False},
+}
 """What answers have though they are errors, by kind."""
 
 

@@ -7,7 +7,6 @@ to come again ──────┘
 
 from __future__ import annotations
 
-import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from squall.chaos.model.errors import Unmodelled
 from squall.chaos.model.post import Post
 from squall.chaos.model.progress import WRITTEN_S, Progress
 from squall.chaos.model.pulls import Asked, Requests
-from squall.chaos.model.stamps import length
+from squall.chaos.model.stamps import length, nak_delay_s
 from squall.chaos.model.streams import Stored, Stream
 from squall.chaos.model.subjects import covers, matcher
 
@@ -94,7 +93,7 @@ class Consumer:
             ack_wait_s=config.ack_wait / 1e9,
             start=self.next,
         )
-        self.requests = Requests(config.max_waiting, post, alarms, self._beat)
+        self.requests = Requests(config.max_waiting, post, alarms, self._beat, self.pump)
         self._upcoming: deque[int] = deque()
         self.left = 0
         self._look_ahead()
@@ -119,8 +118,10 @@ class Consumer:
     # The stream tells.
 
     def stored(self, message: Stored) -> None:
-        if message.seq >= self.next and self._matches(message.subject):
-            self.left += 1
+        if not self._matches(message.subject):
+            return
+        self.left += 1  # the server counts it though it may be before where this one is to begin
+        if message.seq >= self.next:
             self._upcoming.append(message.seq)
             if self.requests.count:
                 self.pump()
@@ -239,7 +240,13 @@ class Consumer:
                 self.next = seq + 1
                 return message, 1
         self.next = max(self.next, self.stream.last + 1)
+        self.count_left()
         return None
+
+    def count_left(self) -> None:
+        """See that no more is left than there may be."""
+        last = self.stream.last
+        self.left = 0 if self.next > last else min(self.left, len(self.stream.messages), last - self.next + 1)
 
     def _put_back(self, message: Stored, attempt: int) -> None:
         """Nobody was there for it after all."""
@@ -248,7 +255,10 @@ class Consumer:
             self.next = message.seq
             self._upcoming.appendleft(message.seq)
         else:
-            self.progress.repeats[message.seq] -= 1
+            repeats = self.progress.repeats
+            repeats[message.seq] -= 1
+            if not repeats[message.seq]:
+                del repeats[message.seq]
             self.progress.again[message.seq] = None
 
     # Acknowledgements.
@@ -293,7 +303,7 @@ class Consumer:
         if not progress.floor_order < order <= progress.order or seq not in progress.pending:
             return
         if argument:
-            delay_s = _delay_s(argument)
+            delay_s = nak_delay_s(argument)
             if delay_s is not None:
                 progress.again.pop(seq, None)
                 progress.put_off(seq, now + max(NAK_S, delay_s), now)
@@ -380,14 +390,3 @@ def _start(stream: Stream, config: ConsumerConfig) -> int:
     if not stream.first:
         return 1
     return stream.last + 1 if config.deliver_policy == "new" else stream.first
-
-
-def _delay_s(argument: bytes) -> float | None:
-    """The delay that a nak asks for; None if it cannot be read, which is as if it asked for none."""
-    if not argument.startswith(b"{"):
-        raise Unmodelled(f"a nak with {argument!r}")
-    try:
-        delay = json.loads(argument).get("delay", 0)
-    except ValueError:
-        return None
-    return delay / 1e9 if isinstance(delay, int) else None

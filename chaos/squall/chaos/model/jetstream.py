@@ -186,8 +186,10 @@ class JetStream:
         """Another process reads what is there."""
         for stream in self.streams.values():
             for consumer in list(stream.consumers.values()):
-                if consumer.config.mem_storage or not consumer.config.durable_name:
+                if consumer.config.mem_storage:
                     del stream.consumers[consumer.name]
+                elif not consumer.config.durable_name:
+                    raise Unmodelled(f"a restart with {consumer.name}, which has no name to last")
             stream.restart()
         for consumer in self.consumers():
             consumer.restart()

@@ -31,6 +31,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_heartbeat: int = 0
 
 
+TIDY_S = 0.01
+"""Where there is no room, how long after the last look it is looked again for requests that nobody hears."""
+
+
 class Request:
     """A request that waits.
 
@@ -71,28 +75,50 @@ class Requests:
     Args:
         most: How many may wait.
         beat: What a heartbeat tells: how many messages were delivered, and up to which place of the stream.
+        wake: Has the consumer look what there is to deliver, as the server does at each heartbeat.
 
     Attributes:
         count: How many wait.
         last_s: When the last one came, or the last message went to one.
     """
 
-    __slots__ = ("_alarms", "_beat", "_most", "_no_waits", "_post", "_waiting", "count", "last_s")
+    __slots__ = (
+        "_alarms",
+        "_beat",
+        "_most",
+        "_no_waits",
+        "_post",
+        "_tidied_s",
+        "_waiting",
+        "_wake",
+        "count",
+        "last_s",
+    )
 
-    def __init__(self, most: int, post: Post, alarms: Alarms, beat: Callable[[], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        most: int,
+        post: Post,
+        alarms: Alarms,
+        beat: Callable[[], tuple[int, int]],
+        wake: Callable[[], None],
+    ) -> None:
         self._most = most
         self._post = post
         self._alarms = alarms
         self._beat = beat
+        self._wake = wake
         self._waiting: deque[Request] = deque()
         self._no_waits = 0
+        self._tidied_s = float("-inf")
         self.count = 0
         self.last_s = float("-inf")
 
     def add(self, inbox: str, asked: Asked) -> bool:
         """Have a request wait; whether there was room for it."""
         if self.count >= self._most:
-            self.forget_unheard()
+            if self._alarms.time() > self._tidied_s + TIDY_S:
+                self.forget_unheard()
             if self.count >= self._most:
                 return False
         self.last_s = self._alarms.time()
@@ -159,6 +185,7 @@ class Requests:
 
     def forget_unheard(self) -> None:
         """Forget those that nobody listens to any more."""
+        self._tidied_s = self._alarms.time()
         for request in list(self._waiting):
             if not request.done and not self._post.ears(request.inbox):
                 self._end(request)
@@ -202,20 +229,23 @@ class Requests:
         if request.expires and now >= request.expires:
             self._end(request)
             self._tell_left(request, "408", "Request Timeout")
-            return
-        if now >= request.due:
-            ears = self._post.ears(request.inbox)
-            if not ears:
-                self._end(request)
-                return
-            request.due = now + request.heartbeat_s
-            orders, place = self._beat()
-            self._post.status(
-                request.inbox,
-                "100",
-                "Idle Heartbeat",
-                Nats_Last_Consumer=str(orders),
-                Nats_Last_Stream=str(place),
-            )
-        due = min(request.due, request.expires) if request.expires else request.due
-        request.timer = self._alarms.at(due, self._ring, request)
+        elif now >= request.due and not self._post.ears(request.inbox):
+            self._end(request)
+        else:
+            if now >= request.due:
+                self._tell_alive(request, now)
+            due = min(request.due, request.expires) if request.expires else request.due
+            request.timer = self._alarms.at(due, self._ring, request)
+        self.at_end()
+        self._wake()
+
+    def _tell_alive(self, request: Request, now: float) -> None:
+        request.due = now + request.heartbeat_s
+        orders, place = self._beat()
+        self._post.status(
+            request.inbox,
+            "100",
+            "Idle Heartbeat",
+            Nats_Last_Consumer=str(orders),
+            Nats_Last_Stream=str(place),
+        )

@@ -153,11 +153,10 @@ class Source:
         copied.
         """
         target, stream = self._target, self.stream
-        self.copied = max(self._written, self._newest_copy())
+        self.copied = self.seen = max(self._written, self._newest_copy())
         if not self.copied and target.first > 1 and target.last_stamp_ns:
             later = (m.seq for m in stream.messages.values() if m.stamp_ns >= target.last_stamp_ns)
             self.copied = next(later, stream.last + 1) - 1
-        self.seen = self.copied
         self._begun_s = float("-inf")
         self._begin()
 
@@ -179,10 +178,10 @@ def rename(source: str, destination: str) -> Rename:
     """
     if not destination or destination == ">":
         return str
-    stars = [place for place, token in enumerate(source.split(".")) if token == "*"]
+    wildcards = [place for place, token in enumerate(source.split(".")) if token == "*"]
     if ">" in source:
         raise Unmodelled(f"a transform of {source} to {destination}")
-    parts = [_part(token, stars) for token in destination.split(".")]
+    parts = [_part(token, wildcards) for token in destination.split(".")]
 
     def renamed(subject: str) -> str:
         tokens = subject.split(".")
@@ -191,7 +190,7 @@ def rename(source: str, destination: str) -> Rename:
     return renamed
 
 
-def _part(token: str, stars: list[int]) -> Callable[[list[str]], str]:
+def _part(token: str, wildcards: list[int]) -> Callable[[list[str]], str]:
     """What makes one token of the destination."""
     if "{{" not in token:
         if token in ("*", ">") or token.startswith("$"):
@@ -202,9 +201,9 @@ def _part(token: str, stars: list[int]) -> Callable[[list[str]], str]:
         raise Unmodelled(f"a transform to {token}")
     numbers = [int(number) for number in function[2].split(",")]
     if function[1] == "wildcard":
-        place = stars[numbers[0] - 1]
+        place = wildcards[numbers[0] - 1]
         return lambda tokens: tokens[place]
-    partitions, places = numbers[0], [stars[number - 1] for number in numbers[1:]]
+    partitions, places = numbers[0], [wildcards[number - 1] for number in numbers[1:]]
     return lambda tokens: str(_fnv1a("".join(tokens[place] for place in places)) % partitions)
 
 

@@ -1,8 +1,11 @@
-"""Times as the server writes them. Pure."""
+"""Times as the server writes them, and as it reads them. Pure."""
 
 from __future__ import annotations
 
 import datetime
+import json
+
+from squall.chaos.model.errors import Unmodelled
 
 NEVER = "0001-01-01T00:00:00Z"
 
@@ -33,3 +36,14 @@ def length(ns: int) -> str:
     if hours:
         return f"{hours}h{minutes}m{seconds}s"
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+
+def nak_delay_s(argument: bytes) -> float | None:
+    """The delay that a nak asks for; None if it cannot be read, which is as if it asked for none."""
+    if not argument.startswith(b"{"):
+        raise Unmodelled(f"a nak with {argument!r}")
+    try:
+        delay = json.loads(argument).get("delay", 0)
+    except ValueError:
+        return None
+    return delay / 1e9 if isinstance(delay, int) else None

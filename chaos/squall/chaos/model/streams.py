@@ -221,7 +221,7 @@ class Stream:
         if config.discard == "old":
             while 0 < config.max_msgs < len(self.messages) or 0 < config.max_bytes < self.bytes:
                 self.remove(self.first)
-        if config.max_age and self._age_alarm is None:
+        if config.max_age and self._age_alarm is None and self.messages:
             self._watch_age()
         self._on_store(self, message)
         for consumer in list(self.consumers.values()):

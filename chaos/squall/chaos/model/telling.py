@@ -59,6 +59,7 @@ def consumer_info(consumer: Consumer, alarms: Alarms) -> dict[str, Any]:
     """A consumer's configuration and state."""
     progress = consumer.progress
     consumer.requests.forget_unheard()
+    consumer.count_left()
     delivered = progress.delivered
     if not delivered and progress.order == 1 and consumer.is_in_memory:
         delivered = consumer.next - 1  # it has nothing written down yet
