@@ -28,6 +28,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from squall.bus import log
+from squall.bus.broker import Broker
 from squall.bus.codec import SUBMISSION_BYTES_MAX
 from squall.bus.errors import RequestError
 from squall.services.handlers import PoisonError, Task
@@ -92,10 +93,12 @@ class Watch:
             for plane in PLANES
         }
         memory = {name: _private_mib(int(unit.id)) for name, unit in swarm.units.items()}
+        broker = swarm.own_broker
+        assert isinstance(broker, Broker)  # a process of this machine
         return {
             "time_s": round(time.monotonic(), 1),
             "registers": states["RES"]["messages"],
-            "memory_mib": {**memory, "broker": _private_mib(swarm.own_broker.pid)},
+            "memory_mib": {**memory, "broker": _private_mib(broker.pid)},
             "streams_mib": {plane: round(states[plane]["bytes"] / 1024**2, 1) for plane in PLANES},
             "oldest_dead_letter": states["DLQ"]["first_seq"],
             "dead_letters": states["DLQ"]["last_seq"],

@@ -1,4 +1,4 @@
-"""What a simulation has found, each as the schedule that shows it: it fails on the code as it was, and passes."""
+"""What a simulation has found, each as the schedule that shows it on the code as it was."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Before = Callable[[pytest.MonkeyPatch], None]
 
 
 def heartbeats_say_nothing(patch: pytest.MonkeyPatch) -> None:
-    """A reader learned of what was lost with a link from the next record alone, and of the last ones never."""
+    """A reader learned of what was lost with a link by the next record alone; of the last, never."""
     told = Puller._on_status
 
     def all_but_heartbeats(self: Puller, status: str, headers: Mapping[str, str]) -> None:

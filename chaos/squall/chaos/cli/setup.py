@@ -35,7 +35,7 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
 
     Args:
         pattern: Its name, or the path of a file.
-        tasks_of_load: So many tasks, or what a file says; without, a load that has no end before all is healed.
+        tasks_of_load: So many tasks, or what a file says; without, the load ends when all is healed.
         asked: Fields of the spec; None for what is not asked for.
 
     Raises:

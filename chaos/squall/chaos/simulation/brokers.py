@@ -119,7 +119,7 @@ class SimulatedBroker:
 
     @property
     def digest(self) -> str:
-        """Of every message that the broker was sent, by whom and when: two runs that have the same are one."""
+        """Of every message that the broker was sent, by whom and when: the same runs have the same."""
         return self._trace.hexdigest()
 
     # As a process.

@@ -3,7 +3,7 @@
     seed ─┬─ swarm ──► agents, slots, timers, bounds, handler: whatever the validator allows
           └─ faults ─► kinds, targets, points, moments, lengths: whatever the swarm can be struck by
 
-Nothing is aimed: what aimed faults on the usual swarm do not find is found by swarms that nobody would set up.
+Nothing is aimed: what aimed faults on the usual swarm do not find is found by swarms that nobody sets up.
 """
 
 from __future__ import annotations

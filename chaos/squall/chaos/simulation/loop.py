@@ -5,8 +5,8 @@
        └── nothing ready: time jumps to the next timer     └─► dead: kept, and never called
 
 A callback belongs to the process in whose context it was made; tasks, timers and callbacks inherit that. So a
-process is stopped as SIGSTOP stops it, between two callbacks, and is killed as SIGKILL kills it: nothing of it
-is run to an end, and what it had open is closed by whoever keeps it.
+process is stopped as SIGSTOP stops it, between two callbacks, and is killed as SIGKILL kills it: nothing of
+it is run to an end, and what it had open is closed by whoever keeps it.
 
 No package was found that does this. `looptime` and `aiotools` move the clock of a real loop, with its
 selector, sockets and threads; neither knows of processes. This one is an `asyncio.AbstractEventLoop` that has
@@ -22,11 +22,16 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from squall.chaos.model.errors import Unmodelled
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+    _Loop = Any
+else:  # where a type checker wants all of what is not implemented on purpose
+    _Loop = asyncio.AbstractEventLoop
 
 SPINS_MAX = 1000
 """Turns of the loop at one instant; then time passes, as it does where somebody spins for real."""
@@ -132,7 +137,7 @@ class _Task(asyncio.Task[T]):
         return self._number
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+class VirtualLoop(_Loop):  # type: ignore[misc]
     """Runs callbacks in the order in which they became ready, and knows no time but its own.
 
     Attributes:
@@ -157,16 +162,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now_s
 
-    def call_soon(  # type: ignore[override]
+    def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
         handle = Handle(self._now_s, callback, args, context)
         self._ready.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+    call_soon_threadsafe = call_soon
 
-    def call_later(  # type: ignore[override]
+    def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
         when_s = self._now_s + delay
@@ -175,7 +180,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         heapq.heappush(self._timers, (when_s, self._timed, handle))
         return handle
 
-    def call_at(  # type: ignore[override]
+    def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
         handle = Handle(when, callback, args, context)
@@ -186,7 +191,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(  # type: ignore[override]
+    def create_task(
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
         self._made += 1
@@ -195,7 +200,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         process.tasks.append(task)
         return task
 
-    def run_in_executor(  # type: ignore[override]
+    def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         """Run it at once: a thread takes no virtual time."""

@@ -137,7 +137,7 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
         unknown=tuple(unknown),
         passed=tuple(check.id for check in judged.checks if check.verdict == "pass"),
         digest=world.broker.digest,
-        accepted=judged.accepted,
+        accepted=judged.accepted or 0,
         faults=sum(fault.verified for fault in judged.faults),
         virtual_s=world.loop.time(),
     )

@@ -1,6 +1,6 @@
 """One simulated run: a swarm under load and a schedule of faults, in a world of its own.
 
-    spec, schedule ─► World: load ─► faults ─► healed ─► load ends ─► drained within the bound? ─► its directory
+    spec, schedule ─► World: load ─► faults ─► healed ─► load ends ─► drained in time? ─► its directory
 
 It leaves what a real run leaves, and is judged, traced and shown by the same code.
 """

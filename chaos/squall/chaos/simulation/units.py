@@ -11,6 +11,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from squall.bus.errors import SquallError
 from squall.chaos.simulation.loop import Process, VirtualLoop
@@ -115,7 +116,8 @@ class SimulatedLauncher:
         self._loop.call_soon(self._begin, unit, context=unit.context)
         try:
             async with asyncio.timeout(READY_S):
-                await asyncio.wait({unit.served, unit.status}, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Future[Any]] = {unit.served, unit.status}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
             self._end(unit, KILLED)
             raise LaunchError(f"{start.node} was not ready within {READY_S:g} s") from error
