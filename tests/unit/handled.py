@@ -22,7 +22,7 @@ from squall.services.trading.orders import read_order
 
 TASKS = 4
 ATTEMPTS = 2
-TIMEOUT_S = 0.05
+TIMEOUT_S = 0.2
 
 
 def handled(name: str, *, tasks: int = TASKS) -> Run:

@@ -262,9 +262,9 @@ LOCK.acquire()
 
 
 def decide(task):
-    LOCK.acquire(timeout=0.3)
+    LOCK.acquire(timeout=1.0)
 """,
-        "did not return within 0.05 s; it stood at mine.py:8 in decide",
+        "did not return within 0.2 s; it stood at mine.py:8 in decide",
     ),
     "waits for ever": (
         """
@@ -278,7 +278,7 @@ async def answer():
 async def decide(task):
     return await answer()
 """,
-        "did not return within 0.05 s; it stood at mine.py:5 in answer, called at mine.py:9 in decide",
+        "did not return within 0.2 s; it stood at mine.py:5 in answer, called at mine.py:9 in decide",
     ),
     "blocks for ever": (
         """
@@ -288,9 +288,9 @@ FREE = threading.Event()
 
 
 def decide(task):
-    FREE.wait(0.3)
+    FREE.wait(1.0)
 """,
-        "did not return within 0.05 s; it stood at mine.py:7 in decide",
+        "did not return within 0.2 s; it stood at mine.py:7 in decide",
     ),
 }
 
