@@ -128,6 +128,7 @@ class Run(Acting):
         Raises:
             Difference: Something else is.
         """
+        await self.wire.close()
         await self.connect()
         # By then all that was pending is to come again, whatever seconds were cut off, and copying goes on.
         await self.until(self.now() + 2.3)
