@@ -214,6 +214,7 @@ def operations() -> st.SearchStrategy[Operation]:
     kinds = st.sampled_from([0, 0, 0, 1, 1, 2, 2, 2, 3, 3, *range(4, len(ANSWERS))])
     answer = st.builds(Answer, _number(9), kinds, st.booleans())
     weighted = [
+        (1, st.just(Wait(0))),  # the simplest
         (1, st.just(Look())),
         (5, publish),
         (4, batch),
