@@ -147,9 +147,11 @@ class Acting:
     async def look(self) -> None:
         """Compare all that the brokers tell of their state."""
         for stream in self.streams:
+            await self.keep_clear()
             wanted = {"subjects_filter": f"{self.prefix}.>"} if stream in ("JOB", "OLD", "RES") else b""
             await self.ask(f"$JS.API.STREAM.INFO.{self.prefix}{stream}", wanted)
         for stream, name in layout.CONSUMERS:
+            await self.keep_clear()
             await self.ask(f"$JS.API.CONSUMER.INFO.{self.prefix}{stream}.{name}")
 
     def _newest(self, stream: str, subject: str) -> int:
@@ -268,7 +270,7 @@ class Acting:
             for key, messages in self.model.heard.items()
             if key.startswith("inbox")
             for place, message in enumerate(messages)
-            if message.reply.startswith("$JS.ACK.")
+            if message.reply.startswith("$JS.ACK.") and (wanted.pick == 9 or ".reader-" not in message.reply)
         ]
         if not places:
             return

@@ -128,7 +128,12 @@ class Run(Acting):
         Raises:
             Difference: Something else is.
         """
+        await self.wire.close()
         await self.connect()
+        # A stream that was found before the one that it copies of looks for that again after 12 s.
+        for name in layout.SOURCED:
+            while b'"error"' in (await self._privately(f"$JS.API.STREAM.INFO.{self.prefix}{name}")).data:
+                await self.until(self.now() + 0.5)
         # By then all that was pending is to come again, whatever seconds were cut off, and copying goes on.
         await self.until(self.now() + 2.3)
         try:

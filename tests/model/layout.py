@@ -81,7 +81,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "subjects": [f"{p}.job.>"],
             "discard": "new",
             "max_msgs_per_subject": 1,
-            "max_msgs": 8,
+            "max_msgs": 4,
             "max_bytes": 1800,
             "max_msg_size": 240,
             "allow_atomic": True,

@@ -22,6 +22,7 @@ from tests.model.wire import Server
 pytestmark = [pytest.mark.nats, pytest.mark.xdist_group("model")]
 
 AT_A_TIME = 16
+"""Sequences of one example. The first example is the simplest there is, so there are always more."""
 
 unhurried = settings(
     database=None,
@@ -61,8 +62,8 @@ def test_no_operation_tells_the_model_from_the_server(loop: asyncio.Runner, runn
 
 
 def test_nor_does_a_restart(loop: asyncio.Runner, running: Server) -> None:
-    @settings(unhurried, max_examples=1)
-    @given(st.tuples(*[st.tuples(sequence(14), sequence(14))] * AT_A_TIME))
+    @settings(unhurried, max_examples=2)
+    @given(st.tuples(*[st.tuples(sequence(14), sequence(14))] * (AT_A_TIME // 2)))
     def agree(operations: tuple[tuple[list[Operation], ...], ...]) -> None:
         found = loop.run(differences_over_restarts(running, operations))
         assert not found, found[0]

@@ -63,6 +63,8 @@ async def differences_over_restarts(
         await asyncio.gather(*(run.end() for run in runs))
     except Difference as difference:
         return [str(difference)]
+    finally:
+        await asyncio.gather(*(run.wire.close() for run in runs))
     return []
 
 

@@ -64,7 +64,7 @@ class Server:
                 ports = next(self._directory.glob(f"*_{self._process.pid}.ports"))
                 self.port = int(json.loads(ports.read_bytes())["nats"][0].rsplit(":", 1)[1])
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
+                await _close(writer)
                 return
             assert time.monotonic() < until, "nats-server does not start"
             await asyncio.sleep(0.01)
@@ -127,7 +127,7 @@ class Wire:
     async def close(self) -> None:
         self._reading.cancel()
         await asyncio.wait({self._reading})
-        self._writer.close()
+        await _close(self._writer)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -149,6 +149,12 @@ class Wire:
         data = (await reader.readexactly(size + 2))[:-2]
         reply = told[2] if len(told) > 2 else ""
         return Msg(int(told[1]), told[0], reply, _decode(data[:above]), data[above:])
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def _encode(headers: Headers) -> bytes:

@@ -51,6 +51,7 @@ class Consumer:
         "_matches",
         "_on_deliver",
         "_post",
+        "_resume",
         "_upcoming",
         "config",
         "created_ns",
@@ -99,6 +100,7 @@ class Consumer:
         self._look_ahead()
         self._blocked = False
         self.paused_until = 0.0
+        self._resume: Handle | None = None
         self._alarm: Handle | None = None
         self._alarm_at = float("inf")
         if config.inactive_threshold:
@@ -356,12 +358,12 @@ class Consumer:
     # Its life.
 
     def pause(self, until: float) -> None:
-        """Deliver nothing until then."""
+        """Deliver nothing until then; one that is resumed goes on when it next has cause to."""
+        if self._resume is not None:
+            self._resume.cancel()
         self.paused_until = until
         if self.is_paused:
-            self._alarms.at(until, self.pump)
-        else:
-            self.pump()
+            self._resume = self._alarms.at(until, self.pump)
 
     def killed(self, chance: random.Random) -> None:
         """The server's process has ended; what it had not written is gone."""
@@ -378,7 +380,7 @@ class Consumer:
             delay_s = min(self._chance.uniform(0.5, 1.5), self.config.ack_wait / 1e9 + LATE_S)
             self._set_alarm(self._alarms.time() + delay_s)
         if self.is_paused:
-            self._alarms.at(self.paused_until, self.pump)
+            self._resume = self._alarms.at(self.paused_until, self.pump)
         if self.config.inactive_threshold:
             self._alarms.after(self._patience_s(), self._look_for_life)
 

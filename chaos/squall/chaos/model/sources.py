@@ -28,12 +28,19 @@ Rename = Callable[[str], str]
 
 
 class Pace:
-    """How long a copy takes to be made, in seconds: at least and at most. The world may change it."""
+    """How long things take, in seconds: at least and at most. The world may change it.
 
-    __slots__ = ("delay_s",)
+    Attributes:
+        delay_s: From a message to its copy.
+        begin_s: From a stream that is made, or a server that is started, until it begins to copy. A server
+            that finds a stream before the one that it copies of looks again after 12 s.
+    """
+
+    __slots__ = ("begin_s", "delay_s")
 
     def __init__(self) -> None:
         self.delay_s = (0.0002, 0.003)
+        self.begin_s = BEGIN_S
 
 
 class Source:
@@ -92,7 +99,7 @@ class Source:
     def _begin(self) -> None:
         """Begin to copy, but not too soon after the last time."""
         now = self._alarms.time()
-        wait_s = max(0.0, self._begun_s + AGAIN_S - now) + self._chance.uniform(*BEGIN_S)
+        wait_s = max(0.0, self._begun_s + AGAIN_S - now) + self._chance.uniform(*self._pace.begin_s)
         self._begun_s = now + wait_s
         self._armed = True
         self._alarms.after(wait_s, self._copy)
