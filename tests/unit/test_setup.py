@@ -56,3 +56,23 @@ def test_a_file_of_no_pattern_that_there_is_is_refused(tmp_path: Path) -> None:
     for text in ('pattern = "mash"\n', "pattern = 3\n", "pattern = \n"):
         with pytest.raises(SpecError):
             spec_of(written(tmp_path, text))
+
+
+def test_a_file_with_more_agents_than_an_experiment_is_set_up_for_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "swarm.toml"
+    path.write_text('pattern = "hierarchical"\nagents = 8\nslots = 16\n')
+    spec = spec_of(str(path))
+    assert (spec.agents, spec.slots, spec.ack_wait_s) == (8, 16, 1.5)
+    path.write_text('pattern = "hierarchical"\nagents = 8\nslots = 16\nwindow_max = 100\n')
+    with pytest.raises(SpecError, match="window_max 100 would starve"):
+        spec_of(str(path))
+
+
+def test_a_load_that_ends_has_the_tasks_of_a_file_or_as_many_as_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "swarm.toml"
+    path.write_text('pattern = "star"\n')
+    assert spec_of(str(path), tasks_of_load=60).tasks == 60
+    path.write_text('pattern = "star"\ntasks = 70\n')
+    assert spec_of(str(path), tasks_of_load=60).tasks == 70
+    assert spec_of(str(path), tasks_of_load=60, tasks=80).tasks == 80
+    assert spec_of(str(path)).tasks == spec_of("star").tasks

@@ -12,6 +12,7 @@ from typing import Any
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
 from squall.services.cli.main import is_file, resolve, said_in
+from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert
@@ -48,7 +49,12 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
     load = {field: experiment[field] for field in LOAD if field in experiment and field not in ends}
-    return convert({**experiment, **ends, **says, **load, **_given(asked)}, pattern)
+    said = {**ends, **says, **load, **_given(asked)}
+    try:
+        return convert({**experiment, **said}, pattern)
+    except SpecError:
+        # A pattern's own fields are set for its own number of agents; a file may have more.
+        return convert({**{field: experiment[field] for field in EXPERIMENT}, **said}, pattern)
 
 
 def is_narrowed(spec: Spec) -> bool:
