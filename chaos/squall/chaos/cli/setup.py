@@ -54,7 +54,9 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
         return convert({**experiment, **said}, pattern)
     except SpecError:
         # A pattern's own fields are set for its own number of agents; a file may have more.
-        return convert({**{field: experiment[field] for field in EXPERIMENT}, **said}, pattern)
+        return convert(
+            {**{field: experiment[field] for field in EXPERIMENT if field in experiment}, **said}, pattern
+        )
 
 
 def is_narrowed(spec: Spec) -> bool:
