@@ -14,8 +14,9 @@ from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
 from squall.chaos.inject.faults.catalogue import FAULTS, make
 from squall.chaos.inject.faults.fault import Site
+from squall.chaos.inject.probe import ProbeResult, probe, probe_venue
 from squall.chaos.inject.toxiproxy import Toxiproxy
-from squall.chaos.inject.toxiproxy.proxies import Proxies
+from squall.chaos.inject.toxiproxy.proxies import Proxies, Proxy
 from squall.chaos.plan.kinds import KINDS
 from squall.services.patterns.pattern import VENUE
 from squall.services.roles import venue
@@ -25,6 +26,16 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats, pytest.mark.toxiproxy]
 LINK_FAULTS = sorted(name for name in FAULTS if KINDS[name].breaks == "link")
 NO_SWARM: Any = None
 """A fault of a link acts on the node's proxy and asks nothing of the swarm."""
+
+
+def site(node: str, proxy: Proxy) -> Site:
+    """Where a fault strikes, with probes that go through the proxy."""
+
+    async def ask(node: str, timeout_s: float) -> ProbeResult:
+        asking = probe_venue if node == VENUE else probe
+        return await asking(proxy.address, timeout_s=timeout_s)
+
+    return Site(NO_SWARM, node, proxy, ask)
 
 
 @asynccontextmanager
@@ -37,7 +48,7 @@ async def way(bus: Any, tmp_path: Path) -> AsyncIterator[Site]:
         Proxies(toxiproxy.url, prefix="test") as proxies,
     ):
         proxy = await proxies.create("agent-1", b.broker.url.removeprefix("nats://"))
-        yield Site(NO_SWARM, "agent-1", proxy)
+        yield site("agent-1", proxy)
 
 
 @pytest.mark.parametrize("name", LINK_FAULTS)
@@ -71,7 +82,7 @@ async def way_to_a_venue(tmp_path: Path) -> AsyncIterator[tuple[Site, asyncio.Ev
             Toxiproxy.running(guard=guard, log=tmp_path / "toxiproxy.log") as toxiproxy,
             Proxies(toxiproxy.url, prefix="test") as proxies,
         ):
-            yield Site(NO_SWARM, VENUE, await proxies.create(VENUE, address)), failing
+            yield site(VENUE, await proxies.create(VENUE, address)), failing
 
 
 AT_A_VENUE = [

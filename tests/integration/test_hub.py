@@ -306,9 +306,9 @@ class Asleep(Points):
     async def __call__(self, point: str) -> None:
         if point == self._point and not self.slept:
             self.slept = True
-            self._stand_still()
+            self._sleep()
 
-    def _stand_still(self) -> None:
+    def _sleep(self) -> None:
         time.sleep(self._length_s)
 
 
