@@ -210,3 +210,39 @@ async def test_a_clean_stop_hands_over_without_waiting_for_the_lease(bus: Any) -
 
 async def _released(connection: Connection, b: Any) -> bool:
     return (await _look(connection, seat_of(b))).released
+
+
+async def test_who_has_left_watches_who_follows_before_it_may_stand_again(bus: Any) -> None:
+    """It would otherwise begin to lose its patience only a lease after it left."""
+    lease_s = 2.0
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        led: asyncio.Queue[int] = asyncio.Queue()
+        leave, stop = asyncio.Event(), asyncio.Event()
+
+        async def lead(leadership: Leadership) -> None:
+            led.put_nowait(leadership.term)
+            await leave.wait()
+
+        async with task_group() as tasks:
+            tasks.daemon(
+                campaign(
+                    one,
+                    seat_of(b),
+                    "coordinator-1",
+                    lease_s=lease_s,
+                    lead=lead,
+                    observer=lambda event, term, code: None,
+                    stop=stop,
+                )
+            )
+            await led.get()
+            leave.set()
+            await wait_until(lambda: _released(two, b), bool, timeout_s=10, what="the seat to be free")
+            leave.clear()
+            await claim(b, two, [])  # which never renews
+            begun_s = asyncio.get_running_loop().time()
+            async with asyncio.timeout(10):
+                await led.get()
+            assert lease_s * 0.9 < asyncio.get_running_loop().time() - begun_s < 1.8 * lease_s
+            stop.set()
+            leave.set()

@@ -215,12 +215,13 @@ async def campaign(
     """
     patience = Patience(lease_s)
     loop = asyncio.get_running_loop()
+    stands_s = loop.time()
     while not stop.is_set():
         term: int | None = None
         claims = False
         try:
             sight = await _look(connection, seat)
-            claims = patience.observe(sight, loop.time())
+            claims = patience.observe(sight, loop.time()) and loop.time() >= stands_s
             if claims:
                 observer("claim", 0, 0)
                 term = await _take_over(connection, seat, holder, sight)
@@ -240,11 +241,17 @@ async def campaign(
                 await lead(leadership)
             await leadership.write(timeout_s=lease_s, released=True)
             observer("resign", term, 0)
-            await _pause(stop, lease_s)
+            # It watches meanwhile, so that its patience need not begin only then.
+            stands_s = _stands_again_s(loop.time(), lease_s)
         except* RequestError as errors:
             # Several, where a write of the role was refused and the renewal that waited behind it was, too.
             deposed = errors.subgroup(DeposedError) is not None
             observer("resign", term, WRONG_LAST_SEQUENCE if deposed else 0)
+
+
+def _stands_again_s(left_s: float, lease_s: float) -> float:
+    """When who has left a seat stands for it again: one lease later, so that somebody else gets it. Pure."""
+    return left_s + lease_s
 
 
 async def _pause(stop: asyncio.Event, length_s: float) -> None:
