@@ -78,6 +78,8 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
         drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
         if agents is not None:
             drawn["agents"] = agents
+        if spec.handler != HANDLER:
+            drawn["handler"] = spec.handler  # one that was asked for
         made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
         try:
             pattern_of(made).check(made)

@@ -1,13 +1,16 @@
 """Time, chance and the operating system, as a simulated world has them, for as long as it runs.
 
-time.time, time.monotonic ─► the loop's clock, off by what the process's clock is off
-secrets, random ──────────► drawn from the seed
+time, datetime ───────────► the loop's clock, off by what the process's clock is off
+time.sleep ───────────────► its process does nothing else meanwhile; in a thread, the thread ends later
+random, secrets, urandom ─► drawn from the seed
 os._exit ─────────────────► the end of the process that asks for it
+sockets, threads, programs ► refused; see `outside.py`
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import gc
 import logging
 import os
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from squall.chaos.simulation.loop import WORLD, Exited, Process, VirtualLoop, current
+from squall.chaos.simulation.outside import refusals
 
 EPOCH_S = 1_800_000_000.0
 """When every world begins, in seconds since the epoch."""
@@ -121,10 +125,18 @@ class Nature:
                 for owner, name, value in (
                     (time, "time", time_s),
                     (time, "monotonic", self._loop.time),
+                    (time, "perf_counter", self._loop.time),
+                    (time, "time_ns", lambda: int(time_s() * 1e9)),
+                    (time, "monotonic_ns", lambda: int(self._loop.time() * 1e9)),
+                    (time, "perf_counter_ns", lambda: int(self._loop.time() * 1e9)),
                     (time, "sleep", slept),
+                    (datetime, "datetime", _dated(time_s)),
                     (secrets, "token_hex", token_hex),
                     (secrets, "token_urlsafe", token_hex),
+                    (os, "urandom", tokens.randbytes),
+                    (random, "_urandom", tokens.randbytes),
                     (os, "_exit", ended),
+                    *refusals(),
                 ):
                     stack.enter_context(_set(owner, name, value))
                 with _quiet():
@@ -133,6 +145,25 @@ class Nature:
             random.setstate(state)
             if was_collected:
                 gc.enable()
+
+
+def _dated(time_s: Callable[[], float]) -> type[datetime.datetime]:
+    """Dates of a world's clock."""
+
+    class Dated(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Dated:
+            return cls.fromtimestamp(time_s(), tz)
+
+        @classmethod
+        def utcnow(cls) -> Dated:
+            return cls.fromtimestamp(time_s(), datetime.UTC).replace(tzinfo=None)
+
+        @classmethod
+        def today(cls) -> Dated:
+            return cls.now()
+
+    return Dated
 
 
 @contextlib.contextmanager
