@@ -251,7 +251,7 @@ class Acting:
             request["idle_heartbeat"] = 3 * S // 10
         if wanted.no_wait:
             request["no_wait"] = True
-            if stream == "RES":  # a batch may be stored while it is being answered
+            if stream != "OLD":  # a batch may be stored, or copied, while it is being answered
                 request.pop("expires", None)
                 request.pop("idle_heartbeat", None)
         if wanted.bytes_max:

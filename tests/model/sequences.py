@@ -65,7 +65,8 @@ async def compare(number: int, first_seed: int = 1) -> Figures:
             figures.sequences += len(drawn)
             figures.operations += sum(map(len, drawn))
             if figures.sequences % 320 == 0:
-                print(f"{figures.sequences} sequences so far", file=sys.stderr)  # noqa: T201
+                so_far = f"{figures.sequences} sequences so far, {len(figures.differences)} differences"
+                print(so_far, file=sys.stderr)  # noqa: T201
     figures.wall_s, figures.cpu_s = time.monotonic() - began, time.process_time() - cpu
     return figures
 
