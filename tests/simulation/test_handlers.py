@@ -90,7 +90,9 @@ def simulated(folder: Path, handler: str, name: str) -> tuple[int, dict[str, Any
     return done.returncode, found
 
 
-@pytest.mark.parametrize(("name", "handler"), [("clocks", CLOCKS), ("sleeps", SLEEPS)])
+@pytest.mark.parametrize(
+    ("name", "handler"), [("clocks", CLOCKS), ("sleeps", SLEEPS)], ids=["clocks", "sleeps"]
+)
 def test_clocks_chance_and_sleep_are_those_of_the_world(tmp_path: Path, name: str, handler: str) -> None:
     found = [simulated(tmp_path, handler, f"{name}{turn}") for turn in (1, 2)]
     assert [code for code, _ in found] == [0, 0], found[0]
@@ -105,6 +107,7 @@ def test_clocks_chance_and_sleep_are_those_of_the_world(tmp_path: Path, name: st
         ("thread_", THREAD, "starts a thread"),
         ("program", PROGRAM, "starts a program"),
     ],
+    ids=["socket", "thread", "program"],
 )
 def test_what_reaches_for_the_outside_is_named_with_its_line(
     tmp_path: Path, name: str, handler: str, says: str

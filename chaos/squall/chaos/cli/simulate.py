@@ -19,7 +19,7 @@ from squall.chaos.cli.chaos import MINUTES_MAX, chaos_sentences
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.inject.schedule_file import load
 from squall.chaos.simulation.draw import TASKS
-from squall.chaos.simulation.many import outcomes
+from squall.chaos.simulation.many import CHUNK, outcomes
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.smallest import smallest
 from squall.services.cli.layout import Listing
@@ -113,7 +113,8 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
 def _some(plan: Plan, seed: int, schedules: int, minutes: float | None) -> Iterator[Outcome]:
     """Outcomes of so many seeds, or of all that there is time for."""
     if minutes is None:
-        yield from outcomes(plan, range(seed, seed + schedules))
+        few = schedules <= CHUNK  # sooner done here than other processes are there
+        yield from outcomes(plan, range(seed, seed + schedules), processes=1 if few else None)
         return
     until_s = time.monotonic() + 60 * minutes
     seeds = itertools.takewhile(lambda each: time.monotonic() < until_s, itertools.count(seed))
