@@ -236,6 +236,53 @@ def test_who_was_ended_otherwise_or_not_alone_is_the_swarms(run_of: Any, tmp_pat
     assert (found["H5"][0], found["W1"][0]) == ("fail", "pass")
 
 
+# What holds up the loop of an agent.
+
+
+def spent(run: Run, *, held_up: bool) -> Run:
+    """Both attempts of the first task were delivered again before anybody was heard of."""
+    run.spec["ack_wait_s"] = 1.0
+    for row in [row for row in run.rows if row.get("task") == "a-1" and row["op"] in ("attempt", "commit")]:
+        run.rows.remove(row)
+    untold(run)
+    run.find("run", task="a-1", attempt=1).update(time_s=T + 1.1)
+    run.find("run", task="a-1", attempt=2).update(time_s=T + 2.2)
+    said = {"reason": WORKERS_DIED, "attempt": 2, "agent": "agent-1", "time_s_stored": T + 3.3}
+    register(run).update(said)
+    for letter in (row for row in run.rows if row.get("what") == "dead-letter"):
+        letter.update(said)
+    if held_up:
+        facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+        run.line(3.4, "agent-1", "held-up", "ok", seconds=2.4, took_s=2.4, **facts)
+    return run
+
+
+@pytest.mark.parametrize(("held_up", "h5", "w1"), [(True, "pass", "fail"), (False, "fail", "pass")])
+def test_a_task_whose_attempts_were_spent_while_its_agents_were_held_up_is_the_handlers(
+    run_of: Any, tmp_path: Path, held_up: bool, h5: str, w1: str
+) -> None:
+    found = verdicts(spent(run_of(), held_up=held_up), tmp_path)
+    assert (found["H5"][0], found["W1"][0]) == (h5, w1), found["H5"][1]
+    assert ("held up its agents until all attempts were spent (1 task, the first a-1)" in found["W1"][1]) == (
+        held_up
+    )
+
+
+def test_an_attempt_more_than_there_are_is_the_handlers_where_it_held_up_the_agent(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of()
+    run.spec["ack_wait_s"] = 1.0
+    run.start(-1.0, "agent-2")
+    run.line(1.0, "agent-2", "run", "invoke", task="a-1", attempt=1)
+    run.line(1.9, "agent-2", "commit", "fail", task="a-1", attempt=1, reason="already")
+    assert verdicts(run, tmp_path)["H5"][0] == "fail"
+    facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+    run.line(1.9, "agent-2", "held-up", "ok", seconds=1.6, took_s=1.6, **facts)
+    found = verdicts(run, tmp_path)
+    assert (found["H5"][0], found["W1"][0]) == ("pass", "fail"), found["H5"][1]
+
+
 def test_an_agent_that_its_handler_ended_once_has_a_reason_for_its_restart(
     run_of: Any, tmp_path: Path
 ) -> None:

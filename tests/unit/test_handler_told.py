@@ -10,6 +10,7 @@ import pytest
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers.mistakes import Frame, Mistake
 from squall.services.roles.handler_told import LOGGED_EACH, HandlerTold
+from squall.services.rules.blocking import HELD_S
 
 TRACE = ("mine.py:5 in decide: return size(0)", "mine.py:2 in size: return 100 / risk")
 DIVIDED = Mistake(
@@ -101,7 +102,18 @@ def test_a_hold_up_is_told_by_its_place_with_the_longest_there_was() -> None:
     told = HandlerTold("mine:decide", lines)
     for seconds in (0.5, 0.3, 0.4, 0.4, 0.4, 0.4, 2.0):
         told.held_up(Frame("mine.py", 3, "decide"), seconds)
+    assert [line["took_s"] for line in lines.lines] == [0.5, 0.3, 0.4, 0.4, 0.4, 2.0]
     assert [(line["times"], line["seconds"]) for line in lines.lines] == [
         *((times, 0.5) for times in range(1, LOGGED_EACH + 1)),
         (7, 2.0),
     ]
+
+
+def test_each_hold_up_that_lasts_is_a_line_however_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    lines = Lines()
+    told = HandlerTold("mine:decide", lines)
+    with caplog.at_level(logging.INFO):
+        for _ in range(7):
+            told.held_up(Frame("mine.py", 3, "decide"), HELD_S)
+    assert [(line["times"], line["took_s"]) for line in lines.lines] == [(n, HELD_S) for n in range(1, 8)]
+    assert len(caplog.records) == LOGGED_EACH

@@ -19,6 +19,7 @@ from squall.services.handlers import effect_id
 from squall.services.handlers.mistakes import Frame, Kind, Mistake
 from squall.services.node.history import MISTAKE
 from squall.services.node.history import Kind as LineKind
+from squall.services.rules.blocking import HELD_S
 from squall.services.trading.orders import read_order
 
 log = logging.getLogger("squall")
@@ -86,14 +87,17 @@ class HandlerTold:
                 log.warning("  %s", frame)
 
     def held_up(self, frame: Frame, held_s: float, *, is_over: bool = True) -> None:
-        """The handler let nothing else of its agent run for so long, by now if it is not over."""
+        """The handler let nothing else of its agent run for so long, by now if it is not over.
+
+        Each that lasts is a line of the history, by which a judge excuses what was delivered again meanwhile.
+        """
         at = printable(frame.place)
         place = f"held up at {at}"
         shown = self._is_shown(place) if is_over else True
         known_s = self._held_s.get(at, 0.0)
         if is_over and (at in self._held_s or len(self._held_s) < PLACES_MAX):
             self._held_s[at] = max(known_s, held_s)
-        if shown or held_s > 2 * known_s:
+        if shown or held_s > 2 * known_s or held_s >= HELD_S:
             times = self._counts[place] if is_over else self._counts.get(place, 0) + 1
             self._history(
                 "held-up",
@@ -102,7 +106,9 @@ class HandlerTold:
                 line=str(frame),
                 times=max(1, times),
                 seconds=round(max(known_s, held_s), 3),
+                took_s=round(held_s, 3),
             )
+        if shown or held_s > 2 * known_s:
             so_far = "" if is_over else " so far"
             log.warning("%s held up its agent for %.2f s%s, at %s", self._name, held_s, so_far, frame)
 
