@@ -236,6 +236,68 @@ def test_who_was_ended_otherwise_or_not_alone_is_the_swarms(run_of: Any, tmp_pat
     assert (found["H5"][0], found["W1"][0]) == ("fail", "pass")
 
 
+# What ends a run early.
+
+ALWAYS = RAISES.replace("task.number == 1", "True")
+SECOND = RAISES.replace("task.number == 1", "task.attempt == 1")
+SAID = "the handler mine:decide has not ended task a-1 after 10 s"
+
+
+def broken_off(run: Run, *, blamed: str = "") -> Run:
+    """As the command leaves a run that it ends early: nothing was read back."""
+    run.rows = [row for row in run.rows if row["op"] != "final"]
+    if blamed:
+        run.line(18.0, "squall", "blamed", "fail", reason=blamed)
+    return run
+
+
+def unended(run: Run) -> Run:
+    """No attempt has come to an end, and each takes long."""
+    run.rows = [row for row in run.rows if row["op"] not in ("handler", "attempt", "commit")]
+    line = "mine.py:3 in decide: LOCK.acquire()"
+    for seconds in (5.0, 10.0):
+        run.line(1.0 + seconds, "agent-1", "running", "ok", task="a-1", attempt=1, line=line, seconds=seconds)
+    return run
+
+
+def early(run: Run) -> Run:
+    """Some first attempts have failed, and nothing else has happened yet."""
+    run.rows = [row for row in run.rows if row["op"] != "commit" and row.get("attempt") != 2]
+    return run
+
+
+def test_a_run_that_was_ended_for_its_handler_is_told_by_its_directory_as_by_the_command(
+    run_of: Any, tmp_path: Path
+) -> None:
+    result = judge(broken_off(run_of(ALWAYS)).write(tmp_path / "run"))
+    assert exit_code(result) == 1
+    told = "The handler mine:decide raised LookupError: no quote, at mine.py:4 in decide (8 times)."
+    assert blamed_on_handler(result) == told
+    assert told in (tmp_path / "run" / "report.html").read_text()
+    assert {check.id for check in result.checks if check.verdict == "fail"} == {"W1"}
+
+
+@pytest.mark.parametrize(
+    ("doctor", "blamed", "verdict", "says"),
+    [
+        (lambda make: make(SECOND), "", "unknown", ""),
+        (lambda make: make(FINE), "", "unknown", ""),
+        (lambda make: make(NO_PRICE.replace("task.number == 1", "True")), "", "fail", "what is no order"),
+        (lambda make: early(make(SECOND)), "", "unknown", ""),
+        (lambda make: early(make(SECOND)), "it raised", "fail", "raised LookupError"),
+        (lambda make: unended(make(FINE)), "", "unknown", ""),
+        (lambda make: unended(make(FINE)), SAID, "fail", SAID.removeprefix("the ")),
+        (lambda make: make(FINE), SAID, "unknown", ""),
+    ],
+)
+def test_a_run_that_broke_off_fails_by_what_is_there_and_by_no_word_of_the_command_alone(
+    run_of: Any, tmp_path: Path, doctor: Any, blamed: str, verdict: str, says: str
+) -> None:
+    found = verdicts(broken_off(doctor(run_of), blamed=blamed), tmp_path)["W1"]
+    assert found[0] == verdict, found[1]
+    assert says in found[1]
+
+
 # What holds up the loop of an agent.
 
 
