@@ -55,7 +55,7 @@ def decide(task):
 def decide(task):
     return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "qty": 1, "price": 1.0}
 """,
-        "NO_ORDER quantity is missing",
+        "NO_ORDER quantity is missing, and 'qty' is none of them; did you mean quantity?",
     ),
     "a side in capitals": (
         """
@@ -502,7 +502,7 @@ def decide():
 def decide(task, context):
     return None
 """,
-        "does not take one argument, the task; give the others defaults, or use functools.partial",
+        "does not take one argument, the task: it needs 'context' too; give it a default, or use functools.partial",
     ),
     "another name": (
         """

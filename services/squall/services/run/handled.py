@@ -70,7 +70,7 @@ class Handled:
         self._held_up: dict[tuple[str, int, str], _Line] = {}
 
     def read(self, line: bytes) -> None:
-        """Take a line in as it stands in a history; nothing of one that is malformed, or of something else."""
+        """Take a line of a history in; nothing of one that is malformed, or about something else."""
         if any(word in line for word in _TELLING):
             with contextlib.suppress(msgspec.DecodeError):
                 self._add(jsonl.decode(_line, line))
