@@ -542,5 +542,5 @@ def decide(task):
         return object()
     return order
 """,
-    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, the first a-1); it returned what cannot be sent: a value of type object cannot be written as JSON (1 task, the first a-3); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null (1 task, the first a-2).",
+    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, the first a-1); it returned what cannot be sent: a value of type object cannot be written as JSON; it begins at mine.py:1 in decide (1 task, the first a-3); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null; it begins at mine.py:1 in decide (1 task, the first a-2).",
 )

@@ -453,3 +453,20 @@ def test_a_trace_shows_the_handlers_own_frames(run_of: Any, tmp_path: Path) -> N
     assert [moment.detail for moment in told] == [
         'LookupError: no quote; mine.py:4 in decide: raise LookupError("no quote")'
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "detail"),
+    [
+        ("def decide(task): return None\n", "attempt 1 returned nothing", ""),
+        ("def decide(task): return 'buy'\n", "attempt 1 returned", "this is the text 'buy'; "),
+        ("def decide(task): return {1: {2}}.items\n", "attempt 1 returned", "cannot be written as JSON; "),
+    ],
+)
+def test_a_trace_tells_where_the_handler_begins_that_raised_nothing(
+    run_of: Any, tmp_path: Path, source: str, what: str, detail: str
+) -> None:
+    evidence = gather(run_of(source).write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    told = next(moment for moment in timeline(evidence).moments if moment.what == what)
+    assert f"{detail}its handler begins at mine.py:1 in decide" in told.detail

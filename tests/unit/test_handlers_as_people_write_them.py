@@ -39,6 +39,13 @@ def judged(folder: Path, source: str) -> Result:
     return result
 
 
+def begins(source: str) -> str:
+    """What is told of where the handler begins, of a mistake that no line raises."""
+    lines = source.lstrip("\n").splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.removeprefix("async ").startswith("def decide("))
+    return f"; it begins at mine.py:{line} in decide"
+
+
 def said_of(result: Result) -> tuple[str, str]:
     return next((check.verdict, check.detail) for check in result.checks if check.id == "W1")
 
@@ -47,6 +54,8 @@ def said_of(result: Result) -> tuple[str, str]:
 def test_a_mistake_is_told_as_the_handlers_with_its_name_first(folder: Path, name: str) -> None:
     source, said = FAILING[name]
     result = judged(folder, source)
+    if said.startswith(("NO_ORDER", "UNSENT")):
+        said += begins(source)
     said = said.replace("NO_ORDER", SAID_OF_ORDERS).replace("UNSENT", SAID_OF_OTHERS)
     told = f"The handler mine:decide failed 4 of 4 tasks: it {said} (4 tasks, the first a-1)."
     assert said_of(result) == ("fail", told)
@@ -61,7 +70,7 @@ def test_a_handler_that_returns_nothing_for_any_task_is_told_and_nothing_passes_
     result = judged(folder, IDLE[name])
     told = (
         "The handler mine:decide returned no order and no value for any of 4 tasks: "
-        "return an order, a list of them, or a Result."
+        f"return an order, a list of them, or a Result{begins(IDLE[name])}."
     )
     assert (said_of(result), blamed_on_handler(result), exit_code(result)) == (("fail", told), told, 1)
     idle = {check.id: check.detail for check in result.checks if not check.exercised}

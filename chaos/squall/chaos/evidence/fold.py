@@ -99,6 +99,7 @@ class Fold:
         self._mistakes: list[Mistake] = []
         self._held_up: list[HeldUp] = []
         self._empty: set[str] = set()
+        self._empty_at = ""
         self._came_of = handled.Handled()
         self._blamed = ""
         self._executions: dict[str, list[Execution]] = {}
@@ -171,7 +172,9 @@ class Fold:
             case "handler", "fail":
                 self._mistakes.append(decode(lines.mistake, line))
             case "empty", "ok":
-                self._empty.add(decode(lines.task, line).task)
+                empty = decode(lines.empty, line)
+                self._empty.add(empty.task)
+                self._empty_at = self._empty_at or empty.at
             case "running", "ok":
                 pass  # of who does not end it, and why, the end of the attempt tells
             case "blamed", "fail":
@@ -338,6 +341,7 @@ class Fold:
             came_of=self._came_of,
             blamed=self._blamed,
             empty=frozenset(self._empty),
+            empty_at=self._empty_at,
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,

@@ -25,7 +25,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     run  invoke {task, attempt}, then attempt | commit {task}            agent
     handler  fail {task, attempt, what, reason, said, at, trace, order_id}   agent, of its handler's mistakes
     held-up  ok {at, line, times, seconds, took_s}: its handler let nothing else run   agent
-    empty  ok {task, attempt}: its handler returned neither order nor value    agent
+    empty  ok {task, attempt, at}: its handler returned neither order nor value    agent
     running  ok {task, attempt, line, seconds}: its handler takes long         agent
     ended  ok {agent, incarnation, status}: an agent's process, not well     the command
     end  ok {reason}             counters  ok {counters}                 a node

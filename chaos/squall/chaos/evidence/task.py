@@ -22,7 +22,20 @@ from squall.services import jsonl
 from squall.services.handlers import effect_id
 
 KNOWN = frozenset(
-    {"submit", "run", "attempt", "commit", "refuse", "handler", "final", "lead", "resign", "fenced", "broker"}
+    {
+        "submit",
+        "run",
+        "attempt",
+        "commit",
+        "refuse",
+        "handler",
+        "empty",
+        "final",
+        "lead",
+        "resign",
+        "fenced",
+        "broker",
+    }
 )
 """The operations whose lines are told in words; those of others are told as they stand."""
 

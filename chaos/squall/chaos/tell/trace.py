@@ -22,6 +22,7 @@ from squall.chaos.evidence.task import KNOWN, Evidence, Line
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, executions
 from squall.chaos.tell.fate import Fate, fate_of, span
+from squall.services.roles.handler_told import RETURNED
 
 STORED = {"dispatch": "dispatched"}
 """What became of a task in a batch, where the operation's own name is no word for it."""
@@ -195,6 +196,9 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
                 yield Moment(
                     line.time_s, line.node, f"{attempt} {MISTAKES.get(line.what, line.what)}", _mistake(line)
                 )
+            case "empty", _:
+                at = f"its handler begins at {printable(line.at)}" if line.at else ""
+                yield Moment(line.time_s, line.node, f"{attempt} returned nothing", at)
             case "attempt", kind if kind != "fail" and not line.attempt:
                 yield Moment(line.time_s, line.node, "attempt not counted", _join("not run", line.reason))
             case "attempt" | "commit", _:
@@ -205,6 +209,8 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
 def _mistake(line: Line) -> str:
     """What a handler did wrong, and its own frames, outermost first."""
     frames = line.trace or ((line.at,) if line.at else ())
+    if line.what in RETURNED and frames:
+        frames = (f"its handler begins at {frames[0]}",)
     return printable("; ".join((line.said or line.reason, *frames)), 1000)
 
 

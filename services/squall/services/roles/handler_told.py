@@ -27,6 +27,9 @@ log = logging.getLogger("squall")
 LOGGED_EACH = 5
 """Mistakes of a kind at one place that are logged one by one; after those, each that doubles their number."""
 
+RETURNED: tuple[Kind, ...] = ("returned", "order")
+"""Mistakes that no line of the handler raised, so that there is none to tell but its first."""
+
 PLACES_MAX = 200
 """Places that are counted apart; of more, none is logged."""
 
@@ -41,10 +44,13 @@ class HandlerTold:
     Args:
         name: Of the handler.
         history: Where to.
+        begins: Where its function begins, which is told of mistakes that raise nothing; None if unknown.
     """
 
-    def __init__(self, name: str, history: _Write) -> None:
+    def __init__(self, name: str, history: _Write, begins: Frame | None = None) -> None:
         self._name = printable(name, 100)
+        self._begins = "" if begins is None else printable(begins.place)
+        self._begins_so = () if begins is None else (str(begins),)
         self._history = history
         self._counts: Counter[str] = Counter()
         self._held_s: dict[str, float] = {}
@@ -55,7 +61,7 @@ class HandlerTold:
             self._mistake(task, attempt, ended.kind, ended.reason, ended.trace, said=ended.said)
         elif isinstance(ended, Done):
             if not ended.effects and not ended.value:
-                self._history("empty", "ok", task=task, attempt=attempt)
+                self._history("empty", "ok", task=task, attempt=attempt, at=self._begins)
             for index, effect in enumerate(ended.effects):
                 order = read_order(effect)
                 if isinstance(order, str):
@@ -75,6 +81,8 @@ class HandlerTold:
     ) -> None:
         at = trace[-1] if trace else ""
         shown = self._is_shown(f"{kind} {at or said[:40]}")
+        if kind in RETURNED:
+            at, trace = self._begins, self._begins_so
         facts: dict[str, object] = {"said": said, "at": at}
         if shown:
             facts["trace"] = trace

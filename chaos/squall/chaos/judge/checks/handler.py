@@ -19,6 +19,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, tasks, unknown
 from squall.chaos.judge.mistakes import Mistakes, end_of, is_told
 from squall.chaos.judge.promise import Promise
+from squall.services.roles.handler_told import RETURNED
 from squall.services.rules.blocking import ADVICE, blocking, is_blocking
 from squall.services.run.result import HANDLER_CHECK
 from squall.services.sentences import sentence
@@ -29,6 +30,9 @@ DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order":
 TOLD_MAX = 5
 """How many kinds of mistakes a detail tells."""
 
+
+BEGINS = "; it begins at"
+"""Before the place of what no line raised."""
 
 RETURN = "return an order, a list of them, or a Result"
 
@@ -41,7 +45,9 @@ class Alike:
     tasks: Sequence[str]
 
     def __str__(self) -> str:
-        at = f", at {self.first.at}" if self.first.at and self.first.what != "late" else ""
+        at = ""
+        if self.first.at and self.first.what != "late":
+            at = f"{BEGINS if self.first.what in RETURNED else ', at'} {self.first.at}"
         said = (
             self.first.reason.removeprefix("the handler ") if self.first.what == "late" else self.first.said
         )
@@ -72,6 +78,7 @@ def works(case: Case) -> Finding:
         pass
     elif empty and empty == {register.task for register in history.registers}:
         shown = f"{name} returned no order and no value for any of {tasks(len(empty))}: {RETURN}"
+        shown += f"{BEGINS} {printable(history.empty_at, 150)}" if history.empty_at else ""
         hints = [f"it {held}"] if held else []
     elif _is_blocking(history):
         shown = f"{name} {held}"
