@@ -470,3 +470,16 @@ def test_a_trace_tells_where_the_handler_begins_that_raised_nothing(
     assert evidence is not None
     told = next(moment for moment in timeline(evidence).moments if moment.what == what)
     assert f"{detail}its handler begins at mine.py:1 in decide" in told.detail
+
+
+@pytest.mark.parametrize(("held_s", "is_well"), [(STUCK_S, False), (HELD_S, True)])
+def test_a_page_whose_run_failed_does_not_say_that_all_is_well(
+    run_of: Any, tmp_path: Path, held_s: float, is_well: bool
+) -> None:
+    run = run_of(FINE)
+    facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+    run.line(9.0, "agent-1", "held-up", "ok", seconds=held_s, took_s=held_s, **facts)
+    result = judge(run.write(tmp_path / "run"))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert (exit_code(result) != 1) == is_well == ("ended as it should, as far as is known." in page)
+    assert ("No task was lost, refused or given up, as far as is known" in page) != is_well

@@ -6,6 +6,8 @@ swarm did nothing wrong, and nothing is held against it.
 
 from __future__ import annotations
 
+import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,8 @@ from tests.unit.handled import handled
 from tests.unit.handlers_written import FAILING, IDLE, MIXED, REFUSED, TELLING
 
 from squall.chaos.tell.documents import judge
+from squall.services.cli.table import print_table
+from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.run.result import Result, blamed_on_handler, exit_code
 
@@ -37,6 +41,13 @@ def judged(folder: Path, source: str) -> Result:
     assert [check.id for check in result.checks if check.verdict == "fail"] in ([], ["W1"])
     assert result.lost == 0
     return result
+
+
+def table_of(result: Result, run: Path) -> str:
+    """What a terminal shows of a run."""
+    written = io.StringIO()
+    print_table(result, Terminal(file=written, width=100), run)
+    return written.getvalue()
 
 
 def begins(source: str) -> str:
@@ -73,6 +84,11 @@ def test_a_handler_that_returns_nothing_for_any_task_is_told_and_nothing_passes_
         f"return an order, a list of them, or a Result{begins(IDLE[name])}."
     )
     assert (said_of(result), blamed_on_handler(result), exit_code(result)) == (("fail", told), told, 1)
+    assert (result.effects, result.reliability, result.reliability_interval) == (0, None, None)
+    assert re.search(r"reliability +–$", table_of(result, folder), re.MULTILINE)
+    page = (folder / "run" / "report.html").read_text()
+    assert "Every task that was offered ended, and none of them came to an order." in page
+    assert "ended as it should" not in page
     idle = {check.id: check.detail for check in result.checks if not check.exercised}
     assert (
         idle["H1"] == idle["H2"] == "None of 4 tasks that ended intended an order, so none was to be filled."
