@@ -483,3 +483,68 @@ def test_a_page_whose_run_failed_does_not_say_that_all_is_well(
     page = (tmp_path / "run" / "report.html").read_text()
     assert (exit_code(result) != 1) == is_well == ("ended as it should, as far as is known." in page)
     assert ("No task was lost, refused or given up, as far as is known" in page) != is_well
+
+
+def refuse_untold(run: Run) -> None:
+    """As if nobody had written down why one of them was refused."""
+    run.refusals.pop()
+    run.drop("refuse", task="a-4")
+
+
+@pytest.mark.parametrize(
+    ("doctor", "h1", "h2"),
+    [(lambda run: None, "pass", "pass"), (untold, "fail", "unknown"), (refuse_untold, "fail", "unknown")],
+)
+def test_where_all_was_refused_it_is_decided_only_if_each_was_no_order_and_has_its_reason(
+    run_of: Any, tmp_path: Path, doctor: Any, h1: str, h2: str
+) -> None:
+    run = run_of(NO_PRICE.replace("task.number == 1", "True"))
+    doctor(run)
+    found = verdicts(run, tmp_path)
+    assert (found["H1"][0], found["H2"][0]) == (h1, h2), found["H1"][1]
+
+
+def hold_up(run: Run, over_s: float, took_s: float | None, node: str = "agent-1", inc: int = 1) -> None:
+    facts: dict[str, Any] = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)"}
+    facts |= {"times": 2, "seconds": 3.0} | ({} if took_s is None else {"took_s": took_s})
+    run.line(over_s, node, "held-up", "ok", inc, **facts)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([(1.7, 0.9)], ["by its handler for 0.90 s"]),
+        ([(1.3, 0.5), (1.5, 0.7), (1.7, 0.9)], ["by its handler for 0.90 s"]),
+        ([(1.5, 0.7), (2.1, 0.5)], ["by its handler for 0.70 s", "by its handler for 0.50 s"]),
+        ([(1.7, None)], ["by its handler 2 times by then, for 3.00 s at most"]),
+        ([(1.0, 0.5)], []),
+        ([(4.0, 1.0)], []),
+        ([(1.7, 0.9, "agent-2")], []),
+        ([(1.7, 0.9, "agent-1", 2)], []),
+    ],
+)
+def test_a_trace_tells_when_the_agent_was_held_up_during_the_attempt(
+    run_of: Any, tmp_path: Path, lines: Any, told: list[str]
+) -> None:
+    run = run_of(FINE)
+    run.find("commit", task="a-1")["time_s"] = T + 2.5
+    for line in lines:
+        hold_up(run, *line)
+    evidence = gather(run.write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    moments = [moment.detail for moment in timeline(evidence).moments if moment.what == "held up"]
+    assert moments == [f"{said}, at mine.py:3 in decide: time.sleep(9)" for said in told]
+
+
+def test_an_attempt_that_could_not_be_counted_is_told_without_the_brokers_own_subjects(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of(FINE)
+    reason = "no answer from $JS.API.DIRECT.GET.squall_TRY.squall.try.work.x.a-1 within 20 s"
+    run.line(1.9, "agent-1", "attempt", "unknown", task="a-1", reason=reason)
+    evidence = gather(run.write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    told = next(moment for moment in timeline(evidence).moments if moment.what == "attempt not counted")
+    assert told.detail == (
+        "not run, as nobody knew which attempt it was: no answer from the broker within 20 s"
+    )
