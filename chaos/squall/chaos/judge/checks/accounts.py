@@ -256,7 +256,8 @@ def _losses(counted: Tally) -> list[str]:
 def _filled(counted: Tally) -> str:
     if not counted.refused_effects:
         return "each filled once"
-    return f"{counted.effects:,} filled once, {_refused_effects(counted)}"
+    filled = f"{counted.effects:,} filled once" if counted.effects else "none filled"
+    return f"{filled}, {_refused_effects(counted)}"
 
 
 def _refused_effects(counted: Tally) -> str:
