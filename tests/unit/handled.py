@@ -16,6 +16,7 @@ from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import effect_id
 from squall.services.handlers.loading import load
+from squall.services.handlers.mistakes import begins
 from squall.services.handlers.python import PythonHandler
 from squall.services.roles.handler_told import HandlerTold
 from squall.services.trading.orders import read_order
@@ -28,12 +29,13 @@ TIMEOUT_S = 0.2
 def handled(name: str, *, tasks: int = TASKS) -> Run:
     """The run of a handler that is found by its name."""
     run = _swarm(name, tasks)
-    handler = PythonHandler(load(name), timeout_s=TIMEOUT_S, slots=tasks, stuck=lambda: None)
+    function = load(name)
+    handler = PythonHandler(function, timeout_s=TIMEOUT_S, slots=tasks, stuck=lambda: None)
 
     def write(op: str, kind: Any, /, **facts: Any) -> None:
         run.line(2.0, "agent-1", op, kind, **facts)
 
-    told = HandlerTold(name, write)
+    told = HandlerTold(name, write, begins(function))
 
     async def all_attempts() -> None:
         for number in range(1, tasks + 1):

@@ -55,7 +55,7 @@ def decide(task):
 def decide(task):
     return {"account": "a", "symbol": "s", "n": task.number, "side": "buy", "qty": 1, "price": 1.0}
 """,
-        "NO_ORDER quantity is missing",
+        "NO_ORDER quantity is missing, and 'qty' is none of them; did you mean quantity?",
     ),
     "a side in capitals": (
         """
@@ -502,7 +502,7 @@ def decide():
 def decide(task, context):
     return None
 """,
-        "does not take one argument, the task; give the others defaults, or use functools.partial",
+        "does not take one argument, the task: it needs 'context' too; give it a default, or use functools.partial",
     ),
     "another name": (
         """
@@ -542,5 +542,5 @@ def decide(task):
         return object()
     return order
 """,
-    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, the first a-1); it returned what cannot be sent: a value of type object cannot be written as JSON (1 task, the first a-3); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null (1 task, the first a-2).",
+    "The handler mine:decide failed 3 of 4 tasks: it raised KeyError: 'close', at mine.py:4 in decide: raise KeyError(\"close\") (1 task, the first a-1); it returned what cannot be sent: a value of type object cannot be written as JSON; it begins at mine.py:1 in decide (1 task, the first a-3); it returned what is no order: an order needs account, symbol, n, side, quantity and price; price must be a number, not null; it begins at mine.py:1 in decide (1 task, the first a-2).",
 )

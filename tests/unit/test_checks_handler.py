@@ -236,6 +236,115 @@ def test_who_was_ended_otherwise_or_not_alone_is_the_swarms(run_of: Any, tmp_pat
     assert (found["H5"][0], found["W1"][0]) == ("fail", "pass")
 
 
+# What ends a run early.
+
+ALWAYS = RAISES.replace("task.number == 1", "True")
+SECOND = RAISES.replace("task.number == 1", "task.attempt == 1")
+SAID = "the handler mine:decide has not ended task a-1 after 10 s"
+
+
+def broken_off(run: Run, *, blamed: str = "") -> Run:
+    """As the command leaves a run that it ends early: nothing was read back."""
+    run.rows = [row for row in run.rows if row["op"] != "final"]
+    if blamed:
+        run.line(18.0, "squall", "blamed", "fail", reason=blamed)
+    return run
+
+
+def unended(run: Run) -> Run:
+    """No attempt has come to an end, and each takes long."""
+    run.rows = [row for row in run.rows if row["op"] not in ("handler", "attempt", "commit")]
+    line = "mine.py:3 in decide: LOCK.acquire()"
+    for seconds in (5.0, 10.0):
+        run.line(1.0 + seconds, "agent-1", "running", "ok", task="a-1", attempt=1, line=line, seconds=seconds)
+    return run
+
+
+def early(run: Run) -> Run:
+    """Some first attempts have failed, and nothing else has happened yet."""
+    run.rows = [row for row in run.rows if row["op"] != "commit" and row.get("attempt") != 2]
+    return run
+
+
+def test_a_run_that_was_ended_for_its_handler_is_told_by_its_directory_as_by_the_command(
+    run_of: Any, tmp_path: Path
+) -> None:
+    result = judge(broken_off(run_of(ALWAYS)).write(tmp_path / "run"))
+    assert exit_code(result) == 1
+    told = "The handler mine:decide raised LookupError: no quote, at mine.py:4 in decide (8 times)."
+    assert blamed_on_handler(result) == told
+    assert told in (tmp_path / "run" / "report.html").read_text()
+    assert {check.id for check in result.checks if check.verdict == "fail"} == {"W1"}
+
+
+@pytest.mark.parametrize(
+    ("doctor", "blamed", "verdict", "says"),
+    [
+        (lambda make: make(SECOND), "", "unknown", ""),
+        (lambda make: make(FINE), "", "unknown", ""),
+        (lambda make: make(NO_PRICE.replace("task.number == 1", "True")), "", "fail", "what is no order"),
+        (lambda make: early(make(SECOND)), "", "unknown", ""),
+        (lambda make: early(make(SECOND)), "it raised", "fail", "raised LookupError"),
+        (lambda make: unended(make(FINE)), "", "unknown", ""),
+        (lambda make: unended(make(FINE)), SAID, "fail", SAID.removeprefix("the ")),
+        (lambda make: make(FINE), SAID, "unknown", ""),
+    ],
+)
+def test_a_run_that_broke_off_fails_by_what_is_there_and_by_no_word_of_the_command_alone(
+    run_of: Any, tmp_path: Path, doctor: Any, blamed: str, verdict: str, says: str
+) -> None:
+    found = verdicts(broken_off(doctor(run_of), blamed=blamed), tmp_path)["W1"]
+    assert found[0] == verdict, found[1]
+    assert says in found[1]
+
+
+# What holds up the loop of an agent.
+
+
+def spent(run: Run, *, held_up: bool) -> Run:
+    """Both attempts of the first task were delivered again before anybody was heard of."""
+    run.spec["ack_wait_s"] = 1.0
+    for row in [row for row in run.rows if row.get("task") == "a-1" and row["op"] in ("attempt", "commit")]:
+        run.rows.remove(row)
+    untold(run)
+    run.find("run", task="a-1", attempt=1).update(time_s=T + 1.1)
+    run.find("run", task="a-1", attempt=2).update(time_s=T + 2.2)
+    said = {"reason": WORKERS_DIED, "attempt": 2, "agent": "agent-1", "time_s_stored": T + 3.3}
+    register(run).update(said)
+    for letter in (row for row in run.rows if row.get("what") == "dead-letter"):
+        letter.update(said)
+    if held_up:
+        facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+        run.line(3.4, "agent-1", "held-up", "ok", seconds=2.4, took_s=2.4, **facts)
+    return run
+
+
+@pytest.mark.parametrize(("held_up", "h5", "w1"), [(True, "pass", "fail"), (False, "fail", "pass")])
+def test_a_task_whose_attempts_were_spent_while_its_agents_were_held_up_is_the_handlers(
+    run_of: Any, tmp_path: Path, held_up: bool, h5: str, w1: str
+) -> None:
+    found = verdicts(spent(run_of(), held_up=held_up), tmp_path)
+    assert (found["H5"][0], found["W1"][0]) == (h5, w1), found["H5"][1]
+    assert ("held up its agents until all attempts were spent (1 task, the first a-1)" in found["W1"][1]) == (
+        held_up
+    )
+
+
+def test_an_attempt_more_than_there_are_is_the_handlers_where_it_held_up_the_agent(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of()
+    run.spec["ack_wait_s"] = 1.0
+    run.start(-1.0, "agent-2")
+    run.line(1.0, "agent-2", "run", "invoke", task="a-1", attempt=1)
+    run.line(1.9, "agent-2", "commit", "fail", task="a-1", attempt=1, reason="already")
+    assert verdicts(run, tmp_path)["H5"][0] == "fail"
+    facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+    run.line(1.9, "agent-2", "held-up", "ok", seconds=1.6, took_s=1.6, **facts)
+    found = verdicts(run, tmp_path)
+    assert (found["H5"][0], found["W1"][0]) == ("pass", "fail"), found["H5"][1]
+
+
 def test_an_agent_that_its_handler_ended_once_has_a_reason_for_its_restart(
     run_of: Any, tmp_path: Path
 ) -> None:
@@ -344,3 +453,98 @@ def test_a_trace_shows_the_handlers_own_frames(run_of: Any, tmp_path: Path) -> N
     assert [moment.detail for moment in told] == [
         'LookupError: no quote; mine.py:4 in decide: raise LookupError("no quote")'
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "detail"),
+    [
+        ("def decide(task): return None\n", "attempt 1 returned nothing", ""),
+        ("def decide(task): return 'buy'\n", "attempt 1 returned", "this is the text 'buy'; "),
+        ("def decide(task): return {1: {2}}.items\n", "attempt 1 returned", "cannot be written as JSON; "),
+    ],
+)
+def test_a_trace_tells_where_the_handler_begins_that_raised_nothing(
+    run_of: Any, tmp_path: Path, source: str, what: str, detail: str
+) -> None:
+    evidence = gather(run_of(source).write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    told = next(moment for moment in timeline(evidence).moments if moment.what == what)
+    assert f"{detail}its handler begins at mine.py:1 in decide" in told.detail
+
+
+@pytest.mark.parametrize(("held_s", "is_well"), [(STUCK_S, False), (HELD_S, True)])
+def test_a_page_whose_run_failed_does_not_say_that_all_is_well(
+    run_of: Any, tmp_path: Path, held_s: float, is_well: bool
+) -> None:
+    run = run_of(FINE)
+    facts = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)", "times": 1}
+    run.line(9.0, "agent-1", "held-up", "ok", seconds=held_s, took_s=held_s, **facts)
+    result = judge(run.write(tmp_path / "run"))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert (exit_code(result) != 1) == is_well == ("ended as it should, as far as is known." in page)
+    assert ("No task was lost, refused or given up, as far as is known" in page) != is_well
+
+
+def refuse_untold(run: Run) -> None:
+    """As if nobody had written down why one of them was refused."""
+    run.refusals.pop()
+    run.drop("refuse", task="a-4")
+
+
+@pytest.mark.parametrize(
+    ("doctor", "h1", "h2"),
+    [(lambda run: None, "pass", "pass"), (untold, "fail", "unknown"), (refuse_untold, "fail", "unknown")],
+)
+def test_where_all_was_refused_it_is_decided_only_if_each_was_no_order_and_has_its_reason(
+    run_of: Any, tmp_path: Path, doctor: Any, h1: str, h2: str
+) -> None:
+    run = run_of(NO_PRICE.replace("task.number == 1", "True"))
+    doctor(run)
+    found = verdicts(run, tmp_path)
+    assert (found["H1"][0], found["H2"][0]) == (h1, h2), found["H1"][1]
+
+
+def hold_up(run: Run, over_s: float, took_s: float | None, node: str = "agent-1", inc: int = 1) -> None:
+    facts: dict[str, Any] = {"at": "mine.py:3 in decide", "line": "mine.py:3 in decide: time.sleep(9)"}
+    facts |= {"times": 2, "seconds": 3.0} | ({} if took_s is None else {"took_s": took_s})
+    run.line(over_s, node, "held-up", "ok", inc, **facts)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([(1.7, 0.9)], ["by its handler for 0.90 s"]),
+        ([(1.3, 0.5), (1.5, 0.7), (1.7, 0.9)], ["by its handler for 0.90 s"]),
+        ([(1.5, 0.7), (2.1, 0.5)], ["by its handler for 0.70 s", "by its handler for 0.50 s"]),
+        ([(1.7, None)], ["by its handler 2 times by then, for 3.00 s at most"]),
+        ([(1.0, 0.5)], []),
+        ([(4.0, 1.0)], []),
+        ([(1.7, 0.9, "agent-2")], []),
+        ([(1.7, 0.9, "agent-1", 2)], []),
+    ],
+)
+def test_a_trace_tells_when_the_agent_was_held_up_during_the_attempt(
+    run_of: Any, tmp_path: Path, lines: Any, told: list[str]
+) -> None:
+    run = run_of(FINE)
+    run.find("commit", task="a-1")["time_s"] = T + 2.5
+    for line in lines:
+        hold_up(run, *line)
+    evidence = gather(run.write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    moments = [moment.detail for moment in timeline(evidence).moments if moment.what == "held up"]
+    assert moments == [f"{said}, at mine.py:3 in decide: time.sleep(9)" for said in told]
+
+
+def test_an_attempt_that_could_not_be_counted_is_told_without_the_brokers_own_subjects(
+    run_of: Any, tmp_path: Path
+) -> None:
+    run = run_of(FINE)
+    reason = "no answer from $JS.API.DIRECT.GET.squall_TRY.squall.try.work.x.a-1 within 20 s"
+    run.line(1.9, "agent-1", "attempt", "unknown", task="a-1", reason=reason)
+    evidence = gather(run.write(tmp_path / "run"), "a-1")
+    assert evidence is not None
+    told = next(moment for moment in timeline(evidence).moments if moment.what == "attempt not counted")
+    assert told.detail == (
+        "not run, as nobody knew which attempt it was: no answer from the broker within 20 s"
+    )

@@ -108,6 +108,48 @@ def test_an_end_of_the_agent_before_or_long_after_is_no_reason(tmp_path: Path) -
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
 
 
+def held_up(
+    run: Run, node: str, over_s: float, for_s: float, *, inc: int = 1, handler: str = "m:decide"
+) -> None:
+    run.find("note")["handler"] = handler
+    facts = {"at": "m.py:3 in decide", "line": "m.py:3 in decide: time.sleep(1)", "times": 1}
+    run.line(over_s, node, "held-up", "ok", inc, seconds=for_s, took_s=for_s, **facts)
+
+
+HOLD_UPS: list[tuple[str, dict[str, Any], str]] = [
+    ("the first agent's", {"node": "agent-1", "over_s": 8.6, "for_s": 0.6}, "pass"),
+    ("the second's, before it began", {"node": "agent-2", "over_s": 8.4, "for_s": 0.8}, "pass"),
+    ("half an ack wait at least", {"node": "agent-1", "over_s": 8.4, "for_s": 0.4}, "fail"),
+    ("none of it later", {"node": "agent-1", "over_s": 9.4, "for_s": 0.8}, "fail"),
+    ("none of it long before", {"node": "agent-1", "over_s": 6.4, "for_s": 0.8}, "fail"),
+    ("no other agent's", {"node": "agent-3", "over_s": 8.4, "for_s": 0.8}, "fail"),
+    ("no other start's", {"node": "agent-1", "over_s": 8.4, "for_s": 0.8, "inc": 2}, "fail"),
+    (
+        "none of the harness's own handlers",
+        {"node": "agent-1", "over_s": 8.4, "for_s": 0.8, "handler": "squall.chaos.inject.handlers:varied"},
+        "fail",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "hold_up", "verdict"), HOLD_UPS, ids=[what for what, *_ in HOLD_UPS])
+def test_a_hold_up_by_the_handler_excuses_what_it_had_delivered_again(
+    what: str, hold_up: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
+    run = repeated()
+    held_up(run, **hold_up)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
+def test_of_several_tellings_of_one_hold_up_each_moment_counts_once(tmp_path: Path) -> None:
+    run = repeated()
+    for over_s in (8.25, 8.3, 8.35):
+        held_up(run, "agent-1", over_s, over_s - 8.0)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
+    held_up(run, "agent-1", 8.55, 0.55)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "pass"
+
+
 def test_a_few_may_be_the_machine(tmp_path: Path) -> None:
     run = repeated()
     run.drop("run", task="b-0", node="agent-2")
@@ -144,6 +186,7 @@ def test_tasks_that_are_let_go_for_nothing_fail(tmp_path: Path) -> None:
         lambda run: struck(run, "broker", "crash", 7.2, 7.2),
         lambda run: run.start(11.0, "agent-1", 2),
         lambda run: run.line(8.2, "squall", "expel", "ok", agent="agent-1", reason="it hogs"),
+        lambda run: held_up(run, "agent-1", 8.4, 0.8),
     ],
 )
 def test_tasks_that_are_let_go_for_a_reason_do_not(reason: Callable[[Run], Any], tmp_path: Path) -> None:

@@ -117,11 +117,21 @@ def test_whatever_an_import_does_is_unusable_input_that_names_the_handler(
         ("fits:no_such", "fits has no 'no_such'", "fits.py"),
         ("sys:no_such", "sys has no 'no_such'", "Python itself"),
         ("fits:LEVEL", "is not a function", ""),
-        ("fits:two", "does not take one argument", ""),
+        ("fits:two", "the task: it needs 'b' too", "give it a default"),
+        ("fits:named", "the task: it needs 'b' too", "give it a default"),
+        ("fits:varied", "the task: it needs 'b' too", "give it a default"),
+        ("fits:made", "the task: it needs 'c' too", "give it a default"),
+        ("fits:none", "does not take one argument, the task", "write it as def decide(task)"),
+        ("fits:nameless", "does not take one argument, the task", "write it as def decide(task)"),
     ],
 )
 def test_what_is_no_handler_is_named(here: Any, name: str, message: str, remedy: str) -> None:
-    here("fits.py", "LEVEL = 3\ndef two(a, b): pass\n")
+    here(
+        "fits.py",
+        "import functools\nLEVEL = 3\ndef two(a, b): pass\ndef named(a=0, *, b): pass\n"
+        "def varied(*a, b): pass\nmade = functools.partial(lambda a, b, c: None, b=1)\n"
+        "def none(): pass\ndef nameless(*, task): pass\n",
+    )
     with pytest.raises(SpecError) as caught:
         load(name)
     assert message in str(caught.value)

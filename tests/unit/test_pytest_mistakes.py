@@ -141,7 +141,7 @@ PRINTED = {
     "test_lambda": NO_NAME.format("<lambda>"),
     "test_partial": NO_NAME.format("functools.partial(<function decide at 0x…>)"),
     "test_no_function": "the handler 3 is not a function; name the function: handler=decide",
-    "test_two_arguments": "the handler test_mine:takes_two does not take one argument, the task; give …",
+    "test_two_arguments": "the handler test_mine:takes_two does not take one argument, the task: it …",
     "test_colour": "@pytest.mark.squall says 'colour', which no spec of hierarchical has; there are …",
     "test_nearly_a_field": (
         "@pytest.mark.squall says 'agnts', which no spec of hierarchical has; did you mean 'agents'?"

@@ -13,6 +13,7 @@ from squall.services.sentences import sentence
         ("no task was accepted", "No task was accepted."),
         ("no task was accepted.", "No task was accepted."),
         ("5 tasks were lost", "5 tasks were lost."),
+        ("did you mean price?", "Did you mean price?"),
         ("refused: none", "Refused: none."),
         ("the fail-over took long", "The fail-over took long."),
         ("fail-over took long", "Fail-over took long."),

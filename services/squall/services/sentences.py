@@ -1,4 +1,4 @@
-"""What is told begins with a capital letter and ends with a stop, unless a name comes first. Pure."""
+"""What is told begins with a capital letter, unless a name comes first, and ends with a stop. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[^\s,;:]*(?:[0-9_/]|[.@][^\s,;:.])[^\s,;:]*")
 
 def sentence(text: str) -> str:
     """A text as a sentence: ``coordinator-2 took over.`` begins with a name, and keeps its small letter."""
-    ended = text if text.endswith(".") else f"{text}."
+    ended = text if text.endswith((".", "?")) else f"{text}."
     return ended if begins_with_a_name(text) else f"{ended[:1].upper()}{ended[1:]}"
 
 

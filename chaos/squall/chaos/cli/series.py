@@ -23,7 +23,7 @@ from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
 from squall.services.cli.terminal import Terminal
-from squall.services.errors import SpecError
+from squall.services.errors import HandlerError, SpecError
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
@@ -103,7 +103,12 @@ class Series:
         shown.tell(self._course.begun(planned.name, time.monotonic()))
         try:
             with claim(planned.spec, path) as directory:
-                self._carry_out(planned.schedule, planned.spec, directory, shown.tell)
+                try:
+                    self._carry_out(planned.schedule, planned.spec, directory, shown.tell)
+                except (HandlerError, BaseExceptionGroup) as error:
+                    if isinstance(first_error(error, HandlerError), HandlerError):
+                        judge_run(path, keep=True)  # so that the directory tells the same
+                    raise
                 shown.tell(Phase(stage="judging"))
                 judged = judge_run(path, keep=True)
         except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged

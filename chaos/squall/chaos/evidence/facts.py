@@ -262,12 +262,19 @@ class HeldUp(Operation, frozen=True, kw_only=True):
 
     Attributes:
         at, line: Where, and where with the line as it stands there.
+        took_s: For how long this time, until this line was written; None in older directories.
     """
 
     at: str
     line: str
     times: Count
     seconds: float
+    took_s: float | None = None
+
+    @property
+    def since_s(self) -> float:
+        """When it began; in older directories, that of the longest at its place, had it ended now."""
+        return self.time_s - (self.seconds if self.took_s is None else self.took_s)
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ from squall.chaos.evidence.lives import Gathering
 from squall.chaos.evidence.model import Execution, Handled, History, Outcome, Pace, Submission, Venue, Writer
 from squall.chaos.evidence.operations import Decoders, Operations, key
 from squall.services.jsonl import decode
+from squall.services.run import handled
 from squall.services.run.result import Busy
 
 HEARTBEATS_MIN = 5
@@ -98,6 +99,9 @@ class Fold:
         self._mistakes: list[Mistake] = []
         self._held_up: list[HeldUp] = []
         self._empty: set[str] = set()
+        self._empty_at = ""
+        self._came_of = handled.Handled()
+        self._blamed = ""
         self._executions: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
@@ -128,6 +132,7 @@ class Fold:
         head = decode(lines.line, line)
         who = (head.node, head.inc)
         self._of_pattern(head, line, known=self._of_all(head, who, line))
+        self._came_of.read(line)
         self._count(who, head.i)
         first, last = self._spans.get(who, (head.time_s, head.time_s))
         self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
@@ -167,9 +172,13 @@ class Fold:
             case "handler", "fail":
                 self._mistakes.append(decode(lines.mistake, line))
             case "empty", "ok":
-                self._empty.add(decode(lines.task, line).task)
+                empty = decode(lines.empty, line)
+                self._empty.add(empty.task)
+                self._empty_at = self._empty_at or empty.at
             case "running", "ok":
                 pass  # of who does not end it, and why, the end of the attempt tells
+            case "blamed", "fail":
+                self._blamed = decode(lines.reason, line).reason
             case "held-up", "ok":
                 self._held_up.append(decode(lines.held_up, line))
             case "final", "ok" | "fail":
@@ -329,7 +338,10 @@ class Fold:
             tells_of=self._note.handler,
             mistakes=tuple(self._mistakes),
             held_up=tuple(self._held_up),
+            came_of=self._came_of,
+            blamed=self._blamed,
             empty=frozenset(self._empty),
+            empty_at=self._empty_at,
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,

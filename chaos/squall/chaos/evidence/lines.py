@@ -66,6 +66,12 @@ class Offer(msgspec.Struct):
     input: Count | None = None
 
 
+class Empty(Task):
+    """A handler returned nothing; ``at`` is where its function begins, in newer ones."""
+
+    at: str = ""
+
+
 class Commit(msgspec.Struct):
     reason: str = ""
 
@@ -128,6 +134,7 @@ line = msgspec.json.Decoder(Line)
 busy = msgspec.json.Decoder(Busy)
 task = msgspec.json.Decoder(Task)
 run = msgspec.json.Decoder(Run)
+empty = msgspec.json.Decoder(Empty)
 offer = msgspec.json.Decoder(Offer)
 answered = msgspec.json.Decoder(Answered)
 commit = msgspec.json.Decoder(Commit)

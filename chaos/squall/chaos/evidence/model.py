@@ -30,6 +30,7 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Lives
+from squall.services.run import handled
 from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row
 
@@ -191,7 +192,10 @@ class History:
         tells_of: The handler of whose mistakes the agents of the run tell; empty in older directories.
         mistakes: Those.
         held_up: Where it held up its agents.
+        came_of: What came of tasks by the lines of the agents alone, as far as they go.
+        blamed: Why the command ended the run early, where that was for the handler; empty else.
         empty: Tasks of which an attempt ended well and came to neither order nor value.
+        empty_at: Where the function begins that returned nothing for them, by the first line that tells.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
@@ -237,7 +241,10 @@ class History:
     tells_of: str = ""
     mistakes: tuple[Mistake, ...] = ()
     held_up: tuple[HeldUp, ...] = ()
+    came_of: handled.Handled = field(default_factory=handled.Handled)
+    blamed: str = ""
     empty: frozenset[str] = frozenset()
+    empty_at: str = ""
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None

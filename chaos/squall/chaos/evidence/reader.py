@@ -15,6 +15,7 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     final   ok {what: complete}                                          the command
     note    ok {limits, environment, durability, handler}                the command
     interrupted  ok: the user wants an end                               the command
+    blamed  fail {reason}: it ends the run early, for the handler        the command
     expel   ok {agent, reason}: put out of the swarm                     the command
     broker  ok {what, at_s, took_s, said}: slowness, by the broker's log  the command
     phase   ok {what: steady | healed}                                   the nemesis
@@ -23,8 +24,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     interfered  fail {reason}                                            the nemesis: somebody meddled with it
     run  invoke {task, attempt}, then attempt | commit {task}            agent
     handler  fail {task, attempt, what, reason, said, at, trace, order_id}   agent, of its handler's mistakes
-    held-up  ok {at, line, times, seconds}: its handler let nothing else run   agent
-    empty  ok {task, attempt}: its handler returned neither order nor value    agent
+    held-up  ok {at, line, times, seconds, took_s}: its handler let nothing else run   agent
+    empty  ok {task, attempt, at}: its handler returned neither order nor value    agent
     running  ok {task, attempt, line, seconds}: its handler takes long         agent
     ended  ok {agent, incarnation, status}: an agent's process, not well     the command
     end  ok {reason}             counters  ok {counters}                 a node

@@ -22,7 +22,21 @@ from squall.services import jsonl
 from squall.services.handlers import effect_id
 
 KNOWN = frozenset(
-    {"submit", "run", "attempt", "commit", "refuse", "handler", "final", "lead", "resign", "fenced", "broker"}
+    {
+        "submit",
+        "run",
+        "attempt",
+        "commit",
+        "refuse",
+        "handler",
+        "empty",
+        "held-up",
+        "final",
+        "lead",
+        "resign",
+        "fenced",
+        "broker",
+    }
 )
 """The operations whose lines are told in words; those of others are told as they stand."""
 
@@ -60,6 +74,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     stored_s: float = msgspec.field(name="time_s_stored", default=0.0)
     at_s: float = 0.0
     took_s: float | None = None
+    line: str = ""
+    times: int = 0
+    seconds: float = 0.0
     facts: dict[str, Any] = {}
 
     @property
@@ -79,7 +96,8 @@ class Evidence:
 
     Attributes:
         own: Lines of the task itself.
-        swarm: Lines about terms and batches, of whatever task, and the closing line.
+        swarm: Lines about terms and batches, of whatever task, and the closing line; how handlers held up
+            their agents.
         around: The run's nodes and faults, and the venue's rows for the task.
         witness: What the handlers that were called with it wrote of that; None where no handler of the run
             writes anything.
@@ -312,6 +330,7 @@ _OF_THE_SWARM = (
     b'"op":"resign"',
     b'"op":"fenced"',
     b'"op":"broker"',
+    b'"op":"held-up"',
     b'"first":',
     b'"what":"complete"',
 )

@@ -3,6 +3,7 @@
     a dead register   is the handler's, if its agent told of each attempt before the register was written
     a refused effect  if its agent told that the handler returned no order
     a process's end   if the operating system says that it ended as no node of ours does
+    a repeat          if the agent tells that its handler held up its loop, so that nobody heard of the task
 
 What a register says is its writer's word. A dead one is believed to be the handler's doing only where the
 line of each attempt that was begun says so too, written beside the work queue before it could know; or where
@@ -33,6 +34,17 @@ SENT_SIGNALS = (-2, -9, -15)
 HELD_UP = "its handler held up its loop"
 """Why an agent was ended, by the word of whoever ended it."""
 
+HELD_FOR_ALL = "held up its agents until all attempts were spent"
+"""What it did to a task that was given up, as nobody was heard of that had it."""
+
+HELD_SHARE = 0.5
+"""For which share of an ack wait a loop must be held up, so that a delivery again is the handler's doing. An
+agent tells the broker three times an ack wait what it works on, so two thirds are enough to miss one; the
+rest is for what is noticed late, as the loop is looked at ten times a second. Lower excuses more."""
+
+LATE_S = 0.5
+"""How long after the ack wait a task may be delivered again, and begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mistakes:
@@ -58,6 +70,52 @@ class Mistakes:
         return frozenset((*self.ended, *self.given_up, *self.killed))
 
 
+class HoldUps:
+    """When the handler of a run held up the loops of its agents; never, where it was none of its user's."""
+
+    def __init__(self, history: History) -> None:
+        self._enough_s = HELD_SHARE * (history.asked.ack_wait_s or 0.0)
+        spans: dict[Start, list[tuple[float, float]]] = {}
+        for held in sorted(history.held_up if is_told(history) else (), key=lambda held: held.since_s):
+            merged = spans.setdefault((held.node, held.incarnation), [])
+            if merged and held.since_s <= merged[-1][1]:  # told of before it was over, and again then
+                merged[-1] = merged[-1][0], max(merged[-1][1], held.time_s)
+            else:
+                merged.append((held.since_s, held.time_s))
+        self._spans = spans
+        self._before_s = (history.asked.ack_wait_s or 0.0) + LATE_S
+
+    def excuse(self, who: Start, since_s: float, until_s: float) -> bool:
+        """Whether a start of an agent was held up for so long in between that the broker heard nothing of it.
+
+        Args:
+            since_s: When a task was begun, which may have been delivered an ack wait before.
+        """
+        since_s -= self._before_s
+        held_s = sum(
+            max(0.0, min(end_s, until_s) - max(start_s, since_s))
+            for start_s, end_s in self._spans.get(who, ())
+        )
+        return held_s > 0.0 and held_s >= self._enough_s
+
+    def excuse_repeat(self, before: Execution, again: Execution) -> bool:
+        """Whether a task was begun again as one of both agents was held up.
+
+        The first told nobody that it worked on it, or the second had been given it before and did not begin.
+        """
+        return any(
+            self.excuse((run.node, run.incarnation), before.time_s, again.time_s) for run in (before, again)
+        )
+
+    def repeats(self, runs: Sequence[Execution]) -> int:
+        """How many of a task's attempts, in order of time, were begun only as agents were held up."""
+        return sum(itertools.starmap(self.excuse_repeat, itertools.pairwise(runs)))
+
+    def excuse_any(self, since_s: float, until_s: float) -> bool:
+        """The same of any start of any agent, where nobody tells to whom a task was delivered."""
+        return any(self.excuse(who, since_s, until_s) for who in self._spans)
+
+
 def is_told(history: History) -> bool:
     """Whether a run had a handler of its user's own, and its agents told what that did wrong."""
     return bool(history.tells_of) and is_own(history.tells_of)
@@ -79,15 +137,15 @@ def mistakes(history: History, refused: Mapping[str, str]) -> Mistakes:
     ended: dict[str, Mistake] = {}
     given_up: dict[str, Mistake] = {}
     killed: dict[str, str] = {}
-    well = set()
+    well, hold_ups = set(), HoldUps(history)
     for register in history.registers:
-        runs = sorted(history.executions.get(register.task, ()), key=lambda run: run.time_s)
+        runs = in_order(history, register.task)
         if register.status == "ok":
             well.add(register.task)
         elif register.status == "dead" and register.reason == WORKERS_DIED:
-            if end := _killed(history, register.task, runs, told):
+            if end := _killed(history, hold_ups, register, runs, told):
                 killed[register.task] = end
-        elif register.status == "dead" and (mistake := _failed(history, register, runs, told)):
+        elif register.status == "dead" and (mistake := _failed(history, hold_ups, register, runs, told)):
             (given_up if mistake.what == "gave-up" else ended)[register.task] = mistake
     return Mistakes(
         ended=ended,
@@ -102,12 +160,21 @@ def mistakes(history: History, refused: Mapping[str, str]) -> Mistakes:
     )
 
 
+def in_order(history: History, task: str) -> list[Execution]:
+    """The attempts at a task that were begun, in order of time."""
+    return sorted(history.executions.get(task, ()), key=lambda run: run.time_s)
+
+
 Attempt = tuple[str, str, int, int]
 """A task, the node and the start of it that made an attempt, and which attempt."""
 
 
 def _failed(
-    history: History, register: Register, runs: Sequence[Execution], told: Mapping[Attempt, Mistake]
+    history: History,
+    hold_ups: HoldUps,
+    register: Register,
+    runs: Sequence[Execution],
+    told: Mapping[Attempt, Mistake],
 ) -> Mistake | None:
     """The mistake that a dead register tells of, if that is what all attempts came to."""
     mine = [told.get((register.task, run.node, run.incarnation, run.attempt)) for run in runs]
@@ -126,10 +193,12 @@ def _failed(
     if attempts is None or register.attempt != attempts:
         return None
     for (run, following), mistake in zip(itertools.pairwise(runs), mine, strict=False):
-        if mistake is None and not _was_cut_off(history, run, following.time_s):
+        cut_off = hold_ups.excuse_repeat(run, following) or _was_cut_off(history, run, following.time_s)
+        if mistake is None and not cut_off:
             return None
     begun = {run.attempt for run in runs}
-    return last if len(begun) >= attempts or _was_disturbed(history) else None
+    held_up = hold_ups.excuse_any(runs[0].time_s, register.stored_s)
+    return last if len(begun) >= attempts or held_up or _was_disturbed(history) else None
 
 
 def _was_cut_off(history: History, run: Execution, until_s: float) -> bool:
@@ -150,23 +219,32 @@ def _was_disturbed(history: History) -> bool:
     return again or any(fault.node in agents or fault.node == BROKER for fault in history.faults)
 
 
-def _killed(history: History, task: str, runs: Sequence[Execution], told: Mapping[Attempt, Mistake]) -> str:
-    """How a task ended the last agent that ran it, in words, if no attempt of it came to a good end.
+def _killed(
+    history: History,
+    hold_ups: HoldUps,
+    register: Register,
+    runs: Sequence[Execution],
+    told: Mapping[Attempt, Mistake],
+) -> str:
+    """How a task ended, or held up, the last agent that ran it, in words, if no attempt of it ended well.
 
     The last attempt must have run alone, as it does where there is more than one: or it may have been any of
     its neighbours'.
     """
-    attempts = history.asked.attempts
-    if not runs or attempts is None or len(runs) > attempts:
+    task, attempts = register.task, history.asked.attempts
+    if not runs or attempts is None or len(runs) - hold_ups.repeats(runs) > attempts:
         return ""
     for run, following in itertools.pairwise(runs):
         failed = (task, run.node, run.incarnation, run.attempt) in told
-        if not failed and not _was_cut_off(history, run, following.time_s):
+        cut_off = hold_ups.excuse_repeat(run, following) or _was_cut_off(history, run, following.time_s)
+        if not failed and not cut_off:
             return ""
     who = (runs[-1].node, runs[-1].incarnation)
     held = history.lives.in_hand.get(who, frozenset())
     is_alone = held == {task} or (attempts == 1 and task in held)
-    return end_of(history, who) if is_alone else ""
+    if end := end_of(history, who) if is_alone else "":
+        return end
+    return HELD_FOR_ALL if hold_ups.excuse(who, runs[-1].time_s, register.stored_s) else ""
 
 
 def end_of(history: History, who: Start) -> str:

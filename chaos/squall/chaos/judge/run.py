@@ -37,6 +37,8 @@ def result(history: History, run: str) -> Result:
     closed = history.closing is not None
     whole = closed and venue is not None
     kept = reliable(history, counted) if whole and accepted else None
+    if kept and not counted.intents:
+        kept = None  # a share of tasks that came to no order says nothing of orders
     return Result(
         pattern=asked.pattern,
         run=run,

@@ -53,8 +53,6 @@ class _Told:
 
 def executions(evidence: Evidence) -> tuple[list[TracedExecution], list[str]]:
     """All of a task, in the order of their beginnings; and calls that belong to none of them, in words."""
-    begun = [line for line in evidence.own if line.op == "run"]
-    ends = _ends(begun, evidence.own)
     found = [
         TracedExecution(
             node=line.node,
@@ -64,7 +62,7 @@ def executions(evidence: Evidence) -> tuple[list[TracedExecution], list[str]]:
             ended_s=None if end is None else end.time_s,
             end=_unended(line, evidence) if end is None else _sentence(*end_of(end)),
         )
-        for line, end in zip(begun, ends, strict=True)
+        for line, end in ends_of(evidence.own)
     ]
     if evidence.witness is None:
         return found, []
@@ -92,8 +90,9 @@ def end_of(line: Line) -> tuple[str, str]:
             return "commit unknown", line.reason
 
 
-def _ends(begun: Sequence[Line], own: Sequence[Line]) -> list[Line | None]:
-    """For each beginning the line of its end: the first of the same start of the node, and attempt."""
+def ends_of(own: Sequence[Line]) -> list[tuple[Line, Line | None]]:
+    """Each beginning, and the line of its end: the first of the same start of the node, and attempt."""
+    begun = [line for line in own if line.op == "run"]
     waiting: dict[tuple[str, int, int], list[int]] = {}
     ends: list[Line | None] = [None] * len(begun)
     place = 0
@@ -104,7 +103,7 @@ def _ends(begun: Sequence[Line], own: Sequence[Line]) -> list[Line | None]:
             place += 1
         elif line.op in ("attempt", "commit") and waiting.get(who):
             ends[waiting[who].pop(0)] = line
-    return ends
+    return list(zip(begun, ends, strict=True))
 
 
 def _unended(line: Line, evidence: Evidence) -> str:

@@ -74,21 +74,33 @@ def check(name: str, handler: object) -> Handler:
     try:
         inspect.signature(handler).bind(None)
     except TypeError as error:
+        needed = "" if inspect.isclass(handler) else _needed_too(handler)
+        also = f": it needs {needed!r} too" if needed else ""
         raise SpecError(
-            f"the handler {name} does not take one argument, the task", _remedy_of_arguments(handler)
+            f"the handler {name} does not take one argument, the task{also}",
+            _remedy_of_arguments(handler, needed),
         ) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
     return handler
 
 
-def _remedy_of_arguments(handler: Callable[..., object]) -> str:
+def _needed_too(handler: Callable[..., object]) -> str:
+    """The first argument beside the task that has no default; empty if there is none."""
+    kinds = inspect.Parameter
+    taken = list(inspect.signature(handler).parameters.values())
+    by_place = [each for each in taken if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
+    if not by_place and all(each.kind is not kinds.VAR_POSITIONAL for each in taken):
+        return ""
+    others = [*by_place[1:], *(each for each in taken if each.kind is kinds.KEYWORD_ONLY)]
+    return next((each.name for each in others if each.default is kinds.empty), "")
+
+
+def _remedy_of_arguments(handler: Callable[..., object], needed: str) -> str:
     if inspect.isclass(handler):
         return "it is a class: name a function, or an instance that can be called"
-    try:
-        inspect.signature(handler).bind()
-    except TypeError:
-        return "give the others defaults, or use functools.partial"
+    if needed:
+        return "give it a default, or use functools.partial"
     return "write it as def decide(task)"
 
 

@@ -18,7 +18,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Literal, NamedTuple
 
 import squall
@@ -144,17 +144,53 @@ def _awaiting(coroutine: Any) -> Iterator[Frame]:
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
 
 
-def _home(handler: object) -> Path | None:
-    """The folder of the file that a handler is in; None if it has none."""
+def _code(handler: object) -> CodeType | None:
+    """What runs when a handler is called, past what only hands the call on; None if it is no Python."""
     try:
         while isinstance(handler, functools.partial):
             handler = handler.func
         function: Any = inspect.unwrap(handler) if callable(handler) else handler
         if not hasattr(function, "__code__"):
             function = type(function).__call__
-        return Path(function.__code__.co_filename).absolute().parent
+        code = function.__code__
+        return code if isinstance(code, CodeType) else None
     except Exception:
         return None
+
+
+def _home(handler: object) -> Path | None:
+    """The folder of the file that a handler is in; None if it has none."""
+    code = _code(handler)
+    try:
+        return Path(code.co_filename).absolute().parent if code is not None else None
+    except Exception:
+        return None
+
+
+DECORATORS_MAX = 20
+"""Lines of decorators above a function's own."""
+
+
+def begins(handler: object) -> Frame | None:
+    """Where a handler's function begins, which is what is to be told of a mistake that raises nothing.
+
+    None where that is no file of anybody's: a built-in function, or what was typed in.
+    """
+    code = _code(handler)
+    try:
+        if code is None or not own_files(handler)(code.co_filename):
+            return None
+    except Exception:
+        return None
+    first = code.co_firstlineno
+    for line in range(first, first + DECORATORS_MAX if _starts(code.co_filename, first, "@") else first):
+        if _starts(code.co_filename, line, "def ", "async def "):
+            return Frame(code.co_filename, line, code.co_name)
+    return Frame(code.co_filename, first, code.co_name)
+
+
+def _starts(file: str, line: int, *words: str) -> bool:
+    return linecache.getline(file, line).lstrip().startswith(words)
 
 
 @functools.cache

@@ -19,12 +19,16 @@ from squall.services.handlers import effect_id
 from squall.services.handlers.mistakes import Frame, Kind, Mistake
 from squall.services.node.history import MISTAKE
 from squall.services.node.history import Kind as LineKind
+from squall.services.rules.blocking import HELD_S
 from squall.services.trading.orders import read_order
 
 log = logging.getLogger("squall")
 
 LOGGED_EACH = 5
 """Mistakes of a kind at one place that are logged one by one; after those, each that doubles their number."""
+
+RETURNED: tuple[Kind, ...] = ("returned", "order")
+"""Mistakes that no line of the handler raised, so that there is none to tell but its first."""
 
 PLACES_MAX = 200
 """Places that are counted apart; of more, none is logged."""
@@ -40,10 +44,13 @@ class HandlerTold:
     Args:
         name: Of the handler.
         history: Where to.
+        begins: Where its function begins, which is told of mistakes that raise nothing; None if unknown.
     """
 
-    def __init__(self, name: str, history: _Write) -> None:
+    def __init__(self, name: str, history: _Write, begins: Frame | None = None) -> None:
         self._name = printable(name, 100)
+        self._begins = "" if begins is None else printable(begins.place)
+        self._begins_so = () if begins is None else (str(begins),)
         self._history = history
         self._counts: Counter[str] = Counter()
         self._held_s: dict[str, float] = {}
@@ -54,7 +61,7 @@ class HandlerTold:
             self._mistake(task, attempt, ended.kind, ended.reason, ended.trace, said=ended.said)
         elif isinstance(ended, Done):
             if not ended.effects and not ended.value:
-                self._history("empty", "ok", task=task, attempt=attempt)
+                self._history("empty", "ok", task=task, attempt=attempt, at=self._begins)
             for index, effect in enumerate(ended.effects):
                 order = read_order(effect)
                 if isinstance(order, str):
@@ -74,6 +81,8 @@ class HandlerTold:
     ) -> None:
         at = trace[-1] if trace else ""
         shown = self._is_shown(f"{kind} {at or said[:40]}")
+        if kind in RETURNED:
+            at, trace = self._begins, self._begins_so
         facts: dict[str, object] = {"said": said, "at": at}
         if shown:
             facts["trace"] = trace
@@ -86,14 +95,17 @@ class HandlerTold:
                 log.warning("  %s", frame)
 
     def held_up(self, frame: Frame, held_s: float, *, is_over: bool = True) -> None:
-        """The handler let nothing else of its agent run for so long, by now if it is not over."""
+        """The handler let nothing else of its agent run for so long, by now if it is not over.
+
+        Each that lasts is a line of the history, by which a judge excuses what was delivered again meanwhile.
+        """
         at = printable(frame.place)
         place = f"held up at {at}"
         shown = self._is_shown(place) if is_over else True
         known_s = self._held_s.get(at, 0.0)
         if is_over and (at in self._held_s or len(self._held_s) < PLACES_MAX):
             self._held_s[at] = max(known_s, held_s)
-        if shown or held_s > 2 * known_s:
+        if shown or held_s > 2 * known_s or held_s >= HELD_S:
             times = self._counts[place] if is_over else self._counts.get(place, 0) + 1
             self._history(
                 "held-up",
@@ -102,7 +114,9 @@ class HandlerTold:
                 line=str(frame),
                 times=max(1, times),
                 seconds=round(max(known_s, held_s), 3),
+                took_s=round(held_s, 3),
             )
+        if shown or held_s > 2 * known_s:
             so_far = "" if is_over else " so far"
             log.warning("%s held up its agent for %.2f s%s, at %s", self._name, held_s, so_far, frame)
 

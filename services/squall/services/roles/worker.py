@@ -10,7 +10,7 @@ from typing import Any, Final
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
 from squall.bus.work_queue import Done, Failed, WorkQueue
-from squall.services.handlers.mistakes import own_files
+from squall.services.handlers.mistakes import begins, own_files
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -49,7 +49,7 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
-        self._told = told = HandlerTold(spec.handler, service.history)
+        self._told = told = HandlerTold(spec.handler, service.history, begins(service.handler))
         handler = PythonHandler(
             service.handler,
             timeout_s=spec.handler_timeout_s,

@@ -153,9 +153,10 @@ class Run:
     def _blame_handler(self, handled: Handled, *, at_last: bool) -> None:
         """End it if next to nothing comes to good, by the handler's doing."""
         if handled.is_at_fault(at_last=at_last):
-            task = min(handled.spoiled or handled.mistaken)
+            task, said = min(handled.spoiled or handled.mistaken), handled.sentence(self.swarm.spec.handler)
+            self._note_blame(said)
             raise HandlerError(
-                handled.sentence(self.swarm.spec.handler),
+                said,
                 "mend it, as there is nothing else to see; "
                 f"`{hints.trace(task, self.directory.path)}` tells more",
             )
@@ -170,14 +171,20 @@ class Run:
         if not is_own(name):
             return
         if said := handled.blocking(name):
+            self._note_blame(said)
             raise HandlerError(f"{said}, and the swarm does not keep up", ADVICE)
         if at_last and (said := handled.unending(name)):
             task = max(handled.running, key=lambda each: handled.running[each][0])
+            self._note_blame(said)
             raise HandlerError(
                 f"{said}; and no other task ended any more",
                 "have it return, or raise when it has waited in vain; "
                 f"`{hints.trace(task, self.directory.path)}` tells more",
             )
+
+    def _note_blame(self, said: str) -> None:
+        """Leave why it ends so early to whoever judges the directory."""
+        self.history("blamed", "fail", reason=said)
 
     async def open_tasks(self) -> int:
         """How many tasks were accepted and have not ended, once the broker says so.

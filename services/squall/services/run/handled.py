@@ -69,8 +69,13 @@ class Handled:
         self.running: dict[str, tuple[float, str]] = {}
         self._held_up: dict[tuple[str, int, str], _Line] = {}
 
-    def add(self, line: _Line) -> None:
-        """Take a line in."""
+    def read(self, line: bytes) -> None:
+        """Take a line of a history in; nothing of one that is malformed, or about something else."""
+        if any(word in line for word in _TELLING):
+            with contextlib.suppress(msgspec.DecodeError):
+                self._add(jsonl.decode(_line, line))
+
+    def _add(self, line: _Line) -> None:
         if line.op == "held-up":
             place = line.node, line.inc, line.at
             known = self._held_up.get(place, line)
@@ -150,7 +155,6 @@ def handled_in(history: Path) -> Handled:
     handled = Handled()
     with contextlib.suppress(FileNotFoundError), history.open("rb") as file:
         for line in jsonl.lines(file):
-            if line is not None and any(word in line for word in _TELLING):
-                with contextlib.suppress(msgspec.DecodeError):
-                    handled.add(jsonl.decode(_line, line))
+            if line is not None:
+                handled.read(line)
     return handled

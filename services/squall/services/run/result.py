@@ -126,7 +126,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         refused_effects: Intents that were not filled because they were no orders, each with a reason.
         refused_writes: Writes of deposed leaders that the broker refused.
         availability: Accepted over offered.
-        reliability: Accepted tasks with exactly their effects before their deadline, over accepted.
+        reliability: Accepted tasks with exactly their effects before their deadline, over accepted. Null too
+            where tasks ended well and none of them intended an effect.
         reliability_interval: Its Wilson 95 % interval.
         throughput_per_s: Effects over the time from the first intended submission to the last fill.
         duration_s: Wall time of the whole.

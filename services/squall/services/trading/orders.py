@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -104,10 +106,28 @@ def _why_none(body: bytes) -> str:
         return f"{_NEEDS}; this is {_described(value)}"
     for field, (is_right, expected) in _FIELDS.items():
         if field not in value:
-            return f"{_NEEDS}; {field} is missing"
+            return f"{_NEEDS}; {field} is missing{_misspelt(field, value)}"
         if not is_right(value[field]):
             return f"{_NEEDS}; {field} must be {expected}, not {_described(value[field])}"
     return f"{_NEEDS}; a number is out of range"
+
+
+UNKNOWN_FIELDS_MAX = 50
+"""Fields that no order has, among which a misspelt one is looked for."""
+
+LIKE_MIN = 0.5
+"""How like two names must be, by difflib's ratio: *qty* is to *quantity*."""
+
+
+def _misspelt(field: str, value: dict[str, Any]) -> str:
+    """Which field of another name is probably the one that is missing, in words; empty if none is."""
+    others = (str(name) for name in value if name not in _FIELDS)
+    short = [name for name in itertools.islice(others, UNKNOWN_FIELDS_MAX) if len(name) <= 3 * len(field)]
+    folded = {name.strip().casefold(): name for name in short}
+    near = difflib.get_close_matches(field, folded, 1, LIKE_MIN)
+    if not near:
+        return ""
+    return f", and {printable(folded[near[0]], 40)!r} is none of them; did you mean {field}?"
 
 
 def _described(value: Any) -> str:

@@ -58,7 +58,8 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     """One register for each accepted task, one fill for each intent.
 
     An intent that was refused for a reason that is written down is not lost: it is named with the reason.
-    Where nothing at all was filled, it is not known what a fill would have come to.
+    Where nothing at all was filled, it is not known what a fill would have come to, unless each intent was
+    refused, and was no order when its handler returned it.
 
     An offer whose outcome is unknown may have a register or not, so a loss among them does not show: more
     than one, and more than a hundredth of all, leave the verdict unknown. Of those that a dying producer left
@@ -107,7 +108,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
         found.unseen.append(f"of {tasks(hidden)} it is not known whether they were accepted")
     found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain, ends))
     found.unseen.extend(f"the consumer {name} was gone in the end" for name in history.gone)
-    if counted.refused_effects and not counted.effects:
+    if counted.refused_effects and not counted.effects and not _is_each_refused(case):
         found.unseen.append(f"nothing was filled, {_refused_effects(counted)}")
     return found
 
@@ -119,7 +120,8 @@ def one_effect(case: Case) -> Finding:
         return unknown("there is no database of the venue", "what was filled is not known")
     if not venue.fills:
         idle = nothing_intended(case.tally)
-        return unexercised(case, idle) if idle else unknown("nothing was filled")
+        if idle or not _is_each_refused(case):
+            return unexercised(case, idle) if idle else unknown("nothing was filled")
     return effects(case).decided(case)
 
 
@@ -130,18 +132,33 @@ def nothing_intended(counted: Tally) -> str:
     return f"none of {tasks(len(counted.registers))} that ended intended an order, so none was to be filled"
 
 
+def _is_each_refused(case: Case) -> bool:
+    """Whether each intent was refused with a reason, and had been no order when its handler returned it.
+
+    The second is the word of the agent, which told it before anybody else had a hand in it. So nobody passes
+    who spoils all orders on their way.
+    """
+    returned = {each.order_id for each in case.history.mistakes if each.what == "order"}
+    intents = case.tally.intents
+    return bool(intents) and all(each in returned and each in case.tally.refused_effects for each in intents)
+
+
 def effects(case: Case) -> Balance:
-    """What is wrong with the fills, of which there are some; see `one_effect`."""
+    """What is wrong with the fills; see `one_effect`."""
     venue, counted = case.history.venue, case.tally
+    filled = f"{counted.effects:,} intents filled, each once"
+    if not counted.effects and _is_each_refused(case):
+        filled = f"None of {len(counted.intents):,} intents filled, {_refused_effects(counted)}"
     return Balance(
         shown=[
             *named(counted.doubled, "intent", "more than one fill"),
             *named(venue.conflicting if venue is not None else (), "order", "two different bodies"),
         ],
         inferred=named(counted.stray, "order", "a fill and no register that intends it"),
-        unseen=[] if venue is not None and venue.fills else ["nothing was filled"],
-        passed=f"{counted.effects:,} intents filled, each once; "
-        f"{case.history.suppressed:,} repeated commits refused.",
+        unseen=[]
+        if (venue is not None and venue.fills) or _is_each_refused(case)
+        else ["nothing was filled"],
+        passed=f"{filled}; {case.history.suppressed:,} repeated commits refused.",
     )
 
 
@@ -239,7 +256,8 @@ def _losses(counted: Tally) -> list[str]:
 def _filled(counted: Tally) -> str:
     if not counted.refused_effects:
         return "each filled once"
-    return f"{counted.effects:,} filled once, {_refused_effects(counted)}"
+    filled = f"{counted.effects:,} filled once" if counted.effects else "none filled"
+    return f"{filled}, {_refused_effects(counted)}"
 
 
 def _refused_effects(counted: Tally) -> str:

@@ -19,6 +19,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, tasks, unknown
 from squall.chaos.judge.mistakes import Mistakes, end_of, is_told
 from squall.chaos.judge.promise import Promise
+from squall.services.roles.handler_told import RETURNED
 from squall.services.rules.blocking import ADVICE, blocking, is_blocking
 from squall.services.run.result import HANDLER_CHECK
 from squall.services.sentences import sentence
@@ -29,6 +30,9 @@ DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order":
 TOLD_MAX = 5
 """How many kinds of mistakes a detail tells."""
 
+
+BEGINS = "; it begins at"
+"""Before the place of what no line raised."""
 
 RETURN = "return an order, a list of them, or a Result"
 
@@ -41,7 +45,9 @@ class Alike:
     tasks: Sequence[str]
 
     def __str__(self) -> str:
-        at = f", at {self.first.at}" if self.first.at and self.first.what != "late" else ""
+        at = ""
+        if self.first.at and self.first.what != "late":
+            at = f"{BEGINS if self.first.what in RETURNED else ', at'} {self.first.at}"
         said = (
             self.first.reason.removeprefix("the handler ") if self.first.what == "late" else self.first.said
         )
@@ -62,14 +68,17 @@ def works(case: Case) -> Finding:
     for how in dict.fromkeys(wrong.killed.values()):
         parts.append(f"it {how}{_which([task for task, end in wrong.killed.items() if end == how])}")
     failed, ran = len({*wrong.ended, *refused, *wrong.killed}), len(history.executions)
-    name, hints = f"the handler {printable(history.tells_of, 100)}", list(_hints(history, wrong))
+    name, hints = _name(history), list(_hints(history, wrong))
     held, empty = _held_up(history), _empty(history)
     if parts:
         more = f"; and {plural(len(parts) - TOLD_MAX, 'other mistake')}" if len(parts) > TOLD_MAX else ""
         shown = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
         hints += [f"it {held}"] if held else []
+    elif shown := _failed_early(history):
+        pass
     elif empty and empty == {register.task for register in history.registers}:
         shown = f"{name} returned no order and no value for any of {tasks(len(empty))}: {RETURN}"
+        shown += f"{BEGINS} {printable(history.empty_at, 150)}" if history.empty_at else ""
         hints = [f"it {held}"] if held else []
     elif _is_blocking(history):
         shown = f"{name} {held}"
@@ -80,8 +89,28 @@ def works(case: Case) -> Finding:
         )
     found, besides = decide(case, shown=[shown], passed=""), "; ".join(hints)
     detail = f"{found.detail} {sentence(besides)}" if hints else found.detail
-    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty)]), "")
+    came_of = history.came_of
+    mistaken = sorted(came_of.spoiled or came_of.mistaken)
+    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty), *mistaken]), "")
     return Finding(found.verdict, detail, task=named or min(history.executions))
+
+
+def _name(history: History) -> str:
+    return f"the handler {printable(history.tells_of, 100)}"
+
+
+def _failed_early(history: History) -> str:
+    """What it did wrong in a run that was not read back to its end, by the lines of its agents alone.
+
+    That the rest is missing makes none of it undone. What an attempt more would have come to is not waited
+    for where the command did not wait either.
+    """
+    if history.closing is not None:
+        return ""
+    came_of, is_blamed, name = history.came_of, bool(history.blamed), printable(history.tells_of, 100)
+    if came_of.is_at_fault(at_last=is_blamed):
+        return printable(came_of.sentence(name), 400)
+    return printable(came_of.unending(name), 400) if is_blamed else ""
 
 
 def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:

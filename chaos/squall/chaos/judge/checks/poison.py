@@ -9,6 +9,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import Finding, named, tasks, unknown
+from squall.chaos.judge.mistakes import HoldUps, in_order
 from squall.chaos.plan.poison import is_poison, is_poisoned
 
 FEWER_MIN = 3
@@ -46,7 +47,13 @@ def contained(case: Case) -> Balance:
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
     begun = {r.task: len(history.executions.get(r.task, ())) for r in dead if r.task in offered}
     more, fewer = _miscounted(begun, attempts or 0)
-    often = [r.task for r in dead if r.task in failed and len(history.executions[r.task]) > (attempts or 0)]
+    hold_ups = HoldUps(history)
+    often = [
+        r.task
+        for r in dead
+        if r.task in failed
+        and len(runs := in_order(history, r.task)) - hold_ups.repeats(runs) > (attempts or 0)
+    ]
     more += named(often, "failed task", f"been begun more than {attempts} times")
     shown += more
     known = {register.task for register in dead}

@@ -20,6 +20,7 @@ from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
 from squall.chaos.judge.disturbance import START_S, is_delivery_disturbed
+from squall.chaos.judge.mistakes import LATE_S, HoldUps, in_order
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.surface import BROKER
@@ -37,9 +38,6 @@ PAUSES_MIN = 20
 PAUSE_SHARE = 0.25
 """How many failed attempts tell of pauses, and which share of the longest pause is the least on average. Half
 of it is usual, as each is drawn evenly from nothing to the longest."""
-
-LATE_S = 0.5
-"""How long after the ack wait a task may be delivered again, and begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,12 @@ def no_needless_repeat(case: Case) -> Finding:
     if not history.executions:
         return unknown("nothing is known of what was run")
     needless = [repeat.task for repeat in repeats(history) if not repeat.reason]
-    let_go = [task for task, first in _late_firsts(history) if not _held_up(history, first)]
+    hold_ups = HoldUps(history)
+    let_go = [
+        task
+        for task, first in _late_firsts(history)
+        if not _was_disturbed(history, first) and not hold_ups.excuse_any(first.time_s, first.time_s)
+    ]
     sent, sent_again = _sent_again(history)
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
@@ -87,15 +90,18 @@ def no_needless_repeat(case: Case) -> Finding:
 
 def repeats(history: History) -> list[Repeat]:
     """Each time that a task was run again, with what explains it."""
-    found = []
-    for task, runs in history.executions.items():
-        for before, again in itertools.pairwise(sorted(runs, key=lambda run: run.time_s)):
-            found.append(Repeat(task, _reason(history, before, again)))
+    found, hold_ups = [], HoldUps(history)
+    for task in history.executions:
+        for before, again in itertools.pairwise(in_order(history, task)):
+            found.append(Repeat(task, _reason(history, hold_ups, before, again)))
     return found
 
 
-def _reason(history: History, before: Execution, again: Execution) -> str:
-    """What explains it: the attempt failed, its agent ended, or one of them or the broker was struck."""
+def _reason(history: History, hold_ups: HoldUps, before: Execution, again: Execution) -> str:
+    """What explains it: the attempt failed, its agent ended, one of both or the broker was struck.
+
+    Or the handler held up one of both.
+    """
     if before.failed_s is not None:
         return "the attempt had failed"
     if before.node in history.lives.expelled:
@@ -114,7 +120,7 @@ def _reason(history: History, before: Execution, again: Execution) -> str:
         for start in history.nodes
     ):
         return "the agent had ended"
-    return ""
+    return "the handler held up an agent that had it" if hold_ups.excuse_repeat(before, again) else ""
 
 
 def _hasty(history: History) -> list[str]:
@@ -153,7 +159,7 @@ def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:
             yield task, first
 
 
-def _held_up(history: History, first: Execution) -> bool:
+def _was_disturbed(history: History, first: Execution) -> bool:
     """Whether something was done, about when it was delivered before, to an agent or the broker.
 
     To whom it was delivered then, nobody tells.

@@ -90,7 +90,9 @@ def render(content: PageContent) -> bytes:
             course.latency(history, counted, found, seen, around),
             course.throughput(history, seen, around),
             course.nodes_over_time(history, seen, around),
-            *traced.sections(chosen(found), content.traces, shlex.quote(content.path)),
+            *traced.sections(
+                chosen(found), content.traces, shlex.quote(content.path), failed=verdict == "fail"
+            ),
             tables.topology(content.topology),
             section("Faults", None, tables.faults(history, seen, struck)),
             section("Nodes", None, tables.nodes(history, seen)),

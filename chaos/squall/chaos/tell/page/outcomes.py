@@ -156,10 +156,14 @@ class Chosen:
     Attributes:
         unwell: By outcome, how many there are, and those of them that are listed.
         slowest: Of all that ended, the one that took longest first.
+        offered: How many tasks there are, of whatever outcome.
+        without_order: How many ended, and came to no order.
     """
 
     unwell: Mapping[Kind, tuple[int, Sequence[Outcome]]]
     slowest: Sequence[Outcome]
+    offered: int = 0
+    without_order: int = 0
 
     @property
     def tasks(self) -> list[str]:
@@ -176,4 +180,5 @@ def chosen(found: Sequence[Outcome]) -> Chosen:
         if those and kind not in ("filled", "ended"):
             unwell[kind] = len(those), those[: REFUSED_LISTED_MAX if kind == "refused" else LISTED_MAX]
     slowest = sorted((one for one in found if one.took_s is not None), key=lambda one: -(one.took_s or 0.0))
-    return Chosen(unwell, slowest[:LISTED_MAX])
+    without_order = sum(one.kind == "ended" for one in found)
+    return Chosen(unwell, slowest[:LISTED_MAX], len(found), without_order)

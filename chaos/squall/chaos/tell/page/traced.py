@@ -19,12 +19,13 @@ MOMENTS_MAX = 60
 UNTOLD_MAX = 6
 
 
-def sections(chosen: Chosen, traces: Mapping[str, Timeline], path: str) -> Iterator[Markup]:
+def sections(chosen: Chosen, traces: Mapping[str, Timeline], path: str, *, failed: bool) -> Iterator[Markup]:
     """Both sections.
 
     Args:
         traces: By task; one that is not there is listed without.
         path: The run's directory, as a command would name it.
+        failed: Whether the run has, for whatever it was.
     """
     anchors = anchors_of(chosen.tasks)
     told: set[str] = set()
@@ -43,9 +44,7 @@ def sections(chosen: Chosen, traces: Mapping[str, Timeline], path: str) -> Itera
             _group(f"{words.count(total)} {NAMES[kind]}", MEANINGS[kind], total, [row(one) for one in some])
             for kind, (total, some) in chosen.unwell.items()
         ),
-        nothing("Every task that was offered ended as it should, as far as is known.")
-        if not chosen.unwell
-        else None,
+        nothing(_all_ended(chosen, failed=failed)) if not chosen.unwell else None,
         anchor="tasks",
     )
     slowest = [row(one) for one in chosen.slowest]
@@ -55,6 +54,17 @@ def sections(chosen: Chosen, traces: Mapping[str, Timeline], path: str) -> Itera
         el("div", *slowest, class_="tasks") if slowest else nothing("No task is known to have ended."),
         anchor="slowest",
     )
+
+
+def _all_ended(chosen: Chosen, *, failed: bool) -> str:
+    """What is said where no task ended otherwise than well, and what that does not mean."""
+    if not chosen.offered:
+        return "No task is known to have been offered."
+    if chosen.without_order == chosen.offered:
+        return "Every task that was offered ended, and none of them came to an order."
+    if failed:
+        return "No task was lost, refused or given up, as far as is known; what failed is said at the top."
+    return "Every task that was offered ended as it should, as far as is known."
 
 
 def anchors_of(tasks: Sequence[str]) -> dict[str, str]:
