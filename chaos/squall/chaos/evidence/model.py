@@ -194,6 +194,7 @@ class History:
         empty: Tasks of which an attempt ended well and came to neither order nor value.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
+        offered_s: When the last offer of a task was answered, with which the load ended.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
             stopping the swarm.
         ended_s: When the command wrote its last line.
@@ -241,6 +242,7 @@ class History:
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None
+    offered_s: float | None = None
     read_back_s: float | None = None
     ended_s: float | None = None
     first_s: float | None = None

@@ -64,12 +64,20 @@ def figures(result: Result, history: History) -> Markup:
             [
                 ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
                 ("fail-over", words.seconds(recovery.failover), f"fault to first batch{followed}"),
-                ("drain", words.seconds(recovery.drain), f"last heal to all ended{drained}"),
+                ("drain", words.seconds(recovery.drain), f"{_drained(history)}{drained}"),
                 ("duration", words.seconds(result.duration_s), "the whole run"),
             ],
         ),
     ]  # fmt: skip
     return groups(found)
+
+
+def _drained(history: History) -> str:
+    """From what to what draining counts, as `squall.chaos.judge.figures` computes it."""
+    if any(phase.what == "calm" for phase in history.phases):
+        return "last heal to what was due by then ended"
+    last = max((fault.end_s for fault in history.faults if fault.end_s is not None), default=0.0)
+    return f"{'end of the load' if (history.offered_s or 0.0) > last else 'last heal'} to all ended"
 
 
 def _bound(seconds: float) -> str:
