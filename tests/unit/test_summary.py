@@ -303,8 +303,8 @@ SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
             result(run="seed-2", lost=3, effects=4997),
         ],
         [of_all("fail")],
-        "2 runs. 3 orders of 5,000 accepted tasks were never filled. That was in seed-2. H1 no-loss failed: Passed "
-        "in 2 of 2 runs. 5,010 tasks accepted; what became of them is not on record.",
+        "2 runs. 3 orders of 5,000 accepted tasks were never filled. That was in seed-2. H1 no-loss failed: "
+        "Passed in 2 of 2 runs. 5,010 tasks accepted; what became of them is not on record.",
     ),
     "one was killed": (
         [result(), result(**{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0})],
