@@ -107,6 +107,7 @@ REFUSED = [
     ("run starr", "there is no pattern 'starr'; did you mean 'star'?"),
     ("run ''", "there is no pattern ''; there are"),
     ("run mesh", "the pattern mesh is not built yet; use"),
+    ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),
     ("run hierarchical --tasks ''", "--tasks takes a whole number; see `squall run --help`"),

@@ -58,6 +58,8 @@ from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, read
 from squall.services.words import words
 
+PATH_LENGTH_MAX = 100
+
 app = typer.Typer(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
@@ -115,6 +117,11 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if pattern.endswith(".py"):
+        named = printable(pattern, PATH_LENGTH_MAX)
+        raise SpecError(
+            f"{named} is no pattern", f"if its function is decide: {DEFAULT} --handler {named}:decide"
+        )
     if is_file(pattern):
         spec = convert(said_in(Path(pattern)), pattern)
         return convert({**msgspec.structs.asdict(spec), **given}, "the command line")

@@ -29,7 +29,7 @@ def figures(result: Result, history: History) -> Markup:
                 ("offered", words.count(result.offered), ""),
                 ("accepted", words.count(result.accepted), ""),
                 ("effects", words.count(result.effects), ""),
-                ("throughput", words.per_second(result.throughput_per_s), ""),
+                ("tasks per second", words.per_second(result.throughput_per_s), ""),
             ],
         ),
         (
@@ -62,14 +62,21 @@ def figures(result: Result, history: History) -> Markup:
         (
             "Recovery",
             [
-                ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
-                ("fail-over", words.seconds(recovery.failover), f"fault to first batch{followed}"),
+                ("take-over", words.seconds(recovery.detect), f"fault to next term{followed}"),
+                ("fail-over", words.seconds(recovery.failover), f"{_failed_over(result)}{followed}"),
                 ("drain", words.seconds(recovery.drain), f"{_drained(history)}{drained}"),
                 ("duration", words.seconds(result.duration_s), "the whole run"),
             ],
         ),
     ]  # fmt: skip
     return groups(found)
+
+
+def _failed_over(result: Result) -> str:
+    """From what to what a fail-over counts, or why there was none to time beside a take-over."""
+    if result.recovery_s.failover is None and result.recovery_s.detect is not None:
+        return "not timed: nothing was stored after it, or another fault struck meanwhile"
+    return "fault to first batch"
 
 
 def _drained(history: History) -> str:
