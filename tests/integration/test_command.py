@@ -55,7 +55,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
         (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["run", "hierarchical", "--tasks", "0"], "tasks"),
         (["run", "hierarchical", "--agents", "0"], "agents"),
-        (["run", "hierarchical", "--on", "containers"], "cannot run on containers yet"),
+        (["run", "hierarchical", "--on", "containers"], "cannot run on 'containers' yet"),
         (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
         (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
         (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),

@@ -113,6 +113,18 @@ def refused(run: Any) -> str:
     return str(json.loads(second.stdout)["error"]["message"])
 
 
+def test_an_interrupt_while_it_is_started_offers_nothing(squall_run: Any, is_alive: Any) -> None:
+    run = squall_run(SMALL)
+    run.wait_for(lambda: (run.path / "nodes.jsonl").exists(), "the first node")
+    run.process.send_signal(signal.SIGINT)
+    run.process.wait(timeout=30)
+    assert run.process.returncode == 130
+    assert "nothing was offered" in run.stderr.read_text()
+    assert run.lines("submit") == []
+    assert gone(run, is_alive) == []
+    assert "interrupted after 0 tasks of" in checked(run)["limits"][0]
+
+
 def test_a_second_interrupt_kills(squall_run: Any, is_alive: Any) -> None:
     run = squall_run({**SMALL, "tasks": 100_000, "ack_wait_s": 30.0})
     run.wait_for(lambda: len(run.lines("commit")) > 50, "work")

@@ -30,6 +30,7 @@ NOT_RUN = {
     "uv run pytest": "is what runs this",
     'uv add "squall[chaos] @ ../squall"': INSTALLS,
     'uv add "squall[chaos] @ git+file:///srv/git/squall"': INSTALLS,
+    "uv add --dev pytest": INSTALLS,
     "uv pip install ./tests/packages/fan_out && uv run squall run fan-out": OWN_PATTERN,
     "squall run fan-out --tasks 300": OWN_PATTERN,
     "squall chaos fan-out --fault crash@any-agent --fault blackhole@any-agent": OWN_PATTERN,

@@ -19,7 +19,8 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.decide import Finding
 from squall.chaos.judge.promise import Promises
-from squall.chaos.tell.documents import judge
+from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.page.figures import figures as page_figures
 from squall.chaos.tell.table import print_run
 from squall.services.cli.main import app
 from squall.services.cli.table import figures as shown_figures
@@ -33,7 +34,7 @@ def test_every_figure_of_a_good_run(tmp_path: Path) -> None:
     assert (result.pattern, result.run, result.seed, result.agents) == ("hierarchical", "r1", 7, 2)
     assert (result.target, result.workload) == ("processes", "independent")
     assert (result.revision, result.durability) == (None, None)
-    assert (result.offered, result.accepted, result.effects) == (8, 6, 6)
+    assert (result.offered, result.accepted, result.effects, result.one_order_each) == (8, 6, 6, True)
     assert (result.dead_letters, result.cancelled, result.lost) == (0, 0, 0)
     assert (result.duplicated, result.conflicting) == (0, 0)
     # One commit that came second, and one order that the venue had filled before.
@@ -65,7 +66,7 @@ def test_every_loss_and_repeat_is_counted(tmp_path: Path) -> None:
     run.find("final", task="a-6").update(status="cancelled", effects=[])
     run.fills = [fill for fill in run.fills if fill[0] != "a-6.0"]
     result = judge(run.write(tmp_path))
-    assert result.effects == 3
+    assert (result.effects, result.one_order_each) == (3, False)
     assert result.lost == 2
     assert result.duplicated == 2
     assert result.conflicting == 1
@@ -133,6 +134,20 @@ def test_recovery_is_null_where_no_fault_asked_for_it(tmp_path: Path) -> None:
     run = good_run()
     run.faults.clear()
     assert judge(run.write(tmp_path)).recovery_s == Recovery()
+
+
+@pytest.mark.parametrize(
+    ("healed_s", "drain", "since"),
+    [(4.5, 15.5, "last heal"), (2.6, 20.0 - 2.81, "end of the load")],  # whose last answer came at 2.81
+)
+def test_draining_counts_from_the_last_heal_or_from_the_end_of_the_load(
+    tmp_path: Path, healed_s: float, drain: float, since: str
+) -> None:
+    run = good_run()
+    run.faults[0]["end_s"] = T + healed_s
+    result = judge(run.write(tmp_path))
+    assert result.recovery_s.drain == pytest.approx(drain)
+    assert f"{since} to all ended" in page_figures(result, history_of(tmp_path))
 
 
 @pytest.mark.parametrize(

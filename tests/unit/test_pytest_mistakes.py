@@ -167,7 +167,7 @@ PRINTED = {
     "test_point": FAULT + "there is no point 'agent.commited'; there are gateway.delivered, …",
     "test_never_there": FAULT + "gateway never reaches agent.committed; name any-agent or …",
     "test_magnitude": FAULT
-    + "latency cannot be so: Object contains unknown field `latncy_ms`; its magnitudes are: …",
+    + "latency has no magnitude 'latncy_ms'; did you mean 'latency_ms'?; its magnitudes are: …",
     "test_by_name": FAULT + "there is no fault 'crsh'; did you mean crash?",
     "test_plain_with": (
         FAULT + "nemesis.crash('leader') was entered with a plain with; "

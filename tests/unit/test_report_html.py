@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,6 +30,7 @@ from squall.chaos.tell.page.html import PageContent, render
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers, topology
 from squall.chaos.tell.page.wheel import is_wheel, middle, wheel
+from squall.services.cli.table import figures as shown_figures
 from squall.services.patterns import PATTERNS
 from squall.services.run.result import Check
 from squall.services.run.summary import in_words
@@ -188,16 +190,37 @@ def test_a_lost_effect_fails_in_words_and_not_in_colour_alone(tmp_path: Path) ->
     assert "Failed" in page.text
     assert page.after("lost") == "1"
     assert page.text[page.text.index("lost") + 2] == "wrong: not zero"
-    assert any(text.startswith("1 of ") and "H1 no-loss" in text for text in page.text)
+    assert any(text.startswith("1 order of ") and "H1 no-loss" in text for text in page.text)
 
 
 def test_absent_figures_are_dashes_and_never_zero() -> None:
     _, page = page_of(History())
     for name in (
-        "offered", "accepted", "effects", "throughput", "lost", "duplicated", "conflicting", "dead letters",
-        "availability", "p50", "p95", "p99", "max", "detect", "fail-over", "drain", "seed", "date",
+        "offered", "accepted", "effects", "tasks per second", "lost", "duplicated", "conflicting",
+        "dead letters", "availability", "p50", "p95", "p99", "max", "take-over", "fail-over", "drain",
+        "seed", "date",
     ):  # fmt: skip
         assert page.after(name) == "—", name
+
+
+def test_who_leads_is_said_with_the_term_and_one_median_is_no_range(good: History) -> None:
+    content, _ = page_of(good)
+    assert b"coordinator-2 leads (term 10) from " in content
+    assert b"began at" not in content
+    one = replace(good, submissions={"a-1": good.submissions["a-1"]}, registers=good.registers[:1])
+    assert b"the median is 1,000.0 ms, the largest" in page_of(one)[0]
+    assert re.search(rb"the median is between [\d,.]+ and [\d,.]+ ms", page_of(synthetic(2000))[0])
+
+
+def test_a_fail_over_that_was_not_timed_beside_a_take_over_says_why(tmp_path: Path) -> None:
+    run = good_run()
+    times = {"start_s": T + 3.3, "end_s": T + 3.4}
+    run.faults.append({**run.faults[0], "node": "broker", "target": "broker", **times})
+    judged = judge(run.write(tmp_path / "run"))
+    assert (judged.recovery_s.detect, judged.recovery_s.failover) == (1.25, None)
+    told = (tmp_path / "run" / "report.html").read_text()
+    assert "not timed: nothing was stored after it, or another fault struck meanwhile" in told
+    assert dict(shown_figures(judged)[1])["fail-over"].plain == "not timed"
 
 
 def test_an_empty_directory_of_a_run_is_unknown_and_has_a_page(tmp_path: Path) -> None:

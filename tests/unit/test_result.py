@@ -57,6 +57,7 @@ CONTRACT = [
     "environment",
     "refused",
     "interrupted",
+    "one_order_each",
     "broker",
 ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import FAULTS
-from squall.chaos.inject.schedule_file import checked, load
+from squall.chaos.inject.schedule_file import checked, load, parse, text_of
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.cells import SEEDS_FOR_ALL, SEEDS_TO_AN_EFFECT, STRIKES, cells
 from squall.chaos.plan.draw import draw
@@ -97,6 +97,17 @@ def test_what_is_written_is_read_back(seed: int) -> None:
         path.unlink()
 
 
+def test_the_file_of_a_run_has_the_magnitudes_that_were_left_out() -> None:
+    intervals = (
+        Interval(fault="jitter", target="gateway", for_s=1.0, magnitude={"latency_ms": 9}),
+        Interval(fault="crash", target="leader"),
+    )
+    text = text_of(Schedule(seed=1, intervals=intervals))
+    assert text.count("magnitude") == 1
+    assert "magnitude = {latency_ms = 9, jitter_ms = 60}" in text
+    assert text_of(parse(text, SPEC)) == text
+
+
 def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
     schedule = draw(3, SPEC, length_s=FAULTS_S, faults=[("latency", "gateway"), ("crash", "broker")])
     assert {(i.fault, i.target) for i in schedule.intervals} == {("latency", "gateway"), ("crash", "broker")}
@@ -108,8 +119,8 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
         (Interval(fault="blackhol", target="leader"), "did you mean blackhole"),
         (Interval(fault="split", target="leader"), "one broker"),
         (Interval(fault="bridge", target="leader"), "one broker"),
-        (Interval(fault="pause", target="hub"), "no target 'hub'"),
-        (Interval(fault="pause", target="agent-9"), "no target 'agent-9'"),
+        (Interval(fault="pause", target="hub", for_s=1.0), "no target 'hub'"),
+        (Interval(fault="pause", target="agent-9", for_s=1.0), "no target 'agent-9'"),
         (Interval(fault="refuse", target="agent-1|agent-2"), "one broker they have none to cut"),
         (Interval(fault="refuse", target="agent-1,agent-2"), "one broker they have none to cut"),
         (Interval(fault="latency", target="broker"), "the broker has none"),
@@ -121,9 +132,15 @@ def test_a_fault_asked_for_by_name_is_the_only_one() -> None:
         (Interval(fault="errors", target="venue", point="venue.filled"), "cannot be told of errors"),
         (
             Interval(fault="latency", target="leader", magnitude={"latncy_ms": 3}),
-            "its magnitudes are: latency_ms",
+            "did you mean 'latency_ms'",
         ),
-        (Interval(fault="latency", target="leader", magnitude={"latency_ms": -1}), "latency cannot be so"),
+        (
+            Interval(fault="latency", target="leader", magnitude={"latency_ms": -1}),
+            "latency_ms = -1 is too few: at least 1",
+        ),
+        (Interval(fault="crash", target="leader", magnitude={"hard": 1}), "crash has no magnitude 'hard'"),
+        (Interval(fault="latency", target="gateway"), "latency of gateway lasts for no time"),
+        (Interval(fault="blackhole", target="gateway", at_end=True), "for instance for_s = 2.0"),
         (Interval(fault="clock-off", target="leader", magnitude={"offset_s": 0}), "leaves the clock right"),
         (Interval(fault="late", target="any-agent", point="agent.committed"), "cannot be told of late"),
         (Interval(fault="restart", target="gateway", point="gateway.filled"), "cannot be told of restart"),
@@ -143,8 +160,16 @@ def test_what_cannot_be_done_is_one_sentence(interval: Interval, words: str) -> 
     [
         ("seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nduration = 3\n", "duration"),
         ("seed = 1\nintervals = []\n", "intervals"),
-        ("seed = 'one'\n", "is no schedule"),
-        ("seed = ", "not valid TOML"),
+        ("intervals = []\n", "'intervals' is nothing that a schedule has; did you mean 'interval'"),
+        ("seed = 1\n[[interval]]\nfault = 'crash'\nat = 3\n", "did you mean 'at_s'"),
+        ("seed = 1\n[interval]\nfault = 'crash'\n", r"begins with a line \[\[interval\]\]"),
+        ("seed = 1\ninterval = [1]\n", r"begins with a line \[\[interval\]\]"),
+        ("seed = 1\n[[interval]]\nmagnitude = 3\n", "interval 1, magnitude is no table"),
+        ("seed = 1\n[[interval]]\nmagnitude = { every = 1.5 }\n", "every = 1.5 is no whole number"),
+        ("seed = 'one'\n", 'seed = "one" is no whole number'),
+        ("seed = ", "not valid TOML: at its end, after = is no value"),
+        ('seed = 1\n[[interval]]\nfault = "crash\n', "not valid TOML: in line 3, a quote is not closed"),
+        ('seed = """1\n', "not valid TOML: at its end, a quote is not closed"),
         ("seed = 1\n[[interval]]\nfault = 'pause'\ntarget = 'leader'\nat_s = -1.0\n", "at_s"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -16,11 +17,13 @@ from typer.testing import CliRunner
 from squall.chaos.evidence.facts import Asked
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.series import Planned, begin
-from squall.chaos.judge.series import Bounds, SeriesResult, judged_of, series_result
+from squall.chaos.judge.series import Bounds, Recovered, SeriesResult, judged_of, series_result
 from squall.chaos.tell.page.against import timed_in
 from squall.chaos.tell.page.grid import worst_first
 from squall.chaos.tell.page.series import render_series
 from squall.chaos.tell.summary import in_words
+from squall.chaos.tell.table import print_series
+from squall.services.cli.terminal import Terminal
 from squall.services.run.result import Recovery
 
 
@@ -131,12 +134,35 @@ def test_of_runs_that_all_passed_the_worst_came_nearest_to_its_own_bound() -> No
     whole = replace(whole, bounds=(*whole.bounds[:2], wider))
     assert [run.run for run in worst_first(whole.runs, timed_in(whole))] == ["seed-2", "seed-1", "seed-3"]
     content, page = page_of(whole)
-    assert page.after("seed-2") == (
-        ", which held all its promises and, of all runs, came nearest to a bound: "
-        "drain took 2.50 s of 3.00 s."
-    )
+    assert page.after("Of all runs nearest to a bound:") == "seed-2"
+    assert page.after("seed-2") == ", whose drain took 2.50 s of 3.00 s."
     assert content.count(b"<circle") == 2 * 3, "a dot a run, wide and narrow"
     assert b'class="dot past"' not in content
+
+
+def test_of_one_run_nothing_is_said_to_be_the_worst() -> None:
+    _, page = page_of(recovered({"seed-1": 2.5}, 3.0))
+    assert page.after("Nearest to a bound:") == "seed-1"
+    _, page = page_of(recovered({"seed-1": 2.5}, None))
+    assert not any("run:" in text or "bound:" in text for text in page.text)
+    failed = series(result("seed-1", H1="fail"))
+    assert page_of(failed)[1].after("The run:") == "seed-1"
+
+
+def test_a_figure_has_one_name_on_every_screen_and_page() -> None:
+    whole = replace(
+        recovered({"seed-1": 2.5}, 3.0),
+        recovery=(
+            Recovered(
+                pattern="hierarchical", what="detect", runs=1, median_s=1.0, slowest_s=1.0, bound_s=3.0
+            ),
+        ),
+    )
+    file = io.StringIO()
+    print_series(whole, Terminal(file=file, width=100))
+    for shown in (file.getvalue(), page_of(whole)[0].decode()):
+        assert re.search(r"\bdetect\b", shown.split("<h2>Words")[0]) is None
+        assert "take-over" in shown
 
 
 def test_a_recovery_past_its_bound_is_drawn_past_it() -> None:

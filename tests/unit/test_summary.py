@@ -20,6 +20,7 @@ T = 1_700_000_000.0  # 22:13:20 UTC
 GOOD: dict[str, Any] = {
     "offered": 5000, "accepted": 5000, "refused": 0, "effects": 5000, "lost": 0, "duplicated": 0,
     "conflicting": 0, "dead_letters": 0, "cancelled": 0, "refused_effects": 0, "interrupted": False,
+    "one_order_each": True,
 }  # fmt: skip
 
 PAUSED = Fault(kind="pause", target="leader", start_s=T, end_s=T + 2.5, verified=True)
@@ -76,18 +77,18 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "lost": (
         {"effects": 4997, "lost": 3, "checks": (check("fail", detail="3 tasks have no register: a, b, c."),)},
-        "3 of 5,000 accepted orders were never filled. H1 no-loss failed: 3 tasks have no "
-        "register: a, b, c. 5,000 orders accepted, 4,997 filled.",
+        "3 orders of 5,000 accepted tasks were never filled. H1 no-loss failed: 3 tasks have no "
+        "register: a, b, c. 5,000 tasks accepted, 4,997 orders filled.",
     ),
     "one lost": (
         {"effects": 4999, "lost": 1, "checks": (check("fail", detail=""), check("fail", "E1", "ledger"))},
-        "1 of 5,000 accepted orders was never filled. H1 no-loss failed. Also failed: E1 ledger. "
-        "5,000 orders accepted, 4,999 filled.",
+        "1 order of 5,000 accepted tasks was never filled. H1 no-loss failed. Also failed: E1 ledger. "
+        "5,000 tasks accepted, 4,999 orders filled.",
     ),
     "doubled": (
         {"duplicated": 2, "conflicting": 1, "checks": (check("fail", "H2", "one-effect"),)},
         "2 orders were filled twice, or filled unasked. 1 order came with two different contents. "
-        "H2 one-effect failed: It is so. 5,000 orders accepted, 5,000 filled.",
+        "H2 one-effect failed: It is so. 5,000 tasks accepted, 5,000 orders filled.",
     ),
     "a check failed though the counts are good": (
         {"checks": (check("fail", "E1", "ledger-as-computed", "1 row differs: a-1. More of it."),)},
@@ -108,17 +109,29 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "all refused": (
         {"accepted": 0, "effects": 0, "refused": 5000, "checks": (check("unknown"),)},
-        "All of what was offered was refused: 5,000 of 5,000. No order was accepted, by what is "
+        "All of what was offered was refused: 5,000 of 5,000. No task was accepted, by what is "
         "on record. Not decided: H1 no-loss.",
     ),
     "dead letters and orders that are none": (
         {"effects": 4900, "dead_letters": 40, "refused_effects": 60},
-        "5,000 orders accepted, 4,900 filled, each once; 40 given up as dead letters, 60 refused "
+        "5,000 tasks accepted, 4,900 orders filled, each once; 40 given up as dead letters, 60 refused "
         "as no orders.",
     ),
     "a handler of one's own": (
         {"effects": 7480},
-        "5,000 tasks accepted; 7,480 orders filled, each once.",
+        "5,000 tasks accepted, 7,480 orders filled, each once.",
+    ),
+    "a handler that orders nothing for one and two for another": (
+        {"one_order_each": False},
+        "5,000 tasks accepted, 5,000 orders filled, each once.",
+    ),
+    "a handler that orders nothing": (
+        {"effects": 0, "one_order_each": False},
+        "5,000 tasks accepted, no order filled.",
+    ),
+    "a handler that fails": (
+        {"accepted": 100, "offered": 100, "effects": 0, "dead_letters": 100, "one_order_each": False},
+        "100 tasks accepted, no order filled; 100 given up as dead letters.",
     ),
     "undecided": (
         {"checks": (check("pass"), check("unknown", "H4", "failover"), check("unknown", "H6", "pressure"))},
@@ -141,7 +154,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             "refused": 0,
             "checks": (check("unknown"),),
         },
-        "The run did not come to its end, or its record did not. 3,200 orders accepted; what "
+        "The run did not come to its end, or its record did not. 3,200 tasks accepted; what "
         "became of them is not on record. Whether 10 more were accepted is not known. Not "
         "decided: H1 no-loss.",
     ),
@@ -185,7 +198,9 @@ COUNTS = st.one_of(st.none(), st.integers(0, 3))
 
 
 @given(
-    counts=st.fixed_dictionaries({name: COUNTS for name in GOOD if name not in ("offered", "interrupted")}),
+    counts=st.fixed_dictionaries(
+        {name: COUNTS for name in GOOD if name not in ("offered", "interrupted", "one_order_each")}
+    ),
     more=st.integers(0, 3),
     interrupted=st.sampled_from([True, False, None]),
     checks=st.lists(st.sampled_from([check("pass"), check("fail"), check("unknown"), IDLE]), max_size=3),
@@ -279,8 +294,8 @@ SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
     "lost in one": (
         [result(), result(run="seed-2", lost=3, effects=4997)],
         [of_all("fail", detail="seed-2: 3 tasks have no register: a, b, c.")],
-        "2 runs. 3 of 10,000 accepted orders were never filled. That was in seed-2. H1 no-loss "
-        "failed: seed-2: 3 tasks have no register: a, b, c. 10,000 orders accepted, 9,997 filled.",
+        "2 runs. 3 orders of 10,000 accepted tasks were never filled. That was in seed-2. H1 no-loss "
+        "failed: seed-2: 3 tasks have no register: a, b, c. 10,000 tasks accepted, 9,997 orders filled.",
     ),
     "lost in one, and another was killed": (
         [
@@ -288,13 +303,13 @@ SERIES: dict[str, tuple[list[Result], list[SeriesCheck], str]] = {
             result(run="seed-2", lost=3, effects=4997),
         ],
         [of_all("fail")],
-        "2 runs. 3 of 5,000 accepted orders were never filled. That was in seed-2. H1 no-loss failed: Passed "
-        "in 2 of 2 runs. 5,010 orders accepted; what became of them is not on record.",
+        "2 runs. 3 orders of 5,000 accepted tasks were never filled. That was in seed-2. H1 no-loss failed: "
+        "Passed in 2 of 2 runs. 5,010 tasks accepted; what became of them is not on record.",
     ),
     "one was killed": (
         [result(), result(**{**dict.fromkeys(GOOD), "offered": 10, "accepted": 10, "refused": 0})],
         [of_all("unknown", "V2")],
-        "2 runs. 5,010 orders accepted; what became of them is not on record. Not decided: V2 no-loss.",
+        "2 runs. 5,010 tasks accepted; what became of them is not on record. Not decided: V2 no-loss.",
     ),
     "none is here": ([], [of_all("unknown", "V2")], "No run of the series is here."),
 }

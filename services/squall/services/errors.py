@@ -5,7 +5,8 @@ ServiceError                 a branch of `SquallError`, which carries kind, reme
 ├── LaunchError              a unit did not start or kept dying (exit 4)
 ├── DiskError                a directory cannot be written, or its disk is full (exit 4)
 ├── HandlerError             what the handler does leaves a swarm nothing to show (exit 1)
-└── SteadyStateError         there was nothing to disturb (exit 3)
+├── SteadyStateError         there was nothing to disturb (exit 3)
+└── NothingOfferedError      interrupted before the load began (exit 130)
 """
 
 from __future__ import annotations
@@ -50,3 +51,10 @@ class SteadyStateError(ServiceError):
 
     kind = "steady-state"
     exit_code = 3
+
+
+class NothingOfferedError(ServiceError):
+    """The user wanted an end before the load began."""
+
+    kind = "interrupted"
+    exit_code = 130

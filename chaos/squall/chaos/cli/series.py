@@ -15,7 +15,7 @@ from squall.chaos.evidence.series import Planned, begin, digest, forget, note
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import carry_out, experiment
 from squall.chaos.judge.series import EXIT, Judged, series_result
-from squall.chaos.plan.schedule import Schedule, toml
+from squall.chaos.plan.schedule import Schedule
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
@@ -23,7 +23,7 @@ from squall.chaos.tell.table import print_run, print_series
 from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
 from squall.services.cli.terminal import Terminal
-from squall.services.errors import HandlerError, SpecError
+from squall.services.errors import HandlerError, NothingOfferedError, SpecError
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import STEADY_S
@@ -114,10 +114,17 @@ class Series:
         except (KeyboardInterrupt, typer.Exit):  # killed before it had drained, or while it was judged
             self._note_interruption()
             raise
-        except (SpecError, BaseExceptionGroup) as error:
-            if not self._done and isinstance(first_error(error), SpecError) and path.exists() == was_there:
+        except (SpecError, NothingOfferedError, BaseExceptionGroup) as error:
+            first = first_error(error)
+            if not self._done and isinstance(first, SpecError) and path.exists() == was_there:
                 forget(self._folder, self._made)
-            raise
+            if not isinstance(first, NothingOfferedError):
+                raise
+            self._note_interruption()
+            if not self._done:
+                raise
+            self.interrupted = True  # and what came of the others is told
+            return True
         if self.interrupted:
             self._note_interruption()
         self._done.append((planned, judged))
@@ -130,7 +137,7 @@ class Series:
         runs = self._planned.runs
         if planned.name not in runs:
             runs = (*runs, planned.name)
-        is_to_be = digest(planned.spec.toml(), toml(planned.schedule))
+        is_to_be = digest(planned.spec.toml(), schedule_file.text_of(planned.schedule))
         digests = {**self._planned.digests, planned.name: is_to_be}
         self._planned = msgspec.structs.replace(self._planned, runs=runs, digests=digests)
         note(self._folder, self._planned)

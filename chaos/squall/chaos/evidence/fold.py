@@ -112,6 +112,7 @@ class Fold:
         self._kept: list[Kept] = []
         self._memory: list[Weighed] = []
         self._closing: Closing | None = None
+        self._offered_s: float | None = None
         self._read_back_s: float | None = None
         self._ended_s: float | None = None
         self._spans: dict[tuple[str, int], tuple[float, float]] = {}
@@ -225,6 +226,7 @@ class Fold:
                 return
 
     def _outcome(self, answered: lines.Answered, head: lines.Line, outcome: Outcome) -> None:
+        self._offered_s = head.time_s
         offers = self._offers.setdefault(answered.task, Offers(None))
         if offers.waiting != (head.node, head.inc):
             self._unasked += 1
@@ -345,6 +347,7 @@ class Fold:
             records={kind: tuple(found) for kind, found in self._records.items()},
             undeclared=self._undeclared,
             closing=self._closing,
+            offered_s=self._offered_s,
             read_back_s=self._read_back_s,
             ended_s=self._ended_s,
             first_s=first,

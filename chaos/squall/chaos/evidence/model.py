@@ -198,6 +198,7 @@ class History:
         empty_at: Where the function begins that returned nothing for them, by the first line that tells.
         records: The lines of the pattern's own operations, by the struct that declares them; see `of`.
         undeclared: How many lines there are of each operation that neither the core nor the pattern declares.
+        offered_s: When the last offer of a task was answered, with which the load ended.
         read_back_s: When reading back began, right after draining. What nodes do after it belongs to
             stopping the swarm.
         ended_s: When the command wrote its last line.
@@ -248,6 +249,7 @@ class History:
     records: Mapping[type[Operation], tuple[Operation, ...]] = field(default_factory=dict)
     undeclared: Mapping[str, int] = field(default_factory=dict)
     closing: Closing | None = None
+    offered_s: float | None = None
     read_back_s: float | None = None
     ended_s: float | None = None
     first_s: float | None = None

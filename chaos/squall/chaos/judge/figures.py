@@ -136,7 +136,12 @@ def recovery_s(case: Case) -> Recovery:
 
 
 def _drain_s(history: History, counted: Tally) -> float | None:
-    """None too while a fault lasts, and when the bound passed first; 0 if all had ended under the fault."""
+    """From the last heal, or from the end of the load if that is later, until everything accepted had ended.
+
+    Where the load goes on after the last heal, to be held against the steady state: until what was due by
+    then had ended. None too while a fault lasts, and when the bound passed first; 0 if all had ended under
+    the fault.
+    """
     ends = [fault.end_s for fault in history.faults]
     if not ends or history.read_back_s is None or history.closing is None or not history.closing.drained:
         return None
@@ -145,4 +150,4 @@ def _drain_s(history: History, counted: Tally) -> float | None:
         return None
     if any(phase.what == "calm" for phase in history.phases):  # the load went on
         return round(episodes(history, counted)[-1].took_s, 6)
-    return round(max(0.0, history.read_back_s - last), 6)
+    return round(max(0.0, history.read_back_s - max(last, history.offered_s or last)), 6)

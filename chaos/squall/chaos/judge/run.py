@@ -81,6 +81,7 @@ def result(history: History, run: str) -> Result:
         environment=history.environment,
         refused=_refused(history) if heard else None,
         interrupted=_interrupted(history) if heard else None,
+        one_order_each=counted.one_order_each if whole else None,
         broker=history.busy,
     )
 

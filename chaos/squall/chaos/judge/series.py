@@ -82,6 +82,11 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     slowest_s: float | None
     bound_s: float | None
 
+    @property
+    def said(self) -> str:
+        """The step by the name that a run's table has for it."""
+        return "take-over" if self.what == "detect" else self.what
+
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How long recovering might have taken in one run; None where it was not to be timed.

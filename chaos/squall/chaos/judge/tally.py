@@ -55,6 +55,18 @@ class Tally:
         """Intents that were filled."""
         return len(self.intents) - len(self.unfilled) - len(self.refused_effects)
 
+    @property
+    def one_order_each(self) -> bool:
+        """Whether every accepted task has exactly one order, and that was filled."""
+        missing = {*self.unfilled, *self.refused_effects}
+        return all(
+            register is not None
+            and register.status == "ok"
+            and len(register.effects) == 1
+            and register.effects[0] not in missing
+            for register in map(self.registers.get, self.accepted)
+        )
+
 
 def tally(history: History) -> Tally:
     """Balance a run's accounts."""

@@ -158,7 +158,7 @@ def _left_out(missing: Sequence[str]) -> Listing:
 def _recovery(steps: Sequence[Recovered]) -> Listing:
     rows = [
         [
-            step.what,
+            step.said,
             str(step.runs),
             *(_seconds(each) for each in (step.median_s, step.slowest_s, step.bound_s)),
         ]

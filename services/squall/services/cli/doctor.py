@@ -61,14 +61,6 @@ def examine() -> list[Finding]:
         _package("toxiproxy-python", command_for("chaos"), needed=False),
         *_patterns(),
         *_of_other_parts(),
-        _package("e2b", command_for("sandboxes"), needed=False),
-        Finding(
-            "docker",
-            shutil.which("docker") is not None,
-            shutil.which("docker") or "not on PATH",
-            "install Docker to run containers",
-            needed=False,
-        ),
     ]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import importlib.metadata
 import re
 import secrets
@@ -24,7 +23,7 @@ import msgspec
 import typer
 from typer.exceptions import Abort, TyperException
 
-from squall.bus.border import printable
+from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.bus.errors import SquallError, first_error
 from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
@@ -37,6 +36,7 @@ from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
 from squall.services.cli.table import more_of, print_table
 from squall.services.cli.terminal import Terminal
+from squall.services.cli.usage import told
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.node.logs import log_as_sentences
@@ -58,6 +58,8 @@ from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, read
 from squall.services.words import words
 
+PATH_LENGTH_MAX = 100
+
 app = typer.Typer(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "terminal_width": width()},
@@ -66,12 +68,8 @@ app = typer.Typer(
 )
 
 
-class Target(enum.StrEnum):
-    """Where nodes run."""
-
-    processes = "processes"
-    containers = "containers"
-    sandboxes = "sandboxes"
+PROCESSES = "processes"
+"""Where nodes run; the one place there is."""
 
 
 def a_path(text: str) -> Path:
@@ -119,6 +117,11 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if pattern.endswith(".py"):
+        named = printable(pattern, PATH_LENGTH_MAX)
+        raise SpecError(
+            f"{named} is no pattern", f"if its function is decide: {DEFAULT} --handler {named}:decide"
+        )
     if is_file(pattern):
         spec = convert(said_in(Path(pattern)), pattern)
         return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
@@ -186,8 +189,8 @@ def run(
         str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
     ] = None,
     on: Annotated[
-        Target, typer.Option(metavar="PLACE", help=f"Where the nodes run: {', '.join(Target)}.")
-    ] = Target.processes,
+        str, typer.Option(metavar="PLACE", help=f"Where the nodes run; {PROCESSES} is the one there is.")
+    ] = PROCESSES,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
     insecure_nats: InsecureNats = False,
     out: Annotated[
@@ -199,8 +202,9 @@ def run(
 ) -> None:
     """Start a swarm, drive its workload, drain, judge, print what was measured."""
     with sentences(as_json=as_json):
-        if on is not Target.processes:
-            raise SpecError(f"nodes cannot run on {on} yet", "leave --on out to run them as processes")
+        if on != PROCESSES:
+            where = printable(on, NAME_LENGTH_MAX)
+            raise SpecError(f"nodes cannot run on {where!r} yet", "leave --on out to run them as processes")
         spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
@@ -369,7 +373,7 @@ def _command() -> int:
         # Typer would print what it was given as it is.
         code: int | None = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        message, remedy = error.format_message().removesuffix("."), "see `squall --help`"
+        message, remedy = told(error)
         if "--json" in sys.argv:
             print_document(error_document("input", message, remedy))
         say(f"{message}; {remedy}")

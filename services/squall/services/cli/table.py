@@ -10,7 +10,7 @@ from rich.text import Text
 from squall.services.cli.layout import Cell, Flow, Listing, Pairs, Paragraph
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.run import hints
-from squall.services.run.result import HANDLER_CHECK, Check, Fault, Result, blamed_on_handler
+from squall.services.run.result import HANDLER_CHECK, Check, Fault, Recovery, Result, blamed_on_handler
 from squall.services.run.summary import in_words
 
 ABSENT = "–"
@@ -91,11 +91,18 @@ def figures(result: Result) -> tuple[Figures, Figures]:
         ("latency max", _ms(latency.max)),
         ("tasks per second", _number(result.throughput_per_s)),
         ("take-over", _seconds(recovery.detect)),
-        ("fail-over", _seconds(recovery.failover)),
+        ("fail-over", _failed_over(recovery)),
         ("drain", _seconds(recovery.drain)),
         ("duration", _seconds(result.duration_s)),
     ]
     return counts, [(name, styled(value)) for name, value in measures]
+
+
+def _failed_over(recovery: Recovery) -> str:
+    """A dash beside a take-over would look as if it were missing."""
+    if recovery.failover is None and recovery.detect is not None:
+        return "not timed"
+    return _seconds(recovery.failover)
 
 
 def _faults(faults: tuple[Fault, ...]) -> Listing:

@@ -28,7 +28,7 @@ import msgspec
 from squall.bus.errors import RequestError
 from squall.bus.tasks import task_group
 from squall.services import jsonl
-from squall.services.errors import HandlerError, SteadyStateError
+from squall.services.errors import HandlerError, NothingOfferedError, SteadyStateError
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.patterns import reading
@@ -99,11 +99,15 @@ class Run:
         self._showing: asyncio.Task[None] | None = None
         self._submitted: tuple[int, int] | None = None
 
-    async def begin(self, tools: Mapping[str, str]) -> None:
+    async def begin(self, tools: Mapping[str, str], interrupt: asyncio.Event | None = None) -> None:
         """Note what this run is, and let the load begin.
 
         Args:
             tools: Versions of what works against the swarm, for the report.
+            interrupt: Set if the user wants an end already, while the swarm was being started.
+
+        Raises:
+            NothingOfferedError: The user does.
         """
         self.history(
             "note",
@@ -113,6 +117,9 @@ class Run:
             durability=DURABILITY,
             handler=self.swarm.spec.handler,  # whose mistakes the agents of this run tell
         )
+        if interrupt is not None and interrupt.is_set():
+            self.history("interrupted", "ok")
+            raise NothingOfferedError("interrupted while it was being started; nothing was offered")
         await self.swarm.start_producer()
 
     async def steady(self, for_s: float = STEADY_S) -> float:
@@ -377,7 +384,7 @@ async def under_load(
     Args:
         interrupt, tools: See `driven`.
     """
-    await run.begin(tools or {})
+    await run.begin(tools or {}, interrupt)
     async with task_group() as tasks:
         tasks.daemon(run.show())
         if interrupt is not None:

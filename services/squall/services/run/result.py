@@ -43,7 +43,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         detect: From the fault on a leader to the next term.
         failover: From the same to the first dispatch under that term, without time in which nothing was due.
-        drain: From the end of the last fault until everything accepted by then had ended and been delivered.
+        drain: From the end of the last fault, or of the load if that is later, until everything accepted had
+            ended and been delivered; of an experiment whose load went on, until what was due by then had.
     """
 
     detect: float | None = None
@@ -133,6 +134,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         duration_s: Wall time of the whole.
         limits: Guarantees this run did not have, in words.
         interrupted: Whether it was stopped before it had come to its end; None where it is not known.
+        one_order_each: Whether every accepted task had exactly one order, and that was filled.
         broker: What the broker's own log says of slow calls and slow consumers.
     """
 
@@ -168,6 +170,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment
     refused: int | None = None
     interrupted: bool | None = None
+    one_order_each: bool | None = None
     broker: tuple[Busy, ...] = ()
 
 

@@ -75,15 +75,16 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int | None
     cancelled: int | None
     refused_effects: int | None
+    one_order_each: bool
 
 
 def accounts(results: Sequence[Result]) -> Accounts:
     """Those of several runs together; what is not known of one is not known of all."""
     found: dict[str, int | None] = {}
-    for field in Accounts.__struct_fields__:
+    for field in Accounts.__struct_fields__[:-1]:
         counts = [getattr(result, field) for result in results]
         found[field] = None if None in counts or not counts else sum(counts)
-    return Accounts(**found)
+    return Accounts(**found, one_order_each=all(result.one_order_each for result in results))
 
 
 def in_words(result: Result) -> str:
@@ -124,18 +125,20 @@ def balance(told: Accounts, *, is_certain: bool) -> list[str]:
 def wrong(told: Accounts) -> Iterator[str]:
     """What must never be."""
     if told.lost:
-        yield f"{told.lost:,} of {_things(told)} {_were(told.lost)} never filled."
+        yield f"{_lost(told.lost, told)} {_were(told.lost)} never filled."
     if told.duplicated:
         yield f"{_count(told.duplicated, 'order')} {_were(told.duplicated)} filled twice, or filled unasked."
     if told.conflicting:
         yield f"{_count(told.conflicting, 'order')} came with two different contents."
 
 
-def _things(told: Accounts) -> str:
-    """What the lost are some of: orders, where each task was to have one."""
+def _lost(lost: int, told: Accounts) -> str:
+    """How many were lost, and of what: orders, where each task was to have one."""
     if told.accepted is None:
-        return "what was accepted"
-    return f"{told.accepted:,} accepted {'orders' if _is_one_each(told) else 'tasks and their orders'}"
+        return f"{lost:,} of what was accepted"
+    if _is_one_each(told):
+        return f"{_count(lost, 'order')} of {_count(told.accepted, 'accepted task')}"
+    return f"{lost:,} of {_count(told.accepted, 'accepted task')} and their orders"
 
 
 def _good(told: Accounts) -> str:
@@ -143,17 +146,15 @@ def _good(told: Accounts) -> str:
     assert told.accepted is not None
     flawed = bool(told.lost or told.duplicated or told.conflicting)
     if not told.accepted:
-        return "No order was accepted."
+        return "No task was accepted."
     if told.effects is None or told.lost is None:
-        return f"{_count(told.accepted, 'order')} accepted; what became of them is not on record."
+        return f"{_count(told.accepted, 'task')} accepted; what became of them is not on record."
     spoiled = told.dead_letters or told.cancelled or told.refused_effects
-    if told.effects == told.accepted and not flawed and not spoiled:
+    if told.one_order_each and told.effects == told.accepted and not flawed and not spoiled:
         return f"{_count(told.accepted, 'order')} accepted, each filled once."
     each = "" if flawed or not told.effects else ", each once" if told.effects > 1 else ", once"
-    if _is_one_each(told):
-        text = f"{_count(told.accepted, 'order')} accepted, {told.effects:,} filled{each}"
-    else:
-        text = f"{_count(told.accepted, 'task')} accepted; {_count(told.effects, 'order')} filled{each}"
+    filled = _count(told.effects, "order") if told.effects else "no order"
+    text = f"{_count(told.accepted, 'task')} accepted, {filled} filled{each}"
     aside = [
         f"{count:,} {said}"
         for count, said in (

@@ -13,6 +13,7 @@ import msgspec
 from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT, pattern_of
 from squall.services.run.spec import Spec, check_common
+from squall.services.run.toml_errors import why_no_toml
 from squall.services.run.values import refusal
 
 
@@ -35,8 +36,10 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid TOML: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path} is not valid TOML: {why_no_toml(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not text in UTF-8", "save it as UTF-8") from error
 
 
 def convert(values: dict[str, Any], origin: str) -> Spec:

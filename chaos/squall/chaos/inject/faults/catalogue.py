@@ -32,6 +32,8 @@ from squall.chaos.inject.faults.sever import Sever
 from squall.chaos.inject.faults.slice import Slice
 from squall.chaos.inject.faults.stall import Stall
 from squall.chaos.plan.kinds import kind_of
+from squall.services.run.swarm_toml import nearest
+from squall.services.run.values import refusal
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.name: fault
@@ -70,8 +72,15 @@ def make(name: str, magnitude: Mapping[str, Any]) -> Fault:
         FaultError: There is none of that name, or it has no such magnitude.
     """
     kind_of(name)
+    fields = FAULTS[name].__struct_fields__
+    its = f"its magnitudes are: {', '.join(fields)}" if fields else "leave magnitude out"
+    unknown = next((each for each in magnitude if each not in fields), None)
+    if unknown is not None:
+        near = nearest(unknown, fields) if fields else ""
+        raise FaultError(f"{name} has no magnitude {unknown!r}{near}", its)
+    if why := refusal(magnitude, FAULTS[name]):
+        raise FaultError(f"{name} cannot be so: {why}", its)
     try:
         return msgspec.convert(dict(magnitude), FAULTS[name])
     except msgspec.ValidationError as error:
-        fields = ", ".join(FAULTS[name].__struct_fields__) or "none"
-        raise FaultError(f"{name} cannot be so: {error}", f"its magnitudes are: {fields}") from error
+        raise FaultError(f"{name} cannot be so: {error}", its) from error

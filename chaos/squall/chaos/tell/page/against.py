@@ -47,7 +47,7 @@ def timed_in(series: SeriesResult) -> list[Timed]:
         own = bounds.get(run.run)
         take_over_s, drain_s = (own.take_over_s, own.drain_s) if own is not None else (None, None)
         for what, took_s, bound_s in (
-            ("detect", run.recovery_s.detect, take_over_s),
+            ("take-over", run.recovery_s.detect, take_over_s),
             ("fail-over", run.recovery_s.failover, take_over_s),
             ("drain", run.recovery_s.drain, drain_s),
         ):

@@ -13,7 +13,7 @@ from squall.chaos.judge.figures import latencies_ms
 from squall.chaos.judge.succession import terms
 from squall.chaos.judge.tally import Tally
 from squall.chaos.tell.page import buckets, plots, rail, strips
-from squall.chaos.tell.page.frame import NARROW, WIDE
+from squall.chaos.tell.page.frame import NARROW, WIDE, Led
 from squall.chaos.tell.page.lanes import Strike, Window, lanes, shown
 from squall.chaos.tell.page.markup import Markup, join
 from squall.chaos.tell.page.outcomes import UNFILLED, Outcome
@@ -28,7 +28,7 @@ NARROW_BUCKETS_MAX = 100
 
 def setting(history: History, seen: Window, struck: Sequence[Strike]) -> Setting:
     """What all drawings are drawn on."""
-    led = [(seen.at(lead.time_s), str(lead.term)) for lead in terms(history)]
+    led = [Led(seen.at(lead.time_s), lead.node, lead.term) for lead in terms(history)]
     names = [lane.node for lane in shown(lanes(history, seen, struck))]
     return Setting(seen.length_s, struck, led, names)
 
@@ -109,7 +109,7 @@ def outcomes(history: History, found: Sequence[Outcome], seen: Window, around: S
 
 def _shared_keys(around: Setting) -> list[tuple[str, str]]:
     keys = [("fault", "a fault is in force, by its number")] if around.strikes else []
-    return keys + [("lead", "a new leader's term")] * any(at_s > 0 for at_s, _ in around.terms)
+    return keys + [("lead", "a new leader's term")] * any(term.at_s > 0 for term in around.terms)
 
 
 def nodes_over_time(history: History, seen: Window, around: Setting) -> Markup:

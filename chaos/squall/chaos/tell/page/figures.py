@@ -29,7 +29,7 @@ def figures(result: Result, history: History) -> Markup:
                 ("offered", words.count(result.offered), ""),
                 ("accepted", words.count(result.accepted), ""),
                 ("effects", words.count(result.effects), ""),
-                ("throughput", words.per_second(result.throughput_per_s), ""),
+                ("tasks per second", words.per_second(result.throughput_per_s), ""),
             ],
         ),
         (
@@ -62,14 +62,29 @@ def figures(result: Result, history: History) -> Markup:
         (
             "Recovery",
             [
-                ("detect", words.seconds(recovery.detect), f"fault to next term{followed}"),
-                ("fail-over", words.seconds(recovery.failover), f"fault to first batch{followed}"),
-                ("drain", words.seconds(recovery.drain), f"last heal to all ended{drained}"),
+                ("take-over", words.seconds(recovery.detect), f"fault to next term{followed}"),
+                ("fail-over", words.seconds(recovery.failover), f"{_failed_over(result)}{followed}"),
+                ("drain", words.seconds(recovery.drain), f"{_drained(history)}{drained}"),
                 ("duration", words.seconds(result.duration_s), "the whole run"),
             ],
         ),
     ]  # fmt: skip
     return groups(found)
+
+
+def _failed_over(result: Result) -> str:
+    """From what to what a fail-over counts, or why there was none to time beside a take-over."""
+    if result.recovery_s.failover is None and result.recovery_s.detect is not None:
+        return "not timed: nothing was stored after it, or another fault struck meanwhile"
+    return "fault to first batch"
+
+
+def _drained(history: History) -> str:
+    """From what to what draining counts, as `squall.chaos.judge.figures` computes it."""
+    if any(phase.what == "calm" for phase in history.phases):
+        return "last heal to what was due by then ended"
+    last = max((fault.end_s for fault in history.faults if fault.end_s is not None), default=0.0)
+    return f"{'end of the load' if (history.offered_s or 0.0) > last else 'last heal'} to all ended"
 
 
 def _bound(seconds: float) -> str:

@@ -77,6 +77,15 @@ class Frame:
         return self.left + share * (self.end - self.left)
 
 
+@dataclass(frozen=True, slots=True)
+class Led:
+    """When somebody began to lead, and in which term."""
+
+    at_s: float
+    node: str
+    term: int
+
+
 def margin(width: float, names: Sequence[str]) -> float:
     """The left margin that all drawings of a page share, so that one moment is at one place in all of them.
 
@@ -151,8 +160,8 @@ def strike_labels(struck: Sequence[Strike], length_s: float, *, narrow: bool) ->
     ]
 
 
-def leader_labels(terms: Sequence[tuple[float, str]]) -> list[Label]:
-    return [Label(at_s, (f"term {term}", f"t{term}"), "lead") for at_s, term in terms if at_s > 0]
+def leader_labels(terms: Sequence[Led]) -> list[Label]:
+    return [Label(led.at_s, (f"term {led.term}", f"t{led.term}"), "lead") for led in terms if led.at_s > 0]
 
 
 def rows(placed: Sequence[Placed]) -> int:
@@ -200,17 +209,17 @@ def hit(frame: Frame, from_s: float, to_s: float, top: float, bottom: float, abo
     return el("rect", el("title", about), class_="hit", **shape)
 
 
-def lead_lines(frame: Frame, terms: Sequence[tuple[float, str]], top: float, bottom: float) -> list[Markup]:
+def lead_lines(frame: Frame, terms: Sequence[Led], top: float, bottom: float) -> list[Markup]:
     """A dashed line where each term began, also where its label found no room."""
     return [
         el(
             "path",
-            el("title", f"term {term} began at {at_s:.2f} s"),
+            el("title", f"{led.node} leads (term {led.term}) from {led.at_s:.2f} s on"),
             class_="hair lead",
-            d=f"M{frame.x(at_s):.1f} {top:.1f}V{bottom:.1f}",
+            d=f"M{frame.x(led.at_s):.1f} {top:.1f}V{bottom:.1f}",
         )
-        for at_s, term in terms
-        if at_s > 0
+        for led in terms
+        if led.at_s > 0
     ]
 
 

@@ -34,21 +34,24 @@ def _decisive(run: Result, verdict: Verdict) -> list[Check]:
     return [c for c in run.checks if c.verdict == verdict and not is_excused(run.pattern, c)]
 
 
-def worst(run: Result, timed: Sequence[Timed]) -> str:
-    """What is worst about the worst run: the rest of a sentence that begins with its name."""
+def worst(run: Result, timed: Sequence[Timed], *, runs: int) -> tuple[str, str]:
+    """What is worst about the worst run: what stands before its name, and after it; nothing if nothing is.
+
+    Args:
+        runs: How many there are.
+    """
     verdict = verdict_of_run(run)
     if verdict != "pass":
         made = _decisive(run, verdict)
-        return (
+        why = (
             f". {made[0].id} {made[0].name}: {made[0].detail}" if made else ", in which nothing was checked."
         )
+        return ("Worst run: " if runs > 1 else "The run: "), why
     near = nearest(run, timed)
     if near is None:
-        return ", which held all its promises."
-    return (
-        ", which held all its promises and, of all runs, came nearest to a bound: "
-        f"{near.what} took {near.of_bound}."
-    )
+        return "", ""
+    lead = "Of all runs nearest to a bound: " if runs > 1 else "Nearest to a bound: "
+    return lead, f", whose {near.what} took {near.of_bound}."
 
 
 def grid(runs: Sequence[Result], promised: Sequence[SeriesCheck], links: Mapping[str, str]) -> Markup:

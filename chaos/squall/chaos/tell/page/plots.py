@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from squall.chaos.tell.page import frame as over_time
 from squall.chaos.tell.page.buckets import Bucket, nice
-from squall.chaos.tell.page.frame import Frame, behind, drawing, hit, lead_lines, place, seconds_axis
+from squall.chaos.tell.page.frame import Frame, Led, behind, drawing, hit, lead_lines, place, seconds_axis
 from squall.chaos.tell.page.lanes import Strike
 from squall.chaos.tell.page.markup import Markup, coordinate, el
 
@@ -24,13 +24,13 @@ class Setting:
     Attributes:
         length_s: Seconds, from the first task that was due.
         strikes: Faults, shaded.
-        terms: When a leader's term began, and its number.
+        terms: Who led from when on.
         names: Of the nodes, which stand left of their lanes.
     """
 
     length_s: float
     strikes: Sequence[Strike]
-    terms: Sequence[tuple[float, str]]
+    terms: Sequence[Led]
     names: Sequence[str] = ()
 
     def left(self, width: float) -> float:
@@ -97,8 +97,9 @@ def latency(
         )
         children.append(hit(frame, from_s, to_s, top, bottom - RUG, said))
     medians = [bucket.p50 for bucket in buckets]
+    least, most = f"{min(medians):,.1f}", f"{max(medians):,.1f}"
     about = (
-        f"Latency over time: the median is between {min(medians):,.1f} and {max(medians):,.1f} ms, "
+        f"Latency over time: the median is {least if least == most else f'between {least} and {most}'} ms, "
         f"the largest latency {max(bucket.max for bucket in buckets):,.1f} ms. {_told(setting)}"
     )
     return drawing(children, width, bottom + 26, about, narrow=width <= over_time.NARROW)
@@ -162,7 +163,7 @@ def _between(from_s: float, to_s: float) -> str:
 
 
 def _told(setting: Setting) -> str:
-    led = sum(at_s > 0 for at_s, _ in setting.terms)
+    led = sum(term.at_s > 0 for term in setting.terms)
     return f"Faults: {len(setting.strikes)}; changes of leader: {led}."
 
 

@@ -92,7 +92,8 @@ def _worst(ordered: Sequence[Result], timed: Sequence[Timed], links: Mapping[str
     if not ordered:
         return None
     run = ordered[0]
-    return el("p", "Worst run: ", linked(run.run, links.get(run.run)), worst(run, timed), class_="worst")
+    lead, why = worst(run, timed, runs=len(ordered))
+    return el("p", lead, linked(run.run, links.get(run.run)), why, class_="worst") if lead else None
 
 
 def _runs(runs: Sequence[Result], links: Mapping[str, str]) -> Markup:
@@ -194,7 +195,7 @@ def _hit(times: int) -> Child:
 def _recovery(steps: Sequence[Recovered]) -> Markup:
     rows: list[list[Child]] = [
         [
-            step.what,
+            step.said,
             words.count(step.runs),
             *(words.seconds(value) for value in (step.median_s, step.slowest_s, step.bound_s)),
         ]
