@@ -262,7 +262,7 @@ LOCK.acquire()
 
 
 def decide(task):
-    LOCK.acquire(timeout=1.0)
+    LOCK.acquire(timeout=0.5)
 """,
         "did not return within 0.2 s; it stood at mine.py:8 in decide",
     ),
@@ -288,7 +288,7 @@ FREE = threading.Event()
 
 
 def decide(task):
-    FREE.wait(1.0)
+    FREE.wait(0.5)
 """,
         "did not return within 0.2 s; it stood at mine.py:7 in decide",
     ),
