@@ -53,6 +53,22 @@ def test_a_series_whose_first_run_is_refused_leaves_nothing(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["mine.py"]
 
 
+def test_a_run_that_is_ended_for_its_handler_says_the_same_from_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def decide(task):\n    raise LookupError('no quote')\n")
+    asked = ["chaos", "hierarchical", "--fault", "crash@any-agent", "--handler", "mine:decide", "--out", "s"]
+    done = subprocess.run([SQUALL, *asked], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    said = "he handler mine:decide raised LookupError: no quote, at mine.py:2 in decide ("
+    assert (done.returncode, said in done.stderr.splitlines()[-1]) == (1, True), done.stderr
+    run = tmp_path / "s" / "seed-1"
+    document = json.loads((run / "result.json").read_text())
+    failed = {check["id"]: check["detail"] for check in document["checks"] if check["verdict"] == "fail"}
+    assert list(failed) == ["W1"]
+    assert failed["W1"].startswith(f"T{said}")
+    assert said in (run / "report.html").read_text()
+    assert said in (run / "junit.xml").read_text()
+    assert json.loads(squall("check", run, "--json", code=1))["checks"] == document["checks"]
+
+
 def test_it_is_the_same_from_the_directory_alone_unless_it_is_to_be_strict(
     narrowed: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

@@ -277,6 +277,15 @@ def test_a_run_that_was_ended_for_its_handler_is_told_by_its_directory_as_by_the
     assert {check.id for check in result.checks if check.verdict == "fail"} == {"W1"}
 
 
+def test_what_has_not_ended_is_the_task_to_trace(run_of: Any, tmp_path: Path) -> None:
+    run = broken_off(unended(run_of(FINE)), blamed=SAID)
+    line = "mine.py:3 in decide: LOCK.acquire()"
+    run.line(19.0, "agent-1", "running", "ok", task="a-3", attempt=1, line=line, seconds=20.0)
+    result = judge(run.write(tmp_path / "run"))
+    assert [(check.id, check.task) for check in result.checks if check.task] == [("W1", "a-3")]
+    assert "has not ended task a-3 after 20 s" in blamed_on_handler(result)
+
+
 @pytest.mark.parametrize(
     ("doctor", "blamed", "verdict", "says"),
     [

@@ -19,11 +19,11 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.chaos.evidence.facts import Injected, NodeStart
-from squall.chaos.evidence.plural import plural
 from squall.chaos.evidence.task import KNOWN, Evidence, Line
 from squall.chaos.plan.kinds import KINDS
-from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, ends_of, executions
+from squall.chaos.tell.executions import EXECUTIONS_MAX, TracedExecution, end_of, executions
 from squall.chaos.tell.fate import Fate, fate_of, span
+from squall.chaos.tell.hold_ups import hold_ups
 from squall.services.roles.handler_told import RETURNED
 
 STORED = {"dispatch": "dispatched"}
@@ -110,14 +110,13 @@ def timeline(evidence: Evidence) -> Timeline:
         for line in evidence.own
         if line.what == "dead-letter"
     ]
+    held_up = [Moment(time_s, node, "held up", said) for time_s, node, said in hold_ups(evidence)]
     return Timeline(
         run=evidence.run,
         task=evidence.task,
         job=next((line.job for line in evidence.own if line.job), ""),
         due_s=evidence.due_s,
-        moments=tuple(
-            sorted([*around, *own, *_held_up(evidence), *letters], key=lambda moment: moment.time_s)
-        ),
+        moments=tuple(sorted([*around, *own, *held_up, *letters], key=lambda moment: moment.time_s)),
         executions=tuple(executed[:EXECUTIONS_MAX]),
         executed=len(executed),
         not_recorded=(
@@ -218,38 +217,6 @@ def _uncounted(reason: str) -> str:
     """Why an attempt was not made whose number could not be read or written."""
     said = printable(_API.sub("the broker", reason))
     return ": ".join(filter(None, ("not run, as nobody knew which attempt it was", said)))
-
-
-def _held_up(evidence: Evidence) -> Iterator[Moment]:
-    """When the loop of whoever had the task was held up during an attempt, each time once.
-
-    One that lasts is told of before it is over, and again when it is. The lines of older directories do not
-    tell when each began.
-    """
-    ends = ends_of(evidence.own)
-    for who in dict.fromkeys((run.node, run.inc) for run, _ in ends):
-        attempts = [
-            (run.time_s, math.inf if end is None else end.time_s)
-            for run, end in ends
-            if (run.node, run.inc) == who
-        ]
-        spans: list[tuple[float, Line]] = []
-        for line in evidence.swarm:
-            if line.op == "held-up" and (line.node, line.inc) == who:
-                since_s = line.time_s - (line.seconds if line.took_s is None else line.took_s)
-                if spans and line.took_s is not None and since_s < spans[-1][1].time_s:
-                    spans[-1] = min(since_s, spans[-1][0]), line
-                else:
-                    spans.append((since_s, line))
-        for since_s, line in spans:
-            if any(since_s <= end_s and line.time_s >= begun_s for begun_s, end_s in attempts):
-                at = printable(line.line or line.at)
-                if line.took_s is None:
-                    often = f"{plural(line.times, 'time')} by then, for {line.seconds:.2f} s at most"
-                    yield Moment(line.time_s, line.node, "held up", f"by its handler {often}, at {at}")
-                else:
-                    said = f"by its handler for {line.time_s - since_s:.2f} s, at {at}"
-                    yield Moment(since_s, line.node, "held up", said)
 
 
 def _mistake(line: Line) -> str:

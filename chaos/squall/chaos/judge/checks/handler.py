@@ -89,9 +89,8 @@ def works(case: Case) -> Finding:
         )
     found, besides = decide(case, shown=[shown], passed=""), "; ".join(hints)
     detail = f"{found.detail} {sentence(besides)}" if hints else found.detail
-    came_of = history.came_of
-    mistaken = sorted(came_of.spoiled or came_of.mistaken)
-    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty), *mistaken]), "")
+    early = _tasks_early(history)
+    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty), *early]), "")
     return Finding(found.verdict, detail, task=named or min(history.executions))
 
 
@@ -125,6 +124,15 @@ def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:
 
 def _which(found: Sequence[str]) -> str:
     return f" ({tasks(len(found))}, the first {found[0]})"
+
+
+def _tasks_early(history: History) -> Sequence[str]:
+    """The tasks that show what it did wrong in a run that was not read back, the plainest first."""
+    if history.closing is not None:
+        return ()
+    came_of = history.came_of
+    running = sorted(came_of.running, key=lambda task: -came_of.running[task][0])
+    return sorted(came_of.spoiled or came_of.mistaken) or running
 
 
 def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
