@@ -115,7 +115,8 @@ def refused(run: Any) -> str:
 
 def test_an_interrupt_while_it_is_started_offers_nothing(squall_run: Any, is_alive: Any) -> None:
     run = squall_run(SMALL)
-    run.wait_for(lambda: (run.path / "nodes.jsonl").exists(), "the first node")
+    nodes = run.path / "nodes.jsonl"
+    run.wait_for(lambda: nodes.exists() and nodes.stat().st_size > 0, "the first node")
     run.process.send_signal(signal.SIGINT)
     run.process.wait(timeout=30)
     assert run.process.returncode == 130
