@@ -87,10 +87,13 @@ def simulate(
         with show_progress(quiet=quiet) as shown:
             for pattern, plan in plans.items():
                 gathered = found[pattern] = Gathered(pattern, plan)
+                begun_s = time.monotonic()
+                runs = schedules if minutes is None else None
                 for number, each in enumerate(_some(plan, seed, schedules, minutes), 1):
                     gathered.add(each)
-                    told = schedules if minutes is None else None
-                    shown.tell(Begun(run=f"{pattern} seed-{each.seed}", number=number, runs=told))
+                    took_s = time.monotonic() - begun_s
+                    left_s = took_s / number * (runs - number) if runs else 60 * (minutes or 0) - took_s
+                    shown.tell(Begun(run=pattern, number=number, runs=runs, series_left_s=max(0.0, left_s)))
                 gathered.look_closer(folder, shown)
     _tell(list(found.values()), as_json=as_json)
     raise typer.Exit(max(gathered.exit_code for gathered in found.values()))

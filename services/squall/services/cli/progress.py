@@ -128,7 +128,7 @@ class _Said(Shown):
 
     def _go_on(self) -> None:
         while not self._over.wait(LINE_EVERY_S):
-            if self.known.stage is not None:
+            if self.known.stage is not None or self.known.run:
                 self._say()
 
     def _say(self) -> None:
