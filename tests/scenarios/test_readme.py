@@ -26,6 +26,8 @@ OWN_PATTERN = "needs the package fan-out; tests/scenarios/test_pattern_of_ones_o
 INSTALLS = "installs into a project of one's own, from a place that is the reader's"
 BENCHMARK = "measures for minutes on a machine of its own; run by hand"
 
+SIMULATED = "takes all cores, from whatever else is tested then; tests/simulation does as much alone"
+
 NOT_RUN = {
     "uv run pytest": "is what runs this",
     'uv add "squall[chaos] @ ../squall"': INSTALLS,
@@ -39,6 +41,8 @@ NOT_RUN = {
     "tests/scenarios/test_series.py runs shorter series of both",
     "uv run squall chaos hierarchical --toxiproxy-port 8474": "is a whole series, at a port that may be "
     "taken; tests/scenarios/test_chaos.py asks for a port",
+    "uv run squall simulate hierarchical --schedules 100": SIMULATED,
+    "uv run squall simulate ./swarm.toml --tasks 60 --schedule schedule.toml --schedules 10": SIMULATED,
     "uv run python chaos/bench/dispatch.py --rounds 4": BENCHMARK,
     "uv run python chaos/bench/proxy_overhead.py": BENCHMARK,
     "uv run python chaos/bench/blackhole.py": BENCHMARK,

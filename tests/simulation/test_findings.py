@@ -13,6 +13,8 @@ from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
+pytestmark = pytest.mark.alone
+
 FINDINGS = Path(__file__).parent / "findings"
 
 Before = Callable[[pytest.MonkeyPatch], None]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 SQUALL = Path(sys.executable).with_name("squall")
 
 ORDER = """

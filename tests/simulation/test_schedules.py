@@ -16,8 +16,11 @@ from squall.chaos.simulation.draw import TASKS
 from squall.chaos.simulation.outcome import Plan, outcome
 from squall.services.patterns import names
 
+# Alone, since what is simulated takes all of a core or two, and would take them from swarms of other tests.
+pytestmark = pytest.mark.alone
+
 FIRST = 1
-SCHEDULES = 25
+SCHEDULES = 12
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_the_same_seeds_come_to_the_same_in_another_process(pattern: str, squall
     digests = set()
     for hash_seed in ("1", "random"):
         done = subprocess.run(
-            [squall, "simulate", pattern, "--schedules", "4", "--seed", "71", "--quiet", "--json"],
+            [squall, "simulate", pattern, "--schedules", "2", "--seed", "71", "--quiet", "--json"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -52,7 +55,7 @@ def test_the_same_seeds_come_to_the_same_in_another_process(pattern: str, squall
             check=True,
         )
         (simulated,) = json.loads(done.stdout)["simulated"]
-        assert simulated["schedules"] == 4
+        assert simulated["schedules"] == 2
         digests.add(simulated["digest"])
     assert len(digests) == 1
 

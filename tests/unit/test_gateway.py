@@ -28,7 +28,7 @@ from starlette.responses import Response
 from squall.bus.messages import TaskResult
 from squall.bus.tasks import wait_until
 from squall.services.handlers import effect_id
-from squall.services.node import venue_door
+from squall.services.node import venue_door, venue_http
 from squall.services.node.history import History
 from squall.services.roles import forwarding, gateway
 from squall.services.roles.forwarding import ASIDE_MAX, Forwarder, Register
@@ -96,7 +96,7 @@ class Bench:
         self._door = httpx.AsyncClient(transport=door, base_url="http://venue")
         transport = httpx.ASGITransport(app=self.app)
         with History(self.path / "history.jsonl", "gateway", 1) as history:
-            async with venue_door.by_http("http://venue", TOKEN, transport=transport) as to_venue:
+            async with venue_http.door("http://venue", TOKEN, transport=transport) as to_venue:
                 self.forwarder = Forwarder(
                     VenueClient(to_venue),
                     history,

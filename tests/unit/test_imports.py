@@ -23,7 +23,7 @@ DOORS = {
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),
     "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
-    "httpx": ("services/squall/services/node/venue_door.py",),
+    "httpx": ("services/squall/services/node/venue_http.py",),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),
 }
@@ -169,3 +169,10 @@ def test_nobody_but_a_pattern_itself_names_it(name: str) -> None:
         and ".".join(path.relative_to(PARTS[part].parents[1]).with_suffix("").parts) not in roles
     ]
     assert wrong == []
+
+
+def test_a_node_begins_with_no_more_than_every_node_needs() -> None:
+    """Each import is paid by every node at every start; HTTP is the gateway's and the venue's."""
+    asked = "import sys, squall.services.node.process; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert not {"httpx", "starlette", "uvicorn", "rich", "typer", "hypothesis"} & set(done.stdout.split())

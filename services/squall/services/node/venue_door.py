@@ -1,17 +1,12 @@
 """The venue's door: bytes of a batch go in, a status and bytes come out; by HTTP, or however else.
 
-What came of it is `roles/venue_client.py`'s to say.
+What came of it is `roles/venue_client.py`'s to say. HTTP is in `venue_http.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
-
-import httpx
-
-from squall.services.rules.effects import ANSWER_TIMEOUT_S
 
 ANSWER_BYTES_MAX = 1024 * 1024
 """Of one response: 256 answers with their reasons take at most half of it."""
@@ -37,46 +32,9 @@ class Door(Protocol):
         ...
 
 
-class _Http:
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+def by_http(url: str, token: str) -> AbstractAsyncContextManager[Door]:
+    """The door of the venue at ``url``, for who has a token."""
+    # Here, since to import httpx takes a node a third of a second, and only the gateway needs it.
+    from squall.services.node import venue_http
 
-    async def exchange(self, content: bytes) -> tuple[int, bytes]:
-        try:
-            async with self._client.stream("POST", "/orders", content=content) as response:
-                text = bytearray()
-                async for chunk in response.aiter_bytes():
-                    text += chunk
-                    if len(text) > ANSWER_BYTES_MAX:
-                        raise UnansweredError(f"an answer of more than {ANSWER_BYTES_MAX:,} bytes")
-                return response.status_code, bytes(text)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise ShutError(str(error)) from error
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise UnansweredError(f"{type(error).__name__}: {error}") from error
-
-
-@asynccontextmanager
-async def by_http(
-    url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None
-) -> AsyncIterator[Door]:
-    """The door of the venue at ``url``, open inside the block.
-
-    Args:
-        token: What it knows us by; goes into a header that the client's own repr hides.
-        transport: Another way to it than by network.
-    """
-    async with httpx.AsyncClient(
-        base_url=url,
-        headers={
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",  # nothing unpacks to more than was received
-        },
-        timeout=ANSWER_TIMEOUT_S,
-        limits=httpx.Limits(max_connections=2),
-        follow_redirects=False,
-        trust_env=False,
-        transport=transport,
-    ) as client:
-        yield _Http(client)
+    return venue_http.door(url, token)
