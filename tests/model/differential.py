@@ -31,6 +31,9 @@ from squall.chaos.model.frames import Denied, End, Headers, Msg, Ping, Pub, Sub,
 from squall.chaos.model.rights import Rights
 from squall.chaos.model.telling import consumer_info
 
+RINGING_S = 0.03
+"""How long a timer of the model may ring after the server's."""
+
 PATIENCE_S = 4.0
 """How long the server may take to say what the model has said."""
 
@@ -235,8 +238,11 @@ class Run(Acting):
             await asyncio.sleep(0.001)
         self.clock.advance(self.now())
         await self._see_copies(until)
-        if any(len(self.model.heard[key]) < len(messages) for key, messages in self.real.heard.items()):
-            await asyncio.sleep(0.03)  # a timer may have rung meanwhile
+        until = time.monotonic() + RINGING_S
+        while time.monotonic() < until and any(
+            len(self.model.heard[key]) < len(messages) for key, messages in self.real.heard.items()
+        ):
+            await asyncio.sleep(0.001)
             self.clock.advance(self.now())
         for key in sorted({*self.real.heard, *self.model.heard}):
             self._compare(key)

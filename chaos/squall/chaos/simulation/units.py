@@ -169,15 +169,7 @@ class SimulatedLauncher:
         )
         alone = Alone(start=unit.start, at=points, ready=lambda url: unit.answer(Ready(url=url)))
 
-        def obey(order: Order) -> None:
-            if order.halt is not None:
-                points.halt(order.halt.point, order.halt.nth)
-            if order.fail is not None:
-                (alone.failing.set if order.fail else alone.failing.clear)()
-            if order.stop:
-                alone.stop.set()
-
-        unit.obey = obey
+        unit.obey = alone.obey
         await self._venues.serve(alone, unit.process)
 
     def _end(self, unit: SimulatedUnit, status: int) -> None:

@@ -190,15 +190,7 @@ async def _node_alone(
     points = Points(lambda point: control.answer(Halted(point=point)))
     alone = Alone(start=start, at=points, ready=lambda url: control.answer(Ready(url=url)))
 
-    def obey(order: Order) -> None:
-        if order.halt is not None:
-            points.halt(order.halt.point, order.halt.nth)
-        if order.fail is not None:
-            (alone.failing.set if order.fail else alone.failing.clear)()
-        if order.stop:
-            alone.stop.set()
-
-    _listen(loop, control, obey)
+    _listen(loop, control, alone.obey)
     loop.add_signal_handler(signal.SIGTERM, alone.stop.set)
     await pattern.module(start.role).serve_alone(alone)
 

@@ -179,6 +179,15 @@ class Alone:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     failing: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def obey(self, order: Order) -> None:
+        """Do what it is told."""
+        if order.halt is not None:
+            self.at.halt(order.halt.point, order.halt.nth)
+        if order.fail is not None:
+            (self.failing.set if order.fail else self.failing.clear)()
+        if order.stop:
+            self.stop.set()
+
 
 class Service:
     """What a role is given.
