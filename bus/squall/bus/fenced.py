@@ -173,8 +173,9 @@ class FencedWriter:
     async def trim(self, *, below: int, stream: str = "", subject: str = "") -> bool:
         """Remove the records before a sequence, which a stored snapshot must cover.
 
-        Not fenced by the broker, so it is done only with a margin of the lease left, and once: what it
-        removes was covered by this term or an earlier one, so it is right even if it comes late.
+        The broker cannot fence it, and need not: what it removes was covered by this term or an earlier one,
+        so it is right however late it comes. It does not wait for a margin of the lease either: a leader
+        whose renewals are answered late has none, and would leave the ingress full for as long as it leads.
 
         Args:
             stream: Another stream than the seat's own, for instance the one that the leader reads.
@@ -186,8 +187,6 @@ class FencedWriter:
         key = (stream or self._seat.stream, subject)
         if below <= self._trimmed.get(key, 0):
             return True
-        if not self._leadership.may_act():
-            return False
         try:
             await log.trim(self._connection, key[0], below=below, subject=subject)
         except RequestError as error:

@@ -105,6 +105,11 @@ def units(signal: Signal, threshold: int, risk: int) -> int:
     return min(4 * risk, isqrt(risk**2 * above // (4 * below)))
 
 
+def _name(account: int) -> str:
+    """The name of an account."""
+    return f"a{account:04d}"
+
+
 class Account:
     """An account of a seed.
 
@@ -114,7 +119,7 @@ class Account:
 
     def __init__(self, seed: int, number: int) -> None:
         drawn = random.Random(f"{seed}/account/{number}")
-        self.name = f"a{number:04d}"
+        self.name = _name(number)
         self.symbol = drawn.choice(SYMBOLS)
         self.strategy = drawn.choice(list(STRATEGIES))
         self.days = drawn.randint(10, 20)
@@ -141,27 +146,37 @@ class Workload:
     """The tasks of a seed, each of which has a place, from 0."""
 
     def __init__(self, seed: int, *, accounts: int = ACCOUNTS) -> None:
-        self._turn = [Account(seed, number) for number in range(1, accounts + 1)]
+        self._seed = seed
+        self._turn = [*range(1, accounts + 1)]
         random.Random(f"{seed}/turns").shuffle(self._turn)
-        self._places = {account.key: place for place, account in enumerate(self._turn)}
+        self._places = {_name(number): place for place, number in enumerate(self._turn)}
+        self._drawn: dict[int, Account] = {}
+
+    def _account(self, place: int) -> Account:
+        """The account whose turn is at a place; drawn when it is first asked for."""
+        number = self._turn[place]
+        if number not in self._drawn:
+            self._drawn[number] = Account(self._seed, number)
+        return self._drawn[number]
 
     def task(self, place: int) -> str:
         """The name of the task at a place."""
         turn, account = divmod(place, len(self._turn))
-        return f"{self._turn[account].key}-{turn + 1}"
+        return f"{self._account(account).key}-{turn + 1}"
 
     def place(self, task: str) -> int | None:
         """The place of a task; None if the workload has none of that name."""
         key, _, number = task.rpartition("-")
-        if key not in self._places or not number.isdecimal():
+        account = self._places.get(key.partition("-")[0])
+        if account is None or not number.isdecimal():
             return None
-        place = (int(number) - 1) * len(self._turn) + self._places[key]
+        place = (int(number) - 1) * len(self._turn) + account
         return place if place >= 0 and self.task(place) == task else None
 
     def row(self, place: int) -> Row:
         """The one order of the task at a place, as a row of the ledger."""
         turn, account = divmod(place, len(self._turn))
-        return self._turn[account].row(turn + 1)
+        return self._account(account).row(turn + 1)
 
 
 def ledger(seed: int, tasks: int) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 
 from squall.chaos.model.errors import Unmodelled
@@ -13,9 +14,13 @@ NEVER = "0001-01-01T00:00:00Z"
 def rfc3339(stamp_ns: int) -> str:
     """A date in UTC with up to nine decimals, trailing zeros left out."""
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    date = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     fraction = f".{nanoseconds:09}".rstrip("0") if nanoseconds else ""
-    return f"{date}{fraction}Z"
+    return f"{_date(seconds)}{fraction}Z"
+
+
+@functools.lru_cache(maxsize=1024)
+def _date(seconds: int) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def from_rfc3339(text: str) -> int:

@@ -15,6 +15,8 @@ Matches = Callable[[str], Any]
 
 def is_literal(pattern: str) -> bool:
     """Whether a pattern is one subject."""
+    if "*" not in pattern and ">" not in pattern:
+        return True
     return not any(token in ("*", ">") for token in pattern.split("."))
 
 

@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any
 
 from squall.chaos.model.broker import Broker
-from squall.chaos.model.frames import End, Pub
+from squall.chaos.model.frames import End, Msg, Pub
 from squall.chaos.model.rights import Rights
 from squall.chaos.simulation.loop import WORLD, Handle, Process, VirtualLoop
 from squall.chaos.simulation.network import END, Channel, Sink, Way
@@ -91,6 +91,7 @@ class SimulatedBroker:
                 if isinstance(frame, End):
                     channel.closed_by_far()
                 else:
+                    self._note(name, frame)
                     channel.down.send(frame, size_of(frame))
 
             def accept() -> None:
@@ -110,17 +111,19 @@ class SimulatedBroker:
         return listen
 
     def _note(self, name: str, frame: Any) -> None:
-        if isinstance(frame, Pub):
-            self._trace.update(
-                b"%.9f %b %b %b "
-                % (self._loop.time(), name.encode(), frame.subject.encode(), frame.reply.encode())
-            )
+        if isinstance(frame, Pub | Msg):
+            self._trace.update(f"{self._loop.time():.9f} {name} {frame.subject} {frame.reply} ".encode())
             self._trace.update(frame.data)
 
     @property
     def digest(self) -> str:
-        """Of every message that the broker was sent, by whom and when: the same runs have the same."""
-        return self._trace.hexdigest()
+        """Of every message to and from the broker, whose and when, and of how much ran between them.
+
+        The same runs have the same.
+        """
+        whole = self._trace.copy()
+        whole.update(b"%d" % self._loop.turns)
+        return whole.hexdigest()
 
     # As a process.
 

@@ -8,6 +8,7 @@ Nothing is aimed: what aimed faults on the usual swarm do not find is found by s
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -91,18 +92,26 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
 
 def _own(spec: Spec) -> Mapping[str, Sequence[Any]]:
     """What is drawn of the fields that this pattern has beside those of all."""
+    return {
+        name: [*small, *(getattr(spec, name) for _ in small)]
+        for name, small in _small_numbers(type(spec)).items()
+    }
+
+
+@functools.cache
+def _small_numbers(kind: type[Spec]) -> Mapping[str, Sequence[int]]:
+    """The least that each number may be which only this kind of spec has, and a few above it."""
     common = {field.name for field in msgspec.structs.fields(Spec)}
-    found: dict[str, Sequence[Any]] = {}
-    described = msgspec.inspect.type_info(type(spec))
+    described = msgspec.inspect.type_info(kind)
     assert isinstance(described, msgspec.inspect.StructType)
+    found: dict[str, Sequence[int]] = {}
     for field in described.fields:
-        kind = field.type
-        if field.name in common or not isinstance(kind, msgspec.inspect.IntType):
+        number = field.type
+        if field.name in common or not isinstance(number, msgspec.inspect.IntType):
             continue
-        least = kind.ge if kind.ge is not None else 1
-        most = min(kind.le if kind.le is not None else least + OWN_MAX, least + OWN_MAX)
-        small = [*range(int(least), int(most) + 1)]
-        found[field.name] = [*small, *(getattr(spec, field.name) for _ in small)]
+        least = number.ge if number.ge is not None else 1
+        most = min(number.le if number.le is not None else least + OWN_MAX, least + OWN_MAX)
+        found[field.name] = range(int(least), int(most) + 1)
     return found
 
 

@@ -219,8 +219,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         trace = "" if error is None else "".join(traceback.format_exception(error))
         self.failures.append(f"{what}\n{trace}".rstrip())
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = bool  # False; asked of the loop for each future, so it is no function of Python
 
     def is_running(self) -> bool:
         return self._is_running

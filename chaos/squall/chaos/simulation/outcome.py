@@ -76,7 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         unknown: Those that could not be decided, though they were exercised.
         passed: The ids of those that passed.
         why: Why it is broken.
-        digest: Of all that the broker was sent; see `SimulatedBroker`.
+        digest: Of all that went to and from the broker; see `SimulatedBroker`.
         accepted, faults: How many tasks, and how many faults were in force.
         virtual_s, took_s: How long it took on its own clock, and of a core.
     """
@@ -101,13 +101,17 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
         out: Where its directory stays; without, nothing is left of it.
     """
     begun_s = time.process_time()
-    spec, schedule = plan.of(seed)
-    if out is not None:
-        found = _in(spec, schedule, out, plan.preload, keep=True)
-    else:
-        with tempfile.TemporaryDirectory(prefix="squall-", dir=_memory()) as directory:
-            found = _in(spec, schedule, Path(directory) / "run", plan.preload, keep=False)
-    _forget()
+    gc.freeze()  # what was there before is not looked at when the world is collected
+    try:
+        spec, schedule = plan.of(seed)
+        if out is not None:
+            found = _in(spec, schedule, out, plan.preload, keep=True)
+        else:
+            with tempfile.TemporaryDirectory(prefix="squall-", dir=_memory()) as directory:
+                found = _in(spec, schedule, Path(directory) / "run", plan.preload, keep=False)
+    finally:
+        _forget()
+        gc.unfreeze()
     return msgspec.structs.replace(found, took_s=time.process_time() - begun_s)
 
 

@@ -7,6 +7,7 @@ SimulatedWire ─► Channel.up ─► Session (the model)
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ HELLO_BYTES = 600
 FRAME_BYTES = 16
 """Of a frame beside what it carries."""
 
-_NO_SPACE = " \t\r\n\0"
+_SPACE = re.compile(r"[ \t\r\n\0]")
 
 
 class Hello:
@@ -150,7 +151,7 @@ class SimulatedWire:
     async def publish(self, subject: str, data: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
         if self.is_closed:
             raise WireError("closed")
-        if not subject or any(character in subject for character in _NO_SPACE):
+        if not subject or _SPACE.search(subject):
             raise InvalidNameError(f"not sent: {printable(subject, 80)!r} is no subject")
         if len(data) > PAYLOAD_BYTES_MAX:
             raise MessageTooLargeError(f"{len(data):,} bytes for {subject} pass the broker's bound")

@@ -89,12 +89,14 @@ def independent(seed: int, tasks: int, *, accounts: int = ACCOUNTS) -> Iterator[
         accounts: How many keys there are.
     """
     encode = msgspec.msgpack.Encoder().encode
-    turn = [_Account(seed, number) for number in range(1, accounts + 1)]
+    turn = [*range(1, accounts + 1)]
     random.Random(f"{seed}/turns").shuffle(turn)
+    drawn: dict[int, _Account] = {}
     made = 0
     for n in itertools.count(1):
-        for account in turn:
+        for number in turn:
             if made == tasks:
                 return
             made += 1
+            account = drawn.get(number) or drawn.setdefault(number, _Account(seed, number))
             yield Submission(f"{account.name}-{account.symbol}", account.strategy, n, encode(account.task(n)))
