@@ -31,7 +31,8 @@ from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import STEADY_S, Run, driven, unless
+from squall.services.run.driven import driven, unless
+from squall.services.run.loaded import STEADY_S, Run
 from squall.services.run.progress import Phase, Progress, Waiting
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
