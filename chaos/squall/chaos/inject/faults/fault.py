@@ -105,6 +105,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """
         raise NotImplementedError
 
+    async def spared(self, site: Site, begun: int) -> bool:
+        """Whether it is known, once it has ended, that it found nothing there that it could strike.
+
+        Args:
+            begun: How many bytes the history had before it was put in force.
+        """
+        return False
+
     async def heal(self, site: Site) -> None:
         """End it. Done again, it changes nothing.
 
