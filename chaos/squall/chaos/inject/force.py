@@ -150,9 +150,8 @@ class Force:
             why = "it was not seen to be healed"
         except (LookupError, TimeoutError) as error:
             healed, why = False, f"it was not seen to be healed: {_said(error)}"
-        if healed and self._strike.reason == NOT_SEEN and await self._are_spared():
-            self._spared = self._unseen
-            self._strike.verified, self._strike.reason = len(self._spared) < len(self._sites), ""
+        if healed and self._strike.reason == NOT_SEEN:
+            await self._settle()
         for doubt in (undone, "" if healed else why):
             if doubt:
                 self._strike.doubt(doubt)
@@ -174,10 +173,13 @@ class Force:
         ]
         return f"it had been undone before it was healed: {'; '.join(undone)}" if undone else ""
 
-    async def _are_spared(self) -> bool:
-        """Whether those at whom it was not seen had nothing that it could strike."""
+    async def _settle(self) -> None:
+        """Learn what became of those at whom it was not seen: it came later, or had nothing to strike."""
         sites = [site for site in self._sites if site.node in self._unseen]
-        return all(await each(sites, lambda site: self._fault.spared(site, self._begun)))
+        became = await each(sites, lambda site: self._fault.afterwards(site, self._begun))
+        if "unknown" not in became:
+            self._spared = {site.node for site, is_so in zip(sites, became, strict=True) if is_so == "spared"}
+            self._strike.verified, self._strike.reason = len(self._spared) < len(self._sites), ""
 
     async def _listen(self, site: Site) -> None:
         """Ask the broker how much it has had from a node that it can hear nothing of."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Literal
 
 import msgspec
 
@@ -51,12 +52,17 @@ class LogicalFault(Fault, frozen=True, kw_only=True):
             return ""
         return f"{site.node} had stopped it, or was started anew"
 
-    async def spared(self, site: Site, begun: int) -> bool:
-        """The node was delivered too little meanwhile, and says so: it interfered with nothing."""
+    async def afterwards(self, site: Site, begun: int) -> Literal["struck", "spared", "unknown"]:
+        """By the node's own word: how many deliveries it has interfered with, which may be none."""
         deadline = asyncio.get_running_loop().time() + STOPPED_S
-        while not (words := _words(site, begun)) and asyncio.get_running_loop().time() < deadline:
+        while not _has_ended(words := _words(site, begun)) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.1)
-        return [(said.what, said.on, said.struck) for said in words] == [(self.asked().kind, False, 0)]
+        kind = self.asked().kind
+        if [(said.what, said.on, said.struck) for said in words] == [(kind, False, 0)]:
+            return "spared"
+        of_one_start = len({said.inc for said in words}) == 1
+        has_struck = [(said.what, said.on) for said in words] == [(kind, True), (kind, False)]
+        return "struck" if of_one_start and has_struck else "unknown"
 
     async def heal(self, site: Site) -> None:
         with contextlib.suppress(LookupError):  # a node that has ended interferes no more
@@ -75,6 +81,10 @@ async def _says(site: Site, kind: str, *, on: bool, within_s: float) -> bool:
             return True
         await asyncio.sleep(0.1)
     return False
+
+
+def _has_ended(words: list[_Said]) -> bool:
+    return bool(words) and not words[-1].on
 
 
 def _words(site: Site, begun: int) -> list[_Said]:
