@@ -3,6 +3,8 @@
     seed ─┬─ swarm ──► agents, slots, timers, bounds, handler: whatever the validator allows
           └─ faults ─► kinds, targets, points, moments, lengths: whatever the swarm can be struck by
 
+The pace of the broker is drawn from it as well, by the world.
+
 Nothing is aimed: what aimed faults on the usual swarm do not find is found by swarms that nobody sets up.
 """
 
@@ -75,25 +77,30 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
     chance = random.Random(f"{seed}/swarm")
     for _ in range(DRAWS_MAX):
         drawn = {field: chance.choice(values) for field, values in CHOICES.items()}
-        drawn |= {field: chance.choice(values) for field, values in _own(spec).items()}
+        drawn |= {field: chance.choice(values) for field, values in _own(spec, agents).items()}
         drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
         if agents is not None:
             drawn["agents"] = agents
         if spec.handler != HANDLER:
             drawn["handler"] = spec.handler  # one that was asked for
-        made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
         try:
+            made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
-        except SpecError:
+        except (msgspec.ValidationError, SpecError):
             continue
         return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
 
 
-def _own(spec: Spec) -> Mapping[str, Sequence[Any]]:
-    """What is drawn of the fields that this pattern has beside those of all."""
+def _own(spec: Spec, agents: int | None) -> Mapping[str, Sequence[Any]]:
+    """What is drawn of the fields that this pattern has beside those of all.
+
+    Args:
+        agents: How many are asked for; where they are many, what is usual of a field is in proportion.
+    """
+    times = max(1, (agents or 0) // spec.agents)
     return {
-        name: [*small, *(getattr(spec, name) for _ in small)]
+        name: [*small, *(getattr(spec, name) * times for _ in small)]
         for name, small in _small_numbers(type(spec)).items()
     }
 

@@ -42,6 +42,10 @@ LIMITS = (
 )
 
 
+SOURCES_S = ((0.0002, 0.003), (0.0002, 0.003), (0.001, 0.05), (0.05, 0.4))
+"""What a stream may take to copy what another stored: mostly next to nothing, as a real one does; with some
+seeds long, as one does that has much else to do. Were it longer, the bounds would have to know of it."""
+
 NOBODY = Rights()
 """Those of a probe, which is let in and says nothing but PING."""
 
@@ -112,7 +116,9 @@ class World:
         chance = random.Random(f"{self._seed}/broker")
 
         def make(clock: BrokerClock) -> Broker:
-            return Broker(clock, chance, epoch_s=EPOCH_S)
+            broker = Broker(clock, chance, epoch_s=EPOCH_S)
+            broker.source_delay_s = random.Random(f"{self._seed}/sources").choice(SOURCES_S)
+            return broker
 
         self.broker = SimulatedBroker(
             self.loop, make, self._rights, self.ways.by_node, started, lambda: chance.uniform(*START_S)
