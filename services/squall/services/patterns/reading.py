@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from zlib import crc32
 
 from squall.bus import log as bus_log
@@ -29,6 +29,9 @@ PATIENCE_S = 60.0
 """How long the broker may be away while it is read."""
 
 LOOK_S = 0.25
+
+COPIED_S = 5.0
+"""How long a broker that nobody strikes any more may take to copy the last dead letters."""
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
@@ -52,10 +55,22 @@ async def state_of(swarm: Swarm, plane: str) -> dict[str, Any]:
     return await patiently(lambda: bus_log.state(swarm.observer, swarm.swarm.stream(plane)))
 
 
+class Registers(NamedTuple):
+    """How many registers there are, and how many of them say that their task is dead."""
+
+    total: int
+    dead: int
+
+
 async def registers(swarm: Swarm, history: History) -> int:
     """Write every register into the history; how many there are."""
+    return (await registers_of(swarm, history)).total
+
+
+async def registers_of(swarm: Swarm, history: History) -> Registers:
+    """Write every register into the history; how many there are, of which sort."""
     subjects = swarm.swarm
-    count = 0
+    count = dead = 0
     through = int((await state_of(swarm, "RES"))["last_seq"])
     reading = bus_log.read(swarm.observer, subjects.stream("RES"), subjects.registers, until=through)
     async with contextlib.aclosing(reading) as records:
@@ -67,6 +82,7 @@ async def registers(swarm: Swarm, history: History) -> int:
             except DecodeError as error:
                 history("final", "fail", what="register", subject=record.subject, reason=str(error))
                 continue
+            dead += result.status == "dead"
             history(
                 "final",
                 "ok",
@@ -82,7 +98,7 @@ async def registers(swarm: Swarm, history: History) -> int:
                 reason=result.reason,
                 time_s_stored=record.stored_s,
             )
-    return count
+    return Registers(count, dead)
 
 
 async def submissions(swarm: Swarm, history: History) -> None:
@@ -144,10 +160,19 @@ async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
     return {"pending": at["num_pending"], "held": at["num_ack_pending"]}
 
 
-async def dead_letters(swarm: Swarm, history: History) -> None:
-    """Write into the history which tasks have a dead letter, and what it says: enough to try them again."""
+async def dead_letters(swarm: Swarm, history: History, *, dead: int) -> None:
+    """Write into the history which tasks have a dead letter, and what it says: enough to try them again.
+
+    Args:
+        dead: How many tasks are dead. Where there were fewer letters, they are waited for: the broker copies
+            them, in its own time.
+    """
     subjects = swarm.swarm
-    through = int((await state_of(swarm, "DLQ"))["last_seq"])
+    deadline = time.monotonic() + COPIED_S
+    while (through := int((await state_of(swarm, "DLQ"))["last_seq"])) < dead:
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(LOOK_S)
     reading = bus_log.read(swarm.observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:
