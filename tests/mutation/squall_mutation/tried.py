@@ -84,7 +84,9 @@ def by_simulation(module: Path, first: int, last: int) -> str:
 def patterns_of(module: Path) -> Iterable[str]:
     """The patterns that run it."""
     path = "/".join(module.with_suffix("").parts[-2:])
-    return next((those for begins, those in ONLY.items() if path.startswith(begins)), ("hierarchical", "star"))
+    return next(
+        (those for begins, those in ONLY.items() if path.startswith(begins)), ("hierarchical", "star")
+    )
 
 
 def simulate(first: int, last: int, patterns: Iterable[str]) -> None:
