@@ -12,6 +12,7 @@ from squall.bus.pull import Puller
 from squall.chaos.inject import experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
+from squall.services.patterns import reading
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
@@ -43,6 +44,11 @@ def the_load_ends_however_long_it_takes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(experiment, "LOAD_ENDS_S", 1e9)
 
 
+def letters_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    """Dead letters were read back while the broker still copied them."""
+    patch.setattr(reading, "LETTERS_S", 0.0)
+
+
 def trimmed_with_a_margin_only(patch: pytest.MonkeyPatch) -> None:
     """A leader whose renewals are answered late never trimmed the ingress, and so the load never ended."""
     the_load_ends_however_long_it_takes(patch)
@@ -56,6 +62,7 @@ def trimmed_with_a_margin_only(patch: pytest.MonkeyPatch) -> None:
 
 FOUND: Mapping[str, tuple[Before, str]] = {
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),

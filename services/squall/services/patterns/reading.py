@@ -28,10 +28,10 @@ T = TypeVar("T")
 PATIENCE_S = 60.0
 """How long the broker may be away while it is read."""
 
-LOOK_S = 0.25
+LETTERS_S = 5.0
+"""How long dead letters are waited for, which a leader wrote before its job was done, or never."""
 
-COPIED_S = 5.0
-"""How long a broker that nobody strikes any more may take to copy the last dead letters."""
+LOOK_S = 0.25
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
@@ -55,20 +55,20 @@ async def state_of(swarm: Swarm, plane: str) -> dict[str, Any]:
     return await patiently(lambda: bus_log.state(swarm.observer, swarm.swarm.stream(plane)))
 
 
-class Registers(NamedTuple):
-    """How many registers there are, and how many of them say that their task is dead."""
+class Counted(NamedTuple):
+    """How many registers there are, and how many of them tell that their task is dead, or cannot be read."""
 
-    total: int
+    all: int
     dead: int
 
 
 async def registers(swarm: Swarm, history: History) -> int:
     """Write every register into the history; how many there are."""
-    return (await registers_of(swarm, history)).total
+    return (await ended(swarm, history)).all
 
 
-async def registers_of(swarm: Swarm, history: History) -> Registers:
-    """Write every register into the history; how many there are, of which sort."""
+async def ended(swarm: Swarm, history: History) -> Counted:
+    """Write every register into the history, and count them."""
     subjects = swarm.swarm
     count = dead = 0
     through = int((await state_of(swarm, "RES"))["last_seq"])
@@ -80,6 +80,7 @@ async def registers_of(swarm: Swarm, history: History) -> Registers:
             try:
                 result = decode(record.data, TaskResult)
             except DecodeError as error:
+                dead += 1
                 history("final", "fail", what="register", subject=record.subject, reason=str(error))
                 continue
             dead += result.status == "dead"
@@ -98,7 +99,7 @@ async def registers_of(swarm: Swarm, history: History) -> Registers:
                 reason=result.reason,
                 time_s_stored=record.stored_s,
             )
-    return Registers(count, dead)
+    return Counted(count, dead)
 
 
 async def submissions(swarm: Swarm, history: History) -> None:
@@ -160,18 +161,15 @@ async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
     return {"pending": at["num_pending"], "held": at["num_ack_pending"]}
 
 
-async def dead_letters(swarm: Swarm, history: History, *, dead: int) -> None:
+async def dead_letters(swarm: Swarm, history: History, dead: int) -> None:
     """Write into the history which tasks have a dead letter, and what it says: enough to try them again.
 
     Args:
-        dead: How many tasks are dead. Where there were fewer letters, they are waited for: the broker copies
-            them, in its own time.
+        dead: How many there should be; so many are waited for, as the broker copies them when it comes to it.
     """
     subjects = swarm.swarm
-    deadline = time.monotonic() + COPIED_S
-    while (through := int((await state_of(swarm, "DLQ"))["last_seq"])) < dead:
-        if time.monotonic() > deadline:
-            break
+    deadline = time.monotonic() + LETTERS_S
+    while (through := int((await state_of(swarm, "DLQ"))["last_seq"])) < dead and time.monotonic() < deadline:
         await asyncio.sleep(LOOK_S)
     reading = bus_log.read(swarm.observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
     async with contextlib.aclosing(reading) as records:
