@@ -19,13 +19,12 @@ import msgspec
 from msgspec.structs import asdict
 
 from squall.chaos.inject.handlers import WORK_S
+from squall.chaos.plan import poison, varied
 from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
 from squall.chaos.plan.kinds import KINDS, SEVER, Kind
-from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
 from squall.chaos.plan.series import TAIL_HANDLER
 from squall.chaos.plan.surface import Surface, possible, surface_of
-from squall.chaos.plan.varied import HANDLER as VARIED_HANDLER
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import VENUE
@@ -59,7 +58,7 @@ CHOICES: Mapping[str, Sequence[Any]] = {
     "retry_cap_s": (0.5, 2.0, 10.0),
     "ingress_max": (5, 20, 150, 4000),
     "patience_s": (0.5, 5.0, 60.0),
-    "handler": (HANDLER, HANDLER, HANDLER, TAIL_HANDLER, VARIED_HANDLER, POISON_HANDLER),
+    "handler": (HANDLER, HANDLER, HANDLER, TAIL_HANDLER, varied.HANDLER, poison.HANDLER),
 }
 """What is drawn of the fields that all patterns have."""
 
@@ -109,8 +108,19 @@ def _keeps_up(spec: Spec) -> bool:
     nothing that was done to it.
     """
     let_in_s = spec.tasks / spec.ingress_max * TRIM_S
-    work_s = spec.tasks * WORK_S / (spec.agents * spec.slots) if spec.handler == TAIL_HANDLER else 0.0
-    return max(let_in_s, work_s) <= THROUGH_S
+    return max(let_in_s, spec.tasks * _work_s(spec)) <= THROUGH_S
+
+
+def _work_s(spec: Spec) -> float:
+    """How long an average task keeps the agents from the next; what poison takes down waits for an ack wait."""
+    slots = spec.agents * spec.slots
+    if poison.is_poisoned(spec.handler):
+        return poison.LONG_S / poison.LONG_ONE_IN / slots + (
+            spec.attempts * spec.ack_wait_s / poison.ONE_IN / spec.agents
+        )
+    if varied.is_varied(spec.handler):
+        return varied.LONG_S * varied.SHARES["long"] / 100 / slots
+    return WORK_S / slots if spec.handler == TAIL_HANDLER else 0.0
 
 
 def _own(spec: Spec, agents: int | None) -> Mapping[str, Sequence[Any]]:
