@@ -112,7 +112,7 @@ def _keeps_up(spec: Spec) -> bool:
 
 
 def _work_s(spec: Spec) -> float:
-    """How long an average task keeps the agents from the next; what poison takes down waits for an ack wait."""
+    """How long an average task keeps agents from the next; what poison takes down waits for an ack wait."""
     slots = spec.agents * spec.slots
     if poison.is_poisoned(spec.handler):
         return poison.LONG_S / poison.LONG_ONE_IN / slots + (
