@@ -202,7 +202,7 @@ def _failed(
 
 
 def is_spent(history: History, register: Register) -> bool:
-    """Whether all attempts at a dead task were begun, and a fault cut each of them off.
+    """Whether all attempts at a dead task were begun, and failed or were cut off by a fault, the last one so.
 
     Then it is dead by nobody's mistake: so many attempts it was to have. The first is counted by its
     delivery, so one that a dying agent had not begun counts as well.
@@ -216,8 +216,11 @@ def is_spent(history: History, register: Register) -> bool:
     if len(numbers) < attempts - 1:
         return False
     until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
-    return all(
+    struck = [
         is_struck(history, run.node, run.time_s, end_s) for run, end_s in zip(runs, until_s, strict=True)
+    ]
+    return struck[-1] and all(
+        is_cut or run.failed_s is not None for run, is_cut in zip(runs, struck, strict=True)
     )
 
 
