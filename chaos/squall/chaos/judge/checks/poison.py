@@ -78,7 +78,8 @@ def contained(case: Case) -> Balance:
         what = f"given up after {attempts} attempts, of which {_span(begun.values())} were begun"
         passed = f"{tasks(len(dead) - len(spent))} dead-lettered, each poison, {what}; {rest}"
     if spent:
-        what = f"as each of its {attempts} attempts failed, or was cut off by what was done to its agent or the broker"
+        cut_off = "was cut off by what was done to its agent or the broker"
+        what = f"as each of its {attempts} attempts failed, or {cut_off}"
         said = f"{tasks(len(spent))} dead-lettered, {what}"
         passed = f"{said}. {passed}" if failed or offered else f"{said}; {rest}"
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
