@@ -60,4 +60,6 @@ def _where(item: WorkItem) -> str:
 
 
 def _changed(diff: str) -> str:
-    return "\n".join(line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+    return "\n".join(
+        line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    )

@@ -41,7 +41,8 @@ def simulate(spec: Spec, schedule: Schedule, directory: RunDirectory, *, preload
     """
     schedule_file.write(directory, schedule)
     world = World(spec, spec.seed)
-    with installed(preload, pattern_of(spec).roles), world.nature.holding():
+    nodes = {node.name: node.role for node in pattern_of(spec).topology(spec).nodes}
+    with installed(preload, nodes), world.nature.holding():
         world.loop.run(_experiment(world, spec, schedule, directory))
     return world
 
