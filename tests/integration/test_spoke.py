@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -194,6 +195,8 @@ async def test_a_spoke_told_to_flatten_has_what_is_held_of_its_symbols_closed_on
             made = (await s.decided(4))[-1]
     assert made.task == flattened["task"]
     assert (made.agent, made.reduces, made.reduce_only) == (SPOKE, True, True)
+    last_heard = json.loads(order("buy", 3, "nasdaq"))["price"]
+    assert {json.loads(effect)["price"] for effect in made.effects} == {last_heard}
     assert state.flattened == {SPOKE: flattened["term"]}
 
 
