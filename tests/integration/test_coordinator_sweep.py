@@ -14,13 +14,19 @@ from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.subjects import lane_for, last_token, matches
 from squall.bus.tasks import task_group, wait_until
+from squall.bus.term import Leadership
 from squall.services.roles import sweeper
 from squall.services.rules.dispatch import Progress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 
-async def test_a_task_acknowledged_without_a_result_is_dispatched_again(swarm: Any) -> None:
+@pytest.mark.parametrize("has_margin", [True, False])
+async def test_a_task_acknowledged_without_a_result_is_dispatched_again(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch, has_margin: bool
+) -> None:
+    """The broker fences that, so a leader whose answers are late does it too."""
+    monkeypatch.setattr(Leadership, "may_act", lambda self: has_margin)
     async with swarm() as s:
         await s.submit("t")
         await s.close()

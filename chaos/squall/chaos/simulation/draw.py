@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
-from squall.chaos.plan.kinds import KINDS, Kind
+from squall.chaos.plan.kinds import KINDS, SEVER, Kind
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
 from squall.chaos.plan.series import TAIL_HANDLER
@@ -27,6 +27,7 @@ from squall.chaos.plan.surface import Surface, possible, surface_of
 from squall.chaos.plan.varied import HANDLER as VARIED_HANDLER
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.spec import HANDLER, Spec
 
 TASKS = 60
@@ -145,7 +146,8 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         point = chance.choice(sorted(surface.points))
         targets = possible(kind, surface.reaching(point), surface)
         follows = surface.is_take_over(point)
-        if targets and not (follows and len(surface.leaders) < 2):
+        is_felt = targets != [VENUE] or not _is_felt_by_answers(kind)
+        if targets and is_felt and not (follows and len(surface.leaders) < 2):
             nth = 1 if follows else chance.choice(NTHS)
             return Interval(fault=kind.name, target=targets[0], at_s=at_s, for_s=for_s, point=point, nth=nth)
     targets = possible(kind, surface.targets, surface)
@@ -155,6 +157,11 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         ends = possible(kind, END_TARGETS, surface)
         return Interval(fault=kind.name, target=chance.choice(ends), for_s=min(for_s, END_S), at_end=True)
     return Interval(fault=kind.name, target=chance.choice(targets), at_s=at_s, for_s=for_s)
+
+
+def _is_felt_by_answers(kind: Kind) -> bool:
+    """Whether only the answers of who is struck show it; a venue that stands still at a point gives none."""
+    return kind.family == "slow" or kind.name == SEVER
 
 
 def _strikes_at_points(kind: Kind) -> bool:

@@ -20,7 +20,7 @@ from squall.chaos.simulation.world import World
 from squall.services.node.history import History
 from squall.services.patterns import pattern_of
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import Run
+from squall.services.run.loaded import Run
 from squall.services.run.progress import Step
 from squall.services.run.spec import Spec
 
