@@ -20,7 +20,9 @@ LONGER = 25
 SCHEDULE_S = 10.0
 """What takes so much of a core does not end: a schedule takes a quarter of a second."""
 
+TEST_S = 60
 TESTS_S = 240
+"""What one test takes at most, and all of them."""
 
 STAGES = ("unit", "simulation", "integration")
 
@@ -67,7 +69,8 @@ def by_tests(module: Path, folder: str) -> str:
     files = tests_of(module, folder)
     if not files:
         return ""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += [f"--timeout={TEST_S}", *files]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TESTS_S)
     except subprocess.TimeoutExpired:
