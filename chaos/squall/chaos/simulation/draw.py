@@ -36,7 +36,7 @@ FAULTS = 4
 LOAD_S = (0.5, 3.0)
 """Over how long the tasks are offered, at least and at most; so long go on the faults' beginnings, too."""
 
-FOR_S = (0.05, 0.3, 0.8, 1.5, 4.0)
+FOR_S = (0.05, 0.3, 0.8, 1.5, 4.0, 12.0)
 """About how long a fault lasts: one of these, by half more or less."""
 
 AT_POINT = 0.4
