@@ -30,8 +30,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "a loop": ("core/ReplaceBreakWithContinue", "core/ReplaceContinueWithBreak", "core/ZeroIterationForLoop"),
     "a decorator left out": ("core/RemoveDecorator",),
 }
-"""Families of cosmic-ray's operators, by how their names begin. Numbers alone are a third of all places: what is
-drawn of each family alike says more of the code."""
+"""Families of cosmic-ray's operators, by how their names begin. Numbers alone are a third of all places; what
+is drawn of each family alike says more of the code."""
 
 Place = tuple[str, tuple[int, int], tuple[int, int]]
 
