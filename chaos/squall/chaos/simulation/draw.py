@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
+from squall.chaos.inject.handlers import WORK_S
 from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
 from squall.chaos.plan.kinds import KINDS, SEVER, Kind
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
@@ -65,6 +66,13 @@ CHOICES: Mapping[str, Sequence[Any]] = {
 OWN_MAX = 4
 """How far above its least a number may be that only one pattern has; its default is drawn as often as all."""
 
+THROUGH_S = 10.0
+"""How long a swarm may take for all its tasks: what the ingress holds is let in each time that a leader trims
+it, and a handler takes its time in each slot."""
+
+TRIM_S = 0.2
+"""How often leaders do."""
+
 DRAWS_MAX = 100
 
 
@@ -89,8 +97,20 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
             pattern_of(made).check(made)
         except (msgspec.ValidationError, SpecError):
             continue
-        return made
+        if _keeps_up(made) or spec.handler != HANDLER:
+            return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
+
+
+def _keeps_up(spec: Spec) -> bool:
+    """Whether the swarm can get through its load soon enough, undisturbed, for the bounds to say anything.
+
+    They are computed from timers and from the load's own pace, so whoever is slower than that fails them for
+    nothing that was done to it.
+    """
+    let_in_s = spec.tasks / spec.ingress_max * TRIM_S
+    work_s = spec.tasks * WORK_S / (spec.agents * spec.slots) if spec.handler == TAIL_HANDLER else 0.0
+    return max(let_in_s, work_s) <= THROUGH_S
 
 
 def _own(spec: Spec, agents: int | None) -> Mapping[str, Sequence[Any]]:
