@@ -54,7 +54,7 @@ async def test_dead_letters_of_full_size_do_not_stay_in_the_stream_of_the_term(s
 async def test_a_snapshot_waits_for_the_dead_letters_of_all_registers_that_it_passes(
     swarm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A successor reads no register anew that a snapshot has passed, so their letters would be lost with it."""
+    """A successor reads no register anew that a snapshot has passed, so their letters would be lost."""
     store, told = JobWriter.store, list[tuple[int, bool, int]]()
 
     async def counted(self: JobWriter, tasks: Any, letters: Any, finished: Any, **how: Any) -> bool:
