@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from squall.bus import fenced, log
@@ -236,7 +237,16 @@ async def test_what_is_covered_is_removed_once_and_without_a_margin_of_the_lease
     assert await writer.trim(below=stored.first, subject=b.swarm.dispatches)  # it is done
 
 
-async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any) -> None:
+async def test_what_expects_nothing_is_not_stored_since_a_repeat_could_store_it_twice(bus: Any) -> None:
+    async with two(bus) as (b, one, _):
+        writer = await writing(b, one)
+        with pytest.raises(ValueError, match="twice"):
+            await writer.store([msgspec.structs.replace(entry(b, "a"), expected=None)])
+        assert await log.last(one, b.swarm.stream("JOB"), b.swarm.dispatches) is None
+
+
+@pytest.mark.parametrize("wrote", [True, False], ids=["its own", "its predecessor's"])
+async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any, wrote: bool) -> None:
     async with two(bus) as (b, one, _):
         writer = await writing(b, one)
         copied = CopiedTrim(
@@ -249,7 +259,8 @@ async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any) -> 
         )
         for name in ("t-1", "t-2"):
             await writer.store([Entry(b.swarm.dead("j", name), name.encode(), 0), entry(b, name)])
-            copied.wrote()
+            if wrote:
+                copied.wrote()
 
         async def left() -> log.Record | None:
             await copied.trim()
