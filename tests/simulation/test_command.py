@@ -47,13 +47,16 @@ def test_what_cannot_be_used_is_said_before_anything_runs(
 
 
 def test_who_interrupts_is_told_what_was_found(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [SQUALL, "simulate", "--schedules", "100000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=(tmp_path / "progress").open("wb"),
-        text=True,
-    ) as running:
+    with (
+        (tmp_path / "progress").open("wb") as progress_file,
+        subprocess.Popen(
+            [SQUALL, "simulate", "--schedules", "100000"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=progress_file,
+            text=True,
+        ) as running,
+    ):
         until_s = time.monotonic() + 60
         while (
             b"/100000" not in (progress := (tmp_path / "progress").read_bytes()) and b"of 100" not in progress
