@@ -111,6 +111,7 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
     """
     begun_s = time.process_time()
     _imported(plan.spec.handler)
+    found: Outcome | HandlerError
     gc.freeze()  # what was there before is not looked at when the world is collected
     try:
         spec, schedule = plan.of(seed)
@@ -128,8 +129,8 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
     finally:
         _forget()
         gc.unfreeze()
-    if told is not None:
-        raise told
+    if isinstance(found, HandlerError):
+        raise found
     return msgspec.structs.replace(found, took_s=time.process_time() - begun_s)
 
 
