@@ -121,11 +121,7 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
             with tempfile.TemporaryDirectory(prefix="squall-", dir=_memory()) as directory:
                 found = _in(spec, schedule, Path(directory) / "run", plan.preload, keep=False)
     except HandlerError as error:
-        told = HandlerError(
-            str(error), error.remedy
-        )  # one that keeps no world, which is to be forgotten here
-    else:
-        told = None
+        found = HandlerError(str(error), error.remedy)  # one that keeps no world, which is forgotten here
     finally:
         _forget()
         gc.unfreeze()
