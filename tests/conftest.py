@@ -1,11 +1,12 @@
-"""What all tests share: how they are spread over workers, and how one has the machine for itself.
+"""What all tests share: how they are spread over workers, and what runs beside what.
 
-    slow tests ──┐                           ┌─ worker 1 ─┐
-    other tests ─┼─ in this order, by group ─┤            ├─ then those marked ``alone``, one by one
-                 ┘                           └─ worker 2 ─┘
+    swarms ─── worker 1, one by one ─┐
+                                     ├─ then simulations, on both ─ then those marked ``alone``, one by one
+    others ─── worker 2 ─────────────┘
 
-Tests of one ``xdist_group`` share something that is dear, such as a series, and so a worker; so do those of a
-file that share a fixture of the file.
+A swarm's verdict asks that the machine has time left, so no two swarms run at once, and none runs beside a
+simulation. Tests of one ``xdist_group`` share something that is dear, such as a broker, and so a worker; so
+do those of a file that share a fixture of the file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import pytest
 from hypothesis import settings
 
 ALONE = "alone"
+SWARM = "swarm"
+SIMULATION = "simulation"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,10 +38,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that no worker waits for one at the end; those that measure last, together."""
+    """Put each into its group and its turn; long ones first, so that no worker waits for one at the end."""
     for item in items:
         if item.get_closest_marker(ALONE):
             item.add_marker(pytest.mark.xdist_group(ALONE))
+        elif item.get_closest_marker(SWARM):
+            item.add_marker(pytest.mark.xdist_group(SWARM))
         elif isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             shared = (defined[-1].scope for defined in item._fixtureinfo.name2fixturedefs.values())
             if "module" in shared:
@@ -61,32 +66,35 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    if item.get_closest_marker(ALONE):
-        return 2
-    return 0 if item.get_closest_marker("slow") else 1
+    turns = [(ALONE, 4), (SIMULATION, 3), (SWARM, 0), ("slow", 1)]
+    return next((turn for marker, turn in turns if item.get_closest_marker(marker)), 2)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Let a test marked ``alone`` begin when the other workers are idle, and keep them so until it ends."""
+    """Let a test begin when nothing runs that it must not run beside, and keep that so until it ends."""
     if not hasattr(item.config, "workerinput") or not hasattr(item.config, "cache"):
         return (yield)
-    folder = item.config.cache.mkdir("alone")
-    with _held(folder, fcntl.LOCK_EX if item.get_closest_marker(ALONE) else fcntl.LOCK_SH):
+    folder = item.config.cache.mkdir("turns")
+    alone, swarm, simulation = (item.get_closest_marker(name) for name in (ALONE, SWARM, SIMULATION))
+    with contextlib.ExitStack() as held:
+        held.enter_context(_held(folder / "machine", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        if swarm or simulation:
+            held.enter_context(_held(folder / "swarm", fcntl.LOCK_EX if swarm else fcntl.LOCK_SH))
         return (yield)
 
 
 @contextlib.contextmanager
-def _held(folder: Path, how: int) -> Iterator[None]:
+def _held(lock: Path, how: int) -> Iterator[None]:
     """Hold a lock of all workers. Who wants it alone waits for those who have it, and nobody overtakes."""
-    with (folder / "queue").open("w") as queue, (folder / "lock").open("w") as lock:
+    with lock.with_suffix(".queue").open("w") as queue, lock.open("w") as file:
         fcntl.flock(queue, fcntl.LOCK_EX)
-        fcntl.flock(lock, how)
+        fcntl.flock(file, how)
         fcntl.flock(queue, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @pytest.fixture

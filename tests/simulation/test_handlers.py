@@ -22,7 +22,7 @@ from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.stands import noticed
 from squall.services.errors import SpecError
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 SQUALL = Path(sys.executable).with_name("squall")
 
