@@ -1,12 +1,13 @@
 """What all tests share: how they are spread over workers, and what runs beside what.
 
-    swarms ─── worker 1, one by one ─┐
-                                     ├─ then simulations, on both ─ then those marked ``alone``, one by one
-    others ─── worker 2 ─────────────┘
+    series ─┐                       ┌─ worker 1 ─┐
+    others ─┼─ in this order, by ───┤            ├─ then those marked ``alone``, one by one
+    swarms ─┤  group                └─ worker 2 ─┘
+    worlds ─┘
 
-A swarm's verdict asks that the machine has time left, so no two swarms run at once, and none runs beside a
-simulation. Tests of one ``xdist_group`` share something that is dear, such as a broker, and so a worker; so
-do those of a file that share a fixture of the file.
+A verdict asks that the machine has time left, so beside a series whose verdict is looked at no other swarm
+runs, and no simulated world. Tests of one ``xdist_group`` share something that is dear, such as a broker, and
+so a worker; so do those of a file that share a fixture of the file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 from hypothesis import settings
 
 ALONE = "alone"
+SERIES = "series"
 SWARM = "swarm"
 SIMULATION = "simulation"
 
@@ -42,8 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker(ALONE):
             item.add_marker(pytest.mark.xdist_group(ALONE))
-        elif item.get_closest_marker(SWARM):
-            item.add_marker(pytest.mark.xdist_group(SWARM))
+        elif _judges_series(item):
+            item.add_marker(pytest.mark.xdist_group(SERIES))
         elif isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             shared = (defined[-1].scope for defined in item._fixtureinfo.name2fixturedefs.values())
             if "module" in shared:
@@ -65,8 +67,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(refusal)
 
 
+def _judges_series(item: pytest.Item) -> bool:
+    return SERIES in getattr(item, "fixturenames", ())
+
+
 def _turn(item: pytest.Item) -> int:
-    turns = [(ALONE, 4), (SIMULATION, 3), (SWARM, 0), ("slow", 1)]
+    if _judges_series(item):
+        return 0
+    turns = [(ALONE, 5), (SIMULATION, 4), (SWARM, 3), ("slow", 1)]
     return next((turn for marker, turn in turns if item.get_closest_marker(marker)), 2)
 
 
@@ -79,8 +87,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     alone, swarm, simulation = (item.get_closest_marker(name) for name in (ALONE, SWARM, SIMULATION))
     with contextlib.ExitStack() as held:
         held.enter_context(_held(folder / "machine", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
-        if swarm or simulation:
-            held.enter_context(_held(folder / "swarm", fcntl.LOCK_EX if swarm else fcntl.LOCK_SH))
+        if _judges_series(item):
+            held.enter_context(_held(folder / "swarms", fcntl.LOCK_EX))
+        elif swarm or simulation:
+            held.enter_context(_held(folder / "swarms", fcntl.LOCK_SH))
         return (yield)
 
 

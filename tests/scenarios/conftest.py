@@ -191,7 +191,7 @@ def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.get_closest_marker("nats"):
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("nats"):
             item.add_marker(pytest.mark.swarm)
 
 
