@@ -71,11 +71,11 @@ def _judges_series(item: pytest.Item) -> bool:
     return SERIES in getattr(item, "fixturenames", ())
 
 
-def _turn(item: pytest.Item) -> int:
-    if _judges_series(item):
-        return 0
+def _turn(item: pytest.Item) -> tuple[int, str]:
+    if _judges_series(item) and isinstance(item, pytest.Function):
+        return 0, str(item.callspec.params[SERIES])  # of one pattern after the other, each run once
     turns = [(ALONE, 5), (SIMULATION, 4), (SWARM, 3), ("slow", 1)]
-    return next((turn for marker, turn in turns if item.get_closest_marker(marker)), 2)
+    return next((turn for marker, turn in turns if item.get_closest_marker(marker)), 2), ""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
