@@ -68,8 +68,8 @@ UNUSABLE_MORE: list[tuple[list[str], str]] = [
     (["chaos", "hierarchical", "--tasks", "400", "--out", "a/b"], "tasks = 400 is too few: seed-1 needs"),
     (["chaos", "hierarchical", "--seed", "99999999999999999999"], "has too many digits"),
 ]
-"""Tried where everything is asked for, as each starts the command twice. `tests/unit/test_unusable_input.py` tries
-others in one process."""
+"""Tried where everything is asked for, as each starts the command twice. What is tried in one process is in
+`tests/unit/test_unusable_input.py`."""
 
 
 @pytest.mark.parametrize(
