@@ -121,10 +121,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     return Reader(tmp_path_factory.mktemp("reader"))
 
 
-def is_for_want_of_time(line: Line, done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether a series, or a test of a swarm, could not say since the machine was busy with other tests."""
-    code = 1 if "pytest" in line.text else 3
-    return done.returncode == code and WANT_OF_TIME in " ".join(done.stdout.split())
+def is_for_want_of_time(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a series in which nothing failed came to no verdict, as other tests kept the machine busy."""
+    return done.returncode == 3 and WANT_OF_TIME in " ".join(done.stdout.split())
 
 
 @pytest.mark.nats
@@ -134,7 +133,7 @@ def is_for_want_of_time(line: Line, done: subprocess.CompletedProcess[str]) -> b
 def test_a_line_exits_as_readme_says(reader: Reader, line: Line) -> None:
     is_narrowed = re.search(r"squall chaos\b.*(--fault|--schedule)", line.text) is not None
     done = reader.types(line.text)
-    if not is_for_want_of_time(line, done):
+    if not (is_narrowed and is_for_want_of_time(done)):
         assert done.returncode == (NARROWED_EXIT if is_narrowed else line.code), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
