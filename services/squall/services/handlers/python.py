@@ -82,7 +82,7 @@ class PythonHandler:
         """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then."""
         given = Task(
             id=task.task,
-            key=task.key,
+            key=task.named or task.key,
             job=task.job,
             number=task.number,
             attempt=attempt,
