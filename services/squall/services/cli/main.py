@@ -56,7 +56,7 @@ from squall.services.run.driven import run_once
 from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
-from squall.services.run.results import STDOUT, Results
+from squall.services.run.results import STDOUT, Results, check_new
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, read, with_tasks
 from squall.services.words import words
@@ -128,6 +128,8 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if given.get("tasks_from") == "":
+        raise SpecError("--tasks-from names no file", "for instance --tasks-from tasks.jsonl")
     if pattern.endswith(".py"):
         named = printable(pattern, PATH_LENGTH_MAX)
         raise SpecError(
@@ -231,6 +233,8 @@ def run(
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
             spec = named_apart(spec)
+        if results is not None:
+            check_new(results)
         if results == STDOUT and as_json:
             raise SpecError("--json and --results - both want the standard output", "name a file for results")
         with contextlib.ExitStack() as held:
@@ -269,7 +273,8 @@ def _taken_in(spec: Spec, directory: RunDirectory) -> Spec:
     elif taken.aside:
         say(f"{taken.aside:,} records of {source} are set aside in {aside}, the first: {taken.first}")
     if taken.repeated:
-        say(f"{taken.repeated:,} of its records say what an earlier one says, which is run once")
+        says = "says" if taken.repeated == 1 else "say"
+        say(f"{taken.repeated:,} of its records {says} what an earlier one says, which is run once")
     return directory.with_tasks(spec, taken.tasks)
 
 

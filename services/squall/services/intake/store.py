@@ -6,7 +6,8 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -160,3 +161,24 @@ def stored(path: Path) -> Iterator[Stored]:
         )
         for row in rows:
             yield Stored(*row)
+
+
+class Names:
+    """What a user calls the tasks of a run, for as long as the block lasts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._database = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def of(self, task: str) -> tuple[str, str]:
+        """The id and the key of a task; of one that is none of these, its name and no key."""
+        row = self._database.execute("SELECT id, named FROM tasks WHERE task = ?", (task,)).fetchone()
+        return row or (task, "")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -18,6 +17,7 @@ from typing import BinaryIO, Protocol, Self
 import msgspec
 
 from squall.bus import log as bus_log
+from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError
@@ -25,10 +25,27 @@ from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery
 from squall.bus.subjects import Subjects, last_token
 from squall.services.errors import SpecError
+from squall.services.intake.store import Names
 from squall.services.printing import print_document
 from squall.services.run.directory import open_private, writing
 
 STDOUT = "-"
+
+
+def check_new(where: str) -> None:
+    """See that results can be written somewhere without anything being lost.
+
+    Raises:
+        SpecError: They cannot.
+    """
+    path = Path(where)
+    if where == STDOUT:
+        return
+    if not path.parent.is_dir():
+        raise SpecError(f"there is no folder {printable(str(path.parent))}", "make it, or name another file")
+    if path.is_dir() or (path.is_file() and path.stat().st_size):
+        what = "is a folder" if path.is_dir() else "holds something already"
+        raise SpecError(f"{printable(where)} {what}", "name another file with --results")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,28 +98,24 @@ class Results:
         self._where = where
         self._tasks = tasks
         self._file: BinaryIO | None = None
-        self._names: sqlite3.Connection | None = None
+        self._names: Names | None = None
         self._seen = 0
         self.written = 0
 
     def __enter__(self) -> Self:
-        if self._where != STDOUT:
-            path = Path(self._where)
-            if path.exists() and path.stat().st_size:
-                raise SpecError(f"{path} holds something already", "name another file with --results")
-            with writing(path):
-                self._file = open_private(path, "ab")
-        if self._tasks is not None:
-            self._names = sqlite3.connect(f"file:{self._tasks}?mode=ro", uri=True)
+        with contextlib.ExitStack() as held:
+            if self._where != STDOUT:
+                with writing(Path(self._where)):
+                    self._file = held.enter_context(open_private(Path(self._where), "ab"))
+            if self._tasks is not None:
+                self._names = held.enter_context(Names(self._tasks))
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-        if self._names is not None:
-            self._names.close()
+        self._held.close()
 
     async def follow(self, swarm: _Ends) -> None:
         """Write each result as it is stored, for as long as this is not cancelled.
@@ -142,7 +155,7 @@ class Results:
 
     def _line(self, record: Delivery) -> Line:
         task = last_token(record.subject)  # whose register it is, its subject says
-        identity, key = self._called(task)
+        identity, key = self._names.of(task) if self._names is not None else (task, "")
         try:
             result = decode(record.data, TaskResult)
         except DecodeError as error:
@@ -159,13 +172,6 @@ class Results:
             due_s=result.submit_s or None,
             ended_s=record.stored_s,
         )
-
-    def _called(self, task: str) -> tuple[str, str]:
-        """The id and key of a task as its user calls them; of another, its name and no key."""
-        if self._names is None:
-            return task, ""
-        row = self._names.execute("SELECT id, named FROM tasks WHERE task = ?", (task,)).fetchone()
-        return row or (task, "")
 
 
 def _readable(value: bytes) -> object:

@@ -37,6 +37,10 @@ BUILT_IN = "squall."
 """What the names of handlers begin with that come with the package."""
 
 
+OWN = "own"
+"""The workload that a user brings."""
+
+
 def is_own(handler: str) -> bool:
     """Whether a handler is a user's own."""
     return not handler.startswith(BUILT_IN)
@@ -133,7 +137,7 @@ def check_common(spec: Spec) -> None:
         check_name(spec.swarm, "swarm name")
     except InvalidNameError as error:
         raise SpecError(str(error)) from error
-    if (spec.workload == "own") is not bool(spec.tasks_from):
+    if (spec.workload == OWN) is not bool(spec.tasks_from):
         raise SpecError(
             "the workload is 'own' where tasks_from says where it is read, and nowhere else",
             "leave workload out, and name the file of your tasks in tasks_from",

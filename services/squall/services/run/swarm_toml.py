@@ -13,7 +13,7 @@ import msgspec
 from squall.services.errors import SpecError
 from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
-from squall.services.run.spec import Spec, check_common
+from squall.services.run.spec import OWN, Spec, check_common
 from squall.services.run.toml_errors import why_no_toml
 from squall.services.run.values import refusal
 
@@ -83,7 +83,7 @@ def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("tasks"), str):
         values["tasks_from"] = values.pop("tasks")
     if values.get("tasks_from"):
-        values = {"tasks": TASKS_MAX, "workload": "own", **values}
+        values = {"tasks": TASKS_MAX, "workload": OWN, **values}
     return values
 
 
