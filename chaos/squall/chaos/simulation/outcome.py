@@ -27,6 +27,7 @@ from squall.chaos.simulation.handlers import anew, forget
 from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
+from squall.services.intake.store import take_in
 from squall.services.run.directory import claim
 from squall.services.run.result import HANDLER_CHECK, Check
 from squall.services.run.spec import Spec
@@ -144,6 +145,8 @@ def _memory() -> str | None:
 def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool) -> Outcome:
     try:
         with claim(spec, path) as directory:
+            if spec.tasks_from:
+                spec = directory.with_tasks(spec, take_in(spec.tasks_from, path, tasks_max=spec.tasks).tasks)
             world = simulate(spec, schedule, directory, preload=preload)
     except HandlerError:
         raise  # every other schedule would come to the same
@@ -175,7 +178,7 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
 
 
 LOOKS = 8
-"""How often what is left is looked for: a coroutine that is collected is closed, which makes more to collect."""
+"""How often what is left is looked for: a coroutine that is collected is closed, and leaves more to collect."""
 
 
 def _forget() -> None:

@@ -83,7 +83,7 @@ def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("tasks"), str):
         values["tasks_from"] = values.pop("tasks")
     if values.get("tasks_from"):
-        values = {"tasks": TASKS_MAX, "workload": OWN, **values}
+        values = {"tasks": TASKS_MAX, **values, "workload": OWN}
     return values
 
 
