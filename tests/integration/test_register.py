@@ -11,7 +11,7 @@ from squall.bus import log, register
 from squall.bus.attempts import MARK_BYTES_MAX
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.errors import MessageTooLargeError
-from squall.bus.jetstream import publish_once
+from squall.bus.jetstream import call, publish_once
 from squall.bus.messages import TaskResult
 from squall.bus.subjects import POOL
 
@@ -74,3 +74,14 @@ async def test_a_record_beyond_the_bound_is_refused_before_it_is_sent(bus: Any) 
             )
         written, _ = await register.write(one, place(b), result("t", "agent-1"), timeout_s=5)
         assert written == "won"
+
+
+async def test_nobody_whatever_his_rights_takes_a_register_back(bus: Any) -> None:
+    async with bus() as b, b.connect("observer") as observer:
+        (config,) = [(await call(observer, "STREAM", "INFO", b.swarm.stream("RES")))["config"]]
+    assert (config["deny_delete"], config["deny_purge"], config["allow_rollup_hdrs"]) == (True, True, False)
+    assert (config["discard"], config["discard_new_per_subject"], config["max_msgs_per_subject"]) == (
+        "new",
+        True,
+        1,
+    )

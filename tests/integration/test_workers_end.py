@@ -21,6 +21,7 @@ from tests.integration.working import (
 
 from squall.bus import log, pull, register
 from squall.bus.codec import encode
+from squall.bus.errors import ConnectionLostError
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import POOL, lane_for
@@ -274,6 +275,42 @@ async def test_a_worker_that_holds_takes_nothing_and_goes_on_with_what_arrived_m
         queue.hold(False)
         await emptied(b, observer)
     assert (seen.runs("t1"), seen.runs("t2"), seen.runs("t3")) == ([1], [1], [1])
+
+
+@pytest.mark.parametrize("word", [b"+WPI", b"-NAK"])
+async def test_a_word_to_the_broker_that_cannot_be_sent_costs_a_delivery_at_most(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, word: bytes
+) -> None:
+    """The worker goes on, and what the broker did not hear of is delivered again after its ack wait."""
+    seen, lost = Seen(), 0
+
+    async def fails_once(task: RunTask, attempt: int) -> Done | Failed:
+        if attempt > 1:
+            return Done(())
+        await asyncio.sleep(FAST["ack_wait_s"] / 2)
+        return Failed("as told")
+
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        b.connect("agent-1") as connection,
+        task_group() as tasks,
+    ):
+        publish = connection.publish
+
+        async def lossy(subject: str, data: bytes, **how: Any) -> None:
+            nonlocal lost
+            if data.startswith(word) and not lost:
+                lost += 1
+                raise ConnectionLostError(subject, "the connection was lost")
+            await publish(subject, data, **how)
+
+        monkeypatch.setattr(connection, "publish", lossy)
+        tasks.daemon(serve(b, connection, fails_once, seen))
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+        await emptied(b, observer)
+    assert (lost, result.status, seen.runs("t")) == (1, "ok", [1, 2])
 
 
 async def test_a_worker_that_goes_on_after_a_hold_looks_for_work_at_once(

@@ -385,7 +385,7 @@ def test_a_pool_that_was_put_off_before_anybody_listened_is_stuck() -> None:
     for _ in range(60):
         assert pool.look() is None
         seen.append(pool.conduct.stuck)
-    longest_honest_s = int(BOUNDS.ack_wait_s + BOUNDS.retry_cap_s)
+    longest_honest_s = int(BOUNDS.ack_wait_s + 2 * BOUNDS.retry_cap_s)  # a pause is drawn from up to twice
     assert not any(seen[:longest_honest_s])
     assert any(seen)
 
@@ -416,3 +416,29 @@ def test_what_is_kept_of_a_trouble_without_end_is_bounded() -> None:
         assert pool.look() is None
         assert pool.conduct.listening or pool.at_s < 2
         assert len(pool.conduct._deliveries) <= kept_s + 2
+
+
+def test_nobody_is_listened_to_before_there_is_trouble() -> None:
+    pool = Pool()
+    assert not pool.conduct.listening
+    for _ in range(5):
+        pool.others_work()
+        pool.look()
+        assert not pool.conduct.listening
+
+
+@pytest.mark.parametrize(("held", "is_suspected"), [(2 * BOUNDS.slots, False), (2 * BOUNDS.slots + 1, True)])
+def test_who_holds_what_a_start_before_it_held_as_well_is_not_suspected(
+    held: int, is_suspected: bool
+) -> None:
+    """What it held before it was started again is its own until the ack wait is over."""
+    pool = Pool()
+
+    def second() -> None:
+        pool.others_work(BAD)
+        pool.held = 20
+        for place in range(held):
+            pool.answer(BAD, place + 1, b"+WPI")
+
+    suspicion = pool.last(second, 60)
+    assert (suspicion is not None and "holds" in suspicion.reason) is is_suspected
