@@ -374,6 +374,16 @@ def newest(stream: str, subject: str) -> str:
     return f"$JS.API.DIRECT.GET.{stream}.{subject}"
 
 
+def fetch(stream: str) -> str:
+    """Asks for records by their places; what is asked for is in the request, and all of the stream may be."""
+    return f"$JS.API.DIRECT.GET.{stream}"
+
+
+def is_fetch(subject: str) -> bool:
+    """Whether a subject is that of `fetch`, for whatever stream."""
+    return matches(fetch(ANY), subject)
+
+
 def api(*tokens: str) -> str:
     return ".".join(("$JS", "API", *tokens))
 
