@@ -2,8 +2,7 @@
 
     key, members of the epoch ──rendezvous──► an order of members
                                    │
-       suspects are passed over ───┤
-       each deadline that passed without a proposal: one more may ───► may I?
+        suspects are passed over ──┴──► a turn: after so many deadlines without a proposal, I make one
 
 Two that propose the same task do no harm: the log counts the first. So a peer that takes another for dead, or
 was taken for dead itself, costs a record and nothing else.
@@ -35,27 +34,13 @@ def _score(key: str, member: str) -> bytes:
     return hashlib.blake2b(f"{key}\0{member}".encode(), digest_size=8).digest()
 
 
-def may_propose(
-    me: str,
-    ranked: tuple[str, ...],
-    suspects: Collection[str],
-    *,
-    waited_s: float,
-    deadline_s: float,
-    open_: int,
-    open_max: int = OPEN_MAX,
-) -> bool:
-    """Whether it is on a peer to propose a task that has no open proposal.
+def turn(me: str, ranked: tuple[str, ...], suspects: Collection[str]) -> int | None:
+    """How many deadlines without a proposal a peer waits before it makes one; None if it makes none.
 
     Args:
         ranked: The members of the epoch in force, in the order for the task's key.
-        suspects: Whom this peer takes for failed; itself never.
-        waited_s: For how long it has seen the task without an open proposal.
-        deadline_s: After so long without one, one more may propose: a peer that seems to be well, and
-            proposes nothing, holds nothing up.
-        open_: Open proposals of this peer.
+        suspects: Whom this peer does not take to be there; itself it always does.
     """
-    if open_ >= open_max or me not in ranked:
-        return False
-    well = [member for member in ranked if member == me or member not in suspects]
-    return well.index(me) <= int(waited_s / deadline_s)
+    if me not in ranked:
+        return None
+    return [member for member in ranked if member == me or member not in suspects].index(me)
