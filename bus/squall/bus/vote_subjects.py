@@ -8,7 +8,7 @@
     log.dec.<peer>.<key>.<task>.<n>       what a peer saw decided; the first one counts
     feed.…                                every record of the log once more, as the broker stores it
     wk.<lane>.task.<key>.<task>           the work queue, sourced from log.dec
-    link.<from>.<to>.<verb>               what one peer says to another
+    link.<from>.<to>.<verb>               what one peer says to another, who hears it as told.…
 
 Whose word a record is, its subject says: the rights of a peer hold it to its own name there.
 """
@@ -27,6 +27,9 @@ Kind = Literal["task", "cfg", "prop", "vote", "close", "dec"]
 
 PLANE = "LOG"
 """The plane of the stream of the log."""
+
+LINKS = "LINK"
+"""The plane of the stream that links go through, which keeps nothing."""
 
 FEED = "FEED"
 """The plane that stands for the feed in links; no stream has it."""
@@ -151,6 +154,19 @@ class VoteSubjects:
     def link(self, source: str, target: str, verb: str) -> str:
         """What one peer says to another."""
         return self.swarm.at("link", source, target, verb)
+
+    def told(self, source: str, target: str, verb: str) -> str:
+        """The same, as the other hears it: the broker says it again.
+
+        Isolated nodes do not reach each other through a third account without that: nats-server drops what
+        came in as a service where it would go out as a stream (nats-server #8338).
+        """
+        return self.swarm.at("told", source, target, verb)
+
+    @property
+    def retold(self) -> tuple[str, str]:
+        """What is said on links, and what the broker makes of it."""
+        return self.swarm.at("link", REST), self.swarm.at("told", REST)
 
 
 def _is_attempt(token: str) -> bool:

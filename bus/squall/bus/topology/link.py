@@ -46,6 +46,7 @@ class Link:
         subject: What travels along it. `SOURCE` and `TARGET` in it stand for the names of its ends: a node
             speaks in its own name only, and hears what is meant for it only.
         note: What it is for.
+        heard: What arrives of it, where that is not the subject: the broker says it again as something else.
         by: How.
         consumer: Which consumer is pulled from; with `TARGET`, each node has its own, called as it is.
     """
@@ -56,6 +57,7 @@ class Link:
     note: str = ""
     by: Way = "publish"
     consumer: str = ""
+    heard: str = ""
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -70,6 +72,11 @@ class Link:
     def is_heard(self) -> bool:
         """Whether its target listens to its subject."""
         return self.is_spoken or self.by == "hear"
+
+    @property
+    def arrives(self) -> str:
+        """What its target listens to."""
+        return self.heard or self.subject
 
     @property
     def carries(self) -> bool:

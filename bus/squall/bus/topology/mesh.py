@@ -92,13 +92,13 @@ def edges(names: list[str], neighbours: int, seed: int) -> list[tuple[str, str]]
 
 def _between(s: Subjects, names: list[str], neighbours: int, seed: int) -> Iterator[Link]:
     v, note = VoteSubjects(s), "asks whether it is there, and tells who is"
-    said = v.link(SOURCE, TARGET, ANY)
+    said, heard = v.link(SOURCE, TARGET, ANY), v.told(SOURCE, TARGET, ANY)
     if neighbours == 0 or neighbours >= len(names) - 1:
-        yield Link("agent", "agent", said, note)
+        yield Link("agent", "agent", said, note, heard=heard)
         return
     for a, b in edges(names, neighbours, seed):
-        yield Link(a, b, said, note)
-        yield Link(b, a, said, note)
+        yield Link(a, b, said, note, heard=heard)
+        yield Link(b, a, said, note, heard=heard)
 
 
 def _links(s: Subjects) -> tuple[Link, ...]:

@@ -95,7 +95,7 @@ def _is(end: str, node: Node) -> bool:
 def _heard(link: Link, named: Container[str]) -> str:
     """What its target listens to."""
     source = link.source if link.source in named else ANY
-    return link.subject.replace(TARGET, ME).replace(SOURCE, source)
+    return link.arrives.replace(TARGET, ME).replace(SOURCE, source)
 
 
 def _rights(s: Subjects, link: Link, named: Container[str]) -> Iterator[str]:
