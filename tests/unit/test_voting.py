@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from squall.services.rules.quorum import RULES, Quorum, Rule, Verdict
+from squall.bus.vote_messages import Rule, Verdict
+from squall.services.rules.quorum import RULES, Quorum
 from squall.services.rules.voting import (
     ATTEMPTS,
     Closed,

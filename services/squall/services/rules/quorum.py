@@ -14,15 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Rule = Literal["majority", "two-thirds", "all", "weighted"]
+from squall.bus.vote_messages import Rule, Verdict
+
+RULES: tuple[Rule, ...] = get_args(Rule)
 """
 ``majority``: more than half of the members. ``two-thirds``: more than two thirds. ``all``: each of them.
 ``weighted``: members that have more than half of all weight between them.
 """
-
-RULES: tuple[Rule, ...] = get_args(Rule)
-
-Verdict = Literal["yes", "no", "abstain"]
 
 Outcome = Literal["approve", "reject"]
 

@@ -24,7 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from squall.services.rules.quorum import Quorum, Verdict
+from squall.bus.vote_messages import Decided as Outcome
+from squall.bus.vote_messages import Verdict
+from squall.services.rules.quorum import Quorum
 
 ATTEMPTS = 2
 """Proposals that a task may have. Higher lets more of them survive a time without a quorum, and takes longer
@@ -32,8 +34,6 @@ to say so where it lasts."""
 
 MISLED_MAX = 64
 """Wrong decisions of a task that are known again where they come out of the queue."""
-
-Outcome = Literal["approve", "reject", "abort"]
 
 Ignored = Literal[
     "unreadable",
