@@ -14,6 +14,7 @@ from tests.model.operations import (
     Ask,
     Batch,
     Direct,
+    Fetch,
     Get,
     Listen,
     Look,
@@ -116,6 +117,10 @@ class Acting:
                 stream = ("TRY", "OLD", "RES")[subject % 3]
                 wanted = layout.subjects(self.prefix, stream)[subject]
                 await self.ask(f"$JS.API.DIRECT.GET.{self.prefix}{stream}.{wanted}")
+            case Fetch(where, seq, batch, bytes_max):
+                request = {"seq": seq + 1, "batch": batch, "max_bytes": bytes_max}
+                subject = f"$JS.API.DIRECT.GET.{self.prefix}{('OLD', 'TRY', 'RES')[where]}"
+                await self.ask(subject, {name: value for name, value in request.items() if value})
             case Purge():
                 await self._purge(operation)
             case Pull():
