@@ -118,9 +118,11 @@ class Acting:
                 wanted = layout.subjects(self.prefix, stream)[subject]
                 await self.ask(f"$JS.API.DIRECT.GET.{self.prefix}{stream}.{wanted}")
             case Fetch(where, seq, batch, bytes_max):
-                request = {"seq": seq + 1, "batch": batch, "max_bytes": bytes_max}
-                subject = f"$JS.API.DIRECT.GET.{self.prefix}{('OLD', 'TRY', 'RES')[where]}"
-                await self.ask(subject, {name: value for name, value in request.items() if value})
+                name = f"{self.prefix}{('OLD', 'TRY', 'RES')[where]}"
+                start = max(1, self.broker.jetstream.streams[name].first + seq - 2)
+                request = {"seq": start, "batch": batch, "max_bytes": bytes_max}
+                given = {field: value for field, value in request.items() if value}
+                await self.ask(f"$JS.API.DIRECT.GET.{name}", given)
             case Purge():
                 await self._purge(operation)
             case Pull():
