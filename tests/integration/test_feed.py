@@ -75,14 +75,18 @@ async def test_a_feed_begins_with_what_is_there_and_goes_on_with_what_comes(tmp_
 
 
 async def test_a_feed_holds_what_the_broker_copies_in(tmp_path: Path) -> None:
-    async with peers(tmp_path) as p, p.connect("producer") as producer, p.connect("agent-2") as reader:
-        async with following(reader) as read:
-            for number in range(3):
-                task = SWARM.submit_in("c", "k", f"t-{number}")
-                assert (await write(producer, task, Nats_Msg_Id=f"t-{number}")).accepted
-            async with asyncio.timeout(GIVE_UP_S):
-                subjects = [(await read.get()).subject for _ in range(3)]
-            assert subjects == [LOG.task("k", f"t-{number}") for number in range(3)]
+    async with (
+        peers(tmp_path) as p,
+        p.connect("producer") as producer,
+        p.connect("agent-2") as reader,
+        following(reader) as read,
+    ):
+        for number in range(3):
+            task = SWARM.submit_in("c", "k", f"t-{number}")
+            assert (await write(producer, task, Nats_Msg_Id=f"t-{number}")).accepted
+        async with asyncio.timeout(GIVE_UP_S):
+            subjects = [(await read.get()).subject for _ in range(3)]
+        assert subjects == [LOG.task("k", f"t-{number}") for number in range(3)]
 
 
 async def test_large_records_are_asked_for_in_several_pages(tmp_path: Path) -> None:
@@ -92,17 +96,28 @@ async def test_large_records_are_asked_for_in_several_pages(tmp_path: Path) -> N
             assert await taken(read, last) == list(range(1, 13))
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed does not ask because it is quiet."""
+    monkeypatch.setattr(feed, "QUIET_S", 10 * GIVE_UP_S)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_feed_goes_on_over_a_crash_of_the_broker(tmp_path: Path) -> None:
-    async with peers(tmp_path) as p, p.connect("agent-1") as writer, p.connect("agent-2") as reader:
-        async with following(reader) as read:
-            await stored(writer, *range(5))
-            assert await taken(read, 5) == list(range(1, 6))
-            os.kill(p.broker.pid, signal.SIGKILL)
-            await stored(writer, *range(5, 10))
-            places = await taken(read, 10)
-            assert places == list(range(6, places[-1] + 1))
+    async with (
+        peers(tmp_path) as p,
+        p.connect("agent-1") as writer,
+        p.connect("agent-2") as reader,
+        following(reader) as read,
+    ):
+        await stored(writer, *range(5))
+        assert await taken(read, 5) == list(range(1, 6))
+        os.kill(p.broker.pid, signal.SIGKILL)
+        last = await stored(writer, *range(5, 10))
+        assert await taken(read, last) == list(range(6, last + 1))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_a_dying_link_took_with_it_is_asked_for_though_nothing_follows(
     tmp_path: Path, relaying: Any
 ) -> None:

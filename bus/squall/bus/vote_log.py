@@ -56,7 +56,7 @@ def link_stream_config(swarm: VoteSubjects) -> dict[str, Any]:
         "subjects": [swarm.link(ANY, ANY, ANY)],
         **republishing(swarm.retold),
         "allow_direct": False,
-        "storage": "memory",
+        "storage": "file",  # one in memory is gone for good once the broker is started again
         "retention": "limits",
         "num_replicas": 1,
         "discard": "old",
