@@ -44,6 +44,9 @@ NAME = "mesh"
 QUEUE_BYTES_MAX = 256 * 1024**2
 """Bound of the work queue, which holds decisions only. The broker sets it aside when the stream is made."""
 
+LINKS_BYTES_MAX = 1024**2
+"""Bound of the stream that links go through, which keeps nothing."""
+
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 """Bounds of the log and of the registers: at least, for each task, at most. Both stay for the life of the
@@ -75,7 +78,7 @@ class MeshSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
     pattern: str = NAME
     agents: Annotated[int, Meta(ge=3, le=9)] = 5
-    tasks: Annotated[int, Meta(ge=1, le=500_000)] = 2000
+    tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 2000
     rate_per_s: Annotated[float, Meta(gt=0)] = 100.0
     rule: Rule = "majority"
     weights: tuple[Annotated[int, Meta(ge=1, le=1000)], ...] = ()
@@ -149,7 +152,7 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
     return [
         parts.ingress(spec),  # trimmed below the oldest task that has not ended
         log_stream_config(votes, bytes_max=_bounded(LOG_BYTES, spec.tasks)),
-        link_stream_config(votes),
+        {**link_stream_config(votes), "max_bytes": LINKS_BYTES_MAX},
         queue.stream_config(
             swarm.stream("WK"), source=votes.stream, transform=votes.work_transform, bytes_max=QUEUE_BYTES_MAX
         ),

@@ -1,4 +1,4 @@
-"""Registrar: writes who the members are, as it is asked to, and makes room in the ingress. It decides nothing.
+"""Registrar: writes who the members are, as it is asked, and makes room in the ingress. It decides nothing.
 
     found, join, leave ─► the newest epoch ─► the next one, if nobody wrote one meanwhile ─► answer
     registers ─► tasks that have ended ─► the ingress is trimmed below the first that has not
