@@ -186,9 +186,15 @@ class Deciding:
             self._quarantine.leave(alone=False)
 
     async def _call(self, task: RunTask, attempt: int) -> Done | Failed:
-        self._service.history("consider", "invoke", task=task.task, attempt=attempt)
-        ended = await self._handler.run(task, attempt)
+        tell, facts = self._service.history, {"task": task.task, "attempt": attempt}
+        tell("consider", "invoke", **facts)
+        try:
+            ended = await self._handler.run(task, attempt)
+        except BaseException:
+            tell("consider", "unknown", **facts)
+            raise
         self.told.ended(task.task, attempt, ended)
+        tell("consider", "ok" if isinstance(ended, Done) else "fail", **facts)
         return ended
 
     async def _counted(self, opinion: Opinion) -> Done | Failed:
