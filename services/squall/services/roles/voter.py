@@ -71,6 +71,7 @@ class Voter:
         self._touched: dict[str, None] = {}
         self._unsettled: set[str] = set()
         self._mine: set[tuple[str, int]] = set()
+        self._seen: set[tuple[str, int]] = set()
         self._doing: dict[tuple[str, str, int], asyncio.Task[None]] = {}
         self._news = asyncio.Event()
 
@@ -125,6 +126,7 @@ class Voter:
         for each in at.proposals:
             if each.outcome is not None:
                 self._mine.discard((each.task, each.attempt))
+                self._note(each)
                 if not each.told:
                     self._do("tell", each.task, each.attempt, self._tell(each))
         if at.final is not None:
@@ -142,6 +144,14 @@ class Voter:
                 self._do("vote", at.task, proposal.attempt, self._vote(at, proposal))
             if self._is_member(None):
                 self._do("close", at.task, proposal.attempt, self._close(proposal))
+
+    def _note(self, proposal: Proposal) -> None:
+        """Write down, once, what this peer counted a proposal to have come to."""
+        name = (proposal.task, proposal.attempt)
+        if name not in self._seen:
+            self._seen.add(name)
+            facts = {"outcome": proposal.outcome, "at": proposal.at}
+            self._service.history("decided", "ok", task=name[0], attempt=name[1], **facts)
 
     def _do(self, step: str, task: str, attempt: int, work: Coroutine[Any, Any, None]) -> None:
         """Do a step of a proposal, unless it is being done."""
