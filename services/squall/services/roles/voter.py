@@ -214,9 +214,10 @@ class Voter:
         return Propose(epoch=number, effects=ended.effects, value=ended.value, deadline_ms=wait_ms)
 
     async def _vote(self, at: Standing, proposal: Proposal) -> None:
-        self._want(at, urgent=True)
+        if not self._judging.has_own_vote:
+            self._want(at, urgent=True)
         task = self._counted.tasks.get(at.task)
-        verdict, reason, confidence = await self._judging.verdict(task, proposal)
+        thought = await self._judging.verdict(task, proposal)
         await self._service.at("agent.judged")
         vote = Voted(
             peer=self._service.node,
@@ -224,20 +225,21 @@ class Voter:
             attempt=proposal.attempt,
             epoch=proposal.epoch.number,
             proposal=proposal.place.sequence,
-            verdict=verdict,
+            verdict=thought.verdict,
         )
         record = Vote(
             epoch=vote.epoch,
             proposal=vote.proposal,
-            verdict=verdict,
-            reason=printable(reason),
-            confidence=confidence,
+            verdict=thought.verdict,
+            reason=printable(thought.reason),
+            confidence=thought.confidence,
             signature=self._signing.sign(signed_by_voter(self._service.spec.swarm, vote)),
         )
         subject = self._counted.subjects.vote(self._service.node, at.task, proposal.attempt)
         while proposal.outcome is None and self._service.node not in proposal.votes:
             if await write_new(self._service.connection, subject, record):
-                self._service.history("vote", "ok", task=at.task, attempt=proposal.attempt, verdict=verdict)
+                facts = {"task": at.task, "attempt": proposal.attempt, "verdict": thought.verdict}
+                self._service.history("vote", "ok", **facts)
                 await self._service.at("agent.voted")
                 return
             await asyncio.sleep(AGAIN_S)

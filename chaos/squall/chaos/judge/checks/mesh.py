@@ -31,6 +31,7 @@ from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.judge.votes import Ruling
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.series import EXPERIMENT
+from squall.services.patterns.pattern import AGENT
 
 OPEN_S = 5.0
 """How long after the last heal a proposal may still be open."""
@@ -125,11 +126,7 @@ def validity(case: Case) -> Finding:
         case,
         shown=[
             *named(unproven, "task", "a register ok without a quorum of yes"),
-            *(
-                [f"{len(wrong)} decisions were written that the log does not bear out: {some(wrong)}"]
-                if wrong
-                else []
-            ),
+            *([f"{len(wrong)} decisions that the log does not bear out: {some(wrong)}"] if wrong else []),
         ],
         passed=f"{len(approved):,} approved, each by a quorum of its epoch, with {votes:,} yes in all.",
     )
@@ -181,7 +178,7 @@ def _silenced(fault: Injected) -> bool:
         is_silent
         and fault.verified
         and fault.verified_s is not None
-        and (fault.node or "").startswith("agent-")
+        and (fault.node or "").startswith(f"{AGENT}-")
     )
 
 
@@ -242,7 +239,8 @@ def termination(case: Case) -> Finding:
             *named(stuck, "proposal", "been open for too long after all was healed"),
         ],
         inferred=[] if undrained(history) else named(open_, "task", "a proposal that was never decided"),
-        passed=f"{len(calm):,} undisturbed proposals, decided within {p99_s * 1e3:,.0f} ms (p99); none left open.",
+        passed=f"{len(calm):,} undisturbed proposals, decided within {p99_s * 1e3:,.0f} ms (p99); "
+        f"none left open.",
     )
 
 
