@@ -40,8 +40,8 @@ log = logging.getLogger("squall")
 POINTS: Final = {
     "registrar.trimmed": "the ingress is trimmed",
 }
-"""Where a fault can strike it, and what has happened there. It can be halted at two more, ``registrar.asked``
-and ``registrar.written``, which are passed only where somebody joins or leaves: no schedule counts on them."""
+"""Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
+``registrar.written``, too, which it passes only where somebody joins or leaves: no schedule counts on them."""
 
 WRITE_S = 5.0
 TRIES = 10
