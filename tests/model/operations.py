@@ -74,6 +74,23 @@ class Direct:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Ask for messages from a place on, or for the one at a place.
+
+    Attributes:
+        where: Of which stream.
+        seq: From where on, counted from two before the first that is there.
+        batch: How many at most; 0 is the one that is there.
+        bytes_max: Most bytes to be answered with; 0 is any number.
+    """
+
+    where: int
+    seq: int
+    batch: int
+    bytes_max: int
+
+
+@dataclass(frozen=True)
 class Purge:
     where: int
     below: int
@@ -168,6 +185,7 @@ Operation = (
     | Batch
     | Get
     | Direct
+    | Fetch
     | Purge
     | Pull
     | Unhear
@@ -197,7 +215,7 @@ def operations() -> st.SearchStrategy[Operation]:
     expected = st.sampled_from([0, 1, 1, 2, 2, 3])
     publish = st.builds(
         Publish,
-        _number(5),
+        _number(6),
         _number(4),
         expected,
         _often(0, 1, 2, 3),
@@ -223,6 +241,7 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Wait, st.sampled_from([3, 6, 12]))),
         (1, st.builds(Get, _number(6), _number(4), _number(9))),
         (1, st.builds(Direct, _number(4))),
+        (3, st.builds(Fetch, _often(0, 1, 2), _number(7), _number(5), _often(0, 100, 250))),
         (2, st.builds(Purge, _number(6), _number(12), _number(3), _often(0, 1, 2))),
         (1, st.builds(Unhear, _number(4))),
         (2, st.builds(Read, _number(6), _number(3), _number(8), _number(6), _number(2))),

@@ -80,7 +80,7 @@ async def _get(
         raise
     message = answer["message"]
     data = base64.b64decode(message.get("data", ""))
-    return Record(message["subject"], message["seq"], data, _seconds(message["time"]))
+    return Record(message["subject"], message["seq"], data, seconds(message["time"]))
 
 
 async def direct(
@@ -99,11 +99,11 @@ async def direct(
         return None
     if not is_stored:
         raise RejectedError(subject, f"{headers.get('Description', 'no answer')} on {subject}", 0)
-    stored_s = _seconds(headers["Nats-Time-Stamp"])
+    stored_s = seconds(headers["Nats-Time-Stamp"])
     return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data, stored_s)
 
 
-def _seconds(time: str) -> float:
+def seconds(time: str) -> float:
     """A time of the broker (RFC 3339), in seconds since the epoch."""
     return datetime.datetime.fromisoformat(time).timestamp()
 

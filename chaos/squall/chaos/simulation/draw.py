@@ -95,7 +95,7 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
             made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
         except (msgspec.ValidationError, SpecError):
-            continue
+            continue  # another pattern may have it
         if _keeps_up(made) or spec.handler != HANDLER:
             return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
@@ -158,7 +158,7 @@ def schedule_of(seed: int, spec: Spec, *, faults: int = FAULTS) -> Schedule:
     chance = random.Random(f"{seed}/faults")
     surface = surface_of(spec)
     length_s = spec.tasks / spec.rate_per_s
-    kinds = list(KINDS.values())
+    kinds = [kind for kind in KINDS.values() if kind.breaks != "roster" or surface.has_roster]
     intervals: list[Interval] = []
     while len(intervals) < faults:
         interval = _interval(chance, chance.choice(kinds), surface, length_s)
