@@ -252,7 +252,7 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Pause, _number(4), _number(8))),
     ]
     # Not `one_of`, which draws each strategy as often as any other, however often it is there.
-    kinds: list[st.SearchStrategy[Operation]] = [
+    drawn: list[st.SearchStrategy[Operation]] = [
         strategy for weight, strategy in weighted for _ in range(weight)
     ]
     return st.sampled_from(range(len(drawn))).flatmap(lambda place: drawn[place])
