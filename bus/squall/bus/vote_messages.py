@@ -91,6 +91,7 @@ class Propose(Message, frozen=True, kw_only=True, tag="propose"):
         reason: Why, in one sentence.
         confidence: From 0 to 1.
         deadline_ms: How long after it is stored it may be closed without a decision.
+        dead: That the task is to end without a result, for the reason that is given.
     """
 
     epoch: Count
@@ -99,6 +100,7 @@ class Propose(Message, frozen=True, kw_only=True, tag="propose"):
     reason: Sentence = ""
     confidence: Share = 1.0
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000
+    dead: bool = False
 
 
 class Vote(Message, frozen=True, kw_only=True, tag="vote"):

@@ -159,6 +159,10 @@ class Fold:
                 self._lives.begin(who, run.task)
                 execution = Execution(head.time_s, *who, run.attempt)
                 self._executions.setdefault(run.task, []).append(execution)
+            case "consider", "invoke":  # a handler is asked for an opinion, which is no run of its task
+                self._lives.begin(who, decode(lines.task, line).task)
+            case "consider", _:
+                self._lives.end(who, decode(lines.task, line).task)
             case "attempt", kind:
                 task = decode(lines.task, line).task
                 self._lives.end(who, task)

@@ -81,11 +81,11 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
             drawn["agents"] = agents
         if spec.handler != HANDLER:
             drawn["handler"] = spec.handler  # one that was asked for
-        made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
         try:
+            made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
-        except SpecError:
-            continue
+        except (msgspec.ValidationError, SpecError):
+            continue  # another pattern may have it
         return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
 

@@ -113,6 +113,23 @@ class Backlog:
     drained: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """How a pattern keeps who its members are: its agents, of whom each has a key to sign with.
+
+    Each raises LaunchError if what it asks for was not done, and is given a connection of the launcher.
+
+    Attributes:
+        found: Has the first members written, given their public keys by name, once all nodes serve.
+        join: Has an agent that serves be a member.
+        leave: Has an agent be none any more, before it ends.
+    """
+
+    found: Callable[[Swarm, Connection, Mapping[str, str]], Awaitable[None]]
+    join: Callable[[Swarm, Connection, str, str], Awaitable[None]]
+    leave: Callable[[Swarm, Connection, str], Awaitable[None]]
+
+
 def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
@@ -146,6 +163,7 @@ class Pattern:
             it. The venue's has ``serve_alone(alone)`` instead; see `node.service.Alone`.
         leader: The role whose nodes stand for the seat; empty if nobody leads.
         seat: Where the leadership is kept; None if nobody leads.
+        roster: How it keeps who its members are; None if it keeps no such list.
         workload: What is offered, in order; the same for the same spec.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
@@ -164,6 +182,7 @@ class Pattern:
     roles: Mapping[str, str]
     leader: str = ""
     seat: Callable[[Subjects], Seat] | None = None
+    roster: Roster | None = None
     workload: Callable[[Any], Iterator[Submission]]
     subject: Callable[[Subjects, RunTask], str] = _submit
     close: Callable[[Subjects, str], str] | None = None

@@ -128,6 +128,10 @@ class Swarm:
         ]
         for serving in started:
             await serving.wait()
+        if self.pattern.roster is not None:
+            keys = {name: self._nodes.key(name).public for name in self.of_role(AGENT)}
+            async with self._access.provisioner() as connection:
+                await self.pattern.roster.found(self, connection, keys)
 
     async def start_producer(self) -> None:
         """Let the workload begin."""
@@ -171,6 +175,10 @@ class Swarm:
             self._topology = topology
             self._history("join", "ok", agent=node.name)
             await self._nodes.start(node.name, node.role).wait()
+            if self.pattern.roster is not None and role == AGENT:
+                async with self._access.provisioner() as connection:
+                    key = self._nodes.key(node.name).public
+                    await self.pattern.roster.join(self, connection, node.name, key)
             return node.name
 
     async def remove(self, node: str) -> None:
@@ -185,6 +193,9 @@ class Swarm:
         async with self._changing:
             topology = self.topology.without_node(node)
             _, gone = self._changed(topology)
+            if self.pattern.roster is not None and node in self.of_role(AGENT):
+                async with self._access.provisioner() as connection:
+                    await self.pattern.roster.leave(self, connection, node)
             await self._nodes.end(node, grace_s=DRAIN_S)
             await asyncio.wait({self._nodes.supervisor(node)})
             self._topology = topology
