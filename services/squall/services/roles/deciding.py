@@ -88,7 +88,7 @@ class Deciding:
             timeout_s=spec.handler_timeout_s,
             slots=spec.slots,
             threads=service.around.threads,
-            stuck=self._stuck,
+            stuck=self.stuck,
             running=self.told.running,
         )
         self._chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
@@ -105,7 +105,8 @@ class Deciding:
         for _ in range(self._service.spec.slots):
             self._tasks.daemon(self._keep_working())
 
-    def _stuck(self) -> None:
+    def stuck(self) -> None:
+        """A handler cannot be ended but with the process."""
         self._service.history("end", "ok", reason="a handler outlived its time-out")
         log.warning("a handler does not end: this peer does")
         self._service.stop.set()

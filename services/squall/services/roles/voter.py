@@ -71,6 +71,7 @@ class Voter:
         self._touched: dict[str, None] = {}
         self._unsettled: set[str] = set()
         self._mine: set[tuple[str, int]] = set()
+        self._seen: set[tuple[str, int]] = set()
         self._doing: dict[tuple[str, str, int], asyncio.Task[None]] = {}
         self._news = asyncio.Event()
 
@@ -125,6 +126,7 @@ class Voter:
         for each in at.proposals:
             if each.outcome is not None:
                 self._mine.discard((each.task, each.attempt))
+                self._note(each)
                 if not each.told:
                     self._do("tell", each.task, each.attempt, self._tell(each))
         if at.final is not None:
@@ -142,6 +144,14 @@ class Voter:
                 self._do("vote", at.task, proposal.attempt, self._vote(at, proposal))
             if self._is_member(None):
                 self._do("close", at.task, proposal.attempt, self._close(proposal))
+
+    def _note(self, proposal: Proposal) -> None:
+        """Write down, once, what this peer counted a proposal to have come to."""
+        name = (proposal.task, proposal.attempt)
+        if name not in self._seen:
+            self._seen.add(name)
+            facts = {"outcome": proposal.outcome, "at": proposal.at}
+            self._service.history("decided", "ok", task=name[0], attempt=name[1], **facts)
 
     def _do(self, step: str, task: str, attempt: int, work: Coroutine[Any, Any, None]) -> None:
         """Do a step of a proposal, unless it is being done."""
@@ -204,9 +214,10 @@ class Voter:
         return Propose(epoch=number, effects=ended.effects, value=ended.value, deadline_ms=wait_ms)
 
     async def _vote(self, at: Standing, proposal: Proposal) -> None:
-        self._want(at, urgent=True)
+        if not self._judging.has_own_vote:
+            self._want(at, urgent=True)
         task = self._counted.tasks.get(at.task)
-        verdict, reason, confidence = await self._judging.verdict(task, proposal)
+        thought = await self._judging.verdict(task, proposal)
         await self._service.at("agent.judged")
         vote = Voted(
             peer=self._service.node,
@@ -214,20 +225,21 @@ class Voter:
             attempt=proposal.attempt,
             epoch=proposal.epoch.number,
             proposal=proposal.place.sequence,
-            verdict=verdict,
+            verdict=thought.verdict,
         )
         record = Vote(
             epoch=vote.epoch,
             proposal=vote.proposal,
-            verdict=verdict,
-            reason=printable(reason),
-            confidence=confidence,
+            verdict=thought.verdict,
+            reason=printable(thought.reason),
+            confidence=thought.confidence,
             signature=self._signing.sign(signed_by_voter(self._service.spec.swarm, vote)),
         )
         subject = self._counted.subjects.vote(self._service.node, at.task, proposal.attempt)
         while proposal.outcome is None and self._service.node not in proposal.votes:
             if await write_new(self._service.connection, subject, record):
-                self._service.history("vote", "ok", task=at.task, attempt=proposal.attempt, verdict=verdict)
+                facts = {"task": at.task, "attempt": proposal.attempt, "verdict": thought.verdict}
+                self._service.history("vote", "ok", **facts)
                 await self._service.at("agent.voted")
                 return
             await asyncio.sleep(AGAIN_S)

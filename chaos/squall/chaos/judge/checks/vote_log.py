@@ -1,0 +1,214 @@
+"""What is read back of a log of votes, what peers say of it, and the log recounted. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from squall.chaos.evidence.facts import Count, Operation, Time
+from squall.chaos.evidence.model import History
+from squall.chaos.judge import votes
+from squall.chaos.judge.votes import Ruling
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A member of an epoch."""
+
+    name: str
+    key: str
+    weight: int
+
+
+class EpochRead(Operation, frozen=True, kw_only=True):
+    """An epoch in the log."""
+
+    seq: int
+    epoch: int
+    members: tuple[Member, ...]
+    needed: int
+
+
+class TaskRead(Operation, frozen=True, kw_only=True):
+    """A task in the log."""
+
+    seq: int
+    task: str
+    key: str
+
+
+class ProposalRead(Operation, frozen=True, kw_only=True):
+    """A proposal in the log."""
+
+    seq: int
+    agent: str
+    task: str
+    attempt: int
+    effects: tuple[bytes, ...] = ()
+    dead: bool = False
+    stored_s: Time = msgspec.field(name="time_s_stored", default=0.0)
+
+
+class VoteRead(Operation, frozen=True, kw_only=True):
+    """A vote in the log."""
+
+    seq: int
+    agent: str
+    task: str
+    attempt: int
+    epoch: int
+    proposal: int
+    verdict: str
+    signature: str = ""
+    stored_s: Time = msgspec.field(name="time_s_stored", default=0.0)
+
+
+class CloseRead(Operation, frozen=True, kw_only=True):
+    """A close in the log."""
+
+    seq: int
+    agent: str
+    task: str
+    attempt: int
+    proposal: int
+    stored_s: Time = msgspec.field(name="time_s_stored", default=0.0)
+
+
+class DecisionRead(Operation, frozen=True, kw_only=True):
+    """What a peer wrote into the log that it saw decided."""
+
+    seq: int
+    agent: str
+    task: str
+    attempt: int
+    outcome: str
+    epoch: int
+    proposal: int
+    at: int
+    stored_s: Time = msgspec.field(name="time_s_stored", default=0.0)
+
+
+class Seen(Operation, frozen=True, kw_only=True):
+    """What a peer counted by itself: a proposal was decided at this place."""
+
+    task: str
+    attempt: int
+    outcome: str
+    at: int
+
+
+class Standing(Operation, frozen=True, kw_only=True):
+    """A peer takes another to be alive, suspect, failed, or gone."""
+
+    agent: str
+    standing: str
+
+
+class Ignored(Operation, frozen=True, kw_only=True):
+    """A record that a peer did not count, and why."""
+
+    seq: Count
+    reason: str
+    subject: str = ""
+
+
+OPERATIONS: Mapping[str, type[Operation]] = {
+    "decided": Seen,
+    "presence": Standing,
+    "ignored": Ignored,
+    "final/epoch": EpochRead,
+    "final/tasked": TaskRead,
+    "final/proposal": ProposalRead,
+    "final/vote": VoteRead,
+    "final/close": CloseRead,
+    "final/decision": DecisionRead,
+}
+
+
+class Recount(NamedTuple):
+    """A log, recounted.
+
+    Attributes:
+        rulings: Of each task, what became of its proposals.
+        decisions: What peers wrote that they saw decided.
+        epochs: Those that count.
+    """
+
+    rulings: Mapping[str, Sequence[Ruling]]
+    decisions: Sequence[DecisionRead]
+    epochs: Sequence[votes.Epoch]
+
+    @property
+    def every(self) -> list[Ruling]:
+        """All proposals that count."""
+        return [ruling for of in self.rulings.values() for ruling in of]
+
+    def of(self, task: str, attempt: int) -> Ruling | None:
+        """The proposal of an attempt that counts, if there is one."""
+        of = self.rulings.get(task, ())
+        return of[attempt - 1] if 1 <= attempt <= len(of) else None
+
+    def final(self, task: str) -> Ruling | None:
+        """The one by which a task is settled, if it is."""
+        of = self.rulings.get(task, ())
+        return of[-1] if of and of[-1].is_final else None
+
+
+def recount(history: History) -> Recount:
+    """Recount a run's log."""
+    tasks: dict[str, int] = {}
+    for each in history.of(TaskRead):
+        tasks.setdefault(each.task, each.seq)
+    epochs = [
+        votes.Epoch(
+            e.seq,
+            e.epoch,
+            {member.name: member.key for member in e.members},
+            {member.name: member.weight for member in e.members},
+            e.needed,
+        )
+        for e in history.of(EpochRead)
+    ]
+    log = votes.Log(
+        epochs,
+        tasks,
+        [
+            votes.Proposal(p.seq, p.stored_s, p.agent, p.task, p.attempt, p.effects, p.dead)
+            for p in history.of(ProposalRead)
+        ],
+        [
+            votes.Vote(
+                v.seq,
+                v.stored_s,
+                v.agent,
+                v.task,
+                v.attempt,
+                v.epoch,
+                v.proposal,
+                v.verdict,
+                _signature(v.signature),
+            )
+            for v in history.of(VoteRead)
+        ],
+        [
+            votes.Close(c.seq, c.stored_s, c.agent, c.task, c.attempt, c.proposal)
+            for c in history.of(CloseRead)
+        ],
+    )
+    deadline_s, swarm = history.spec.get("deadline_s"), history.spec.get("swarm")
+    found = votes.rulings(
+        log,
+        swarm=swarm if isinstance(swarm, str) else "",
+        deadline_s=float(deadline_s) if isinstance(deadline_s, int | float) else 0.0,
+    )
+    return Recount(found, history.of(DecisionRead), votes.chained(epochs))
+
+
+def _signature(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
