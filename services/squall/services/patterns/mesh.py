@@ -30,7 +30,6 @@ from squall.services.errors import SpecError
 from squall.services.patterns import parts, reading, vote_facts
 from squall.services.patterns.asking import ask_registrar
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
-from squall.services.rules.quorum import Quorum
 from squall.services.run.spec import Seconds, Spec
 from squall.services.trading.workload import Submission, independent
 
@@ -118,12 +117,6 @@ def weight_of(spec: MeshSpec, peer: str) -> int:
     number = peer.rpartition("-")[2]
     place = int(number) - 1 if number.isdecimal() else -1
     return spec.weights[place] if 0 <= place < len(spec.weights) else 1
-
-
-def quorum(spec: MeshSpec) -> Quorum:
-    """The quorum of the peers that a swarm begins with."""
-    peers = [node.name for node in topology(spec).of_role(AGENT)]
-    return Quorum.of(spec.rule, {peer: weight_of(spec, peer) for peer in peers})
 
 
 def topology(spec: MeshSpec) -> Topology:

@@ -15,10 +15,8 @@ from squall.bus.border import printable
 from squall.bus.messages import RunTask
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
-from squall.services.patterns.mesh import MeshSpec
 from squall.services.rules.vote_records import entry, verifier
 from squall.services.rules.voting import Fold, Ignored, Place, Record
-from squall.services.run.spec import spec_as
 
 ORDINARY: tuple[Ignored, ...] = ("late", "doubled")
 """Reasons that honest peers give, too: of what several say at a time the first counts."""
@@ -47,6 +45,7 @@ class CountedLog:
     """What a node has read.
 
     Args:
+        deadline_s: How long after it was stored a proposal may be closed undecided.
         tells: Whether it writes down what does not count.
 
     Attributes:
@@ -55,13 +54,12 @@ class CountedLog:
         tasks: What the tasks are, where they could be read; of a settled one without its input.
     """
 
-    def __init__(self, service: Service, *, tells: bool = True) -> None:
-        spec = spec_as(service.spec, MeshSpec)
+    def __init__(self, service: Service, *, deadline_s: float, tells: bool = True) -> None:
         self._service = service
         self._tells = tells
         self._told: Counter[str] = Counter()
         self.subjects = VoteSubjects(service.swarm)
-        self.fold = Fold(deadline_s=spec.deadline_s, verify=verifier(spec.swarm))
+        self.fold = Fold(deadline_s=deadline_s, verify=verifier(service.spec.swarm))
         self.tasks: dict[str, RunTask] = {}
 
     def take(self, stored: Stored) -> Record | None:

@@ -15,10 +15,12 @@ from squall.bus.messages import TaskResult
 from squall.bus.tasks import task_group
 from squall.bus.vote_messages import Propose
 from squall.services.node.service import Service
+from squall.services.patterns.mesh import MeshSpec
 from squall.services.roles import gateway
 from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.gateway import POINTS
 from squall.services.rules.voting import Fold
+from squall.services.run.spec import spec_as
 
 __all__ = ["POINTS", "serve", "why_not"]
 
@@ -39,7 +41,8 @@ def why_not(fold: Fold, result: TaskResult) -> str | None:
 
 async def serve(service: Service) -> None:
     """Forward until asked to stop."""
-    counted = CountedLog(service, tells=False)
+    deadline_s = spec_as(service.spec, MeshSpec).deadline_s
+    counted = CountedLog(service, deadline_s=deadline_s, tells=False)
     wake = asyncio.Event()
 
     async def read() -> None:

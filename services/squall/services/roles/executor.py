@@ -21,11 +21,11 @@ from squall.bus.codec import decode
 from squall.bus.errors import BusError, DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.pull import Delivery, Puller
+from squall.bus.queue import Queue
 from squall.bus.subjects import lane_of, last_token
 from squall.bus.tasks import Tasks
 from squall.bus.vote_messages import Decide, Propose
 from squall.services.node.service import Service
-from squall.services.patterns.mesh import pool
 from squall.services.roles.counted_log import CountedLog
 from squall.services.rules.voting import Proposal
 
@@ -40,13 +40,17 @@ PATIENCE_S = 2.0
 
 
 class Executor:
-    """One peer's hands."""
+    """One peer's hands.
 
-    def __init__(self, service: Service, tasks: Tasks, counted: CountedLog) -> None:
+    Args:
+        queue: Where what was decided waits.
+    """
+
+    def __init__(self, service: Service, tasks: Tasks, counted: CountedLog, queue: Queue) -> None:
         self._service = service
         self._tasks = tasks
         self._counted = counted
-        self._queue = pool(service.swarm)
+        self._queue = queue
         self._held: dict[str, Delivery] = {}
         self._stopping = False
         slots = service.spec.slots

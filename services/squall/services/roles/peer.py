@@ -11,18 +11,22 @@ It keeps nothing: what it has to know after it was started anew, it counts again
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, Final
 
 from squall.bus.feed import follow
 from squall.bus.tasks import task_group
 from squall.services.handlers.mistakes import own_files
 from squall.services.node.service import Service
+from squall.services.patterns.mesh import MeshSpec, neighbours, pool
 from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.deciding import Deciding
 from squall.services.roles.executor import Executor
 from squall.services.roles.presence import Presence
 from squall.services.roles.voter import Voter
+from squall.services.rules.suspicion import Timers
 from squall.services.rules.voting import Epoch
+from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
 
@@ -50,11 +54,18 @@ STOP_S = 5.0
 async def serve(service: Service) -> None:
     """Take part until asked to stop, or until a handler cannot be ended but with the process."""
     async with task_group() as tasks:
-        counted = CountedLog(service)
+        spec = spec_as(service.spec, MeshSpec)
+        counted = CountedLog(service, deadline_s=spec.deadline_s)
         deciding = Deciding(service, tasks)
-        voter = Voter(service, tasks, counted, deciding)
-        executor = Executor(service, tasks, counted)
-        presence = Presence(service, voter.suspects)
+        voter = Voter(
+            service, tasks, counted, deciding, deadline_s=spec.deadline_s, open_max=spec.proposals_max
+        )
+        executor = Executor(service, tasks, counted, pool(service.swarm))
+        timers = Timers(
+            period_s=spec.heartbeat_s, suspect_s_min=spec.suspect_s_min, suspect_s_max=spec.suspect_s_max
+        )
+        linked = partial(neighbours, spec, service.node)
+        presence = Presence(service, timers, linked, voter.suspects)
 
         def vitals() -> dict[str, Any]:
             return {"slots": service.spec.slots, "in_flight": executor.in_flight + deciding.running}

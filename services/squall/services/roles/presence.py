@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from nats.aio.msg import Msg
 
@@ -22,9 +22,7 @@ from squall.bus.vote_log import LINK_BYTES_MAX
 from squall.bus.vote_messages import Ack, Ping, PingRequest
 from squall.bus.vote_subjects import LINKS, VoteSubjects
 from squall.services.node.service import Service
-from squall.services.patterns.mesh import MeshSpec, neighbours
 from squall.services.rules.suspicion import Detector, Send, Step, Timers
-from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
 
@@ -38,11 +36,18 @@ class Presence:
     """What one peer says of itself, and hears of others.
 
     Args:
+        neighbours: Of some members those that this peer has links with.
         changed: Told who is not taken to be there, whenever that changes.
     """
 
-    def __init__(self, service: Service, changed: Callable[[frozenset[str]], None]) -> None:
-        self._spec = spec = spec_as(service.spec, MeshSpec)
+    def __init__(
+        self,
+        service: Service,
+        timers: Timers,
+        neighbours: Callable[[Sequence[str]], list[str]],
+        changed: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._neighbours = neighbours
         self._service = service
         self._changed = changed
         self._subjects = VoteSubjects(service.swarm)
@@ -52,13 +57,9 @@ class Presence:
         self._members: tuple[str, ...] | None = None
         self._detector = Detector(
             service.node,
-            timers=Timers(
-                period_s=spec.heartbeat_s,
-                suspect_s_min=spec.suspect_s_min,
-                suspect_s_max=spec.suspect_s_max,
-            ),
+            timers=timers,
             incarnation=service.start.incarnation,
-            chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/presence"),
+            chance=random.Random(f"{service.spec.seed}/{service.node}/{service.start.incarnation}/presence"),
             now_s=time.monotonic(),
         )
 
@@ -75,7 +76,7 @@ class Presence:
             self._news.clear()
             if self._members != known and self._members is not None:
                 known = self._members
-                await self._listen_to(neighbours(self._spec, self._service.node, known))
+                await self._listen_to(self._neighbours(known))
                 self._detector.know(known, [*self._stops], time.monotonic())
             steps: list[Step] = []
             while self._heard:

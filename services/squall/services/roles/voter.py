@@ -26,7 +26,6 @@ from squall.bus.tasks import Tasks
 from squall.bus.vote_messages import Close, Decide, Propose, Vote
 from squall.bus.work_queue import Done, Failed
 from squall.services.node.service import Service
-from squall.services.patterns.mesh import MeshSpec
 from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.deciding import Deciding
 from squall.services.roles.judging import Judging
@@ -34,7 +33,6 @@ from squall.services.roles.writing import write, write_new
 from squall.services.rules.proposing import Due, Turns, ranking
 from squall.services.rules.vote_records import signed_by_voter
 from squall.services.rules.voting import Proposal, Proposed, Record, Standing, Tasked, Voted
-from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
 
@@ -53,10 +51,20 @@ class Voter:
     Args:
         counted: The log as it has read it.
         deciding: Its own opinions.
+        deadline_s: How long a proposal waits for votes.
+        open_max: Proposals of its own that may be open.
     """
 
-    def __init__(self, service: Service, tasks: Tasks, counted: CountedLog, deciding: Deciding) -> None:
-        spec = spec_as(service.spec, MeshSpec)
+    def __init__(
+        self,
+        service: Service,
+        tasks: Tasks,
+        counted: CountedLog,
+        deciding: Deciding,
+        *,
+        deadline_s: float,
+        open_max: int,
+    ) -> None:
         assert service.start.signing is not None
         self._service = service
         self._tasks = tasks
@@ -64,9 +72,9 @@ class Voter:
         self._deciding = deciding
         self._judging = Judging(service, deciding)
         self._signing = service.start.signing
-        self._deadline_s = spec.deadline_s
-        self._most = spec.proposals_max
-        self._turns = Turns(service.node, spec.deadline_s)
+        self._deadline_s = deadline_s
+        self._most = open_max
+        self._turns = Turns(service.node, deadline_s)
         self._suspects: frozenset[str] = frozenset()
         self._touched: dict[str, None] = {}
         self._unsettled: set[str] = set()

@@ -36,8 +36,8 @@ from squall.services.patterns.pattern import AGENT
 OPEN_S = 5.0
 """How long after the last heal a proposal may still be open."""
 
-CUT_S = 0.5
-"""After a cut was seen in force: what had left the node by then is stored."""
+CUT_S = 1.0
+"""After a cut was ordered: it is in force, and what had left the node by then is stored."""
 
 LATE_S = 1.0
 """How much longer than its deadline a proposal may be open that nothing disturbed."""
@@ -62,10 +62,11 @@ def agreement(case: Case) -> Finding:
         for register in history.registers
         if register.task in found.rulings and not _is_so_ended(found, register.task, register.status)
     ]
+    told = {(d.task, d.attempt): d for d in reversed(found.decisions) if _is_told_rightly(found, d)}
     untold = [
         f"{r.proposal.task} attempt {r.proposal.attempt}"
         for r in found.every
-        if r.outcome and not any(_says(told, r) for told in _told(found, r))
+        if r.outcome and (r.proposal.task, r.proposal.attempt) not in told
     ]
     return decide(
         case,
@@ -94,9 +95,9 @@ def _is_so_ended(found: Recount, task: str, status: str) -> bool:
     return status == ("dead" if final.proposal.dead else "ok")
 
 
-def _told(found: Recount, ruling: Ruling) -> list[DecisionRead]:
-    of = (ruling.proposal.task, ruling.proposal.attempt)
-    return [told for told in found.decisions if (told.task, told.attempt) == of]
+def _is_told_rightly(found: Recount, told: DecisionRead) -> bool:
+    ruling = found.of(told.task, told.attempt)
+    return ruling is not None and _says(told, ruling)
 
 
 def _says(told: DecisionRead, ruling: Ruling) -> bool:
@@ -118,7 +119,7 @@ def validity(case: Case) -> Finding:
     wrong = [
         f"{told.task} attempt {told.attempt} by {told.agent}"
         for told in found.decisions
-        if (ruling := found.of(told.task, told.attempt)) is None or not _says(told, ruling)
+        if not _is_told_rightly(found, told)
     ]
     approved = [r for r in found.every if r.outcome == "approve"]
     votes = sum(len(r.yes) for r in approved)
@@ -173,17 +174,12 @@ def minority_stalls(case: Case) -> Finding:
 
 def _silenced(fault: Injected) -> bool:
     kind = KINDS.get(fault.kind)
-    is_silent = kind is not None and kind.silences
-    return (
-        is_silent
-        and fault.verified
-        and fault.verified_s is not None
-        and (fault.node or "").startswith(f"{AGENT}-")
-    )
+    is_silent = kind is not None and kind.silences and fault.verified
+    return is_silent and (fault.node or "").startswith(f"{AGENT}-")
 
 
 def _begins_s(fault: Injected) -> float:
-    return (fault.verified_s or fault.start_s) + CUT_S
+    return fault.start_s + CUT_S
 
 
 def _ends_s(fault: Injected) -> float:
@@ -192,7 +188,7 @@ def _ends_s(fault: Injected) -> float:
 
 def _is_stalled(ruling: Ruling, cuts: Sequence[Injected]) -> bool:
     """Whether a decision fell while too few members were left to decide."""
-    away = {f.node for f in cuts if _begins_s(f) + CUT_S < ruling.at_s < _ends_s(f)}
+    away = {f.node for f in cuts if _begins_s(f) < ruling.at_s < _ends_s(f)}
     left = sum(weight for peer, weight in ruling.epoch.weights.items() if peer not in away)
     # What was voted before the cut counts, also if the last vote of those that are left came after it.
     return left < ruling.epoch.needed and ruling.proposal.stored_s > max(
