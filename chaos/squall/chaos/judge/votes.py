@@ -112,6 +112,15 @@ class Log(NamedTuple):
     closes: Sequence[Close]
 
 
+def needed(rule: str, weights: Sequence[int]) -> int:
+    """The least weight of yes that a rule asks for: above its share of all, as each is defined."""
+    all_ = sum(weights) if rule == "weighted" else len(weights)
+    if rule == "all":
+        return all_
+    share = (2, 3) if rule == "two-thirds" else (1, 2)
+    return next(yes for yes in range(1, all_ + 1) if yes * share[1] > all_ * share[0])
+
+
 def chained(epochs: Iterable[Epoch]) -> list[Epoch]:
     """The epochs that count: each has the number after the one before."""
     found: list[Epoch] = []

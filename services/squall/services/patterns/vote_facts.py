@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from squall.bus import log as bus_log
 from squall.bus.border import printable
-from squall.bus.vote_messages import Propose
+from squall.bus.codec import decode
+from squall.bus.vote_messages import EpochRecord, Propose
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.patterns import reading
 from squall.services.rules.vote_records import entry
@@ -29,7 +30,7 @@ async def read_back(swarm: Swarm, history: History) -> None:
         async for stored in records:
             record = entry(votes, stored.subject, stored.data).record
             decisions += isinstance(record, Decided)
-            facts = _facts(record)
+            facts = _facts(record, stored.data)
             if facts is None:
                 subject = printable(stored.subject)
                 history("final", "fail", what="unreadable", seq=stored.sequence, subject=subject)
@@ -46,19 +47,12 @@ async def read_back(swarm: Swarm, history: History) -> None:
     )
 
 
-def _facts(record: Record) -> dict[str, Any] | None:
+def _facts(record: Record, data: bytes) -> dict[str, Any] | None:
     match record:
         case Epoch():
-            members = [
-                {"name": name, "key": key, "weight": record.quorum.weights[name]}
-                for name, key in record.keys.items()
-            ]
-            return {
-                "what": "epoch",
-                "epoch": record.number,
-                "members": members,
-                "needed": record.quorum.needed,
-            }
+            said = decode(data, EpochRecord)  # as it stands there, so that nothing is taken from our rules
+            members = [{"name": m.name, "key": m.key, "weight": m.weight} for m in said.members]
+            return {"what": "epoch", "epoch": said.epoch, "members": members, "rule": said.rule}
         case Tasked():
             return {"what": "tasked", "task": record.task, "key": record.key}
         case Proposed(content=Propose() as said):

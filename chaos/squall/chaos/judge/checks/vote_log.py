@@ -29,7 +29,7 @@ class EpochRead(Operation, frozen=True, kw_only=True):
     seq: int
     epoch: int
     members: tuple[Member, ...]
-    needed: int
+    rule: str
 
 
 class TaskRead(Operation, frozen=True, kw_only=True):
@@ -167,8 +167,8 @@ def recount(history: History) -> Recount:
             e.seq,
             e.epoch,
             {member.name: member.key for member in e.members},
-            {member.name: member.weight for member in e.members},
-            e.needed,
+            {member.name: member.weight if e.rule == "weighted" else 1 for member in e.members},
+            votes.needed(e.rule, [member.weight for member in e.members]),
         )
         for e in history.of(EpochRead)
     ]

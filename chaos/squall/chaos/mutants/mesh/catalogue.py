@@ -1,0 +1,83 @@
+"""The known-bad variants of mesh's services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.chaos.mutants.delivering import delivering
+from squall.chaos.mutants.mutant import LATE, Catalogue, Mutant, twice
+from squall.chaos.plan.schedule import Interval
+
+HERE = "squall.chaos.mutants.mesh"
+
+NO_QUORUM = (
+    Interval(fault="blackhole-nofin", target="all-agents", at_s=1.0, for_s=3.0),
+    Interval(fault="refuse", target="minority", at_s=6.0, for_s=4.0),
+)
+"""All peers are cut off for several deadlines, and then two of five."""
+
+
+def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
+    module = f"{HERE}.{name.replace('-', '_')}"
+    return Mutant(name, what, checks, intervals, **{"module": module, **more})
+
+
+CATALOGUE = Catalogue(
+    pattern="mesh",
+    mutants=(
+        _service(
+            "half-is-enough",
+            "takes half of the members for a majority",
+            ("M1", "M2"),
+            *LATE,
+        ),
+        _service(
+            "counts-second-votes",
+            "counts a member's second vote as another's",
+            ("M1", "M2"),
+            *LATE,
+        ),
+        _service(
+            "counts-after-the-close",
+            "counts votes that come after a proposal was closed",
+            ("M1", "M2"),
+            *NO_QUORUM,
+        ),
+        _service(
+            "counts-who-seems-alive",
+            "takes the quorum from who seems to be alive",
+            ("M1", "M2"),
+            *twice("blackhole-nofin", "minority", 6.0),
+        ),
+        _service(
+            "decides-for-all",
+            "writes down a decision before there is one, and acts on it",
+            ("M1", "M2"),
+            *LATE,
+        ),
+        _service(
+            "executes-what-was-aborted",
+            "carries out what was aborted for good",
+            ("M1", "M2"),
+            *NO_QUORUM,
+        ),
+        _service(
+            "acks-before-register",
+            "acknowledges a decision before its register is written",
+            ("M5",),
+            *twice("crash", "any-agent", point="agent.acknowledged", nth=3),
+        ),
+        _service(
+            "never-closes",
+            "leaves proposals open whose time is over",
+            ("M4", "M5"),
+            *NO_QUORUM,
+        ),
+        # Those at whose intervals somebody leads are of other patterns.
+        *(
+            mutant
+            for mutant in delivering(loss="M5")
+            if all(interval.target != "leader" for interval in mutant.intervals)
+        ),
+    ),
+)
