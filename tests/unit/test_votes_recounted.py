@@ -34,6 +34,11 @@ KEYS = {(peer, number): new_key() for peer in PEERS for number in range(2)}
 RULES: list[Any] = ["majority", "two-thirds", "all", "weighted"]
 
 
+def weight(peer: str) -> int:
+    """What a peer's vote counts where votes are weighted."""
+    return 1 + PEERS.index(peer)
+
+
 class Drawn:
     """A log that is drawn, mostly such that something comes of it."""
 
@@ -63,7 +68,7 @@ class Drawn:
             for name in names
         }
         self.epoch += self.chance.choice([1] * 9 + [2]) if self.epoch else 1
-        weights = {name: 1 + PEERS.index(name) for name in names}
+        weights = {name: weight(name) for name in names}
         keys = {name: key.public for name, key in self.members.items()}
         self._put(Epoch(self.epoch, keys, Quorum.of(self.rule, weights)))
 
@@ -131,7 +136,8 @@ def recounted(drawn: Drawn) -> dict[tuple[str, int], tuple[Any, ...]]:
     for place, record in drawn.records:
         match record:
             case Epoch():
-                weights, needed = record.quorum.weights, record.quorum.needed
+                needed = votes.needed(drawn.rule, [weight(peer) for peer in record.keys])
+                weights = {peer: weight(peer) if drawn.rule == "weighted" else 1 for peer in record.keys}
                 epochs.append(votes.Epoch(place.sequence, record.number, record.keys, weights, needed))
             case Tasked():
                 tasks.setdefault(record.task, place.sequence)
