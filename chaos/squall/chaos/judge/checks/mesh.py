@@ -42,6 +42,9 @@ CUT_S = 1.0
 LATE_S = 1.0
 """How much longer than its deadline a proposal may be open that nothing disturbed."""
 
+RATE_PER_S = 40.0
+"""The load of an experiment: five peers consider each task, and two cores are to have time left."""
+
 MORE_S = 2.0
 """How long what a fault did goes on: links are made anew, and what was missed is read."""
 
@@ -357,5 +360,5 @@ PROMISES = Promises(
         "agent.committed",
         *DELIVERING,
     ),
-    experiment={**EXPERIMENT, "strike_peers": False},
+    experiment={**EXPERIMENT, "rate_per_s": RATE_PER_S, "strike_peers": False},
 )
