@@ -18,13 +18,14 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
+from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.topology.mesh import edges, mesh
 from squall.bus.topology.model import Topology
 from squall.bus.vote_log import link_stream_config, log_stream_config
-from squall.bus.vote_messages import FoundRoster, JoinRoster, LeaveRoster, Member, Rule
+from squall.bus.vote_messages import EpochRecord, FoundRoster, JoinRoster, LeaveRoster, Member, Rule
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.errors import SpecError
 from squall.services.patterns import parts, reading, vote_facts
@@ -240,6 +241,17 @@ async def leave(swarm: Swarm, connection: Connection, peer: str) -> None:
     await ask_registrar(swarm, connection, "leave", lambda token: LeaveRoster(name=peer, token=token))
 
 
+async def members(swarm: Swarm) -> list[str]:
+    """Who the members are, by the newest epoch.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    votes = VoteSubjects(swarm.swarm)
+    stored = await bus_log.last(swarm.observer, votes.stream, votes.epochs)
+    return [member.name for member in decode(stored.data, EpochRecord).members] if stored is not None else []
+
+
 async def show(swarm: Swarm, run: RunDirectory) -> None:
     """Kill a peer and pause another, if the spec says so."""
     if swarm.spec_as(MeshSpec).strike_peers:
@@ -261,7 +273,7 @@ PATTERN = Pattern(
         "gateway": "squall.services.roles.counting_gateway",
         "agent": "squall.services.roles.peer",
     },
-    roster=Roster(found=found, join=join, leave=leave),
+    roster=Roster(found=found, join=join, leave=leave, members=members),
     workload=workload,
     subject=subject,
     emptied=emptied,

@@ -11,7 +11,7 @@ Everything that takes ``Any`` is given a spec of the pattern's own type.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,11 +123,13 @@ class Roster:
         found: Has the first members written, given their public keys by name, once all nodes serve.
         join: Has an agent that serves be a member.
         leave: Has an agent be none any more, before it ends.
+        members: Who they are now; raises RequestError if the broker does not answer.
     """
 
     found: Callable[[Swarm, Connection, Mapping[str, str]], Awaitable[None]]
     join: Callable[[Swarm, Connection, str, str], Awaitable[None]]
     leave: Callable[[Swarm, Connection, str], Awaitable[None]]
+    members: Callable[[Swarm], Awaitable[Collection[str]]]
 
 
 def _submit(swarm: Subjects, task: RunTask) -> str:

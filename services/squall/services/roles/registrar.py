@@ -33,11 +33,10 @@ from squall.services.node.service import Service
 log = logging.getLogger("squall")
 
 POINTS: Final = {
-    "registrar.asked": "the broker was asked to store an epoch, and has not answered",
-    "registrar.written": "an epoch is stored, who asked for it has no answer",
     "registrar.trimmed": "the ingress is trimmed",
 }
-"""Where a fault can strike it, and what has happened there."""
+"""Where a fault can strike it, and what has happened there. It can be halted at two more, ``registrar.asked``
+and ``registrar.written``, which are passed only where somebody joins or leaves: no schedule counts on them."""
 
 TRIM_S = 0.2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
@@ -176,9 +176,7 @@ class Swarm:
             self._history("join", "ok", agent=node.name)
             await self._nodes.start(node.name, node.role).wait()
             if self.pattern.roster is not None and role == AGENT:
-                async with self._access.provisioner() as connection:
-                    key = self._nodes.key(node.name).public
-                    await self.pattern.roster.join(self, connection, node.name, key)
+                await self.enrol(node.name, member=True)
             return node.name
 
     async def remove(self, node: str) -> None:
@@ -194,8 +192,7 @@ class Swarm:
             topology = self.topology.without_node(node)
             _, gone = self._changed(topology)
             if self.pattern.roster is not None and node in self.of_role(AGENT):
-                async with self._access.provisioner() as connection:
-                    await self.pattern.roster.leave(self, connection, node)
+                await self.enrol(node, member=False)
             await self._nodes.end(node, grace_s=DRAIN_S)
             await asyncio.wait({self._nodes.supervisor(node)})
             self._topology = topology
@@ -245,6 +242,31 @@ class Swarm:
         numbers = [int(end) for name in self.of_role(role) if (end := name.rpartition("-")[2]).isdigit()]
         self._numbers[role] = max([self._numbers.get(role, 0), *numbers]) + 1
         return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
+
+    async def enrol(self, node: str, *, member: bool) -> None:
+        """Have an agent be a member of the roster, or none. Its process goes on; done again, it changes nothing.
+
+        Raises:
+            SpecError: The pattern has no roster.
+            LaunchError: It was not done.
+            BusError: The broker is not to be had.
+        """
+        roster = self.pattern.roster
+        if roster is None:
+            raise SpecError(f"the pattern {self.pattern.name} has no roster")
+        async with self._access.provisioner() as connection:
+            if member:
+                await roster.join(self, connection, node, self._nodes.key(node).public)
+            else:
+                await roster.leave(self, connection, node)
+
+    async def members(self) -> Collection[str]:
+        """Who the members of the roster are now; nobody where the pattern has none.
+
+        Raises:
+            RequestError: The broker did not answer.
+        """
+        return await self.pattern.roster.members(self) if self.pattern.roster is not None else ()
 
     async def expel(self, suspicion: Suspicion) -> None:
         """Put an agent out: end it and take its account away.
