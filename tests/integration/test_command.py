@@ -51,7 +51,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
     ("arguments", "words"),
     [
         (["run", "hierarchial"], "did you mean 'hierarchical'"),
-        (["run", "mesh"], "is not built yet"),
+        (["run", "ring"], "is not built yet"),
         (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["run", "hierarchical", "--tasks", "0"], "tasks"),
         (["run", "hierarchical", "--agents", "0"], "agents"),

@@ -98,8 +98,8 @@ DOES: Mapping[str, str] = {
     "clock-off": "the node's clock is wrong by a fixed time",
     "clock-jump": "the node's clock jumps",
     "hand-over": "the leader is asked to give up in good order, and another takes over",
-    "leave": "the member leaves the roster, so that its votes count no more, and joins again",
     "errors": "whatever is asked is answered with an error, sometimes after it was carried out",
+    "leave": "the member leaves the roster, so that its votes count no more, and joins again",
 }
 """What each kind does, in words."""
 

@@ -35,8 +35,8 @@ log = logging.getLogger("squall")
 POINTS: Final = {
     "registrar.trimmed": "the ingress is trimmed",
 }
-"""Where a fault can strike it, and what has happened there. It can be halted at two more, ``registrar.asked``
-and ``registrar.written``, which are passed only where somebody joins or leaves: no schedule counts on them."""
+"""Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
+``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule counts on it."""
 
 TRIM_S = 0.2
 

@@ -244,7 +244,9 @@ class Swarm:
         return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
 
     async def enrol(self, node: str, *, member: bool) -> None:
-        """Have an agent be a member of the roster, or none. Its process goes on; done again, it changes nothing.
+        """Have an agent be a member of the roster, or none; its process goes on.
+
+        Done again, it changes nothing.
 
         Raises:
             SpecError: The pattern has no roster.

@@ -10,11 +10,13 @@ from squall.chaos.plan.schedule import Interval
 
 HERE = "squall.chaos.mutants.mesh"
 
-NO_QUORUM = (
-    Interval(fault="blackhole-nofin", target="all-agents", at_s=1.0, for_s=3.0),
-    Interval(fault="refuse", target="minority", at_s=6.0, for_s=4.0),
+NO_QUORUM = tuple(
+    Interval(fault="one-way-up", target=f"agent-{number}", at_s=at_s, for_s=3.0)
+    for at_s in (1.0, 6.0)
+    for number in (1, 2, 3)
 )
-"""All peers are cut off for several deadlines, and then two of five."""
+"""Three of five hear of what the others propose, and cannot say what they think of it, for several deadlines.
+What they say afterwards comes too late."""
 
 
 def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
