@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from squall.bus import fenced, log
@@ -234,6 +235,14 @@ async def test_what_is_covered_is_removed_once_and_without_a_margin_of_the_lease
         assert await log.at(one, b.swarm.stream("JOB"), stored.first) is None
         assert await log.at(one, b.swarm.stream("JOB"), stored.last) is not None
     assert await writer.trim(below=stored.first, subject=b.swarm.dispatches)  # it is done
+
+
+async def test_what_expects_nothing_is_not_stored_since_a_repeat_could_store_it_twice(bus: Any) -> None:
+    async with two(bus) as (b, one, _):
+        writer = await writing(b, one)
+        with pytest.raises(ValueError, match="twice"):
+            await writer.store([msgspec.structs.replace(entry(b, "a"), expected=None)])
+        assert await log.last(one, b.swarm.stream("JOB"), b.swarm.dispatches) is None
 
 
 async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any) -> None:

@@ -21,6 +21,7 @@ from squall.bus.term import Leadership, _look, _take_over, campaign
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 LEASE_S = 1.0
+GIVE_UP_S = 60.0
 Events = list[tuple[str, str, int]]
 
 
@@ -95,6 +96,33 @@ async def test_a_claim_whose_answer_was_lost_leads_if_it_was_stored(
         newest = await log.last(one, seat_of(b).stream, seat_of(b).term)
     assert newest is not None
     assert claimed == (newest.sequence if is_leader else None)
+
+
+async def test_a_candidate_looks_again_after_a_pause(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, pauses = asyncio.Event(), list[float]()
+
+    async def paused(stop: asyncio.Event, length_s: float) -> None:
+        pauses.append(length_s)
+        await asyncio.sleep(0)
+        if len(pauses) == 50:
+            stop.set()
+
+    async def lead(leadership: Leadership) -> None:
+        raise AssertionError("there is a leader")
+
+    monkeypatch.setattr(term, "_pause", paused)
+    async with bus() as b, b.connect("coordinator-1") as one, b.connect("coordinator-2") as two:
+        await claim(b, one, [])
+        await campaign(
+            two,
+            seat_of(b),
+            "coordinator-2",
+            lease_s=GIVE_UP_S,
+            lead=lead,
+            observer=lambda *what: None,
+            stop=stop,
+        )
+    assert min(pauses) >= min(term.LOOK_S, GIVE_UP_S / 5)
 
 
 async def seize(b: Any, connection: Connection) -> int:

@@ -313,6 +313,27 @@ async def test_a_word_to_the_broker_that_cannot_be_sent_costs_a_delivery_at_most
     assert (lost, result.status, seen.runs("t")) == (1, "ok", [1, 2])
 
 
+async def test_a_result_of_which_it_is_not_known_that_it_was_stored_is_not_acknowledged(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, lost = register.write, 0
+
+    async def not_stored(*what: Any, **how: Any) -> Any:
+        nonlocal lost
+        if not lost:
+            lost += 1
+            return "unknown", "no answer"
+        return await write(*what, **how)
+
+    seen = Seen()
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, succeed, seen):
+        monkeypatch.setattr(register, "write", not_stored)
+        await dispatch(b, "t")
+        assert (await registered(b, observer, "t")).status == "ok"
+        await emptied(b, observer)
+    assert (lost, seen.runs("t")) == (1, [1, 2])
+
+
 async def test_a_worker_that_goes_on_after_a_hold_looks_for_work_at_once(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

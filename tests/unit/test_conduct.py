@@ -442,3 +442,23 @@ def test_who_holds_what_a_start_before_it_held_as_well_is_not_suspected(
 
     suspicion = pool.last(second, 60)
     assert (suspicion is not None and "holds" in suspicion.reason) is is_suspected
+
+
+def test_who_does_not_answer_is_found_however_much_was_delivered_before() -> None:
+    pool = Pool(delivered=10**6, queued=10**6, finished=10**6, registers=10**6)
+    suspicion = pool.last(lambda: answers_nothing(pool))
+    assert suspicion == Suspicion(BAD, "it asks for work and does not answer")
+
+
+def test_what_another_has_ended_is_held_by_nobody() -> None:
+    """Its ack wait was over, and it was given to another."""
+    pool = Pool()
+
+    def second() -> None:
+        pool.others_work(BAD)
+        pool.held = 20
+        for place in range(9):
+            pool.answer(BAD, place + 1, b"+WPI")
+            pool.answer("agent-1", place + 1)
+
+    assert pool.last(second, 60) is None

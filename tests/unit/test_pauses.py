@@ -50,3 +50,7 @@ async def test_who_is_patient_asks_until_there_is_an_answer(monkeypatch: pytest.
 
     assert await fenced.patiently(ask) == "an answer"
     assert not failures
+
+
+def test_a_leaders_pauses_have_a_floor() -> None:
+    assert min(fenced._pauses().pause_s() for _ in range(200)) >= fenced.PAUSE_S[0] / 2

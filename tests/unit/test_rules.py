@@ -67,6 +67,17 @@ def test_a_job_is_finished_once_closed_and_all_its_tasks_are_terminal() -> None:
     assert (progress.ingress, progress.jobs["j"].ok, progress.jobs["j"].dead) == (3, 1, 1)
 
 
+def test_a_job_ends_with_its_last_task_however_each_of_them_ended() -> None:
+    progress = Progress()
+    for number in (1, 2, 3):
+        progress.dispatch(task(f"t{number}", number), number)
+    progress.close("j", 4)
+    for number, status in enumerate(("ok", "dead", "cancelled"), 1):
+        assert progress.finished() == []
+        progress.end(f"t{number}", status)  # type: ignore[arg-type]
+    assert progress.finished() == ["j"]
+
+
 def test_a_task_submitted_twice_counts_once() -> None:
     progress = Progress()
     assert progress.dispatch(task("t", 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,8 +30,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "a loop": ("core/ReplaceBreakWithContinue", "core/ReplaceContinueWithBreak", "core/ZeroIterationForLoop"),
     "a decorator left out": ("core/RemoveDecorator",),
 }
-"""Families of cosmic-ray's operators, by how their names begin. Numbers alone are a third of all places, and what
-is drawn of each family alike says more of the code than what is drawn of all."""
+"""Families of cosmic-ray's operators, by how their names begin. Numbers alone are a third of all places; what
+is drawn of each family alike says more of the code."""
 
 Place = tuple[str, tuple[int, int], tuple[int, int]]
 
@@ -91,6 +92,11 @@ def _without_annotations(code: str) -> str:
     return ast.dump(tree)
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,4 +108,4 @@ def main() -> None:
     with use_db(asked.all, WorkDB.Mode.open) as source, use_db(asked.out) as target:
         target.clear()
         target.add_work_items(list(drawn(source.work_items, asked.seed, asked.each)))
-        print(f"{target.num_work_items} of {source.num_work_items} mutants in {asked.out}")
+        _say(f"{target.num_work_items} of {source.num_work_items} mutants in {asked.out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +36,11 @@ def table(done: Iterable[Tried]) -> list[str]:
     return [head, "|---" * (len(columns) + 1) + "|", *rows]
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,14 +50,14 @@ def main() -> None:
     with use_db(asked.session, WorkDB.Mode.open) as session:
         done = sorted(session.completed_work_items, key=lambda each: _where(each[0]))
         waiting = session.num_work_items - len(done)
-    print("\n".join(table(done)))
+    _say("\n".join(table(done)))
     if waiting:
-        print(f"{waiting} have not been tried")
+        _say(f"{waiting} have not been tried")
     for item, result in done:
         if not result.is_killed:
-            print(f"\n{_where(item)}\n{_changed(result.diff or '')}")
+            _say(f"\n{_where(item)}\n{_changed(result.diff or '')}")
         elif asked.killed:
-            print(f"\n{_where(item)} {stages_of(result) or result.output}\n{_changed(result.diff or '')}")
+            _say(f"\n{_where(item)} {stages_of(result) or result.output}\n{_changed(result.diff or '')}")
 
 
 def _where(item: WorkItem) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 SCHEDULES = 2
 LONGER = 25
-"""Schedules of each pattern that runs the code, from seed 1: if a unit test has killed it, and if none has."""
+"""Schedules of each pattern that runs the code, from seed 1: of what a test has killed, and of what lives."""
 
 SCHEDULE_S = 10.0
 """What takes so much of a core does not end: a schedule takes a quarter of a second."""

@@ -1,8 +1,8 @@
 """Known-bad variants in a simulated world, where all nodes share one interpreter.
 
-A variant's ``install(node, role)`` changes the code of one process. Here it is asked once for a node of each role,
-always from the code as it was, and what it changed for any of them holds for all: the code of one role is run
-by no other.
+A variant's ``install(node, role)`` changes the code of one process. Here it is asked once for a node of each
+role, always from the code as it was, and what it changed for any of them holds for all: the code of one role
+is run by no other.
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""Known-bad variants are caught in simulation too, by a check that is theirs, with nothing aimed at them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.mutants.catalogues import catalogue_of
+from squall.chaos.simulation.draw import TASKS
+from squall.chaos.simulation.outcome import Plan, outcome
+
+pytestmark = pytest.mark.alone
+
+SEEDS_MAX = 20
+
+VARIANTS = [
+    ("hierarchical", "crashes-by-defect"),  # by the name of the one node that it changes
+    ("hierarchical", "failover-replays"),
+    ("hierarchical", "lease-without-fence"),
+    ("hierarchical", "price-wrong-in-strategy"),
+    ("star", "announces-after-leaving"),
+    ("star", "decides-anew"),
+    ("star", "hub-without-fence"),
+    ("star", "slow-to-follow"),
+]
+"""Some of those that take few schedules; `chaos/bench/simulated_variants.py` tells how many each takes."""
+
+
+@pytest.mark.parametrize(("pattern", "name"), VARIANTS)
+def test_a_variant_is_caught_within_few_schedules_and_the_good_one_passes(pattern: str, name: str) -> None:
+    (variant,) = (each for each in catalogue_of(pattern).mutants if each.name == name)
+    good = Plan(spec=msgspec.structs.replace(spec_of(pattern, tasks_of_load=TASKS), **variant.spec))
+    bad = msgspec.structs.replace(good, preload=variant.module)
+    with variant.staged():
+        tried = (outcome(bad, seed) for seed in range(1, SEEDS_MAX + 1))
+        caught = next((each for each in tried if each.verdict != "pass"), None)
+    assert caught is not None, f"{name} survives {SEEDS_MAX} schedules"
+    assert {check.id for check in caught.failed} & set(variant.checks), caught
+    assert outcome(good, caught.seed).verdict == "pass"
