@@ -118,7 +118,7 @@ class Acting:
                 wanted = layout.subjects(self.prefix, stream)[subject]
                 await self.ask(f"$JS.API.DIRECT.GET.{self.prefix}{stream}.{wanted}")
             case Fetch(where, seq, batch, bytes_max):
-                name = f"{self.prefix}{('OLD', 'TRY', 'RES')[where]}"
+                name = f"{self.prefix}{('JOB', 'OLD', 'IN', 'TRY', 'RES')[where]}"
                 start = max(1, self.broker.jetstream.streams[name].first + seq - 2)
                 request = {"seq": start, "batch": batch, "max_bytes": bytes_max}
                 given = {field: value for field, value in request.items() if value}

@@ -76,6 +76,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_msgs": 6,
             "max_bytes": 2000,
             "duplicate_window": int(1.5 * S),
+            "allow_direct": True,
             **common,
         },
         {
@@ -87,6 +88,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_bytes": 1800,
             "max_msg_size": 240,
             "allow_atomic": True,
+            "allow_direct": True,
             **common,
         },
         {

@@ -241,7 +241,7 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Wait, st.sampled_from([3, 6, 12]))),
         (1, st.builds(Get, _number(6), _number(4), _number(9))),
         (1, st.builds(Direct, _number(4))),
-        (3, st.builds(Fetch, _often(0, 1, 2), _number(7), _number(5), _often(0, 100, 250))),
+        (3, st.builds(Fetch, _often(0, 0, 1, 1, 2, 3, 4), _number(7), _number(5), _often(0, 100, 250))),
         (2, st.builds(Purge, _number(6), _number(12), _number(3), _often(0, 1, 2))),
         (1, st.builds(Unhear, _number(4))),
         (2, st.builds(Read, _number(6), _number(3), _number(8), _number(6), _number(2))),
@@ -251,7 +251,11 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Listen, _number(4), _number(4))),
         (1, st.builds(Pause, _number(4), _number(8))),
     ]
-    return st.one_of([strategy for weight, strategy in weighted for _ in range(weight)])
+    # Not `one_of`, which draws each strategy as often as any other, however often it is there.
+    drawn: list[st.SearchStrategy[Operation]] = [
+        strategy for weight, strategy in weighted for _ in range(weight)
+    ]
+    return st.sampled_from(range(len(drawn))).flatmap(lambda place: drawn[place])
 
 
 def sequences(length: int) -> st.SearchStrategy[list[Operation]]:

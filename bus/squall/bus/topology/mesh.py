@@ -125,7 +125,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY),
         Link(PLANE, "gateway", v.everything, "counts what was approved", by="read"),
         Link(PLANE, "registrar", v.everything, "counts what is settled", by="read"),
-        Link(PLANE, "registrar", v.epochs, "looks up the newest epoch", by="get"),
+        Link(PLANE, "registrar", v.everything, "looks up the newest epoch", by="get"),
         Link("RES", "registrar", s.registers, "reads what has ended", by="read"),
         Link("IN", "registrar", s.ingress, "reads where submissions stand", by="read"),
         Link("registrar", "IN", s.ingress, "trims what is settled", by="trim"),

@@ -11,22 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from typing import Final
 
-from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from squall.bus import log as bus_log
+from squall.bus import roster
 from squall.bus.codec import decode, encode
-from squall.bus.errors import DecodeError, InvalidNameError, RequestError
-from squall.bus.jetstream import WRONG_LAST_SEQUENCE, publish
-from squall.bus.messages import Message
+from squall.bus.errors import DecodeError, InvalidNameError, RequestError, RosterError
 from squall.bus.subjects import last_token
 from squall.bus.tasks import task_group
 from squall.bus.vote_messages import (
-    MEMBERS_MAX,
-    EpochRecord,
     FoundRoster,
     JoinRoster,
     LeaveRoster,
@@ -41,10 +36,12 @@ POINTS: Final = {
     "registrar.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
+<<<<<<< HEAD
 ``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule does."""
+=======
+``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule asks it."""
+>>>>>>> meshbus
 
-WRITE_S = 5.0
-TRIES = 10
 TRIM_S = 0.2
 
 Command = FoundRoster | JoinRoster | LeaveRoster
@@ -110,33 +107,19 @@ class _Registrar:
         Raises:
             RequestError: It is not known whether it is.
         """
-        for _ in range(TRIES):
-            stored = await bus_log.last(self._service.connection, self._votes.stream, self._votes.epochs)
-            now = decode(stored.data, EpochRecord) if stored is not None else None
-            place = stored.sequence if stored is not None else 0
-            wanted = following(now, command)
-            if wanted is None:
-                return RosterWritten(epoch=now.epoch if now is not None else 0, sequence=place)
-            if isinstance(wanted, str):
-                return RosterWritten(
-                    epoch=now.epoch if now is not None else 0, sequence=place, refused=wanted
-                )
-            await self._write(replace(wanted, write=secrets.token_hex(8)), place)
-        raise RequestError(self._votes.epochs, "the epoch could not be written")
-
-    async def _write(self, record: Message, behind: int) -> None:
-        """Write an epoch behind the newest one. Whether it stands there is read, not believed."""
-        storing = publish(
-            self._service.connection,
-            self._votes.epochs,
-            encode(record),
-            timeout_s=WRITE_S,
-            headers={"Nats-Expected-Last-Subject-Sequence": str(behind)},
-        )
-        outcome = await self._service.at.asked("registrar.asked", storing)
-        if not outcome.accepted and outcome.code != WRONG_LAST_SEQUENCE:
-            log.info("an epoch is not stored: %s", outcome.reason)
+        try:
+            now = await roster.change(
+                self._service.connection,
+                self._votes,
+                change_of(command),
+                asked=lambda writing: self._service.at.asked("registrar.asked", writing),
+            )
+        except RosterError as error:
+            there = await roster.newest(self._service.connection, self._votes)
+            epoch, sequence = (there.record.epoch, there.sequence) if there else (0, 0)
+            return RosterWritten(epoch=epoch, sequence=sequence, refused=str(error))
         await self._service.at("registrar.written")
+        return RosterWritten(epoch=now.record.epoch, sequence=now.sequence)
 
     # The ingress.
 
@@ -182,22 +165,12 @@ class _Registrar:
             await self._service.at("registrar.trimmed")
 
 
-def following(now: EpochRecord | None, command: Command) -> EpochRecord | str | None:
-    """The epoch that a command asks for; why it cannot be; None if the one in force is as it asks."""
-    if isinstance(command, FoundRoster):
-        members = tuple(sorted(command.members, key=lambda member: member.name))
-        return None if now is not None else EpochRecord(epoch=1, members=members, rule=command.rule)
-    if now is None:
-        return "there is no roster yet"
-    if isinstance(command, JoinRoster):
-        if now.member(command.member.name) == command.member:
-            return None
-        kept = [member for member in now.members if member.name != command.member.name]
-        members = tuple(sorted([*kept, command.member], key=lambda member: member.name))
-    else:
-        if now.member(command.name) is None:
-            return None
-        members = tuple(member for member in now.members if member.name != command.name)
-    if not 1 <= len(members) <= MEMBERS_MAX:
-        return f"a roster has 1 to {MEMBERS_MAX} members"
-    return replace(now, epoch=now.epoch + 1, members=members)
+def change_of(command: Command) -> roster.Change:
+    """What a command asks for."""
+    match command:
+        case FoundRoster():
+            return roster.founding(command.members, command.rule)
+        case JoinRoster():
+            return roster.joining(command.member)
+        case LeaveRoster():
+            return roster.leaving(command.name)
