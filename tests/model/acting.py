@@ -172,6 +172,8 @@ class Acting:
         subject = layout.subjects(self.prefix, stream)[wanted.subject]
         headers = {"Trace": f"t{wanted.size}"} if wanted.size % 3 == 0 else {}
         on = f"{self.prefix}.job.term" if wanted.fence else subject
+        if wanted.fence and wanted.size % 2:  # the newest of all that falls under a pattern
+            on = layout.patterns(self.prefix, stream)[wanted.subject % 4]
         expected = self._expected(wanted.expected, self._newest(stream, on))
         if expected is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
