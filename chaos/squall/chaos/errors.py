@@ -5,6 +5,8 @@
     ├── FaultError               this fault cannot be asked for; nothing was changed (exit 2)
     ├── PortTakenError           nothing was started (exit 2)
     ├── UnverifiedError          a change to a proxy may be in force, or may yet come (exit 4)
+    ├── HandlerError            somebody's handler cannot be simulated (exit 1)
+    ├── LostError               a process that simulates has ended (exit 4)
     └── HarnessBrokenError       Toxiproxy cannot be had, or is no more (exit 4)
 
 What is wrong with the evidence of a run is no error: it makes a verdict unknown.
@@ -44,6 +46,19 @@ class PortTakenError(ChaosError):
 
     kind = "input"
     exit_code = 2
+
+
+class HandlerError(ChaosError):
+    """Somebody's handler cannot be simulated; told as what it is, and not as the swarm's."""
+
+    kind = "handler"
+    exit_code = 1
+
+
+class LostError(ChaosError):
+    """A process that simulates has ended; what it had is lost, and says nothing about the swarm."""
+
+    kind = "simulation"
 
 
 class UnverifiedError(ChaosError):

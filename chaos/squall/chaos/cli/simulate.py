@@ -18,7 +18,9 @@ import typer
 from squall.chaos.cli.chaos import MINUTES_MAX, chaos_sentences
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.inject.schedule_file import load
+from squall.chaos.simulation.alike import check_alike
 from squall.chaos.simulation.draw import TASKS
+from squall.chaos.simulation.handlers import anew, is_of_ours
 from squall.chaos.simulation.many import CHUNK, outcomes
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.smallest import smallest
@@ -85,6 +87,9 @@ def simulate(
             pattern: _plan(pattern, schedule, agents=agents, tasks=tasks, handler=handler)
             for pattern in asked
         }
+        for plan in plans.values():
+            if not is_of_ours(plan.spec.handler):
+                check_alike(plan, seed)
         found = {}
         with show_progress(quiet=quiet) as shown:
             for pattern, plan in plans.items():
@@ -114,6 +119,7 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
     plan = Plan(spec=spec, is_drawn=drawn, tasks=tasks, agents=asked["agents"])
     if plan.agents is not None and (why := refusal({"agents": plan.agents}, type(spec))) is not None:
         raise SpecError(why)
+    anew(spec.handler)
     if schedule is not None:
         return msgspec.structs.replace(plan, schedule=load(schedule, spec))
     return plan

@@ -25,6 +25,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from squall.chaos.model.errors import Unmodelled
+from squall.services.handlers.mistakes import Frame
 
 T = TypeVar("T")
 
@@ -38,12 +39,36 @@ SPINS_MAX = 1000
 
 SPIN_S = 1e-4
 
+SPINNING_MAX = 500
+"""How often time passes so before it is taken for a loop without an end."""
+
 TURNS_MAX = 5_000_000
 """Callbacks of one run; more is taken for a loop without an end."""
 
 
 class SimulationError(Exception):
     """The simulated world cannot go on; this is never the swarm's doing."""
+
+
+class OutsideError(Exception):
+    """Something of a simulated process reaches for the outside."""
+
+    def __init__(self, does: str) -> None:
+        super().__init__(f"this {does}, and a simulated world has none; try it with `squall chaos`")
+
+
+class StandsError(SimulationError):
+    """A process does not come to an end with something, so that nothing else happens any more.
+
+    Attributes:
+        process: Which.
+        frames: Where it stands, in files of somebody's own, outermost first, if that was seen.
+    """
+
+    def __init__(self, message: str, process: Process, frames: tuple[Frame, ...] = ()) -> None:
+        super().__init__(message)
+        self.process = process
+        self.frames = frames
 
 
 class Exited(BaseException):
@@ -143,6 +168,8 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     Attributes:
         turns: Callbacks that were run so far.
         failures: What was raised by a callback, or by a task that nobody waits for, in words and in order.
+        stands: Set while a callback runs that does not end; no more is run after it.
+        threads: What runs beside the loop, whichever executor is named.
     """
 
     def __init__(self) -> None:
@@ -152,10 +179,14 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         self._timed = 0
         self._made = 0
         self._spins = 0
+        self._spinning = 0
+        self._ran = WORLD
         self._is_running = False
         self._is_closed = False
         self.turns = 0
         self.failures: list[str] = []
+        self.stands: StandsError | None = None
+        self.threads: Executor | None = None
 
     # What asyncio asks of a loop.
 
@@ -203,7 +234,9 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     def run_in_executor(
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        """Run it at once: a thread takes no virtual time."""
+        """Run it at once; it takes as long as it sleeps, if there are threads that know of it."""
+        if self.threads is not None:
+            return asyncio.wrap_future(self.threads.submit(func, *args), loop=self)
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -266,6 +299,9 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         if self._spins > SPINS_MAX:
             self._now_s += SPIN_S
             self._spins = 0
+            self._spinning += 1
+            if self._spinning > SPINNING_MAX:
+                raise StandsError(f"{self._ran.name} goes round without an end", self._ran)
         if not self._ready:
             self._jump()
         self._make_ready()
@@ -283,6 +319,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
                 heapq.heappush(self._timers, (process.busy_until_s, self._timed, handle))
                 continue
             self.turns += 1
+            self._ran = process
             try:
                 handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]
             except (SimulationError, Unmodelled):
@@ -291,6 +328,8 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
                 process.parked.append(handle)
             except Exception as error:
                 self._fail(f"a callback of {process.name} raised", error)
+            if self.stands is not None:
+                raise self.stands
         if self.turns > TURNS_MAX:
             raise SimulationError(f"{TURNS_MAX:,} callbacks have run, and there is no end")
 
@@ -303,7 +342,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
             raise SimulationError("nothing will ever happen again")
         if timers[0][0] > self._now_s:
             self._now_s = timers[0][0]
-            self._spins = 0
+            self._spins = self._spinning = 0
 
     def _make_ready(self) -> None:
         timers, now_s = self._timers, self._now_s

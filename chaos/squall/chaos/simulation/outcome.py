@@ -5,6 +5,7 @@ seed ─► drawn ─► simulated in a directory ─► judged ─► Outcome
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import tempfile
@@ -18,19 +19,23 @@ from typing import Literal
 import msgspec
 
 from squall.bus.errors import SquallError
+from squall.chaos.errors import HandlerError
 from squall.chaos.model.errors import Unmodelled
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation import draw
+from squall.chaos.simulation.handlers import anew
 from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
 from squall.services.run.directory import claim
-from squall.services.run.result import Check
+from squall.services.run.result import HANDLER_CHECK, Check
 from squall.services.run.spec import Spec
 
 DEFECT = "D1"
 DEFECT_NAME = "no-defect"
 """What is failed by a node that ends by an error which it should have met; only a simulation sees it all."""
+
+HANDLER_NAME = "handler"
 
 Verdict = Literal["pass", "fail", "unknown", "broken"]
 
@@ -99,8 +104,13 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
 
     Args:
         out: Where its directory stays; without, nothing is left of it.
+
+    Raises:
+        HandlerError: A handler of somebody's own does not return.
+        SpecError: It cannot be imported.
     """
     begun_s = time.process_time()
+    _imported(plan.spec.handler)
     gc.freeze()  # what was there before is not looked at when the world is collected
     try:
         spec, schedule = plan.of(seed)
@@ -109,10 +119,24 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
         else:
             with tempfile.TemporaryDirectory(prefix="squall-", dir=_memory()) as directory:
                 found = _in(spec, schedule, Path(directory) / "run", plan.preload, keep=False)
+    except HandlerError as error:
+        told = HandlerError(
+            str(error), error.remedy
+        )  # one that keeps no world, which is to be forgotten here
+    else:
+        told = None
     finally:
         _forget()
         gc.unfreeze()
+    if told is not None:
+        raise told
     return msgspec.structs.replace(found, took_s=time.process_time() - begun_s)
+
+
+@functools.cache
+def _imported(handler: str) -> None:
+    """Import a handler as it is, for the libraries that it needs: no world has what these may ask for."""
+    anew(handler)
 
 
 def _memory() -> str | None:
@@ -124,6 +148,8 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
     try:
         with claim(spec, path) as directory:
             world = simulate(spec, schedule, directory, preload=preload)
+    except HandlerError:
+        raise  # every other schedule would come to the same
     except (SimulationError, Unmodelled) as error:
         return Outcome(seed=spec.seed, verdict="broken", why=f"{type(error).__name__}: {error}")
     except SquallError as error:
@@ -133,6 +159,10 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
     defects = [*world.launcher.defects, *world.loop.failures]
     if defects:
         failed.append(Check(id=DEFECT, name=DEFECT_NAME, verdict="fail", detail=defects[0]))
+    if world.nature.asked and not any(check.id == HANDLER_CHECK for check in failed):
+        # Whoever asked went on as if it had been told so by the real thing.
+        detail = f"The handler {spec.handler} took no notice of what it was told: {world.nature.asked[0]}"
+        failed.append(Check(id=HANDLER_CHECK, name=HANDLER_NAME, verdict="fail", detail=detail))
     unknown = [c for c in judged.checks if c.verdict == "unknown" and c.exercised]
     return Outcome(
         seed=spec.seed,

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 
+from squall.chaos.errors import HandlerError
 from squall.chaos.inject import schedule_file
 from squall.chaos.inject.experiment import MARGIN_S, NAME, carry_out
 from squall.chaos.inject.nemesis import Nemesis, Patience
 from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Schedule
+from squall.chaos.simulation.loop import StandsError
+from squall.chaos.simulation.stands import noticed, place_of
 from squall.chaos.simulation.variants import installed
 from squall.chaos.simulation.world import World
 from squall.services.node.history import History
@@ -35,14 +38,23 @@ def simulate(spec: Spec, schedule: Schedule, directory: RunDirectory, *, preload
 
     Raises:
         SimulationError: The world could not go on.
+        HandlerError: It could not, as somebody's handler does not return.
         Unmodelled: Something asked the broker for what its model does not know.
         ServiceError, BusError: The swarm could not be run.
     """
     schedule_file.write(directory, schedule)
     world = World(spec, spec.seed)
     nodes = {node.name: node.role for node in pattern_of(spec).topology(spec).nodes}
-    with installed(preload, nodes), world.nature.holding():
-        world.loop.run(_experiment(world, spec, schedule, directory))
+    with installed(preload, nodes), noticed(world.loop), world.nature.holding():
+        try:
+            world.loop.run(_experiment(world, spec, schedule, directory))
+        except StandsError as error:
+            if (frame := place_of(error)) is None:
+                raise
+            raise HandlerError(
+                f"the handler {spec.handler} does not return, and all else waits for it: {error}, at {frame}",
+                "in a simulated world all agents share one thread, and nobody else does what it waits for",
+            ) from error
     return world
 
 

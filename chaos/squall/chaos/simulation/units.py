@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from squall.bus.errors import SquallError
+from squall.chaos.simulation.handlers import anew
 from squall.chaos.simulation.loop import Process, VirtualLoop
 from squall.chaos.simulation.venues import Venues
 from squall.services.errors import LaunchError, SpecError
-from squall.services.handlers.loading import load
 from squall.services.launch import Unit
 from squall.services.node.history import History
 from squall.services.node.points import Points
@@ -148,7 +148,7 @@ class SimulatedLauncher:
 
     async def _serve(self, unit: SimulatedUnit) -> None:
         start, around = unit.start, self._around(unit.process)
-        handler = load(start.spec.handler, start.origin) if start.role == AGENT else None
+        handler = anew(start.spec.handler, start.origin) if start.role == AGENT else None
         path = Path(start.history)
         unit.history = History(path, start.node, start.incarnation, now_s=self._true_time_s)
         pattern = pattern_of(start.spec)
