@@ -51,6 +51,32 @@ async def test_dead_letters_of_full_size_do_not_stay_in_the_stream_of_the_term(s
     assert log_state["messages"] < 30
 
 
+async def test_a_snapshot_waits_for_the_dead_letters_of_all_registers_that_it_passes(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor reads no register anew that a snapshot has passed, so their letters would be lost."""
+    store, told = JobWriter.store, list[tuple[int, bool, int]]()
+
+    async def counted(self: JobWriter, tasks: Any, letters: Any, finished: Any, **how: Any) -> bool:
+        written = sum(count for count, _, _ in told) + len(letters)
+        dead = sum(job.dead for job in self._progress.jobs.values())
+        told.append((len(letters), how["snapshot"], dead - written))
+        return await store(self, tasks, letters, finished, **how)
+
+    body = b"x" * (SUBMISSION_BYTES_MAX - 200)
+    async with swarm() as s:
+        monkeypatch.setattr(JobWriter, "store", counted)
+        for number in range(8):
+            assert (await s.submit(f"t-{number}", body=body)).accepted
+        deliveries = [await s.pull() for _ in range(8)]
+        await asyncio.gather(*(s.finish(delivery, status="dead") for delivery in deliveries))
+        await s.close()
+        await s.done()
+        await s.letters(8)
+    assert any(missing for _, _, missing in told), "all letters went into one batch, so nothing was shown"
+    assert [missing for _, snapshot, missing in told if snapshot and missing] == []
+
+
 async def test_a_successor_knows_what_is_open(swarm: Any) -> None:
     """Tasks far back, just dispatched, and dispatched again all end under the next leader."""
     async with swarm() as s:

@@ -245,7 +245,8 @@ async def test_what_expects_nothing_is_not_stored_since_a_repeat_could_store_it_
         assert await log.last(one, b.swarm.stream("JOB"), b.swarm.dispatches) is None
 
 
-async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any) -> None:
+@pytest.mark.parametrize("wrote", [True, False], ids=["its own", "its predecessor's"])
+async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any, wrote: bool) -> None:
     async with two(bus) as (b, one, _):
         writer = await writing(b, one)
         copied = CopiedTrim(
@@ -258,7 +259,8 @@ async def test_records_are_removed_once_the_broker_has_copied_them(bus: Any) -> 
         )
         for name in ("t-1", "t-2"):
             await writer.store([Entry(b.swarm.dead("j", name), name.encode(), 0), entry(b, name)])
-            copied.wrote()
+            if wrote:
+                copied.wrote()
 
         async def left() -> log.Record | None:
             await copied.trim()

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from squall.bus import pull
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import call
@@ -190,6 +191,19 @@ async def test_what_is_held_for_longer_than_the_ack_wait_is_not_delivered_again(
             info = await call(observer, "CONSUMER", "INFO", bench.bus.swarm.stream("RES"), GATEWAY)
         assert (info["num_ack_pending"], info["num_redelivered"]) == (1, 0)
         monkeypatch.setattr(venue.Venue, "take", take)
+        await bench.all_acknowledged()
+
+
+async def test_nothing_is_asked_for_while_as_many_bytes_wait_as_may(
+    bus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = gateway.WAITING_BYTES_MAX
+    monkeypatch.setattr(gateway, "WAITING_BYTES_MAX", 0)
+    async with serving(bus, tmp_path) as bench:
+        await bench.publish("t", register("t", GOOD))
+        await asyncio.sleep(2 * pull.HEARTBEAT_S)  # so often it looks by itself
+        assert await bench.left() == (1, 0)
+        monkeypatch.setattr(gateway, "WAITING_BYTES_MAX", most)
         await bench.all_acknowledged()
 
 

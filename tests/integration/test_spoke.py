@@ -25,6 +25,7 @@ from tests.integration.starred import (
 
 from squall.bus import log
 from squall.bus.codec import decode, encode
+from squall.bus.errors import ConnectionLostError
 from squall.bus.messages import AnnounceLeader, TaskResult
 from squall.bus.subjects import ANY
 from squall.bus.tasks import task_group, wait_until
@@ -162,6 +163,25 @@ async def test_without_a_hub_a_spoke_asks_for_reductions_only_and_returns_with_t
     assert ended == {"what": "end", "term": 6}
     assert refused == {"what": "lead", "term": 4, "highest": 5, "holder": "hub-1"}
     assert service.counters["commands_refused"] == 1
+
+
+async def test_a_spoke_whose_answer_to_a_command_is_lost_goes_on(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with starred(bus) as s, s.bus.connect("hub-1") as leader, working(s) as service:
+        publish, lost = service.connection.publish, asyncio.Event()
+
+        async def lossy(subject: str, *what: Any, **how: Any) -> None:
+            if subject == s.names.reply(SPOKE, "token") and not lost.is_set():
+                lost.set()
+                raise ConnectionLostError(subject, "the connection was lost")
+            await publish(subject, *what, **how)
+
+        monkeypatch.setattr(service.connection, "publish", lossy)
+        async with asyncio.timeout(PATIENT_S), Announcer(s, leader).saying(5):
+            await lost.wait()
+            await s.submit("t1", kind=MINE)
+            await asked(s, 1)
 
 
 async def test_a_spoke_told_to_hold_takes_no_task_while_nobody_leads(bus: Any) -> None:
