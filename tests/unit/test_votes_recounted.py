@@ -163,7 +163,9 @@ def recounted(drawn: Drawn) -> dict[tuple[str, int], tuple[Any, ...]]:
                 log.closes.append(votes.Close(*close, record.proposal))  # type: ignore[attr-defined]
             case _:
                 pass
-    found = votes.rulings(log._replace(epochs=epochs, tasks=tasks), swarm=SWARM, deadline_s=DEADLINE_S)
+    found = votes.rulings(
+        log._replace(epochs=epochs, tasks=tasks), is_signed=votes.signed_for(SWARM), deadline_s=DEADLINE_S
+    )
     return {
         (task, ruling.proposal.attempt): (
             ruling.proposal.seq,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from squall.bus.signing import statement, verify
@@ -130,12 +130,29 @@ def chained(epochs: Iterable[Epoch]) -> list[Epoch]:
     return found
 
 
-def rulings(log: Log, *, swarm: str, deadline_s: float) -> dict[str, list[Ruling]]:
-    """What became of the proposals of each task, attempt by attempt.
+Signed = Callable[[str, Vote], bool]
+"""Whether the holder of a key has signed a vote."""
 
-    Args:
-        swarm: Whose log it is; votes are signed for one.
-    """
+
+def signed_for(swarm: str) -> Signed:
+    """Whether a vote was signed for the log of this swarm."""
+
+    def is_signed(key: str, vote: Vote) -> bool:
+        said = statement(
+            swarm,
+            epoch=vote.epoch,
+            proposal=vote.proposal,
+            task=vote.task,
+            attempt=vote.attempt,
+            verdict=vote.verdict,  # type: ignore[arg-type]
+        )
+        return verify(key, said, vote.signature)
+
+    return is_signed
+
+
+def rulings(log: Log, *, deadline_s: float, is_signed: Signed) -> dict[str, list[Ruling]]:
+    """What became of the proposals of each task, attempt by attempt."""
     epochs = chained(log.epochs)
     begins = [epoch.seq for epoch in epochs]
 
@@ -163,7 +180,7 @@ def rulings(log: Log, *, swarm: str, deadline_s: float) -> dict[str, list[Ruling
                 continue
             records = sorted(about[proposal.seq], key=lambda record: record.seq)
             same = [r for r in records if (r.task, r.attempt) == (task, proposal.attempt)]
-            ruled = _ruled(proposal, epoch, same, epochs, swarm=swarm, deadline_s=deadline_s)
+            ruled = _ruled(proposal, epoch, same, epochs, is_signed=is_signed, deadline_s=deadline_s)
             of.append(ruled)
             free_from = ruled.at
     return found
@@ -175,7 +192,7 @@ def _ruled(
     records: Sequence[Vote | Close],
     epochs: Sequence[Epoch],
     *,
-    swarm: str,
+    is_signed: Signed,
     deadline_s: float,
 ) -> Ruling:
     """What became of one proposal by the votes and closes that name it."""
@@ -191,15 +208,7 @@ def _ruled(
             continue
         if record.peer not in epoch.keys or record.peer in verdicts or record.epoch != epoch.number:
             continue
-        signed = statement(
-            swarm,
-            epoch=record.epoch,
-            proposal=record.proposal,
-            task=record.task,
-            attempt=record.attempt,
-            verdict=record.verdict,  # type: ignore[arg-type]
-        )
-        if not verify(epoch.keys[record.peer], signed, record.signature):
+        if not is_signed(epoch.keys[record.peer], record):
             continue
         verdicts[record.peer] = record.verdict
         yes = tuple(peer for peer, verdict in verdicts.items() if verdict == "yes")

@@ -36,7 +36,7 @@ POINTS: Final = {
     "registrar.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
-``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule asks it."""
+``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule does."""
 
 TRIM_S = 0.2
 

@@ -77,7 +77,7 @@ class Voter:
         self._turns = Turns(service.node, deadline_s)
         self._suspects: frozenset[str] = frozenset()
         self._touched: dict[str, None] = {}
-        self._unsettled: set[str] = set()
+        self._unsettled: dict[str, None] = {}  # in their order, the same in every process
         self._mine: set[tuple[str, int]] = set()
         self._seen: set[tuple[str, int]] = set()
         self._doing: dict[tuple[str, str, int], asyncio.Task[None]] = {}
@@ -93,11 +93,11 @@ class Voter:
     def learned(self, record: Record) -> None:
         """The log has one record more that counts."""
         if isinstance(record, Tasked):
-            self._unsettled.add(record.task)
+            self._unsettled[record.task] = None
         if hasattr(record, "task"):
             self._touched[record.task] = None
         else:  # another epoch: who proposes, votes and closes is another question now
-            self._touched.update(dict.fromkeys(self._unsettled))
+            self._touched.update(self._unsettled)
             for (step, task, _), doing in list(self._doing.items()):
                 if step == "close":
                     doing.cancel()
@@ -138,7 +138,7 @@ class Voter:
                 if not each.told:
                     self._do("tell", each.task, each.attempt, self._tell(each))
         if at.final is not None:
-            self._unsettled.discard(at.task)
+            self._unsettled.pop(at.task, None)
             self._turns.remove(at.task)
             self._deciding.forget(at.task)
             self._counted.settle(at.task)

@@ -39,6 +39,9 @@ OPEN_S = 5.0
 CUT_S = 1.0
 """After a cut was ordered: it is in force, and what had left the node by then is stored."""
 
+HEALING_S = 0.5
+"""How long before a cut is noted as ended it may have been: what was held back arrives as it ends."""
+
 LATE_S = 1.0
 """How much longer than its deadline a proposal may be open that nothing disturbed."""
 
@@ -186,7 +189,7 @@ def _begins_s(fault: Injected) -> float:
 
 
 def _ends_s(fault: Injected) -> float:
-    return fault.end_s if fault.end_s is not None else float("inf")
+    return fault.end_s - HEALING_S if fault.end_s is not None else float("inf")
 
 
 def _is_stalled(ruling: Ruling, cuts: Sequence[Injected]) -> bool:

@@ -201,7 +201,7 @@ def recount(history: History) -> Recount:
     deadline_s, swarm = history.spec.get("deadline_s"), history.spec.get("swarm")
     found = votes.rulings(
         log,
-        swarm=swarm if isinstance(swarm, str) else "",
+        is_signed=votes.signed_for(swarm if isinstance(swarm, str) else ""),
         deadline_s=float(deadline_s) if isinstance(deadline_s, int | float) else 0.0,
     )
     return Recount(found, history.of(DecisionRead), votes.chained(epochs))
