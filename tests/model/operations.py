@@ -210,8 +210,8 @@ def _often(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([usual] * (2 + len(others)) + list(others))
 
 
-def operations() -> st.SearchStrategy[Operation]:
-    """One operation; what a swarm does most is drawn most."""
+def operations(*, evenly: bool = False) -> st.SearchStrategy[Operation]:
+    """One operation; what a swarm does most is drawn most, unless all are to be drawn alike."""
     expected = st.sampled_from([0, 1, 1, 2, 2, 3])
     publish = st.builds(
         Publish,
@@ -253,13 +253,13 @@ def operations() -> st.SearchStrategy[Operation]:
     ]
     # Not `one_of`, which draws each strategy as often as any other, however often it is there.
     drawn: list[st.SearchStrategy[Operation]] = [
-        strategy for weight, strategy in weighted for _ in range(weight)
+        strategy for weight, strategy in weighted for _ in range(1 if evenly else weight)
     ]
     return st.sampled_from(range(len(drawn))).flatmap(lambda place: drawn[place])
 
 
-def sequences(length: int) -> st.SearchStrategy[list[Operation]]:
-    return st.lists(operations(), min_size=length, max_size=length)
+def sequences(length: int, *, evenly: bool = False) -> st.SearchStrategy[list[Operation]]:
+    return st.lists(operations(evenly=evenly), min_size=length, max_size=length)
 
 
 def told(operation: Operation) -> str:

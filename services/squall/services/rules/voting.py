@@ -279,8 +279,7 @@ class Fold:
         if place.sequence <= self.sequence:
             raise ValueError(f"the record at {place.sequence} comes after that at {self.sequence}")
         self.sequence = place.sequence
-        ignored = self._count(place, record)
-        if ignored is not None:
+        if ignored := self._count(place, record):
             self.ignored[ignored] += 1
         return ignored
 
@@ -328,9 +327,8 @@ class Fold:
         if at is None:
             return "unknown-task"
         if at.awaited != record.attempt:
-            if at.final is not None:
-                return "late"
-            return "doubled" if record.attempt <= len(at.proposals) else "out-of-turn"
+            again: Ignored = "doubled" if record.attempt <= len(at.proposals) else "out-of-turn"
+            return "late" if at.final is not None else again
         at.proposals.append(
             Proposal(record.task, at.key, record.attempt, record.peer, record.content, place, self.epoch)
         )

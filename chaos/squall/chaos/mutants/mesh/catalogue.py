@@ -69,12 +69,6 @@ CATALOGUE = Catalogue(
             ("M5",),
             *twice("crash", "any-agent", point="agent.acknowledged", nth=3),
         ),
-        _service(
-            "never-closes",
-            "leaves proposals open whose time is over",
-            ("M4", "M5"),
-            *NO_QUORUM,
-        ),
         # Those at whose intervals somebody leads are of other patterns.
         *(
             mutant
