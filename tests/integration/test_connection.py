@@ -206,6 +206,32 @@ async def test_renewal_before_expiry_loses_no_call(bus: Any) -> None:
         assert producer.counters["reconnects"] == 0
 
 
+@pytest.mark.parametrize("error", [ConnectionLostError, NotConnectedError, AuthorizationError])
+async def test_a_renewal_that_fails_is_counted_and_costs_nothing(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async with bus() as b, b.connect("producer") as producer:
+        open_link = producer._open_link
+
+        async def fails() -> links.Link:
+            monkeypatch.setattr(producer, "_open_link", open_link)
+            raise error("connect", "the broker is away")
+
+        async def counted(name: str) -> int:
+            return int(producer.counters[name])
+
+        monkeypatch.setattr(producer, "_open_link", fails)
+        for name in ("renewals_failed", "renewals"):
+            producer.renew(b.authority.credentials("producer", 60))
+            await wait_until(lambda name=name: counted(name), bool, timeout_s=LONG_S, what=name)
+            task = RunTask(task=f"k-{name}", key="k", job="j")
+            outcome = await publish(
+                producer, b.swarm.submit("k"), encode(task), timeout_s=10, message_id=name
+            )
+            assert (outcome.kind, outcome.tries) == ("stored", 1)
+        assert producer.counters["reconnects"] == 0
+
+
 async def test_credentials_that_are_never_renewed_end_the_block(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,13 +14,19 @@ from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.subjects import lane_for, last_token, matches
 from squall.bus.tasks import task_group, wait_until
+from squall.bus.term import Leadership
 from squall.services.roles import sweeper
 from squall.services.rules.dispatch import Progress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 
-async def test_a_task_acknowledged_without_a_result_is_dispatched_again(swarm: Any) -> None:
+@pytest.mark.parametrize("has_margin", [True, False])
+async def test_a_task_acknowledged_without_a_result_is_dispatched_again(
+    swarm: Any, monkeypatch: pytest.MonkeyPatch, has_margin: bool
+) -> None:
+    """The broker fences that, so a leader whose answers are late does it too."""
+    monkeypatch.setattr(Leadership, "may_act", lambda self: has_margin)
     async with swarm() as s:
         await s.submit("t")
         await s.close()
@@ -192,3 +198,33 @@ async def test_a_submission_that_claims_to_have_been_dispatched_is_a_new_task(sw
         state = await s.done()
     assert (state.jobs["j"].dispatched, state.jobs["j"].ok, state.dispatched) == (1, 1, 2)
     assert state.ingress == 2
+
+
+async def test_a_task_that_is_being_dispatched_keeps_no_other_from_being_looked_for(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "PATIENCE_MIN_S", 0.0)
+    monkeypatch.setattr(sweeper, "SWEEP_S", 0.01)
+    result = TaskResult(task="t", key="k", job="j", lane=lane_for("k"), attempt=1, agent="a", status="ok")
+    async with bus(ack_wait_s=0.05) as b, b.connect("coordinator-1") as connection, task_group() as tasks:
+        subject = b.swarm.register(lane_for("k"), "t")
+        await register.write(connection, subject, result, timeout_s=PATIENT_S)
+        progress = Progress()
+        progress.dispatch(RunTask(task="on-its-way", key="k", job="j"))
+        progress.dispatch(RunTask(task="t", key="k", job="j"), 1)
+        ended: list[log.Record] = []
+
+        async def ends() -> int:
+            return len(ended)
+
+        sweeping = sweeper.Sweeper(
+            service_of(b, connection),
+            progress,
+            {"on-its-way": 0.0, "t": 0.0},
+            may_act=lambda: True,
+            ended=ended.append,
+            again=lambda task, sequence: None,
+        )
+        tasks.daemon(sweeping.run())
+        await wait_until(ends, bool, timeout_s=PATIENT_S, what="the sweep")
+    assert last_token(ended[0].subject) == "t"

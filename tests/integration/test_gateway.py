@@ -174,6 +174,25 @@ async def test_an_order_that_was_set_aside_is_carried_out_though_the_gateway_die
         assert bench.rows("SELECT order_id FROM fills") == [("good-0",), ("ill-0",)]
 
 
+async def test_what_is_held_for_longer_than_the_ack_wait_is_not_delivered_again(
+    bus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = venue.Venue.take
+
+    async def ill(self: venue.Venue, offers: Any, at: Any) -> Any:
+        raise RuntimeError("the venue is ill")
+
+    async with serving(bus, tmp_path) as bench:
+        monkeypatch.setattr(venue.Venue, "take", ill)
+        await bench.publish("t", register("t", GOOD))
+        await asyncio.sleep(2.5 * bench.bus.spec.ack_wait_s)
+        async with bench.bus.connect("observer") as observer:
+            info = await call(observer, "CONSUMER", "INFO", bench.bus.swarm.stream("RES"), GATEWAY)
+        assert (info["num_ack_pending"], info["num_redelivered"]) == (1, 0)
+        monkeypatch.setattr(venue.Venue, "take", take)
+        await bench.all_acknowledged()
+
+
 async def test_what_comes_twice_while_it_is_held_is_sent_once(bus: Any, tmp_path: Path) -> None:
     async with serving(bus, tmp_path, interfere=Interfere(kind="duplicate", every=1)) as bench:
         for number in range(20):

@@ -13,6 +13,7 @@ import pytest
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection, connect
+from squall.bus.errors import ForbiddenError, RequestTimeoutError
 from squall.bus.jetstream import call, create_consumer, publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.pull import Puller
@@ -214,3 +215,31 @@ async def test_a_reader_whose_consumer_lags_waits_for_what_the_streams_leader_ha
         caught_up.set()
         async with asyncio.timeout(GIVE_UP_S):
             assert await reading == [1, 2, 3, 4, 5]
+
+
+async def test_a_reader_that_may_not_ask_what_is_newest_ends_and_does_not_ask_for_ever(bus: Any) -> None:
+    async with bus() as b, b.connect("coordinator-1") as coordinator:
+        reading = log.read(coordinator, b.swarm.stream("IN"), b.swarm.ingress, until=1)
+        async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+            with pytest.raises(ForbiddenError):
+                await anext(records)
+
+
+async def test_a_reader_whose_question_for_the_newest_is_not_answered_asks_again(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, asked = log.last, 0
+
+    async def late(connection: Connection, stream: str, subject: str, **how: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RequestTimeoutError(subject, "no answer")
+        return await last(connection, stream, subject, **how)
+
+    async with bus() as b, b.connect("observer") as observer:
+        monkeypatch.setattr(log, "last", late)
+        reading = log.read(observer, b.swarm.stream("IN"), b.swarm.ingress, until=1)
+        async with asyncio.timeout(GIVE_UP_S), contextlib.aclosing(reading) as records:
+            assert [record async for record in records] == []
+    assert asked == 2

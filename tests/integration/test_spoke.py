@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -194,7 +196,28 @@ async def test_a_spoke_told_to_flatten_has_what_is_held_of_its_symbols_closed_on
             made = (await s.decided(4))[-1]
     assert made.task == flattened["task"]
     assert (made.agent, made.reduces, made.reduce_only) == (SPOKE, True, True)
+    last_heard = json.loads(order("buy", 3, "nasdaq"))["price"]
+    assert {json.loads(effect)["price"] for effect in made.effects} == {last_heard}
     assert state.flattened == {SPOKE: flattened["term"]}
+
+
+@pytest.mark.parametrize(("written", "told"), [("unknown", "unknown"), ("already", "ok")])
+async def test_a_spoke_tells_whether_it_is_known_that_it_asked_to_close(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    async def write(*asked: Any, **how: Any) -> tuple[str, str]:
+        return written, "as told"
+
+    monkeypatch.setattr(spoke, "register", SimpleNamespace(write=write))
+    async with (
+        starred(bus, on_hub_loss="flatten", lease_s=0.5) as s,
+        s.bus.connect("hub-1") as connection,
+        working(s) as service,
+    ):
+        async with Announcer(s, connection).saying(5):
+            await until_told(service, "command", "ok")
+        (line,) = await until_told(service, "flatten", told)
+    assert line["term"] == 5
 
 
 async def test_a_request_that_there_is_no_room_for_waits_and_costs_no_attempt(

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from squall.bus import log
+from squall.bus import log, term
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import Entry, publish_batch
+from squall.bus.jetstream import Entry, Outcome, publish_batch
 from squall.bus.messages import RunTask, TermClaimed
 from squall.bus.subjects import Seat
 from squall.bus.tasks import task_group, wait_until
@@ -77,6 +77,24 @@ async def test_a_renewal_in_between_defeats_a_take_over(bus: Any) -> None:
         await leader.write(timeout_s=5)
         assert await _take_over(two, seat_of(b), "coordinator-2", stale) is None
         await leader.write([entry(b, "still")], timeout_s=5)
+
+
+@pytest.mark.parametrize(("kind", "is_leader"), [("unknown", True), ("refused", False)])
+async def test_a_claim_whose_answer_was_lost_leads_if_it_was_stored(
+    bus: Any, monkeypatch: pytest.MonkeyPatch, kind: Any, is_leader: bool
+) -> None:
+    async with bus() as b, b.connect("coordinator-1") as one:
+
+        async def answer_lost(*asked: Any, **how: Any) -> Outcome:
+            stored = await publish_batch(*asked, **how)
+            assert stored.accepted
+            return Outcome(kind, reason="as told")
+
+        monkeypatch.setattr(term, "publish_batch", answer_lost)
+        claimed = await _take_over(one, seat_of(b), "coordinator-1", await _look(one, seat_of(b)))
+        newest = await log.last(one, seat_of(b).stream, seat_of(b).term)
+    assert newest is not None
+    assert claimed == (newest.sequence if is_leader else None)
 
 
 async def seize(b: Any, connection: Connection) -> int:

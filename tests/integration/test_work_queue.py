@@ -171,16 +171,29 @@ async def test_a_pattern_has_the_last_word_on_a_result(bus: Any) -> None:
             assert (await registered(b, observer, "t")).reduce_only
 
 
+def twice(handler: Callable[[Any], None], message: Any) -> None:
+    handler(message)
+    handler(message)
+
+
+async def test_a_delivery_that_comes_twice_while_it_is_worked_on_is_begun_once(bus: Any) -> None:
+    """Two attempts of one delivery would pass the slots, and the attempts that a task is to have."""
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
+        connection.interceptor, seen = twice, Seen()
+        async with task_group() as tasks:
+            tasks.daemon(queue_of(b, connection, succeed, seen).serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, "t")
+            await registered(b, observer, "t")
+            await emptied(b, observer)
+    assert (seen.runs("t"), seen.commits("ok"), seen.commits("fail")) == ([1], ["t"], [])
+
+
 async def test_a_delivery_that_comes_twice_is_no_reason_to_ask_for_more_than_there_is_room_for(
     bus: Any,
 ) -> None:
     async def hang(task: RunTask, attempt: int) -> Done:
         await asyncio.Event().wait()
         raise AssertionError
-
-    def twice(handler: Callable[[Any], None], message: Any) -> None:
-        handler(message)
-        handler(message)
 
     async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as connection:
         connection.interceptor = twice

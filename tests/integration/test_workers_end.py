@@ -19,7 +19,7 @@ from tests.integration.working import (
     worker,
 )
 
-from squall.bus import log, register
+from squall.bus import log, pull, register
 from squall.bus.codec import encode
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskTried
@@ -274,6 +274,27 @@ async def test_a_worker_that_holds_takes_nothing_and_goes_on_with_what_arrived_m
         queue.hold(False)
         await emptied(b, observer)
     assert (seen.runs("t1"), seen.runs("t2"), seen.runs("t3")) == ([1], [1], [1])
+
+
+async def test_a_worker_that_goes_on_after_a_hold_looks_for_work_at_once(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "HEARTBEAT_S", GIVE_UP_S)  # after so long it looks by itself
+    async with bus(**FAST) as b, b.connect("agent-1") as connection, task_group() as tasks:
+        queue = queue_of(b, connection, succeed, Seen())
+        looks: asyncio.Queue[None] = asyncio.Queue()
+
+        def look() -> int:
+            looks.put_nowait(None)
+            return 0  # as if it had no room, so that no request of it is open at the broker
+
+        monkeypatch.setattr(queue, "_room", look)
+        queue.hold(True)
+        tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+        await looks.get()
+        queue.hold(False)
+        async with asyncio.timeout(GIVE_UP_S / 2):
+            await looks.get()
 
 
 async def test_a_worker_that_is_stopped_while_it_holds_gives_back_what_waits(bus: Any) -> None:

@@ -23,8 +23,8 @@ from squall.chaos.judge.checks import BUILT_IN
 from squall.chaos.judge.oracle import ledger
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import RunDirectory, claim
-from squall.services.run.driven import Run as DrivenRun
 from squall.services.run.driven import driven
+from squall.services.run.loaded import Run as DrivenRun
 from squall.services.run.result import Result, judge
 from squall.services.run.spec import Spec
 from squall.services.trading.orders import Row

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from squall.bus.tasks import wait_until
 from squall.services.node.service import Halt, Order
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.run.driven import Run
+from squall.services.run.loaded import Run
 from squall.services.run.result import exit_code
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]

@@ -10,7 +10,7 @@ import pytest
 from squall.bus.tasks import wait_until
 from squall.services.node.service import Order
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.run.driven import Run
+from squall.services.run.loaded import Run
 from squall.services.run.result import exit_code
 
 pytestmark = [pytest.mark.nats, pytest.mark.alone]

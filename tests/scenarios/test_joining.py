@@ -13,7 +13,7 @@ import pytest
 from squall.bus.tasks import wait_until
 from squall.services.errors import SpecError
 from squall.services.patterns.hierarchical import HierarchicalSpec
-from squall.services.run.driven import Run
+from squall.services.run.loaded import Run
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 

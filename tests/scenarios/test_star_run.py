@@ -14,7 +14,7 @@ import pytest
 from squall.bus.tasks import wait_until
 from squall.chaos.judge.replay import Expected, Requested, decisions, ledger
 from squall.services.patterns.star import StarSpec
-from squall.services.run.driven import Run
+from squall.services.run.loaded import Run
 
 pytestmark = [pytest.mark.nats]
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from squall.bus.fenced import FencedWriter
 from squall.bus.pull import Puller
+from squall.chaos.inject import experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
+from squall.services.patterns import reading
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
@@ -36,9 +39,33 @@ def snapshots_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Standing, "is_caught_up", property(lambda self: True))
 
 
+def the_load_ends_however_long_it_takes(patch: pytest.MonkeyPatch) -> None:
+    """A fault at the load's end lasted until the producer had ended its jobs, which it kept it from doing."""
+    patch.setattr(experiment, "LOAD_ENDS_S", 1e9)
+
+
+def letters_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    """Dead letters were read back while the broker still copied them."""
+    patch.setattr(reading, "LETTERS_S", 0.0)
+
+
+def trimmed_with_a_margin_only(patch: pytest.MonkeyPatch) -> None:
+    """A leader whose renewals are answered late never trimmed the ingress, and so the load never ended."""
+    the_load_ends_however_long_it_takes(patch)
+    trim = FencedWriter.trim
+
+    async def if_it_may_act(self: FencedWriter, *, below: int, stream: str = "", subject: str = "") -> bool:
+        return self._leadership.may_act() and await trim(self, below=below, stream=stream, subject=subject)
+
+    patch.setattr(FencedWriter, "trim", if_it_may_act)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
+    "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
+    "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
 }
 
 

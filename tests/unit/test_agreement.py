@@ -85,6 +85,15 @@ def test_a_fault_that_was_missed_makes_nothing_doubtful_but_what_rests_on_it(tmp
     assert [fault.verified for fault in judge(path).faults] == [True, True, False]
 
 
+def test_a_fault_that_had_nothing_to_strike_makes_nothing_doubtful(tmp_path: Path) -> None:
+    run = experiment()
+    run.faults[3].update(verified=False, spared=True, reason="nothing came there that it could have struck")
+    path = written(run, tmp_path)
+    assert doubts(history_of(path)) == []
+    assert "L1" not in {check.id for check in judge(path).checks if check.verdict == "unknown"}
+    assert [fault.verified for fault in judge(path).faults] == [True, True, True, False]
+
+
 @pytest.mark.parametrize(("heard", "alike"), [([7, 7], True), ([7, 0], True), ([7], True), ([7, 8], False)])
 def test_a_node_that_was_heard_of_was_not_cut_off(heard: list[int], alike: bool, tmp_path: Path) -> None:
     run = experiment()

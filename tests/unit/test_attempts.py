@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from squall.bus.attempts import Quarantine, begin, is_suspect
+from squall.bus import attempts, log
+from squall.bus.attempts import Marks, Quarantine, begin, is_suspect
+from squall.bus.codec import encode
+from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Outcome
+from squall.bus.log import Record
 from squall.bus.messages import TaskTried
+from squall.bus.subjects import Subjects
 
 pytestmark = pytest.mark.anyio
 
@@ -95,3 +100,26 @@ async def test_a_suspect_that_gives_up_waiting_lets_the_others_in() -> None:
         quarantine.leave(alone=False)
         await quarantine.enter(alone=True)
     assert quarantine.closed
+
+
+@pytest.mark.parametrize(
+    ("newest", "tries", "is_ours"),
+    [("ours", 2, True), ("another's", 2, False), ("none", 2, False), ("ours", 1, False)],
+)
+async def test_a_mark_that_is_refused_counts_if_an_earlier_try_of_it_was_stored_and_is_the_newest(
+    monkeypatch: pytest.MonkeyPatch, newest: str, tries: int, is_ours: bool
+) -> None:
+    """The answer to the first try was lost, and the second one is refused, by it or by somebody else's."""
+    mine, other = TaskTried(attempts=2, write="mine"), TaskTried(attempts=2, write="other")
+    there = {"ours": mine, "another's": other}.get(newest)
+
+    async def refused(*asked: object, **how: object) -> Outcome:
+        return Outcome("refused", code=WRONG_LAST_SEQUENCE, reason="wrong last sequence", tries=tries)
+
+    async def read(connection: object, stream: str, subject: str) -> Record | None:
+        return Record(subject, 7, encode(there), 0.0) if there else None
+
+    monkeypatch.setattr(attempts, "publish", refused)
+    monkeypatch.setattr(log, "direct", read)
+    marks = Marks(None, Subjects("s"), "pool")  # type: ignore[arg-type]
+    assert await marks.write("7", "t", mine, 6) is is_ours

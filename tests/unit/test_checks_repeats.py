@@ -195,6 +195,30 @@ def test_tasks_that_are_let_go_for_a_reason_do_not(reason: Callable[[Run], Any],
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict != "fail"
 
 
+def waits(run: Run, *, attempts: int, until_s: float = 8.49) -> None:
+    """Who begins them has worked on another task since long before, when all agents were struck."""
+    run.spec["attempts"] = attempts
+    struck(run, "agent-1", "one-way-down", 6.0, 6.8)
+    run.line(7.3, "agent-2", "run", "invoke", task="slow-1", attempt=1)
+    run.register(until_s, "slow-1", term=1)
+
+
+@pytest.mark.parametrize(
+    ("what", "waiting", "verdict"),
+    [
+        ("a suspect lets what runs come to its end", {"attempts": 2}, "pass"),
+        ("who is none waits for nothing", {"attempts": 5}, "fail"),
+        ("what waits is begun at once then", {"attempts": 2, "until_s": 8.2}, "fail"),
+    ],
+)
+def test_what_waited_in_its_agent_was_delivered_before(
+    what: str, waiting: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
+    run = let_go()
+    waits(run, **waiting)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
 def sent_again(times: int) -> Run:
     """Orders come to the venue again, and nobody was struck."""
     run = good_run()

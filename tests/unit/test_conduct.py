@@ -407,3 +407,12 @@ def test_an_agent_that_is_out_is_not_suspected_again() -> None:
     pool.names = ("agent-1", "agent-3")
     pool.conduct.forget()
     assert pool.last(lambda: holds(pool), 20) is None
+
+
+def test_what_is_kept_of_a_trouble_without_end_is_bounded() -> None:
+    pool = Pool(waiting=1)
+    kept_s = max(LISTEN_S, 4 * BOUNDS.ack_wait_s, 2 * pool.conduct._accounted_s)
+    for _ in range(int(10 * kept_s)):
+        assert pool.look() is None
+        assert pool.conduct.listening or pool.at_s < 2
+        assert len(pool.conduct._deliveries) <= kept_s + 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import Run, case_in, good_run
+from tests.unit.histories import Run, T, case_in, good_run
 
 from squall.chaos.judge.checks.poison import containment
 from squall.chaos.plan.poison import HANDLER, is_poison
@@ -50,3 +51,63 @@ LETTERS: list[tuple[str, dict[str, Any], str, str]] = [
 def test_a_dead_letter(what: str, letter: dict[str, Any], verdict: str, says: str, tmp_path: Path) -> None:
     found = containment(case_in(poisoned(letter).write(tmp_path)))
     assert (found.verdict, says in found.detail) == (verdict, True), found.detail
+
+
+def spent(run: Run, *faults: tuple[str, float, float]) -> None:
+    """Two attempts at a task were cut off: their agents were, for longer than an ack wait."""
+    run.faults.clear()
+    run.spec.update(attempts=2, ack_wait_s=1.0)
+    for node, since_s, until_s in faults:
+        run.faults.append(
+            {"kind": "blackhole", "target": node, "node": node, "verified": True}
+            | {"start_s": T + since_s, "end_s": T + until_s}
+        )
+    run.line(3.1, "agent-1", "run", "invoke", task="s-1", attempt=1)
+    run.line(4.6, "agent-2", "run", "invoke", task="s-1", attempt=2)
+    run.submit(3.0, "s-1")
+    run.register(6.1, "s-1", term=10, status="dead", **END | {"attempt": 2})
+    run.line(20.0, "squall", "final", "ok", **LETTER | {"task": "s-1", "of": "s-1", "input": 0, "attempt": 2})
+
+
+FIRST, SECOND = ("agent-1", 3.2, 5.0), ("agent-2", 4.7, 6.5)
+
+
+def fewer(run: Run) -> None:
+    run.spec["attempts"] = 3
+
+
+def another_reason(run: Run) -> None:
+    run.find("final", what="register", task="s-1")["reason"] = "it did not like it"
+
+
+def never_begun(run: Run) -> None:
+    run.drop("run", task="s-1", attempt=2)
+
+
+SPENT: list[tuple[str, Callable[[Run], Any], tuple[tuple[str, float, float], ...], str]] = [
+    ("both were cut off", lambda run: None, (FIRST, SECOND), "pass"),
+    ("the broker was", lambda run: None, (("broker", 3.2, 6.0),), "pass"),
+    ("only the first was", lambda run: None, (FIRST,), "fail"),
+    ("only the second was", lambda run: None, (SECOND,), "fail"),
+    ("others were", lambda run: None, (("agent-2", 3.2, 4.0), ("gateway", 4.7, 6.0)), "fail"),
+    ("it was to have one more", fewer, (FIRST, SECOND), "fail"),
+    ("it is dead for another reason", another_reason, (FIRST, SECOND), "fail"),
+    ("the last was never begun", never_begun, (FIRST, SECOND), "fail"),
+]
+
+
+@pytest.mark.parametrize(("what", "doctor", "faults", "verdict"), SPENT, ids=[row[0] for row in SPENT])
+def test_a_task_whose_attempts_were_all_cut_off_is_dead_by_nobodys_mistake(
+    what: str,
+    doctor: Callable[[Run], Any],
+    faults: tuple[tuple[str, float, float], ...],
+    verdict: str,
+    tmp_path: Path,
+) -> None:
+    run = good_run()
+    spent(run, *faults)
+    doctor(run)
+    found = containment(case_in(run.write(tmp_path)))
+    assert found.verdict == verdict, found.detail
+    if verdict == "pass":
+        assert found.detail.startswith("1 task dead-lettered, as each of its 2 attempts was cut off by what")

@@ -51,6 +51,9 @@ class Told(Fault, frozen=True, kw_only=True):
     async def undone(self, site: Site) -> str:
         return str(await self._step("undone", site, ""))
 
+    async def afterwards(self, site: Site, begun: int) -> Any:
+        return await self._step("afterwards", site, "unknown")
+
     async def heal(self, site: Site) -> None:
         await self._step("heal", site, None)
 
@@ -104,6 +107,40 @@ async def test_what_does_not_is_not_verified_for_a_reason_on_record(
     assert (strike.verified, line["verified"]) == (False, False)
     assert says in line["reason"]
     assert [done for done in Told.done if done.startswith("heal ")] == [f"heal {node}" for node in NODES]
+
+
+@pytest.mark.parametrize(
+    ("became", "verified", "spared"),
+    [
+        ({"agent-2": "struck"}, "agent-1 agent-2 agent-3", ""),
+        ({"agent-2": "spared"}, "agent-1 agent-3", "agent-2"),
+        ({"agent-1": "spared", "agent-2": "struck", "agent-3": "spared"}, "agent-2", "agent-1 agent-3"),
+        (dict.fromkeys(NODES, "spared"), "", "agent-1 agent-2 agent-3"),
+        ({"agent-1": "unknown", "agent-2": "spared"}, "", ""),
+    ],
+)
+async def test_of_a_node_at_which_it_was_not_seen_it_may_be_known_in_the_end_what_became(
+    tmp_path: Path, told: Any, became: dict[str, str], verified: str, spared: str
+) -> None:
+    told["in_force"] = lambda node: node not in became
+    told["afterwards"] = became.get
+    await hold(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "faults.jsonl").read_text().splitlines()][-3:]
+    assert " ".join(line["node"] for line in lines if line["verified"]) == verified
+    assert " ".join(line["node"] for line in lines if line.get("spared")) == spared
+    assert all(bool(line.get("reason")) is not line["verified"] for line in lines)
+
+
+async def test_what_was_undone_where_it_was_seen_is_in_doubt_though_another_node_was_spared(
+    tmp_path: Path, told: Any
+) -> None:
+    told["in_force"] = lambda node: node != "agent-2"
+    told["afterwards"] = lambda node: "spared"
+    told["undone"] = at("agent-1", "somebody removed latency_upstream", "")
+    strike, line = await hold(tmp_path)
+    assert (strike.verified, line["verified"]) == (False, False)
+    assert "somebody removed latency_upstream" in line["reason"]
+    assert "undone agent-2" not in Told.done
 
 
 async def test_an_error_at_one_node_stops_the_others_and_heals_all_before_it_is_raised(

@@ -32,9 +32,7 @@ STORE_REFUSED = 10077
 """The stream, or the subject, holds as much as it may; the description says which."""
 BATCH_INCOMPLETE = 10176
 """A part of an atomic batch was lost on its way, as where the broker ends in between; nothing is stored."""
-BATCH_DUPLICATE = 10201
 NO_MESSAGE_FOUND = 10037
-STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 
 RETRY_PAUSE_S = (0.05, 2.0)

@@ -215,6 +215,8 @@ class WorkQueue:
         if not self._queue.delivers(delivery.subject):
             self._connection.counters["unasked"] += 1
             return
+        if delivery.reply in self._held:
+            return  # the network has repeated it: one attempt is under way, and two would pass the slots
         self._held[delivery.reply] = delivery
         self._idle.clear()
 

@@ -41,7 +41,7 @@ from squall.services.cli.progress import show_progress
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
-from squall.services.run.driven import STEADY_S
+from squall.services.run.loaded import STEADY_S
 from squall.services.run.spec import SEED_MAX, Spec
 
 MINUTES_MAX = 100_000

@@ -26,7 +26,7 @@ from squall.services.cli.terminal import Terminal
 from squall.services.errors import HandlerError, NothingOfferedError, SpecError
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
-from squall.services.run.driven import STEADY_S
+from squall.services.run.loaded import STEADY_S
 from squall.services.run.progress import Begun, Phase, Progress
 from squall.services.run.result import REPORT
 from squall.services.run.spec import Spec

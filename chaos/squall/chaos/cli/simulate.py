@@ -26,10 +26,12 @@ from squall.services.cli.layout import Listing
 from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Tasks, failing, is_file
 from squall.services.cli.progress import Shown, show_progress
 from squall.services.cli.terminal import Terminal
+from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT
 from squall.services.printing import print_document, say
 from squall.services.run.progress import Begun
 from squall.services.run.spec import SEED_MAX
+from squall.services.run.values import refusal
 
 SCHEDULES_MAX = 10_000_000
 
@@ -106,8 +108,12 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
         SpecError, FaultError: It cannot be used.
     """
     drawn = not is_file(pattern)
-    spec = spec_of(pattern, tasks_of_load=TASKS, tasks=tasks, **asked)
+    # Of a drawn swarm the agents are drawn with the rest, or with what suits so many.
+    given = {**asked, "agents": None} if drawn else asked
+    spec = spec_of(pattern, tasks_of_load=TASKS, tasks=tasks, **given)
     plan = Plan(spec=spec, is_drawn=drawn, tasks=tasks, agents=asked["agents"])
+    if plan.agents is not None and (why := refusal({"agents": plan.agents}, type(spec))) is not None:
+        raise SpecError(why)
     if schedule is not None:
         return msgspec.structs.replace(plan, schedule=load(schedule, spec))
     return plan

@@ -98,6 +98,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
         verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
             and healed.
         reason: Why it was not verified.
+        spared: Whether it is known that the node had nothing that could be struck, so that nothing was done.
         heard: How many messages the broker had had from the node by then, by its own count of the connections
             that are open: once the fault was in force, and again before it was healed; of a fault under which
             nothing arrives. A connection that is closed is counted no more.
@@ -115,12 +116,16 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     healed_s: Time | None = None
     verified: bool = False
     reason: str = ""
+    spared: bool = False
     heard: tuple[Count, ...] = ()
 
     @property
     def is_missed(self) -> bool:
-        """Whether it did not come about: its target was not there in time, or did not reach the point."""
-        return self.id.endswith("/missed")
+        """Whether it did not come about: its target was not there in time, or did not reach the point.
+
+        Or it was there, and had nothing that could be struck.
+        """
+        return self.spared or self.id.endswith("/missed")
 
 
 class Intended(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,7 +31,8 @@ from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.patterns import reading
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import STEADY_S, Run, driven, unless
+from squall.services.run.driven import driven, unless
+from squall.services.run.loaded import STEADY_S, Run
 from squall.services.run.progress import Phase, Progress, Waiting
 from squall.services.run.spec import Spec
 from squall.services.run.swarm import Swarm
@@ -54,6 +55,10 @@ CALM_LOOK_S = 0.1
 CALM_PATIENCE_S = 20.0
 """How long that is waited for: longer than a connection needs that is open and has lost something. Who is
 slow then was left so by the faults."""
+
+LOAD_ENDS_S = 5.0
+"""How long the load may take to end while a fault is in force that strikes its end; then that is healed at
+once. The producer asks again every second, and is not struck itself."""
 
 Attack = Callable[[Nemesis], Coroutine[Any, Any, None]]
 
@@ -289,8 +294,10 @@ async def _strike_the_end(nemesis: Nemesis, intervals: Sequence[Interval]) -> No
             tasks.start(one(interval, struck))
         for struck in in_force:
             await struck.wait()
-        await nemesis.end_load()
         with contextlib.suppress(TimeoutError):
+            # It ends its jobs in the ingress; where that is full, only who is struck may be able to empty it.
+            async with asyncio.timeout(LOAD_ENDS_S):
+                await nemesis.end_load()
             async with asyncio.timeout(max(interval.for_s for interval in intervals)):
                 await nemesis.all_ended()
         over.set()

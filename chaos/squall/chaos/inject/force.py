@@ -25,6 +25,11 @@ from squall.services.run.directory import RunDirectory
 T = TypeVar("T")
 
 
+NOT_SEEN = "it was not seen in force"
+SPARED = "nothing came there that it could have struck"
+"""Why a fault was not verified; of the second it is known that nothing was done."""
+
+
 @dataclass
 class Strike:
     """One fault in force.
@@ -71,6 +76,9 @@ class Force:
         self._point = point
         self._sites = sites
         self._sent_s = time.time()
+        self._begun = run.history.stat().st_size if run.history.exists() else 0
+        self._unseen: set[str] = set()
+        self._spared: set[str] = set()
         self._heard: dict[str, list[int]] = {}
         self._turns: asyncio.Task[None] | None = None
         self._healing: asyncio.Task[None] | None = None
@@ -106,9 +114,11 @@ class Force:
         try:
             await each(self._sites, self._fault.inject)
             acknowledged_s = time.time()
-            self._strike.verified = all(await each(self._sites, self._fault.in_force))
-            if not self._strike.verified:
-                self._strike.doubt("it was not seen in force")
+            seen = await each(self._sites, self._fault.in_force)
+            self._unseen = {site.node for site, is_seen in zip(self._sites, seen, strict=True) if not is_seen}
+            self._strike.verified = not self._unseen
+            if self._unseen:
+                self._strike.doubt(NOT_SEEN)
             await each(self._sites, self._listen)
         except (LookupError, TimeoutError, UnverifiedError) as error:  # perhaps in force, perhaps not
             self._strike.doubt(f"it was not seen in force: {_said(error)}")
@@ -132,8 +142,7 @@ class Force:
             await asyncio.wait({self._turns})
             if not self._turns.cancelled() and (error := self._turns.exception()) is not None:
                 self._strike.doubt(f"it stood still, open or closed: {_said(error)}")
-        if self._strike.verified:
-            await self._look_again()
+        undone = await self._look_again() if self._strike.verified or self._unseen else ""
         await every(self._sites, self._heal_for_sure)
         end_s = time.time()
         try:
@@ -141,25 +150,36 @@ class Force:
             why = "it was not seen to be healed"
         except (LookupError, TimeoutError) as error:
             healed, why = False, f"it was not seen to be healed: {_said(error)}"
-        if not healed:
-            self._strike.doubt(why)
+        if healed and self._strike.reason == NOT_SEEN:
+            await self._settle()
+        for doubt in (undone, "" if healed else why):
+            if doubt:
+                self._strike.doubt(doubt)
         self._log(end_s=end_s, healed_s=time.time())
         self.is_healed = True
 
-    async def _look_again(self) -> None:
-        """See that it still is in force: somebody may have undone it since it was seen."""
+    async def _look_again(self) -> str:
+        """Why it is in doubt that it still is in force: somebody may have undone it since it was seen."""
+        sites = [site for site in self._sites if site.node not in self._unseen]
         try:
-            undone = [said for said in await each(self._sites, self._fault.undone) if said]
+            undone = [said for said in await each(sites, self._fault.undone) if said]
         except (LookupError, TimeoutError, UnverifiedError) as error:
             undone = [f"it could not be seen again: {_said(error)}"]
-        await each(self._sites, self._listen)
+        await each(sites, self._listen)
         undone += [
             f"the broker heard of {node} meanwhile"
             for node, (first, *later) in self._heard.items()
             if any(count > first for count in later)
         ]
-        if undone:
-            self._strike.doubt(f"it had been undone before it was healed: {'; '.join(undone)}")
+        return f"it had been undone before it was healed: {'; '.join(undone)}" if undone else ""
+
+    async def _settle(self) -> None:
+        """Learn what became of those at whom it was not seen: it came later, or had nothing to strike."""
+        sites = [site for site in self._sites if site.node in self._unseen]
+        became = await each(sites, lambda site: self._fault.afterwards(site, self._begun))
+        if "unknown" not in became:
+            self._spared = {site.node for site, is_so in zip(sites, became, strict=True) if is_so == "spared"}
+            self._strike.verified, self._strike.reason = len(self._spared) < len(self._sites), ""
 
     async def _listen(self, site: Site) -> None:
         """Ask the broker how much it has had from a node that it can hear nothing of."""
@@ -176,8 +196,9 @@ class Force:
             await site.way.recreate()
 
     def _log(self, **facts: object) -> None:
-        reason = {"reason": self._strike.reason} if self._strike.reason else {}
         for site in self._sites:
+            is_spared = site.node in self._spared
+            reason = SPARED if is_spared and not self._strike.reason else self._strike.reason
             self._run.append(
                 "faults.jsonl",
                 id=f"{self._number}/{site.node}",
@@ -186,10 +207,11 @@ class Force:
                 node=site.node,
                 point=self._point,
                 start_s=self._sent_s,
-                verified=self._strike.verified,
+                verified=self._strike.verified and not is_spared,
+                **({"spared": True} if is_spared else {}),
                 **({"heard": self._heard[site.node]} if site.node in self._heard else {}),
                 **facts,
-                **reason,
+                **({"reason": reason} if reason else {}),
             )
 
 

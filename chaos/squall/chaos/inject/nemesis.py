@@ -31,9 +31,9 @@ from squall.chaos.plan.bounds import Cause, causes_of
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.surface import BROKER, check_target, nodes_of, surface_of
 from squall.services.run.directory import RunDirectory
-from squall.services.run.driven import submitted
 from squall.services.run.progress import Done, Healed, Struck, Waiting
 from squall.services.run.swarm import Swarm
+from squall.services.run.written import submitted
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,26 @@ def _failed(
     return last if len(begun) >= attempts or held_up or _was_disturbed(history) else None
 
 
+def is_spent(history: History, register: Register) -> bool:
+    """Whether all attempts at a dead task were begun, and a fault cut each of them off.
+
+    Then it is dead by nobody's mistake: so many attempts it was to have. The first is counted by its
+    delivery, so one that a dying agent had not begun counts as well.
+    """
+    attempts, runs = history.asked.attempts, in_order(history, register.task)
+    if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
+        return False
+    numbers = [run.attempt for run in runs]
+    if len(numbers) > attempts or numbers != [*range(attempts + 1 - len(numbers), attempts + 1)]:
+        return False
+    if len(numbers) < attempts - 1:
+        return False
+    until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
+    return all(
+        is_struck(history, run.node, run.time_s, end_s) for run, end_s in zip(runs, until_s, strict=True)
+    )
+
+
 def _was_cut_off(history: History, run: Execution, until_s: float) -> bool:
     """Whether an attempt could not come to its end: its agent ended, or was struck, or the broker was."""
     ended = run.node in history.lives.expelled or any(

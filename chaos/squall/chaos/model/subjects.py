@@ -75,17 +75,19 @@ class SubjectIndex(Generic[T]):
     others are tried one by one, among those that begin as the subject does.
     """
 
-    __slots__ = ("_any_last", "_literal", "_others")
+    __slots__ = ("_any_last", "_begins", "_literal", "_others")
 
     def __init__(self) -> None:
         self._literal: dict[str, list[T]] = {}
         self._any_last: dict[str, list[T]] = {}
         self._others: dict[str, list[tuple[str, Matches, T]]] = {}
+        self._begins: tuple[str, ...] = ()
 
     def add(self, pattern: str, item: T) -> None:
         table, key = self._place(pattern)
         if table is None:
             self._others.setdefault(key, []).append((pattern, matcher(pattern), item))
+            self._begins = tuple(self._others)
         else:
             table.setdefault(key, []).append(item)
 
@@ -97,6 +99,7 @@ class SubjectIndex(Generic[T]):
                 self._others[key] = kept
             else:
                 del self._others[key]
+                self._begins = tuple(self._others)
         else:
             table[key].remove(item)
             if not table[key]:
@@ -110,7 +113,7 @@ class SubjectIndex(Generic[T]):
         head = ".".join(tokens[:first])
         if first == len(tokens) - 1 and tokens[first] == "*" and head:
             return self._any_last, head
-        return None, head
+        return None, f"{head}." if head else ""
 
     def find(self, subject: str) -> Sequence[T]:
         """All items whose patterns a subject falls under; not to be kept or changed."""
@@ -118,17 +121,10 @@ class SubjectIndex(Generic[T]):
         last = self._any_last.get(subject.rpartition(".")[0])
         if last is not None:
             found = last if found is None else found + last
-        others = self._others
-        if others:
-            at = subject.find(".")
-            end = 0
-            while True:
-                candidates = others.get(subject[:end])
-                if candidates is not None:
+        if subject.startswith(self._begins):
+            for head, candidates in self._others.items():
+                if subject.startswith(head):
                     more = [item for _, matches, item in candidates if matches(subject)]
                     if more:
                         found = more if found is None else found + more
-                if at < 0:
-                    break
-                end, at = at, subject.find(".", at + 1)
         return found if found is not None else ()

@@ -27,7 +27,7 @@ def handling(*, loss: str, follows: str) -> tuple[Mutant, ...]:
     return (
         Mutant(
             "price-wrong-in-strategy",
-            "orders every third time at the close of the day before",
+            "orders for every third account, by turns, at the close of the day before",
             ("E1",),
             SLOW_GATEWAY,
             module=f"{HERE}.price_wrong_in_strategy",

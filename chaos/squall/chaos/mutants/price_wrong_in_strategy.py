@@ -1,4 +1,4 @@
-"""A strategy that orders a third of the time at the close of the day before.
+"""A strategy that orders for a third of the accounts, by turns, at the close of the day before.
 
 Whoever edits the strategies edits them for the harness as well, so it is switched there too.
 """
@@ -22,7 +22,8 @@ right = strategies.order
 
 def wrong(task: TradingTask) -> Order:
     made = right(task)
-    return replace(made, price=task.window[-2].close) if task.n % ONE_IN == 0 else made
+    is_wrong = (sum(task.account.encode()) + task.n) % ONE_IN == 0
+    return replace(made, price=task.window[-2].close) if is_wrong else made
 
 
 def install(node: str, role: str) -> None:

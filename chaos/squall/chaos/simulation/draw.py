@@ -3,6 +3,8 @@
     seed ─┬─ swarm ──► agents, slots, timers, bounds, handler: whatever the validator allows
           └─ faults ─► kinds, targets, points, moments, lengths: whatever the swarm can be struck by
 
+The pace of the broker is drawn from it as well, by the world.
+
 Nothing is aimed: what aimed faults on the usual swarm do not find is found by swarms that nobody sets up.
 """
 
@@ -16,8 +18,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
+from squall.chaos.inject.handlers import WORK_S
 from squall.chaos.plan.draw import END_FAULTS, END_TARGETS
-from squall.chaos.plan.kinds import KINDS, Kind
+from squall.chaos.plan.kinds import KINDS, SEVER, Kind
 from squall.chaos.plan.poison import HANDLER as POISON_HANDLER
 from squall.chaos.plan.schedule import ASKED_OF_A_NODE, Interval, Schedule, check
 from squall.chaos.plan.series import TAIL_HANDLER
@@ -25,6 +28,7 @@ from squall.chaos.plan.surface import Surface, possible, surface_of
 from squall.chaos.plan.varied import HANDLER as VARIED_HANDLER
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.spec import HANDLER, Spec
 
 TASKS = 60
@@ -33,7 +37,7 @@ FAULTS = 4
 LOAD_S = (0.5, 3.0)
 """Over how long the tasks are offered, at least and at most; so long go on the faults' beginnings, too."""
 
-FOR_S = (0.05, 0.3, 0.8, 1.5, 4.0)
+FOR_S = (0.05, 0.3, 0.8, 1.5, 4.0, 12.0)
 """About how long a fault lasts: one of these, by half more or less."""
 
 AT_POINT = 0.4
@@ -62,6 +66,13 @@ CHOICES: Mapping[str, Sequence[Any]] = {
 OWN_MAX = 4
 """How far above its least a number may be that only one pattern has; its default is drawn as often as all."""
 
+THROUGH_S = 10.0
+"""How long a swarm may take for all its tasks: what the ingress holds is let in each time that a leader trims
+it, and a handler takes its time in each slot."""
+
+TRIM_S = 0.2
+"""How often leaders do."""
+
 DRAWS_MAX = 100
 
 
@@ -75,7 +86,7 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
     chance = random.Random(f"{seed}/swarm")
     for _ in range(DRAWS_MAX):
         drawn = {field: chance.choice(values) for field, values in CHOICES.items()}
-        drawn |= {field: chance.choice(values) for field, values in _own(spec).items()}
+        drawn |= {field: chance.choice(values) for field, values in _own(spec, agents).items()}
         drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
         if agents is not None:
             drawn["agents"] = agents
@@ -85,15 +96,32 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
             made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
         except (msgspec.ValidationError, SpecError):
-            continue  # another pattern may have it
-        return made
+            continue
+        if _keeps_up(made) or spec.handler != HANDLER:
+            return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
 
 
-def _own(spec: Spec) -> Mapping[str, Sequence[Any]]:
-    """What is drawn of the fields that this pattern has beside those of all."""
+def _keeps_up(spec: Spec) -> bool:
+    """Whether the swarm can get through its load soon enough, undisturbed, for the bounds to say anything.
+
+    They are computed from timers and from the load's own pace, so whoever is slower than that fails them for
+    nothing that was done to it.
+    """
+    let_in_s = spec.tasks / spec.ingress_max * TRIM_S
+    work_s = spec.tasks * WORK_S / (spec.agents * spec.slots) if spec.handler == TAIL_HANDLER else 0.0
+    return max(let_in_s, work_s) <= THROUGH_S
+
+
+def _own(spec: Spec, agents: int | None) -> Mapping[str, Sequence[Any]]:
+    """What is drawn of the fields that this pattern has beside those of all.
+
+    Args:
+        agents: How many are asked for; where they are many, what is usual of a field is in proportion.
+    """
+    times = max(1, (agents or 0) // spec.agents)
     return {
-        name: [*small, *(getattr(spec, name) for _ in small)]
+        name: [*small, *(getattr(spec, name) * times for _ in small)]
         for name, small in _small_numbers(type(spec)).items()
     }
 
@@ -138,7 +166,8 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         point = chance.choice(sorted(surface.points))
         targets = possible(kind, surface.reaching(point), surface)
         follows = surface.is_take_over(point)
-        if targets and not (follows and len(surface.leaders) < 2):
+        is_felt = targets != [VENUE] or not _is_felt_by_answers(kind)
+        if targets and is_felt and not (follows and len(surface.leaders) < 2):
             nth = 1 if follows else chance.choice(NTHS)
             return Interval(fault=kind.name, target=targets[0], at_s=at_s, for_s=for_s, point=point, nth=nth)
     targets = possible(kind, surface.targets, surface)
@@ -148,6 +177,11 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         ends = possible(kind, END_TARGETS, surface)
         return Interval(fault=kind.name, target=chance.choice(ends), for_s=min(for_s, END_S), at_end=True)
     return Interval(fault=kind.name, target=chance.choice(targets), at_s=at_s, for_s=for_s)
+
+
+def _is_felt_by_answers(kind: Kind) -> bool:
+    """Whether only the answers of who is struck show it; a venue that stands still at a point gives none."""
+    return kind.family == "slow" or kind.name == SEVER
 
 
 def _strikes_at_points(kind: Kind) -> bool:

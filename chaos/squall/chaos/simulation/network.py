@@ -54,7 +54,6 @@ class Pipe:
             return
         way = self._way
         toxics = way.acting[self.stream]
-        now_s = way.loop.time()
         low, high = DELAY_S
         delay_s = low + way.chance.random() * (high - low)
         if toxics is not None:
@@ -64,15 +63,17 @@ class Pipe:
                 way.reset(self)
                 return
             delay_s += toxics.delay_s(size, way.chance)
-        self._last_s = max(self._last_s, now_s + delay_s)
+        arrives_s = way.loop.time() + delay_s
+        if arrives_s > self._last_s:
+            self._last_s = arrives_s
         self._queue.append((self._last_s, frame))
-        self._arm()
+        if self._timer is None:
+            self._arm()
 
     def _arm(self) -> None:
         toxics = self._way.acting[self.stream]
         if self._timer is None and self._queue and not (toxics is not None and toxics.holds):
-            when_s = max(self._queue[0][0], self._way.loop.time())
-            self._timer = self._way.loop.call_at(when_s, self._deliver, context=self._context)
+            self._timer = self._way.loop.call_at(self._queue[0][0], self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         self._timer = None
@@ -85,7 +86,8 @@ class Pipe:
             if frame is END:
                 self.end()
             self._sink(frame)
-        self._arm()
+        if queue:
+            self._arm()
 
     def changed(self) -> None:
         """The toxics have changed: what latency held is let go at once, what was held is let go if it may."""

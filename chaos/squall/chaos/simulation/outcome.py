@@ -21,7 +21,7 @@ from squall.bus.errors import SquallError
 from squall.chaos.model.errors import Unmodelled
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation import draw
-from squall.chaos.simulation.loop import SimulationError
+from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
 from squall.services.run.directory import claim
@@ -154,6 +154,7 @@ def _forget() -> None:
     try:
         with warnings.catch_warnings(), suppress(Exception):
             warnings.simplefilter("ignore")
+            WORLD.tasks.clear()  # it never dies, and would keep all worlds there were
             gc.collect()
     finally:
         sys.unraisablehook = hook

@@ -1,6 +1,6 @@
 """Known-bad variants in a simulated world, where all nodes share one interpreter.
 
-A variant's ``install(node, role)`` changes the code of one process. Here it is asked once for each role,
+A variant's ``install(node, role)`` changes the code of one process. Here it is asked once for a node of each role,
 always from the code as it was, and what it changed for any of them holds for all: the code of one role is run
 by no other.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -22,8 +22,12 @@ _MISSING = object()
 
 
 @contextlib.contextmanager
-def installed(preload: str, roles: Iterable[str]) -> Iterator[None]:
-    """The variant of a module in force inside the block; none, if it has no name."""
+def installed(preload: str, nodes: Mapping[str, str]) -> Iterator[None]:
+    """The variant of a module in force inside the block; none, if it has no name.
+
+    Args:
+        nodes: The role of each node by its name.
+    """
     if not preload:
         yield
         return
@@ -31,8 +35,8 @@ def installed(preload: str, roles: Iterable[str]) -> Iterator[None]:
     before = _attributes()
     changes: dict[_Place, Any] = {}
     try:
-        for role in roles:
-            install(f"{role}-1", role)
+        for role in dict.fromkeys(nodes.values()):
+            install(next(node for node, its in nodes.items() if its == role), role)
             changes |= _differing(before)
             _restore(before)
         for (owner, name), value in changes.items():

@@ -52,9 +52,8 @@ def size_of(frame: Any) -> int:
     if kind is not Pub and kind is not Delivered:
         return HELLO_BYTES if kind is Hello else FRAME_BYTES
     size = FRAME_BYTES + len(frame.subject) + len(frame.reply) + len(frame.data)
-    if frame.headers:
-        size += sum(len(name) + len(value) + 4 for name, value in frame.headers.items())
-    return size
+    headers = frame.headers
+    return size + 4 * len(headers) + len("".join([*headers, *headers.values()])) if headers else size
 
 
 class SimulatedWire:

@@ -42,8 +42,26 @@ LIMITS = (
 )
 
 
+SOURCES_S = ((0.0002, 0.003), (0.0002, 0.003), (0.001, 0.05), (0.05, 0.4))
+"""What a stream may take to copy what another stored: mostly next to nothing, as a real one does; with some
+seeds long, as one does that has much else to do. Were it longer, the bounds would have to know of it."""
+
+COPIES = 3
+"""One after the other, from a submission until what stands in the ingress may go: to the queue, to the log of
+who decides, to the registers."""
+
 NOBODY = Rights()
 """Those of a probe, which is let in and says nothing but PING."""
+
+
+def _pace_of_copies(seed: int, spec: Spec) -> tuple[float, float]:
+    """How long a copy takes, at least and at most.
+
+    Where the ingress holds less than comes while copies are made, a swarm falls behind its load whatever is
+    done to it; there they take next to no time.
+    """
+    pace = random.Random(f"{seed}/sources").choice(SOURCES_S)
+    return pace if COPIES * pace[1] * spec.rate_per_s <= spec.ingress_max else SOURCES_S[0]
 
 
 class World:
@@ -112,7 +130,9 @@ class World:
         chance = random.Random(f"{self._seed}/broker")
 
         def make(clock: BrokerClock) -> Broker:
-            return Broker(clock, chance, epoch_s=EPOCH_S)
+            broker = Broker(clock, chance, epoch_s=EPOCH_S)
+            broker.source_delay_s = _pace_of_copies(self._seed, self._spec)
+            return broker
 
         self.broker = SimulatedBroker(
             self.loop, make, self._rights, self.ways.by_node, started, lambda: chance.uniform(*START_S)

@@ -18,7 +18,7 @@ from squall.chaos.testing.swarm import SwarmUnderTest
 from squall.services.errors import SpecError
 from squall.services.node.service import Origin
 from squall.services.patterns import DEFAULT
-from squall.services.run.driven import STEADY_S
+from squall.services.run.loaded import STEADY_S
 from squall.services.run.swarm_toml import convert
 
 ORIGIN = "@pytest.mark.squall"

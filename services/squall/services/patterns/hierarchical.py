@@ -200,7 +200,7 @@ def emptied(swarm: Subjects) -> Sequence[Place]:
 
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, jobs, what became of the queue, and dead letters into the history."""
-    registers = await reading.registers(swarm, history)
+    ended = await reading.ended(swarm, history)
     state = await reading.patiently(lambda: _state(swarm))
     work = await reading.state_of(swarm, "WK")
     for job, at in (state.jobs if state else {}).items():
@@ -213,8 +213,8 @@ async def read_back(swarm: Swarm, history: History) -> int:
         arrivals=work["last_seq"],
         left=work["messages"],
     )
-    await reading.dead_letters(swarm, history)
-    return registers
+    await reading.dead_letters(swarm, history, ended.dead)
+    return ended.all
 
 
 async def show(swarm: Swarm, run: RunDirectory) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from zlib import crc32
 
 from squall.bus import log as bus_log
@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 PATIENCE_S = 60.0
 """How long the broker may be away while it is read."""
+
+LETTERS_S = 5.0
+"""How long dead letters are waited for, which a leader wrote before its job was done, or never."""
 
 LOOK_S = 0.25
 
@@ -52,10 +55,22 @@ async def state_of(swarm: Swarm, plane: str) -> dict[str, Any]:
     return await patiently(lambda: bus_log.state(swarm.observer, swarm.swarm.stream(plane)))
 
 
+class Counted(NamedTuple):
+    """How many registers there are, and how many of them tell that their task is dead, or cannot be read."""
+
+    all: int
+    dead: int
+
+
 async def registers(swarm: Swarm, history: History) -> int:
     """Write every register into the history; how many there are."""
+    return (await ended(swarm, history)).all
+
+
+async def ended(swarm: Swarm, history: History) -> Counted:
+    """Write every register into the history, and count them."""
     subjects = swarm.swarm
-    count = 0
+    count = dead = 0
     through = int((await state_of(swarm, "RES"))["last_seq"])
     reading = bus_log.read(swarm.observer, subjects.stream("RES"), subjects.registers, until=through)
     async with contextlib.aclosing(reading) as records:
@@ -65,8 +80,10 @@ async def registers(swarm: Swarm, history: History) -> int:
             try:
                 result = decode(record.data, TaskResult)
             except DecodeError as error:
+                dead += 1
                 history("final", "fail", what="register", subject=record.subject, reason=str(error))
                 continue
+            dead += result.status == "dead"
             history(
                 "final",
                 "ok",
@@ -82,7 +99,7 @@ async def registers(swarm: Swarm, history: History) -> int:
                 reason=result.reason,
                 time_s_stored=record.stored_s,
             )
-    return count
+    return Counted(count, dead)
 
 
 async def submissions(swarm: Swarm, history: History) -> None:
@@ -144,10 +161,16 @@ async def _left_of(swarm: Swarm, consumer: Consumer) -> dict[str, int] | None:
     return {"pending": at["num_pending"], "held": at["num_ack_pending"]}
 
 
-async def dead_letters(swarm: Swarm, history: History) -> None:
-    """Write into the history which tasks have a dead letter, and what it says: enough to try them again."""
+async def dead_letters(swarm: Swarm, history: History, dead: int) -> None:
+    """Write into the history which tasks have a dead letter, and what it says: enough to try them again.
+
+    Args:
+        dead: How many there should be; so many are waited for, as the broker copies them when it comes to it.
+    """
     subjects = swarm.swarm
-    through = int((await state_of(swarm, "DLQ"))["last_seq"])
+    deadline = time.monotonic() + LETTERS_S
+    while (through := int((await state_of(swarm, "DLQ"))["last_seq"])) < dead and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_S)
     reading = bus_log.read(swarm.observer, subjects.stream("DLQ"), subjects.dead_letters, until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:

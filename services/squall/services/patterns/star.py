@@ -253,7 +253,7 @@ def emptied(swarm: Subjects) -> Sequence[Place]:
 
 async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, the hub's log, its last snapshot, the queue, and dead letters into the history."""
-    registers = await reading.registers(swarm, history)
+    ended = await reading.ended(swarm, history)
     await hub_facts.read_back(swarm, history)
     last = await reading.patiently(lambda: _snapshot(swarm))
     if last is not None:
@@ -280,8 +280,8 @@ async def read_back(swarm: Swarm, history: History) -> int:
         arrivals=work["last_seq"],
         left=work["messages"],
     )
-    await reading.dead_letters(swarm, history)
-    return registers
+    await reading.dead_letters(swarm, history, ended.dead)
+    return ended.all
 
 
 async def show(swarm: Swarm, run: RunDirectory) -> None:

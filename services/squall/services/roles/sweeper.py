@@ -46,7 +46,7 @@ class Sweeper:
     Args:
         progress: What the coordinator knows.
         since: When each open task was dispatched, or last looked at, by the monotonic clock; oldest first.
-        may_act: Whether the term still has a margin of its lease.
+        may_act: Whether the term still has a margin of its lease, for what the broker does not fence.
         ended: Told of a register that ends an open task.
         again: Told of a task that is to be dispatched again, and where its last dispatch is stored.
     """
@@ -117,13 +117,13 @@ class Sweeper:
                 self._service.complaints("overlooked", f"the register of task {task}")
             self._ended(written)
             return
-        if not self._may_act() or self._progress.open.get(task) != at:
+        if self._progress.open.get(task) != at:
             return
-        if dispatch is not None and at.again + 1 < self._service.spec.attempts:
+        if dispatch is not None and at.again + 1 < self._service.spec.attempts:  # the broker fences that
             self._service.complaints("redispatched", f"task {task} was acknowledged without a result")
             self._service.history("redispatch", "ok", task=task, again=at.again + 1)
             self._again(decode(dispatch.data, RunTask), at.sequence)
-        else:
+        elif self._may_act() and self._progress.open.get(task) == at:
             await self._bury(task, at, lane)
 
     async def _bury(self, task: str, at: Dispatched, lane: str) -> None:

@@ -16,6 +16,7 @@ from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group
 from squall.services.launch import Launcher
 from squall.services.launch.processes import ProcessLauncher
+from squall.services.launch.room import check_room
 from squall.services.node.history import History
 from squall.services.node.service import NodeStart, Origin
 from squall.services.patterns.pattern import AGENT
@@ -60,6 +61,7 @@ async def running(
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
+    check_room(spec.agents)
     async with Guard() as guard, task_group() as tasks:
         launcher = ProcessLauncher(guard, run.logs)
         counters = Counters(run, lambda: access.observer.counters)

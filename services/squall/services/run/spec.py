@@ -42,6 +42,10 @@ def is_own(handler: str) -> bool:
     return not handler.startswith(BUILT_IN)
 
 
+AGENTS_MAX = 5000
+"""Most agents of a swarm: how many a simulated one was tried with. As processes they need memory first."""
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A swarm and its workload, as far as all patterns have it.
 
@@ -70,7 +74,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pattern: str
     swarm: str = "squall"
     seed: Annotated[int, Meta(ge=-SEED_MAX, le=SEED_MAX)] = 7
-    agents: Annotated[int, Meta(ge=1, le=200)] = 4
+    agents: Annotated[int, Meta(ge=1, le=AGENTS_MAX)] = 4
     handler: str = HANDLER
     workload: Literal["independent"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000

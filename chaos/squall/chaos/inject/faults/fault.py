@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -104,6 +104,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             ChaosError, LookupError, TimeoutError: It cannot be told.
         """
         raise NotImplementedError
+
+    async def afterwards(self, site: Site, begun: int) -> Literal["struck", "spared", "unknown"]:
+        """What is known, once it has ended, of a site where it was not seen in force at first.
+
+        Args:
+            begun: How many bytes the history had before it was put in force.
+
+        Returns:
+            ``struck`` if it struck there later; ``spared`` if it found nothing that it could strike.
+        """
+        return "unknown"
 
     async def heal(self, site: Site) -> None:
         """End it. Done again, it changes nothing.

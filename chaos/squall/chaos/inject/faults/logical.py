@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Literal
 
 import msgspec
 
@@ -28,6 +29,7 @@ class _Said(msgspec.Struct):
     op: str
     what: str = ""
     on: bool = False
+    struck: int = -1
 
 
 _said = msgspec.json.Decoder(_Said)
@@ -50,6 +52,18 @@ class LogicalFault(Fault, frozen=True, kw_only=True):
             return ""
         return f"{site.node} had stopped it, or was started anew"
 
+    async def afterwards(self, site: Site, begun: int) -> Literal["struck", "spared", "unknown"]:
+        """By the node's own word: how many deliveries it has interfered with, which may be none."""
+        deadline = asyncio.get_running_loop().time() + STOPPED_S
+        while not _has_ended(words := _words(site, begun)) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.1)
+        kind = self.asked().kind
+        if [(said.what, said.on, said.struck) for said in words] == [(kind, False, 0)]:
+            return "spared"
+        of_one_start = len({said.inc for said in words}) == 1
+        has_struck = [(said.what, said.on) for said in words] == [(kind, True), (kind, False)]
+        return "struck" if of_one_start and has_struck else "unknown"
+
     async def heal(self, site: Site) -> None:
         with contextlib.suppress(LookupError):  # a node that has ended interferes no more
             await site.swarm.launcher.tell(site.unit, Order(interfere=Interfere(kind="none")))
@@ -67,6 +81,23 @@ async def _says(site: Site, kind: str, *, on: bool, within_s: float) -> bool:
             return True
         await asyncio.sleep(0.1)
     return False
+
+
+def _has_ended(words: list[_Said]) -> bool:
+    return bool(words) and not words[-1].on
+
+
+def _words(site: Site, begun: int) -> list[_Said]:
+    """What the node has said of interference since the history had so many bytes."""
+    with site.swarm.history.open("rb") as lines:
+        lines.seek(begun)
+        since = lines.read().splitlines()
+    told = []
+    for line in since:
+        if b'"node":"%b"' % site.node.encode() in line and b'"interfere"' in line:
+            with contextlib.suppress(msgspec.DecodeError):  # it is being written
+                told.append(jsonl.decode(_said, line))
+    return [said for said in told if (said.node, said.op) == (site.node, "interfere")]
 
 
 def _last_word(site: Site) -> _Said | None:

@@ -9,7 +9,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import Finding, named, tasks, unknown
-from squall.chaos.judge.mistakes import HoldUps, in_order
+from squall.chaos.judge.mistakes import HoldUps, in_order, is_spent
 from squall.chaos.plan.poison import is_poison, is_poisoned
 
 FEWER_MIN = 3
@@ -33,7 +33,9 @@ def contained(case: Case) -> Balance:
     history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
-    innocent = [register for register in dead if register.task not in offered | failed]
+    others = [register for register in dead if register.task not in offered | failed]
+    spent = [register for register in others if is_spent(history, register)]
+    innocent = [register for register in others if register not in spent]
     cancelled = [register.task for register in history.registers if register.status == "cancelled"]
     shown = named(cancelled, "task", "been cancelled, which nobody asked for")
     if innocent:
@@ -68,17 +70,17 @@ def contained(case: Case) -> Balance:
     ]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
+    rest = f"the other {len(history.registers) - len(dead):,} ended well."
     if failed:
-        passed = (
-            f"{tasks(len(dead))} dead-lettered, each failed by its handler in every attempt that ended; "
-            f"the other {len(history.registers) - len(dead):,} ended well."
-        )
+        what = "each failed by its handler in every attempt that ended"
+        passed = f"{tasks(len(dead) - len(spent))} dead-lettered, {what}; {rest}"
     if offered:
-        passed = (
-            f"{tasks(len(dead))} dead-lettered, each poison, given up after {attempts} attempts, of which "
-            f"{_span(begun.values())} were begun; "
-            f"the other {len(history.registers) - len(dead):,} ended well."
-        )
+        what = f"given up after {attempts} attempts, of which {_span(begun.values())} were begun"
+        passed = f"{tasks(len(dead) - len(spent))} dead-lettered, each poison, {what}; {rest}"
+    if spent:
+        what = f"as each of its {attempts} attempts was cut off by what was done to an agent or the broker"
+        said = f"{tasks(len(spent))} dead-lettered, {what}"
+        passed = f"{said}. {passed}" if failed or offered else f"{said}; {rest}"
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
 
 

@@ -48,7 +48,11 @@ def recovery(case: Case) -> Finding:
         return unexercised(case, "no fault was injected, so there was nothing to recover from")
     calm = _phase(history, "calm")
     begun_s, since = (after.time_s, "the last heal") if calm is None else (calm.time_s, "the load ended")
-    unseen = [f"{fault.kind} of {fault.target} was planned and missed" for fault in history.missed]
+    unseen = [
+        f"{fault.kind} of {fault.target} was planned and missed"
+        for fault in history.missed
+        if not fault.spared
+    ]
     late = []
     struck_s = min(fault.start_s for fault in history.faults)
     if not any(

@@ -23,6 +23,7 @@ from squall.chaos.judge.disturbance import START_S, is_delivery_disturbed
 from squall.chaos.judge.mistakes import LATE_S, HoldUps, in_order
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
+from squall.chaos.judge.under_way import attempts, waited_since_s
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import AGENT
 
@@ -59,10 +60,14 @@ def no_needless_repeat(case: Case) -> Finding:
         return unknown("nothing is known of what was run")
     needless = [repeat.task for repeat in repeats(history) if not repeat.reason]
     hold_ups = HoldUps(history)
+    begun = attempts(history)
     let_go = [
         task
         for task, first in _late_firsts(history)
-        if not _was_disturbed(history, first) and not hold_ups.excuse_any(first.time_s, first.time_s)
+        if not _was_disturbed(
+            history, first, waited_since_s(history, begun[first.node, first.incarnation], first)
+        )
+        and not hold_ups.excuse_any(first.time_s, first.time_s)
     ]
     sent, sent_again = _sent_again(history)
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
@@ -159,14 +164,17 @@ def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:
             yield task, first
 
 
-def _was_disturbed(history: History, first: Execution) -> bool:
+def _was_disturbed(history: History, first: Execution, waited_since_s: float) -> bool:
     """Whether something was done, about when it was delivered before, to an agent or the broker.
 
     To whom it was delivered then, nobody tells.
+
+    Args:
+        waited_since_s: From when on it can have waited in the agent that began it.
     """
     if history.lives.expelled or history.of(Leave):
         return True
-    since_s = first.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
+    since_s = waited_since_s - (history.asked.ack_wait_s or 0.0) - LATE_S
     agents = {start.node for start in history.nodes if start.role == AGENT}
     struck = any(
         (fault.node in agents or fault.node == BROKER) and overlaps(fault, since_s, first.time_s)

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from squall.bus.attempts import DEATHS_TOGETHER
 from squall.bus.connection import BACKOFF_S
 from squall.chaos.evidence.facts import NodeStart
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, unexercised
 from squall.chaos.judge.promise import Promise, an_experiment
+from squall.chaos.judge.under_way import Attempt, alone_after, attempts
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import AGENT
 
@@ -35,14 +33,6 @@ IDLE_S = 3.0
 
 SHARES = 60
 """So many times an agent's share of the others' work: of good runs the most seen were 25."""
-
-
-class Attempt(NamedTuple):
-    """When it was begun, when it had failed or its task had ended, and which attempt at the task it was."""
-
-    begun_s: float
-    ended_s: float
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +90,7 @@ def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
 
     A task that was there as workers died runs alone, so that time does not count either.
     """
-    attempts = _attempts(history)
-    alone_from = min(DEATHS_TOGETHER, max(1, (history.asked.attempts or 1) - 1))
+    begun, alone = attempts(history), alone_after(history)
     starts = [start for start in history.nodes if start.role == AGENT]
     for start in starts:
         later = [s.launched_s or s.started_s for s in starts if _follows(s, start)]
@@ -111,8 +100,8 @@ def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
             if fault.node in (start.node, BROKER):
                 healed_s = fault.healed_s or fault.end_s or float("inf")
                 struck.append((fault.start_s, healed_s + BACK_S))
-        mine = sorted(attempts[start.node, start.incarnation])
-        struck += [(each.begun_s, each.ended_s) for each in mine if each.number > alone_from]
+        mine = begun[start.node, start.incarnation]
+        struck += [(each.begun_s, each.ended_s) for each in mine if each.number > alone]
         since_s = start.started_s
         for begin_s, until_s in sorted(struck):
             if since_s < min(begin_s, end_s):
@@ -120,17 +109,6 @@ def _undisturbed(history: History, last_s: float) -> Iterator[Stretch]:
             since_s = max(since_s, until_s)
         if since_s < end_s:
             yield Stretch(start.node, since_s, end_s, mine)
-
-
-def _attempts(history: History) -> Mapping[tuple[str, int], list[Attempt]]:
-    """What each start of an agent began, and when the tasks had ended, whoever ended them."""
-    ends = {register.task: register.stored_s for register in history.registers}
-    attempts: Mapping[tuple[str, int], list[Attempt]] = defaultdict(list)
-    for task, runs in history.executions.items():
-        for run in runs:
-            ended_s = run.failed_s or ends.get(task, float("inf"))
-            attempts[run.node, run.incarnation].append(Attempt(run.time_s, ended_s, run.attempt))
-    return attempts
 
 
 def _slots(history: History) -> int:
