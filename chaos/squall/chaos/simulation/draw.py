@@ -95,7 +95,7 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
             made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
         except (msgspec.ValidationError, SpecError):
-            continue  # another pattern may have it
+            continue
         if _keeps_up(made) or spec.handler != HANDLER:
             return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")

@@ -32,7 +32,16 @@ from squall.services.roles.judging import Judging
 from squall.services.roles.writing import write, write_new
 from squall.services.rules.proposing import Due, Turns, ranking
 from squall.services.rules.vote_records import signed_by_voter
-from squall.services.rules.voting import Proposal, Proposed, Record, Standing, Tasked, Voted
+from squall.services.rules.voting import (
+    Epoch,
+    Proposal,
+    Proposed,
+    Record,
+    Standing,
+    Tasked,
+    Unreadable,
+    Voted,
+)
 
 log = logging.getLogger("squall")
 
@@ -94,7 +103,7 @@ class Voter:
         """The log has one record more that counts."""
         if isinstance(record, Tasked):
             self._unsettled[record.task] = None
-        if hasattr(record, "task"):
+        if not isinstance(record, Epoch | Unreadable):
             self._touched[record.task] = None
         else:  # another epoch: who proposes, votes and closes is another question now
             self._touched.update(self._unsettled)
