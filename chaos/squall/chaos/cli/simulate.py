@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import secrets
 import shlex
 import time
@@ -25,8 +26,9 @@ from squall.chaos.simulation.many import CHUNK, outcomes
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.smallest import smallest
 from squall.services.cli.layout import Listing
-from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Tasks, failing, is_file
+from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Tasks, a_path, failing, is_file
 from squall.services.cli.progress import Shown, show_progress
+from squall.services.cli.signals import INTERRUPTED
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT
@@ -45,6 +47,9 @@ SEEDS_SHOWN = 10
 BROKEN = 4
 """Exit code where the simulator could not go on."""
 
+UNDECIDED = 3
+"""Exit code where there was no time for any schedule."""
+
 
 def simulate(
     patterns: Annotated[
@@ -61,11 +66,16 @@ def simulate(
     tasks: Tasks = None,
     handler: Handler = None,
     schedule: Annotated[
-        Path | None, typer.Option(help="What to do, from a file, instead of what is drawn.")
+        Path | None,
+        typer.Option(
+            help="What to do, from a file, instead of what is drawn.", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Directory of what failed.", show_default="runs/<id>"),
+        typer.Option(
+            help="Directory of what failed.", show_default="runs/<id>", parser=a_path, metavar="PATH"
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -79,6 +89,8 @@ def simulate(
     asked = patterns or [DEFAULT]
     if abs(seed) > SEED_MAX - SCHEDULES_MAX:
         failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
+    if minutes is not None and minutes <= 0:
+        failing("input", "--minutes 0 simulates nothing", "for instance --minutes 5", 2, as_json=as_json)
     if schedule is not None and len(asked) > 1:
         message = "--schedule says what is done, and to one swarm"
         failing("input", message, "leave out further patterns", 2, as_json=as_json)
@@ -90,20 +102,45 @@ def simulate(
         for plan in plans.values():
             if not is_of_ours(plan.spec.handler):
                 check_alike(plan, seed)
+        check_place(folder)
         found = {}
+        interrupted = False
         with show_progress(quiet=quiet) as shown:
             for pattern, plan in plans.items():
                 gathered = found[pattern] = Gathered(pattern, plan)
                 begun_s = time.monotonic()
                 runs = schedules if minutes is None else None
-                for number, each in enumerate(_some(plan, seed, schedules, minutes), 1):
-                    gathered.add(each)
-                    took_s = time.monotonic() - begun_s
-                    left_s = took_s / number * (runs - number) if runs else 60 * (minutes or 0) - took_s
-                    shown.tell(Begun(run=pattern, number=number, runs=runs, series_left_s=max(0.0, left_s)))
-                gathered.look_closer(folder, shown)
+                try:
+                    for number, each in enumerate(_some(plan, seed, schedules, minutes), 1):
+                        gathered.add(each)
+                        took_s = time.monotonic() - begun_s
+                        left_s = took_s / number * (runs - number) if runs else 60 * (minutes or 0) - took_s
+                        shown.tell(
+                            Begun(run=pattern, number=number, runs=runs, series_left_s=max(0.0, left_s))
+                        )
+                    gathered.look_closer(folder, shown)
+                except KeyboardInterrupt:
+                    interrupted = True
+                    break
     _tell(list(found.values()), as_json=as_json)
-    raise typer.Exit(max(gathered.exit_code for gathered in found.values()))
+    if interrupted:
+        say("interrupted; this is what was found until then, and nothing was made smaller")
+    raise typer.Exit(INTERRUPTED if interrupted else max(each.exit_code for each in found.values()))
+
+
+def check_place(folder: Path) -> None:
+    """See that what fails can be kept, before anything has: nobody would want to wait for it twice.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise SpecError(f"{folder} cannot be a directory: {there} is none", "name another one with --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SpecError(f"nothing can be written to {there}", "name another directory with --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise SpecError(f"{folder} is not empty", "remove it, or name another one with --out")
 
 
 def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: Any) -> Plan:
@@ -186,11 +223,13 @@ class Gathered:
     def exit_code(self) -> int:
         if self.failed:
             return 1
+        if not self.count:
+            return UNDECIDED
         return BROKEN if self.bad else 0
 
     @property
     def verdict(self) -> str:
-        return "fail" if self.failed else "unknown" if self.bad else "pass"
+        return "fail" if self.failed else "unknown" if self.bad or not self.count else "pass"
 
     @property
     def digest(self) -> str:

@@ -30,9 +30,7 @@ def anew(name: str, origin: Origin | None = None) -> Handler:
     """
     if is_of_ours(name):
         return load(name, origin)
-    for module in _own:
-        sys.modules.pop(module, None)
-    _own.clear()
+    forget()
     before = set(sys.modules)
     try:
         return load(name, origin)
@@ -42,3 +40,10 @@ def anew(name: str, origin: Origin | None = None) -> Handler:
             file = getattr(sys.modules[module], "__file__", None)
             if file and is_own(file):
                 _own.add(module)
+
+
+def forget() -> None:
+    """Let go of modules that were imported in a world: what they have of its clock and chance keeps it."""
+    for module in _own:
+        sys.modules.pop(module, None)
+    _own.clear()

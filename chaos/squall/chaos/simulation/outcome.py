@@ -23,7 +23,7 @@ from squall.chaos.errors import HandlerError
 from squall.chaos.model.errors import Unmodelled
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation import draw
-from squall.chaos.simulation.handlers import anew
+from squall.chaos.simulation.handlers import anew, forget
 from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
@@ -184,6 +184,7 @@ def _forget() -> None:
     try:
         with warnings.catch_warnings(), suppress(Exception):
             warnings.simplefilter("ignore")
+            forget()
             WORLD.tasks.clear()  # it never dies, and would keep all worlds there were
             gc.collect()
     finally:

@@ -93,13 +93,19 @@ _is_audited = False
 
 def refusals() -> Sequence[Refused]:
     """What is put in place of what, for as long as a world runs: an owner, a name, and the function."""
-    return tuple(
+    waits = threading.Condition.wait
+
+    def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+        if current() is WORLD or (timeout is not None and timeout <= 0):  # whoever only looks does not wait
+            return waits(condition, timeout)
+        refuse(WAITS)
+
+    refused = tuple(
         (owner, name, _refusing(getattr(owner, name), does))
         for owner, name, does in (
             (socket.socket, "__init__", SOCKET),
             (threading.Thread, "start", THREAD),
             (_thread, "start_new_thread", THREAD),
-            (threading.Condition, "wait", WAITS),
             (subprocess.Popen, "__init__", PROGRAM),
             (multiprocessing.process.BaseProcess, "start", PROGRAM),
             (_posixsubprocess, "fork_exec", PROGRAM),
@@ -118,6 +124,7 @@ def refusals() -> Sequence[Refused]:
             *((VirtualLoop, name, does) for name, does in OF_THE_LOOP.items()),
         )
     )
+    return (*refused, (threading.Condition, "wait", wait))
 
 
 @contextmanager
