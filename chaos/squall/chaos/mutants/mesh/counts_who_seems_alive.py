@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 
+from squall.bus.vote_messages import Verdict
 from squall.services.roles.voter import Voter
 from squall.services.rules.quorum import Quorum
 from squall.services.rules.voting import Fold, Ignored, Place, Proposal, Voted
@@ -26,7 +27,9 @@ def install(node: str, role: str) -> None:
                 for name, weight in proposal.epoch.quorum.weights.items()
                 if name not in away.get(self, frozenset())
             }
-            votes = {name: verdict for name, verdict in proposal.votes.items() if name in weights}
+            votes: dict[str, Verdict] = {
+                name: verdict for name, verdict in proposal.votes.items() if name in weights
+            }
             if weights and (outcome := Quorum.of("majority", weights).outcome(votes)):
                 proposal.outcome, proposal.at = outcome, place.sequence
         return ignored
