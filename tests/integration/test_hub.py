@@ -206,6 +206,21 @@ async def test_a_task_acknowledged_without_a_request_is_buried(
     assert service.counters["buried"] == 1
 
 
+async def test_a_task_is_looked_for_no_sooner_than_its_patience_each_time(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience_s = 0.5
+    monkeypatch.setattr(hub_sweeper, "PATIENCE_MIN_S", patience_s)
+    monkeypatch.setattr(hub_sweeper, "SWEEP_S", patience_s / 20)
+    async with starred(bus, ack_wait_s=0.15) as s, s.hub():
+        begun_s = asyncio.get_running_loop().time()
+        await s.submit("t")
+        await s.acknowledge(await s.pull())
+        await s.decided(1)
+        took_s = asyncio.get_running_loop().time() - begun_s
+    assert took_s >= hub_sweeper.LOOKS * patience_s
+
+
 async def test_a_task_whose_request_came_before_it_is_buried(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
