@@ -34,7 +34,7 @@ def test_it_tells_its_version_and_completes_in_a_shell(tmp_path: Path) -> None:
     assert completed.stdout.split() == ["chaos", "check"]
 
 
-OWN = {"MARK"}
+OWN = {"MARK", "PYTHONHASHSEED"}
 """What only processes of ours set, for processes of ours."""
 
 

@@ -47,8 +47,9 @@ DOORS = (
     "services/squall/services/cli/progress.py",
     "services/squall/services/node/logs.py",
     "services/squall/services/node/control.py",
+    "chaos/squall/chaos/simulation/nature.py",
 )
-"""Who may write to standard output or standard error, and make what does; the last sets a node's own up."""
+"""Who may write to standard output or standard error, and make what does; the last two set a node's own up."""
 
 
 HOSTILE = (

@@ -111,9 +111,8 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
     """
     begun_s = time.process_time()
     _imported(plan.spec.handler)
+    found: Outcome | HandlerError
     gc.freeze()  # what was there before is not looked at when the world is collected
-    found: Outcome | None = None
-    told: HandlerError | None = None
     try:
         spec, schedule = plan.of(seed)
         if out is not None:
@@ -122,14 +121,12 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
             with tempfile.TemporaryDirectory(prefix="squall-", dir=_memory()) as directory:
                 found = _in(spec, schedule, Path(directory) / "run", plan.preload, keep=False)
     except HandlerError as error:
-        # One that keeps no world: that is to be forgotten here.
-        told = HandlerError(str(error), error.remedy)
+        found = HandlerError(str(error), error.remedy)  # one that keeps no world, which is forgotten here
     finally:
         _forget()
         gc.unfreeze()
-    if told is not None:
-        raise told
-    assert found is not None
+    if isinstance(found, HandlerError):
+        raise found
     return msgspec.structs.replace(found, took_s=time.process_time() - begun_s)
 
 

@@ -11,6 +11,7 @@ kept.
 from __future__ import annotations
 
 import _posixsubprocess
+import _socket
 import _thread
 import asyncio
 import multiprocessing.process
@@ -104,6 +105,7 @@ def refusals() -> Sequence[Refused]:
         (owner, name, _refusing(getattr(owner, name), does))
         for owner, name, does in (
             (socket.socket, "__init__", SOCKET),
+            (_socket, "socketpair", SOCKET),
             (threading.Thread, "start", THREAD),
             (_thread, "start_new_thread", THREAD),
             (subprocess.Popen, "__init__", PROGRAM),
