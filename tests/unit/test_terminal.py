@@ -49,7 +49,7 @@ DOORS = (
     "services/squall/services/node/control.py",
     "chaos/squall/chaos/simulation/nature.py",
 )
-"""Who may write to standard output or standard error, and make what does; the last two set a node's own up."""
+"""Who may write to standard output or standard error, and make what does; the last two for a node."""
 
 
 HOSTILE = (
