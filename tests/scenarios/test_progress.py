@@ -73,6 +73,7 @@ def _read(terminal: int) -> bytes:
     return b""
 
 
+@pytest.mark.alone  # its verdict asks that the machine has time left, which beside another swarm it has not
 def test_a_recording_of_chaos_shows_every_stage_and_what_is_known_at_it(tmp_path: Path) -> None:
     (tmp_path / "schedule.toml").write_text(SCHEDULE)
     options = ("--schedule", "schedule.toml", "--seeds", "2", "--out", "out")

@@ -47,6 +47,7 @@ NOT_RUN = {
     "uv run python chaos/bench/proxy_overhead.py": BENCHMARK,
     "uv run python chaos/bench/blackhole.py": BENCHMARK,
     "uv run python chaos/bench/million.py --rate 2400": BENCHMARK,
+    "uv run python chaos/bench/agents.py --agents 10,100,1000,5000 --real 10,60": BENCHMARK,
     "uv run --group check python tests/check.py": "is what runs this",
     'uv run pytest -m "not slow and not everything"': "is a part of what runs this",
     'uv run pytest -m ""': "takes an hour",

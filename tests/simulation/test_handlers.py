@@ -88,6 +88,7 @@ def simulated(folder: Path, handler: str, name: str) -> tuple[int, dict[str, Any
     return done.returncode, found
 
 
+@pytest.mark.everything  # what is in one process below says the same of more
 @pytest.mark.parametrize(
     ("name", "handler"), [("clocks", CLOCKS), ("sleeps", SLEEPS)], ids=["clocks", "sleeps"]
 )
