@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.histories import T
+from tests.unit.histories import T, case_in
 from tests.unit.mesh_histories import Made, MeshRun, good_mesh, judged_case
 
 from squall.bus.signing import new_key
@@ -208,6 +208,29 @@ def test_without_a_cut_a_minority_was_not_tried(tmp_path: Path) -> None:
     run.faults.clear()
     found = judged(run, tmp_path)["M3"]
     assert (found.verdict, found.exercised) == ("unknown", False)
+
+
+@pytest.mark.parametrize("name", ["M1", "M2", "M3", "M4", "M6"])
+@pytest.mark.parametrize("what", ["vote", "proposal", "close", "epoch", "decision", "tasked"])
+def test_a_line_of_the_log_that_is_lost_makes_nothing_pass_and_accuses_nobody(
+    name: str, what: str, tmp_path: Path
+) -> None:
+    run = good_mesh()
+    path = run.write(tmp_path / "run")
+    lines = (path / "history.jsonl").read_text().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if f'"what":"{what}"' in line.replace('": "', '":"'))
+    (path / "history.jsonl").write_text("".join(lines[:at] + lines[at + 1 :]))
+    found = CHECKS[name](case_in(path))
+    assert found.verdict == "unknown", found.detail
+
+
+def test_poison_alone_may_be_dead_and_each_has_its_letter(tmp_path: Path) -> None:
+    run = good_mesh()
+    run.record("register", task="a-2").update(status="dead", reason="its workers died")
+    found = judged(run, tmp_path)["M5"]
+    assert found.verdict == "fail"
+    assert "given up as dead, and is no poison: a-2" in found.detail
+    assert "1 dead task has no dead letter: a-2" in found.detail
 
 
 def test_a_log_that_was_not_read_to_its_end_leaves_nothing_decided_unknown(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.services.rules.proposing import ranking, turn
+from squall.services.rules.proposing import AGAIN_DEADLINES, Due, Turns, ranking, turn
 
 MEMBERS = tuple(f"agent-{n}" for n in range(1, 10))
 members = st.sets(st.sampled_from(MEMBERS), min_size=1).map(lambda names: tuple(sorted(names)))
@@ -40,3 +40,22 @@ def test_keys_are_spread_over_all_members() -> None:
 
 def test_who_is_no_member_proposes_nothing() -> None:
     assert turn("agent-9", ranking("k", MEMBERS[:5]), ()) is None
+
+
+def test_what_is_to_be_proposed_again_waits_for_a_while() -> None:
+    key, deadline_s = "a0001-wti", 0.5
+    first, second = ranking(key, MEMBERS)[:2]
+    owner, next_one = Turns(first, deadline_s), Turns(second, deadline_s)
+    for turns in (owner, next_one):
+        turns.among(MEMBERS, frozenset())
+        turns.add(Due(1, "t", key, 1, 10.0))
+        turns.add(Due(2, "again", key, 2, 10.0))
+    taken = owner.next(10.0)
+    assert taken is not None
+    assert taken.task == "t"
+    again_s = 10.0 + AGAIN_DEADLINES * deadline_s
+    assert owner.next(again_s - 0.01) is None
+    assert owner.next_s() == again_s
+    assert owner.next(again_s) == Due(2, "again", key, 2, 10.0)
+    assert next_one.next(10.0 + deadline_s) == Due(1, "t", key, 1, 10.0)
+    assert next_one.next_s() == again_s + deadline_s

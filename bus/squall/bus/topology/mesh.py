@@ -4,7 +4,8 @@
                   ▲                │ ▲ ▲               (the peers' pool)          ▲
                   │       feed ┄┄┄ ▼ │ └── epochs ── registrar                    │
                   │                agent ◄──► agent          │ ▲                  │
-                  └───────────── trims ──────────────────────┘ └── reads ─────────┘
+                  └───────────── trims ──────────────────────┤ └── reads ─────────┘
+                                                             └──► DLQ
 
 All peers write the log, each in its own name; none has a consumer there: the
 broker says every record once more on the feed, and a peer that missed some asks
@@ -64,7 +65,13 @@ def mesh(swarm: str, *, agents: int, neighbours: int = 0, seed: int = 0) -> Topo
             "launcher": launcher(),
             "registrar": _registrar(s),
             "observer": observer(
-                s, [("IN", s.ingress), (PLANE, VoteSubjects(s).everything), ("RES", s.registers)]
+                s,
+                [
+                    ("IN", s.ingress),
+                    (PLANE, VoteSubjects(s).everything),
+                    ("RES", s.registers),
+                    ("DLQ", s.dead_letters),
+                ],
             ),
         },
     )
@@ -128,7 +135,10 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link(PLANE, "registrar", v.everything, "looks up the newest epoch", by="get"),
         Link("RES", "registrar", s.registers, "reads what has ended", by="read"),
         Link("IN", "registrar", s.ingress, "reads where submissions stand", by="read"),
+        Link("IN", "registrar", s.ingress, "looks up the input of what is dead", by="get"),
+        Link("RES", "registrar", s.registers, "looks whether the oldest has ended", by="get"),
         Link("registrar", "IN", s.ingress, "trims what is settled", by="trim"),
+        Link("registrar", "DLQ", s.dead_letters, "writes dead letters"),
         Link("registrar", PLANE, v.everything, "trims what is settled", by="trim"),
         Link("launcher", "registrar", s.command(TARGET, ANY), "asks for who joins and who leaves"),
         Link("registrar", "launcher", s.reply(SOURCE, ANY), "answers"),

@@ -53,6 +53,9 @@ REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 swarm, so that who starts anew can count all again. With five peers a task with one small effect takes about
 3,500 bytes of the one, and 700 of the other."""
 
+DEAD_LETTER_BYTES_MAX = 128 * 1024**2
+DEAD_LETTER_AGE_S = 14 * 24 * 3600
+
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were open when a peer ended."""
 
@@ -154,6 +157,18 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
             swarm.stream("RES"), swarm.registers, bytes_max=_bounded(REGISTER_BYTES, spec.tasks)
         ),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
+        {
+            "name": swarm.stream("DLQ"),
+            "description": parts.DEAD_LETTERS,
+            "subjects": [swarm.dead_letters],
+            "retention": "limits",
+            "discard": "old",
+            "max_bytes": DEAD_LETTER_BYTES_MAX,
+            "max_age": DEAD_LETTER_AGE_S * 10**9,
+            "storage": "file",
+            "num_replicas": 1,
+            "deny_delete": True,
+        },
     ]
 
 
@@ -201,10 +216,11 @@ def emptied(swarm: Subjects) -> Sequence[Place]:
 
 
 async def read_back(swarm: Swarm, history: History) -> int:
-    """Write registers, the log and the queue into the history."""
-    registers = await reading.registers(swarm, history)
+    """Write registers, the log, the queue and dead letters into the history."""
+    ended = await reading.ended(swarm, history)
     await vote_facts.read_back(swarm, history)
-    return registers
+    await reading.dead_letters(swarm, history, ended.dead)
+    return ended.all
 
 
 async def found(swarm: Swarm, connection: Connection, keys: Mapping[str, str]) -> None:

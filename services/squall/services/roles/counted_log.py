@@ -13,6 +13,7 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.bus.messages import RunTask
+from squall.bus.vote_messages import Propose
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
 from squall.services.rules.vote_records import entry, verifier
@@ -72,6 +73,11 @@ class CountedLog:
         if read.task is not None:
             self.tasks[read.task.task] = read.task
         return read.record
+
+    def is_given_up(self, task: str) -> bool:
+        """Whether it was proposed that a task is dead."""
+        at = self.fold.tasks.get(task)
+        return at is not None and any(isinstance(p.content, Propose) and p.content.dead for p in at.proposals)
 
     def settle(self, task: str) -> None:
         """Keep of a settled task no more than is needed."""

@@ -5,7 +5,8 @@
           failed, and not for good: again after a pause, a few times ◄────┘
 
 A task that was open when this peer ended may be why it did. So how often it was begun is counted at the
-broker, before it is begun once more, alone if it may be to blame; after a few deaths it is taken for dead.
+broker, before it is begun once more, alone if it may be to blame; after a few deaths it is taken for dead,
+and after one if another peer has found so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import heapq
 import logging
 import random
 import time
+from collections.abc import Callable
 
 from squall.bus.attempts import Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.errors import RequestError
@@ -55,12 +57,6 @@ class Opinion:
         self.final = False
         self.changed = asyncio.Event()
 
-    async def tried(self) -> Done | Failed:
-        """What its first attempt came to, or a later one."""
-        while self.latest is None:
-            await self.changed.wait()
-        return self.latest
-
     async def ended(self) -> Done | Failed:
         """What it came to in the end."""
         while self.latest is None or not self.final:
@@ -72,16 +68,23 @@ class Opinion:
 class Deciding:
     """The handler of a peer, at work on tasks of the log.
 
+    Args:
+        is_given_up: Whether the log has a proposal that a task is dead. Then this peer dies of it no further
+            time to find that out.
+
     Attributes:
         told: Told what the handler does wrong.
     """
 
-    def __init__(self, service: Service, tasks: Tasks) -> None:
+    def __init__(
+        self, service: Service, tasks: Tasks, is_given_up: Callable[[str], bool] = lambda task: False
+    ) -> None:
         spec = service.spec
         assert service.handler is not None
         self.told = HandlerTold(spec.handler, service.history, begins(service.handler))
         self._service = service
         self._tasks = tasks
+        self._is_given_up = is_given_up
         self._grace_s = spec.handler_timeout_s + GRACE_S
         self._handler = PythonHandler(
             service.handler,
@@ -133,8 +136,12 @@ class Deciding:
         return self._opinions.get(task)
 
     def forget(self, task: str) -> None:
-        """Its task is settled."""
-        self._opinions.pop(task, None)
+        """Its task is settled: nobody waits for an opinion on it any more."""
+        opinion = self._opinions.pop(task, None)
+        if opinion is not None and not opinion.final:
+            opinion.latest = opinion.latest or Failed("it was settled meanwhile", final=True)
+            opinion.final = True
+            opinion.changed.set()
 
     def _queue(self, opinion: Opinion, *, urgent: bool) -> None:
         heapq.heappush(self._waiting, (not urgent, opinion.place, opinion.task.task))
@@ -206,7 +213,7 @@ class Deciding:
             try:
                 before, sequence = await self._marks.read(lane, task.task)
                 tried = begin(before, most) if before is not None else first_counted()
-                if tried is None:
+                if tried is None or (tried.deaths and self._is_given_up(task.task)):
                     return Failed(WORKERS_DIED, final=True)
                 if await self._marks.write(lane, task.task, tried, sequence):
                     break

@@ -59,7 +59,7 @@ class Judging:
         opinion = self._deciding.opinion(proposal.task)
         if opinion is None:
             return Vote("abstain", "it was settled meanwhile")
-        return compared(said, await opinion.tried())
+        return compared(said, await opinion.ended())
 
     async def _asked(self, handler: PythonHandler, task: RunTask, proposal: Proposal, said: Propose) -> Vote:
         """The verdict of the user's own `vote`."""

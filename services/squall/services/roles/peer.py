@@ -56,7 +56,7 @@ async def serve(service: Service) -> None:
     async with task_group() as tasks:
         spec = spec_as(service.spec, MeshSpec)
         counted = CountedLog(service, deadline_s=spec.deadline_s)
-        deciding = Deciding(service, tasks)
+        deciding = Deciding(service, tasks, counted.is_given_up)
         voter = Voter(
             service, tasks, counted, deciding, deadline_s=spec.deadline_s, open_max=spec.proposals_max
         )

@@ -1,7 +1,7 @@
-"""Registrar: writes who the members are, as it is asked, and makes room in the ingress. It decides nothing.
+"""Registrar: writes who the members are, as it is asked, and clears the ingress. It decides nothing.
 
     found, join, leave ─► the newest epoch ─► the next one, if nobody wrote one meanwhile ─► answer
-    registers ─► tasks that have ended ─► the ingress is trimmed below the first that has not
+    registers ─► tasks that have ended ─► letters of the dead, and room in the ingress: see `clearing.py`
 
 Two of them do no harm: an epoch is written behind the one that was read, or not at all.
 """
@@ -9,13 +9,11 @@ Two of them do no harm: an epoch is written behind the one that was read, or not
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Final
 
 from nats.aio.msg import Msg
 
-from squall.bus import log as bus_log
 from squall.bus import roster
 from squall.bus.codec import decode, encode
 from squall.bus.errors import DecodeError, InvalidNameError, RequestError, RosterError
@@ -29,6 +27,7 @@ from squall.bus.vote_messages import (
 )
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
+from squall.services.roles.clearing import Clearing
 
 log = logging.getLogger("squall")
 
@@ -37,8 +36,6 @@ POINTS: Final = {
 }
 """Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
 ``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule does."""
-
-TRIM_S = 0.2
 
 Command = FoundRoster | JoinRoster | LeaveRoster
 VERBS: dict[str, type[FoundRoster] | type[JoinRoster] | type[LeaveRoster]] = {
@@ -50,7 +47,7 @@ VERBS: dict[str, type[FoundRoster] | type[JoinRoster] | type[LeaveRoster]] = {
 
 async def serve(service: Service) -> None:
     """Write epochs and trim until asked to stop."""
-    registrar = _Registrar(service)
+    registrar, clearing = _Registrar(service), Clearing(service)
     async with task_group() as tasks:
         waiting: asyncio.Queue[Command] = asyncio.Queue(64)
 
@@ -68,9 +65,9 @@ async def serve(service: Service) -> None:
 
         await service.connection.subscribe(service.swarm.command(service.node, "*"), on_command)
         tasks.daemon(obey())
-        tasks.daemon(registrar.hear_submissions())
-        tasks.daemon(registrar.hear_registers())
-        tasks.daemon(registrar.trim())
+        tasks.daemon(clearing.hear_submissions())
+        tasks.daemon(clearing.hear_registers())
+        tasks.daemon(clearing.keep_clear())
         service.ready()
         await service.stop.wait()
 
@@ -79,8 +76,6 @@ class _Registrar:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._votes = VoteSubjects(service.swarm)
-        self._submitted: dict[int, str] = {}
-        self._ended: set[str] = set()
 
     # The roster.
 
@@ -116,49 +111,6 @@ class _Registrar:
             return RosterWritten(epoch=epoch, sequence=sequence, refused=str(error))
         await self._service.at("registrar.written")
         return RosterWritten(epoch=now.record.epoch, sequence=now.sequence)
-
-    # The ingress.
-
-    async def hear_submissions(self) -> None:
-        """Learn where each submission stands, for ever."""
-        swarm = self._service.swarm
-        async with contextlib.aclosing(
-            bus_log.read(self._service.connection, swarm.stream("IN"), swarm.ingress)
-        ) as records:
-            async for record in records:
-                self._submitted[record.sequence] = last_token(record.subject)
-
-    async def hear_registers(self) -> None:
-        """Learn what has ended, for ever."""
-        swarm = self._service.swarm
-        async with contextlib.aclosing(
-            bus_log.read(self._service.connection, swarm.stream("RES"), swarm.registers)
-        ) as records:
-            async for record in records:
-                self._ended.add(last_token(record.subject))
-
-    async def trim(self) -> None:
-        """Make room for submissions, for ever: those before the first task that has not ended go."""
-        trimmed = 0
-        stream = self._service.swarm.stream("IN")
-        while True:
-            await asyncio.sleep(TRIM_S)
-            below = 0
-            for sequence, task in self._submitted.items():
-                if task not in self._ended:
-                    break
-                below = sequence + 1
-            if below <= trimmed:
-                continue
-            try:
-                await bus_log.trim(self._service.connection, stream, below=below)
-            except RequestError as error:
-                log.info("the ingress is not trimmed: %s", error)
-                continue
-            trimmed = below
-            for sequence in [at for at in self._submitted if at < below]:
-                del self._submitted[sequence]
-            await self._service.at("registrar.trimmed")
 
 
 def change_of(command: Command) -> roster.Change:

@@ -48,6 +48,11 @@ def turn(me: str, ranked: tuple[str, ...], suspects: Collection[str]) -> int | N
     return [member for member in ranked if member == me or member not in suspects].index(me)
 
 
+AGAIN_DEADLINES = 2
+"""For how many deadlines a task waits that is to be proposed again. Higher outlasts longer times without a
+quorum; lower finds out sooner that there is none."""
+
+
 class Due(NamedTuple):
     """A task that waits to be proposed.
 
@@ -119,7 +124,10 @@ class Turns:
 
     def _queue(self, due: Due) -> None:
         mine = turn(self._me, ranking(due.key, self._members), self._suspects)
-        if mine == 0:
+        if mine is None:
+            return
+        waits = mine + (AGAIN_DEADLINES if due.attempt > 1 else 0)
+        if waits == 0:
             heapq.heappush(self._own, due)
-        elif mine is not None:
-            heapq.heappush(self._others, (due.since_s + mine * self._deadline_s, due))
+        else:
+            heapq.heappush(self._others, (due.since_s + waits * self._deadline_s, due))

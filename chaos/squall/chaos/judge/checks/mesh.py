@@ -4,49 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squall.chaos.evidence.facts import Injected
+from msgspec.structs import replace
+
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Leave
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.checks.accounts import balance, effects
+from squall.chaos.judge.checks.accounts import Balance, balance, effects
 from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.memory import MEMORY
+from squall.chaos.judge.checks.minority import minority_stalls
+from squall.chaos.judge.checks.poison import letters, poison_of
 from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.vote_log import (
     OPERATIONS,
-    CloseRead,
     DecisionRead,
     EpochRead,
-    ProposalRead,
     Recount,
     Seen,
-    VoteRead,
     recount,
 )
-from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unexercised, unknown
+from squall.chaos.judge.checks.witness import WITNESS
+from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.judge.votes import Ruling
-from squall.chaos.plan.kinds import KINDS
-from squall.chaos.plan.series import EXPERIMENT
-from squall.services.patterns.pattern import AGENT
+from squall.chaos.plan.poison import is_poisoned
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
+from squall.services.run.spec import Spec
 
 OPEN_S = 5.0
 """How long after the last heal a proposal may still be open."""
-
-CUT_S = 1.0
-"""After a cut was ordered: it is in force, and what had left the node by then is stored."""
-
-HEALING_S = 0.5
-"""How long before a cut is noted as ended it may have been: what was held back arrives as it ends."""
 
 LATE_S = 1.0
 """How much longer than its deadline a proposal may be open that nothing disturbed."""
 
 RATE_PER_S = 40.0
 """The load of an experiment: five peers consider each task, and two cores are to have time left."""
+
+UNHURRIED_PER_S = 25.0
+"""The load where handlers take their time: each peer has every task handled."""
+
+PATIENT_S = 3.0
+"""How long a proposal waits for votes where handlers fail at first, and are tried again."""
+
+POISON_S = 6.0
+POISONED = {"rate_per_s": 25.0, "attempts": 2}
+"""For how long poison is offered, and how: it kills every peer, each time that one of them looks at it."""
+
+MEMBERS_S = 14.0
+MEMBERS = (
+    Interval(fault="leave", target="any-agent", at_s=0.5, for_s=1.0),
+    Interval(fault="crash", target="any-agent", at_s=1.0, point="agent.committed", nth=2),
+    Interval(fault="leave", target="minority", at_s=3.0, for_s=1.5),
+    Interval(fault="crash", target="registrar", at_s=3.5),
+    Interval(fault="blackhole-nofin", target="minority", at_s=6.0, for_s=3.0),
+    Interval(fault="leave", target="any-agent", at_s=11.0, for_s=1.0),
+    Interval(fault="pause", target="any-agent", at_s=11.2, for_s=2.5),
+)
+"""One or some leave, and come back, while others die or sleep; then two of five are cut off for long."""
 
 MORE_S = 2.0
 """How long what a fault did goes on: links are made anew, and what was missed is read."""
@@ -76,11 +95,11 @@ def agreement(case: Case) -> Finding:
     ]
     return decide(
         case,
-        shown=[
+        inferred=[
             *([f"{len(different)} counts differ from the log: {some(different)}"] if different else []),
             *named(wrong, "task", "a register that its votes do not bear out"),
+            *([] if undrained(history) else named(untold, "proposal", "no record of its decision")),
         ],
-        inferred=[] if undrained(history) else named(untold, "proposal", "no record of its decision"),
         passed=f"{len(history.of(Seen)):,} counts by peers, {len(found.decisions):,} records and "
         f"{len(history.registers):,} registers agree with the log on {len(found.every):,} proposals.",
     )
@@ -131,7 +150,7 @@ def validity(case: Case) -> Finding:
     votes = sum(len(r.yes) for r in approved)
     return decide(
         case,
-        shown=[
+        inferred=[
             *named(unproven, "task", "a register ok without a quorum of yes"),
             *([f"{len(wrong)} decisions that the log does not bear out: {some(wrong)}"] if wrong else []),
         ],
@@ -141,74 +160,6 @@ def validity(case: Case) -> Finding:
 
 def _weight(ruling: Ruling) -> int:
     return sum(ruling.epoch.weights[peer] for peer in set(ruling.yes))
-
-
-def minority_stalls(case: Case) -> Finding:
-    """M3: who is cut off writes nothing into the log, and while no quorum is left nothing is decided."""
-    history = case.history
-    cuts = [fault for fault in history.faults if _silenced(fault)]
-    if not cuts:
-        return unexercised(case, "no peer was cut off")
-    found = recount(history)
-    records = [
-        *((p.agent, p.stored_s) for p in history.of(ProposalRead)),
-        *((v.agent, v.stored_s) for v in history.of(VoteRead)),
-        *((c.agent, c.stored_s) for c in history.of(CloseRead)),
-        *((d.agent, d.stored_s) for d in history.of(DecisionRead)),
-    ]
-    heard = [
-        f"{agent} while {fault.kind} was in force"
-        for fault in cuts
-        for agent, stored_s in records
-        if fault.node == agent and _begins_s(fault) < stored_s < _ends_s(fault)
-    ]
-    alone = [
-        f"{r.proposal.task} attempt {r.proposal.attempt}"
-        for r in found.every
-        if r.outcome in ("approve", "reject") and _is_stalled(r, cuts)
-    ]
-    stalls = sum(_left(found, _begins_s(fault), cuts) for fault in cuts)
-    return decide(
-        case,
-        shown=[
-            *([f"{len(heard)} records of who was cut off: {some(sorted({*heard}))}"] if heard else []),
-            *named(alone, "proposal", "a decision while no quorum was left"),
-        ],
-        passed=f"{len(cuts)} cuts of peers, {stalls} of them left no quorum; none that was cut off wrote.",
-    )
-
-
-def _silenced(fault: Injected) -> bool:
-    kind = KINDS.get(fault.kind)
-    is_silent = kind is not None and kind.silences and fault.verified
-    return is_silent and (fault.node or "").startswith(f"{AGENT}-")
-
-
-def _begins_s(fault: Injected) -> float:
-    return fault.start_s + CUT_S
-
-
-def _ends_s(fault: Injected) -> float:
-    return fault.end_s - HEALING_S if fault.end_s is not None else float("inf")
-
-
-def _is_stalled(ruling: Ruling, cuts: Sequence[Injected]) -> bool:
-    """Whether a decision fell while too few members were left to decide."""
-    away = {f.node for f in cuts if _begins_s(f) < ruling.at_s < _ends_s(f)}
-    left = sum(weight for peer, weight in ruling.epoch.weights.items() if peer not in away)
-    # What was voted before the cut counts, also if the last vote of those that are left came after it.
-    return left < ruling.epoch.needed and ruling.proposal.stored_s > max(
-        (_begins_s(f) for f in cuts if f.node in away), default=0.0
-    )
-
-
-def _left(found: Recount, at_s: float, cuts: Sequence[Injected]) -> bool:
-    """Whether no quorum was left at a time."""
-    if not found.epochs:
-        return False
-    epoch = found.epochs[-1]
-    away = {f.node for f in cuts if _begins_s(f) <= at_s < _ends_s(f)}
-    return sum(w for peer, w in epoch.weights.items() if peer not in away) < epoch.needed
 
 
 def termination(case: Case) -> Finding:
@@ -230,17 +181,15 @@ def termination(case: Case) -> Finding:
     open_ = [r.proposal.task for r in found.every if not r.outcome]
     shares = sorted(r.at_s - r.proposal.stored_s for r in calm)
     p99_s = shares[int(0.99 * (len(shares) - 1))] if shares else 0.0
+    late = named(stuck, "proposal", "been open for too long after all was healed")
+    if len(slow) > 0.01 * len(calm):
+        late.insert(0, f"{len(slow)} of {len(calm)} undisturbed proposals took longer than {limit_s:g} s")
+    if late and case.busy:
+        return unknown(case.busy, *late)
+    never = [] if undrained(history) else named(open_, "task", "a proposal that was never decided")
     return decide(
         case,
-        late=[
-            *(
-                [f"{len(slow)} of {len(calm)} undisturbed proposals took longer than {limit_s:g} s"]
-                if len(slow) > 0.01 * len(calm)
-                else []
-            ),
-            *named(stuck, "proposal", "been open for too long after all was healed"),
-        ],
-        inferred=[] if undrained(history) else named(open_, "task", "a proposal that was never decided"),
+        inferred=[*late, *never],  # a fault that no line tells of would excuse what was slow
         passed=f"{len(calm):,} undisturbed proposals, decided within {p99_s * 1e3:,.0f} ms (p99); "
         f"none left open.",
     )
@@ -261,7 +210,7 @@ def one_effect(case: Case) -> Finding:
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
     found = recount(history)
-    accounts = balance(case) + effects(case)
+    accounts = balance(case) + effects(case) + given_up(case)
     changed = [
         register.task
         for register in history.registers
@@ -269,8 +218,31 @@ def one_effect(case: Case) -> Finding:
         and (final := found.final(register.task)) is not None
         and len(register.effects) != len(final.proposal.effects)
     ]
-    accounts.shown.extend(named(changed, "task", "other effects than were approved"))
+    accounts.inferred.extend(named(changed, "task", "other effects than were approved"))
     return accounts.decided(case)
+
+
+def given_up(case: Case) -> Balance:
+    """What is wrong with what is dead: nothing is but poison, and what the user's own handler failed with.
+
+    That a task was cancelled is what its votes came to, or that they came too late; see `agreement`.
+    """
+    history, poison = case.history, poison_of(case.history)
+    dead = [register.task for register in history.registers if register.status == "dead"]
+    innocent = [task for task in dead if task not in poison | case.mistakes.dead]
+    ended = [r.task for r in history.registers if r.task in poison and r.status == "ok"]
+    accounts = letters(history)
+    is_missing = is_poisoned(history.asked.handler) and not poison
+    return Balance(
+        shown=[
+            *accounts.shown,
+            *named(innocent, "task", "been given up as dead, and is no poison"),
+            *named(ended, "poison task", "a result"),
+        ],
+        inferred=accounts.inferred,
+        unseen=["no poison was accepted"] if is_missing else [],
+        passed=f"{tasks(len(dead))} dead, each with its letter." if dead else "",
+    )
 
 
 def epoch_safety(case: Case) -> Finding:
@@ -292,12 +264,24 @@ def epoch_safety(case: Case) -> Finding:
     )
     return decide(
         case,
-        shown=[
+        inferred=[
             *([f"votes of no members counted: {some(strangers)}"] if strangers else []),
             *named(mixed, "decision", "another epoch than its proposal"),
             *([] if numbers == [*range(1, len(numbers) + 1)] else [f"epochs are numbered {numbers[:5]}"]),
         ],
         passed=f"{len(found.epochs)} epochs; {crossed:,} proposals were open across a change.",
+    )
+
+
+def runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Poison; a struck tail; handlers that do all they may; an outage; and members that come and go."""
+    members = Schedule(seed=seed, quiet_s=MEMBERS_S, intervals=MEMBERS)
+    return (
+        poison(spec, seed, quiet_s=POISON_S, **POISONED),
+        tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S),
+        outage(spec, seed),
+        Plan("members", replace(spec, seed=seed), members),
     )
 
 
@@ -350,6 +334,8 @@ PROMISES = Promises(
         EXPLAINED,
         REPEATS,
         MEMORY,
+        WITNESS,
+        HANDLER,
     ),
     operations={"leave": Leave, **OPERATIONS},
     to_an_effect=(
@@ -364,4 +350,5 @@ PROMISES = Promises(
         *DELIVERING,
     ),
     experiment={**EXPERIMENT, "rate_per_s": RATE_PER_S, "strike_peers": False},
+    runs=runs,
 )

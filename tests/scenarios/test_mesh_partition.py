@@ -1,0 +1,97 @@
+"""Peers that are cut off from each other: without a quorum nothing is decided, and once healed all is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.scenarios.series_once import Series
+
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.evidence.facts import Injected
+from squall.chaos.evidence.model import History
+from squall.chaos.inject.experiment import carry_out, experiment
+from squall.chaos.judge.checks.mesh import OPEN_S
+from squall.chaos.judge.checks.minority import CUT_S, HEALING_S
+from squall.chaos.judge.checks.vote_log import VoteRead, recount
+from squall.chaos.judge.votes import Ruling
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.tell.documents import history_of, judge
+from squall.services.run.directory import claim
+
+pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
+
+CUT_FOR_S = 2.5
+SIDES = (("agent-1", "agent-2"), ("agent-3", "agent-4"), ("agent-1", "agent-2", "agent-3", "agent-4"))
+"""Two of four are cut off from the broker, then the other two, then both sides at once."""
+
+
+def cut(node: str, at_s: float) -> Interval:
+    return Interval(fault="blackhole-nofin", target=node, at_s=at_s, for_s=CUT_FOR_S)
+
+
+def decided_in(history: History, since_s: float, until_s: float) -> list[Ruling]:
+    """Proposals that were made, and approved or rejected, within a time."""
+    return [
+        ruling
+        for ruling in recount(history).every
+        if ruling.outcome in ("approve", "reject")
+        and since_s < ruling.proposal.stored_s <= ruling.at_s < until_s
+    ]
+
+
+def together(cuts: Sequence[Injected]) -> tuple[float, float]:
+    """While all of these were in force."""
+    return max(f.start_s for f in cuts) + CUT_S, min(f.end_s or 0.0 for f in cuts) - HEALING_S
+
+
+def test_four_that_are_cut_two_from_two_decide_nothing_until_they_are_healed(tmp_path: Path) -> None:
+    spec = msgspec.structs.replace(spec_of("mesh"), agents=4)
+    intervals = tuple(cut(node, 7.0 * number) for number, side in enumerate(SIDES) for node in side)
+    schedule = Schedule(seed=spec.seed, intervals=intervals)
+
+    with claim(spec, tmp_path / "run") as directory:
+        asyncio.run(
+            experiment(spec, directory, carry_out(schedule), progress=lambda step: None, steady_s=2.0)
+        )
+    result = judge(tmp_path / "run")
+    assert {
+        check.id: check.verdict for check in result.checks if check.id in ("M1", "M2", "M3", "M4", "M5")
+    } == {
+        "M1": "pass",
+        "M2": "pass",
+        "M3": "pass",
+        "M4": "pass",
+        "M5": "pass",
+    }, result.checks
+    history = history_of(tmp_path / "run")
+    faults = sorted(history.faults, key=lambda fault: fault.start_s)
+    for side in SIDES:
+        cuts, faults = faults[: len(side)], faults[len(side) :]
+        assert sorted(fault.node or "" for fault in cuts) == sorted(side)
+        since_s, until_s = together(cuts)
+        assert until_s - since_s > spec.deadline_s, "nothing could have been decided anyway"
+        assert decided_in(history, since_s, until_s) == []
+    healed_s = max(fault.healed_s or 0.0 for fault in history.faults)
+    every = recount(history).every
+    assert {ruling.outcome for ruling in every} == {"approve", "abort"}
+    assert max(ruling.at_s for ruling in every if ruling.proposal.stored_s < healed_s) < healed_s + OPEN_S
+
+
+@pytest.mark.series("mesh")
+def test_three_of_five_go_on_while_two_are_cut_off_and_decide_nothing(series: Series) -> None:
+    history = series.history(series.path / "members")
+    cuts = [fault for fault in history.faults if fault.kind == "blackhole-nofin"]
+    assert len(cuts) == 2
+    since_s, until_s = together(cuts)
+    decided = decided_in(history, since_s, until_s)
+    rate_per_s = float(str(history.spec["rate_per_s"]))
+    assert len(decided) > 0.5 * rate_per_s * (until_s - since_s)
+    away = {fault.node for fault in cuts}
+    assert not [ruling for ruling in decided if away & {*ruling.yes}]
+    assert not [
+        vote for vote in history.of(VoteRead) if vote.agent in away and since_s < vote.stored_s < until_s
+    ]
