@@ -43,7 +43,7 @@ BAD = "agent-1"
 
 
 def suspicions(seed: int, jitter_s: float, *, is_aware: bool, peers: int = PEERS) -> Counter[str]:
-    """How often a peer is suspect, or failed, to another in a minute: to the bad link's, or that one itself."""
+    """How often a peer is suspect, or failed, to another in a minute: to the bad link's, or itself."""
     chance = random.Random(seed)
     names = [f"agent-{number}" for number in range(1, peers + 1)]
     timers = Timers(period_s=PERIOD_S, is_aware=is_aware)
