@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from squall.bus.topology.link import Node
@@ -45,6 +45,7 @@ class Surface:
         leading: The role of which one node leads; empty if nobody does.
         has_roster: Whether its agents are members of a roster.
         points: What has happened at each point of a node's work, by ``<role>.<step>``.
+        seldom: Those of them that are passed only after something else was done to the swarm.
     """
 
     pattern: str
@@ -52,6 +53,7 @@ class Surface:
     leading: str
     has_roster: bool = False
     points: Mapping[str, str]
+    seldom: Collection[str] = ()
 
     def of_role(self, role: str) -> list[str]:
         """The names of a role's nodes."""
@@ -118,6 +120,7 @@ def surface_of(spec: Spec) -> Surface:
         leading=pattern.leader,
         has_roster=pattern.roster is not None,
         points=pattern.points(),
+        seldom=pattern.seldom(),
     )
 
 

@@ -218,6 +218,10 @@ class Pattern:
             for point, text in getattr(self.module(role), "POINTS", {}).items()
         }
 
+    def seldom(self) -> frozenset[str]:
+        """The points that are passed only after something else was done to the swarm."""
+        return frozenset(point for role in self.roles for point in getattr(self.module(role), "SELDOM", ()))
+
     async def provision(self, connection: Connection, spec: Spec) -> None:
         """Make the streams and consumers. Done again, it changes nothing.
 

@@ -47,6 +47,9 @@ POINTS: Final = {
 }
 """Where a fault can strike a peer, and what has happened there."""
 
+SELDOM: Final = ("agent.closing", "agent.closed")
+"""Passed only where no quorum is to be had in time."""
+
 STOP_S = 5.0
 """How long what was taken from the queue may take when a peer is asked to stop."""
 

@@ -32,10 +32,14 @@ from squall.services.roles.clearing import Clearing
 log = logging.getLogger("squall")
 
 POINTS: Final = {
+    "registrar.asked": "the broker was asked to store an epoch, and has not answered",
+    "registrar.written": "an epoch is stored, nobody was told so",
     "registrar.trimmed": "the ingress is trimmed",
 }
-"""Where a fault can strike it, and what has happened there. It can be halted at ``registrar.asked`` and
-``registrar.written``, too; it passes them only where somebody joins or leaves, so no schedule does."""
+"""Where a fault can strike it, and what has happened there."""
+
+SELDOM: Final = ("registrar.asked", "registrar.written")
+"""Passed only where somebody joins or leaves."""
 
 Command = FoundRoster | JoinRoster | LeaveRoster
 VERBS: dict[str, type[FoundRoster] | type[JoinRoster] | type[LeaveRoster]] = {

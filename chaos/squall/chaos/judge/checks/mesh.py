@@ -34,6 +34,7 @@ from squall.chaos.judge.votes import Ruling
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
+from squall.chaos.plan.surface import surface_of
 from squall.services.run.spec import Spec
 
 OPEN_S = 5.0
@@ -52,20 +53,23 @@ PATIENT_S = 3.0
 """How long a proposal waits for votes where handlers fail at first, and are tried again."""
 
 POISON_S = 6.0
-POISONED = {"rate_per_s": 25.0, "attempts": 2}
+POISONED = {"agents": 3, "rate_per_s": 20.0, "attempts": 2}
 """For how long poison is offered, and how: it kills every peer, each time that one of them looks at it."""
 
-MEMBERS_S = 14.0
+MEMBERS_S = 15.0
 MEMBERS = (
-    Interval(fault="leave", target="any-agent", at_s=0.5, for_s=1.0),
+    Interval(fault="crash", target="registrar", at_s=0.0, point="registrar.asked"),
+    Interval(fault="leave", target="any-agent", at_s=0.3, for_s=1.0),
     Interval(fault="crash", target="any-agent", at_s=1.0, point="agent.committed", nth=2),
-    Interval(fault="leave", target="minority", at_s=3.0, for_s=1.5),
-    Interval(fault="crash", target="registrar", at_s=3.5),
-    Interval(fault="blackhole-nofin", target="minority", at_s=6.0, for_s=3.0),
-    Interval(fault="leave", target="any-agent", at_s=11.0, for_s=1.0),
-    Interval(fault="pause", target="any-agent", at_s=11.2, for_s=2.5),
+    Interval(fault="crash", target="registrar", at_s=2.5, point="registrar.written"),
+    Interval(fault="leave", target="minority", at_s=2.8, for_s=1.5),
+    Interval(fault="blackhole-nofin", target="minority", at_s=5.5, for_s=3.0),
 )
-"""One or some leave, and come back, while others die or sleep; then two of five are cut off for long."""
+"""One or some leave, and come back, while whoever writes that down dies over it; then two of five are cut
+off for long."""
+
+STALL_AT_S, STALL_S = 11.0, 4.0
+"""When, after that, so many are cut off that those that are left decide nothing, and for how long."""
 
 MORE_S = 2.0
 """How long what a fault did goes on: links are made anew, and what was missed is read."""
@@ -275,13 +279,28 @@ def epoch_safety(case: Case) -> Finding:
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     """Poison; a struck tail; handlers that do all they may; an outage; and members that come and go."""
-    members = Schedule(seed=seed, quiet_s=MEMBERS_S, intervals=MEMBERS)
+    members = Schedule(seed=seed, quiet_s=MEMBERS_S, intervals=(*MEMBERS, *stalled(surface_of(spec).agents)))
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
         tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
         varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S),
         outage(spec, seed),
         Plan("members", replace(spec, seed=seed), members),
+    )
+
+
+def stalled(peers: Sequence[str]) -> tuple[Interval, ...]:
+    """So many are cut off that there is no quorum; of the others the last dies, and sleeps, as it closes."""
+    left = len(peers) // 2
+    closing = Interval(fault="crash", target=peers[-1], at_s=STALL_AT_S, point="agent.closing")
+    closed = Interval(fault="pause", target=peers[-1], at_s=STALL_AT_S + 1.0, for_s=1.0, point="agent.closed")
+    return (
+        *(
+            Interval(fault="blackhole-nofin", target=peer, at_s=STALL_AT_S, for_s=STALL_S)
+            for peer in peers[:-left]
+        ),
+        closing,
+        closed,
     )
 
 
