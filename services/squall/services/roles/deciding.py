@@ -212,23 +212,30 @@ class Deciding:
         while True:
             try:
                 before, sequence = await self._marks.read(lane, task.task)
-                tried = begin(before, most) if before is not None else first_counted()
-                if tried is None or (tried.deaths and self._is_given_up(task.task)):
-                    return Failed(WORKERS_DIED, final=True)
+            except RequestError as error:
+                await self._uncounted(task.task, error)
+                continue
+            tried = begin(before, most) if before is not None else first_counted()
+            if tried is None or (tried.deaths and self._is_given_up(task.task)):
+                return Failed(WORKERS_DIED, final=True)
+            alone = is_suspect(tried, most)
+            await self._quarantine.enter(alone=alone)
+            try:
+                # While it waited, others may have ended this peer: only now is it there to be blamed.
                 if await self._marks.write(lane, task.task, tried, sequence):
+                    ended = await self._call(task, tried.attempts)
                     break
             except RequestError as error:
-                log.info("it is not known how often %s was tried: %s", task.task, error)
-                await asyncio.sleep(UNCOUNTED_PAUSE_S)
-        alone = is_suspect(tried, most)
-        await self._quarantine.enter(alone=alone)
-        try:
-            ended = await self._call(task, tried.attempts)
-        finally:
-            self._quarantine.leave(alone=alone)
+                await self._uncounted(task.task, error)
+            finally:
+                self._quarantine.leave(alone=alone)
         if isinstance(ended, Failed) and not ended.final:
             try:
                 await self._marks.end(lane, task.task, tried.attempts)
             except RequestError as error:
                 log.info("it is not counted that %s failed: %s", task.task, error)
         return ended
+
+    async def _uncounted(self, task: str, error: RequestError) -> None:
+        log.info("it is not known how often %s was tried: %s", task, error)
+        await asyncio.sleep(UNCOUNTED_PAUSE_S)

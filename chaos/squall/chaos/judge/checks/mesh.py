@@ -68,7 +68,7 @@ MEMBERS = (
 """One or some leave, and come back, while whoever writes that down dies over it; then two of five are cut
 off for long."""
 
-STALL_AT_S, STALL_S = 11.0, 4.0
+STALL_AT_S, STALL_S = 11.0, 6.0
 """When, after that, so many are cut off that those that are left decide nothing, and for how long."""
 
 MORE_S = 2.0
@@ -290,10 +290,12 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
 
 
 def stalled(peers: Sequence[str]) -> tuple[Interval, ...]:
-    """So many are cut off that there is no quorum; of the others the last dies, and sleeps, as it closes."""
+    """So many are cut off that there is no quorum; of the others one dies as it closes, and one sleeps."""
     left = len(peers) // 2
     closing = Interval(fault="crash", target=peers[-1], at_s=STALL_AT_S, point="agent.closing")
-    closed = Interval(fault="pause", target=peers[-1], at_s=STALL_AT_S + 1.0, for_s=1.0, point="agent.closed")
+    closed = Interval(
+        fault="pause", target=peers[-left], at_s=STALL_AT_S + 0.5, for_s=1.0, point="agent.closed"
+    )
     return (
         *(
             Interval(fault="blackhole-nofin", target=peer, at_s=STALL_AT_S, for_s=STALL_S)
