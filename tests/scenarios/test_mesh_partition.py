@@ -15,7 +15,7 @@ from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import History
 from squall.chaos.inject.experiment import carry_out, experiment
 from squall.chaos.judge.checks.mesh import OPEN_S
-from squall.chaos.judge.checks.minority import CUT_S, HEALING_S
+from squall.chaos.judge.checks.minority import CUT_S
 from squall.chaos.judge.checks.vote_log import VoteRead, recount
 from squall.chaos.judge.votes import Ruling
 from squall.chaos.plan.schedule import Interval, Schedule
@@ -45,7 +45,7 @@ def decided_in(history: History, since_s: float, until_s: float) -> list[Ruling]
 
 def together(cuts: Sequence[Injected]) -> tuple[float, float]:
     """While all of these were in force."""
-    return max(f.start_s for f in cuts) + CUT_S, min(f.end_s or 0.0 for f in cuts) - HEALING_S
+    return max(f.start_s for f in cuts) + CUT_S, min(f.held_s or 0.0 for f in cuts)
 
 
 def test_four_that_are_cut_two_from_two_decide_nothing_until_they_are_healed(tmp_path: Path) -> None:

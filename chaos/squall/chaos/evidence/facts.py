@@ -94,6 +94,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
         id: The same in both lines; empty where there is one line only.
         point: Where in its work the node stood.
         start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
+        held_s: When it was begun to be healed, and was still in force; None in older directories.
         end_s, healed_s: When it was healed, and seen to be; None while it lasts.
         verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
             and healed.
@@ -112,6 +113,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     point: str = ""
     acknowledged_s: Time | None = None
     verified_s: Time | None = None
+    held_s: Time | None = None
     end_s: Time | None = None
     healed_s: Time | None = None
     verified: bool = False

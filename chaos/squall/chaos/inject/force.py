@@ -143,6 +143,7 @@ class Force:
             if not self._turns.cancelled() and (error := self._turns.exception()) is not None:
                 self._strike.doubt(f"it stood still, open or closed: {_said(error)}")
         undone = await self._look_again() if self._strike.verified or self._unseen else ""
+        held_s = time.time()
         await every(self._sites, self._heal_for_sure)
         end_s = time.time()
         try:
@@ -155,7 +156,7 @@ class Force:
         for doubt in (undone, "" if healed else why):
             if doubt:
                 self._strike.doubt(doubt)
-        self._log(end_s=end_s, healed_s=time.time())
+        self._log(held_s=held_s, end_s=end_s, healed_s=time.time())
         self.is_healed = True
 
     async def _look_again(self) -> str:

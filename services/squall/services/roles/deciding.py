@@ -229,11 +229,13 @@ class Deciding:
                 await self._uncounted(task.task, error)
             finally:
                 self._quarantine.leave(alone=alone)
-        if isinstance(ended, Failed) and not ended.final:
-            try:
+        try:
+            if isinstance(ended, Done):  # if it is begun once more, this peer died of something else
+                await self._marks.clear(lane, task.task, tried.attempts)
+            elif not ended.final:
                 await self._marks.end(lane, task.task, tried.attempts)
-            except RequestError as error:
-                log.info("it is not counted that %s failed: %s", task.task, error)
+        except RequestError as error:
+            log.info("it is not counted that %s ended: %s", task.task, error)
         return ended
 
     async def _uncounted(self, task: str, error: RequestError) -> None:

@@ -23,7 +23,8 @@ CUT_S = 1.0
 """After a cut was ordered: it is in force, and what had left the node by then is stored."""
 
 HEALING_S = 0.5
-"""How long before a cut is noted as ended it may have been: what was held back arrives as it ends."""
+"""How long before a cut is noted as ended it may have been, where nobody noted when its end began: what was
+held back arrives then."""
 
 
 def minority_stalls(case: Case) -> Finding:
@@ -71,6 +72,8 @@ def _begins_s(fault: Injected) -> float:
 
 
 def _ends_s(fault: Injected) -> float:
+    if fault.held_s is not None:
+        return fault.held_s
     return fault.end_s - HEALING_S if fault.end_s is not None else float("inf")
 
 
