@@ -43,16 +43,16 @@ OPEN_S = 5.0
 LATE_S = 1.0
 """How much longer than its deadline a proposal may be open that nothing disturbed."""
 
-RATE_PER_S = 40.0
+RATE_PER_S = 25.0
 """The load of an experiment: five peers consider each task, and two cores are to have time left."""
 
-UNHURRIED_PER_S = 25.0
+UNHURRIED_PER_S = 15.0
 """The load where handlers take their time: each peer has every task handled."""
 
 PATIENT_S = 3.0
 """How long a proposal waits for votes where handlers fail at first, and are tried again."""
 
-POISON_S = 6.0
+POISON_S = 10.0
 POISONED = {"agents": 3, "rate_per_s": 20.0, "attempts": 2}
 """For how long poison is offered, and how: it kills every peer, each time that one of them looks at it."""
 
