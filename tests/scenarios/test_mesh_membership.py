@@ -19,7 +19,13 @@ from squall.services.errors import LaunchError
 from squall.services.run.directory import claim
 from squall.services.run.swarm import Swarm
 
-pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.everything, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.nats,
+    pytest.mark.toxiproxy,
+    pytest.mark.slow,
+    pytest.mark.everything,
+    pytest.mark.timeout(300),
+]
 
 CHANGES = 50
 KILLED_AT = ("registrar.asked", "registrar.written")
