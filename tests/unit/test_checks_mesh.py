@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.histories import T, case_in
-from tests.unit.mesh_histories import Made, MeshRun, good_mesh, judged_case
+from tests.unit.mesh_histories import PEERS, Made, MeshRun, good_mesh, judged_case
 
 from squall.bus.signing import new_key
-from squall.chaos.evidence.model import History
+from squall.chaos.evidence.model import Handled, History
 from squall.chaos.judge.case import case_of
 from squall.chaos.judge.checks.mesh import PROMISES
+from squall.chaos.judge.checks.witness import compared
 from squall.chaos.judge.decide import Finding
 from squall.services.handlers import effect_id
 
@@ -231,6 +233,51 @@ def test_poison_alone_may_be_dead_and_each_has_its_letter(tmp_path: Path) -> Non
     assert found.verdict == "fail"
     assert "given up as dead, and is no poison: a-2" in found.detail
     assert "1 dead task has no dead letter: a-2" in found.detail
+
+
+def considered(run: MeshRun, task: str, *, fails: str = "") -> None:
+    """Each peer's handler is asked about a task, and raises, where it is said what."""
+    for peer in PEERS:
+        run.line(0.2, peer, "consider", "invoke", task=task, attempt=1)
+        if fails:
+            run.line(0.3, peer, "handler", "fail", task=task, attempt=1, what="gave-up", reason=fails)
+        run.line(0.3, peer, "consider", "fail" if fails else "ok", task=task, attempt=1)
+
+
+def test_what_all_peers_handlers_failed_with_is_the_handlers_own_doing(tmp_path: Path) -> None:
+    run = good_mesh()
+    run.line(-0.5, "squall", "note", "ok", limits=[], environment={}, handler="mine:decide")
+    considered(run, "a-2", fails="no quote")
+    run.record("register", task="a-2").update(status="dead", reason="no quote", attempt=1)
+    wrong = judged_case(run, tmp_path / "run").mistakes
+    assert {task: mistake.reason for task, mistake in wrong.given_up.items()} == {"a-2": "no quote"}
+    run.record("register", task="a-2").update(reason="something else")
+    assert not judged_case(run, tmp_path / "other").mistakes.dead
+
+
+@pytest.mark.parametrize(
+    ("given", "returned", "wrong"),
+    [
+        ([1, 1, 1], [1, 1, 1], ""),
+        ([1, 1], [1], ""),
+        ([1, 1, 1, 1], [1], "more"),
+        ([1], [], "unheard"),
+        ([1], [2], "other"),
+    ],
+)
+def test_a_register_is_as_some_peers_handler_returned(
+    given: list[int], returned: list[int], wrong: str, tmp_path: Path
+) -> None:
+    run = good_mesh()
+    considered(run, "a-1")
+    run.rows = [row for row in run.rows if row.get("what") != "register" or row["task"] == "a-1"]
+    history = judged_case(run, tmp_path / "run").history
+    handled = Handled(given=len(given), returned=dict(enumerate(returned, 1)))
+    found = compared(replace(history, witness={"a-1": handled}))
+    assert found is not None
+    assert {what: getattr(found, what) for what in ("more", "unheard", "other") if getattr(found, what)} == (
+        {wrong: ["a-1"]} if wrong else {}
+    )
 
 
 def test_a_log_that_was_not_read_to_its_end_leaves_nothing_decided_unknown(tmp_path: Path) -> None:
