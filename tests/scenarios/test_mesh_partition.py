@@ -48,6 +48,7 @@ def together(cuts: Sequence[Injected]) -> tuple[float, float]:
     return max(f.start_s for f in cuts) + CUT_S, min(f.held_s or 0.0 for f in cuts)
 
 
+@pytest.mark.everything
 def test_four_that_are_cut_two_from_two_decide_nothing_until_they_are_healed(tmp_path: Path) -> None:
     spec = msgspec.structs.replace(spec_of("mesh"), agents=4)
     intervals = tuple(cut(node, 7.0 * number) for number, side in enumerate(SIDES) for node in side)
