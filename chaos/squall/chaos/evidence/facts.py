@@ -93,7 +93,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: The same in both lines; empty where there is one line only.
         point: Where in its work the node stood.
-        start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
+        start_s, acknowledged_s, verified_s: When it was sent, done, and seen; the last in its first line.
         held_s: When it was begun to be healed, and was still in force; None in older directories.
         end_s, healed_s: When it was healed, and seen to be; None while it lasts.
         verified: Whether it was seen in force; and, in the last line, still in force before it was healed,

@@ -76,6 +76,7 @@ class Force:
         self._point = point
         self._sites = sites
         self._sent_s = time.time()
+        self._acknowledged_s: float | None = None
         self._begun = run.history.stat().st_size if run.history.exists() else 0
         self._unseen: set[str] = set()
         self._spared: set[str] = set()
@@ -110,10 +111,9 @@ class Force:
                 raise
 
     async def _inject(self) -> None:
-        acknowledged_s: float | None = None
         try:
             await each(self._sites, self._fault.inject)
-            acknowledged_s = time.time()
+            self._acknowledged_s = time.time()
             seen = await each(self._sites, self._fault.in_force)
             self._unseen = {site.node for site, is_seen in zip(self._sites, seen, strict=True) if not is_seen}
             self._strike.verified = not self._unseen
@@ -122,7 +122,8 @@ class Force:
             await each(self._sites, self._listen)
         except (LookupError, TimeoutError, UnverifiedError) as error:  # perhaps in force, perhaps not
             self._strike.doubt(f"it was not seen in force: {_said(error)}")
-        self._log(acknowledged_s=acknowledged_s or time.time(), verified_s=time.time())
+        self._acknowledged_s = self._acknowledged_s or time.time()
+        self._log(verified_s=time.time())
 
     async def _take_turns(self) -> None:
         await each(self._sites, self._fault.last)
@@ -210,6 +211,7 @@ class Force:
                 start_s=self._sent_s,
                 verified=self._strike.verified and not is_spared,
                 **({"spared": True} if is_spared else {}),
+                **({} if self._acknowledged_s is None else {"acknowledged_s": self._acknowledged_s}),
                 **({"heard": self._heard[site.node]} if site.node in self._heard else {}),
                 **facts,
                 **({"reason": reason} if reason else {}),

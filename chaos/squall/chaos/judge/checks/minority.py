@@ -20,7 +20,7 @@ from squall.chaos.plan.kinds import KINDS
 from squall.services.patterns.pattern import AGENT
 
 CUT_S = 1.0
-"""After a cut was ordered: it is in force, and what had left the node by then is stored."""
+"""After a cut was made: what had left the node by then is stored."""
 
 HEALING_S = 0.5
 """How long before a cut is noted as ended it may have been, where nobody noted when its end began: what was
@@ -68,7 +68,7 @@ def _silenced(fault: Injected) -> bool:
 
 
 def _begins_s(fault: Injected) -> float:
-    return fault.start_s + CUT_S
+    return (fault.acknowledged_s or fault.start_s) + CUT_S
 
 
 def _ends_s(fault: Injected) -> float:
