@@ -235,6 +235,14 @@ def test_poison_alone_may_be_dead_and_each_has_its_letter(tmp_path: Path) -> Non
     assert "1 dead task has no dead letter: a-2" in found.detail
 
 
+def test_where_tasks_kill_peers_nothing_is_undisturbed(tmp_path: Path) -> None:
+    run = good_mesh()
+    vote_of(run, "agent-1", "a-5").update(time_s_stored=T + 15.0)
+    run.spec["handler"] = "squall.chaos.inject.handlers:poisoned"
+    found = judged(run, tmp_path)["M4"]
+    assert found.verdict == "pass", found.detail
+
+
 def considered(run: MeshRun, task: str, *, fails: str = "") -> None:
     """Each peer's handler is asked about a task, and raises, where it is said what."""
     for peer in PEERS:

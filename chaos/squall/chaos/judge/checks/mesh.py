@@ -174,13 +174,13 @@ def termination(case: Case) -> Finding:
         return unknown("no proposal was read back")
     deadline_s = history.spec.get("deadline_s")
     limit_s = (float(deadline_s) if isinstance(deadline_s, int | float) else 0.0) + LATE_S
-    calm = [r for r in found.every if r.outcome and not _is_disturbed(history, r)]
+    # Where tasks kill peers, something is amiss all the time.
+    settled = [] if is_poisoned(history.asked.handler) else [r for r in found.every if r.outcome]
+    calm = [r for r in settled if not _is_disturbed(history, r)]
     slow = [r for r in calm if r.at_s - r.proposal.stored_s > limit_s]
     healed_s = max((f.healed_s or f.end_s or f.start_s for f in history.faults), default=0.0)
     stuck = [
-        r.proposal.task
-        for r in found.every
-        if r.outcome and r.at_s - max(healed_s, r.proposal.stored_s) > max(OPEN_S, limit_s)
+        r.proposal.task for r in settled if r.at_s - max(healed_s, r.proposal.stored_s) > max(OPEN_S, limit_s)
     ]
     open_ = [r.proposal.task for r in found.every if not r.outcome]
     shares = sorted(r.at_s - r.proposal.stored_s for r in calm)
