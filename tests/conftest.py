@@ -1,11 +1,13 @@
-"""What all tests share: how they are spread over workers, and how one has the machine for itself.
+"""What all tests share: how they are spread over workers, and what runs beside what.
 
-    slow tests ──┐                           ┌─ worker 1 ─┐
-    other tests ─┼─ in this order, by group ─┤            ├─ then those marked ``alone``, one by one
-                 ┘                           └─ worker 2 ─┘
+    series ─┐                       ┌─ worker 1 ─┐
+    others ─┼─ in this order, by ───┤            ├─ then those marked ``alone``, one by one
+    swarms ─┤  group                └─ worker 2 ─┘
+    worlds ─┘
 
-Tests of one ``xdist_group`` share something that is dear, such as a series, and so a worker; so do those of a
-file that share a fixture of the file.
+A verdict asks that the machine has time left, so beside a series whose verdict is looked at no other swarm
+runs, and no simulated world. Tests of one ``xdist_group`` share something that is dear, such as a broker, and
+so a worker; so do those of a file that share a fixture of the file.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ import pytest
 from hypothesis import settings
 
 ALONE = "alone"
+SERIES = "series"
+SWARM = "swarm"
+SIMULATION = "simulation"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,10 +40,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, so that no worker waits for one at the end; those that measure last, together."""
+    """Put each into its group and its turn; long ones first, so that no worker waits for one at the end."""
     for item in items:
         if item.get_closest_marker(ALONE):
             item.add_marker(pytest.mark.xdist_group(ALONE))
+        elif _judges_series(item):
+            item.add_marker(pytest.mark.xdist_group(SERIES))
         elif isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             shared = (defined[-1].scope for defined in item._fixtureinfo.name2fixturedefs.values())
             if "module" in shared:
@@ -60,33 +67,44 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(refusal)
 
 
-def _turn(item: pytest.Item) -> int:
-    if item.get_closest_marker(ALONE):
-        return 2
-    return 0 if item.get_closest_marker("slow") else 1
+def _judges_series(item: pytest.Item) -> bool:
+    return SERIES in getattr(item, "fixturenames", ())
+
+
+def _turn(item: pytest.Item) -> tuple[int, str]:
+    if _judges_series(item) and isinstance(item, pytest.Function):
+        return 0, str(item.callspec.params[SERIES])  # of one pattern after the other, each run once
+    turns = [(ALONE, 5), (SIMULATION, 4), (SWARM, 3), ("slow", 1)]
+    return next((turn for marker, turn in turns if item.get_closest_marker(marker)), 2), ""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Let a test marked ``alone`` begin when the other workers are idle, and keep them so until it ends."""
+    """Let a test begin when nothing runs that it must not run beside, and keep that so until it ends."""
     if not hasattr(item.config, "workerinput") or not hasattr(item.config, "cache"):
         return (yield)
-    folder = item.config.cache.mkdir("alone")
-    with _held(folder, fcntl.LOCK_EX if item.get_closest_marker(ALONE) else fcntl.LOCK_SH):
+    folder = item.config.cache.mkdir("turns")
+    alone, swarm, simulation = (item.get_closest_marker(name) for name in (ALONE, SWARM, SIMULATION))
+    with contextlib.ExitStack() as held:
+        held.enter_context(_held(folder / "machine", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        if _judges_series(item):
+            held.enter_context(_held(folder / "swarms", fcntl.LOCK_EX))
+        elif swarm or simulation:
+            held.enter_context(_held(folder / "swarms", fcntl.LOCK_SH))
         return (yield)
 
 
 @contextlib.contextmanager
-def _held(folder: Path, how: int) -> Iterator[None]:
+def _held(lock: Path, how: int) -> Iterator[None]:
     """Hold a lock of all workers. Who wants it alone waits for those who have it, and nobody overtakes."""
-    with (folder / "queue").open("w") as queue, (folder / "lock").open("w") as lock:
+    with lock.with_suffix(".queue").open("w") as queue, lock.open("w") as file:
         fcntl.flock(queue, fcntl.LOCK_EX)
-        fcntl.flock(lock, how)
+        fcntl.flock(file, how)
         fcntl.flock(queue, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 @pytest.fixture

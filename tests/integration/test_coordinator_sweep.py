@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskResult
-from squall.bus.subjects import lane_for, last_token, matches
+from squall.bus.pull import Delivery, Puller
+from squall.bus.subjects import POOL, lane_for, last_token, matches
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.term import Leadership
 from squall.services.roles import sweeper
@@ -99,8 +101,11 @@ async def test_a_register_that_was_passed_while_its_task_was_open_is_counted(
                 subject = b.swarm.register(lane_for("k"), "t")
                 await register.write(connection, subject, result, timeout_s=PATIENT_S)
         progress.results = int(passed)
-        queued = await log.last(connection, b.swarm.stream("WK"), b.swarm.queued(lane_for("k"), "k", "t"))
-        assert queued is None  # nothing copies dispatches here
+        taken = asyncio.Queue[Delivery]()
+        async with b.connect("agent-1") as agent, task_group() as pulling, asyncio.timeout(PATIENT_S):
+            puller = Puller(agent, b.swarm.stream("WK"), POOL, taken.put_nowait, lambda: 1 - taken.qsize())
+            pulling.daemon(puller.run())
+            await agent.request((await taken.get()).reply, b"+ACK", timeout_s=PATIENT_S)
         service, ended = service_of(b, connection), []
 
         async def ends() -> int:

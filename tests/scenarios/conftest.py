@@ -188,6 +188,13 @@ def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return run_series(request.param, tmp_path_factory.mktemp(f"series-{request.param}") / "series")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("nats"):
+            item.add_marker(pytest.mark.swarm)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "series" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("series")
@@ -195,10 +202,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
         metafunc.parametrize(
             "series",
-            [
-                pytest.param(pattern, marks=[*marks, pytest.mark.xdist_group(f"series-{pattern}")])
-                for pattern in patterns
-            ],
+            [pytest.param(pattern, marks=marks) for pattern in patterns],
             indirect=True,
             scope="session",
         )

@@ -1,4 +1,4 @@
-"""Runs that show soon what comes of a handler: few tasks, two attempts, short pauses."""
+"""Runs that show soon what comes of a handler: few tasks, two attempts, short pauses. And series at ease."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ QUICK: dict[str, Any] = {
     "retry_cap_s": 0.1,
     "pause_leader": False,
 }
+
+AT_EASE = ("--agents", "2", "--rate", "50")
+"""Of a series beside which another may run: its verdict asks that the machine has time left."""
 
 
 def starting(squall_run: Any, folder: Path, module: str, fields: dict[str, Any]) -> Callable[..., Any]:

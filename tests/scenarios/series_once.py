@@ -36,10 +36,10 @@ broker started anew, and a leader paused beyond its lease."""
 KILLED_OVER_ITS_WORK = Interval(fault="crash", target="any-agent", at_s=3.0, point="agent.executed")
 """One fault more, which no draw need have: an agent dies when its handler has returned."""
 
-RATE_PER_S = 150.0
+RATE_PER_S = 100.0
 """At most: a pattern may ask for less in its experiments, so that two cores have time left."""
 
-STEADY_S = 2.0
+STEADY_S = 3.0
 """So that each of four agents has its fifty tasks in the steady state, without which H3 says nothing."""
 
 FAULTS_S = 5.0

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.quick import AT_EASE
 from tests.scenarios.series_once import SQUALL, squall
 
 from squall.chaos.inject.toxiproxy.server import free_port
@@ -34,7 +35,7 @@ class Chaos:
         self.stderr = folder / "stderr"
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [SQUALL, "chaos", "hierarchical", "--out", str(folder / "out"), "--json", *options],
+                [SQUALL, "chaos", "hierarchical", *AT_EASE, "--out", str(folder / "out"), "--json", *options],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

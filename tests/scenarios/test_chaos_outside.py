@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.quick import AT_EASE
 from tests.scenarios.series_once import SQUALL
 from tests.scenarios.test_outside_broker import outside
 
@@ -40,6 +41,7 @@ def series(folder: Path, *options: str) -> subprocess.Popen[str]:
         SQUALL,
         "chaos",
         "hierarchical",
+        *AT_EASE,
         "--schedule",
         "schedule.toml",
         "--out",

@@ -15,7 +15,7 @@ from squall.services.run.result import Result, exit_code
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
-LITTLE = "run hierarchical --tasks 100 --rate 200 --out out"
+LITTLE = "run hierarchical --agents 2 --tasks 100 --rate 100 --out out"
 
 SCHEDULE = """
 seed = 5
@@ -53,6 +53,7 @@ def test_the_code_of_a_run_is_that_of_its_verdict(tmp_path: Path, where: str) ->
     assert (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.everything
 @pytest.mark.toxiproxy
 def test_the_code_of_a_series_is_that_of_its_verdict(tmp_path: Path) -> None:
     (tmp_path / "schedule.toml").write_text(SCHEDULE)

@@ -38,6 +38,7 @@ async def kill_the_gateway(run: Run) -> None:
         await unit.ended()
 
 
+@pytest.mark.everything  # a simulated one is found by what is run always
 def test_a_dumb_venue_shows_duplicates_and_the_run_fails(run_against: Any) -> None:
     result, _ = run_against(replace(SPEC, venue="dumb"), kill_the_gateway)
     assert result.duplicated >= KILLS

@@ -91,7 +91,8 @@ def leader(run: Any) -> str:
     return str(run.wait_for(reigning, "a leader"))
 
 
-@pytest.mark.parametrize(("seed", "rounds"), [(1, 1), pytest.param(2, 4, marks=pytest.mark.everything)])
+@pytest.mark.everything  # the series that is run always strikes as much, and verifies it
+@pytest.mark.parametrize(("seed", "rounds"), [(1, 1), (2, 4)])
 def test_nothing_is_lost_doubled_or_changed_whatever_is_shot(
     squall_run: Any, oracle_of: Any, seed: int, rounds: int
 ) -> None:

@@ -37,7 +37,7 @@ def ask(url: str, method: str, path: str, body: Any = None) -> None:
 def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 200.0, "handler": LIAR})
+    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 60.0, "handler": LIAR})
     path = tmp_path / "run"
 
     async def noticed() -> bool:

@@ -17,7 +17,7 @@ from squall.services.run.loaded import Run
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
-SPEC = HierarchicalSpec(agents=2, tasks=2000, rate_per_s=120.0, pause_leader=False)
+SPEC = HierarchicalSpec(agents=2, tasks=1200, rate_per_s=72.0, pause_leader=False)
 SHARE = 100
 """Tasks that the node which joins must have worked on before it leaves."""
 

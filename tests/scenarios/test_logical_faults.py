@@ -33,7 +33,7 @@ SOME = tuple(zip(FAULTS, itertools.cycle(TARGETS)))
 """Each fault once, and each target."""
 
 
-@pytest.mark.squall(rate_per_s=150, ack_wait_s=1.0)
+@pytest.mark.squall(rate_per_s=60, ack_wait_s=1.0)
 @pytest.mark.parametrize("strikes", [SOME, pytest.param(ALL, marks=pytest.mark.everything)])
 async def test_nothing_is_lost_doubled_or_changed(
     swarm: Any, nemesis: Any, subtests: pytest.Subtests, strikes: tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ def test_a_node_that_died_interferes_no_more_and_what_it_said_counts_no_more(tmp
             assert [(line["inc"], line["on"]) for line in said] == [(1, True), (2, True)]
             assert strike.verified
 
-    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 200.0})
+    spec = resolve("hierarchical", **{**experiment_of("hierarchical"), "rate_per_s": 80.0})
     with claim(spec, path) as directory:
         asyncio.run(experiment(spec, directory, attack, progress=lambda text: None))
     assert [fault.verified for fault in history_of(path).faults] == [False, True]

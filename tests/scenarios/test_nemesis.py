@@ -137,7 +137,7 @@ STRIKES = (
 )
 
 
-@pytest.mark.squall(rate_per_s=150)
+@pytest.mark.squall(rate_per_s=60)
 async def test_of_one_swarm(swarm: Any, nemesis: Any, subtests: pytest.Subtests) -> None:
     for strike in STRIKES:
         with subtests.test(strike.__name__):

@@ -120,7 +120,9 @@ def test_its_own_fields_are_held_to_as_ours_are(command: Command, tmp_path: Path
 
 @pytest.mark.toxiproxy
 def test_it_survives_the_crash_of_an_agent(command: Command) -> None:
-    series = command("chaos", "fan-out", "--fault", "crash@any-agent", "--out", "series", "--json")
+    series = command(
+        "chaos", "fan-out", "--rate", "50", "--fault", "crash@any-agent", "--out", "series", "--json"
+    )
     assert series.returncode == 0, series.stderr
     document = json.loads(series.stdout)
     (run,) = document["runs"]
@@ -189,7 +191,7 @@ async def nobody_joins_without_the_broker(swarm, directory):
 
 
 async def main(directory):
-    async with driven(FanOutSpec(agents=3, tasks=2000, rate_per_s=100.0), directory, progress=print) as run:
+    async with driven(FanOutSpec(agents=3, tasks=1200, rate_per_s=60.0), directory, progress=print) as run:
         await run.steady()
         await nobody_joins_without_the_broker(run.swarm, directory)
         assert await run.swarm.add("agent") == "agent-5"
@@ -202,7 +204,7 @@ async def main(directory):
         await run.finish(30)
 
 
-with claim(FanOutSpec(agents=3, tasks=2000, rate_per_s=100.0), Path("joined")) as directory:
+with claim(FanOutSpec(agents=3, tasks=1200, rate_per_s=60.0), Path("joined")) as directory:
     asyncio.run(main(directory))
 """
 

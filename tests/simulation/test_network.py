@@ -16,6 +16,11 @@ from squall.chaos.simulation.network import END, Channel, Way
 FAR = Process("far")
 
 
+def a_hundred(frame: Any) -> int:
+    """Each frame takes a hundred bytes."""
+    return 100
+
+
 class Ends:
     """Both ends of one channel: what has come to each, and when."""
 
@@ -44,8 +49,8 @@ class Ends:
 
     def send(self, *frames: str) -> None:
         for frame in frames:
-            self.channel.up.send(frame, 100)
-            self.channel.down.send(frame, 100)
+            self.channel.up.send(frame, a_hundred)
+            self.channel.down.send(frame, a_hundred)
 
     @property
     def heard(self) -> tuple[list[Any], list[Any]]:
@@ -141,7 +146,7 @@ def test_whoever_is_sent_something_under_a_reset_is_cut() -> None:
     async def work() -> None:
         await put(ends.way, both(ResetPeer, timeout_ms=0))
         assert ends.heard == ([], [])
-        ends.channel.up.send("a", 100)
+        ends.channel.up.send("a", a_hundred)
 
     ends.run(work)
     assert ends.heard == ([END], [END])

@@ -17,7 +17,7 @@ from squall.chaos.simulation.outcome import Plan, outcome
 from squall.services.patterns import names
 
 # Alone, since what is simulated takes all of a core or two, and would take them from swarms of other tests.
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 FIRST = 1
 SCHEDULES = 12

@@ -10,7 +10,7 @@ from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.simulation.draw import TASKS
 from squall.chaos.simulation.outcome import Plan, outcome
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.simulation
 
 SEEDS_MAX = 20
 

@@ -140,13 +140,10 @@ async def publish(
     Raises:
         ForbiddenError: These credentials do not reach the subject.
     """
-    wanted = dict(headers or {})
-    if message_id is not None:
-        wanted["Nats-Msg-Id"] = message_id
+    wanted = headers if message_id is None else {**(headers or {}), "Nats-Msg-Id": message_id}
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    floor_s, cap_s = RETRY_PAUSE_S
-    backoff = Backoff(floor_s, cap_s, floor_s=floor_s, chance=chance)
+    backoff: Backoff | None = None
     tries = 0
     while True:
         tries += 1
@@ -155,6 +152,8 @@ async def publish(
         )
         if outcome.kind != "unknown" or loop.time() >= deadline:
             return msgspec.structs.replace(outcome, tries=tries) if tries > 1 else outcome
+        if backoff is None:
+            backoff = Backoff(*RETRY_PAUSE_S, floor_s=RETRY_PAUSE_S[0], chance=chance)
         await asyncio.sleep(min(backoff.pause_s(), max(0.0, deadline - loop.time())))
 
 

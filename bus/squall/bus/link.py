@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from nats.aio.msg import Msg
 
 from squall.bus import subjects
@@ -52,8 +53,7 @@ class Subscription:
     stream: str | None
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     subject: str
     answer: asyncio.Future[Msg]
     timer: asyncio.TimerHandle
@@ -126,7 +126,7 @@ class Link:
     def _on_closed(self) -> None:
         self.lose(self.reason or "closed by the broker")
 
-    async def _on_answer(self, message: Msg) -> None:
+    def _on_answer(self, message: Msg) -> None:
         call = self._calls.pop(message.subject, None)
         if call is None:
             number = subjects.last_token(message.subject)
@@ -143,6 +143,10 @@ class Link:
             call.timer.cancel()
             if not call.answer.done():
                 call.answer.set_exception(error)
+
+    def _give_up(self, token: str, waited_s: float) -> None:
+        subject = self._calls[token].subject
+        self._fail(token, RequestTimeoutError(subject, f"no answer from {subject} within {waited_s:g} s"))
 
     def lose(self, reason: str) -> None:
         """Give the link up: its calls fail, and whoever watches it opens another."""
@@ -221,8 +225,7 @@ class Link:
         token = f"{self.inbox}.r.{self._asked}"
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Msg] = loop.create_future()
-        late = RequestTimeoutError(subject, f"no answer from {subject} within {timeout_s:g} s")
-        timer = loop.call_later(timeout_s, self._fail, token, late)
+        timer = loop.call_later(timeout_s, self._give_up, token, timeout_s)
         self._calls[token] = _Call(subject, answer, timer)
         try:
             await self.publish(subject, data, token, headers)
@@ -232,9 +235,9 @@ class Link:
             timer.cancel()
             if answer.done() and not answer.cancelled():
                 answer.exception()  # seen, also where the call ended before it could be waited for
-        headers = message.headers or {}
+        headers = message.headers
         # What is stored in a stream may have any header; only the broker's own word has no stream.
-        if headers.get("Status") == "503" and "Nats-Stream" not in headers:
+        if headers and headers.get("Status") == "503" and "Nats-Stream" not in headers:
             raise NoRespondersError(subject, f"nobody answers on {subject}")
         return message
 
@@ -254,7 +257,7 @@ class Link:
             except Exception as error:  # carried to the connection's owner, who ends
                 self._fail_owner(error)
 
-        async def deliver(message: Msg) -> None:
+        def deliver(message: Msg) -> None:
             # A deputy of the broker can deliver what another subject carries; see `subjects.matches`.
             if not wanted.private and (
                 not subjects.matches(wanted.subject, message.subject)

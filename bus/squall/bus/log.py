@@ -234,11 +234,14 @@ async def _read_once(
         while True:
             if until is not None and drained and await _is_newest(connection, stream, subject, seen):
                 return
-            try:
-                async with asyncio.timeout(LAG_S if until is not None and drained else None):
-                    record = await queue.get()
-            except TimeoutError:
-                continue
+            if until is not None and drained:
+                try:
+                    async with asyncio.timeout(LAG_S):
+                        record = await queue.get()
+                except TimeoutError:
+                    continue
+            else:
+                record = await queue.get()
             if record is None or record.order != order + 1:
                 if pulling.done() and not pulling.cancelled():
                     pulling.result()

@@ -13,9 +13,7 @@ nats-py's own ``fetch`` swallows those statuses and waits twice its time-out.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 from nats.aio.msg import Msg
@@ -23,6 +21,7 @@ from nats.aio.msg import Msg
 from squall.bus import subjects
 from squall.bus.connection import Connection
 from squall.bus.errors import ConnectionLostError, NotConnectedError
+from squall.bus.tasks import look_again
 
 EXPIRES_S = 5.0
 """How long one request stays open; also what a retired link must be kept for."""
@@ -40,8 +39,7 @@ RECENT_MAX = 4096
 """Deliveries that are known again if the network repeats them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One message as a consumer delivered it.
 
     Attributes:
@@ -208,9 +206,7 @@ class Puller:
             if self._broken:  # no connection, or no such consumer: it may come
                 await asyncio.sleep(MISSING_CONSUMER_PAUSE_S)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._wake.wait()
+            await look_again(self._wake, HEARTBEAT_S)
             self._wake.clear()
             if self._asked and loop.time() - self._heard_s > 3 * HEARTBEAT_S:
                 self._broken = True

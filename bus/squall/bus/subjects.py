@@ -327,15 +327,17 @@ def last_token(subject: str) -> str:
 
 def matches(pattern: str, subject: str) -> bool:
     """Whether a subject falls under a pattern with ``*`` and ``>``."""
-    if pattern == subject:
-        return True
-    wanted, given = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1]
-        if len(given) <= len(wanted):
-            return False
-        given = given[: len(wanted)]
-    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+    return pattern == subject or _expression(pattern).fullmatch(subject) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    """What the subjects look like that fall under a pattern."""
+    *before, last = pattern.split(".")
+    words = ["[^.]*" if token == "*" else re.escape(token) for token in (*before, last)]
+    if last == ">":
+        words[-1] = ".*"
+    return re.compile(r"\.".join(words), re.DOTALL)
 
 
 def overlap(first: str, second: str) -> str | None:

@@ -51,6 +51,18 @@ async def task_group() -> AsyncIterator[Tasks]:
         raise lone from lone.__cause__
 
 
+async def look_again(event: asyncio.Event, within_s: float) -> None:
+    """Wait until an event is set that means *look again*; it is set here when that much time has passed.
+
+    A time-out would do the same by cancelling the task that waits, which takes several times as long.
+    """
+    again = asyncio.get_running_loop().call_later(within_s, event.set)
+    try:
+        await event.wait()
+    finally:
+        again.cancel()
+
+
 async def wait_until(
     look: Callable[[], Awaitable[T]],
     good: Callable[[T], object],

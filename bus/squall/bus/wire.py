@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -42,7 +42,7 @@ FAILING = (nats_errors.Error, OSError, TimeoutError, RuntimeError)
 """What nats-py raises where its connection fails it. The last one is uvloop's word for writing to a transport
 that is closed."""
 
-Heard = Callable[[Msg], Awaitable[None]]
+Heard = Callable[[Msg], None]
 """Told of a message; must not raise, and must not wait."""
 
 
@@ -242,8 +242,11 @@ class NatsWire:
             raise WireError(_said(error)) from error
 
     async def subscribe(self, subject: str, heard: Heard, *, pending_max: int) -> int:
+        async def told(message: Msg) -> None:
+            heard(message)
+
         try:
-            subscription = await self.client.subscribe(subject, cb=heard, pending_msgs_limit=pending_max)
+            subscription = await self.client.subscribe(subject, cb=told, pending_msgs_limit=pending_max)
         except FAILING as error:
             raise WireError(_said(error)) from error
         return int(subscription._id)

@@ -12,6 +12,8 @@ what another of its members holds. Everything else of an agent's is its own.
 
 from __future__ import annotations
 
+import functools
+
 from squall.bus.subjects import ANY, GATEWAY, POOL, SOURCE, TARGET, Subjects
 from squall.bus.topology.administration import launcher, observer, warden
 from squall.bus.topology.link import Link, Node
@@ -20,6 +22,7 @@ from squall.bus.topology.model import Topology
 PATTERN = "hierarchical"
 
 
+@functools.lru_cache(maxsize=16)
 def hierarchical(swarm: str, *, agents: int, coordinators: int = 2) -> Topology:
     """The topology of a coordinator and its workers.
 

@@ -15,6 +15,8 @@ begin so many that the broker takes none of anybody else's. The role of a spoke 
 
 from __future__ import annotations
 
+import functools
+
 from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Subjects
 from squall.bus.topology.administration import launcher, observer
 from squall.bus.topology.link import Link, Node
@@ -23,6 +25,7 @@ from squall.bus.topology.model import Topology
 PATTERN = "star"
 
 
+@functools.lru_cache(maxsize=16)
 def star(swarm: str, *, agents: int, hubs: int = 2) -> Topology:
     """The topology of a hub and its spokes.
 

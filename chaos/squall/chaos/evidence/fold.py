@@ -136,8 +136,8 @@ class Fold:
         self._of_pattern(head, line, known=self._of_all(head, who, line))
         self._came_of.read(line)
         self._count(who, head.i)
-        first, last = self._spans.get(who, (head.time_s, head.time_s))
-        self._spans[who] = (min(first, head.time_s), max(last, head.time_s))
+        span = self._spans.get(who)
+        self._spans[who] = (head.time_s, head.time_s) if span is None else _with(span, head.time_s)
         self._see(head.time_s)
 
     def _of_all(self, head: lines.Line, who: tuple[str, int], line: bytes) -> bool:
@@ -293,8 +293,7 @@ class Fold:
             counts[2] += 1
 
     def _see(self, time_s: float) -> None:
-        first, last = self._times or (time_s, time_s)
-        self._times = (min(first, time_s), max(last, time_s))
+        self._times = (time_s, time_s) if self._times is None else _with(self._times, time_s)
 
     def history(
         self,
@@ -380,3 +379,11 @@ class Fold:
             },
             lives=self._lives.lives(),
         )
+
+
+def _with(span: tuple[float, float], time_s: float) -> tuple[float, float]:
+    """A span of time that reaches to a further moment."""
+    first, last = span
+    if first <= time_s <= last:
+        return span
+    return (time_s, last) if time_s < first else (first, time_s)

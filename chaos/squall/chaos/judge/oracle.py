@@ -23,6 +23,7 @@ for a negative one, at the last close.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -179,7 +180,13 @@ class Workload:
         return self._account(account).row(turn + 1)
 
 
+@functools.lru_cache(maxsize=1)
+def workload_of(seed: int) -> Workload:
+    """The workload of a seed, of which several checks of one run ask."""
+    return Workload(seed)
+
+
 def ledger(seed: int, tasks: int) -> list[Row]:
     """The ledger of so many first tasks of a seed, sorted by order id."""
-    workload = Workload(seed)
+    workload = workload_of(seed)
     return sorted(workload.row(place) for place in range(tasks))

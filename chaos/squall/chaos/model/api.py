@@ -61,16 +61,16 @@ class Api:
 
     def __init__(self, jetstream: JetStream) -> None:
         self._jetstream = jetstream
-        self._streams: dict[str, Callable[[Stream, bytes], Answer]] = {
-            "STREAM.INFO": self._stream_info,
-            "STREAM.DELETE": self._stream_delete,
-            "STREAM.PURGE": self._stream_purge,
-            "STREAM.MSG.GET": self._stream_get,
+        self._streams: dict[tuple[str, ...], tuple[str, Callable[[Stream, bytes], Answer]]] = {
+            ("INFO",): ("stream_info", self._stream_info),
+            ("DELETE",): ("stream_delete", self._stream_delete),
+            ("PURGE",): ("stream_purge", self._stream_purge),
+            ("MSG", "GET"): ("stream_msg_get", self._stream_get),
         }
-        self._consumers: dict[str, Callable[[Consumer, bytes], Answer]] = {
-            "CONSUMER.INFO": self._consumer_info,
-            "CONSUMER.DELETE": self._consumer_delete,
-            "CONSUMER.PAUSE": self._consumer_pause,
+        self._consumers: dict[str, tuple[str, Callable[[Consumer, bytes], Answer]]] = {
+            "INFO": ("consumer_info", self._consumer_info),
+            "DELETE": ("consumer_delete", self._consumer_delete),
+            "PAUSE": ("consumer_pause", self._consumer_pause),
         }
 
     def answer(self, subject: str, data: bytes) -> bytes:
@@ -79,8 +79,7 @@ class Api:
         Raises:
             Unmodelled: It is of an endpoint that is not modelled, or has something that is not.
         """
-        tokens = subject.split(".")[2:]
-        kind, answer = self._dispatch(tokens, subject, data)
+        kind, answer = self._dispatch(subject.split(".")[2:], subject, data)
         body: dict[str, Any] = {"type": f"io.nats.jetstream.api.v1.{kind}_response"}
         if isinstance(answer, Refusal):
             body |= {"error": answer.error(), **_BESIDE_ERROR.get(kind, {})}
@@ -96,12 +95,13 @@ class Api:
                 return "stream_create", self._stream_create(name, data)
             case ["CONSUMER", "CREATE", stream, name, *rest]:
                 return "consumer_create", self._consumer_create(stream, name, ".".join(rest), data)
-            case ["STREAM", *verb, name] if on_stream := self._streams.get(".".join(["STREAM", *verb])):
+            case ["STREAM", *verb, name] if on_stream := self._streams.get(tuple(verb)):
+                kind, ask = on_stream
                 stream_found = self._jetstream.streams.get(name)
-                answer = on_stream(stream_found, data) if stream_found else refusals.STREAM_NOT_FOUND
-                return "_".join(["stream", *verb]).lower(), answer
-            case ["CONSUMER", verb, stream, name] if on_consumer := self._consumers.get(f"CONSUMER.{verb}"):
-                return f"consumer_{verb.lower()}", self._on_consumer(on_consumer, stream, name, data)
+                return kind, ask(stream_found, data) if stream_found else refusals.STREAM_NOT_FOUND
+            case ["CONSUMER", verb, stream, name] if on_consumer := self._consumers.get(verb):
+                kind, act = on_consumer
+                return kind, self._on_consumer(act, stream, name, data)
         raise Unmodelled(f"a request to {subject}")
 
     def _on_consumer(

@@ -30,6 +30,7 @@ IDLE_S = 10.0
 class _Message(NamedTuple):
     subject: str
     headers: Mapping[str, str]
+    header_bytes: int
     data: bytes
 
 
@@ -50,10 +51,12 @@ class Batches:
         self._stream = stream
         self._staged: dict[str, _Batch] = {}
 
-    def take(self, subject: str, headers: Mapping[str, str], data: bytes) -> bytes | Refusal:
+    def take(
+        self, subject: str, headers: Mapping[str, str], header_bytes: int, data: bytes
+    ) -> bytes | Refusal:
         """Take one message of a batch; the answer is empty until the one that commits it."""
         config = self._stream.config
-        if 0 < config.max_msg_size < known.size(headers) + len(data):
+        if 0 < config.max_msg_size < header_bytes + len(data):
             return refusals.TOO_LARGE
         if not config.allow_atomic:
             return refusals.BATCH_DISABLED
@@ -84,7 +87,7 @@ class Batches:
         if int(place) > MESSAGES_MAX:
             self._forget(name)
             return refusals.BATCH_TOO_LARGE
-        batch.messages.append(_Message(subject, headers, data))
+        batch.messages.append(_Message(subject, headers, header_bytes, data))
         if commit is None:
             if batch.timer is not None:
                 batch.timer.cancel()
@@ -168,7 +171,7 @@ class _Check:
         stream, config = self._stream, self._stream.config
         self._subjects[message.subject] += 1
         self._messages += 1
-        self._bytes += stream.size_of(message.subject, known.size(message.headers), message.data)
+        self._bytes += stream.size_of(message.subject, message.header_bytes, message.data)
         if config.discard == "new":
             # What the batch would replace is not counted off.
             if 0 < config.max_msgs < len(stream.messages) + self._messages:

@@ -163,7 +163,7 @@ class Broker:
     def publish(self, session: Session, frame: Pub) -> None:
         """Pass on what a client may publish."""
         self._received += 1
-        subject, reply, headers, data = frame
+        subject, reply, headers, data = frame.subject, frame.reply, frame.headers, frame.data
         account = session.rights.account
         if not account:
             reached = self._publish(frame)
@@ -179,7 +179,7 @@ class Broker:
 
     def _publish(self, frame: Pub, account: str = "") -> bool:
         """Pass a message on in CORE, whatever account it is from; whether it reached anybody."""
-        subject, reply, headers, data = frame
+        subject, reply, headers, data = frame.subject, frame.reply, frame.headers, frame.data
         if subject.startswith(OUTSIDE):
             if not self.post.ears(subject):
                 return False

@@ -190,7 +190,8 @@ class Consumer:
         """Deliver what there is to those who wait."""
         requests, progress, stream = self.requests, self.progress, self.stream
         self._blocked = False
-        while requests.count and not self.is_paused:
+        now = self._alarms.time()
+        while requests.count and self.paused_until <= now:
             found = self._take()
             if found is None:
                 break
@@ -206,7 +207,7 @@ class Consumer:
                 self._put_back(message, attempt)
                 break
             request, ears = served
-            progress.deliver(message.seq, self._alarms.time())
+            progress.deliver(message.seq, now)
             self._watch()
             self._on_deliver(self, message, attempt, request.inbox)
             self._post.hand(ears, message.subject, reply, message.headers, message.data)

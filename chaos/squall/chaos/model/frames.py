@@ -6,12 +6,13 @@ Headers are as nats-py hands them over: a status line is in them as ``Status`` a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 Headers = Mapping[str, str] | None
 
 
-class Pub(NamedTuple):
+class Pub(msgspec.Struct, frozen=True):
     """A client publishes. Without a reply subject, ``reply`` is empty."""
 
     subject: str
@@ -20,28 +21,28 @@ class Pub(NamedTuple):
     data: bytes
 
 
-class Sub(NamedTuple):
+class Sub(msgspec.Struct, frozen=True):
     """A client listens, and will be told what it hears under this number of its own."""
 
     sid: int
     subject: str
 
 
-class Unsub(NamedTuple):
+class Unsub(msgspec.Struct, frozen=True):
     """A client listens no more."""
 
     sid: int
 
 
-class Ping(NamedTuple):
+class Ping(msgspec.Struct, frozen=True):
     """Either side asks whether the other is there."""
 
 
-class Pong(NamedTuple):
+class Pong(msgspec.Struct, frozen=True):
     """It is."""
 
 
-class Msg(NamedTuple):
+class Msg(msgspec.Struct, frozen=True):
     """A client hears a message."""
 
     sid: int
@@ -51,13 +52,13 @@ class Msg(NamedTuple):
     data: bytes
 
 
-class Denied(NamedTuple):
+class Denied(msgspec.Struct, frozen=True):
     """The broker's ``-ERR``, in its words, for instance ``Permissions Violation for Publish to "x"``."""
 
     text: str
 
 
-class End(NamedTuple):
+class End(msgspec.Struct, frozen=True):
     """The broker's end of the connection is closed."""
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from typing import NamedTuple
+
+import msgspec
 
 WRITTEN_S = 0.1
 """How long the newest state may be unwritten."""
 
 
-class _Before(NamedTuple):
+class _Before(msgspec.Struct, frozen=True):
     """What stood before one change, to go back to."""
 
     at_s: float

@@ -30,14 +30,15 @@ def publish(stream: Stream, subject: str, headers: Headers, data: bytes) -> byte
         Unmodelled: A header has a meaning that the model does not know.
     """
     most = stream.config.max_msg_size
+    header_bytes = known.size(headers)
     if headers:
         known.check(subject, headers)
         if known.BATCH in headers:
             if stream.batches is None:
                 stream.batches = Batches(stream)
-            answer = stream.batches.take(subject, headers, data)
+            answer = stream.batches.take(subject, headers, header_bytes, data)
             return refused(stream, answer) if isinstance(answer, Refusal) else answer
-        if 0 < most < len(data) + known.size(headers):
+        if 0 < most < len(data) + header_bytes:
             return refused(stream, refusals.TOO_LARGE)
         unmet = _expectations(stream, subject, headers)
         if unmet is not None:
@@ -49,10 +50,10 @@ def publish(stream: Stream, subject: str, headers: Headers, data: bytes) -> byte
                 return b'{"stream":"%s", "seq":%d,"duplicate": true}' % (stream.name.encode(), seq)
     elif 0 < most < len(data):
         return refused(stream, refusals.TOO_LARGE)
-    full = room(stream, subject, headers, data)
+    full = room(stream, subject, header_bytes, data)
     if full is not None:
         return refused(stream, full)
-    message = stream.store(subject, headers, data)
+    message = stream.store(subject, headers, header_bytes, data)
     return b'{"stream":"%s", "seq":%d}' % (stream.name.encode(), message.seq)
 
 
@@ -78,7 +79,7 @@ def _expectations(stream: Stream, subject: str, headers: Mapping[str, str]) -> R
     return refusals.SOURCE_HEADER if known.SOURCE in headers else None
 
 
-def room(stream: Stream, subject: str, headers: Headers, data: bytes) -> Refusal | None:
+def room(stream: Stream, subject: str, header_bytes: int, data: bytes) -> Refusal | None:
     """Why a stream that refuses when it is full has no room for a message; None if it has."""
     config = stream.config
     if config.discard != "new":
@@ -91,7 +92,7 @@ def room(stream: Stream, subject: str, headers: Headers, data: bytes) -> Refusal
     if 0 < config.max_msgs <= len(stream.messages) and not replaced:
         return refusals.MESSAGES_FULL
     if config.max_bytes > 0:
-        size = stream.size_of(subject, known.size(headers), data)
+        size = stream.size_of(subject, header_bytes, data)
         if stream.bytes + size > config.max_bytes and replaced < size:
             return refusals.BYTES_FULL
     return None

@@ -141,11 +141,12 @@ class Source:
         if message_id and target.place_of(message_id):
             return True
         most = target.config.max_msg_size
-        too_large = 0 < most < known.size(headers) + len(message.data)
-        if too_large or room(target, subject, headers, message.data) is not None:
+        header_bytes = known.size(headers)
+        too_large = 0 < most < header_bytes + len(message.data)
+        if too_large or room(target, subject, header_bytes, message.data) is not None:
             self.seen = seen
             return False
-        target.store(subject, headers, message.data)
+        target.store(subject, headers, header_bytes, message.data)
         return True
 
     def keep_place(self) -> None:

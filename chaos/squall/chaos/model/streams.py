@@ -50,6 +50,7 @@ class Stream:
             it on its subject, or 0.
 
     Attributes:
+        told_config: Its configuration, as it is told.
         messages: By sequence, in order.
         first, last, bytes: As in its state. ``first`` is 0 until there was a message.
         last_stamp_ns: When its last message was stored, though that may be gone; 0 until there was one.
@@ -77,6 +78,7 @@ class Stream:
         "messages",
         "name",
         "sources",
+        "told_config",
     )
 
     def __init__(
@@ -88,6 +90,7 @@ class Stream:
     ) -> None:
         self.config = config
         self.name = config.name
+        self.told_config = config.told()
         self.identity = identity
         self.created_ns = alarms.stamp_ns()
         self.messages: dict[int, Stored] = {}
@@ -196,18 +199,22 @@ class Stream:
 
     # Storing and removing.
 
-    def store(self, subject: str, headers: Headers, data: bytes) -> Stored:
-        """Store a message for which there is room, and remove what the limits no longer hold."""
+    def store(self, subject: str, headers: Headers, header_bytes: int, data: bytes) -> Stored:
+        """Store a message for which there is room, and remove what the limits no longer hold.
+
+        Args:
+            header_bytes: What `headers.size` tells of its headers.
+        """
         config = self.config
         seq = self.last = self.last + 1
         stamp_ns = self.last_stamp_ns = self.alarms.stamp_ns()
         message = Stored(seq, subject, headers, data, stamp_ns)
         if headers:
-            message.header_bytes = known.size(headers)
+            message.header_bytes = header_bytes
             message_id = headers.get(known.MESSAGE_ID)
             if message_id:
                 self.remember(message_id, seq)
-        message.size = self.size_of(subject, message.header_bytes, data)
+        message.size = self.size_of(subject, header_bytes, data)
         if not self.messages:
             self.first = seq
         self.messages[seq] = message

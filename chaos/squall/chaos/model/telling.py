@@ -35,7 +35,7 @@ def stream_info(stream: Stream, alarms: Alarms, subjects_filter: str = "") -> di
     if deleted:
         state["num_deleted"] = deleted
     told: dict[str, Any] = {
-        "config": stream.config.told(),
+        "config": stream.told_config,
         "created": rfc3339(stream.created_ns),
         "state": state,
         "ts": rfc3339(alarms.stamp_ns()),

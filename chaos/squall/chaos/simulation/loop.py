@@ -16,13 +16,16 @@ timers and callbacks and nothing else: what would reach the outside raises NotIm
 from __future__ import annotations
 
 import asyncio
-import heapq
+import functools
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from squall.chaos.model.errors import Unmodelled
 from squall.services.handlers.mistakes import Frame
@@ -119,35 +122,25 @@ def current() -> Process:
     return _process.get()
 
 
-class Handle:
-    """A callback that waits for its turn, or for its time."""
+class Handle(msgspec.Struct, eq=False):
+    """A callback that waits for its turn, or for its time. One is made for each, so it is made in C."""
 
-    __slots__ = ("_args", "_callback", "_context", "_is_cancelled", "_when_s", "process")
-
-    def __init__(
-        self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self._when_s = when_s
-        self._callback: Callable[..., object] | None = callback
-        self._args = args
-        if context is None:
-            self._context = copy_context()
-            self.process = _process.get()
-        else:
-            self._context = context
-            self.process = context.get(_process, WORLD)
-        self._is_cancelled = False
+    when_s: float
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    context: Context
+    is_cancelled: bool = False
 
     def cancel(self) -> None:
-        self._is_cancelled = True
-        self._callback = None
-        self._args = ()
+        self.is_cancelled = True
+        self.callback = None
+        self.args = ()
 
     def cancelled(self) -> bool:
-        return self._is_cancelled
+        return self.is_cancelled
 
     def when(self) -> float:
-        return self._when_s
+        return self.when_s
 
 
 class _Task(asyncio.Task[T]):
@@ -166,6 +159,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     """Runs callbacks in the order in which they became ready, and knows no time but its own.
 
     Attributes:
+        now_s: What `time` tells.
         turns: Callbacks that were run so far.
         failures: What was raised by a callback, or by a task that nobody waits for, in words and in order.
         stands: Set while a callback runs that does not end; no more is run after it.
@@ -173,7 +167,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        self._now_s = 0.0
+        self.now_s = 0.0
         self._ready: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle]] = []
         self._timed = 0
@@ -187,16 +181,18 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         self.failures: list[str] = []
         self.stands: StandsError | None = None
         self.threads: Executor | None = None
+        # Asked for several times a turn, so it is no function of Python.
+        self.create_future: Callable[[], asyncio.Future[Any]] = functools.partial(asyncio.Future, loop=self)
 
     # What asyncio asks of a loop.
 
     def time(self) -> float:
-        return self._now_s
+        return self.now_s
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
-        handle = Handle(self._now_s, callback, args, context)
+        handle = Handle(self.now_s, callback, args, copy_context() if context is None else context)
         self._ready.append(handle)
         return handle
 
@@ -205,22 +201,19 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
-        when_s = self._now_s + delay
-        handle = Handle(when_s, callback, args, context)
+        when_s = self.now_s + delay
+        handle = Handle(when_s, callback, args, copy_context() if context is None else context)
         self._timed += 1
-        heapq.heappush(self._timers, (when_s, self._timed, handle))
+        heappush(self._timers, (when_s, self._timed, handle))
         return handle
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Handle:
-        handle = Handle(when, callback, args, context)
+        handle = Handle(when, callback, args, copy_context() if context is None else context)
         self._timed += 1
-        heapq.heappush(self._timers, (when, self._timed, handle))
+        heappush(self._timers, (when, self._timed, handle))
         return handle
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
 
     def create_task(
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
@@ -295,33 +288,37 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         process.parked.clear()
 
     def _turn(self) -> None:
+        """Run all that is ready at this instant; if nothing is, let time pass until the next timer."""
         self._spins += 1
         if self._spins > SPINS_MAX:
-            self._now_s += SPIN_S
+            self.now_s += SPIN_S
             self._spins = 0
             self._spinning += 1
             if self._spinning > SPINNING_MAX:
                 raise StandsError(f"{self._ran.name} goes round without an end", self._ran)
-        if not self._ready:
+        ready, timers = self._ready, self._timers
+        if not ready:
             self._jump()
-        self._make_ready()
-        ready, now_s = self._ready, self._now_s
+        now_s = self.now_s
+        while timers and timers[0][0] <= now_s:
+            ready.append(heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._is_cancelled:
+            if handle.is_cancelled:
                 continue
-            process = handle.process
+            context = handle.context
+            process = context.get(_process, WORLD)
             if process.is_dead or process.stands_still:
                 process.parked.append(handle)
                 continue
             if process.busy_until_s > now_s:
                 self._timed += 1
-                heapq.heappush(self._timers, (process.busy_until_s, self._timed, handle))
+                heappush(timers, (process.busy_until_s, self._timed, handle))
                 continue
             self.turns += 1
             self._ran = process
             try:
-                handle._context.run(handle._callback, *handle._args)  # type: ignore[arg-type]
+                context.run(handle.callback, *handle.args)  # type: ignore[arg-type]
             except (SimulationError, Unmodelled):
                 raise
             except Exited:
@@ -336,15 +333,10 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
     def _jump(self) -> None:
         """Let time pass until the next timer."""
         timers = self._timers
-        while timers and timers[0][2]._is_cancelled:
-            heapq.heappop(timers)
+        while timers and timers[0][2].is_cancelled:
+            heappop(timers)
         if not timers:
             raise SimulationError("nothing will ever happen again")
-        if timers[0][0] > self._now_s:
-            self._now_s = timers[0][0]
+        if timers[0][0] > self.now_s:
+            self.now_s = timers[0][0]
             self._spins = self._spinning = 0
-
-    def _make_ready(self) -> None:
-        timers, now_s = self._timers, self._now_s
-        while timers and timers[0][0] <= now_s:
-            self._ready.append(heapq.heappop(timers)[2])

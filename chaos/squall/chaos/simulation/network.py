@@ -23,10 +23,17 @@ from squall.chaos.simulation.loop import WORLD, Handle, Process, VirtualLoop, cu
 DELAY_S = (0.0002, 0.0012)
 """What a frame takes through a pipe that nothing is wrong with, at least and at most."""
 
+_DELAYS_S = DELAY_S[1] - DELAY_S[0]
+
 END = None
 """Travels through a pipe as its last: the other side has closed it, or was cut off."""
 
 Sink = Callable[[Any], None]
+
+
+def no_bytes(frame: Any) -> int:
+    """The size of what is no content, as `END` is."""
+    return 0
 
 
 class Pipe:
@@ -48,22 +55,25 @@ class Pipe:
         self.stream: Stream = stream
         self.is_over = False
 
-    def send(self, frame: Any, size: int) -> None:
-        """Have a frame arrive, if it is not swallowed; `END` ends the pipe."""
+    def send(self, frame: Any, size: Callable[[Any], int]) -> None:
+        """Have a frame arrive, if it is not swallowed; `END` ends the pipe.
+
+        Args:
+            size: How many bytes it takes, where a toxic wants to know.
+        """
         if self.is_over:
             return
         way = self._way
         toxics = way.acting[self.stream]
-        low, high = DELAY_S
-        delay_s = low + way.chance.random() * (high - low)
+        delay_s = DELAY_S[0] + way.draw() * _DELAYS_S
         if toxics is not None:
             if toxics.swallows and (frame is not END or toxics.holds_close):
                 return
             if toxics.resets and frame is not END:
                 way.reset(self)
                 return
-            delay_s += toxics.delay_s(size, way.chance)
-        arrives_s = way.loop.time() + delay_s
+            delay_s += toxics.delay_s(size(frame), way.chance)
+        arrives_s = way.loop.now_s + delay_s
         if arrives_s > self._last_s:
             self._last_s = arrives_s
         self._queue.append((self._last_s, frame))
@@ -71,16 +81,18 @@ class Pipe:
             self._arm()
 
     def _arm(self) -> None:
-        toxics = self._way.acting[self.stream]
-        if self._timer is None and self._queue and not (toxics is not None and toxics.holds):
-            self._timer = self._way.loop.call_at(self._queue[0][0], self._deliver, context=self._context)
+        way = self._way
+        toxics = way.acting[self.stream]
+        if self._timer is None and self._queue and (toxics is None or not toxics.holds):
+            self._timer = way.loop.call_at(self._queue[0][0], self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         self._timer = None
-        toxics = self._way.acting[self.stream]
+        way = self._way
+        toxics = way.acting[self.stream]
         if toxics is not None and toxics.holds:
             return
-        queue, now_s = self._queue, self._way.loop.time()
+        queue, now_s = self._queue, way.loop.now_s
         while queue and queue[0][0] <= now_s and not self.is_over:
             _, frame = queue.popleft()
             if frame is END:
@@ -91,7 +103,7 @@ class Pipe:
 
     def changed(self) -> None:
         """The toxics have changed: what latency held is let go at once, what was held is let go if it may."""
-        now_s = self._way.loop.time()
+        now_s = self._way.loop.now_s
         toxics = self._way.acting[self.stream]
         if toxics is None or not toxics.is_late:
             self._queue = deque((min(when_s, now_s + DELAY_S[1]), frame) for when_s, frame in self._queue)
@@ -137,7 +149,7 @@ class Channel:
         """The near side closes it, or the operating system does, after a process that has died."""
         self._way.channels.pop(self, None)
         self.down.end()
-        self.up.send(END, 0)
+        self.up.send(END, no_bytes)
 
     def abort(self) -> None:
         """The near side tears it down: what it sent and has not left is gone."""
@@ -149,7 +161,7 @@ class Channel:
         """The far side closes it."""
         self._way.channels.pop(self, None)
         self.up.end()
-        self.down.send(END, 0)
+        self.down.send(END, no_bytes)
 
     def cut(self) -> None:
         """It ends in between: both sides are told, and what was on its way is gone."""
@@ -221,6 +233,7 @@ class Way:
     """The way of one node, with toxics as on a proxy of its own.
 
     Attributes:
+        draw: Draws a number from 0 to 1.
         acting: What the toxics of each direction come to; None where there are none.
         channels: Those that are open, in the order in which they were.
     """
@@ -229,6 +242,7 @@ class Way:
         self.name = name
         self.loop = loop
         self.chance = chance
+        self.draw = chance.random
         self.address = f"{name}.way:1"
         self.channels: dict[Channel, None] = {}
         self.acting: dict[Stream, _Acting | None] = {"upstream": None, "downstream": None}

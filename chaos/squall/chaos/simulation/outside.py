@@ -123,7 +123,6 @@ def refusals() -> Sequence[Refused]:
             (asyncio, "run", LOOP),
             (asyncio, "new_event_loop", LOOP),
             (asyncio.Runner, "__init__", LOOP),
-            *((VirtualLoop, name, does) for name, does in OF_THE_LOOP.items()),
         )
     )
     return (*refused, (threading.Condition, "wait", wait))
@@ -164,3 +163,9 @@ def _refusing(real: Callable[..., object], does: str) -> Callable[..., object]:
         refuse(does)
 
     return refused
+
+
+# Here, and not for as long as a world runs: there is no other use of this loop, and a class that is changed
+# again and again is one of which the interpreter remembers nothing.
+for _name, _does in OF_THE_LOOP.items():
+    setattr(VirtualLoop, _name, _refusing(getattr(VirtualLoop, _name), _does))

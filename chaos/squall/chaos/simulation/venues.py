@@ -22,6 +22,9 @@ URL = "http://venue.simulated"
 
 HEALTH_QUESTION = b"GET /healthz"
 
+HEAD_BYTES = 200
+"""Of a request or an answer beside its body."""
+
 REFUSED_S = 0.001
 """How long it takes to hear that nobody listens."""
 
@@ -66,7 +69,7 @@ class Venues:
                 status, body = desk.health()
             else:
                 status, body = await desk.orders(content)
-            channel.down.send((status, body), len(body) + 200)
+            channel.down.send((status, body), lambda answer: len(answer[1]) + HEAD_BYTES)
 
         def arrived(content: Any) -> None:
             if content is not END:
@@ -103,7 +106,7 @@ class _Door:
         if channel is None:
             await asyncio.sleep(REFUSED_S)
             raise ShutError("refused")
-        channel.up.send(content, len(content) + 200)
+        channel.up.send(content, lambda question: len(question) + HEAD_BYTES)
         try:
             return await answered
         finally:

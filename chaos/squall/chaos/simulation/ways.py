@@ -73,7 +73,7 @@ class SimulatedWays:
                 return ProbeResult("closed" if first is END else "silent")
             heard_s, torn = self._loop.time() - begun_s, way.cuts(HELLO_BYTES)
             asked_s = self._loop.time()
-            channel.up.send(Ping(), size_of(Ping()))
+            channel.up.send(Ping(), size_of)
             answer = await _next(heard, timeout_s)
             outcome: Outcome = "answered" if isinstance(answer, Pong) else "deaf"
             answered_s = self._loop.time() - asked_s if outcome == "answered" else None
@@ -92,7 +92,7 @@ class SimulatedWays:
             times_s: list[float] = []
             size = 0
             for _ in range(2):
-                channel.up.send(HEALTH_QUESTION, 100)
+                channel.up.send(HEALTH_QUESTION, lambda question: 100)
                 answer = await _next(heard, timeout_s)
                 if answer is END or answer is _Nothing:
                     first = ProbeResult("closed" if answer is END else "silent")

@@ -37,7 +37,7 @@ from squall.bus.messages import (
 )
 from squall.bus.pull import Delivery
 from squall.bus.subjects import lane_for, lane_of, last_token
-from squall.bus.tasks import task_group
+from squall.bus.tasks import look_again, task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec, seat
@@ -309,9 +309,7 @@ class Coordinator:
                 trim_due = now + TRIM_S
             if tasks or self._dead:
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TRIM_S):
-                    await self._wake.wait()
+            await look_again(self._wake, TRIM_S)
 
     def _gather(self, bytes_max: int) -> tuple[list[RunTask], dict[str, int], bool]:
         """As many tasks as fit the window and a batch, up to the end of a job.

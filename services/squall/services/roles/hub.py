@@ -28,7 +28,7 @@ from squall.bus.fenced import patiently
 from squall.bus.messages import DeadLetter, HubState, TaskResult
 from squall.bus.pull import Delivery
 from squall.bus.subjects import ANY
-from squall.bus.tasks import task_group
+from squall.bus.tasks import look_again, task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.star import StarSpec, owners
@@ -251,9 +251,7 @@ class Hub:
     async def _gather(self) -> list[Request]:
         """Requests of one batch, in their order; none if none came for a while, or there is else to do."""
         if self._requests.empty() and not self._lost and not self._office.leave.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TRIM_S):
-                    await self._wake.wait()
+            await look_again(self._wake, TRIM_S)
         batch: list[Request] = []
         size = 0
         deadline = asyncio.get_running_loop().time() + BATCH_S

@@ -13,13 +13,15 @@ from squall.services import jsonl
 
 def lines_by_writer(history: Path) -> dict[str, int]:
     """Lines by writer, a writer being a node and its incarnation."""
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, int]] = Counter()
     with history.open("rb") as file:
         for line in jsonl.lines(file):
-            with contextlib.suppress(msgspec.DecodeError):
+            try:
                 writer = jsonl.decode(_writer, line or b"")
-                counts[f"{writer.node}/{writer.inc}"] += 1
-    return dict(counts)
+            except msgspec.DecodeError:
+                continue
+            counts[writer.node, writer.inc] += 1
+    return {f"{node}/{incarnation}": count for (node, incarnation), count in counts.items()}
 
 
 def submitted(history: Path) -> tuple[int, int]:

@@ -107,8 +107,9 @@ def _last_word(site: Site) -> _Said | None:
         lines.seek(max(0, size - TAIL_BYTES))
         tail = lines.read().splitlines()
     newest = None
+    mine = b'"node":"%b"' % site.node.encode()
     for line in reversed(tail):
-        if b'"node":"%b"' % site.node.encode() not in line:
+        if mine not in line or (newest is not None and b'"interfere"' not in line):
             continue
         with contextlib.suppress(msgspec.DecodeError):  # cut in two at the tail's beginning
             said = jsonl.decode(_said, line)
