@@ -47,27 +47,34 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
     assert set(error) == {"kind", "message", "remedy"}
 
 
+UNUSABLE: list[tuple[list[str], str]] = [
+    (["run", "hierarchial"], "did you mean 'hierarchical'"),
+    (["run", "canary"], "is not built yet"),
+    (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
+    (["run", "hierarchical", "--tasks", "0"], "tasks"),
+]
+UNUSABLE_MORE: list[tuple[list[str], str]] = [
+    (["run", "hierarchical", "--agents", "0"], "agents"),
+    (["run", "hierarchical", "--on", "containers"], "cannot run on 'containers' yet"),
+    (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
+    (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
+    (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
+    (["plan", "canary"], "is not built yet"),
+    (
+        ["run", "hierarchical", "--seed", "99999999999999999999"],
+        "seed = 99999999999999999999 is too large",
+    ),
+    (["chaos", "hierarchical", "--fault", "crash@"], "crash@ names no target"),
+    (["chaos", "hierarchical", "--tasks", "400", "--out", "a/b"], "tasks = 400 is too few: seed-1 needs"),
+    (["chaos", "hierarchical", "--seed", "99999999999999999999"], "has too many digits"),
+]
+"""Tried where everything is asked for, as each starts the command twice. What is tried in one process is in
+`tests/unit/test_unusable_input.py`."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [
-        (["run", "hierarchial"], "did you mean 'hierarchical'"),
-        (["run", "ring"], "is not built yet"),
-        (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
-        (["run", "hierarchical", "--tasks", "0"], "tasks"),
-        (["run", "hierarchical", "--agents", "0"], "agents"),
-        (["run", "hierarchical", "--on", "containers"], "cannot run on 'containers' yet"),
-        (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
-        (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
-        (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
-        (["plan", "ring"], "is not built yet"),
-        (
-            ["run", "hierarchical", "--seed", "99999999999999999999"],
-            "seed = 99999999999999999999 is too large",
-        ),
-        (["chaos", "hierarchical", "--fault", "crash@"], "crash@ names no target"),
-        (["chaos", "hierarchical", "--tasks", "400", "--out", "a/b"], "tasks = 400 is too few: seed-1 needs"),
-        (["chaos", "hierarchical", "--seed", "99999999999999999999"], "has too many digits"),
-    ],
+    [*UNUSABLE, *(pytest.param(*each, marks=pytest.mark.everything) for each in UNUSABLE_MORE)],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_unusable_input_is_refused_before_anything_starts(

@@ -166,22 +166,27 @@ def test_a_killed_harness_leaves_no_process_and_no_proxy(chaos: Any) -> None:
         time.sleep(0.05)  # a look, not a wait for a time
 
 
+USELESS: list[tuple[list[str], str]] = [
+    (["--fault", "blackhol"], "did you mean blackhole"),
+    (["--fault", "split"], "one broker"),
+    (["--fault", "latency@hub"], "no target 'hub'"),
+]
+USELESS_MORE: list[tuple[list[str], str]] = [
+    (["--fault", "refuse@agent-1|agent-2"], "one broker they have none to cut"),
+    (["--fault", "latency@broker"], "the broker has none"),
+    (["--schedule", "missing.toml"], "cannot be read"),
+    (["--schedule", "bad.toml"], "duration"),
+    (["--seeds", "0"], "seeds"),
+    (["--mutants", "--fault", "latency"], "--mutants brings its own"),
+    (["--mutants", "--ordinary", "0"], "ordinary"),
+    (["--ordinary", "5"], "--ordinary counts the seeds"),
+    (["--schedule", "bad.toml", "--fault", "pause"], "to one swarm"),
+]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
-    [
-        (["--fault", "blackhol"], "did you mean blackhole"),
-        (["--fault", "split"], "one broker"),
-        (["--fault", "latency@hub"], "no target 'hub'"),
-        (["--fault", "refuse@agent-1|agent-2"], "one broker they have none to cut"),
-        (["--fault", "latency@broker"], "the broker has none"),
-        (["--schedule", "missing.toml"], "cannot be read"),
-        (["--schedule", "bad.toml"], "duration"),
-        (["--seeds", "0"], "seeds"),
-        (["--mutants", "--fault", "latency"], "--mutants brings its own"),
-        (["--mutants", "--ordinary", "0"], "ordinary"),
-        (["--ordinary", "5"], "--ordinary counts the seeds"),
-        (["--schedule", "bad.toml", "--fault", "pause"], "to one swarm"),
-    ],
+    [*USELESS, *(pytest.param(*each, marks=pytest.mark.everything) for each in USELESS_MORE)],
 )
 def test_what_cannot_be_done_is_one_sentence_and_starts_nothing(
     tmp_path: Path, options: list[str], words: str

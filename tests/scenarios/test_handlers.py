@@ -183,6 +183,7 @@ def test_what_a_handler_starts_reads_nothing_of_ours_and_ends_with_its_agent(
 
 
 @pytest.mark.slow
+@pytest.mark.everything
 def test_a_handler_that_cannot_be_interrupted_is_ended_from_outside(liberties: Any, is_alive: Any) -> None:
     roles = {2: "backtracks", 6: "holds", 10: "swallows"}
     run, _, named = liberties(roles, agents=3, slots=1, handler_timeout_s=1.0)

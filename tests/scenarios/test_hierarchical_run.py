@@ -72,6 +72,14 @@ def test_a_run_passes_with_a_fail_over_and_the_ledger_of_the_oracle(
     assert "pass" not in verdicts(json.loads(less.stdout)).values()
 
 
+def test_what_the_first_nodes_were_given_is_renewed_though_others_still_start(squall_run: Any) -> None:
+    spec = {"pattern": "hierarchical", "tasks": 200, "rate_per_s": 40, "pause_leader": False}
+    run = squall_run({**spec, "credentials_life_s": 5.0})
+    document = run.end()
+    assert (document["accepted"], document["lost"]) == (200, 0)
+    assert "authentication error" not in (run.path / "logs" / "broker.log").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=str)
 def test_a_directory_in_use_is_refused_an_interrupt_drains_and_reports_and_what_is_left_is_not_written_over(
     squall_run: Any, is_alive: Any, number: signal.Signals

@@ -34,6 +34,7 @@ def ask(url: str, method: str, path: str, body: Any = None) -> None:
     opener.open(asked, timeout=5).read()
 
 
+@pytest.mark.everything
 def test_what_others_do_to_its_proxies_and_say_of_points_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ def test_an_agent_joins_takes_work_and_leaves_and_nothing_is_lost(
     run_against: Attacked, oracle_of: Any, tmp_path: Path
 ) -> None:
     result, ledger = run_against(SPEC, joins_and_leaves)
-    assert (result.accepted, result.lost, result.duplicated, result.dead_letters) == (2000, 0, 0, 0)
+    assert (result.accepted, result.lost, result.duplicated, result.dead_letters) == (SPEC.tasks, 0, 0, 0)
     assert {check.verdict for check in result.checks if check.id != "H4"} == {"pass"}, "nobody failed over"
     assert ledger == oracle_of(SPEC)
     starts = [(line["node"], line["incarnation"]) for line in lines(tmp_path / "run", "nodes.jsonl")]

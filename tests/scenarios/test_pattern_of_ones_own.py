@@ -118,6 +118,7 @@ def test_its_own_fields_are_held_to_as_ours_are(command: Command, tmp_path: Path
     assert "3 copies of a task need more than 2 agents; lower copies to 2" in refused.stderr
 
 
+@pytest.mark.everything
 @pytest.mark.toxiproxy
 def test_it_survives_the_crash_of_an_agent(command: Command) -> None:
     series = command(
@@ -209,6 +210,7 @@ with claim(FanOutSpec(agents=3, tasks=1200, rate_per_s=60.0), Path("joined")) as
 """
 
 
+@pytest.mark.everything
 def test_an_agent_that_joins_has_a_consumer_and_one_that_left_has_none(command: Command) -> None:
     """With one that stayed, no task would ever leave the ingress."""
     joined = command("-c", JOINS, program=Path(sys.executable))

@@ -189,6 +189,7 @@ def test_a_fault_that_is_forgotten_and_a_time_out_fail_a_test_in_one_sentence(
     assert [pid for pid in (json.loads(node)["pid"] for node in nodes) if is_alive(pid)] == []
 
 
+@pytest.mark.everything
 def test_a_handler_that_does_not_repeat_itself_is_found_out(tmp_path: Path) -> None:
     code, said = pytest_in(project(tmp_path, test_forgetful=FORGETFUL), "-q")
     assert code == 1

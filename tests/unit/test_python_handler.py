@@ -310,7 +310,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(value=values, error=st.none() | wild, plain=st.booleans())
 def test_whatever_a_handler_does_ends_as_a_record_that_everybody_can_read(
     loop: asyncio.AbstractEventLoop,

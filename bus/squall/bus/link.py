@@ -145,8 +145,9 @@ class Link:
                 call.answer.set_exception(error)
 
     def _give_up(self, token: str, waited_s: float) -> None:
-        subject = self._calls[token].subject
-        self._fail(token, RequestTimeoutError(subject, f"no answer from {subject} within {waited_s:g} s"))
+        if (call := self._calls.get(token)) is not None:  # else its answer came in the same turn of the loop
+            late = f"no answer from {call.subject} within {waited_s:g} s"
+            self._fail(token, RequestTimeoutError(call.subject, late))
 
     def lose(self, reason: str) -> None:
         """Give the link up: its calls fail, and whoever watches it opens another."""

@@ -142,8 +142,8 @@ async def on_broker(
         await hearing.subscribe(swarm.swarm.heartbeats, counters.hear)
         tasks.daemon(counters.keep())
         progress(Waiting(what="the nodes to serve"))
+        tasks.daemon(nodes.renew())  # from here on, as what a node was given ends while others still start
         await swarm.start()
-        tasks.daemon(nodes.renew())
         # Not of the ingress, whose bound is what holds producers back.
         ingress = swarm.swarm.stream("IN")
         names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
