@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from squall.bus.fenced import FencedWriter
+from squall.bus.messages import RunTask
 from squall.bus.pull import Puller
+from squall.bus.work_queue import Done, Failed
 from squall.chaos.inject import experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
+from squall.services.roles.deciding import Deciding
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
@@ -60,7 +64,22 @@ def trimmed_with_a_margin_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FencedWriter, "trim", if_it_may_act)
 
 
+def counted_once_others_run(patch: pytest.MonkeyPatch) -> None:
+    """What ran alone, and ended well, was counted so once others ran: one of them ended the peer before."""
+    mark_end = Deciding._mark_end
+
+    async def once_others_run(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+        await asyncio.sleep(0.01)
+        await mark_end(self, task, attempt, ended)
+
+    async def later(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+        self._tasks.daemon(once_others_run(self, task, attempt, ended))
+
+    patch.setattr(Deciding, "_mark_end", later)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
+    "alone_until_counted": (counted_once_others_run, "M5"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
