@@ -69,7 +69,7 @@ def counted_once_others_run(patch: pytest.MonkeyPatch) -> None:
     mark_end = Deciding._mark_end
 
     async def once_others_run(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
         await mark_end(self, task, attempt, ended)
 
     async def later(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:

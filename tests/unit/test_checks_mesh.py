@@ -166,6 +166,11 @@ DOCTORED: dict[str, tuple[Doctor, str, str]] = {
         "M5",
         "other effects than were approved: a-4",
     ),
+    "it was carried out before anybody wrote that it was decided": (
+        lambda run: run.record("register", task="a-4").update(time_s_stored=T + 4.225),
+        "M5",
+        "been carried out before its decision was recorded: a-4",
+    ),
     "what was rejected was filled": (
         fill_rejected,
         "M5",

@@ -222,7 +222,14 @@ def one_effect(case: Case) -> Finding:
         and (final := found.final(register.task)) is not None
         and len(register.effects) != len(final.proposal.effects)
     ]
+    told_s = {
+        told.task: told.stored_s  # of several the first
+        for told in reversed(found.decisions)
+        if found.of(told.task, told.attempt) is found.final(told.task) and _is_told_rightly(found, told)
+    }
+    early = [r.task for r in history.registers if r.task in told_s and r.stored_s < told_s[r.task]]
     accounts.inferred.extend(named(changed, "task", "other effects than were approved"))
+    accounts.inferred.extend(named(early, "task", "been carried out before its decision was recorded"))
     return accounts.decided(case)
 
 
