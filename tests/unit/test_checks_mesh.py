@@ -210,6 +210,18 @@ def test_what_nobody_counts_does_no_harm(tmp_path: Path) -> None:
     )
 
 
+def test_what_is_over_and_was_removed_from_the_log_accuses_nobody(tmp_path: Path) -> None:
+    run = good_mesh()
+    below = run.record("tasked", task="a-5")["seq"]
+    run.stored(12.0, "trimmed", below=below)
+    gone = ("tasked", "proposal", "vote", "close", "decision")
+    run.rows = [r for r in run.rows if r.get("what") not in gone or r["seq"] >= below]
+    found = judged(run, tmp_path)
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(OWN, "pass")
+    run.rows.remove(vote_of(run, "agent-1", "a-5"))  # what is left is judged all the same
+    assert judged(run, tmp_path / "other")["M2"].verdict == "fail"
+
+
 def test_without_a_cut_a_minority_was_not_tried(tmp_path: Path) -> None:
     run = good_mesh()
     run.faults.clear()

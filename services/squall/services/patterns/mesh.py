@@ -49,8 +49,8 @@ LINKS_BYTES_MAX = 1024**2
 
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
-"""Bounds of the log and of the registers: at least, for each task, at most. Both stay for the life of the
-swarm, so that who starts anew can count all again. With five peers a task with one small effect takes about
+"""Bounds of the log and of the registers: at least, for each task, at most. Registers stay for the life of
+the swarm; the log is trimmed once it is half full. With five peers a task with one small effect takes about
 3,500 bytes of the one, and 700 of the other."""
 
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
@@ -211,7 +211,7 @@ async def backlog(swarm: Swarm) -> Backlog:
 
 
 def emptied(swarm: Subjects) -> Sequence[Place]:
-    """What was submitted and queued goes once it has ended. The log stays."""
+    """What was submitted and queued goes once it has ended. Of the log what is over goes, if it fills it."""
     return Place(swarm.stream("IN")), Place(swarm.stream("WK"))
 
 

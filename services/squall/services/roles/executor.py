@@ -133,12 +133,15 @@ class Executor:
         except DecodeError:
             await self._refuse(delivery, task, "it cannot be read")
             return
+        if told.at < self._counted.fold.trimmed:
+            await self._acknowledge(delivery)  # its task is over, and was forgotten
+            return
         proposal = await self._proven(task, told)
         if proposal is None:
             await self._give_back(delivery)
         elif isinstance(proposal, str):
             await self._refuse(delivery, task, proposal)
-        elif self._counted.fold.tasks[task].final is not proposal:
+        elif not self._counted.is_final(proposal):
             await self._acknowledge(delivery)  # it may be proposed once more
         elif await self._commit(delivery, proposal):
             await self._acknowledge(delivery)
