@@ -219,7 +219,9 @@ def test_what_is_over_and_was_removed_from_the_log_accuses_nobody(tmp_path: Path
     found = judged(run, tmp_path)
     assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(OWN, "pass")
     run.rows.remove(vote_of(run, "agent-1", "a-5"))  # what is left is judged all the same
-    assert judged(run, tmp_path / "other")["M2"].verdict == "fail"
+    again = tmp_path / "again"
+    again.mkdir()
+    assert judged(run, again)["M2"].verdict == "fail"
 
 
 def test_without_a_cut_a_minority_was_not_tried(tmp_path: Path) -> None:
