@@ -84,7 +84,7 @@ def agreement(case: Case) -> Finding:
     different = [
         f"{seen.task} attempt {seen.attempt}: {seen.node} saw {seen.outcome} at {seen.at}"
         for seen in history.of(Seen)
-        if not _agrees(found, seen) and seen.at >= found.trimmed
+        if not _agrees(found, seen) and not found.is_forgotten(seen.task)
     ]
     wrong = [
         register.task

@@ -156,6 +156,10 @@ class Recount(NamedTuple):
         """All proposals that count."""
         return [ruling for of in self.rulings.values() for ruling in of]
 
+    def is_forgotten(self, task: str) -> bool:
+        """Whether what the log said of a task may be gone, as it is over."""
+        return self.trimmed > 0 and task not in self.rulings
+
     def of(self, task: str, attempt: int) -> Ruling | None:
         """The proposal of an attempt that counts, if there is one."""
         of = self.rulings.get(task, ())
@@ -216,7 +220,7 @@ def recount(history: History) -> Recount:
         is_signed=votes.signed_for(swarm if isinstance(swarm, str) else ""),
         deadline_s=float(deadline_s) if isinstance(deadline_s, int | float) else 0.0,
     )
-    told = [each for each in history.of(DecisionRead) if each.proposal >= trimmed]
+    told = [each for each in history.of(DecisionRead) if not trimmed or each.task in tasks]
     return Recount(found, told, votes.chained(epochs), trimmed)
 
 
