@@ -18,7 +18,7 @@ from squall.services.roles import log_trimming
 pytestmark = pytest.mark.simulation
 
 TASKS = 400
-LOG_BYTES = 500_000
+LOG_BYTES = 350_000
 """A bound that this load would pass."""
 
 FAULTS = (
