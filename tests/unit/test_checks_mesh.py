@@ -91,6 +91,14 @@ def without_effects(run: MeshRun, task: str) -> None:
     run.fills = [row for row in run.fills if row[0] != effect_id(task, 0)]
 
 
+def withheld(run: MeshRun) -> None:
+    order_id = effect_id("a-4", 0)
+    run.journal = [row for row in run.journal if row[0] != order_id]
+    run.fills = [row for row in run.fills if row[0] != order_id]
+    facts = {"what": "unapproved", "task": "a-4", "order_id": order_id, "reason": "it was not approved"}
+    run.line(4.4, "gateway", "refuse", "fail", **facts)
+
+
 def fill_rejected(run: MeshRun) -> None:
     run.journal.append((effect_id("a-2", 0), '{"quantity":1}'))
     run.fills.append((effect_id("a-2", 0), T + 1.0))
@@ -170,6 +178,11 @@ DOCTORED: dict[str, tuple[Doctor, str, str]] = {
         lambda run: run.record("register", task="a-4").update(time_s_stored=T + 4.225),
         "M5",
         "been carried out before its decision was recorded: a-4",
+    ),
+    "the gateway refused what was approved": (
+        withheld,
+        "M5",
+        "been approved, and its effects refused: a-4",
     ),
     "what was rejected was filled": (
         fill_rejected,

@@ -228,6 +228,14 @@ def one_effect(case: Case) -> Finding:
         if found.of(told.task, told.attempt) is found.final(told.task) and _is_told_rightly(found, told)
     }
     early = [r.task for r in history.registers if r.task in told_s and r.stored_s < told_s[r.task]]
+    withheld = [
+        refusal.task
+        for refusal in history.refusals
+        if refusal.what == "unapproved"
+        and (final := found.final(refusal.task)) is not None
+        and final.outcome == "approve"
+    ]
+    accounts.inferred.extend(named(withheld, "task", "been approved, and its effects refused"))
     accounts.inferred.extend(named(changed, "task", "other effects than were approved"))
     accounts.inferred.extend(named(early, "task", "been carried out before its decision was recorded"))
     return accounts.decided(case)
