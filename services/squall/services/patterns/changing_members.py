@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from squall.services.patterns.pattern import AGENT
 from squall.services.run.progress import Notice
 
 if TYPE_CHECKING:
-    from squall.services.patterns.mesh import MeshSpec
     from squall.services.run.swarm import Swarm
 
 
@@ -22,29 +21,33 @@ class Change(NamedTuple):
     what: Literal["join", "leave"]
 
 
-def changes(spec: MeshSpec) -> Sequence[Change]:
+def changes(joins_at_s: Iterable[float], leaves_at_s: Iterable[float]) -> Sequence[Change]:
     """What a file asks for, in order of time. Pure."""
-    joins = [Change(at_s, "join") for at_s in spec.joins_at_s]
-    return sorted([*joins, *(Change(at_s, "leave") for at_s in spec.leaves_at_s)])
+    joins = [Change(at_s, "join") for at_s in joins_at_s]
+    return sorted([*joins, *(Change(at_s, "leave") for at_s in leaves_at_s)])
 
 
-def fewest(spec: MeshSpec) -> int:
-    """How many members there are when they are the fewest. Pure."""
-    there = least = spec.agents
-    for change in changes(spec):
+def fewest(first: int, asked: Sequence[Change]) -> int:
+    """How many members there are when they are the fewest. Pure.
+
+    Args:
+        first: How many begin.
+    """
+    there = least = first
+    for change in asked:
         there += 1 if change.what == "join" else -1
         least = min(least, there)
     return least
 
 
-async def change_members(swarm: Swarm, spec: MeshSpec) -> None:
+async def change_members(swarm: Swarm, asked: Sequence[Change]) -> None:
     """Have members join and leave when the file says so; the newest leaves first.
 
     Raises:
         LaunchError: One does not come to be a member, or to be none.
     """
     begun_s = time.monotonic()
-    for change in changes(spec):
+    for change in asked:
         await asyncio.sleep(max(0.0, begun_s + change.at_s - time.monotonic()))
         if change.what == "join":
             peer = await swarm.add(AGENT)

@@ -29,8 +29,9 @@ from squall.bus.vote_log import link_stream_config, log_stream_config
 from squall.bus.vote_messages import EpochRecord, FoundRoster, JoinRoster, LeaveRoster, Member, Rule
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.errors import SpecError
-from squall.services.patterns import changing_members, parts, reading, vote_facts
+from squall.services.patterns import parts, reading, vote_facts
 from squall.services.patterns.asking import ask_registrar
+from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.run.spec import Seconds, Spec
 from squall.services.trading.workload import Submission, independent
@@ -114,7 +115,7 @@ def check(spec: MeshSpec) -> None:
         raise SpecError(f"weights count for nothing under the rule {spec.rule}", 'write rule = "weighted"')
     if spec.neighbours == 1:
         raise SpecError("with 1 neighbour each, not all peers would be connected", "raise it to 2, or 0")
-    if (least := changing_members.fewest(spec)) < 1:
+    if (least := fewest(spec.agents, changes(spec.joins_at_s, spec.leaves_at_s))) < 1:
         raise SpecError(f"{least} peers would be left", "have fewer leave, or more join before")
     if not spec.heartbeat_s <= spec.suspect_s_min <= spec.suspect_s_max:
         raise SpecError(
@@ -279,7 +280,7 @@ async def show(swarm: Swarm, run: RunDirectory) -> None:
     """Kill a peer and pause another, and have others join and leave, if the spec says so."""
     spec = swarm.spec_as(MeshSpec)
     async with task_group() as tasks:
-        tasks.start(changing_members.change_members(swarm, spec))
+        tasks.start(change_members(swarm, changes(spec.joins_at_s, spec.leaves_at_s)))
         if spec.strike_peers:
             from squall.services.patterns import opening_peers
 
