@@ -16,6 +16,7 @@ from squall.chaos.inject import experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
+from squall.services.roles import clearing
 from squall.services.roles.deciding import Deciding
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
@@ -78,9 +79,15 @@ def counted_once_others_run(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Deciding, "_mark_end", later)
 
 
+def all_that_is_heard_of_meanwhile(patch: pytest.MonkeyPatch) -> None:
+    """Who clears the ingress went through what it knew of while it learned of more, and ended by that."""
+    patch.setattr(clearing, "tuple", lambda items: items, raising=False)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
