@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,8 @@ from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
 from squall.services.roles import clearing
 from squall.services.roles.deciding import Deciding
+from squall.services.roles.hub_log import HubLog
+from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
@@ -84,14 +88,36 @@ def all_that_is_heard_of_meanwhile(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(clearing, "tuple", lambda items: items, raising=False)
 
 
+def what_the_hub_before_trimmed_is_not_known(patch: pytest.MonkeyPatch) -> None:
+    """A hub waited for ever for the last submissions, which the one before it had decided and trimmed."""
+
+    async def not_at_all(self: HubLog) -> None:
+        pass
+
+    patch.setattr(HubLog, "skip_trimmed", not_at_all)
+
+
+def every_decision_is_taken_for_its_own(patch: pytest.MonkeyPatch) -> None:
+    """A hub that was deposed and did not hear of it took a decision of the next for one overlooked."""
+    made = Sweeper.__init__
+
+    def of_any_term(self: Sweeper, *args: Any) -> None:
+        made(self, *args)
+        self._term = sys.maxsize
+
+    patch.setattr(Sweeper, "__init__", of_any_term)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
+    "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
+    "trimmed_by_the_hub_before": (what_the_hub_before_trimmed_is_not_known, "L1"),
 }
 
 

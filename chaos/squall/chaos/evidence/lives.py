@@ -22,6 +22,7 @@ class Lives:
 
     Attributes:
         in_hand: Tasks that an agent had begun and not ended, by its last line of them.
+        most_in_hand: The most that it ever had at a time.
         reasons: Why a node ended of its own accord.
         expelled: Agents that were put out, with the reason.
         counts: What each start counted, the most that it ever said of each kind.
@@ -32,6 +33,7 @@ class Lives:
     """
 
     in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
+    most_in_hand: Mapping[Start, int] = field(default_factory=dict)
     reasons: Mapping[Start, str] = field(default_factory=dict)
     expelled: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self._in_hand: dict[Start, set[str]] = {}
+        self._most: dict[Start, int] = {}
         self._reasons: dict[Start, str] = {}
         self._expelled: dict[str, str] = {}
         self._counts: dict[Start, dict[str, int]] = {}
@@ -54,7 +57,9 @@ class Gathering:
 
     def begin(self, who: Start, task: str) -> None:
         """An attempt at a task has begun."""
-        self._in_hand.setdefault(who, set()).add(task)
+        in_hand = self._in_hand.setdefault(who, set())
+        in_hand.add(task)
+        self._most[who] = max(len(in_hand), self._most.get(who, 0))
 
     def end(self, who: Start, task: str) -> None:
         """It has ended, however."""
@@ -90,6 +95,7 @@ class Gathering:
         in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
         return Lives(
             in_hand,
+            self._most,
             self._reasons,
             self._expelled,
             self._counts,
