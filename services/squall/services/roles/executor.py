@@ -114,6 +114,8 @@ class Executor:
         if not self._queue.delivers(delivery.subject):
             self._service.counters["unasked"] += 1
             return
+        if delivery.reply in self._held:
+            return  # the network has repeated it
         self._held[delivery.reply] = delivery
 
         async def attempt() -> None:
