@@ -19,6 +19,7 @@ MAY_IMPORT = {"bus": {"bus"}, "services": {"bus", "services"}, "chaos": {"bus", 
 
 DOORS = {
     "nats": ("bus/",),
+    "nacl": ("bus/squall/bus/signing.py",),
     "nkeys": ("bus/squall/bus/keys.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),

@@ -105,11 +105,11 @@ INTERVAL = "an interval has: fault, target"
 
 
 REFUSED = [
-    ("run nosuch", "there is no pattern 'nosuch'; there are hierarchical, star"),
-    ("run mesch", "there is no pattern 'mesch'; there are hierarchical, star"),
+    ("run nosuch", "there is no pattern 'nosuch'; there are hierarchical, star, mesh"),
+    ("run mesch", "there is no pattern 'mesch'; did you mean 'mesh'?"),
     ("run starr", "there is no pattern 'starr'; did you mean 'star'?"),
     ("run ''", "there is no pattern ''; there are"),
-    ("run mesh", "the pattern mesh is not built yet; use"),
+    ("run ring", "the pattern ring is not built yet; use"),
     ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),

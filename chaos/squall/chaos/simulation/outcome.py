@@ -178,7 +178,7 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
 
 
 LOOKS = 8
-"""How often what is left is looked for: a coroutine that is collected is closed, and leaves more to collect."""
+"""How often what is left is looked for: a coroutine that is collected is closed, which leaves more."""
 
 
 def _forget() -> None:

@@ -19,11 +19,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
-from squall.services.handlers import Handler, Task, mistakes, outcome
+from squall.services.handlers import Task, mistakes, outcome
 from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
@@ -62,7 +62,7 @@ class PythonHandler:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Callable[..., Any],
         *,
         timeout_s: float,
         slots: int,
@@ -78,8 +78,12 @@ class PythonHandler:
         is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
         self._threads = None if is_async else threads(slots)
 
-    async def run(self, task: RunTask, attempt: int) -> Done | Failed:
-        """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then."""
+    async def run(self, task: RunTask, attempt: int, *more: object) -> Done | Failed:
+        """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then.
+
+        Args:
+            more: What the handler is given beside the task.
+        """
         given = Task(
             id=task.task,
             key=task.named or task.key,
@@ -93,11 +97,11 @@ class PythonHandler:
         thread: list[int] = []
         if self._threads is not None:
             try:
-                call = self._threads.submit(self._call, given, thread)
+                call = self._threads.submit(self._call, given, more, thread)
             except RuntimeError as error:  # the system gives no more threads
                 return Failed(f"the handler could not be started: {error}")
         # A task of its own, so that a cancellation is either the handler's or this attempt's.
-        work = asyncio.create_task(self._work(given, call))
+        work = asyncio.create_task(self._work(given, more, call))
         try:
             async for took_s in self._waiting(work):
                 stood = self._stands(work, call, thread)
@@ -133,9 +137,9 @@ class PythonHandler:
             return mistakes.frames_of_thread(thread[0], self._is_own)
         return mistakes.frames_of_coroutine(work.get_coro(), self._is_own)
 
-    async def _work(self, given: Task, call: _Call | None) -> Done | Failed:
+    async def _work(self, given: Task, more: tuple[object, ...], call: _Call | None) -> Done | Failed:
         try:
-            returned = self._handler(given) if call is None else await asyncio.wrap_future(call)
+            returned = self._handler(given, *more) if call is None else await asyncio.wrap_future(call)
             if isinstance(returned, Done | Failed):
                 return returned
             while inspect.isawaitable(returned):
@@ -144,12 +148,14 @@ class PythonHandler:
         except BaseException as error:  # a handler may raise anything, SystemExit included
             return outcome.raised(error, self._is_own)
 
-    def _call(self, given: Task, thread: list[int]) -> Done | Failed | Awaitable[object]:
+    def _call(
+        self, given: Task, more: tuple[object, ...], thread: list[int]
+    ) -> Done | Failed | Awaitable[object]:
         """Call a plain function, in a thread. Not everything that it may raise can pass through a future."""
         process = os.getpid()
         thread.append(threading.get_ident())
         try:
-            returned = self._handler(given)
+            returned = self._handler(given, *more)
             if inspect.isawaitable(returned):
                 return returned
             return outcome.returned(returned)

@@ -28,7 +28,7 @@ from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
-from squall.services.handlers.loading import load
+from squall.services.handlers.loading import load, vote_of
 from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
 from squall.services.node.history import History
 from squall.services.node.logs import log_to_file
@@ -75,6 +75,8 @@ def main() -> None:
         # Before the loop runs, so that the module may run one of its own.
         try:
             handler = load(start.spec.handler, start.origin)
+            if pattern.roster is not None:
+                vote_of(start.spec.handler, handler)
         except SpecError as error:
             _end(_refused(control, error))
         if not start.url:  # this was to try the handler, before there is a broker

@@ -22,6 +22,7 @@ from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
+from squall.bus.signing import SigningKey
 from squall.bus.subjects import Subjects
 from squall.services.handlers import Handler
 from squall.services.node.complaints import Complaints
@@ -85,6 +86,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
         origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
+        signing: What an agent signs with, where the pattern has a roster.
     """
 
     spec: Spec
@@ -101,6 +103,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     preload: str = ""
     origin: Origin | None = None
+    signing: SigningKey | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
