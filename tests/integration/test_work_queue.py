@@ -27,7 +27,7 @@ from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Failed
+from squall.bus.work_queue import Done, Failed, WorkQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -146,6 +146,37 @@ async def test_no_more_is_taken_than_there_are_slots(bus: Any) -> None:
         await wait_until(full, lambda n: n == 2, timeout_s=10, what="both slots to be taken")
         release.set()
         await emptied(b, observer)
+    assert most == 2
+
+
+async def test_what_is_delivered_beyond_the_slots_waits_for_one(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose loop stood still asks again while what it asked for before is on its way."""
+    running, most = 0, 0
+    release = asyncio.Event()
+    monkeypatch.setattr(WorkQueue, "_room", lambda self: 8)
+
+    async def count(task: RunTask, attempt: int) -> Done:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return Done()
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as agent:
+        queue = queue_of(b, agent, count, Seen())
+
+        async def held() -> int:
+            return queue.in_flight
+
+        async with task_group() as tasks:
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, *(f"t{n}" for n in range(8)))
+            await wait_until(held, lambda n: n == 8, timeout_s=10, what="all to be delivered")
+            release.set()
+            await emptied(b, observer)
     assert most == 2
 
 

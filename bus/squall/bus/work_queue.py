@@ -146,6 +146,7 @@ class WorkQueue:
         self._run = run
         self._agent = agent
         self._slots = slots
+        self._free = asyncio.Semaphore(slots)
         self._pacing = pacing
         self._observer = observer
         self._at = at
@@ -222,7 +223,9 @@ class WorkQueue:
 
         async def attempt() -> None:
             try:
-                await self._attempt(delivery)
+                # More than was asked for comes where a request was given up that the broker still answers.
+                async with self._free:
+                    await self._attempt(delivery)
             finally:
                 self._held.pop(delivery.reply, None)
                 if not self._held:
