@@ -23,7 +23,10 @@ DOORS = {
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),
     "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
-    "httpx": ("services/squall/services/node/venue_http.py",),
+    "httpx": (
+        "services/squall/services/node/venue_http.py",
+        "services/squall/services/handlers/http.py",
+    ),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),
 }

@@ -25,9 +25,10 @@ import squall
 from squall.bus.border import printable
 from squall.bus.work_queue import Failed
 
-Kind = Literal["raised", "gave-up", "returned", "late", "order"]
+Kind = Literal["raised", "gave-up", "returned", "late", "order", "error", "broke", "answered"]
 """It raised; it raised `PoisonError`; it returned what cannot be sent; it did not return in time; it returned
-what is no order, which is sent all the same, and which the venue refuses."""
+what is no order, which is sent all the same, and which the venue refuses. As a program or a service: it
+answered with an error; it ended, broke off, or answered what is no answer; it answered what ends the task."""
 
 FRAMES_MAX = 8
 """Of a traceback, the innermost."""

@@ -165,6 +165,9 @@ class Run:
         if said := handled.blocking(name):
             self._note_blame(said)
             raise HandlerError(f"{said}, and the swarm does not keep up", ADVICE)
+        if at_last and (said := handled.missing(name)):
+            self._note_blame(said)
+            raise HandlerError(f"{said}; and no task ended any more", "start it, and begin again")
         if at_last and (said := handled.unending(name)):
             task = max(handled.running, key=lambda each: handled.running[each][0])
             self._note_blame(said)
