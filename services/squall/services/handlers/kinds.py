@@ -90,7 +90,7 @@ def check(handling: Handling) -> None:
         near = difflib.get_close_matches(scheme, known, 1)
         meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise SpecError(f"the handler {shown} is of no kind that there is: {scheme}", meant)
-    if not handling.name[len(kind.prefix) :].strip():
+    if kind.prefix and not handling.name[len(kind.prefix) :].strip():
         raise SpecError(f"the handler {shown} names nothing", f"for instance {kind.example}")
     if kind is PYTHON and (":" not in handling.name or not all(handling.name.rsplit(":", 1))):
         raise SpecError(

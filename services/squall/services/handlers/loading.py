@@ -21,6 +21,7 @@ from typing import Any
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler
+from squall.services.handlers.frameworks import adapted
 from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
 from squall.services.node.service import Origin
@@ -74,6 +75,13 @@ def check(name: str, handler: object, parameters: Mapping[str, Any] = NONE) -> H
     Raises:
         SpecError: It cannot.
     """
+    if (agent := adapted(handler)) is not None:
+        if parameters:
+            raise SpecError(
+                f"the handler {name} is an agent, which takes no parameters",
+                "see [handler]; set them where it is made",
+            )
+        return agent
     if not callable(handler):
         raise SpecError(f"the handler {name} is not a function")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):

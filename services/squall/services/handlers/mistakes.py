@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import squall
 from squall.bus.border import printable
 from squall.bus.work_queue import Failed
+from squall.services.handlers.frameworks import Adapted
 
 Kind = Literal["raised", "gave-up", "returned", "late", "order", "error", "broke", "answered"]
 """It raised; it raised `PoisonError`; it returned what cannot be sent; it did not return in time; it returned
@@ -146,7 +147,10 @@ def _awaiting(coroutine: Any) -> Iterator[Frame]:
 
 
 def _code(handler: object) -> CodeType | None:
-    """What runs when a handler is called, past what only hands the call on; None if it is no Python."""
+    """What runs when a handler is called, past what only hands the call on; None if it is no Python, or an
+    agent of a framework, which begins nowhere in particular."""
+    if isinstance(handler, Adapted):
+        return None
     try:
         while isinstance(handler, functools.partial):
             handler = handler.func
