@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
+import msgspec
+
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers.port import Handling, Loaded
@@ -103,6 +105,15 @@ def check(handling: Handling) -> None:
                 f"{field} are of no use to the handler {shown}, a {kind.name}",
                 f"leave them out; it takes {' and '.join(kind.takes) or 'nothing'}",
             )
+    try:
+        told = msgspec.json.decode(msgspec.json.encode(handling.parameters))
+    except (TypeError, UnicodeEncodeError):
+        told = None
+    if told != handling.parameters:
+        raise SpecError(
+            f"a parameter of the handler {shown} is nothing that JSON has",
+            "give texts, finite numbers, true, false, lists and tables of these",
+        )
     for variable in (*handling.environment, *handling.headers.values()):
         if not VARIABLE.fullmatch(variable):
             raise SpecError(
