@@ -190,7 +190,7 @@ def main() -> None:
     for kind, one in found.items():
         ratio = one["beside_direct"]
         sys.stdout.write(
-            f"{kind:9} {one['alone_ms']:8.3f} ms alone   {one['together_ms']:8.3f} ms with {SLOTS} at a time  "
+            f"{kind:9} {one['alone_ms']:8.3f} ms alone   {one['together_ms']:8.3f} ms by {SLOTS} slots   "
             f"{ratio['median']:6.1f} x direct ({ratio['min']:.1f} to {ratio['max']:.1f})\n"
         )
 

@@ -43,7 +43,7 @@ def hangs(task: Answer) -> None:
 
 
 def late(task: Answer) -> None:
-    time.sleep(1.5)
+    time.sleep(3.0)
     say(json.dumps(good(task)))
 
 

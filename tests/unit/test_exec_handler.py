@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shlex
 import sys
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.ported import GOOD, PROGRAM, command, handling, opened, task
 
-from squall.bus.messages import RunTask
 from squall.bus.tasks import wait_until
 from squall.bus.work_queue import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
-from squall.services.handlers.answers import ANSWER_BYTES_MAX
 from squall.services.handlers.kinds import load
-from squall.services.handlers.port import Handling, Host, Port
 
 pytestmark = pytest.mark.anyio
-
-PROGRAM = Path(__file__).parent / "answering.py"
-
-TIMEOUT_S = 10.0
-
-
-def handling(name: str, *environment: str) -> Handling:
-    return Handling(name=name, parameters={}, environment=environment, headers={})
-
-
-def command(how: str, *more: str) -> str:
-    return "exec:" + shlex.join([sys.executable, "-I", "-S", str(PROGRAM), how, *more])
-
-
-@contextlib.asynccontextmanager
-async def opened(name: str, *environment: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Port]:
-    host = Host(
-        timeout_s=timeout_s, slots=4, threads=ThreadPoolExecutor, stuck=lambda: pytest.fail("called stuck")
-    )
-    port = load(handling(name, *environment)).open(host)
-    try:
-        yield port
-    finally:
-        await port.close()
-
-
-def task(name: str = "t-1", *, bad: bool = True, body: bytes = b'{"a": 1}') -> RunTask:
-    return RunTask(task=name, key="bad" if bad else "good", job="j", number=7, body=body)
 
 
 def value_of(ended: Ended) -> Any:
@@ -60,53 +27,18 @@ def value_of(ended: Ended) -> Any:
     return msgspec.json.decode(ended.value)
 
 
-GOOD = (b'{"n":7}',)
-
-MISBEHAVIOUR = {
-    "garbage": ("the handler answered with what is not JSON: 'hello, I am working on it'", False),
-    "dies": ("the handler ended with status 3 before it had answered", False),
-    "partial": ('the handler ended with status 0 in the middle of an answer: \'{"id": "t-1",', False),
-    "torn": ("the handler ended with status 0 in the middle of an answer", False),
-    "another": ("the handler answered task 't-other' when it had been given 't-1'", False),
-    "anonymous": ("the handler answered without an id, which is to be 't-1'", False),
-    "much": (f"the handler answered with more than {ANSWER_BYTES_MAX:,} bytes", True),
-    "endless": (f"the handler answered with more than {ANSWER_BYTES_MAX:,} bytes", True),
-    "strange": ("has the field 'effect', which no answer has; did you mean 'effects'?", False),
-    "fails": ("the handler answered with the error no price", False),
-    "gives_up": ("the handler gave it up: no such account", True),
-}
-
-
-@pytest.mark.parametrize("how", MISBEHAVIOUR)
-async def test_what_a_program_does_wrong_ends_its_own_task_in_a_sentence(how: str) -> None:
-    """Its neighbours, of which one is in hand at the same time, are answered."""
-    sentence, final = MISBEHAVIOUR[how]
-    async with opened(command(how)) as port:
-        ended, *others = await asyncio.gather(
-            port.run(task(), 1), *(port.run(task(f"t-{n}", bad=False), 1) for n in (2, 3))
-        )
-        after = await port.run(task("t-4", bad=False), 1)
-    assert isinstance(ended, Failed)
-    assert sentence in ended.reason
-    assert ended.final is final
-    assert [each.effects for each in (*others, after) if isinstance(each, Done)] == [GOOD] * 3
-
-
-@pytest.mark.parametrize("how", ["hangs", "late"])
-async def test_what_does_not_answer_in_time_is_killed_with_all_it_started(tmp_path: Path, how: str) -> None:
+async def test_what_does_not_answer_in_time_is_killed_with_all_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pids"
-    async with opened(command(how, str(note)), timeout_s=1.0) as port:
+    async with opened(handling(command("hangs", str(note))), timeout_s=1.0) as port:
         ended = await port.run(task(), 1)
         assert isinstance(ended, Failed)
         assert ended.reason == "the handler did not answer within 1 s"
-        pids = [int(pid) for pid in note.read_text().split()] if how == "hangs" else []
+        pids = [int(pid) for pid in note.read_text().split()]
 
         async def left() -> list[int]:
             return [pid for pid in pids if is_alive(pid)]
 
         await wait_until(left, lambda found: not found, timeout_s=20.0, what="the end of all of it")
-        # What it says late is nobody's: the next process answers.
-        assert isinstance(await port.run(task("t-2", bad=False), 1), Done)
 
 
 def is_alive(pid: int) -> bool:
@@ -119,7 +51,7 @@ def is_alive(pid: int) -> bool:
 async def test_an_answer_that_comes_twice_counts_once_and_is_not_anothers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with opened(command("twice")) as port:
+    async with opened(handling(command("twice"))) as port:
         ended = [await port.run(task(f"t-{n}"), 1) for n in range(5)]
     assert [each.effects for each in ended if isinstance(each, Done)] == [GOOD] * 5
     assert len({value_of(each)["pid"] for each in ended}) == 1
@@ -127,7 +59,7 @@ async def test_an_answer_that_comes_twice_counts_once_and_is_not_anothers(
 
 
 async def test_a_program_is_kept_running_and_there_are_as_many_as_attempts_at_a_time() -> None:
-    async with opened(command("good")) as port:
+    async with opened(handling(command("good"))) as port:
         first = [value_of(await port.run(task(f"t-{n}"), 1))["pid"] for n in range(3)]
         together = await asyncio.gather(*(port.run(task(f"u-{n}"), 1) for n in range(4)))
         pids = {value_of(each)["pid"] for each in together}
@@ -138,7 +70,7 @@ async def test_a_program_is_kept_running_and_there_are_as_many_as_attempts_at_a_
 
 
 async def test_one_that_ended_between_two_tasks_is_started_anew_and_no_attempt_fails() -> None:
-    async with opened(command("good")) as port:
+    async with opened(handling(command("good"))) as port:
         pid = value_of(await port.run(task(), 1))["pid"]
         os.kill(pid, 9)
         again = await port.run(task("t-2"), 1)
@@ -146,7 +78,7 @@ async def test_one_that_ended_between_two_tasks_is_started_anew_and_no_attempt_f
 
 
 async def test_one_that_ends_before_it_reads_is_not_there_and_is_started_ever_more_rarely() -> None:
-    async with opened(command("deaf")) as port:
+    async with opened(handling(command("deaf"))) as port:
         ended = await port.run(task(), 1)
         assert isinstance(ended, NotThere)
         assert ended.reason == "it ended with status 4 before it read its first task"
@@ -167,7 +99,7 @@ async def test_one_that_is_removed_is_not_there_until_it_is_back(tmp_path: Path)
     text = f"#!/bin/sh\nexec {shlex.join([sys.executable, '-I', '-S', str(PROGRAM), 'good'])}\n"
     script.write_text(text)
     script.chmod(0o700)
-    async with opened(f"exec:{script}") as port:
+    async with opened(handling(f"exec:{script}")) as port:
         script.unlink()
         ended = await port.run(task(), 1)
         assert isinstance(ended, NotThere)
@@ -180,7 +112,7 @@ async def test_one_that_is_removed_is_not_there_until_it_is_back(tmp_path: Path)
 
 
 async def test_a_program_that_starts_slowly_is_waited_for() -> None:
-    async with opened(command("slow_start")) as port:
+    async with opened(handling(command("slow_start"))) as port:
         assert isinstance(await port.run(task(), 1), Done)
 
 
@@ -191,7 +123,7 @@ async def test_a_program_inherits_nothing_but_what_is_named(monkeypatch: pytest.
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
     try:
-        async with opened(command("environment"), "AGENT_KEY") as port:
+        async with opened(handling(command("environment"), ("AGENT_KEY",))) as port:
             found = value_of(await port.run(task(), 1))
             open_ = value_of_open(port)
     finally:
@@ -218,7 +150,7 @@ def value_of_open(port: Any) -> set[str]:
     ],
 )
 async def test_a_task_is_one_line(body: bytes, field: str, said: object) -> None:
-    async with opened(command("asked")) as port:
+    async with opened(handling(command("asked"))) as port:
         found = value_of(await port.run(task(body=body), 3))
     assert found.pop(field) == said
     assert found == {"id": "t-1", "key": "bad", "job": "j", "number": 7, "attempt": 3, "deadline_s": 0.0}
@@ -228,7 +160,7 @@ async def test_what_it_complains_of_is_in_the_log_with_a_bound_and_cannot_act(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "squall")
-    async with opened(command("complains")) as port:
+    async with opened(handling(command("complains"))) as port:
         assert isinstance(await port.run(task(), 1), Done)
     said = [record.getMessage() for record in caplog.records if "complaint" in record.getMessage()]
     assert 0 < len(said) < 500
@@ -271,4 +203,4 @@ def test_what_cannot_work_is_one_sentence(name: str, tmp_path: Path, monkeypatch
 
 def test_a_variable_that_is_not_set_is_told_before_anything_starts() -> None:
     with pytest.raises(SpecError, match="is to have the variable NO_SUCH_KEY, which is not set"):
-        load(handling("exec:sh", "NO_SUCH_KEY"))
+        load(handling("exec:sh", ("NO_SUCH_KEY",)))
