@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.integration.working import (
 )
 
 from squall.bus import log
+from squall.bus.absence import BASE_S
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
@@ -248,3 +250,21 @@ async def test_a_worker_whose_handler_is_away_leaves_the_tasks_to_the_others(bus
         results = [await registered(b, observer, task) for task in tasks]
         await emptied(b, observer)
     assert {(result.status, result.attempt, result.agent) for result in results} == {("ok", 1, "agent-2")}
+
+
+async def test_a_worker_whose_handler_is_away_looks_for_it_ever_more_rarely(bus: Any) -> None:
+    looked_s: list[float] = []
+
+    async def absent(task: RunTask, attempt: int) -> Ended:
+        looked_s.append(time.monotonic())
+        return NotThere("away")
+
+    async with bus(**FAST) as b, worker(b, absent, Seen()):
+        await dispatch(b, *(f"t{number}" for number in range(8)))
+
+        async def looked() -> int:
+            return len(looked_s)
+
+        # As many as there are slots at once, then one after each pause.
+        await wait_until(looked, lambda times: times >= 2 + 3, timeout_s=GIVE_UP_S, what="looks")
+    assert looked_s[4] - looked_s[0] >= 2 * BASE_S + 4 * BASE_S + 8 * BASE_S

@@ -17,7 +17,7 @@ from tests.scenarios.quick import QUICK
 
 pytestmark = pytest.mark.nats
 
-FIELDS = {**QUICK, "tasks": 150, "rate_per_s": 50.0, "slots": 4, "attempts": 3, "handler_timeout_s": 10.0}
+FIELDS = {**QUICK, "tasks": 100, "rate_per_s": 50.0, "slots": 4, "attempts": 3, "handler_timeout_s": 10.0}
 
 SCRIPT = """\
 #!/bin/sh
@@ -76,7 +76,7 @@ def test_a_shell_script_that_is_killed_in_mid_answer_loses_and_doubles_nothing(
     run.signal("agent-2", signal.SIGKILL)
     document = run.end(120)
     counted = {name: document[name] for name in ("accepted", "effects", "lost", "duplicated", "dead_letters")}
-    assert counted == {"accepted": 150, "effects": 150, "lost": 0, "duplicated": 0, "dead_letters": 0}
+    assert counted == {"accepted": 100, "effects": 100, "lost": 0, "duplicated": 0, "dead_letters": 0}
     assert "W1" not in verdicts(document), of_handler(document)
     assert "and their tasks ended well after that" in of_handler(document)
     reasons = Counter(line["reason"].partition(":")[0] for line in run.lines("handler"))
@@ -128,7 +128,7 @@ def test_a_service_that_is_away_at_first_and_killed_later_loses_and_doubles_noth
     service.start()
     document = run.end(120)
     counted = {name: document[name] for name in ("accepted", "effects", "lost", "duplicated", "dead_letters")}
-    assert counted == {"accepted": 150, "effects": 150, "lost": 0, "duplicated": 0, "dead_letters": 0}
+    assert counted == {"accepted": 100, "effects": 100, "lost": 0, "duplicated": 0, "dead_letters": 0}
     assert verdicts(document) == {}, of_handler(document)
     assert "it was not there, and no attempt was used up" in of_handler(document)
 

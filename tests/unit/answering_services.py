@@ -1,4 +1,4 @@
-"""Services that answer as they are told. Each misbehaves for tasks whose key is ``bad``, and for no others."""
+"""Services that answer as they are told: wrongly if a task's key is ``bad``, and well otherwise."""
 
 from __future__ import annotations
 
