@@ -97,7 +97,10 @@ async def endless(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
 
 
 async def twice(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-    writer.write(2 * answered("200 OK", good(asked)))
+    for _ in range(2):
+        writer.write(answered("200 OK", good(asked)))
+        await writer.drain()
+        await asyncio.sleep(0.05)  # the second comes by itself, when the first has been read
 
 
 async def hangs(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
