@@ -116,6 +116,7 @@ async def test_a_program_that_starts_slowly_is_waited_for() -> None:
         assert isinstance(await port.run(task(), 1), Done)
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": uv}) for uv in (False, True)])
 async def test_a_program_inherits_nothing_but_what_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATS_CREDS", "/secret.creds")
     monkeypatch.setenv("OTHER_KEY", "secret")

@@ -110,6 +110,16 @@ REFUSED = [
     ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),
+    ("run hierarchical --handler exce:./agent.sh", "of no kind that there is: exce:; did you mean exec:?"),
+    ("run hierarchical --handler exec:", "the handler 'exec:' names nothing; for instance exec:./agent.sh"),
+    (
+        "simulate hierarchical --handler exec:sh",
+        "needs a process of its own, which no simulated world has; name a Python function",
+    ),
+    (
+        "simulate hierarchical --handler http://127.0.0.1:9/",
+        "needs a network, which no simulated world has; name a Python function",
+    ),
     ("run hierarchical --tasks ''", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --tasks 1e3", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --rate fast", "--rate takes a number; see `squall run --help`"),

@@ -132,7 +132,7 @@ class Pool:
         if not self._idle and wait_s > 0:
             return NotThere(f"{self.health}, and it is started again after a pause", wait_s)
         try:
-            program = self._idle.pop() if self._idle else await self._start()
+            program = self._idle.pop() if self._idle else self._start()
         except OSError as error:
             return self._absent(f"it cannot be started: {error.strerror or error}")
         was_used = program.answered > 0
@@ -178,8 +178,8 @@ class Pool:
             self._host.running(task.task, attempt, None, took_s)
             took_s *= 2
 
-    async def _start(self) -> Program:
-        program = await Program.start(self._argv, self._environment)
+    def _start(self) -> Program:
+        program = Program.start(self._argv, self._environment)
         self._programs.add(program)
         return program
 

@@ -17,11 +17,11 @@ import logging
 import os
 import secrets
 import signal
+import subprocess
 import termios
 import time
-from asyncio.subprocess import Process
-from collections.abc import Mapping, Sequence
-from typing import IO
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any
 
 from squall.bus.border import printable
 from squall.bus.guard_process import MARK, kill_marked
@@ -63,7 +63,9 @@ class Program:
         answered: How many tasks it has answered.
     """
 
-    def __init__(self, process: Process, mark: str, asking: int, answers: int, errors: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], mark: str, asking: int, answers: int, errors: int
+    ) -> None:
         self._process = process
         self._mark = mark
         self._asking = asking
@@ -78,8 +80,8 @@ class Program:
         self._waiting = asyncio.create_task(self._wait())
 
     @classmethod
-    async def start(cls, argv: Sequence[str], environment: Mapping[str, str]) -> Program:
-        """Start one.
+    def start(cls, argv: Sequence[str], environment: Mapping[str, str]) -> Program:
+        """Start one. Waits until the system has begun it, which takes it milliseconds.
 
         Raises:
             OSError: It cannot be started.
@@ -94,8 +96,9 @@ class Program:
                 reading, writing = os.pipe()
                 ours.append(reading)
                 theirs.append(writing)
-            process = await asyncio.create_subprocess_exec(
-                *argv,
+            # Not by the loop: uvloop's children inherit whatever is open here.
+            process = subprocess.Popen(
+                argv,
                 stdin=theirs[0],
                 stdout=theirs[1],
                 stderr=theirs[2],
@@ -115,7 +118,7 @@ class Program:
     @property
     def is_over(self) -> bool:
         """Whether it can be asked nothing more."""
-        return self._process.returncode is not None or self._reading.done()
+        return self._process.poll() is not None or self._reading.done()
 
     @property
     def how_it_ended(self) -> str:
@@ -170,7 +173,10 @@ class Program:
             try:
                 size = os.write(self._asking, left)
             except BlockingIOError:
-                await _writable(loop, self._asking)
+                try:
+                    await _ready(loop.add_writer, self._asking)
+                finally:
+                    loop.remove_writer(self._asking)
                 continue
             except OSError:
                 return  # it reads no more; how that ends is told by its output
@@ -182,7 +188,7 @@ class Program:
         unread = array.array("i", [0])
         with contextlib.suppress(OSError):
             fcntl.ioctl(self._asking, termios.FIONREAD, unread)
-        return 0 < self._written == unread[0]
+        return self._written == unread[0]
 
     async def _read(self, descriptor: int) -> None:
         """Cut its output into lines, until it ends."""
@@ -253,7 +259,16 @@ class Program:
             log.info("program: and %d lines more in that second", lines)
 
     async def _wait(self) -> None:
-        await self._process.wait()
+        if hasattr(os, "pidfd_open"):
+            descriptor = os.pidfd_open(self._process.pid)
+            try:
+                await _ready(asyncio.get_running_loop().add_reader, descriptor)
+            finally:
+                asyncio.get_running_loop().remove_reader(descriptor)
+                os.close(descriptor)
+        else:
+            await asyncio.to_thread(self._process.wait)
+        self._process.wait()
         self._kill_group()  # what it started ends with it
 
     def _kill_group(self) -> None:
@@ -298,15 +313,13 @@ async def _pipe(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTran
     return reader, transport
 
 
-async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
-    ready = loop.create_future()
+async def _ready(watch: Callable[..., Any], descriptor: int) -> None:
+    """Wait until a loop that is asked to watch a descriptor says that it is ready."""
+    ready = asyncio.get_running_loop().create_future()
 
     def is_ready() -> None:
         if not ready.done():
             ready.set_result(None)
 
-    loop.add_writer(descriptor, is_ready)
-    try:
-        await ready
-    finally:
-        loop.remove_writer(descriptor)
+    watch(descriptor, is_ready)
+    await ready
