@@ -73,6 +73,11 @@ async def test_one_that_ended_between_two_tasks_is_started_anew_and_no_attempt_f
     async with opened(handling(command("good"))) as port:
         pid = value_of(await port.run(task(), 1))["pid"]
         os.kill(pid, 9)
+
+        async def lives() -> bool:
+            return is_alive(pid)
+
+        await wait_until(lives, lambda alive: not alive, timeout_s=20.0, what="its end")
         again = await port.run(task("t-2"), 1)
     assert value_of(again)["pid"] != pid
 
