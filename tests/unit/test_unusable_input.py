@@ -116,10 +116,6 @@ REFUSED = [
         "simulate hierarchical --handler exec:sh",
         "needs a process of its own, which no simulated world has; name a Python function",
     ),
-    (
-        "simulate hierarchical --handler http://127.0.0.1:9/",
-        "needs a network, which no simulated world has; name a Python function",
-    ),
     ("run hierarchical --tasks ''", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --tasks 1e3", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --rate fast", "--rate takes a number; see `squall run --help`"),
