@@ -17,6 +17,7 @@ from tests.unit.ported import GOOD, PROGRAM, command, handling, opened, task
 from squall.bus.tasks import wait_until
 from squall.bus.work_queue import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
+from squall.services.handlers import port as port_module
 from squall.services.handlers.kinds import load
 
 pytestmark = pytest.mark.anyio
@@ -210,3 +211,33 @@ def test_what_cannot_work_is_one_sentence(name: str, tmp_path: Path, monkeypatch
 def test_a_variable_that_is_not_set_is_told_before_anything_starts() -> None:
     with pytest.raises(SpecError, match="is to have the variable NO_SUCH_KEY, which is not set"):
         load(handling("exec:sh", ("NO_SUCH_KEY",)))
+
+
+async def test_a_program_whose_output_is_held_open_has_ended_all_the_same(tmp_path: Path) -> None:
+    """It left a process behind, in a session of its own, that has its standard output."""
+    sleeper = "import time; time.sleep(600)"
+    script = tmp_path / "leaves.py"
+    script.write_text(
+        f"import subprocess, sys\nsys.stdin.readline()\n"
+        f"started = subprocess.Popen([sys.executable, '-I', '-S', '-c', {sleeper!r}], start_new_session=True)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(started.pid))\nsys.exit(5)\n"
+    )
+    name = "exec:" + shlex.join([sys.executable, "-I", "-S", str(script)])
+    async with opened(handling(name), timeout_s=20.0) as port:
+        ended = await port.run(task(), 1)
+        assert isinstance(ended, Failed)
+        assert ended.reason == "the handler ended with status 5 before it had answered"
+        left = int((tmp_path / "pid").read_text())
+
+        async def lives() -> bool:
+            return is_alive(left)
+
+        await wait_until(lives, lambda alive: not alive, timeout_s=20.0, what="the end of what it left")
+
+
+async def test_an_attempt_that_takes_long_is_told_of_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port_module, "RUNNING_S", 0.05)
+    told: list[float] = []
+    with port_module.told_of(lambda task, attempt, frame, took_s: told.append(took_s), "t-1", 1):
+        await asyncio.sleep(0.5)
+    assert told == [0.05, 0.1, 0.2, 0.4]

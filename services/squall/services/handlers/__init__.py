@@ -5,6 +5,8 @@
     def decide(task: Task) -> Result: ...                effects and a value
     def decide(task: Task) -> None: ...                  nothing to be done outside
 
+A program or a service is told the same, and answers the same, as JSON; see `answers.py`.
+
 An effect is anything that msgspec encodes as JSON, with finite numbers; a task has 256 at most. Its id is
 made from the task, never from the attempt, so that the outside world can refuse a repeat.
 """

@@ -27,7 +27,7 @@ from squall.bus.messages import RunTask
 from squall.bus.work_queue import Ended, Failed, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
-from squall.services.handlers.port import Handling, Host, Loaded
+from squall.services.handlers.port import Handling, Host, Loaded, told_of
 from squall.services.handlers.program import Broken, Program, TooLong, Unread
 
 PREFIX = "exec:"
@@ -38,9 +38,6 @@ INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ
 PAUSE_S = (0.1, 5.0)
 """Of the pauses before a program that ended without an answer is started again, twice running or more: the
 first is twice the base, and none is above the cap."""
-
-RUNNING_S = 5.0
-"""After how long an attempt that is not over is told of; then after twice that, and so on."""
 
 
 def load(handling: Handling, origin: Any) -> Loaded:
@@ -118,12 +115,13 @@ class Pool:
         """One attempt, in a process of its own for as long as it takes."""
         until_s = time.monotonic() + self._host.timeout_s
         asked = answers.request(task, attempt)
-        while True:
-            came_of = await self._once(task, attempt, asked, until_s)
-            if came_of is not None:
-                return came_of
+        with told_of(self._host.running, task.task, attempt):
+            while True:
+                came_of = await self._once(task, asked, until_s)
+                if came_of is not None:
+                    return came_of
 
-    async def _once(self, task: RunTask, attempt: int, asked: bytes, until_s: float) -> Ended | None:
+    async def _once(self, task: RunTask, asked: bytes, until_s: float) -> Ended | None:
         """Ask one process; None if it had ended before it could read, so that another is to be asked."""
         wait_s = self._again_s - time.monotonic()
         for over in [each for each in self._idle if each.is_over]:  # ended while it had nothing in hand
@@ -136,7 +134,6 @@ class Pool:
         except OSError as error:
             return self._absent(f"it cannot be started: {error.strerror or error}")
         was_used = program.answered > 0
-        telling = asyncio.create_task(self._tell(task, attempt))
         try:
             async with asyncio.timeout(until_s - time.monotonic()):
                 text = await program.ask(asked)
@@ -165,18 +162,9 @@ class Pool:
         except BaseException:
             program.kill()
             raise
-        finally:
-            telling.cancel()
         self._failures, self._again_s, self.health = 0, 0.0, ""
         self._idle.append(program)
         return answer.came_of
-
-    async def _tell(self, task: RunTask, attempt: int) -> None:
-        took_s = RUNNING_S
-        while True:
-            await asyncio.sleep(took_s if took_s == RUNNING_S else took_s / 2)
-            self._host.running(task.task, attempt, None, took_s)
-            took_s *= 2
 
     def _start(self) -> Program:
         program = Program.start(self._argv, self._environment)

@@ -33,7 +33,7 @@ from squall.bus.work_queue import Done, Ended, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import PoisonError, answers, outcome
 from squall.services.handlers.mistakes import Mistake
-from squall.services.handlers.port import Handling, Host, Loaded
+from squall.services.handlers.port import Handling, Host, Loaded, told_of
 
 CONNECT_S = 5.0
 """How long a connection may take to be made; then nobody is there."""
@@ -49,8 +49,6 @@ GIVEN_UP = (400, 422)
 
 REASON_BYTES_MAX = 4096
 """Of the body of an answer that is no success, as much is read."""
-
-RUNNING_S = 5.0
 
 
 def load(handling: Handling, origin: Any) -> Loaded:
@@ -148,13 +146,13 @@ class Service:
 
     async def run(self, task: RunTask, attempt: int) -> Ended:
         """One attempt, by one request."""
-        telling = asyncio.create_task(self._tell(task, attempt))
         ended: Ended
         way = self._way
         way.users += 1
         try:
-            async with asyncio.timeout(self._host.timeout_s):
-                ended = await self._ask(way.client, task, attempt)
+            with told_of(self._host.running, task.task, attempt):
+                async with asyncio.timeout(self._host.timeout_s):
+                    ended = await self._ask(way.client, task, attempt)
         except TimeoutError:
             ended = answers.late(self._host.timeout_s)
         except _OutOfStepError as error:
@@ -163,7 +161,6 @@ class Service:
                 self._way = self._new_way()
             ended = answers.mistake("broke", str(error))
         finally:
-            telling.cancel()
             way.users -= 1
             if way is not self._way and not way.users:
                 await way.client.aclose()
@@ -190,13 +187,6 @@ class Service:
         if response.is_success:
             return _answer(task, response.status_code, bytes(text))
         return _refusal(response.status_code, response.headers.get("Retry-After", ""), bytes(text))
-
-    async def _tell(self, task: RunTask, attempt: int) -> None:
-        took_s = RUNNING_S
-        while True:
-            await asyncio.sleep(took_s if took_s == RUNNING_S else took_s / 2)
-            self._host.running(task.task, attempt, None, took_s)
-            took_s *= 2
 
     async def close(self) -> None:
         """Let go of its connections."""

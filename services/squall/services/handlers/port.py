@@ -9,7 +9,9 @@ A kind is one file, and one line of `kinds.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -40,6 +42,27 @@ class Running(Protocol):
     """Told of an attempt that is not over: where its handler stands, if that is known, and since when."""
 
     def __call__(self, task: str, attempt: int, frame: Frame | None, took_s: float) -> None: ...
+
+
+RUNNING_S = 5.0
+"""After how long an attempt that is not over is told of; then after twice that, and so on."""
+
+
+@contextlib.contextmanager
+def told_of(running: Running, task: str, attempt: int) -> Iterator[None]:
+    """Tell, ever less often, of an attempt that lasts as long as the block."""
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def tell(took_s: float) -> None:
+        running(task, attempt, None, took_s)
+        timers[:] = [loop.call_later(took_s, tell, 2 * took_s)]
+
+    timers.append(loop.call_later(RUNNING_S, tell, RUNNING_S))
+    try:
+        yield
+    finally:
+        timers[-1].cancel()
 
 
 def not_told(task: str, attempt: int, frame: Frame | None, took_s: float) -> None:

@@ -74,6 +74,7 @@ class Program:
         self._written = 0
         self._known: dict[str, None] = {}
         self._busy = False
+        self._output: asyncio.ReadTransport | None = None
         self.answered = 0
         self._reading = asyncio.create_task(self._read(answers))
         self._logging = asyncio.create_task(self._log(errors))
@@ -193,8 +194,9 @@ class Program:
     async def _read(self, descriptor: int) -> None:
         """Cut its output into lines, until it ends."""
         reading, transport = await _pipe(descriptor)
+        self._output = transport
         try:
-            while data := await self._piece(reading):
+            while data := await reading.read(READ_BYTES):
                 *ends, self._rest = (self._rest + data).split(b"\n")
                 if any(len(line) > ANSWER_BYTES_MAX for line in (*ends, self._rest)):
                     self._lines.put_nowait(TooLong("answered with a line that is too long"))
@@ -207,17 +209,6 @@ class Program:
             async with asyncio.timeout(LAST_WORDS_S):
                 await asyncio.shield(self._waiting)
         self._lines.put_nowait(self._end_of_it())
-
-    async def _piece(self, reading: asyncio.StreamReader) -> bytes:
-        """The next of its output; nothing once it has ended, whoever else still holds that open."""
-        piece = asyncio.ensure_future(reading.read(READ_BYTES))
-        try:
-            await asyncio.wait({piece, self._waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if not piece.done():
-                await asyncio.wait({piece}, timeout=LAST_WORDS_S)
-            return piece.result() if piece.done() else b""
-        finally:
-            piece.cancel()
 
     def _line(self, line: bytes) -> None:
         if self._busy:
@@ -270,6 +261,8 @@ class Program:
             await asyncio.to_thread(self._process.wait)
         self._process.wait()
         self._kill_group()  # what it started ends with it
+        if self._output is not None:  # what left its session may hold its output open
+            asyncio.get_running_loop().call_later(LAST_WORDS_S, self._output.close)
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -24,15 +24,11 @@ from typing import Any
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import Handler, Task, loading, mistakes, outcome
-from squall.services.handlers.port import Handling, Host, Loaded, Running, not_told
+from squall.services.handlers.port import RUNNING_S, Handling, Host, Loaded, Running, not_told
 from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
 """How long a handler that was cancelled may take to clean up."""
-
-
-RUNNING_S = 5.0
-"""After how long an attempt that is not over is told of; then after twice that, and so on."""
 
 
 _Call = Future[Done | Failed | Awaitable[object]]
