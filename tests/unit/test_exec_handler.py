@@ -219,7 +219,8 @@ async def test_a_program_whose_output_is_held_open_has_ended_all_the_same(tmp_pa
     script = tmp_path / "leaves.py"
     script.write_text(
         f"import subprocess, sys\nsys.stdin.readline()\n"
-        f"started = subprocess.Popen([sys.executable, '-I', '-S', '-c', {sleeper!r}], start_new_session=True)\n"
+        f"command = [sys.executable, '-I', '-S', '-c', {sleeper!r}]\n"
+        f"started = subprocess.Popen(command, start_new_session=True)\n"
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(started.pid))\nsys.exit(5)\n"
     )
     name = "exec:" + shlex.join([sys.executable, "-I", "-S", str(script)])
