@@ -260,6 +260,14 @@ def unended(run: Run) -> Run:
     return run
 
 
+def away(run: Run) -> Run:
+    """Nobody was there for any task."""
+    run.rows = [row for row in run.rows if row["op"] not in ("run", "handler", "attempt", "commit")]
+    for number in range(1, 5):
+        missed(run, f"a-{number}", 3)
+    return run
+
+
 def early(run: Run) -> Run:
     """Some first attempts have failed, and nothing else has happened yet."""
     run.rows = [row for row in run.rows if row["op"] != "commit" and row.get("attempt") != 2]
@@ -297,6 +305,8 @@ def test_what_has_not_ended_is_the_task_to_trace(run_of: Any, tmp_path: Path) ->
         (lambda make: unended(make(FINE)), "", "unknown", ""),
         (lambda make: unended(make(FINE)), SAID, "fail", SAID.removeprefix("the ")),
         (lambda make: make(FINE), SAID, "unknown", ""),
+        (lambda make: away(make(FINE)), "", "unknown", ""),
+        (lambda make: away(make(FINE)), "it is not there", "fail", "is not there: connection refused"),
     ],
 )
 def test_a_run_that_broke_off_fails_by_what_is_there_and_by_no_word_of_the_command_alone(

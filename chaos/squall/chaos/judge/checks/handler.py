@@ -122,7 +122,7 @@ def _failed_early(history: History) -> str:
     came_of, is_blamed, name = history.came_of, bool(history.blamed), printable(history.tells_of, 100)
     if came_of.is_at_fault(at_last=is_blamed):
         return printable(came_of.sentence(name), 400)
-    return printable(came_of.unending(name), 400) if is_blamed else ""
+    return printable(came_of.missing(name) or came_of.unending(name), 400) if is_blamed else ""
 
 
 def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:
@@ -146,7 +146,7 @@ def _tasks_early(history: History) -> Sequence[str]:
         return ()
     came_of = history.came_of
     running = sorted(came_of.running, key=lambda task: -came_of.running[task][0])
-    return sorted(came_of.spoiled or came_of.mistaken) or running
+    return sorted(came_of.spoiled or came_of.mistaken or came_of.absent) or running
 
 
 def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
