@@ -83,7 +83,7 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("http", "408", AGAIN, "the handler answered 408 Request Timeout"),
     ("http", "500", AGAIN, "the handler answered 500 Internal Server Error"),
     ("http", "moved", FINAL, "and nobody is followed elsewhere: name the URL that it leads to"),
-    ("http", "absent", NOT_BEGUN, "All connection attempts failed"),
+    ("http", "absent", NOT_BEGUN, "Connection refused"),
     ("http", "slow_start", DONE, ""),
 ]
 

@@ -247,7 +247,14 @@ def _without_connection(error: Exception) -> str:
     """Why there is no connection, as the operating system says it."""
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {CONNECT_S:g} s"
-    return _said(error)
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.strerror):
+        inside = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else None
+        cause = inside or cause.__cause__ or cause.__context__
+    if not isinstance(cause, OSError):
+        return _said(error)
+    known = cause.errno is not None and cause.errno > 0  # those of name resolution are negative
+    return os.strerror(cause.errno) if known else printable(str(cause.strerror), 150)
 
 
 def _said(error: Exception) -> str:
