@@ -253,8 +253,8 @@ def _without_connection(error: Exception) -> str:
         cause = inside or cause.__cause__ or cause.__context__
     if not isinstance(cause, OSError):
         return _said(error)
-    known = cause.errno is not None and cause.errno > 0  # those of name resolution are negative
-    return os.strerror(cause.errno) if known else printable(str(cause.strerror), 150)
+    number = cause.errno or 0  # those of name resolution are negative, and not of the system
+    return os.strerror(number) if number > 0 else printable(str(cause.strerror), 150)
 
 
 def _said(error: Exception) -> str:
