@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 from squall.bus.border import printable
-from squall.bus.guard_process import MARK, kill_marked
+from squall.bus.guard_process import MARK, hold, kill_marked
 from squall.services.handlers.answers import ANSWER_BYTES_MAX, shown
 
 log = logging.getLogger("squall")
@@ -250,15 +250,18 @@ class Program:
             log.info("program: and %d lines more in that second", lines)
 
     async def _wait(self) -> None:
-        if hasattr(os, "pidfd_open"):
-            descriptor = os.pidfd_open(self._process.pid)
+        try:
+            descriptor = hold(self._process.pid)
+        except OSError:  # too many are open
+            descriptor = None
+        if descriptor is None:
+            await asyncio.to_thread(self._process.wait)
+        else:
             try:
                 await _ready(asyncio.get_running_loop().add_reader, descriptor)
             finally:
                 asyncio.get_running_loop().remove_reader(descriptor)
                 os.close(descriptor)
-        else:
-            await asyncio.to_thread(self._process.wait)
         self._process.wait()
         self._kill_group()  # what it started ends with it
         if self._output is not None:  # what left its session may hold its output open
