@@ -49,7 +49,7 @@ def refused(folder: Path, code: int, words: str, *arguments: str, **environment:
 
 UNUSABLE: list[tuple[list[str], str]] = [
     (["run", "hierarchial"], "did you mean 'hierarchical'"),
-    (["run", "mesh"], "is not built yet"),
+    (["run", "canary"], "is not built yet"),
     (["run", "nowhere.toml"], "nowhere.toml cannot be read"),
     (["run", "hierarchical", "--tasks", "0"], "tasks"),
 ]
@@ -59,7 +59,7 @@ UNUSABLE_MORE: list[tuple[list[str], str]] = [
     (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
     (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
     (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
-    (["plan", "ring"], "is not built yet"),
+    (["plan", "canary"], "is not built yet"),
     (
         ["run", "hierarchical", "--seed", "99999999999999999999"],
         "seed = 99999999999999999999 is too large",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from squall.bus.subjects import (
     acks,
     api,
     every_inbox,
+    fetch,
     matches,
     newest,
     next_message,
@@ -61,10 +63,17 @@ class Case:
     consumers: Sequence[Consumer]
 
     @classmethod
-    def of(cls, pattern: Pattern) -> Case:
-        spec = pattern.spec(agents=2)
+    def of(cls, pattern: Pattern, **changes: Any) -> Case:
+        spec = pattern.spec(**{"agents": 3, **changes})
         topology = pattern.topology(spec)
         return cls(topology, pattern.streams(spec), pattern.consumers(spec, topology))
+
+    def said_again_by(self, subject: str) -> str | None:
+        """The stream whose records the broker says again on a subject; None if there is none."""
+        for config in self.streams:
+            if "republish" in config and overlap(config["republish"]["dest"], subject):
+                return str(config["name"])
+        return None
 
     def filters(self, link: Link, node: Node) -> Sequence[str]:
         """What the consumer delivers that a node pulls from along a link."""
@@ -77,13 +86,14 @@ class Case:
 
 
 @contextlib.asynccontextmanager
-async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connection]]:
+async def standing(case: Case, tmp_path: Path, *, joins: bool = True) -> AsyncIterator[dict[str, Connection]]:
     """A broker with a topology's streams and consumers, and a connection for each of its nodes.
 
-    The newest node joins while the broker runs.
+    Args:
+        joins: Whether the newest node joins while the broker runs.
     """
     newest_agent = case.topology.of_role("agent")[-1]
-    authority = Authority.create(case.topology.without_node(newest_agent.name))
+    authority = Authority.create(case.topology.without_node(newest_agent.name) if joins else case.topology)
     async with (
         Guard() as guard,
         Broker.running(
@@ -100,7 +110,8 @@ async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connec
         )
         accounts = Accounts(authority, system)
         (await stack.enter_async_context(task_group())).daemon(accounts.run())
-        accounts.admit(newest_agent)
+        if joins:
+            accounts.admit(newest_agent)
         assert await accounts.settled(5)
         nodes = {
             node.name: await stack.enter_async_context(
@@ -193,11 +204,18 @@ def uses(link: Link, name: str) -> list[str]:
             return [api("STREAM", "MSG", "GET", S.stream(link.source))]
         case "newest":
             return [newest(S.stream(link.source), link.subject)]
+        case "fetch":
+            return [fetch(S.stream(link.source))]
         case "trim":
             stream = S.stream(link.target)
             return [api("STREAM", "INFO", stream), api("STREAM", "PURGE", stream)]
-        case "publish" | "source":
+        case "publish" | "source" | "hear":
             return []
+
+
+def whom(topology: Topology, end: str) -> str:
+    """The name of the one node that an end of a link stands for, or any."""
+    return end if [node.name for node in topology.at(end)] == [end] else ANY
 
 
 def acts(topology: Topology, node: Node) -> list[Link]:
@@ -209,7 +227,11 @@ def may_publish(topology: Topology, node: Node) -> list[str]:
     more = topology.administration.get(node.role)
     linked = acts(topology, node)
     return [
-        *(named(link.subject, node.name, ANY) for link in linked if link.by == "publish"),
+        *(
+            named(link.subject, node.name, whom(topology, link.target))
+            for link in linked
+            if link.by == "publish"
+        ),
         *(subject for link in linked for subject in uses(link, node.name)),
         *(more.of(node.name).publish if more else ()),
     ]
@@ -220,9 +242,9 @@ def may_hear(topology: Topology, node: Node) -> list[str]:
     return [
         every_inbox(node.name),
         *(
-            named(link.subject, ANY, node.name)
+            named(link.arrives, whom(topology, link.source), node.name)
             for link in topology.links
-            if link.is_spoken and node in topology.at(link.target)
+            if link.is_heard and node in topology.at(link.target)
         ),
         *(more.of(node.name).subscribe if more else ()),
     ]
@@ -247,7 +269,8 @@ class Walk:
         """Have every node listen to all that it may."""
         for node in self.topology.nodes:
             for subject in may_hear(self.topology, node):
-                await self.nodes[node.name].subscribe(subject, self._hear(node.name))
+                hear, stream = self._hear(node.name), self.case.said_again_by(subject)
+                await self.nodes[node.name].subscribe(subject, hear, stream=stream)
 
     def _hear(self, name: str) -> Callable[[Msg], None]:
         def hear(message: Msg) -> None:
@@ -287,7 +310,7 @@ class Walk:
     async def _arrives(self, way: Way, said: Sequence[str], data: bytes) -> None:
         """Return once the target has it."""
         link, connection = way.takes, self.nodes[way.target.name]
-        if link is None:
+        if link is None or link.by == "hear":
             while data not in self.heard[way.target.name]:
                 self._news.clear()
                 await self._news.wait()
@@ -305,6 +328,14 @@ class Walk:
                 await wait_until(
                     lambda: log.last(connection, stream, link.subject),
                     lambda found: found is not None and found.data == data,
+                    timeout_s=DELIVERED_S,
+                    what=f"what was said along {link}",
+                )
+            case "fetch":
+                wanted = json.dumps({"last_by_subj": link.subject}).encode()
+                await wait_until(
+                    lambda: connection.request(fetch(stream), wanted, timeout_s=DELIVERED_S),
+                    lambda found: found.data == data,
                     timeout_s=DELIVERED_S,
                     what=f"what was said along {link}",
                 )
@@ -338,8 +369,10 @@ class Walk:
         more = self.topology.administration.get(b.role)
         written = [filled(pattern, self._fresh) for pattern in (more.of(b.name).publish if more else ())]
         # What the other says to this one, if it were to hear it.
-        heard = [named(link.subject, b.name, a.name) for link in acts(self.topology, b) if link.is_spoken]
-        for subject in (*reached, *taken, *written, f"_INBOX.{b.name}.x"):
+        heard = [named(link.arrives, b.name, a.name) for link in acts(self.topology, b) if link.is_spoken]
+        listened = [pattern for pattern in may_hear(self.topology, b) if not pattern.startswith("$JS.")]
+        arriving = [filled(pattern, self._fresh) for pattern in listened]
+        for subject in (*reached, *taken, *written, *arriving):
             if not any(matches(pattern, subject) for pattern in says):
                 yield "says", subject
         for pattern in (*may_hear(self.topology, b), *heard):
@@ -366,10 +399,14 @@ class Walk:
         return states
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-async def test_each_edge_delivers_and_what_is_none_is_refused(name: str, tmp_path: Path) -> None:
-    case = Case.of(PATTERNS[name])
-    async with standing(case, tmp_path) as nodes:
+@pytest.mark.parametrize(
+    ("name", "changes"), [*((name, {}) for name in PATTERNS), ("mesh", {"agents": 5, "neighbours": 2})]
+)
+async def test_each_edge_delivers_and_what_is_none_is_refused(
+    name: str, changes: dict[str, int], tmp_path: Path
+) -> None:
+    case = Case.of(PATTERNS[name], **changes)
+    async with standing(case, tmp_path, joins=not changes) as nodes:
         walk = Walk(case, nodes)
         await walk.listen()
         wrong: list[str] = []

@@ -14,6 +14,7 @@ from tests.model.operations import (
     Ask,
     Batch,
     Direct,
+    Fetch,
     Get,
     Listen,
     Look,
@@ -116,6 +117,12 @@ class Acting:
                 stream = ("TRY", "OLD", "RES")[subject % 3]
                 wanted = layout.subjects(self.prefix, stream)[subject]
                 await self.ask(f"$JS.API.DIRECT.GET.{self.prefix}{stream}.{wanted}")
+            case Fetch(where, seq, batch, bytes_max):
+                name = f"{self.prefix}{('JOB', 'OLD', 'IN', 'TRY', 'RES')[where]}"
+                start = max(1, self.broker.jetstream.streams[name].first + seq - 2)
+                request = {"seq": start, "batch": batch, "max_bytes": bytes_max}
+                given = {field: value for field, value in request.items() if value}
+                await self.ask(f"$JS.API.DIRECT.GET.{name}", given)
             case Purge():
                 await self._purge(operation)
             case Pull():
@@ -165,6 +172,8 @@ class Acting:
         subject = layout.subjects(self.prefix, stream)[wanted.subject]
         headers = {"Trace": f"t{wanted.size}"} if wanted.size % 3 == 0 else {}
         on = f"{self.prefix}.job.term" if wanted.fence else subject
+        if wanted.fence and wanted.size % 2:  # the newest of all that falls under a pattern
+            on = layout.patterns(self.prefix, stream)[wanted.subject % 4]
         expected = self._expected(wanted.expected, self._newest(stream, on))
         if expected is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)

@@ -43,8 +43,8 @@ NEAR_S, LATE_S = 0.12, 0.12
 WIDE = {"_copy": 0.3, "_begin": 0.3}
 """Timers that the server itself draws at random, or looks at only now and then."""
 
-ANSWERS, PULLS = 1, 100
-"""Numbers of subscriptions: of all answers, and of the inbox of the first pull."""
+ANSWERS, AGAIN, PULLS = 1, 3, 100
+"""Numbers of subscriptions: of all answers, of what streams say again, and of the inbox of the first pull."""
 
 VOLATILE = {
     *("cluster", "created", "ts", "first_ts", "last_ts", "time", "metadata", "last_active"),
@@ -123,6 +123,7 @@ class Run(Acting):
         self.session = self.broker.connect(self.prefix, Rights(), self.model.deliver)
         self._pulls.clear()
         self.both(Sub(ANSWERS, f"_INBOX.{self.prefix}.r.*"))
+        self.both(Sub(AGAIN, f"{self.prefix}.plain.>"))
         self.wire.receive(Sub(2, f"_INBOX.{self.prefix}.s.*"))
 
     async def back(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 S = 10**9
 
-PUBLISHED = ("IN", "JOB", "RES", "TRY", "OLD", "MEM")
+PUBLISHED = ("IN", "JOB", "RES", "TRY", "OLD", "MEM", "SAY")
 """Streams with subjects of their own."""
 
 STREAMS = (*PUBLISHED, "WK", "QUE", "DLQ")
@@ -27,6 +27,7 @@ def subjects(p: str, stream: str) -> list[str]:
         "TRY": [f"{p}.try.pool.{n}" for n in range(5)],
         "OLD": [f"{p}.old.a", f"{p}.old.b", f"{p}.old.c", f"{p}.old.a", f"{p}.old.d"],
         "MEM": [f"{p}.mem.a", f"{p}.mem.b.c", f"{p}.mem.b.d", f"{p}.mem.a", f"{p}.mem.e"],
+        "SAY": [f"{p}.say.a", f"{p}.say.a.b", f"{p}.say.b.c", f"{p}.say.c", f"{p}.say.a.d"],
         "WK": [f"{p}.wk.3.task.k1.t1", f"{p}.wk.*.task.k2.*"],
         "QUE": [f"{p}.que.*.k1", f"{p}.que.a.*"],
         "DLQ": [f"{p}.dlq.j1.t1"],
@@ -42,6 +43,7 @@ def patterns(p: str, stream: str) -> list[str]:
         "TRY": [f"{p}.try.*.*", f"{p}.try.pool.1", f"{p}.try.>", f"{p}.try.pool.*"],
         "OLD": [f"{p}.old.*", f"{p}.old.a", f"{p}.old.>", f"{p}.old.b"],
         "MEM": [f"{p}.mem.>", f"{p}.mem.b.*", f"{p}.mem.a", f"{p}.mem.*"],
+        "SAY": [f"{p}.say.>", f"{p}.say.a.*", f"{p}.say.a", f"{p}.say.*"],
         "WK": [f"{p}.wk.>", f"{p}.wk.*.task.k1.*", f"{p}.wk.1.>", f"{p}.wk.*.*.*.t2"],
     }.get(stream, [f"{p}.{stream.lower()}.>", f"{p}.{stream.lower()}.*.*"] * 2)
 
@@ -74,6 +76,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_msgs": 6,
             "max_bytes": 2000,
             "duplicate_window": int(1.5 * S),
+            "allow_direct": True,
             **common,
         },
         {
@@ -85,6 +88,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_bytes": 1800,
             "max_msg_size": 240,
             "allow_atomic": True,
+            "allow_direct": True,
             **common,
         },
         {
@@ -116,6 +120,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_bytes": 600,
             "max_msg_size": 90,
             "allow_direct": True,
+            "republish": {"src": f"{p}.old.*", "dest": f"{p}.plain.a.{{{{wildcard(1)}}}}"},
             **common,
         },
         {
@@ -124,6 +129,14 @@ def streams(p: str) -> list[dict[str, Any]]:
             "max_bytes": 300,
             "storage": "memory",
             "allow_atomic": True,
+        },
+        {
+            "name": f"{p}SAY",
+            "subjects": [f"{p}.say.>"],
+            "max_msgs": 1,
+            "max_msg_size": 35,
+            "no_ack": True,
+            "republish": {"src": f"{p}.say.>", "dest": f"{p}.plain.>"},
         },
         {
             "name": f"{p}WK",
@@ -140,6 +153,7 @@ def streams(p: str) -> list[dict[str, Any]]:
             "retention": "workqueue",
             "max_msgs": 20,
             "duplicate_window": int(1.5 * S),
+            "republish": {"src": f"{p}.que.>", "dest": f"{p}.plain.c.>"},
             "sources": [
                 {
                     "name": f"{p}IN",

@@ -74,6 +74,23 @@ class Direct:
 
 
 @dataclass(frozen=True)
+class Fetch:
+    """Ask for messages from a place on, or for the one at a place.
+
+    Attributes:
+        where: Of which stream.
+        seq: From where on, counted from two before the first that is there.
+        batch: How many at most; 0 is the one that is there.
+        bytes_max: Most bytes to be answered with; 0 is any number.
+    """
+
+    where: int
+    seq: int
+    batch: int
+    bytes_max: int
+
+
+@dataclass(frozen=True)
 class Purge:
     where: int
     below: int
@@ -168,6 +185,7 @@ Operation = (
     | Batch
     | Get
     | Direct
+    | Fetch
     | Purge
     | Pull
     | Unhear
@@ -192,12 +210,12 @@ def _often(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([usual] * (2 + len(others)) + list(others))
 
 
-def operations() -> st.SearchStrategy[Operation]:
-    """One operation; what a swarm does most is drawn most."""
+def operations(*, evenly: bool = False) -> st.SearchStrategy[Operation]:
+    """One operation; what a swarm does most is drawn most, unless all are to be drawn alike."""
     expected = st.sampled_from([0, 1, 1, 2, 2, 3])
     publish = st.builds(
         Publish,
-        _number(5),
+        _number(6),
         _number(4),
         expected,
         _often(0, 1, 2, 3),
@@ -223,6 +241,7 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Wait, st.sampled_from([3, 6, 12]))),
         (1, st.builds(Get, _number(6), _number(4), _number(9))),
         (1, st.builds(Direct, _number(4))),
+        (3, st.builds(Fetch, _often(0, 0, 1, 1, 2, 3, 4), _number(7), _number(5), _often(0, 100, 250))),
         (2, st.builds(Purge, _number(6), _number(12), _number(3), _often(0, 1, 2))),
         (1, st.builds(Unhear, _number(4))),
         (2, st.builds(Read, _number(6), _number(3), _number(8), _number(6), _number(2))),
@@ -232,11 +251,15 @@ def operations() -> st.SearchStrategy[Operation]:
         (1, st.builds(Listen, _number(4), _number(4))),
         (1, st.builds(Pause, _number(4), _number(8))),
     ]
-    return st.one_of([strategy for weight, strategy in weighted for _ in range(weight)])
+    # Not `one_of`, which draws each strategy as often as any other, however often it is there.
+    drawn: list[st.SearchStrategy[Operation]] = [
+        strategy for weight, strategy in weighted for _ in range(1 if evenly else weight)
+    ]
+    return st.sampled_from(range(len(drawn))).flatmap(lambda place: drawn[place])
 
 
-def sequences(length: int) -> st.SearchStrategy[list[Operation]]:
-    return st.lists(operations(), min_size=length, max_size=length)
+def sequences(length: int, *, evenly: bool = False) -> st.SearchStrategy[list[Operation]]:
+    return st.lists(operations(evenly=evenly), min_size=length, max_size=length)
 
 
 def told(operation: Operation) -> str:

@@ -37,13 +37,13 @@ class Figures:
         )
 
 
-def draw(number: int, length: int, seeded: int) -> list[list[Operation]]:
-    """That many sequences, always the same for a seed."""
+def draw(number: int, length: int, seeded: int, *, evenly: bool = False) -> list[list[Operation]]:
+    """That many sequences, always the same for a seed; see `operations.operations`."""
     drawn: list[list[Operation]] = []
 
     @settings(max_examples=2, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @seed(seeded)
-    @given(st.tuples(*[sequences(length)] * number))
+    @given(st.tuples(*[sequences(length, evenly=evenly)] * number))
     def take(sample: tuple[list[Operation], ...]) -> None:
         drawn[:] = sample  # the first is the simplest there is
 
@@ -71,11 +71,11 @@ async def compare(number: int, first_seed: int = 1) -> Figures:
     return figures
 
 
-async def compare_restarts(number: int, first_seed: int = 1) -> Figures:
+async def compare_restarts(number: int, first_seed: int = 1, *, evenly: bool = False) -> Figures:
     """Compare that many sequences, with the server killed after each third of them."""
     figures, began, cpu = Figures(), time.monotonic(), time.process_time()
     while figures.sequences < number:
-        drawn = draw(8, 36, first_seed * 100_000 + 50_000 + figures.sequences)
+        drawn = draw(8, 36, first_seed * 100_000 + 50_000 + figures.sequences, evenly=evenly)
         parts = [[each[0:12], each[12:24], each[24:36]] for each in drawn]
         async with own_server() as running:
             figures.differences += await differences_over_restarts(running, parts)
@@ -91,6 +91,7 @@ def main() -> None:
     )
     parser.add_argument("sequences", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--evenly", action="store_true", help="draw all alike in those with restarts")
     parser.add_argument("--restarts", type=int, default=0, help="sequences with restarts between")
     asked = parser.parse_args()
     found: list[str] = []
@@ -99,7 +100,7 @@ def main() -> None:
         print(figures)  # noqa: T201
         found += figures.differences
     if asked.restarts:
-        figures = asyncio.run(compare_restarts(asked.restarts, asked.seed))
+        figures = asyncio.run(compare_restarts(asked.restarts, asked.seed, evenly=asked.evenly))
         print(f"with restarts: {figures}")  # noqa: T201
         found += figures.differences
     for difference in found[:10]:

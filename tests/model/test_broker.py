@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 from tests.model.virtual import VirtualClock
 
+from squall.bus.subjects import Subjects
 from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.mesh import mesh
+from squall.bus.topology.rights import Import
 from squall.bus.topology.star import star
+from squall.bus.vote_log import link_stream_config
+from squall.bus.vote_subjects import VoteSubjects
 from squall.chaos.model.broker import Broker
 from squall.chaos.model.clock import Alarms
 from squall.chaos.model.errors import Unmodelled
@@ -393,7 +398,11 @@ def test_the_world_hears_of_each_store_and_delivery(broker: Broker) -> None:
         ("$JS.API.CONSUMER.CREATE.A.c", {"stream_name": "A", "config": {"ack_policy": "all"}}, None),
         ("$JS.API.CONSUMER.CREATE.A.c", {"stream_name": "A", "config": {"deliver_subject": "x"}}, None),
         ("$JS.API.CONSUMER.MSG.NEXT.A.reader", {"batch": 1, "group": "g"}, None),
-        ("$JS.API.DIRECT.GET.A", {"seq": 1}, None),
+        ("$JS.API.DIRECT.GET.A", {}, None),
+        ("$JS.API.DIRECT.GET.A", {"seq": 0, "batch": 2}, None),
+        ("$JS.API.DIRECT.GET.A", {"seq": 1, "start_time": "now"}, None),
+        ("$JS.API.DIRECT.GET.A", {"multi_last": ["a.*"]}, None),
+        ("$JS.API.DIRECT.GET.A.a.1", {"seq": 1}, None),
         ("$JS.API.STREAM.MSG.GET.A", {"next_by_subj": "a.1", "seq": 1}, None),
         ("$JS.API.STREAM.PURGE.A", b"{bad", None),
         ("$SYS.REQ.USER.INFO", b"", None),
@@ -410,3 +419,37 @@ def test_what_is_not_modelled_is_an_error_and_no_guess(
     client = made(broker, config, reader={"ack_policy": "none", "mem_storage": True})
     with pytest.raises(Unmodelled):
         client.ask(subject, body, headers)
+
+
+def test_what_a_peer_says_on_a_link_gets_to_the_other_by_way_of_a_stream(broker: Broker) -> None:
+    """And in no other: what comes into CORE as a service goes nowhere as a stream (nats-server #8338)."""
+    topology = mesh("squall", agents=3)
+    votes = VoteSubjects(Subjects("squall"))
+    one, two = (Client(broker, name, rights_of(topology, name)) for name in ("agent-1", "agent-2"))
+    core = Client(broker)
+    heard = Rights(account="agent-3", imports=(Import("sw.squall.link.>", "stream"),))
+    direct = Client(broker, "agent-3", heard)
+    direct.listen(1, "sw.squall.link.>")
+    two.listen(1, votes.told("*", "agent-2", "*"))
+    said = votes.link("agent-1", "agent-2", "ping")
+    one.publish(said, b"to nobody")
+    core.ask(f"$JS.API.STREAM.CREATE.{link_stream_config(votes)['name']}", link_stream_config(votes))
+    one.publish(said, b"hello", "_INBOX.agent-1.x.y")
+    one.publish(votes.link("agent-1", "agent-3", "ping"), b"not to two")
+    core.publish(said, b"of core")
+    assert [message.data for message in two.heard() if isinstance(message, Msg)] == [b"hello", b"of core"]
+    assert [message.data for message in direct.heard() if isinstance(message, Msg)] == [b"of core"]
+    assert one.heard() == []  # it keeps nothing, and answers nobody
+
+
+def test_what_a_stream_would_say_into_another_is_unknown(broker: Broker) -> None:
+    client = Client(broker)
+    client.ask("$JS.API.STREAM.CREATE.A", {"name": "A", "subjects": ["a.>"]})
+    again = {"src": "b.>", "dest": "a.>"}
+    client.ask("$JS.API.STREAM.CREATE.B", {"name": "B", "subjects": ["b.>"], "republish": again})
+    with pytest.raises(Unmodelled, match=r"a stream that stores what B says again on a\.x"):
+        client.publish("b.x")
+    said = client.ask(
+        "$JS.API.STREAM.CREATE.C", {"name": "C", "subjects": ["c.>"], "republish": again | {"dest": "c.d.>"}}
+    )
+    assert "forms a cycle" in said["error"]["description"]

@@ -37,6 +37,8 @@ KILLED_OVER_ITS_WORK = Interval(fault="crash", target="any-agent", at_s=3.0, poi
 """One fault more, which no draw need have: an agent dies when its handler has returned."""
 
 RATE_PER_S = 100.0
+"""At most: a pattern may ask for less in its experiments, so that two cores have time left."""
+
 STEADY_S = 3.0
 """So that each of four agents has its fifty tasks in the steady state, without which H3 says nothing."""
 
@@ -96,7 +98,8 @@ def run_series(pattern: str, folder: Path) -> Series:
     """Run it, which takes most of a minute."""
     promises = promises_of(pattern)
     assert promises is not None, f"nothing is known of {pattern}"
-    spec = msgspec.structs.replace(spec_of(pattern), rate_per_s=RATE_PER_S)
+    asked = spec_of(pattern)
+    spec = msgspec.structs.replace(asked, rate_per_s=min(asked.rate_per_s, RATE_PER_S))
     first, *further = _brisk(
         plans(spec, [SEED], (), promises.runs, to_an_effect=promises.to_an_effect, faults_s=FAULTS_S)
     )

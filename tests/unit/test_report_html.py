@@ -17,6 +17,7 @@ from tests.unit.histories import good_run
 from typer.testing import CliRunner
 
 from squall.bus.topology.hierarchical import hierarchical
+from squall.bus.topology.mesh import mesh
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.chaos.cli.report import report
@@ -26,6 +27,7 @@ from squall.chaos.judge.run import result
 from squall.chaos.plan.varied import HANDLER
 from squall.chaos.tell import documents
 from squall.chaos.tell.documents import history_of, judge
+from squall.chaos.tell.page.circle import circle, is_circle
 from squall.chaos.tell.page.html import PageContent, render
 from squall.chaos.tell.page.lanes import LANES_MAX, lanes, shown, strikes, window
 from squall.chaos.tell.page.topology import boxes_of, edges_of, layers, topology
@@ -440,6 +442,24 @@ def test_a_star_is_drawn_with_whoever_leads_in_the_middle() -> None:
 
 def test_a_star_of_more_spokes_than_fit_says_so() -> None:
     assert "and 6 more" in str(wheel(star("s", agents=30), 1080.0))
+
+
+@pytest.mark.parametrize(("neighbours", "linked"), [(0, "10 of 10"), (2, "5 of 10")])
+def test_equal_peers_are_drawn_round_their_log(neighbours: int, linked: str) -> None:
+    graph = mesh("s", agents=5, neighbours=neighbours)
+    drawn = str(circle(graph, 1080.0))
+    assert drawn.count("<rect") == 6
+    assert drawn.count('class="link direct"') == int(linked.split()[0])
+    _, page = page_of(synthetic(10), graph)
+    assert f"agent-5 round LOG, which each writes and all hear; {linked} pairs are linked" in " ".join(
+        page.text
+    )
+    assert not is_circle(star("s", agents=5))
+    assert not is_wheel(graph)
+
+
+def test_more_peers_than_fit_are_told_of() -> None:
+    assert "and 6 more round LOG" in str(circle(mesh("s", agents=30), 400.0))
 
 
 def witnessed(tmp_path: Path) -> History:

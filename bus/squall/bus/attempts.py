@@ -172,6 +172,17 @@ class Marks:
             ended = replace(tried, running=False, write=secrets.token_hex(8))
             await self.write(lane, task, ended, sequence)
 
+    async def clear(self, lane: str, task: str, attempt: int) -> None:
+        """Mark that an attempt ended well: what came before is nothing to its blame. A newer one's stays.
+
+        Raises:
+            RequestError: It is not known.
+        """
+        newest, sequence = await self.read(lane, task)
+        if newest is not None and newest.attempts == attempt and newest.running:
+            cleared = TaskTried(attempts=0, running=False, write=secrets.token_hex(8))
+            await self.write(lane, task, cleared, sequence)
+
     async def take_back(self, lane: str, task: str, tried: TaskTried) -> None:
         """Mark that an attempt was not made, so that the next one has its number. A newer mark stays.
 

@@ -172,7 +172,13 @@ class Connection:
         return await self._current(subject).request(subject, data, timeout_s, headers)
 
     async def subscribe(
-        self, subject: str, handler: Handler, *, private: bool = False, pending_max: int = 4096
+        self,
+        subject: str,
+        handler: Handler,
+        *,
+        private: bool = False,
+        pending_max: int = 4096,
+        stream: str | None = None,
     ) -> Callable[[], Awaitable[None]]:
         """Call ``handler`` with every message from now on, on whatever link.
 
@@ -180,6 +186,8 @@ class Connection:
             subject: A subject, or with ``private`` the end of one below the link's own inbox.
             handler: Must not block; what it raises ends the connection.
             pending_max: Messages that may wait for the handler; newer ones are dropped and counted.
+            stream: The stream whose records the broker says again on this subject. What comes out of a stream
+                is no message of a node, and is taken from this one only, and only where it is named.
 
         Returns:
             A function whose awaitable result unsubscribes.
@@ -187,7 +195,7 @@ class Connection:
         Raises:
             ForbiddenError: These credentials may not listen there.
         """
-        wanted = Subscription(subject, handler, private, pending_max)
+        wanted = Subscription(subject, handler, private, pending_max, stream)
         self._subscriptions.append(wanted)
         link = self._link
         if link is not None and not link.lost.is_set():

@@ -11,6 +11,7 @@
         ├── AuthorizationError                       the broker does not accept these credentials
         ├── WireError                                a wire fails; its link says what was definite
         ├── ExpelledError                            the node was put out of the swarm for good
+        ├── RosterError                              who votes cannot be changed so
         └── RequestError                             carries subject and definite
             ├── ForbiddenError                       definite: the broker refused it, by permission
             ├── NotConnectedError                    definite: it was never sent
@@ -99,6 +100,10 @@ class AuthorizationError(BusError):
 
 class ExpelledError(BusError):
     """The node was put out of the swarm for good."""
+
+
+class RosterError(BusError):
+    """Who votes cannot be changed so."""
 
 
 class RequestError(BusError):

@@ -40,12 +40,17 @@ _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "(
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """What is subscribed again on every new link. With ``private``, the subject is below the link's inbox."""
+    """What is subscribed again on every new link.
+
+    With ``private``, the subject is below the link's inbox. With a ``stream``, what is heard is what the
+    broker says again of that stream's records, and nothing else.
+    """
 
     subject: str
     handler: Handler
     private: bool
     pending_max: int
+    stream: str | None
 
 
 class _Call(msgspec.Struct, eq=False):
@@ -257,7 +262,7 @@ class Link:
             # A deputy of the broker can deliver what another subject carries; see `subjects.matches`.
             if not wanted.private and (
                 not subjects.matches(wanted.subject, message.subject)
-                or (message.headers and "Nats-Stream" in message.headers)
+                or (message.headers or {}).get("Nats-Stream") != wanted.stream
             ):
                 self._counters["unasked"] += 1
                 return

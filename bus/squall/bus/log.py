@@ -80,7 +80,7 @@ async def _get(
         raise
     message = answer["message"]
     data = base64.b64decode(message.get("data", ""))
-    return Record(message["subject"], message["seq"], data, _seconds(message["time"]))
+    return Record(message["subject"], message["seq"], data, seconds(message["time"]))
 
 
 async def direct(
@@ -99,11 +99,11 @@ async def direct(
         return None
     if not is_stored:
         raise RejectedError(subject, f"{headers.get('Description', 'no answer')} on {subject}", 0)
-    stored_s = _seconds(headers["Nats-Time-Stamp"])
+    stored_s = seconds(headers["Nats-Time-Stamp"])
     return Record(headers["Nats-Subject"], int(headers["Nats-Sequence"]), answer.data, stored_s)
 
 
-def _seconds(time: str) -> float:
+def seconds(time: str) -> float:
     """A time of the broker (RFC 3339), in seconds since the epoch."""
     return datetime.datetime.fromisoformat(time).timestamp()
 
@@ -134,12 +134,17 @@ async def messages(connection: Connection, stream: str, subjects: str = "", *, t
 async def fullness(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> float:
     """How much of its bounds a stream has used, in bytes or messages, from 0 to 1; 0 without bounds.
 
+    That a stream keeps the newest record and no other is no bound that it nears.
+
     Raises:
         RequestError: No answer.
     """
     answer = await call(connection, "STREAM", "INFO", stream, timeout_s=timeout_s)
     state, config = answer["state"], answer["config"]
-    bounds = [("bytes", "max_bytes"), ("messages", "max_msgs")]
+    bounds = [
+        ("bytes", "max_bytes"),
+        *([("messages", "max_msgs")] if config.get("max_msgs", -1) != 1 else []),
+    ]
     return max((state[n] / config[most] for n, most in bounds if config.get(most, -1) > 0), default=0.0)
 
 

@@ -1,6 +1,6 @@
 """Every subject, stream name and consumer name of a swarm.
 
-The only file that writes dots and wildcards. Subjects go from general to
+The only file, with `vote_subjects.py`, that writes dots and wildcards. Subjects go from general to
 particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
 
     in.task.<key>                    what producers submit; stored here = accepted
@@ -15,7 +15,7 @@ particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
     hb.<role>.<node>                 heartbeats
     cmd.<node>.<verb>                commands; answers on rep.<node>.<token>
 
-and for a hub and its spokes:
+for equal peers that vote, see `vote_subjects.py`, and for a hub and its spokes:
 
     in.<class>.<key>.<task>          what producers submit, by class
     wk.<lane>.<class>.<key>.<task>   the work queue, sourced from in.<class>
@@ -52,6 +52,10 @@ SOURCE, TARGET = "{source}", "{target}"
 """Stand for the names of the two ends of a link."""
 
 
+_FUNCTION = re.compile(r"\{\{(wildcard|partition)\([0-9,]+\)\}\}|>")
+"""What the broker fills in where it copies, and the wildcard for all that follows."""
+
+
 def _token(token: str) -> str:
     """A name, or what stands for one in permissions and links."""
     return token if token in (ANY, ME, SOURCE, TARGET) else check_name(token, "token of a subject")
@@ -81,6 +85,17 @@ class Subjects:
 
     def _at(self, *tokens: str) -> str:
         return ".".join(("sw", self.swarm, *tokens))
+
+    def at(self, *tokens: str) -> str:
+        """A subject of a pattern's own: what follows the swarm's name.
+
+        Args:
+            tokens: Names, wildcards, what stands for the ends of links, or a transform's functions.
+
+        Raises:
+            InvalidNameError: A token is none of these.
+        """
+        return self._at(*(token if _FUNCTION.fullmatch(token) else _token(token) for token in tokens))
 
     # Streams. Upper case as is the custom; unambiguous because names are lower case.
 
@@ -359,6 +374,16 @@ def acks(stream: str, consumer: str) -> str:
 def newest(stream: str, subject: str) -> str:
     """Asks for the newest message on a subject, which is part of the request's and so of the permission."""
     return f"$JS.API.DIRECT.GET.{stream}.{subject}"
+
+
+def fetch(stream: str) -> str:
+    """Asks for records by their places; what is asked for is in the request, and all of the stream may be."""
+    return f"$JS.API.DIRECT.GET.{stream}"
+
+
+def is_fetch(subject: str) -> bool:
+    """Whether a subject is that of `fetch`, for whatever stream."""
+    return matches(fetch(ANY), subject)
 
 
 def api(*tokens: str) -> str:

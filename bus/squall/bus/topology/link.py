@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Way = Literal["publish", "source", "pull", "read", "get", "newest", "trim"]
+Way = Literal["publish", "source", "pull", "read", "get", "newest", "hear", "fetch", "trim"]
 """How a link is used. Its rights are those of the node that acts, which is the end in italics here:
 
     publish   *node* → node     says something, and the other hears it
@@ -15,6 +15,8 @@ Way = Literal["publish", "source", "pull", "read", "get", "newest", "trim"]
     read       stream → *node*  reads what falls under the subject, in order, with a consumer of its own
     get        stream → *node*  asks for single records, whatever their subjects
     newest     stream → *node*  asks for the newest record of one subject
+    hear       stream → *node*  listens to what the broker says of each record as it stores it
+    fetch      stream → *node*  asks for records by their places, many at a time
     trim      *node* → stream   looks how full it is, and removes what is not needed any more
 """
 
@@ -44,6 +46,7 @@ class Link:
         subject: What travels along it. `SOURCE` and `TARGET` in it stand for the names of its ends: a node
             speaks in its own name only, and hears what is meant for it only.
         note: What it is for.
+        heard: What arrives of it, where that is not the subject: the broker says it again as something else.
         by: How.
         consumer: Which consumer is pulled from; with `TARGET`, each node has its own, called as it is.
     """
@@ -54,6 +57,7 @@ class Link:
     note: str = ""
     by: Way = "publish"
     consumer: str = ""
+    heard: str = ""
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -65,9 +69,19 @@ class Link:
         return self.by == "publish" and not is_plane(self.target)
 
     @property
+    def is_heard(self) -> bool:
+        """Whether its target listens to its subject."""
+        return self.is_spoken or self.by == "hear"
+
+    @property
+    def arrives(self) -> str:
+        """What its target listens to."""
+        return self.heard or self.subject
+
+    @property
     def carries(self) -> bool:
         """Whether messages flow along it, and not only questions about what is stored."""
-        return self.by not in ("get", "newest", "trim")
+        return self.by not in ("get", "newest", "fetch", "trim")
 
     @property
     def actor(self) -> str:

@@ -39,8 +39,8 @@ class Topology:
         nodes: In the order to start them.
         links: Who is connected to whom.
         administration: What roles in account CORE may do beyond their links, by role.
-        layout: How it is drawn: in ``layers`` along the way of a task, or as a ``wheel``, whoever leads in
-            the middle of those that run handlers.
+        layout: How it is drawn: in ``layers`` along the way of a task; as a ``wheel``, whoever leads in the
+            middle of those that run handlers; or as a ``circle`` of those, where nobody leads.
 
     Raises:
         InvalidNameError: A name that must not reach a subject.
@@ -52,7 +52,7 @@ class Topology:
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     administration: Mapping[str, Permissions] = field(default_factory=dict[str, Permissions])
-    layout: Literal["layers", "wheel"] = "layers"
+    layout: Literal["layers", "wheel", "circle"] = "layers"
 
     def __post_init__(self) -> None:
         check_name(self.swarm, "swarm name")

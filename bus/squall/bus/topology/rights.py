@@ -23,6 +23,8 @@ from squall.bus.subjects import (
     api,
     every_ack,
     every_inbox,
+    fetch,
+    is_fetch,
     newest,
     next_message,
 )
@@ -78,7 +80,7 @@ def permissions(s: Subjects, node: Node, links: Iterable[Link], named: Container
     """
     mine = [link for link in links if {node.name, node.role} & {*link.ends}]
     publish = [right for link in mine if _is(link.actor, node) for right in _rights(s, link, named)]
-    hear = [_heard(link, named) for link in mine if _is(link.target, node) and link.is_spoken]
+    hear = [_heard(link, named) for link in mine if _is(link.target, node) and link.is_heard]
     alive = [s.heartbeat(node.role, ME)] if mine else []
     return Permissions(
         publish=tuple(dict.fromkeys([*publish, *alive])),
@@ -93,7 +95,7 @@ def _is(end: str, node: Node) -> bool:
 def _heard(link: Link, named: Container[str]) -> str:
     """What its target listens to."""
     source = link.source if link.source in named else ANY
-    return link.subject.replace(TARGET, ME).replace(SOURCE, source)
+    return link.arrives.replace(TARGET, ME).replace(SOURCE, source)
 
 
 def _rights(s: Subjects, link: Link, named: Container[str]) -> Iterator[str]:
@@ -118,11 +120,13 @@ def _rights(s: Subjects, link: Link, named: Container[str]) -> Iterator[str]:
             yield api("STREAM", "MSG", "GET", s.stream(link.source))
         case "newest":
             yield newest(s.stream(link.source), link.subject.replace(TARGET, ME))
+        case "fetch":
+            yield fetch(s.stream(link.source))
         case "trim":
             stream = s.stream(link.target)
             yield api("STREAM", "INFO", stream)
             yield api("STREAM", "PURGE", stream)
-        case "source":
+        case "source" | "hear":
             pass
 
 
@@ -135,8 +139,8 @@ def exports(isolated: Iterable[Permissions]) -> tuple[Export, ...]:
     offered: dict[Export, None] = {}
     for rights in isolated:
         for subject in rights.publish:
-            # One pull is answered by many messages; all else by one.
-            many = subject.startswith(next_message("", "")[:-1])
+            # A pull is answered by many messages, and so is a question for many records; all else by one.
+            many = subject.startswith(next_message("", "")[:-1]) or is_fetch(subject)
             offered[Export(subject.replace(ME, ANY), many_answers=many)] = None
         for subject in rights.subscribe:
             if subject != every_inbox(ME):  # it is in the node's own account

@@ -94,7 +94,8 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: The same in both lines; empty where there is one line only.
         point: Where in its work the node stood.
-        start_s, acknowledged_s, verified_s: When it was sent, done, and seen.
+        start_s, acknowledged_s, verified_s: When it was sent, done, and seen; the last in its first line.
+        held_s: When it was begun to be healed, and was still in force; None in older directories.
         end_s, healed_s: When it was healed, and seen to be; None while it lasts.
         verified: Whether it was seen in force; and, in the last line, still in force before it was healed,
             and healed.
@@ -113,6 +114,7 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True):
     point: str = ""
     acknowledged_s: Time | None = None
     verified_s: Time | None = None
+    held_s: Time | None = None
     end_s: Time | None = None
     healed_s: Time | None = None
     verified: bool = False
@@ -226,12 +228,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         what: ``unsendable``: it was no JSON value, and was not sent. ``declined``: the venue answered that it
             does not take it, alone. ``rejected``: the venue took it for no order, and says so in its books.
+            ``unapproved``: whoever votes on it has not approved it, by the gateway's own count.
         reason: Why, in a sentence.
     """
 
     task: str
     order_id: str
-    what: Literal["unsendable", "declined", "rejected"]
+    what: Literal["unsendable", "declined", "rejected", "unapproved"]
     reason: str
 
 

@@ -105,6 +105,7 @@ class Fold:
         self._came_of = handled.Handled()
         self._blamed = ""
         self._executions: dict[str, list[Execution]] = {}
+        self._considered: dict[str, list[Execution]] = {}
         self._registers: list[Register] = []
         self._damaged: list[str] = []
         self._dead: list[Letter] = []
@@ -161,15 +162,26 @@ class Fold:
                 self._lives.begin(who, run.task)
                 execution = Execution(head.time_s, *who, run.attempt)
                 self._executions.setdefault(run.task, []).append(execution)
+            case "consider", "invoke":  # a handler is asked for an opinion, which is no run of its task
+                run = decode(lines.run, line)
+                self._lives.begin(who, run.task, considered=True)
+                execution = Execution(head.time_s, *who, run.attempt)
+                self._considered.setdefault(run.task, []).append(execution)
+            case "consider", kind:
+                task = decode(lines.task, line).task
+                self._lives.end(who, task, considered=True)
+                if kind == "fail":
+                    self._fail(self._considered, who, task, head.time_s)
             case "attempt", kind:
                 task = decode(lines.task, line).task
                 self._lives.end(who, task)
                 if kind == "fail":
-                    self._fail(who, task, head.time_s)
+                    self._fail(self._executions, who, task, head.time_s)
             case "absent", "fail":
                 absent = decode(lines.absent, line)
-                self._lives.end(who, absent.task)
-                self._unbegin(who, absent)
+                considered = head.what == "consider"
+                self._lives.end(who, absent.task, considered=considered)
+                self._unbegin(self._considered if considered else self._executions, who, absent)
             case "commit", kind:
                 self._lives.end(who, decode(lines.task, line).task)
                 if kind == "fail":
@@ -225,21 +237,23 @@ class Fold:
                 return False
         return True
 
-    def _unbegin(self, who: tuple[str, int], absent: lines.Absent) -> None:
+    def _unbegin(self, begun: dict[str, list[Execution]], who: tuple[str, int], absent: lines.Absent) -> None:
         """Take back that an attempt was begun: its line was written before it was tried, and nobody came."""
         self._absent[absent.task] = absent.reason
         self._absences += 1
-        runs = self._executions.get(absent.task, [])
+        runs = begun.get(absent.task, [])
         for place in reversed(range(len(runs))):
             run = runs[place]
             if (run.node, run.incarnation, run.attempt) == (*who, absent.attempt):
                 del runs[place]
                 break
         if not runs:
-            self._executions.pop(absent.task, None)
+            begun.pop(absent.task, None)
 
-    def _fail(self, who: tuple[str, int], task: str, time_s: float) -> None:
-        for execution in reversed(self._executions.get(task, ())):
+    def _fail(
+        self, begun: Mapping[str, list[Execution]], who: tuple[str, int], task: str, time_s: float
+    ) -> None:
+        for execution in reversed(begun.get(task, ())):
             if (execution.node, execution.incarnation) == who:
                 execution.failed_s = time_s
                 return
@@ -344,6 +358,7 @@ class Fold:
             outcomes_unasked=self._unasked,
             unanswered=Counter(o.waiting for o in self._offers.values() if o.waiting is not None),
             executions=self._executions,
+            considered=self._considered,
             witness=witness,
             registers=tuple(self._registers),
             registers_damaged=tuple(self._damaged),

@@ -178,6 +178,7 @@ class History:
         outcomes_unasked: Outcomes of offers that no line tells of.
         unanswered: By the start that made them last, offers of which no line tells the outcome.
         executions: By task, each attempt that was begun.
+        considered: By task, each time that a handler was asked for an opinion on it; where agents vote.
         witness: By task, what the harness's own handlers wrote into their nodes' logs.
         registers: All that were read back, also several of one task.
         registers_damaged: Subjects of registers that held no record.
@@ -230,6 +231,7 @@ class History:
     outcomes_unasked: int = 0
     unanswered: Mapping[tuple[str, int], int] = field(default_factory=dict)
     executions: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
+    considered: Mapping[str, Sequence[Execution]] = field(default_factory=dict)
     witness: Mapping[str, Handled] = field(default_factory=dict)
     registers: tuple[Register, ...] = ()
     registers_damaged: tuple[str, ...] = ()

@@ -76,6 +76,7 @@ class Force:
         self._point = point
         self._sites = sites
         self._sent_s = time.time()
+        self._acknowledged_s: float | None = None
         self._begun = run.history.stat().st_size if run.history.exists() else 0
         self._unseen: set[str] = set()
         self._spared: set[str] = set()
@@ -110,10 +111,9 @@ class Force:
                 raise
 
     async def _inject(self) -> None:
-        acknowledged_s: float | None = None
         try:
             await each(self._sites, self._fault.inject)
-            acknowledged_s = time.time()
+            self._acknowledged_s = time.time()
             seen = await each(self._sites, self._fault.in_force)
             self._unseen = {site.node for site, is_seen in zip(self._sites, seen, strict=True) if not is_seen}
             self._strike.verified = not self._unseen
@@ -122,7 +122,8 @@ class Force:
             await each(self._sites, self._listen)
         except (LookupError, TimeoutError, UnverifiedError) as error:  # perhaps in force, perhaps not
             self._strike.doubt(f"it was not seen in force: {_said(error)}")
-        self._log(acknowledged_s=acknowledged_s or time.time(), verified_s=time.time())
+        self._acknowledged_s = self._acknowledged_s or time.time()
+        self._log(verified_s=time.time())
 
     async def _take_turns(self) -> None:
         await each(self._sites, self._fault.last)
@@ -143,6 +144,7 @@ class Force:
             if not self._turns.cancelled() and (error := self._turns.exception()) is not None:
                 self._strike.doubt(f"it stood still, open or closed: {_said(error)}")
         undone = await self._look_again() if self._strike.verified or self._unseen else ""
+        held_s = time.time()
         await every(self._sites, self._heal_for_sure)
         end_s = time.time()
         try:
@@ -155,7 +157,7 @@ class Force:
         for doubt in (undone, "" if healed else why):
             if doubt:
                 self._strike.doubt(doubt)
-        self._log(end_s=end_s, healed_s=time.time())
+        self._log(held_s=held_s, end_s=end_s, healed_s=time.time())
         self.is_healed = True
 
     async def _look_again(self) -> str:
@@ -209,6 +211,7 @@ class Force:
                 start_s=self._sent_s,
                 verified=self._strike.verified and not is_spared,
                 **({"spared": True} if is_spared else {}),
+                **({} if self._acknowledged_s is None else {"acknowledged_s": self._acknowledged_s}),
                 **({"heard": self._heard[site.node]} if site.node in self._heard else {}),
                 **facts,
                 **({"reason": reason} if reason else {}),

@@ -16,6 +16,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.facts import Mistake, Register
 from squall.chaos.evidence.lives import Start
@@ -139,14 +141,14 @@ def mistakes(history: History, refused: Mapping[str, str]) -> Mistakes:
     killed: dict[str, str] = {}
     well, hold_ups = set(), HoldUps(history)
     for register in history.registers:
-        runs = in_order(history, register.task)
         if register.status == "ok":
             well.add(register.task)
-        elif register.status == "dead" and register.reason == WORKERS_DIED:
-            if end := _killed(history, hold_ups, register, runs, told):
-                killed[register.task] = end
-        elif register.status == "dead" and (mistake := _failed(history, hold_ups, register, runs, told)):
-            (given_up if mistake.what == "gave-up" else ended)[register.task] = mistake
+        for seen, runs in _views(history, register) if register.status == "dead" else ():
+            if register.reason == WORKERS_DIED:
+                if end := _killed(history, hold_ups, seen, runs, told):
+                    killed[register.task] = end
+            elif mistake := _failed(history, hold_ups, seen, runs, told):
+                (given_up if mistake.what == "gave-up" else ended)[register.task] = mistake
     return Mistakes(
         ended=ended,
         killed=killed,
@@ -163,6 +165,22 @@ def mistakes(history: History, refused: Mapping[str, str]) -> Mistakes:
 def in_order(history: History, task: str) -> list[Execution]:
     """The attempts at a task that were begun, in order of time."""
     return sorted(history.executions.get(task, ()), key=lambda run: run.time_s)
+
+
+def _views(history: History, register: Register) -> list[tuple[Register, Sequence[Execution]]]:
+    """A dead register and the attempts that it tells of.
+
+    Where agents vote, each makes attempts of its own, and what one of them came to was what they agreed on:
+    then there is a view for each.
+    """
+    by_agent: dict[str, list[Execution]] = {}
+    for run in sorted(history.considered.get(register.task, ()), key=lambda run: run.time_s):
+        by_agent.setdefault(run.node, []).append(run)
+    if not by_agent:
+        return [(register, in_order(history, register.task))]
+    return [
+        (replace(register, agent=agent, attempt=runs[-1].attempt), runs) for agent, runs in by_agent.items()
+    ]
 
 
 Attempt = tuple[str, str, int, int]
@@ -255,7 +273,9 @@ def _killed(
     its neighbours'.
     """
     task, attempts = register.task, history.asked.attempts
-    if not runs or attempts is None or len(runs) - hold_ups.repeats(runs) > attempts:
+    # Who votes has no delivery that would tell it that its first attempt was one.
+    uncounted = 1 if history.considered else 0
+    if not runs or attempts is None or len(runs) - hold_ups.repeats(runs) > attempts + uncounted:
         return ""
     for run, following in itertools.pairwise(runs):
         failed = (task, run.node, run.incarnation, run.attempt) in told

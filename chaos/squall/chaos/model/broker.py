@@ -186,6 +186,9 @@ class Broker:
             self.post.send(subject, data, headers)
             return True
         ears = self.post.core.find(subject)
+        if account:
+            # What came in as a service goes nowhere as a stream (nats-server #8338).
+            ears = [ear for ear in ears if not ear.session.rights.account]
         if ears:
             heard = headers
             if account:

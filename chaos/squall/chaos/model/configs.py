@@ -53,6 +53,13 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     subject_transforms: tuple[Transform, ...] = ()
 
 
+class RepublishConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What of a stream is said again as it is stored, and on which subjects."""
+
+    src: str
+    dest: str
+
+
 class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stream's configuration. Limits of -1 are none."""
 
@@ -76,6 +83,8 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deny_delete: bool = False
     deny_purge: bool = False
     allow_atomic: bool = False
+    no_ack: bool = False
+    republish: RepublishConfig | None = None
 
     def completed(self) -> StreamConfig | Refusal:
         """With the server's defaults, or what is wrong with it."""
@@ -102,6 +111,8 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     return refusals.invalid_stream("duplicate subjects detected")
                 if collide(subject, other):
                     return refusals.invalid_stream(f'subject "{subject}" overlaps with "{other}"')
+        if self.republish is not None and any(collide(self.republish.dest, each) for each in subjects):
+            return refusals.invalid_stream("stream configuration for republish destination forms a cycle")
         return msgspec.structs.replace(
             self,
             subjects=subjects,
@@ -114,7 +125,15 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def told(self) -> dict[str, Any]:
         """As the server tells it, without what it adds of its own version."""
-        optional = ("description", "subjects", "sources", "duplicate_window", "allow_atomic")
+        optional = (
+            "description",
+            "subjects",
+            "sources",
+            "duplicate_window",
+            "allow_atomic",
+            "no_ack",
+            "republish",
+        )
         told = msgspec.to_builtins(self)
         for name in (*optional, "discard_new_per_subject"):
             if not told[name]:

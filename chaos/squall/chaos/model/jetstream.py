@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from typing import Literal
+
+import msgspec
 
 from squall.chaos.model import telling
 from squall.chaos.model.clock import Alarms
@@ -15,15 +16,24 @@ from squall.chaos.model.frames import Headers
 from squall.chaos.model.post import Post
 from squall.chaos.model.publishing import publish
 from squall.chaos.model.pulls import Asked
-from squall.chaos.model.sources import Pace, Source
+from squall.chaos.model.sources import Pace, Rename, Source, rename
 from squall.chaos.model.streams import Stored, Stream
-from squall.chaos.model.subjects import SubjectIndex
+from squall.chaos.model.subjects import Matches, SubjectIndex, matcher
 
 NEXT = "$JS.API.CONSUMER.MSG.NEXT."
 ACK = "$JS.ACK."
 DIRECT = "$JS.API.DIRECT.GET."
 
-Taken = Literal["", "taken"]
+LAST_SEQUENCE, PENDING = "Nats-Last-Sequence", "Nats-Num-Pending"
+
+PENDING_BYTES_MAX = 64 * 1024 * 1024
+"""What may wait for a client; an answer of many messages ends there, too."""
+
+
+class _DirectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    seq: int
+    batch: int = 0
+    max_bytes: int = 0
 
 
 class JetStream:
@@ -46,6 +56,7 @@ class JetStream:
         self._chance = chance
         self._post = post
         self._by_subject: SubjectIndex[Stream] = SubjectIndex()
+        self._republished: dict[str, tuple[Matches, Rename]] = {}
 
     # Streams and consumers.
 
@@ -58,6 +69,8 @@ class JetStream:
             self._by_subject.add(pattern, stream)
         for source in config.sources:
             self._copy(source, stream)
+        if again := config.republish:
+            self._republished[config.name] = matcher(again.src), rename(again.src, again.dest)
         return stream
 
     def _copy(self, source: SourceConfig, target: Stream) -> None:
@@ -76,6 +89,7 @@ class JetStream:
         for pattern in stream.config.subjects:
             self._by_subject.remove(pattern, stream)
         del self.streams[stream.name]
+        self._republished.pop(stream.name, None)
 
     def add_consumer(self, stream: Stream, name: str, config: ConsumerConfig) -> Consumer:
         """Make a consumer, whose configuration is complete and right."""
@@ -99,10 +113,21 @@ class JetStream:
         for stream in self.streams.values():
             yield from list(stream.consumers.values())
 
-    def _on_store(self, stream: Stream, message: Stored) -> None:
+    def _on_store(self, stream: Stream, message: Stored, before: int) -> None:
         self.stored += 1
         if self.on_store is not None:
             self.on_store(stream, message)
+        again = self._republished.get(stream.name)
+        if again is not None and again[0](message.subject):
+            self._say_again(stream, message, before, again[1](message.subject))
+
+    def _say_again(self, stream: Stream, message: Stored, before: int, subject: str) -> None:
+        if self._by_subject.find(subject):
+            raise Unmodelled(f"a stream that stores what {stream.name} says again on {subject}")
+        ears = self._post.core.find(subject)
+        if ears:
+            headers = {**telling.direct(stream, message), LAST_SEQUENCE: str(before)}
+            self._post.hand(ears, subject, "", headers, message.data)
 
     def _on_deliver(self, consumer: Consumer, message: Stored, attempt: int, inbox: str) -> None:
         if self.on_deliver is not None:
@@ -115,7 +140,7 @@ class JetStream:
         streams = self._by_subject.find(subject)
         for stream in streams:
             answer = publish(stream, subject, headers, data)
-            if reply and answer is not None:
+            if reply and answer is not None and not stream.config.no_ack:
                 self._post.send(reply, answer)
         return bool(streams)
 
@@ -152,7 +177,7 @@ class JetStream:
         return found.consumers.get(name) if found else None
 
     def direct(self, subject: str, reply: str, data: bytes) -> bool:
-        """Answer with the newest message of the subject that the request's own ends with.
+        """Answer with the newest message of the subject that the request's own ends with, or by places.
 
         Returns:
             Whether anything listens for such a request.
@@ -161,9 +186,12 @@ class JetStream:
         stream = self.streams.get(name)
         if stream is None or not stream.config.allow_direct:
             return False
-        if not wanted or data:
+        if bool(wanted) == bool(data):
             raise Unmodelled(f"a direct get with a body on {subject}: {data[:200]!r}")
         if not reply:
+            return True
+        if data:
+            self._direct(stream, decode(data, _DirectRequest), reply)
             return True
         message = stream.messages.get(stream.last_on(wanted))
         if message is None:
@@ -171,6 +199,34 @@ class JetStream:
         else:
             self._post.send(reply, message.data, telling.direct(stream, message))
         return True
+
+    def _direct(self, stream: Stream, asked: _DirectRequest, reply: str) -> None:
+        """Answer with the messages from a place on; without a batch, with the one that is there."""
+        if asked.seq < 1 or asked.batch < 0 or asked.max_bytes < 0:
+            raise Unmodelled(f"a direct get of {stream.name}: {asked}")
+        if not asked.batch:
+            message = stream.messages.get(asked.seq)
+            if message is None:
+                self._post.status(reply, "404", "Message Not Found")
+            else:
+                self._post.send(reply, message.data, telling.direct(stream, message))
+            return
+        places = list(stream.matching(matcher(), asked.seq))
+        if not places:
+            self._post.status(reply, "404", "Message Not Found")
+            return
+        last = size = 0
+        left = len(places)
+        for place in places[: asked.batch]:
+            message, left = stream.messages[place], left - 1
+            more = {PENDING: str(left), LAST_SEQUENCE: str(last)}
+            self._post.send(reply, message.data, {**telling.direct(stream, message), **more})
+            last = place
+            size += len(message.subject) + message.header_bytes + len(message.data)
+            if size >= (asked.max_bytes or PENDING_BYTES_MAX):
+                break
+        end = {"Nats_Num_Pending": str(left), "Nats_Last_Sequence": str(last)}
+        self._post.status(reply, "204", "EOB", **end)
 
     # The server's process.
 

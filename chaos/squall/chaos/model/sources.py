@@ -16,7 +16,7 @@ from squall.chaos.model.configs import SourceConfig, Transform
 from squall.chaos.model.errors import Unmodelled
 from squall.chaos.model.publishing import room
 from squall.chaos.model.streams import Stored, Stream
-from squall.chaos.model.subjects import matcher
+from squall.chaos.model.subjects import is_literal, matcher
 
 BEGIN_S = (0.1, 0.2)
 """How long the server waits before it begins to copy, once the stream is made or the server started again."""
@@ -186,6 +186,8 @@ def rename(source: str, destination: str) -> Rename:
     """
     if not destination or destination == ">":
         return str
+    if source.endswith(".>") and destination.endswith(".>") and is_literal(source[:-2] + destination[:-2]):
+        return lambda subject: destination[:-1] + subject[len(source) - 1 :]
     wildcards = [place for place, token in enumerate(source.split(".")) if token == "*"]
     if ">" in source:
         raise Unmodelled(f"a transform of {source} to {destination}")

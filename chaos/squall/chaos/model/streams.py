@@ -46,7 +46,8 @@ class Stream:
 
     Args:
         identity: Tells it from another of its name, made earlier or later.
-        on_store: Called with each message that is stored, once it is.
+        on_store: Called with each message that is stored, once it is, and with the sequence of the one before
+            it on its subject, or 0.
 
     Attributes:
         told_config: Its configuration, as it is told.
@@ -85,7 +86,7 @@ class Stream:
         config: StreamConfig,
         alarms: Alarms,
         identity: str,
-        on_store: Callable[[Stream, Stored], None],
+        on_store: Callable[[Stream, Stored, int], None],
     ) -> None:
         self.config = config
         self.name = config.name
@@ -218,10 +219,12 @@ class Stream:
             self.first = seq
         self.messages[seq] = message
         self.bytes += message.size
+        before = 0
         seqs = self._by_subject.get(subject)
         if seqs is None:
             self._by_subject[subject] = [seq]
         else:
+            before = seqs[-1]
             seqs.append(seq)
             if 0 < config.max_msgs_per_subject < len(seqs):
                 self.remove(seqs[0])
@@ -230,7 +233,7 @@ class Stream:
                 self.remove(self.first)
         if config.max_age and self._age_alarm is None and self.messages:
             self._watch_age()
-        self._on_store(self, message)
+        self._on_store(self, message, before)
         for consumer in list(self.consumers.values()):
             consumer.stored(message)
         for feed in self.feeds:

@@ -10,8 +10,8 @@ from squall.services.handlers.python import PythonHandler
 def install(node: str, role: str) -> None:
     run = PythonHandler.run
 
-    async def twice(self: PythonHandler, task: RunTask, attempt: int) -> Done | Failed:
-        await run(self, task, attempt)
-        return await run(self, task, attempt)
+    async def twice(self: PythonHandler, task: RunTask, attempt: int, *more: object) -> Done | Failed:
+        await run(self, task, attempt, *more)
+        return await run(self, task, attempt, *more)
 
     PythonHandler.run = twice  # type: ignore[method-assign]

@@ -145,8 +145,12 @@ def _of_one(seed: int, name: str, target: str, surface: Surface, length_s: float
 def _cells(
     seed: int, spec: Spec, surface: Surface, to_an_effect: Sequence[str], begin_s: float, length_s: float
 ) -> list[Interval]:
-    """The seed's share of the coverage table, one after the other, at places drawn from it."""
-    mine = list(cells_of(seed, surface.points, to_an_effect))
+    """The seed's share of the coverage table, one after the other, at places drawn from it.
+
+    But for what is passed only after something else was done: a pattern's further runs see to that.
+    """
+    points = [point for point in surface.points if point not in surface.seldom]
+    mine = list(cells_of(seed, points, to_an_effect))
     chance = _stream(seed, "points")
     chance.shuffle(mine)
     found = []

@@ -16,6 +16,9 @@ SEVER = "sever"
 RESTART = "restart"
 """The kind that asks a process to end, which is started again if its work is not done."""
 
+LEAVE = "leave"
+"""The kind that only a member of a roster can be told of."""
+
 HAND_OVER = "hand-over"
 """The kind that only a leader can be told of."""
 
@@ -26,14 +29,14 @@ class Kind:
 
     Attributes:
         family: Kinds that are on or off together in the schedule of a seed; empty if none is drawn.
-        breaks: What it acts on: a node's link, process or messages, or what it answers to requests. Of the
-            broker only the process; only the venue answers requests.
+        breaks: What it acts on: a node's link, process or messages, what it answers to requests, or whether
+            it is a member. Of the broker only the process; only the venue answers requests.
         lasts: Whether it is in force for a time; else it has happened once it is in force.
     """
 
     name: str
     family: str
-    breaks: Literal["link", "process", "messages", "answers"] = "link"
+    breaks: Literal["link", "process", "messages", "answers", "roster"] = "link"
     lasts: bool = True
 
     @property
@@ -68,6 +71,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("clock-jump", "clocks", "messages"),
         Kind(HAND_OVER, "planned", "process", lasts=False),
         Kind("errors", "errors", "answers"),
+        Kind(LEAVE, "membership", "roster"),
     )
 }
 
@@ -95,6 +99,7 @@ DOES: Mapping[str, str] = {
     "clock-jump": "the node's clock jumps",
     "hand-over": "the leader is asked to give up in good order, and another takes over",
     "errors": "whatever is asked is answered with an error, sometimes after it was carried out",
+    "leave": "the member leaves the roster, so that its votes count no more, and joins again",
 }
 """What each kind does, in words."""
 
@@ -139,6 +144,7 @@ FAMILIES: Mapping[str, Sequence[str]] = {
         "clocks",
         "planned",
         "errors",
+        "membership",
     )
 }
 """Kinds of faults that are on or off together; those of the broker beside those of nodes."""

@@ -172,10 +172,15 @@ def poison(spec: Spec, seed: int, *, quiet_s: float = POISON_S, **differs: Any) 
     return Plan("poison", poisoned, schedule)
 
 
-def varied_run(spec: Spec, seed: int) -> Plan:
-    """A run whose handlers do what people's do, under faults and with credentials of a short life."""
-    schedule = Schedule(seed=seed, quiet_s=VARIED_QUIET_S, intervals=VARIED_INTERVALS)
-    return Plan("varied", replace(spec, seed=seed, **VARIED), schedule)
+def varied_run(spec: Spec, seed: int, **differs: Any) -> Plan:
+    """A run whose handlers do what people's do, under faults and with credentials of a short life.
+
+    Args:
+        differs: How the spec differs for it.
+    """
+    varying = replace(spec, seed=seed, **{**VARIED, **differs})
+    schedule = Schedule(seed=seed, quiet_s=VARIED_QUIET_S, intervals=there(varying, VARIED_INTERVALS))
+    return Plan("varied", varying, schedule)
 
 
 def outage(spec: Spec, seed: int) -> Plan:
@@ -190,7 +195,12 @@ def there(spec: Spec, intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     return tuple(each for each in intervals if possible(kind_of(each.fault), [each.target], surface))
 
 
-def tail(spec: Spec, seed: int) -> Plan:
-    """A run that is struck as its load ends."""
-    struck = Schedule(seed=seed, quiet_s=TAIL_QUIET_S, intervals=TAIL_INTERVALS)
-    return Plan("tail", replace(spec, seed=seed, **TAILED), struck)
+def tail(spec: Spec, seed: int, **differs: Any) -> Plan:
+    """A run that is struck as its load ends.
+
+    Args:
+        differs: How the spec differs for it.
+    """
+    tailed = replace(spec, seed=seed, **{**TAILED, **differs})
+    struck = Schedule(seed=seed, quiet_s=TAIL_QUIET_S, intervals=there(tailed, TAIL_INTERVALS))
+    return Plan("tail", tailed, struck)

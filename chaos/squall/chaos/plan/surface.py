@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from squall.bus.topology.link import Node
@@ -43,13 +43,17 @@ class Surface:
         nodes: Those that are processes of their own behind a proxy: each on its way to the broker, and the
             venue, which has none, on the way of whoever asks it something.
         leading: The role of which one node leads; empty if nobody does.
+        has_roster: Whether its agents are members of a roster.
         points: What has happened at each point of a node's work, by ``<role>.<step>``.
+        seldom: Those of them that are passed only after something else was done to the swarm.
     """
 
     pattern: str
     nodes: Sequence[Node]
     leading: str
+    has_roster: bool = False
     points: Mapping[str, str]
+    seldom: Collection[str] = ()
 
     def of_role(self, role: str) -> list[str]:
         """The names of a role's nodes."""
@@ -110,7 +114,14 @@ def surface_of(spec: Spec) -> Surface:
     nodes = [node for node in pattern.topology(spec).nodes if node.role in pattern.roles]
     if VENUE in pattern.roles:
         nodes.append(Node(VENUE, VENUE))
-    return Surface(pattern=pattern.name, nodes=nodes, leading=pattern.leader, points=pattern.points())
+    return Surface(
+        pattern=pattern.name,
+        nodes=nodes,
+        leading=pattern.leader,
+        has_roster=pattern.roster is not None,
+        points=pattern.points(),
+        seldom=pattern.seldom(),
+    )
 
 
 def points_of(pattern: str | None) -> Sequence[str]:
@@ -144,6 +155,13 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
         raise FaultError(f"there is no target {target!r} in this swarm", remedy)
     if kind.breaks == "answers" and target != VENUE:
         raise FaultError(f"{target} answers no requests of the outside", "name the venue")
+    if kind.breaks == "roster" and not surface.has_roster:
+        raise FaultError(f"the pattern {surface.pattern} has no roster that anybody could leave")
+    if kind.breaks == "roster" and target not in ("any-agent", "minority", *surface.agents):
+        raise FaultError(
+            f"{target} cannot leave the roster: it is no member, or nobody would be left",
+            "name any-agent, minority or an agent",
+        )
     if target == BROKER and kind.breaks != "process":
         raise FaultError(
             f"{kind.name} acts on the way of a node to the broker, and the broker has none",

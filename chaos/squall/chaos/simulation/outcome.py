@@ -27,6 +27,7 @@ from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
 from squall.services.handlers.port import Handling
+from squall.services.intake.store import take_in
 from squall.services.run.directory import claim
 from squall.services.run.result import HANDLER_CHECK, Check
 from squall.services.run.spec import Spec
@@ -148,6 +149,8 @@ def _memory() -> str | None:
 def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool) -> Outcome:
     try:
         with claim(spec, path) as directory:
+            if spec.tasks_from:
+                spec = directory.with_tasks(spec, take_in(spec.tasks_from, path, tasks_max=spec.tasks).tasks)
             world = simulate(spec, schedule, directory, preload=preload)
     except HandlerError:
         raise  # every other schedule would come to the same
@@ -178,6 +181,10 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
     )
 
 
+LOOKS = 8
+"""How often what is left is looked for: a coroutine that is collected is closed, which leaves more."""
+
+
 def _forget() -> None:
     """Collect what is left of a world, and say nothing: dead processes are closed here, out of their time."""
     hook: Callable[..., object] = sys.unraisablehook
@@ -187,6 +194,8 @@ def _forget() -> None:
             warnings.simplefilter("ignore")
             forget()
             WORLD.tasks.clear()  # it never dies, and would keep all worlds there were
-            gc.collect()
+            for _ in range(LOOKS):
+                if not gc.collect():
+                    break
     finally:
         sys.unraisablehook = hook

@@ -5,6 +5,12 @@
     def decide(task: Task) -> Result: ...                effects and a value
     def decide(task: Task) -> None: ...                  nothing to be done outside
 
+Where peers vote on what one of them proposes, a module may say how, and else a peer says yes to what its own
+handler would have done:
+
+    def vote(task: Task, proposal: Proposal) -> bool: ...
+    def vote(task: Task, proposal: Proposal) -> Vote: ...        with a reason, and how sure it is
+
 A program or a service is told the same, and answers the same, as JSON; see `answers.py`.
 
 An effect is anything that msgspec encodes as JSON, with finite numbers; a task has 256 at most. Its id is
@@ -14,7 +20,7 @@ made from the task, never from the attempt, so that the outside world can refuse
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -53,8 +59,45 @@ class Result(msgspec.Struct, frozen=True):
     value: bytes = b""
 
 
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """What another peer would do about a task.
+
+    Attributes:
+        peer: Who proposes it.
+        attempt: Which proposal of the task this is, from 1.
+        effects: What its handler returned, as JSON reads it.
+        value: The value beside them.
+        dead: Its handler failed for good, and the task is to end without a result.
+        reason: Why it did.
+    """
+
+    peer: str
+    attempt: int
+    effects: tuple[Any, ...] = ()
+    value: bytes = b""
+    dead: bool = False
+    reason: str = ""
+
+
+class Vote(msgspec.Struct, frozen=True):
+    """What a peer thinks of a proposal.
+
+    Attributes:
+        verdict: An abstention counts as no yes.
+        confidence: From 0 to 1, for people.
+    """
+
+    verdict: Literal["yes", "no", "abstain"]
+    reason: str = ""
+    confidence: float = 1.0
+
+
 Handler = Callable[[Task], Any]
 """Takes a task; returns None, an effect, a list of them, a `Result`, or an awaitable of one of these."""
+
+
+Voter = Callable[[Task, Proposal], Any]
+"""Takes a task and a proposal; returns True, False, a verdict, a `Vote`, None to abstain, or an awaitable."""
 
 
 class PoisonError(Exception):

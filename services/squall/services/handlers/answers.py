@@ -54,7 +54,7 @@ def request(task: RunTask, attempt: int) -> bytes:
     """The one line that asks for an attempt, without its end."""
     asked: dict[str, Any] = {
         "id": task.task,
-        "key": task.key,
+        "key": task.named or task.key,
         "job": task.job,
         "number": task.number,
         "attempt": attempt,

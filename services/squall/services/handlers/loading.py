@@ -20,7 +20,7 @@ from typing import Any
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
-from squall.services.handlers import Handler
+from squall.services.handlers import Handler, Voter
 from squall.services.handlers.frameworks import adapted
 from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
@@ -105,6 +105,30 @@ def check(name: str, handler: object, parameters: Mapping[str, Any] = NONE) -> H
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
     return functools.partial(handler, **parameters) if parameters else handler
+
+
+def vote_of(name: str, handler: Handler) -> Voter | None:
+    """How votes are cast that stands beside a handler: ``vote``, of its object or its module; None without.
+
+    Raises:
+        SpecError: It cannot be called with a task and a proposal.
+    """
+    handler = handler.func if isinstance(handler, functools.partial) else handler
+    owner = getattr(handler, "__self__", handler)
+    vote = getattr(owner, "vote", None) or getattr(
+        sys.modules.get(getattr(handler, "__module__", "")), "vote", None
+    )
+    if vote is None:
+        return None
+    try:
+        inspect.signature(vote).bind(None, None)
+    except (TypeError, ValueError) as error:
+        raise SpecError(
+            f"the vote beside the handler {name} does not take two arguments, the task and the proposal",
+            "write it as def vote(task, proposal), or call it something else",
+        ) from error
+    found: Voter = vote
+    return found
 
 
 def _by_keyword(handler: Callable[..., object]) -> list[str]:

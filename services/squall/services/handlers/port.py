@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Ended
+from squall.services.handlers import Voter
 from squall.services.handlers.mistakes import Frame, IsOwn
 
 
@@ -118,8 +119,11 @@ class Loaded:
         open: Opens it.
         begins: Where its function begins, which is told of mistakes that raise nothing; None if it has none.
         is_own: Which files are its own.
+        vote: Says how votes are cast where peers vote: by a function that stands beside it, or, if it gives
+            None, by what the handler itself would have done.
     """
 
     open: Callable[[Host], Port]
     begins: Frame | None = None
     is_own: IsOwn = nobodys_file
+    vote: Callable[[], Voter | None] = lambda: None

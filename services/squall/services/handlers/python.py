@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from squall.bus.messages import RunTask
@@ -40,7 +41,8 @@ def load(handling: Handling, origin: Any) -> Loaded:
     Raises:
         SpecError: It cannot be imported, or not be called so.
     """
-    return loaded(loading.load(handling.name, origin, handling.parameters))
+    handler = loading.load(handling.name, origin, handling.parameters)
+    return replace(loaded(handler), vote=lambda: loading.vote_of(handling.name, handler))
 
 
 def loaded(handler: Handler) -> Loaded:
@@ -74,7 +76,7 @@ class PythonHandler:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Callable[..., Any],
         *,
         timeout_s: float,
         slots: int,
@@ -96,11 +98,15 @@ class PythonHandler:
     async def close(self) -> None:
         """Nothing of it runs but in the agent's own process, which ends."""
 
-    async def run(self, task: RunTask, attempt: int) -> Done | Failed:
-        """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then."""
+    async def run(self, task: RunTask, attempt: int, *more: object) -> Done | Failed:
+        """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then.
+
+        Args:
+            more: What the handler is given beside the task.
+        """
         given = Task(
             id=task.task,
-            key=task.key,
+            key=task.named or task.key,
             job=task.job,
             number=task.number,
             attempt=attempt,
@@ -111,11 +117,11 @@ class PythonHandler:
         thread: list[int] = []
         if self._threads is not None:
             try:
-                call = self._threads.submit(self._call, given, thread)
+                call = self._threads.submit(self._call, given, more, thread)
             except RuntimeError as error:  # the system gives no more threads
                 return Failed(f"the handler could not be started: {error}")
         # A task of its own, so that a cancellation is either the handler's or this attempt's.
-        work = asyncio.create_task(self._work(given, call))
+        work = asyncio.create_task(self._work(given, more, call))
         try:
             async for took_s in self._waiting(work):
                 stood = self._stands(work, call, thread)
@@ -151,9 +157,9 @@ class PythonHandler:
             return mistakes.frames_of_thread(thread[0], self._is_own)
         return mistakes.frames_of_coroutine(work.get_coro(), self._is_own)
 
-    async def _work(self, given: Task, call: _Call | None) -> Done | Failed:
+    async def _work(self, given: Task, more: tuple[object, ...], call: _Call | None) -> Done | Failed:
         try:
-            returned = self._handler(given) if call is None else await asyncio.wrap_future(call)
+            returned = self._handler(given, *more) if call is None else await asyncio.wrap_future(call)
             if isinstance(returned, Done | Failed):
                 return returned
             while inspect.isawaitable(returned):
@@ -162,12 +168,14 @@ class PythonHandler:
         except BaseException as error:  # a handler may raise anything, SystemExit included
             return outcome.raised(error, self._is_own)
 
-    def _call(self, given: Task, thread: list[int]) -> Done | Failed | Awaitable[object]:
+    def _call(
+        self, given: Task, more: tuple[object, ...], thread: list[int]
+    ) -> Done | Failed | Awaitable[object]:
         """Call a plain function, in a thread. Not everything that it may raise can pass through a future."""
         process = os.getpid()
         thread.append(threading.get_ident())
         try:
-            returned = self._handler(given)
+            returned = self._handler(given, *more)
             if inspect.isawaitable(returned):
                 return returned
             return outcome.returned(returned)

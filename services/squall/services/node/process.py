@@ -75,6 +75,8 @@ def main() -> None:
         # Before the loop runs, so that the module may run one of its own.
         try:
             handler = load(start.spec.handling, start.origin)
+            if pattern.roster is not None:
+                handler.vote()
         except SpecError as error:
             _end(_refused(control, error))
         if not start.url:  # this was to try the handler, before there is a broker

@@ -22,6 +22,7 @@ from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
+from squall.bus.signing import SigningKey
 from squall.bus.subjects import Subjects
 from squall.services.handlers.port import Loaded
 from squall.services.node.complaints import Complaints
@@ -80,10 +81,12 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         venue: Where the venue answers, for the gateway.
         venue_token: What the venue knows the gateway by, for these two.
         path: The venue's database, for the venue.
+        tasks: A user's own tasks, for the producer; empty for the pattern's workload.
         port: The port to listen on, for the venue; 0 chooses.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
         origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
+        signing: What an agent signs with, where the pattern has a roster.
     """
 
     spec: Spec
@@ -96,9 +99,11 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     venue: str = ""
     venue_token: VenueToken | None = None
     path: str = ""
+    tasks: str = ""
     port: int = 0
     preload: str = ""
     origin: Origin | None = None
+    signing: SigningKey | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ Everything that takes ``Any`` is given a spec of the pattern's own type.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,6 +113,29 @@ class Backlog:
     drained: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Roster:
+    """How a pattern keeps who its members are: its agents, of whom each has a key to sign with.
+
+    Each raises LaunchError if what it asks for was not done, and is given a connection of the launcher.
+
+    Attributes:
+        found: Has the first members written, given their public keys by name, once all nodes serve.
+        join: Has an agent that serves be a member.
+        leave: Has an agent be none any more, before it ends.
+        members: Who they are now; raises RequestError if the broker does not answer.
+    """
+
+    found: Callable[[Swarm, Connection, Mapping[str, str]], Awaitable[None]]
+    join: Callable[[Swarm, Connection, str, str], Awaitable[None]]
+    leave: Callable[[Swarm, Connection, str], Awaitable[None]]
+    members: Callable[[Swarm], Awaitable[Collection[str]]]
+
+
+def _own_job(key: str) -> str:
+    return "own"
+
+
 def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
@@ -146,7 +169,9 @@ class Pattern:
             it. The venue's has ``serve_alone(alone)`` instead; see `node.service.Alone`.
         leader: The role whose nodes stand for the seat; empty if nobody leads.
         seat: Where the leadership is kept; None if nobody leads.
+        roster: How it keeps who its members are; None if it keeps no such list.
         workload: What is offered, in order; the same for the same spec.
+        job: The job of a task that is a user's own, by its key.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
         emptied: Where no record is left, soon after a swarm has drained.
@@ -164,7 +189,9 @@ class Pattern:
     roles: Mapping[str, str]
     leader: str = ""
     seat: Callable[[Subjects], Seat] | None = None
+    roster: Roster | None = None
     workload: Callable[[Any], Iterator[Submission]]
+    job: Callable[[str], str] = _own_job
     subject: Callable[[Subjects, RunTask], str] = _submit
     close: Callable[[Subjects, str], str] | None = None
     emptied: Callable[[Subjects], Sequence[Place]] = _not_said
@@ -196,6 +223,10 @@ class Pattern:
             for role in self.roles
             for point, text in getattr(self.module(role), "POINTS", {}).items()
         }
+
+    def seldom(self) -> frozenset[str]:
+        """The points that are passed only after something else was done to the swarm."""
+        return frozenset(point for role in self.roles for point in getattr(self.module(role), "SELDOM", ()))
 
     async def provision(self, connection: Connection, spec: Spec) -> None:
         """Make the streams and consumers. Done again, it changes nothing.

@@ -18,6 +18,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError, RequestError
@@ -91,6 +93,8 @@ async def carry(
     sieve: Callable[[], Admit],
     wake: asyncio.Event,
     keeps_back: Callable[[], bool] = lambda: False,
+    *,
+    refuses: Callable[[TaskResult], str] = lambda result: "",
 ) -> None:
     """Forward what a sieve admits, until asked to stop.
 
@@ -99,13 +103,14 @@ async def carry(
         wake: Set when it may be that something that was kept back is not any more.
         keeps_back: Whether it may keep anything back just now. Then what the venue gave no answer on goes
             through it once more before it is repeated.
+        refuses: Why no effect of a register that is admitted may ever be sent; empty if they may.
     """
     token = service.start.venue_token
     async with (
         service.around.door(service.start.venue, token.value if token is not None else "") as door,
         task_group() as tasks,
     ):
-        gateway = _Gateway(service, VenueClient(door), sieve, wake, keeps_back)
+        gateway = _Gateway(service, VenueClient(door), sieve, wake, keeps_back, refuses)
         service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
@@ -137,8 +142,10 @@ class _Gateway:
         sieve: Callable[[], Admit],
         wake: asyncio.Event,
         keeps_back: Callable[[], bool],
+        refuses: Callable[[TaskResult], str],
     ) -> None:
         self._service = service
+        self._refuses = refuses
         self._sieve = sieve
         self._wake = wake
         self._keeps_back = keeps_back
@@ -185,7 +192,7 @@ class _Gateway:
             for delivery, result in await self._batch():
                 self._begun[delivery.sequence] = delivery, result
                 task = last_token(delivery.subject)
-                registers.append((Register(task, delivery.sequence), _intended(task, result)))
+                registers.append((Register(task, delivery.sequence), self._intended(task, result)))
             await at("gateway.delivered")
             if not await self.forwarder.deliver(registers):
                 self._give_back(register for register, _ in registers)
@@ -224,7 +231,8 @@ class _Gateway:
     def _read(self, delivery: Delivery) -> TaskResult | None:
         """The register; None if it cannot be read, and so intends nothing."""
         try:
-            return decode(delivery.data, TaskResult)
+            # Whose register it is, its subject says.
+            return replace(decode(delivery.data, TaskResult), task=last_token(delivery.subject))
         except DecodeError as error:
             reason = printable(str(error))
             task = last_token(delivery.subject)
@@ -234,6 +242,18 @@ class _Gateway:
                 "deliver", "fail", task=task, reason=f"its register is unreadable: {reason}"
             )
             return None
+
+    def _intended(self, task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:
+        """The ids and bodies of what is to be sent of a register."""
+        if result is None or result.status != "ok":
+            return []
+        orders = orders_of(task, result)
+        reason = self._refuses(result) if orders else ""
+        for order_id, _ in orders if reason else ():
+            facts = {"what": "unapproved", "task": task, "order_id": order_id, "reason": reason}
+            self._service.counters["refused"] += 1
+            self._service.history("refuse", "fail", **facts)
+        return [] if reason else orders
 
     async def _acknowledge(self, register: Register) -> None:
         reply = self.held.pop(register.sequence, None)
@@ -253,10 +273,6 @@ class _Gateway:
                     await self._service.connection.publish(reply, b"+WPI", confirm=False)
                     if number % BATCH_MAX == 0:
                         await asyncio.sleep(0)  # to nobody's delay, however many are held
-
-
-def _intended(task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:
-    return orders_of(task, result) if result is not None and result.status == "ok" else []
 
 
 def orders_of(task: str, result: TaskResult) -> list[tuple[str, bytes]]:

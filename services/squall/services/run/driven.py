@@ -19,12 +19,14 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from squall.bus.tasks import task_group
+from squall.services.intake.store import take_in
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.run.directory import RunDirectory
 from squall.services.run.loaded import LOOK_S, Run
 from squall.services.run.nodes import Route, straight
 from squall.services.run.progress import Left, Phase, Progress
+from squall.services.run.results import Results
 from squall.services.run.running import running
 from squall.services.run.spec import Spec
 
@@ -41,6 +43,7 @@ async def driven(
     preload: str = "",
     origin: Origin | None = None,
     tools: Mapping[str, str] | None = None,
+    results: Results | None = None,
 ) -> AsyncIterator[Run]:
     """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
 
@@ -54,11 +57,15 @@ async def driven(
         preload: A module that each node loads before its role; see `NodeStart`.
         origin: Where the spec's handler comes from; see `Origin`.
         tools: Versions of what works against the swarm, for the report.
+        results: Where what comes of each task is written as it comes; None if nobody asked for it.
 
     Raises:
         ServiceError, BusError: It could not be run.
     """
     started_s = time.monotonic()
+    if spec.tasks_from and not directory.tasks.exists():
+        taken = await asyncio.to_thread(take_in, spec.tasks_from, directory.path, tasks_max=spec.tasks)
+        spec = directory.with_tasks(spec, taken.tasks)
     with History(directory.history, "squall", 1) as history:
         starting = running(
             spec,
@@ -71,7 +78,7 @@ async def driven(
             progress=progress,
         )
         async with starting as swarm:
-            run = Run(swarm, directory, history, progress)
+            run = Run(swarm, directory, history, progress, results)
             async with under_load(run, interrupt=interrupt, tools=tools):
                 yield run
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
@@ -90,6 +97,7 @@ async def under_load(
     await run.begin(tools or {}, interrupt)
     async with task_group() as tasks:
         tasks.daemon(run.show())
+        tasks.daemon(run.follow_results())
         if interrupt is not None:
             tasks.daemon(run.note_interruption(interrupt))
         yield
@@ -97,17 +105,26 @@ async def under_load(
 
 
 async def run_once(
-    spec: Spec, directory: RunDirectory, *, url: str | None, interrupt: asyncio.Event, progress: Progress
+    spec: Spec,
+    directory: RunDirectory,
+    *,
+    url: str | None,
+    interrupt: asyncio.Event,
+    progress: Progress,
+    results: Results | None = None,
 ) -> None:
     """What `squall run` does: offer the whole workload, show what the pattern survives, drain.
 
     Args:
         interrupt: Set when the user wants no more tasks offered.
+        results: See `driven`.
 
     Raises:
         ServiceError, BusError: It could not be run.
     """
-    async with driven(spec, directory, url=url, interrupt=interrupt, progress=progress) as run:
+    async with driven(
+        spec, directory, url=url, interrupt=interrupt, progress=progress, results=results
+    ) as run:
         progress(Phase(stage="load"))
         await unless(interrupt, _offer_all(run))
 

@@ -16,12 +16,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from squall.bus.signing import SigningKey, new_key
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import Tasks
 from squall.services.errors import LaunchError
 from squall.services.launch import Launcher, Unit
 from squall.services.node.history import History
 from squall.services.node.service import NodeStart, Order, Origin, VenueToken
+from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
 from squall.services.run.access import Access
 from squall.services.run.counters import Counters
@@ -144,9 +146,11 @@ class Nodes:
         self._preload = preload
         self._origin = origin
         self._history = history
+        self._has_roster = pattern_of(spec).roster is not None
         self._venue = ""
         self._venue_port = 0
         self._venue_token = VenueToken(secrets.token_urlsafe(32))
+        self._keys: dict[str, SigningKey] = {}
         self._kept: dict[str, _Kept] = {}
         self._supervisors: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -173,6 +177,12 @@ class Nodes:
             for name, node in kept.items()
             if node is None or not node.expelled
         }
+
+    def key(self, node: str) -> SigningKey:
+        """What an agent signs with, the same however often it is started."""
+        if node not in self._keys:
+            self._keys[node] = new_key()
+        return self._keys[node]
 
     async def end(self, node: str, *, grace_s: float) -> None:
         """Have a node drain and end, and not start again; one that does not in time is killed."""
@@ -256,9 +266,11 @@ class Nodes:
             venue=await self._route(VENUE, self._venue) if role == GATEWAY else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
             path=str(self._run.venue),
+            tasks=str(self._run.tasks) if role == PRODUCER and self._spec.tasks_from else "",
             port=self._venue_port if is_venue else 0,
             preload=self._preload,
             origin=self._origin if role == AGENT else None,
+            signing=self.key(kept.node) if role == AGENT and self._has_roster else None,
         )
 
     async def _live(self, kept: _Kept, unit: Unit, launched_s: float) -> int:

@@ -170,7 +170,7 @@ async def _warden(swarm: Swarm, access: Access, own: Own) -> AsyncIterator[None]
     """Watch the agents inside the block, where they share a consumer and so could keep each other from it."""
     consumers = swarm.pattern.consumers(swarm.spec, swarm.topology)
     pool = next((consumer for consumer in consumers if consumer.name == POOL), None)
-    if pool is None:
+    if pool is None or not swarm.topology.of_role(WARDEN):
         yield
         return
     async with connect(access.url, WARDEN, access.mint(WARDEN)) as core, task_group() as tasks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
@@ -128,6 +128,10 @@ class Swarm:
         ]
         for serving in started:
             await serving.wait()
+        if self.pattern.roster is not None:
+            keys = {name: self._nodes.key(name).public for name in self.of_role(AGENT)}
+            async with self._access.provisioner() as connection:
+                await self.pattern.roster.found(self, connection, keys)
 
     async def start_producer(self) -> None:
         """Let the workload begin."""
@@ -171,6 +175,8 @@ class Swarm:
             self._topology = topology
             self._history("join", "ok", agent=node.name)
             await self._nodes.start(node.name, node.role).wait()
+            if self.pattern.roster is not None and role == AGENT:
+                await self.enrol(node.name, member=True)
             return node.name
 
     async def remove(self, node: str) -> None:
@@ -185,6 +191,8 @@ class Swarm:
         async with self._changing:
             topology = self.topology.without_node(node)
             _, gone = self._changed(topology)
+            if self.pattern.roster is not None and node in self.of_role(AGENT):
+                await self.enrol(node, member=False)
             await self._nodes.end(node, grace_s=DRAIN_S)
             await asyncio.wait({self._nodes.supervisor(node)})
             self._topology = topology
@@ -234,6 +242,33 @@ class Swarm:
         numbers = [int(end) for name in self.of_role(role) if (end := name.rpartition("-")[2]).isdigit()]
         self._numbers[role] = max([self._numbers.get(role, 0), *numbers]) + 1
         return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
+
+    async def enrol(self, node: str, *, member: bool) -> None:
+        """Have an agent be a member of the roster, or none; its process goes on.
+
+        Done again, it changes nothing.
+
+        Raises:
+            SpecError: The pattern has no roster.
+            LaunchError: It was not done.
+            BusError: The broker is not to be had.
+        """
+        roster = self.pattern.roster
+        if roster is None:
+            raise SpecError(f"the pattern {self.pattern.name} has no roster")
+        async with self._access.provisioner() as connection:
+            if member:
+                await roster.join(self, connection, node, self._nodes.key(node).public)
+            else:
+                await roster.leave(self, connection, node)
+
+    async def members(self) -> Collection[str]:
+        """Who the members of the roster are now; nobody where the pattern has none.
+
+        Raises:
+            RequestError: The broker did not answer.
+        """
+        return await self.pattern.roster.members(self) if self.pattern.roster is not None else ()
 
     async def expel(self, suspicion: Suspicion) -> None:
         """Put an agent out: end it and take its account away.

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from squall.services.errors import SpecError
+from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
-from squall.services.run.spec import Spec, check_common
+from squall.services.run.spec import OWN, Spec, check_common
 from squall.services.run.toml_errors import why_no_toml
 from squall.services.run.values import refusal
 
@@ -52,7 +53,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
             of bounds, or the values contradict each other.
     """
-    values = _with_handler(values, origin)
+    values = with_tasks(_with_handler(values, origin))
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
@@ -94,6 +95,19 @@ def _with_handler(values: dict[str, Any], origin: str) -> dict[str, Any]:
     found = {name: value for name, value in values.items() if name != "handler"}
     found |= {"handler" if name == "use" else f"handler_{name}": value for name, value in table.items()}
     return found
+
+
+def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, with those that follow from a user bringing tasks of his own.
+
+    Where ``tasks`` is a text it says where they are read; all of them are offered if nothing says how many.
+    """
+    values = dict(values)
+    if isinstance(values.get("tasks"), str):
+        values["tasks_from"] = values.pop("tasks")
+    if values.get("tasks_from"):
+        values = {"tasks": TASKS_MAX, **values, "workload": OWN}
+    return values
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from squall.chaos.inject.faults.hand_over import HandOver
 from squall.chaos.inject.faults.jitter import Jitter
 from squall.chaos.inject.faults.late import Late
 from squall.chaos.inject.faults.latency import Latency
+from squall.chaos.inject.faults.leave import Leave
 from squall.chaos.inject.faults.one_way_down import OneWayDown
 from squall.chaos.inject.faults.one_way_up import OneWayUp
 from squall.chaos.inject.faults.pause import Pause
@@ -61,6 +62,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         ClockJump,
         HandOver,
         Errors,
+        Leave,
     )
 }
 

@@ -58,16 +58,9 @@ def contained(case: Case) -> Balance:
     ]
     more += named(often, "failed task", f"been begun more than {attempts} times")
     shown += more
-    known = {register.task for register in dead}
-    lettered = {letter.task for letter in history.dead_letters}
-    orphans = [task for task in lettered if task not in known]
-    unlettered = [task for task in known if task not in lettered]
-    shown += _misinformed(history, dead)
-    inferred = [
-        *fewer,
-        *named(orphans, "dead letter", "no register that says so"),
-        *named(unlettered, "dead task", "no dead letter"),
-    ]
+    accounts = letters(history)
+    shown += accounts.shown
+    inferred = [*fewer, *accounts.inferred]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
     rest = f"the other {len(history.registers) - len(dead):,} ended well."
@@ -83,6 +76,22 @@ def contained(case: Case) -> Balance:
         said = f"{tasks(len(spent))} dead-lettered, {what}"
         passed = f"{said}. {passed}" if failed or offered else f"{said}; {rest}"
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
+
+
+def letters(history: History) -> Balance:
+    """What is wrong with the dead letters beside the registers that say dead: one each, of the same."""
+    dead = [register for register in history.registers if register.status == "dead"]
+    known = {register.task for register in dead}
+    lettered = {letter.task for letter in history.dead_letters}
+    orphans = [task for task in lettered if task not in known]
+    unlettered = [task for task in known if task not in lettered]
+    return Balance(
+        shown=_misinformed(history, dead),
+        inferred=[
+            *named(orphans, "dead letter", "no register that says so"),
+            *named(unlettered, "dead task", "no dead letter"),
+        ],
+    )
 
 
 def _miscounted(begun: Mapping[str, int], attempts: int) -> tuple[list[str], list[str]]:

@@ -49,20 +49,24 @@ class Compared:
 
 
 def compared(history: History) -> Compared | None:
-    """The comparison; None where no handler wrote anything."""
+    """The comparison; None where no handler wrote anything.
+
+    Where agents vote, each has its handler called, and a register tells of no attempt of any of them: what
+    it has to agree with is what one of them returned.
+    """
     if not history.witness:
         return None
-    more = [
-        task for task, calls in history.witness.items() if calls.given > len(history.executions.get(task, ()))
-    ]
+    begun = history.considered or history.executions
+    more = [task for task, calls in history.witness.items() if calls.given > len(begun.get(task, ()))]
     unheard, other = [], []
     results = [register for register in history.registers if register.status == "ok"]
     for register in results:
         calls = history.witness.get(register.task)
-        returned = calls.returned.get(register.attempt) if calls is not None else None
-        if returned is None:
+        said = calls.returned if calls is not None else {}
+        returned = {*said.values()} if history.considered else {said.get(register.attempt)} - {None}
+        if not returned:
             unheard.append(register.task)
-        elif returned != len(register.effects):
+        elif len(register.effects) not in returned:
             other.append(register.task)
     calls_made = sum(calls.given for calls in history.witness.values())
     return Compared(calls_made, len(results), more, unheard, other)

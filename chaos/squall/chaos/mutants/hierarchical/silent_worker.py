@@ -22,10 +22,10 @@ def install(node: str, role: str) -> None:
         made(self, *args, **options)  # type: ignore[arg-type]
         ack_wait_s.append(self._pacing.ack_wait_s)
 
-    async def slow(self: PythonHandler, task: RunTask, attempt: int) -> Done | Failed:
+    async def slow(self: PythonHandler, task: RunTask, attempt: int, *more: object) -> Done | Failed:
         if task.ingress % ONE_IN == 0:
             await asyncio.sleep(WORK_ACK_WAITS * ack_wait_s[0])
-        return await run(self, task, attempt)
+        return await run(self, task, attempt, *more)
 
     async def silent(self: WorkQueue) -> None:
         await asyncio.Event().wait()

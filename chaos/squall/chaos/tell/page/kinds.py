@@ -16,6 +16,7 @@ _SORTS: Mapping[str, str] = {
     "messages": "odd",
     "clocks": "odd",
     "errors": "answers",
+    "membership": "odd",
 }
 
 SORTS: Mapping[str, str] = {

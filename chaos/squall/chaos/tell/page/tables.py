@@ -11,6 +11,7 @@ from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
 from squall.chaos.tell.page import words
+from squall.chaos.tell.page.circle import circle, is_circle
 from squall.chaos.tell.page.frame import NARROW, WIDE
 from squall.chaos.tell.page.lanes import Strike, Window
 from squall.chaos.tell.page.markup import Child, Markup, el
@@ -42,6 +43,7 @@ def topology(graph: Topology | None) -> Markup:
         about,
         legend(keys),
         *([wheel(graph, WIDE), wheel(graph, NARROW)] if is_wheel(graph) else []),
+        *([circle(graph, WIDE), circle(graph, NARROW)] if is_circle(graph) else []),
         drawing(graph, WIDE),
         drawing(graph, NARROW),
         el(

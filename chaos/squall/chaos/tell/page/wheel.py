@@ -50,12 +50,12 @@ def wheel(graph: Topology, width: float) -> Markup:
     height = TITLE + NAME * len(hubs)
     center = (width / 2, along + TITLE)
     lines: list[Markup] = []
-    boxes = [_box(center, height, hubs[0].role, [node.name for node in hubs])]
+    boxes = [box(center, height, hubs[0].role, [node.name for node in hubs])]
     for place, spoke in enumerate(shown):
         angle = 2 * math.pi * (place + 0.5) / len(shown) - math.pi / 2
         at = (center[0] + across * math.cos(angle), center[1] + along * math.sin(angle))
         lines += _spoke(at, center, height)
-        boxes.append(_box(at, TITLE, spoke.name, []))
+        boxes.append(box(at, TITLE, spoke.name, []))
     more = f", and {len(spokes) - len(shown)} more" if len(spokes) > len(shown) else ""
     about = (
         f"{', '.join(node.name for node in hubs)} in the middle of {', '.join(n.name for n in shown)}{more}"
@@ -72,17 +72,17 @@ def _spoke(at: Point, center: Point, height: float) -> list[Markup]:
     for kind, side in (("link", 1.0), ("link direct", -1.0)):
         shift = (-heading[1] * APART * side, heading[0] * APART * side)
         back = (-heading[0], -heading[1])
-        outer, inner = _to_border(heading, shift, TITLE), _to_border(back, shift, height)
+        outer, inner = to_border(heading, shift, TITLE), to_border(back, shift, height)
         start = (at[0] + heading[0] * outer + shift[0], at[1] + heading[1] * outer + shift[1])
         end = (center[0] - heading[0] * inner + shift[0], center[1] - heading[1] * inner + shift[1])
         if kind == "link":
-            found += _arrow(kind, start, end)
+            found += arrow(kind, start, end)
         else:
-            found += _arrow(kind, end, start)
+            found += arrow(kind, end, start)
     return found
 
 
-def _to_border(heading: Point, shift: Point, height: float) -> float:
+def to_border(heading: Point, shift: Point, height: float) -> float:
     """How far it is, from a point beside the middle of a box, to its border."""
     ways = [
         (half - math.copysign(aside, toward * aside)) / abs(toward)
@@ -92,7 +92,8 @@ def _to_border(heading: Point, shift: Point, height: float) -> float:
     return min(ways)
 
 
-def _arrow(kind: str, start: Point, end: Point) -> list[Markup]:
+def arrow(kind: str, start: Point, end: Point) -> list[Markup]:
+    """A line with a tip at its end."""
     length = math.dist(start, end) or 1.0
     u, v = (end[0] - start[0]) / length, (end[1] - start[1]) / length
     left = f"{end[0] - 8 * u - 4 * v:.1f} {end[1] - 8 * v + 4 * u:.1f}"
@@ -104,7 +105,8 @@ def _arrow(kind: str, start: Point, end: Point) -> list[Markup]:
     ]
 
 
-def _box(at: Point, height: float, title: str, names: Sequence[str]) -> Markup:
+def box(at: Point, height: float, title: str, names: Sequence[str]) -> Markup:
+    """A role or a node, and the names below."""
     x, top = at[0], at[1] - height / 2
     shape = {"x": x - BOX / 2, "y": top, "width": BOX, "height": height}
     return el(

@@ -1,0 +1,1 @@
+"""Known-bad variants of mesh's services, one file each."""
