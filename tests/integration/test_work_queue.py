@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,13 @@ from tests.integration.working import (
 )
 
 from squall.bus import log
+from squall.bus.absence import BASE_S
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import Done, Ended, Failed, NotThere, WorkQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -243,3 +245,57 @@ async def test_a_delivery_that_comes_twice_is_no_reason_to_ask_for_more_than_the
             stored = functools.partial(log.state, observer, b.swarm.stream("WK"))
             await wait_until(stored, lambda at: at["messages"] == 7, timeout_s=GIVE_UP_S, what="the others")
             assert await held() == 2, "there are two slots"
+
+
+async def test_a_task_that_nobody_was_there_for_keeps_its_attempts_and_is_done_elsewhere(bus: Any) -> None:
+    """More often than it has attempts, and before, between and after attempts that failed."""
+    seen = Seen()
+    answers: list[Ended] = [*[NotThere("away")] * 4, Failed("no"), NotThere("away"), Failed("no"), Done()]
+
+    async def comes_and_goes(task: RunTask, attempt: int) -> Ended:
+        return answers.pop(0)
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, comes_and_goes, seen):
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+        await emptied(b, observer)
+    assert (result.status, result.attempt) == ("ok", 3)
+    missed = sum(op == "absent" for op, _, _ in seen.lines)
+    assert (missed, seen.runs("t")) == (5, [1, 1, 1, 1, 1, 2, 2, 3])
+
+
+async def test_a_worker_whose_handler_is_away_leaves_the_tasks_to_the_others(bus: Any) -> None:
+    seen, away = Seen(), Seen()
+
+    async def absent(task: RunTask, attempt: int) -> Ended:
+        return NotThere("away")
+
+    tasks = [f"t{number}" for number in range(20)]
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        worker(b, absent, away, "agent-1"),
+        worker(b, succeed, seen, "agent-2"),
+    ):
+        await dispatch(b, *tasks)
+        results = [await registered(b, observer, task) for task in tasks]
+        await emptied(b, observer)
+    assert {(result.status, result.attempt, result.agent) for result in results} == {("ok", 1, "agent-2")}
+
+
+async def test_a_worker_whose_handler_is_away_looks_for_it_ever_more_rarely(bus: Any) -> None:
+    looked_s: list[float] = []
+
+    async def absent(task: RunTask, attempt: int) -> Ended:
+        looked_s.append(time.monotonic())
+        return NotThere("away")
+
+    async with bus(**FAST) as b, worker(b, absent, Seen()):
+        await dispatch(b, *(f"t{number}" for number in range(8)))
+
+        async def looked() -> int:
+            return len(looked_s)
+
+        # As many as there are slots at once, then one after each pause.
+        await wait_until(looked, lambda times: times >= 2 + 3, timeout_s=GIVE_UP_S, what="looks")
+    assert looked_s[4] - looked_s[0] >= 2 * BASE_S + 4 * BASE_S + 8 * BASE_S

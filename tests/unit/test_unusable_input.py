@@ -113,6 +113,12 @@ REFUSED = [
     ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),
+    ("run hierarchical --handler exce:./agent.sh", "of no kind that there is: exce:; did you mean exec:?"),
+    ("run hierarchical --handler exec:", "the handler 'exec:' names nothing; for instance exec:./agent.sh"),
+    (
+        "simulate hierarchical --handler exec:sh",
+        "needs a process of its own, which no simulated world has; name a Python function",
+    ),
     ("run hierarchical --tasks-from '' --handler mine:decide", "--tasks-from names no file; for instance"),
     ("run hierarchical --tasks-from no.jsonl --handler mine:decide", "no.jsonl cannot be read: No such file"),
     ("run hierarchical --tasks-from mine.py --handler mine:decide", "name it .jsonl or .csv, as what it is"),

@@ -148,7 +148,7 @@ class SimulatedLauncher:
 
     async def _serve(self, unit: SimulatedUnit) -> None:
         start, around = unit.start, self._around(unit.process)
-        handler = anew(start.spec.handler, start.origin) if start.role == AGENT else None
+        handler = anew(start.spec.handling, start.origin) if start.role == AGENT else None
         path = Path(start.history)
         unit.history = History(path, start.node, start.incarnation, now_s=self._true_time_s)
         pattern = pattern_of(start.spec)

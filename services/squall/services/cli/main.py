@@ -97,7 +97,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 AGENTS_HELP = "How many agents."
 TASKS_HELP = "How many tasks to offer."
 RATE_HELP = "How many tasks to offer a second."
-HANDLER_HELP = "What a task is given to: package.module:function, or path/to/file.py:function."
+HANDLER_HELP = (
+    "What a task is given to: package.module:function, path/to/file.py:function, "
+    "exec:COMMAND, or the URL of an HTTP service."
+)
 Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Done, Failed, WorkQueue
-from squall.services.handlers.mistakes import begins, own_files
-from squall.services.handlers.python import PythonHandler
+from squall.bus.work_queue import Ended, WorkQueue
+from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
 
@@ -49,19 +48,22 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
-        self._told = told = HandlerTold(spec.handler, service.history, begins(service.handler))
-        handler = PythonHandler(
-            service.handler,
-            timeout_s=spec.handler_timeout_s,
-            slots=spec.slots,
-            threads=service.around.threads,
-            stuck=self._stuck,
-            running=told.running,
+        self._is_own = service.handler.is_own
+        self._told = told = HandlerTold(spec.handler, service.history, service.handler.begins)
+        self._handler = handler = service.handler.open(
+            Host(
+                timeout_s=spec.handler_timeout_s,
+                slots=spec.slots,
+                threads=service.around.threads,
+                stuck=self._stuck,
+                running=told.running,
+            )
         )
 
-        async def run(task: RunTask, attempt: int) -> Done | Failed:
+        async def run(task: RunTask, attempt: int) -> Ended:
             ended = await handler.run(task, attempt)
             told.ended(task.task, attempt, ended)
+            told.health(handler.health)
             return ended
 
         work = WorkQueue(
@@ -100,5 +102,8 @@ class Worker:
         """Work until asked to stop, or until a handler cannot be ended but with the process."""
         service = self._service
         service.ready()
-        with service.around.watching(own_files(service.handler), self._told.held_up):
-            await self._work.serve(service.stop, grace_s=self._grace_s)
+        try:
+            with service.around.watching(self._is_own, self._told.held_up):
+                await self._work.serve(service.stop, grace_s=self._grace_s)
+        finally:
+            await self._handler.close()
