@@ -256,6 +256,25 @@ def test_what_waited_in_its_agent_was_delivered_before(
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("what", "attempts", "until_s", "verdict"),
+    [
+        ("one ran alone until then", 2, 7.95, "pass"),
+        ("nothing ran alone", 5, 7.95, "fail"),
+        ("what ran alone had ended long before", 2, 7.5, "fail"),
+    ],
+)
+def test_what_waited_in_its_agent_may_have_been_delivered_again_since(
+    what: str, attempts: int, until_s: float, verdict: str, tmp_path: Path
+) -> None:
+    run = repeated()
+    run.spec["attempts"] = attempts
+    struck(run, "agent-1", "late", 5.0, 5.6)
+    run.line(6.0, "agent-1", "run", "invoke", task="slow-1", attempt=2)
+    run.line(until_s, "agent-1", "commit", "ok", task="slow-1", attempt=2, status="ok")
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
 def sent_again(times: int) -> Run:
     """Orders come to the venue again, and nobody was struck."""
     run = good_run()
