@@ -402,13 +402,16 @@ def init(
         Path,
         typer.Argument(metavar="DIR", help="Where to write it; this folder, if left out.", parser=a_path),
     ] = Path(),
+    agent: Annotated[
+        str, typer.Option("--agent", metavar="KIND", help=f"Made with {', '.join(starting.FLAVOURS)}.")
+    ] = "python",
 ) -> None:
     """Write a swarm of your own to begin with: swarm.toml, a handler, ten tasks, and a test under faults."""
     with sentences(as_json=False):
-        starting.write(folder)
-    print_line(f"written to {named(folder)}: {', '.join(starting.FILES)}")
+        written = starting.write(folder, agent)
+    print_line(f"written to {named(folder)}: {', '.join(written)}")
     print_line("next")
-    for line in starting.next_steps(folder):
+    for line in starting.next_steps(folder, agent):
         print_line(f"  {line}")
 
 
