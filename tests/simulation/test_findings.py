@@ -18,7 +18,7 @@ from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import repeats
+from squall.chaos.judge.checks import leading, repeats
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
@@ -131,10 +131,16 @@ def an_attempt_ends_with_its_task(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(repeats, "attempts", with_their_tasks)
 
 
+def a_hand_over_is_asked_for_in_one_term(patch: pytest.MonkeyPatch) -> None:
+    """Who died before it had handed over, led again, and then handed over, was followed for nothing."""
+    patch.setattr(leading, "HAND_OVER", "none")
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "last_attempt_alone": (an_attempt_ends_with_its_task, "U2"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
