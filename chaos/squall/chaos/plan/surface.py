@@ -112,14 +112,19 @@ def surface_of(spec: Spec) -> Surface:
     """What can be struck of a swarm of this spec."""
     pattern = pattern_of(spec)
     nodes = [node for node in pattern.topology(spec).nodes if node.role in pattern.roles]
-    if VENUE in pattern.roles:
+    has_venue = VENUE in pattern.roles and spec.has_venue
+    if has_venue:
         nodes.append(Node(VENUE, VENUE))
     return Surface(
         pattern=pattern.name,
         nodes=nodes,
         leading=pattern.leader,
         has_roster=pattern.roster is not None,
-        points=pattern.points(),
+        points={
+            point: text
+            for point, text in pattern.points().items()
+            if has_venue or not point.startswith(f"{VENUE}.")
+        },
         seldom=pattern.seldom(),
     )
 

@@ -101,6 +101,10 @@ HANDLER_HELP = (
     "What a task is given to: package.module:function, path/to/file.py:function, "
     "exec:COMMAND, or the URL of an HTTP service."
 )
+EFFECTS_HELP = (
+    "Where effects go: venue, none, the URL of an HTTP service, nats:SUBJECT of a stream of yours, "
+    "or package.module:function."
+)
 Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
@@ -208,6 +212,9 @@ def run(
     handler: Annotated[
         str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
     ] = None,
+    effects: Annotated[
+        str | None, typer.Option(help=EFFECTS_HELP, show_default=default_of("effects"))
+    ] = None,
     on: Annotated[
         str, typer.Option(metavar="PLACE", help=f"Where the nodes run; {PROCESSES} is the one there is.")
     ] = PROCESSES,
@@ -233,6 +240,7 @@ def run(
             rate_per_s=rate,
             seed=seed,
             handler=handler,
+            effects=effects,
         )
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
