@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
@@ -12,15 +11,12 @@ from squall.bus.subjects import inbox
 from squall.services.errors import SpecError
 
 
-def text_of(variable: str) -> str | None:
-    """What stands in the file that a variable names; None if the variable is not set.
+def text_of(variable: str, path: str) -> str:
+    """What stands in the file that a variable names.
 
     Raises:
         SpecError: The file cannot be read.
     """
-    path = os.environ.get(variable)
-    if not path:
-        return None
     try:
         return Path(path).read_text()
     except OSError as error:
@@ -30,21 +26,19 @@ def text_of(variable: str) -> str | None:
         ) from error
 
 
-def given(text: str | None, variable: str, node: str) -> Credentials | None:
-    """The one credential of a file under a node's name; None without a text.
+def given(text: str, variable: str, path: str, node: str) -> Credentials:
+    """The one credential of a file under a node's name.
 
     Args:
-        variable: Which names the file, for the error.
+        variable, path: What names the file, and its place, for the error.
 
     Raises:
         SpecError: It is no credentials file.
     """
-    if text is None:
-        return None
     parts = re.findall(r"-{3,}\n([\w.=+/-]+)\n-{3,}END", text)
     if len(parts) != 2:
         raise SpecError(
-            f"{os.environ.get(variable)} is no NATS credentials file",
+            f"{path} is no NATS credentials file",
             f"name one in {variable}, or unset it",
         )
     return Credentials(name=node, jwt=parts[0], seed=parts[1], inbox=inbox(node, secrets.token_hex(12)))

@@ -20,12 +20,14 @@ from squall.bus.border import printable
 from squall.services.effects.each import Each
 from squall.services.effects.port import Make, Opener, Sending, Ties, Way
 from squall.services.errors import SpecError
-from squall.services.handlers import answers
 from squall.services.handlers.http import CONNECT_S, REASON_BYTES_MAX, retry_after_s, variable
 from squall.services.handlers.http import said_by as said
 from squall.services.handlers.http import without_connection as why_no_connection
 from squall.services.jsonl import LINE_BYTES_MAX
 from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Outcome, Unknown, of_status
+
+WHY_LENGTH_MAX = 150
+"""Of what an answer says, in characters."""
 
 
 def load(sending: Sending, origin: Any) -> Opener:
@@ -114,7 +116,8 @@ class Service:
 
 def _words(status: int, text: bytes) -> str:
     name = next((f"{status} {known.phrase}" for known in HTTPStatus if known == status), str(status))
-    return printable(f"it answered {name}{f': {answers.shown(text)}' if text.strip() else ''}")
+    why = printable(text.decode(errors="replace").strip(), WHY_LENGTH_MAX)
+    return f"it answered {name}{f': {why}' if why else ''}"
 
 
 async def lines(sending: Sending) -> AsyncIterator[bytes]:

@@ -133,7 +133,7 @@ def check(sending: Sending, said: Collection[str]) -> None:
 
 def _check_function(name: str, shown: str) -> None:
     prefixes = [kind.prefix for kind in KINDS.values() if kind.prefix]
-    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name)
+    found = re.match(r"[A-Za-z_][\w+.-]*:", name)
     rest = name[found.end() :] if found else name
     is_function = bool(found) and all(part.isidentifier() for part in rest.split("."))
     if is_function or (".py:" in name and name.rsplit(":", 1)[1]):

@@ -104,15 +104,16 @@ def credentials_of(sending: Sending, node: str) -> Credentials | None:
     Raises:
         SpecError: The variable is not set, or names no credentials file.
     """
-    if not sending.credentials:
+    name = sending.credentials
+    if not name:
         return None
-    text = text_of(sending.credentials)
-    if text is None:
+    path = os.environ.get(name, "")
+    if not path:
         raise SpecError(
-            f"the variable {sending.credentials}, which is to name the credentials of effects, is not set",
-            f"set {sending.credentials} to the path of a credentials file, or leave credentials out",
+            f"the variable {name}, which is to name the credentials of effects, is not set",
+            f"set {name} to the path of a credentials file, or leave credentials out",
         )
-    return given(text, sending.credentials, node)
+    return given(text_of(name, path), name, path, node)
 
 
 class Stream:

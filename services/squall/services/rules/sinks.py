@@ -25,7 +25,7 @@ UNAVAILABLE = 503
 WAIT_S = 1.0
 """How long nothing is asked of a sink that wants to be left alone and does not say for how long."""
 
-WAIT_S_MAX = 60.0
+WAIT_S_MAX = 30.0
 """No sink is left alone for longer because it asks for it."""
 
 SEND_TIMEOUT_S = 10.0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import AsyncIterator
 
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RejectedError, RequestError
+from squall.bus.identity import Credentials
 from squall.bus.jetstream import call
 from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
 from squall.services.credentials import given, text_of
@@ -38,9 +40,14 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
         SpecError: It cannot be used.
         BusError: It does not answer, or not let us in.
     """
-    text = text_of(CREDENTIALS_ENV)
+    path = os.environ.get(CREDENTIALS_ENV, "")
+    text = text_of(CREDENTIALS_ENV, path) if path else ""
+
+    def mint(node: str) -> Credentials | None:
+        return given(text, CREDENTIALS_ENV, path, node) if path else None
+
     limits = (NO_PERMISSIONS, UNSEEN, *((IN_CLEAR_TEXT,) if is_clear_text(url) else ()))
-    async with connect(url, "observer", given(text, CREDENTIALS_ENV, "observer")) as observer:
+    async with connect(url, "observer", mint("observer")) as observer:
         version = observer.server_version
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 12):
             raise SpecError(
@@ -54,7 +61,7 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
                 server_version=version,
                 observer=observer,
                 provisioner=lambda: contextlib.nullcontext(observer),
-                mint=lambda node: given(text, CREDENTIALS_ENV, node),
+                mint=mint,
                 limits=limits,
                 connections={"observer": observer},
             )
