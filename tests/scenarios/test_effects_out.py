@@ -24,6 +24,7 @@ from squall.bus.connection import connect
 from squall.bus.jetstream import call
 from squall.services.effects import nats
 from squall.services.effects.port import Sending
+from squall.services.roles.gateway import HELD_EACH
 
 pytestmark = [pytest.mark.nats, pytest.mark.slow]
 
@@ -91,6 +92,13 @@ def fields(tmp_path: Path, pattern: str, **more: Any) -> dict[str, Any]:
     if pattern == "mesh":
         del fields["pause_leader"]
     return fields
+
+
+def numbered(file: Path, count: int) -> Path:
+    """So many tasks of which nothing is bad."""
+    tasks = [{"id": f"t-{n}", "key": f"key {n % 20}", "body": {"n": n}} for n in range(count)]
+    file.write_text("\n".join(json.dumps(task) for task in tasks))
+    return file
 
 
 GOOD = Counter(f"t-{n}-0" for n in range(TASKS) if n != BAD)
@@ -199,6 +207,34 @@ def test_where_effects_go_nowhere_results_are_all_there_is(squall_run: Any, tmp_
     assert run.process.returncode == 0
     results = [json.loads(line) for line in (tmp_path / "0/results.jsonl").read_text().splitlines()]
     assert sorted(line["effects"][0]["n"] for line in results) == [*range(60)]
+
+
+def test_a_slow_sink_presses_back_on_who_offers_tasks(squall_run: Any, tmp_path: Path) -> None:
+    rate, slots, agents, beat_s = 100.0, 4, 3, 1.0
+    spec = fields(
+        tmp_path,
+        "hierarchical",
+        handler="handlers_of_effects:decide",
+        effects="handlers_of_effects:send_slowly",
+        effects_together=1,
+        rate_per_s=rate,
+        slots=slots,
+        ingress_max=40,
+        patience_s=0.5,
+    )
+    spec["tasks"] = str(numbered(tmp_path / "many.jsonl", 600))
+    document = squall_run(spec).end(200)
+    run = tmp_path / "0/run/history.jsonl"
+    ahead = most = 0
+    for line in map(json.loads, run.read_text().splitlines()):
+        ahead += (line["op"], line["type"]) == ("commit", "ok")
+        ahead -= (line["op"], line["type"]) == ("deliver", "ok")
+        most = max(most, ahead)
+    # It holds so many, and until that is heard of as many more come as there are, and then those under way.
+    assert most <= HELD_EACH + 2 * beat_s * rate + 4 * agents * slots
+    assert document["refused"] > 100  # without, all that is offered within six seconds is accepted
+    assert document["refused"] + document["accepted"] == document["offered"] == 600
+    assert failed(document) == []
 
 
 @pytest.mark.anyio

@@ -27,7 +27,7 @@ from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import GATEWAY, last_token
 from squall.bus.tasks import task_group
-from squall.services.effects.kinds import load
+from squall.services.effects.kinds import is_outside, load
 from squall.services.effects.port import Make, Register, Ties, Way
 from squall.services.handlers import effect_id
 from squall.services.node.service import Service
@@ -42,6 +42,10 @@ POINTS: Final = {
     "gateway.acknowledged": "the registers are acknowledged",
 }
 """Where a fault can strike it, and what has happened there."""
+
+HELD_EACH = 64
+"""Registers that are held for each effect that may be on its way to somebody else's sink. Higher lets more
+pass a sink that answers slowly before tasks are admitted no more; lower waits for it sooner."""
 
 HELD_MAX = 16_384
 WAITING_BYTES_MAX = 64 * 1024**2
@@ -113,7 +117,7 @@ async def carry(
     opener = load(service.spec.sending, service.start.origin)
     async with opener(way) as make, task_group() as tasks:
         gateway = _Gateway(service, make, sieve, wake, keeps_back, refuses)
-        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
+        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": gateway.held_max}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
             tasks.daemon(work) for work in (gateway.keep_alive(), gateway.forward(), gateway.carrier.run())
@@ -134,6 +138,7 @@ class _Gateway:
 
     Attributes:
         held: By its place in the stream, where the acknowledgement of a register goes.
+        held_max: How many that may be; then it is behind, and says so.
     """
 
     def __init__(
@@ -155,6 +160,8 @@ class _Gateway:
         self._begun: dict[int, tuple[Delivery, TaskResult | None]] = {}
         self._came = Consecutive(MISSING_S)
         self.held: dict[int, str] = {}
+        spec = service.spec
+        self.held_max = HELD_EACH * spec.effects_together if is_outside(spec.effects) else HELD_MAX
         self.carrier = make(
             Ties(
                 record=service.history,
@@ -168,7 +175,7 @@ class _Gateway:
             service.swarm.stream("RES"),
             GATEWAY,
             self._take,
-            lambda: HELD_MAX - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
+            lambda: self.held_max - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
             chunk=BATCH_MAX // 2,
         )
 
