@@ -41,7 +41,7 @@ from squall.services.cli.usage import told
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
 from squall.services.intake.source import shown
-from squall.services.intake.store import take_in
+from squall.services.intake.store import Taken, taken_in
 from squall.services.node.logs import log_as_sentences
 from squall.services.patterns import DEFAULT
 from squall.services.printing import (
@@ -57,7 +57,7 @@ from squall.services.run.driven import run_once
 from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
-from squall.services.run.results import STDOUT, Results, check_new
+from squall.services.run.results import STDOUT, Results, check_place
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, read, with_tasks
 from squall.services.words import words
@@ -246,14 +246,22 @@ def run(
             check_url(nats, insecure=insecure_nats)
             spec = named_apart(spec)
         if results is not None:
-            check_new(results)
+            check_place(results, adds=bool(spec.tasks_from))
         if results == STDOUT and as_json:
             raise SpecError("--json and --results - both want the standard output", "name a file for results")
         with contextlib.ExitStack() as held:
             directory = held.enter_context(claim(spec, out))
+            own = None
             if spec.tasks_from:
-                spec = _taken_in(spec, directory)
-            own = directory.tasks if spec.tasks_from else None
+                before = Path(results) if results not in (None, STDOUT) else None
+                spec, taken = taken_in(spec, directory, results=before)
+                _tell_of(taken, spec.tasks_from, directory)
+                if not taken.tasks:
+                    directory.leave_nothing()
+                    if as_json:
+                        print_document({"offered": 0, "ended_before": taken.ended})
+                    return
+                own = directory.tasks
             written = held.enter_context(Results(results, own)) if results is not None else None
             progress = held.enter_context(show_progress(quiet=quiet))
             progress.tell(Begun(run=spec.pattern))
@@ -272,22 +280,20 @@ def run(
     raise typer.Exit(INTERRUPTED if interrupted else code)
 
 
-def _taken_in(spec: Spec, directory: RunDirectory) -> Spec:
-    """The spec with all tasks that its user brings, which are in its directory then; what is not is said.
-
-    Raises:
-        SpecError: They cannot be read, or there are none.
-    """
-    taken = take_in(spec.tasks_from, directory.path, tasks_max=spec.tasks)
-    source, aside = shown(spec.tasks_from), named(directory.path / SET_ASIDE)
+def _tell_of(taken: Taken, tasks_from: str, directory: RunDirectory) -> None:
+    """Say what of a user's tasks is not offered."""
+    source = shown(tasks_from)
+    if taken.ended:
+        left = "" if taken.tasks else "; nothing is left to run"
+        say(f"{taken.ended:,} of {source} ended in an earlier run, and are not run again{left}")
+    kept = f"set aside in {named(directory.path / SET_ASIDE)}" if taken.tasks else "no task"
     if taken.aside == 1:
-        say(f"a record of {source} is set aside in {aside}: {taken.first}")
+        say(f"a record of {source} is {kept}: {taken.first}")
     elif taken.aside:
-        say(f"{taken.aside:,} records of {source} are set aside in {aside}, the first: {taken.first}")
+        say(f"{taken.aside:,} records of {source} are {kept}, the first: {taken.first}")
     if taken.repeated:
         says = "says" if taken.repeated == 1 else "say"
         say(f"{taken.repeated:,} of its records {says} what an earlier one says, which is run once")
-    return directory.with_tasks(spec, taken.tasks)
 
 
 def named_apart(spec: Spec) -> Spec:
@@ -404,13 +410,16 @@ def init(
         Path,
         typer.Argument(metavar="DIR", help="Where to write it; this folder, if left out.", parser=a_path),
     ] = Path(),
+    agent: Annotated[
+        str, typer.Option("--agent", metavar="KIND", help=f"Made with {', '.join(starting.FLAVOURS)}.")
+    ] = "python",
 ) -> None:
     """Write a swarm of your own to begin with: swarm.toml, a handler, ten tasks, and a test under faults."""
     with sentences(as_json=False):
-        starting.write(folder)
-    print_line(f"written to {named(folder)}: {', '.join(starting.FILES)}")
+        written = starting.write(folder, agent)
+    print_line(f"written to {named(folder)}: {', '.join(written)}")
     print_line("next")
-    for line in starting.next_steps(folder):
+    for line in starting.next_steps(folder, agent):
         print_line(f"  {line}")
 
 
