@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from squall.bus.topology.link import Node
 from squall.chaos.errors import FaultError
 from squall.chaos.plan.kinds import HAND_OVER, RESTART, Kind
+from squall.services.effects import kinds as sinks
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
@@ -129,12 +130,18 @@ def surface_of(spec: Spec) -> Surface:
     )
 
 
-def points_of(pattern: str | None) -> Sequence[str]:
-    """The points of a pattern's work; none of a pattern that is not known here."""
+def points_of(pattern: str | None, effects: str | None = None) -> Sequence[str]:
+    """The points of a pattern's work; none of a pattern that is not known here.
+
+    Args:
+        effects: Where effects go; None, as in runs of before that was said, is to the venue.
+    """
     try:
-        return tuple(pattern_of(pattern or "").points())
+        points = pattern_of(pattern or "").points()
     except SpecError:
         return ()
+    has_venue = effects in (None, sinks.VENUE.prefix)
+    return tuple(point for point in points if has_venue or not point.startswith(f"{VENUE}."))
 
 
 def check_target(kind: Kind, target: str, surface: Surface) -> None:
