@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from squall.services.effects import venue as venue_client
+from squall.services.effects.venue import Absent, Answered, Unknown
 from squall.services.node import venue_door
 from squall.services.node.venue_door import ANSWER_BYTES_MAX
-from squall.services.roles import venue_client
-from squall.services.roles.venue_client import Absent, Answered, Unknown
 
 pytestmark = pytest.mark.anyio
 

@@ -27,13 +27,15 @@ from starlette.responses import Response
 
 from squall.bus.messages import TaskResult
 from squall.bus.tasks import wait_until
+from squall.services.effects import forwarding
+from squall.services.effects.forwarding import ASIDE_MAX, Forwarder
+from squall.services.effects.port import Effect, Register
+from squall.services.effects.venue import VenueClient
 from squall.services.handlers import effect_id
 from squall.services.node import venue_door, venue_http
 from squall.services.node.history import History
-from squall.services.roles import forwarding, gateway
-from squall.services.roles.forwarding import ASIDE_MAX, Forwarder, Register
+from squall.services.roles import gateway
 from squall.services.roles.venue import BODY_BYTES_MAX, Offer, Venue, _read, application
-from squall.services.roles.venue_client import VenueClient
 from squall.services.rules.effects import (
     BATCH_BYTES_MAX,
     BATCH_MAX,
@@ -105,7 +107,7 @@ class Bench:
                     keeps_back=lambda: self.keeps_back,
                     pause_first_s=0.001,
                 )
-                retrying = asyncio.ensure_future(self.forwarder.retry_aside())
+                retrying = asyncio.ensure_future(self.forwarder.run())
                 try:
                     yield self
                 finally:
@@ -217,7 +219,7 @@ def test_what_may_be_sent_is_one_json_value_to_another_reader_as_well(pieces: li
 @given(st.lists(st.integers(0, BATCH_BYTES_MAX // 3), max_size=40), st.integers(0, 600))
 def test_batches_hold_all_orders_in_order_within_both_bounds(sizes: list[int], small: int) -> None:
     bodies = [b" " * size for size in sizes] + [b"{}"] * small
-    orders = [forwarding.Effect(Register("t", 1), effect_id("t", n), body) for n, body in enumerate(bodies)]
+    orders = [Effect(Register("t", 1), effect_id("t", n), body) for n, body in enumerate(bodies)]
     cut = list(batches(orders))
     assert [order for batch in cut for order in batch] == orders
     for batch in cut:

@@ -26,11 +26,13 @@ DOORS = {
     "sqlite3": (
         "services/squall/services/roles/venue.py",
         "services/squall/services/intake/store.py",
+        "services/squall/services/effects/journal.py",
         "chaos/squall/chaos/evidence/venue.py",
     ),
     "httpx": (
         "services/squall/services/node/venue_http.py",
         "services/squall/services/handlers/http.py",
+        "services/squall/services/effects/http.py",
     ),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),

@@ -114,8 +114,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "dead letters and orders that are none": (
         {"effects": 4900, "dead_letters": 40, "refused_effects": 60},
-        "5,000 tasks accepted, 4,900 orders filled, each once; 40 given up as dead letters, 60 refused "
-        "as no orders.",
+        "5,000 tasks accepted, 4,900 orders filled, each once; 40 given up as dead letters, 60 refused.",
     ),
     "a handler of one's own": (
         {"effects": 7480},

@@ -61,7 +61,12 @@ PERMISSIONS = {
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_RES.coordinator-2",
             "$JS.API.CONSUMER.DELETE.DEMO_RES.coordinator-2",
         ),
-        subscribe=("_INBOX.coordinator-2.>", "sw.demo.rep.*.*", "sw.demo.hb.agent.*"),
+        subscribe=(
+            "_INBOX.coordinator-2.>",
+            "sw.demo.rep.*.*",
+            "sw.demo.hb.agent.*",
+            "sw.demo.hb.gateway.gateway",
+        ),
     ),
     "launcher": Permissions(
         publish=(

@@ -62,7 +62,7 @@ PERMISSIONS = {
             "sw.demo.cmd.gateway.lead",
             "sw.demo.hb.hub.hub-2",
         ),
-        subscribe=("_INBOX.hub-2.>", "sw.demo.rep.*.*"),
+        subscribe=("_INBOX.hub-2.>", "sw.demo.rep.*.*", "sw.demo.hb.gateway.gateway"),
     ),
     "launcher": Permissions(
         publish=(

@@ -94,4 +94,5 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("coordinator", "agent", s.command(TARGET, ANY), "commands"),
         Link("agent", "coordinator", s.reply(SOURCE, ANY), "answers to commands"),
         Link("agent", "coordinator", s.heartbeat("agent", SOURCE), "heartbeats, with its free slots"),
+        Link("gateway", "coordinator", s.heartbeat(GATEWAY, SOURCE), "heartbeats, with how far it is behind"),
     )

@@ -138,6 +138,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("RES", "registrar", s.registers, "looks whether the oldest has ended", by="get"),
         Link("registrar", "IN", s.ingress, "trims what is settled", by="trim"),
         Link("registrar", "DLQ", s.dead_letters, "writes dead letters"),
+        Link("gateway", "registrar", s.heartbeat(GATEWAY, SOURCE), "heartbeats, with how far it is behind"),
         Link("registrar", PLANE, v.trimmed, "says what is over"),
         Link("registrar", PLANE, v.everything, "trims what is over", by="trim"),
         Link("launcher", "registrar", s.command(TARGET, ANY), "asks for who joins and who leaves"),

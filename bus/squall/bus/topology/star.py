@@ -97,4 +97,5 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("hub", "agent", s.command(TARGET, "lead"), "says who leads"),
         Link("hub", "gateway", s.command(TARGET, "lead"), "says who leads"),
         Link("agent", "hub", s.reply(SOURCE, ANY), "answers to commands"),
+        Link("gateway", "hub", s.heartbeat(GATEWAY, SOURCE), "heartbeats, with how far it is behind"),
     )

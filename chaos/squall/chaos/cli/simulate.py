@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from squall.bus.border import printable
 from squall.chaos.cli.chaos import MINUTES_MAX, chaos_sentences
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.inject.schedule_file import load
@@ -32,6 +33,7 @@ from squall.services.cli.progress import Shown, show_progress
 from squall.services.cli.sentences import failing
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.cli.terminal import Terminal
+from squall.services.effects.kinds import is_outside
 from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT
 from squall.services.printing import print_document, say
@@ -159,6 +161,11 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
     if plan.agents is not None and (why := refusal({"agents": plan.agents}, type(spec))) is not None:
         raise SpecError(why)
     anew(spec.handling)
+    if is_outside(spec.effects):
+        raise SpecError(
+            f"effects go to {printable(spec.effects, 100)}, which no simulated world has",
+            'simulate with effects = "none", or break the real swarm with squall chaos',
+        )
     if schedule is not None:
         return msgspec.structs.replace(plan, schedule=load(schedule, spec))
     return plan

@@ -17,9 +17,9 @@ def doubts(history: History) -> list[str]:
     found += _uncertain_faults(history)
     found += disagreements(history)
     found += _wrong_clocks(history)
-    if history.venue is None:
+    if history.venue is None and not history.unwitnessed:
         found.append("there is no database of the venue")
-    elif history.venue.missing:
+    elif history.venue is not None and history.venue.missing:
         found.append(f"{plural(history.venue.missing, 'row')} missing from the venue's journal")
     return found
 

@@ -44,6 +44,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int | None = None
     rate_per_s: float | None = None
     venue: str | None = None
+    effects: str | None = None
+    effects_journal: str = ""
     slots: int | None = None
     lease_s: float | None = None
     ack_wait_s: float | None = None

@@ -77,6 +77,10 @@ class Offers:
         )
 
 
+WAIT = "wait"
+"""Of a sink that wanted to be left alone, so that what it was sent came again."""
+
+
 class Fold:
     """Gathers a history line by line.
 
@@ -98,6 +102,8 @@ class Fold:
         self._unasked = 0
         self._suppressed = 0
         self._refusals: list[Refusal] = []
+        self._unanswered_effects = 0
+        self._journal = ""
         self._mistakes: list[Mistake] = []
         self._held_up: list[HeldUp] = []
         self._empty: set[str] = set()
@@ -188,6 +194,12 @@ class Fold:
                     self._suppressed += decode(lines.commit, line).reason == "already"
             case "refuse", "fail":
                 self._refusals.append(decode(lines.refusal, line))
+            case "deliver", "unknown":
+                self._unanswered_effects += 1
+            case "deliver", "fail" if head.what == WAIT:
+                self._unanswered_effects += 1
+            case "journal", "fail":
+                self._journal = decode(lines.reason, line).reason
             case "handler", "fail":
                 self._mistakes.append(decode(lines.mistake, line))
             case "empty", "ok":
@@ -378,6 +390,8 @@ class Fold:
             dead_letters=tuple(self._dead),
             suppressed=self._suppressed,
             refusals=tuple(self._refusals),
+            unanswered_effects=self._unanswered_effects,
+            journal=self._journal,
             tells_of=self._note.handler,
             mistakes=tuple(self._mistakes),
             held_up=tuple(self._held_up),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from squall.bus.border import printable
 from squall.chaos.evidence.facts import (
     Asked,
     Closing,
@@ -30,6 +31,7 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Lives
+from squall.services.effects.kinds import NAME_LENGTH_MAX, is_outside
 from squall.services.run import handled
 from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row
@@ -192,6 +194,9 @@ class History:
         dead_letters: Those that the dead-letter stream holds.
         suppressed: Commits that came second.
         refusals: What the gateway tells of effects that cannot be carried out; several of one after a repeat.
+        unanswered_effects: How often it tells of one that it sent and that is not known to be carried out, so
+            that it is sent again.
+        journal: Why the journal of a sink could not be read; empty if it could, or was not to be.
         tells_of: The handler of whose mistakes the agents of the run tell; empty in older directories.
         mistakes: Those.
         held_up: Where it held up its agents.
@@ -245,6 +250,8 @@ class History:
     dead_letters: tuple[Letter, ...] = ()
     suppressed: int = 0
     refusals: tuple[Refusal, ...] = ()
+    unanswered_effects: int = 0
+    journal: str = ""
     tells_of: str = ""
     mistakes: tuple[Mistake, ...] = ()
     held_up: tuple[HeldUp, ...] = ()
@@ -271,6 +278,21 @@ class History:
     interrupted_s: float | None = None
     ahead_s: Mapping[tuple[str, int], float] = field(default_factory=dict)
     lives: Lives = field(default_factory=Lives)
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether effects went to somebody who was not in the swarm's hands."""
+        return is_outside(self.asked.effects)
+
+    @property
+    def unwitnessed(self) -> str:
+        """Why it is not on record what became of effects, where that is nobody's fault; empty if it is."""
+        if self.venue is not None or not self.is_outside:
+            return ""
+        sink = printable(self.asked.effects or "", NAME_LENGTH_MAX)
+        if not self.asked.effects_journal:
+            return f"effects go to {sink}, which keeps no journal that could be read"
+        return f"the journal of {sink} could not be read{self.journal and f': {printable(self.journal)}'}"
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from 1), ``op`` and ``type`` (invoke, ok, fail, unknown), and by operation:
     submit  invoke {task, submit_s}, then ok | fail | unknown {task}     producer
     commit  fail {reason: already}: a second register refused            agent
     refuse  fail {what, task, order_id, reason}: an effect given up          gateway
+    deliver  unknown {task, order_id, reason}: a sink gave no answer         gateway
+    journal  ok {rows} | fail {reason}: that of a sink was kept              the command
     final   ok {what: register | dead-letter | ingress | consumer}       the command, from the broker
     final   ok {what: complete}                                          the command
     note    ok {limits, environment, durability, handler}                the command
@@ -50,6 +52,7 @@ from squall.chaos.evidence.fold import Fold
 from squall.chaos.evidence.model import MISSING, History, Venue
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.evidence.series import HISTORY
+from squall.services.effects.kinds import NONE
 from squall.services.run.counters import COUNTERS
 
 Declared = Callable[[str | None], Operations]
@@ -79,7 +82,8 @@ def read(run: Path, declared: Declared) -> History:
             files.reject(HISTORY, number, error)
     nodes = tuple(files.records(NODES, NodeStart))
     counters = tuple(files.records(COUNTERS, Counted))
-    venue = _venue(files, run / VENUE)
+    nowhere = asked.effects == NONE.prefix
+    venue = _NOTHING if nowhere else _venue(files, run / VENUE)
     return fold.history(
         asked=asked,
         spec=spec,
@@ -92,6 +96,10 @@ def read(run: Path, declared: Declared) -> History:
         truncated=files.truncated,
         unreadable=files.unreadable,
     )
+
+
+_NOTHING = Venue(fills={}, received=0, invalid=0, conflicting=())
+"""What is witnessed where nothing is carried out."""
 
 
 def _venue(files: Files, path: Path) -> Venue | None:

@@ -84,11 +84,16 @@ class _Tasks:
 
 
 def ended(history: History, counted: Tally, task: str) -> float | None:
-    """When a task had ended and its effects were carried out; None if it never came to that."""
+    """When a task had ended and its effects were carried out; None if it never came to that.
+
+    Where it is not on record when effects were carried out, when it had ended.
+    """
     register = counted.registers.get(task)
     if register is None:
         return None
     ended_s = register.stored_s
+    if history.unwitnessed or counted.nowhere:
+        return ended_s
     fills = history.venue.fills if history.venue is not None else {}
     for order_id in register.effects if register.status == "ok" else ():
         if order_id in fills:

@@ -57,7 +57,7 @@ def result(history: History, run: str) -> Result:
         duplicated=len(counted.doubled) + len(counted.stray) if whole else None,
         conflicting=None if venue is None else len(venue.conflicting),
         duplicates_suppressed=_suppressed(history),
-        refused_effects=len(counted.refused_effects) if whole else None,
+        refused_effects=len(counted.refused_effects) if whole or (closed and history.unwitnessed) else None,
         refused_writes=len(history.of(Fenced)) if heard else None,
         availability=accepted / offered if accepted is not None and offered else None,
         reliability=kept / accepted if kept is not None and accepted else None,
@@ -178,7 +178,11 @@ def _is_said(missing: str, detail: str) -> bool:
 def _missing(history: History) -> str:
     """Which files of a run's directory are not there, as a sentence before another; empty if all are."""
     names = list(history.missing)
-    if history.venue is None and not any(VENUE in what for what in history.unreadable):
+    if (
+        history.venue is None
+        and not history.unwitnessed
+        and not any(VENUE in what for what in history.unreadable)
+    ):
         names.append(VENUE)
     if not names:
         return ""

@@ -150,7 +150,7 @@ def judged_of(result: Result, history: History, digest: str = "") -> Judged:
     lease_s, after = history.asked.lease_s, healed(history)
     return Judged(
         result=result,
-        hits=coverage([history], points_of(history.asked.pattern)),
+        hits=coverage([history], points_of(history.asked.pattern, history.asked.effects)),
         take_over_bound_s=None if lease_s is None else take_over_bound_s(lease_s),
         drain_bound_s=None if after is None else after.bound_s,
         exercise=exercise_of(history),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from squall.chaos.evidence.facts import Register
 from squall.chaos.evidence.model import History
+from squall.services.effects.kinds import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Tally:
         refused_filled: Intents that were filled although the gateway says they were refused.
         unfilled: Intents neither filled nor refused.
         doubled: Intents filled more than once.
-        stray: Order ids filled that no register intends.
+        stray: Order ids filled that no register intends; of somebody else's sink, those since the run began.
+        nowhere: Whether effects are carried out nowhere, so that none is an intent.
     """
 
     accepted: Sequence[str]
@@ -49,6 +51,7 @@ class Tally:
     unfilled: Sequence[str]
     doubled: Sequence[str]
     stray: Sequence[str]
+    nowhere: bool = False
 
     @property
     def effects(self) -> int:
@@ -59,7 +62,7 @@ class Tally:
     def one_order_each(self) -> bool:
         """Whether every accepted task has exactly one order, and that was filled."""
         missing = {*self.unfilled, *self.refused_effects}
-        return all(
+        return not self.nowhere and all(
             register is not None
             and register.status == "ok"
             and len(register.effects) == 1
@@ -72,6 +75,8 @@ def tally(history: History) -> Tally:
     """Balance a run's accounts."""
     submissions = history.submissions
     fills = history.venue.fills if history.venue is not None else {}
+    nowhere = history.asked.effects == NONE.prefix
+    began_s = (history.first_s or 0.0) if history.is_outside else 0.0
     accepted = [task for task, offered in submissions.items() if offered.outcome == "accepted"]
     registers: dict[str, Register] = {}
     repeated: dict[str, None] = {}
@@ -83,7 +88,7 @@ def tally(history: History) -> Tally:
         registers.setdefault(register.task, register)
         if register.status != "ok":
             continue
-        for order_id in register.effects:
+        for order_id in register.effects if not nowhere else ():
             if order_id in intents:
                 shared[order_id] = None
             intents.setdefault(order_id, register.task)
@@ -113,7 +118,8 @@ def tally(history: History) -> Tally:
             order_id for order_id in intents if order_id not in fills and order_id not in refused_effects
         ],
         doubled=[order_id for order_id in intents if len(fills.get(order_id, ())) > 1],
-        stray=[order_id for order_id in fills if order_id not in intents],
+        stray=[o for o, times in fills.items() if o not in intents and times[-1] >= began_s],
+        nowhere=nowhere,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squall.services.roles.forwarding import Effect, Forwarder
-from squall.services.roles.venue_client import Absent, Answer, Answered, Outcome, Unknown
+from squall.services.effects.forwarding import Forwarder
+from squall.services.effects.port import Effect
+from squall.services.effects.venue import Absent, Answer, Answered, Outcome, Unknown
 
 
 def install(node: str, role: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from squall.chaos.plan.schedule import Interval
@@ -15,6 +16,12 @@ SLOW_GATEWAY = (Interval(fault="latency", target="gateway", at_s=0.2, for_s=1.0)
 
 LATE = (Interval(fault="latency", target="gateway", at_s=10.0, for_s=0.5),)
 """A fault that hurts nobody, after some time of undisturbed load."""
+
+
+@contextlib.contextmanager
+def nothing(run: Path) -> Iterator[Mapping[str, Any]]:
+    """Nothing is needed beside the swarm."""
+    yield {}
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Mutant:
         setting: How the swarm is set up for it; the good variant is as well.
         spec: How the swarm differs because of the mutation; the good variant does not.
         staged: What is switched in the harness's own process.
+        beside: Starts what the swarm needs beside it, given the run's directory; fields of the spec for that.
         errors: How the harness may end the run itself, which counts as caught.
     """
 
@@ -41,6 +49,7 @@ class Mutant:
     setting: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     staged: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    beside: Callable[[Path], AbstractContextManager[Mapping[str, Any]]] = nothing
     errors: tuple[type[Exception], ...] = ()
 
     @property

@@ -83,7 +83,8 @@ def noticed(
     """
     with mutant.staged():
         try:
-            result = _run(replace(spec, **mutant.spec), schedule, path, progress, preload=mutant.module)
+            spec = replace(spec, **mutant.spec)
+            result = _run(mutant, spec, schedule, path, progress, preload=mutant.module)
         except (ChaosError, SteadyStateError) as error:
             # Any other error is a defect of the harness, which has caught nothing by it.
             return ("harness", str(error)) if isinstance(error, mutant.errors) else None
@@ -97,14 +98,21 @@ def noticed(
 def _is_good(mutant: Mutant, spec: Spec, seed: int, path: Path, progress: Progress) -> bool:
     """Whether without the mutation nothing fails, and what must be seen in every run passes."""
     schedule = Schedule(seed=seed, intervals=mutant.intervals)
-    result = _run(replace(spec, seed=seed), schedule, path, progress, preload="")
+    result = _run(mutant, replace(spec, seed=seed), schedule, path, progress, preload="")
     caught_by = [check.verdict for check in result.checks if check.id in mutant.checks]
     always = [check.verdict for check in result.checks if not is_sometimes(spec.pattern, check.id)]
     failed = any(check.verdict == "fail" for check in result.checks)
     return not failed and set(always) == {"pass"} and (not caught_by or "pass" in caught_by)
 
 
-def _run(spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, preload: str) -> Result:
+def _run(
+    mutant: Mutant, spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, preload: str
+) -> Result:
+    with mutant.beside(path) as fields:
+        return _run_beside(replace(spec, **fields), schedule, path, progress, preload=preload)
+
+
+def _run_beside(spec: Spec, schedule: Schedule, path: Path, progress: Progress, *, preload: str) -> Result:
     schedule = schedule_file.checked(schedule, spec)
     with claim(spec, path) as directory:
         schedule_file.write(directory, schedule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squall.services.roles.venue_client import Declined, Outcome, Unknown, VenueClient
+from squall.services.effects.venue import Declined, Outcome, Unknown, VenueClient
 from squall.services.rules.effects import Sized
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squall.services.roles.forwarding import Register
+from squall.services.effects.port import Register
 from squall.services.roles.gateway import _Gateway
 
 ONE_IN = 5

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from squall.services.roles.forwarding import Effect, Forwarder
-from squall.services.roles.venue_client import Outcome
+from squall.services.effects.forwarding import Forwarder
+from squall.services.effects.port import Effect
+from squall.services.effects.venue import Outcome
 
 PAUSE_S = 0.5
 

@@ -12,8 +12,10 @@ from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.wire import ANSWER_S, CONNECT_TIMEOUT_S
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.surface import BROKER
+from squall.services.effects.kinds import is_outside
 from squall.services.patterns.pattern import VENUE
 from squall.services.rules.effects import ANSWER_TIMEOUT_S, ASIDE_PAUSE_S_MAX
+from squall.services.rules.sinks import SEND_TIMEOUT_S, WAIT_S_MAX
 from squall.services.run.spec import Spec
 
 TAKE_OVER_SLACK_S = 2.0
@@ -36,6 +38,10 @@ SLACK_S = 1.0
 
 DELIVERIES = 3
 """How often what somebody held may be delivered again: its holder died, the next one did, and it was lost."""
+
+SINK_S = SEND_TIMEOUT_S + ASIDE_PAUSE_S_MAX + WAIT_S_MAX
+"""What somebody else's sink may add: no answer in time, a pause before the next try, and that it wants to be
+left alone."""
 
 Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
 """What can be in the way of a task that was open as something was healed:
@@ -122,12 +128,13 @@ def drain_bound_s(spec: Spec, backlog: int, causes: Collection[Cause], *, poison
         poison: How many tasks are still to end that kill whoever works on them. They may be of one agent, and
             each runs alone: so one after the other, and each in all its attempts.
     """
-    return poison * spec.attempts * max(spec.ack_wait_s, START_S) + recovery_bound_s(
+    bound_s = poison * spec.attempts * max(spec.ack_wait_s, START_S) + recovery_bound_s(
         [(ALWAYS.union(causes), 0.0)],
         lease_s=spec.lease_s,
         ack_wait_s=spec.ack_wait_s,
         backlog_s=backlog / spec.rate_per_s,
     )
+    return bound_s + (SINK_S if is_outside(spec.effects) else 0.0)
 
 
 def take_over_bound_s(lease_s: float) -> float:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from squall.bus.topology.link import Node
 from squall.chaos.errors import FaultError
 from squall.chaos.plan.kinds import HAND_OVER, RESTART, Kind
+from squall.services.effects import kinds as sinks
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
@@ -112,24 +113,35 @@ def surface_of(spec: Spec) -> Surface:
     """What can be struck of a swarm of this spec."""
     pattern = pattern_of(spec)
     nodes = [node for node in pattern.topology(spec).nodes if node.role in pattern.roles]
-    if VENUE in pattern.roles:
+    has_venue = VENUE in pattern.roles and spec.has_venue
+    if has_venue:
         nodes.append(Node(VENUE, VENUE))
     return Surface(
         pattern=pattern.name,
         nodes=nodes,
         leading=pattern.leader,
         has_roster=pattern.roster is not None,
-        points=pattern.points(),
+        points={
+            point: text
+            for point, text in pattern.points().items()
+            if has_venue or not point.startswith(f"{VENUE}.")
+        },
         seldom=pattern.seldom(),
     )
 
 
-def points_of(pattern: str | None) -> Sequence[str]:
-    """The points of a pattern's work; none of a pattern that is not known here."""
+def points_of(pattern: str | None, effects: str | None = None) -> Sequence[str]:
+    """The points of a pattern's work; none of a pattern that is not known here.
+
+    Args:
+        effects: Where effects go; None, as in runs of before that was said, is to the venue.
+    """
     try:
-        return tuple(pattern_of(pattern or "").points())
+        points = pattern_of(pattern or "").points()
     except SpecError:
         return ()
+    has_venue = effects in (None, sinks.VENUE.prefix)
+    return tuple(point for point in points if has_venue or not point.startswith(f"{VENUE}."))
 
 
 def check_target(kind: Kind, target: str, surface: Surface) -> None:

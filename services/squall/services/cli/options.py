@@ -33,6 +33,10 @@ HANDLER_HELP = (
     "What a task is given to: package.module:function, path/to/file.py:function, "
     "exec:COMMAND, or the URL of an HTTP service."
 )
+EFFECTS_HELP = (
+    "Where effects go: venue, none, the URL of an HTTP service, nats:SUBJECT of a stream of yours, "
+    "or package.module:function."
+)
 Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]

@@ -28,7 +28,7 @@ def document(spec: Spec) -> dict[str, Any]:
     pattern = pattern_of(spec)
     topology = pattern.topology(spec)
     nodes = [(node.name, node.role) for node in topology.nodes if node.role in pattern.roles]
-    venue = [(VENUE, VENUE)] if VENUE in pattern.roles else []
+    venue = [(VENUE, VENUE)] if VENUE in pattern.roles and spec.has_venue else []
     return {
         "pattern": spec.pattern,
         "swarm": spec.swarm,

@@ -15,6 +15,7 @@ from squall.services.cli.asked import check_url, named_apart, resolve
 from squall.services.cli.help import default_of
 from squall.services.cli.options import (
     AGENTS_HELP,
+    EFFECTS_HELP,
     HANDLER_HELP,
     RATE_HELP,
     TASKS_HELP,
@@ -60,6 +61,9 @@ def run(
     handler: Annotated[
         str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
     ] = None,
+    effects: Annotated[
+        str | None, typer.Option(help=EFFECTS_HELP, show_default=default_of("effects"))
+    ] = None,
     on: Annotated[
         str, typer.Option(metavar="PLACE", help=f"Where the nodes run; {PROCESSES} is the one there is.")
     ] = PROCESSES,
@@ -85,6 +89,7 @@ def run(
             rate_per_s=rate,
             seed=seed,
             handler=handler,
+            effects=effects,
         )
         if nats is not None:
             check_url(nats, insecure=insecure_nats)

@@ -58,7 +58,7 @@ def load(handling: Handling, origin: Any) -> Loaded:
         SpecError: It is no such URL, or one of the variables that hold headers is not set.
     """
     url = _url(handling.name)
-    headers = {header: _variable(name, header) for header, name in handling.headers.items()}
+    headers = {header: variable(name, header) for header, name in handling.headers.items()}
     try:
         httpx.Headers(headers)
     except (ValueError, UnicodeEncodeError) as error:
@@ -88,7 +88,7 @@ def _url(handler: str) -> str:
     return handler
 
 
-def _variable(name: str, header: str) -> str:
+def variable(name: str, header: str) -> str:
     value = os.environ.get(name)
     if value is None:
         raise SpecError(
@@ -179,11 +179,11 @@ class Service:
                     if len(text) > bytes_max:
                         break
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return NotThere(_without_connection(error))
+            return NotThere(without_connection(error))
         except httpx.TimeoutException as error:
             raise TimeoutError from error
         except (httpx.HTTPError, httpx.StreamError) as error:
-            return answers.mistake("broke", f"broke off before it had answered: {_said(error)}")
+            return answers.mistake("broke", f"broke off before it had answered: {said_by(error)}")
         if response.is_success:
             return _answer(task, response.status_code, bytes(text))
         return _refusal(response.status_code, response.headers.get("Retry-After", ""), bytes(text))
@@ -243,7 +243,7 @@ def retry_after_s(said: str, now_s: float) -> float:
     return min(max(0.0, asked_s), RETRY_AFTER_MAX_S)
 
 
-def _without_connection(error: Exception) -> str:
+def without_connection(error: Exception) -> str:
     """Why there is no connection, as the operating system says it."""
     if isinstance(error, httpx.ConnectTimeout):
         return f"no connection within {CONNECT_S:g} s"
@@ -252,10 +252,10 @@ def _without_connection(error: Exception) -> str:
         inside = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else None
         cause = inside or cause.__cause__ or cause.__context__
     if not isinstance(cause, OSError):
-        return _said(error)
+        return said_by(error)
     number = cause.errno or 0  # those of name resolution are negative, and not of the system
     return os.strerror(number) if number > 0 else printable(str(cause.strerror), 150)
 
 
-def _said(error: Exception) -> str:
+def said_by(error: Exception) -> str:
     return printable(str(error) or type(error).__name__, 150)

@@ -47,23 +47,36 @@ def load(name: str, origin: Origin | None = None, parameters: Mapping[str, Any] 
     Raises:
         SpecError: It cannot be imported, or is no function of one argument and these.
     """
+    return check(name, found(name, origin), parameters)
+
+
+def found(name: str, origin: Origin | None = None, what: str = "handler") -> object:
+    """What is behind ``package.module:name`` or ``path/to/file.py:name``.
+
+    Args:
+        origin: See `load`.
+        what: What it is to be, in a sentence.
+
+    Raises:
+        SpecError: It cannot be imported, or is not there.
+    """
     module_name, _, function_name = name.rpartition(":")
     try:
         module = _imported(module_name, origin)
-        handler: object = module
+        behind: object = module
         for part in function_name.split("."):
-            handler = getattr(handler, part, None)
+            behind = getattr(behind, part, None)
     except BaseException as error:  # a module may raise anything, `sys.exit` and pytest's skipping included
         raise SpecError(
-            f"the handler {name} cannot be imported: {_said(error)}", _remedy(error, module_name)
+            f"the {what} {name} cannot be imported: {_said(error)}", _remedy(error, module_name)
         ) from error
-    if handler is None:
+    if behind is None:
         place = getattr(module, "__file__", None) or "Python itself"
         raise SpecError(
-            f"the handler {name} is not there: {module_name} has no {function_name!r}",
+            f"the {what} {name} is not there: {module_name} has no {function_name!r}",
             f"check the name behind the colon; the module is {place}",
         )
-    return check(name, handler, parameters)
+    return behind
 
 
 def check(name: str, handler: object, parameters: Mapping[str, Any] = NONE) -> Handler:

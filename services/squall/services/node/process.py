@@ -25,7 +25,9 @@ import msgspec
 from squall.bus.border import printable
 from squall.bus.errors import SquallError
 from squall.bus.guard_process import seal
+from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group
+from squall.services.effects.kinds import load as load_sink
 from squall.services.errors import SpecError
 from squall.services.handlers.kinds import load
 from squall.services.handlers.port import Loaded
@@ -83,6 +85,13 @@ def main() -> None:
             control.answer(Ready())
             _end(0)
         control.alive()
+    if start.role == GATEWAY and not start.url:  # this was to try the sink, before there is a broker
+        try:
+            load_sink(start.spec.sending, start.origin)
+        except SpecError as error:
+            _end(_refused(control, error))
+        control.answer(Ready())
+        _end(0)
     asyncio.set_event_loop(loop)
     life = loop.create_task(_live(start, pattern, control, handler))
     while True:

@@ -1,6 +1,6 @@
 """The venue's door: bytes of a batch go in, a status and bytes come out; by HTTP, or however else.
 
-What came of it is `roles/venue_client.py`'s to say. HTTP is in `venue_http.py`.
+What came of it is `effects/venue.py`'s to say. HTTP is in `venue_http.py`.
 """
 
 from __future__ import annotations

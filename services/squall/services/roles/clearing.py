@@ -27,6 +27,7 @@ from squall.bus.jetstream import EXPECT_NEW, WRONG_LAST_SEQUENCE, publish
 from squall.bus.messages import DeadLetter, RunTask, TaskResult
 from squall.bus.subjects import lane_for, last_token
 from squall.services.node.service import Service
+from squall.services.roles.pressed import Pressed
 
 log = logging.getLogger("squall")
 
@@ -62,6 +63,7 @@ class Clearing:
         self._dead: dict[str, TaskResult] = {}
         self._trimmed = 0
         self._head = (0, 0.0)
+        self._pressed = Pressed(service)
 
     async def hear_submissions(self) -> None:
         """Learn where each submission stands, for ever."""
@@ -97,13 +99,14 @@ class Clearing:
 
     async def keep_clear(self) -> None:
         """Write letters, and make room, for ever."""
-        while True:
-            await asyncio.sleep(CLEAR_S)
-            try:
-                if await self._clear():
-                    await self._service.at("registrar.trimmed")
-            except RequestError as error:
-                log.info("the ingress is not cleared: %s", error)
+        async with self._pressed.heard():
+            while True:
+                await asyncio.sleep(CLEAR_S)
+                try:
+                    if await self._clear():
+                        await self._service.at("registrar.trimmed")
+                except RequestError as error:
+                    log.info("the ingress is not cleared: %s", error)
 
     async def _clear(self) -> bool:
         """Write what letters there are to be, and trim; whether anything was removed.
@@ -115,6 +118,8 @@ class Clearing:
             if (dead := self._dead.get(submitted.task)) is not None:
                 await self._write_letter(place, submitted, dead)
                 del self._dead[submitted.task]
+        if self._pressed.is_behind:
+            return False
         below = self._trimmed
         for place, submitted in tuple(self._places.items()):  # more are heard of meanwhile
             if submitted.task not in self._ended and not await self._is_found(place, submitted):

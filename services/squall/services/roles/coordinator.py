@@ -42,6 +42,7 @@ from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec, seat
 from squall.services.roles.job_writer import JobWriter
+from squall.services.roles.pressed import Pressed
 from squall.services.roles.restore import Restored, restore
 from squall.services.roles.slots import Slots
 from squall.services.roles.sweeper import Sweeper
@@ -120,6 +121,7 @@ class Coordinator:
             age_s_max=max(AGE_S_MAX, 2 * service.spec.ack_wait_s),
         )
         self._wake = asyncio.Event()
+        self._pressed = Pressed(service)
         service.vitals = lambda: {"in_flight": len(self._progress.open), "slots": self._window.limit}
 
     async def lead(self) -> None:
@@ -132,7 +134,7 @@ class Coordinator:
         await self._restore()
         self._office.caught_up()
         await self._service.at("coordinator.resumed")
-        async with task_group() as tasks:
+        async with self._pressed.heard(), task_group() as tasks:
             tasks.daemon(Slots(self._service, self._leadership.term, self._resize).hear())
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_registers())
@@ -327,7 +329,11 @@ class Coordinator:
                 tasks.append(task)
                 repeats[name] = sequence
                 size += len(task.body)
-        room = 0 if self._full else min(BATCH_MAX, self._window.limit - len(self._progress.open))
+        room = (
+            0
+            if self._full or self._pressed.is_behind
+            else min(BATCH_MAX, self._window.limit - len(self._progress.open))
+        )
         while len(tasks) < room and size < bytes_max and not self._submitted.empty():
             submitted, sequence = self._submitted.get_nowait()
             if isinstance(submitted, CloseJob):

@@ -83,7 +83,7 @@ class Deciding:
     ) -> None:
         spec = service.spec
         assert service.handler is not None
-        self.told = HandlerTold(spec.handler, service.history, service.handler.begins)
+        self.told = HandlerTold(spec.handler, service.history, service.handler.begins, orders=spec.has_venue)
         self.is_own = service.handler.is_own
         self._service = service
         self._tasks = tasks

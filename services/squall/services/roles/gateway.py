@@ -1,12 +1,12 @@
-"""Gateway: carries the effects of winning registers to the venue, and holds nothing it could lose.
+"""Gateway: carries the effects of winning registers to their sink, and holds nothing it could lose.
 
-    registers ──pull──► batch ──HTTP──► venue
-        ▲                                 │ answer
-        └────────────── ack ◄─────────────┘
+    registers ──pull──► batch ──► sink: the venue, or what a spec names in its place
+        ▲                           │ answer
+        └─────────── ack ◄──────────┘
 
-An acknowledgement follows the venue's answer on each effect, so whatever dies in
-between, the record is delivered again and the venue refuses the repeat. What the
-venue is sent, and what happens to what it does not take, is `forwarding`'s.
+An acknowledgement follows the sink's answer on each effect, so whatever dies in
+between, the record is delivered again and the sink refuses the repeat. What it
+is sent, and what happens to what it does not take, is `services/effects`'s.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import GATEWAY, last_token
 from squall.bus.tasks import task_group
+from squall.services.effects.kinds import is_outside, load
+from squall.services.effects.port import Make, Register, Ties, Way
 from squall.services.handlers import effect_id
 from squall.services.node.service import Service
-from squall.services.roles.forwarding import Forwarder, Register
-from squall.services.roles.venue_client import VenueClient
 from squall.services.rules.consecutive import Consecutive
 from squall.services.rules.effects import BATCH_MAX
 
@@ -42,6 +42,10 @@ POINTS: Final = {
     "gateway.acknowledged": "the registers are acknowledged",
 }
 """Where a fault can strike it, and what has happened there."""
+
+HELD_EACH = 64
+"""Registers that are held for each effect that may be on its way to somebody else's sink. Higher lets more
+pass a sink that answers slowly before tasks are admitted no more; lower waits for it sooner."""
 
 HELD_MAX = 16_384
 WAITING_BYTES_MAX = 64 * 1024**2
@@ -101,21 +105,22 @@ async def carry(
     Args:
         sieve: Made anew each time it is looked through what waits. What it keeps back waits on.
         wake: Set when it may be that something that was kept back is not any more.
-        keeps_back: Whether it may keep anything back just now. Then what the venue gave no answer on goes
+        keeps_back: Whether it may keep anything back just now. Then what the sink gave no answer on goes
             through it once more before it is repeated.
         refuses: Why no effect of a register that is admitted may ever be sent; empty if they may.
     """
     token = service.start.venue_token
-    async with (
-        service.around.door(service.start.venue, token.value if token is not None else "") as door,
-        task_group() as tasks,
-    ):
-        gateway = _Gateway(service, VenueClient(door), sieve, wake, keeps_back, refuses)
-        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": HELD_MAX}
+    way = Way(
+        node=service.node,
+        door=lambda: service.around.door(service.start.venue, token.value if token is not None else ""),
+    )
+    opener = load(service.spec.sending, service.start.origin)
+    async with opener(way) as make, task_group() as tasks:
+        gateway = _Gateway(service, make, sieve, wake, keeps_back, refuses)
+        service.vitals = lambda: {"in_flight": len(gateway.held), "slots": gateway.held_max}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
-            tasks.daemon(work)
-            for work in (gateway.keep_alive(), gateway.forward(), gateway.forwarder.retry_aside())
+            tasks.daemon(work) for work in (gateway.keep_alive(), gateway.forward(), gateway.carrier.run())
         ]
         service.ready()
         await service.stop.wait()
@@ -133,12 +138,13 @@ class _Gateway:
 
     Attributes:
         held: By its place in the stream, where the acknowledgement of a register goes.
+        held_max: How many that may be; then it is behind, and says so.
     """
 
     def __init__(
         self,
         service: Service,
-        venue: VenueClient,
+        make: Make,
         sieve: Callable[[], Admit],
         wake: asyncio.Event,
         keeps_back: Callable[[], bool],
@@ -154,15 +160,22 @@ class _Gateway:
         self._begun: dict[int, tuple[Delivery, TaskResult | None]] = {}
         self._came = Consecutive(MISSING_S)
         self.held: dict[int, str] = {}
-        self.forwarder = Forwarder(
-            venue, service.history, service.counters, self._acknowledge, keeps_back=keeps_back
+        spec = service.spec
+        self.held_max = HELD_EACH * spec.effects_together if is_outside(spec.effects) else HELD_MAX
+        self.carrier = make(
+            Ties(
+                record=service.history,
+                counters=service.counters,
+                settled=self._acknowledge,
+                keeps_back=keeps_back,
+            )
         )
         self.puller = Puller(
             service.connection,
             service.swarm.stream("RES"),
             GATEWAY,
             self._take,
-            lambda: HELD_MAX - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
+            lambda: self.held_max - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
             chunk=BATCH_MAX // 2,
         )
 
@@ -179,13 +192,13 @@ class _Gateway:
         self._waiting_bytes += len(delivery.data)
 
     def _give_back(self, registers: Iterable[Register]) -> None:
-        """Have what the venue gave no answer on wait again, where it stood."""
+        """Have what the sink gave no answer on wait again, where it stood."""
         for register in registers:
             if register.open and (begun := self._begun.pop(register.sequence, None)):
                 self._await(*begun)
 
     async def forward(self) -> None:
-        """Hand registers to the forwarder, a batch at a time, and acknowledge what it has settled."""
+        """Hand registers to the carrier, a batch at a time, and acknowledge what it has settled."""
         at = self._service.at
         while True:
             registers = []
@@ -194,7 +207,7 @@ class _Gateway:
                 task = last_token(delivery.subject)
                 registers.append((Register(task, delivery.sequence), self._intended(task, result)))
             await at("gateway.delivered")
-            if not await self.forwarder.deliver(registers):
+            if not await self.carrier.deliver(registers):
                 self._give_back(register for register, _ in registers)
             await at("gateway.filled")
             for register, _ in registers:
@@ -212,7 +225,7 @@ class _Gateway:
                         await self._wake.wait()
                 continue
             if self._keeps_back():
-                self._give_back(self.forwarder.recall())
+                self._give_back(self.carrier.recall())
             admits = self._sieve()
             # What was lost with a link comes again after what came later.
             self._waiting = deque(sorted(self._waiting, key=lambda waits: waits[0].sequence))
@@ -260,7 +273,7 @@ class _Gateway:
         self._begun.pop(register.sequence, None)
         if reply is None:
             return
-        with contextlib.suppress(RequestError):  # lost: it comes again, and the venue knows it
+        with contextlib.suppress(RequestError):  # lost: it comes again, and the sink knows it
             await self._service.connection.publish(reply, b"+ACK", confirm=False)
         self.puller.wake()
 

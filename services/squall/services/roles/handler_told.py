@@ -45,9 +45,13 @@ class HandlerTold:
         name: Of the handler.
         history: Where to.
         begins: Where its function begins, which is told of mistakes that raise nothing; None if unknown.
+        orders: Whether its effects are to be orders, as the venue takes them.
     """
 
-    def __init__(self, name: str, history: _Write, begins: Frame | None = None) -> None:
+    def __init__(
+        self, name: str, history: _Write, begins: Frame | None = None, *, orders: bool = True
+    ) -> None:
+        self._orders = orders
         self._name = printable(name, 100)
         self._begins = "" if begins is None else printable(begins.place)
         self._begins_so = () if begins is None else (str(begins),)
@@ -70,7 +74,7 @@ class HandlerTold:
         elif isinstance(ended, Done):
             if not ended.effects and not ended.value:
                 self._history("empty", "ok", task=task, attempt=attempt, at=self._begins)
-            for index, effect in enumerate(ended.effects):
+            for index, effect in enumerate(ended.effects if self._orders else ()):
                 order = read_order(effect)
                 if isinstance(order, str):
                     order_id = effect_id(task, index)

@@ -42,6 +42,7 @@ from squall.services.roles.hub_log import (
     submission_at,
 )
 from squall.services.roles.hub_sweeper import Sweeper
+from squall.services.roles.pressed import Pressed
 from squall.services.rules.hub import UNREQUESTED, Request, Standing, Submitted, dead, decision
 from squall.services.run.spec import spec_as
 
@@ -103,6 +104,7 @@ class Hub:
         self._requests: asyncio.Queue[Request] = asyncio.Queue(BUFFER)
         self._lost: dict[str, Submitted] = {}
         self._wake = asyncio.Event()
+        self._pressed = Pressed(service)
         self._read = asyncio.Event()
         self._full = False
         service.vitals = lambda: {"in_flight": len(self._standing.open)}
@@ -131,7 +133,7 @@ class Hub:
         await service.at("hub.resumed")
         office.caught_up()
         writer = HubLog(service, office, standing, snapshot, tuple(self._owners))
-        async with task_group() as tasks:
+        async with self._pressed.heard(), task_group() as tasks:
             tasks.daemon(announce(service, office.term, self._spec.lease_s))
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_requests())
@@ -252,7 +254,7 @@ class Hub:
             if now >= trim_due:
                 if self._full:
                     await writer.make_room()
-                else:
+                elif not self._pressed.is_behind:
                     behind = standing.ingress - standing.kept_from()
                     await writer.trim_ingress(crowded=behind > CROWDED * self._spec.ingress_max)
                     await self._service.at("hub.trimmed")

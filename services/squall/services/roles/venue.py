@@ -35,6 +35,7 @@ from starlette.routing import Route
 from squall.bus.border import printable
 from squall.services.node.points import Points
 from squall.services.node.service import LEAVE_S, Alone
+from squall.services.trading.books import SCHEMA
 from squall.services.trading.orders import Order, read_order
 
 POINTS: Final = {
@@ -53,23 +54,6 @@ on the way wrote each byte of the largest effect as an escape of six."""
 
 ORDER_ID_LENGTH_MAX = 280
 """Of an order id, in characters: the longest id of a task, and a number."""
-
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-PRAGMA busy_timeout = 5000;
-CREATE TABLE IF NOT EXISTS journal (
-    seq INTEGER PRIMARY KEY, time_s REAL NOT NULL, order_id TEXT, account TEXT, symbol TEXT, n INTEGER,
-    side TEXT, quantity INTEGER, price REAL, body TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS fills (
-    order_id TEXT NOT NULL, account TEXT NOT NULL, symbol TEXT NOT NULL, n INTEGER NOT NULL,
-    side TEXT NOT NULL, quantity INTEGER NOT NULL, price REAL NOT NULL, time_s REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS refusals (order_id TEXT PRIMARY KEY, time_s REAL NOT NULL, reason TEXT NOT NULL);
-CREATE VIEW IF NOT EXISTS ledger AS
-    SELECT order_id, account, symbol, n, side, quantity, price FROM fills ORDER BY order_id;
-"""
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -97,7 +81,7 @@ class Venue:
 
     def __init__(self, path: Path, *, dumb: bool = False) -> None:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(SCHEMA)
         index = "INDEX" if dumb else "UNIQUE INDEX"
         self._database.execute(f"CREATE {index} IF NOT EXISTS fills_by_id ON fills (order_id)")
 

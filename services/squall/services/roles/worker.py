@@ -49,7 +49,9 @@ class Worker:
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
         self._is_own = service.handler.is_own
-        self._told = told = HandlerTold(spec.handler, service.history, service.handler.begins)
+        self._told = told = HandlerTold(
+            spec.handler, service.history, service.handler.begins, orders=spec.has_venue
+        )
         self._handler = handler = service.handler.open(
             Host(
                 timeout_s=spec.handler_timeout_s,

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from squall.bus import absence
 from squall.bus.errors import RequestError
+from squall.services.effects.journal import FETCH_S, JournalError, keep
+from squall.services.effects.kinds import limits_of
 from squall.services.errors import HandlerError, NothingOfferedError, SteadyStateError
 from squall.services.node.history import History
 from squall.services.patterns import reading
@@ -236,6 +238,7 @@ class Run:
             took_s = time.monotonic() - begun_s
             self._progress(Phase(stage="reading back"))
             await self._write_results()
+            await self._keep_journal()
             registers = await self.swarm.pattern.read_back(self.swarm, self.history)
             await reading.submissions(self.swarm, self.history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
@@ -269,6 +272,19 @@ class Run:
             self._following.cancel()
             await asyncio.wait({self._following})
         await self._results.rest(self.swarm)
+
+    async def _keep_journal(self) -> None:
+        """Keep what the journal of a sink that is not the swarm's tells, where it has one."""
+        sending = self.swarm.spec.sending
+        if not sending.journal:
+            return
+        self._progress(Waiting(what=f"the journal {sending.journal} to be read", at_most_s=FETCH_S))
+        try:
+            rows = await keep(sending, self.directory.venue)
+        except JournalError as error:
+            self.history("journal", "fail", reason=str(error))
+        else:
+            self.history("journal", "ok", rows=rows)
 
     async def _look(self) -> Backlog:
         """Tell what the broker and the producer say, and how far it has come.
@@ -361,6 +377,7 @@ class Run:
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
+        *limits_of(swarm.spec.sending),
         f"durability {DURABILITY}: one server, synced to disk every two minutes; "
         "a power loss may lose accepted tasks",
     ]

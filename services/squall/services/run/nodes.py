@@ -263,13 +263,13 @@ class Nodes:
             url="" if is_venue else await self._route(kept.node, self._access.url),
             credentials=None if is_venue or kept.expelled else self._access.mint(kept.node),
             history=str(self._run.history),
-            venue=await self._route(VENUE, self._venue) if role == GATEWAY else "",
+            venue=await self._route(VENUE, self._venue) if role == GATEWAY and self._venue else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
             path=str(self._run.venue),
             tasks=str(self._run.tasks) if role == PRODUCER and self._spec.tasks_from else "",
             port=self._venue_port if is_venue else 0,
             preload=self._preload,
-            origin=self._origin if role == AGENT else None,
+            origin=self._origin if role in (AGENT, GATEWAY) else None,
             signing=self.key(kept.node) if role == AGENT and self._has_roster else None,
         )
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RejectedError, RequestError
 from squall.bus.identity import Credentials
 from squall.bus.jetstream import call
-from squall.bus.subjects import inbox
 from squall.bus.tls import IN_CLEAR_TEXT, is_clear_text
+from squall.services.credentials import given, text_of
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.run.access import Access
@@ -42,9 +40,14 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
         SpecError: It cannot be used.
         BusError: It does not answer, or not let us in.
     """
-    text = _credentials_text()
+    path = os.environ.get(CREDENTIALS_ENV, "")
+    text = text_of(CREDENTIALS_ENV, path) if path else ""
+
+    def mint(node: str) -> Credentials | None:
+        return given(text, CREDENTIALS_ENV, path, node) if path else None
+
     limits = (NO_PERMISSIONS, UNSEEN, *((IN_CLEAR_TEXT,) if is_clear_text(url) else ()))
-    async with connect(url, "observer", _given(text, "observer")) as observer:
+    async with connect(url, "observer", mint("observer")) as observer:
         version = observer.server_version
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < (2, 12):
             raise SpecError(
@@ -58,7 +61,7 @@ async def outside_broker(spec: Spec, url: str) -> AsyncIterator[Access]:
                 server_version=version,
                 observer=observer,
                 provisioner=lambda: contextlib.nullcontext(observer),
-                mint=lambda node: _given(text, node),
+                mint=mint,
                 limits=limits,
                 connections={"observer": observer},
             )
@@ -82,29 +85,3 @@ async def _remove_streams(observer: Connection, spec: Spec) -> None:
     for config in reversed(pattern_of(spec).streams(spec)):
         with contextlib.suppress(RequestError):
             await call(observer, "STREAM", "DELETE", config["name"])
-
-
-def _credentials_text() -> str | None:
-    path = os.environ.get(CREDENTIALS_ENV)
-    if not path:
-        return None
-    try:
-        return Path(path).read_text()
-    except OSError as error:
-        raise SpecError(
-            f"{CREDENTIALS_ENV} names {path}, which cannot be read: {error.strerror}",
-            "name a credentials file, or unset it",
-        ) from error
-
-
-def _given(text: str | None, node: str) -> Credentials | None:
-    """The one given credential under a node's name."""
-    if text is None:
-        return None
-    parts = re.findall(r"-{3,}\n([\w.=+/-]+)\n-{3,}END", text)
-    if len(parts) != 2:
-        raise SpecError(
-            f"{os.environ.get(CREDENTIALS_ENV)} is no NATS credentials file",
-            f"name one in {CREDENTIALS_ENV}, or unset it",
-        )
-    return Credentials(name=node, jwt=parts[0], seed=parts[1], inbox=inbox(node, secrets.token_hex(12)))

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator
 from squall.bus.broker import READY_S
 from squall.bus.connection import connect
 from squall.bus.guard import Guard
-from squall.bus.subjects import POOL
+from squall.bus.subjects import GATEWAY, POOL
 from squall.bus.tasks import task_group
+from squall.services.effects.kinds import is_outside
 from squall.services.launch import Launcher
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.launch.room import check_room
@@ -32,8 +33,8 @@ from squall.services.run.spec import Spec, is_own
 from squall.services.run.swarm import STOP_S, Swarm
 from squall.services.run.warden import WARDEN, Warden
 
-TRIAL = "handler"
-"""What a process is called that imports the handler before there is anything else."""
+HANDLER, EFFECTS = "handler", "effects"
+"""What processes are called that find the handler, and the sink, before there is anything else."""
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +69,9 @@ async def running(
         starts = Starts(run, counters, launcher.target)
         if is_own(spec.handler):
             progress(Waiting(what=f"the handler {spec.handler} to be imported"))
-            await _try_handler(spec, origin, launcher)
+            await _try(spec, HANDLER, AGENT, origin, launcher)
+        if is_outside(spec.effects):
+            await _try(spec, EFFECTS, GATEWAY, origin, launcher)
         async with contextlib.AsyncExitStack() as stack:
             progress(Phase(stage="starting"))
             if url is None:
@@ -153,13 +156,13 @@ async def on_broker(
         await swarm.stop()
 
 
-async def _try_handler(spec: Spec, origin: Origin | None, launcher: Launcher) -> None:
-    """See that agents will be able to import their handler.
+async def _try(spec: Spec, name: str, role: str, origin: Origin | None, launcher: Launcher) -> None:
+    """See that agents will find their handler, or the gateway its sink.
 
     Raises:
         SpecError: They will not.
     """
-    trial = NodeStart(spec=spec, node=TRIAL, role=AGENT, incarnation=1, origin=origin)
+    trial = NodeStart(spec=spec, node=name, role=role, incarnation=1, origin=origin)
     unit = await launcher.start(trial)
     await unit.ended()
     launcher.forget(unit)

@@ -14,6 +14,8 @@ from msgspec import Meta
 from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
 from squall.bus.queue import Pacing
+from squall.services.effects import kinds as sinks
+from squall.services.effects.port import Sending
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
@@ -34,6 +36,11 @@ HANDLER = "squall.services.trading.strategies:decide"
 
 BUILT_IN = "squall."
 """What the names of handlers begin with that come with the package."""
+
+
+TOGETHER = 16
+"""Effects that are on their way to a sink at a time. Higher carries more out where the sink answers slowly;
+lower asks less of it."""
 
 
 OWN = "own"
@@ -73,6 +80,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         lease_s: Silence after which a leader is replaced, where somebody leads.
         ingress_max: Most tasks accepted and not yet taken up; beyond, submissions are refused.
         credentials_life_s: How long minted credentials live; they are renewed at two thirds.
+        effects: Where what handlers intend is carried out; see `effects.kinds`.
+        effects_headers, effects_server, effects_credentials, effects_journal, effects_together: What
+            ``[effects]`` says beside it; see `Sending`.
         venue: ``idempotent`` refuses a repeated order id as exchanges do; ``dumb`` fills whatever comes.
     """
 
@@ -99,6 +109,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lease_s: Seconds = 1.0
     ingress_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4000
     credentials_life_s: Annotated[float, Meta(ge=3)] = 600.0
+    effects: Annotated[str, Meta(min_length=1, max_length=4096)] = "venue"
+    effects_headers: dict[str, str] = {}
+    effects_server: str = ""
+    effects_credentials: str = ""
+    effects_journal: str = ""
+    effects_together: Annotated[int, Meta(ge=1, le=256)] = TOGETHER
     venue: Literal["idempotent", "dumb"] = "idempotent"
 
     @property
@@ -109,6 +125,22 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             environment=self.handler_environment,
             headers=self.handler_headers,
         )
+
+    @property
+    def sending(self) -> Sending:
+        return Sending(
+            name=self.effects,
+            headers=self.effects_headers,
+            server=self.effects_server,
+            credentials=self.effects_credentials,
+            journal=self.effects_journal,
+            together=self.effects_together,
+        )
+
+    @property
+    def has_venue(self) -> bool:
+        """Whether the swarm has a venue of its own, where effects are carried out."""
+        return self.effects == sinks.VENUE.prefix
 
     @property
     def pacing(self) -> Pacing:
@@ -162,3 +194,6 @@ def check_common(spec: Spec) -> None:
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
     kinds.check(spec.handling)
+    sending = spec.sending
+    said = [field for field in sinks.FIELDS if getattr(sending, field) not in ({}, "", TOGETHER)]
+    sinks.check(sending, said)

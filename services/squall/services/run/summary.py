@@ -160,7 +160,7 @@ def _good(told: Accounts) -> str:
         for count, said in (
             (told.dead_letters, "given up as dead letters"),
             (told.cancelled, "called off"),
-            (told.refused_effects, "refused as no orders"),
+            (told.refused_effects, "refused"),
         )
         if count
     ]

@@ -120,7 +120,8 @@ class Swarm:
 
     async def start(self) -> None:
         """Have all of its nodes serve, but the producer."""
-        await self._nodes.start(VENUE, VENUE).wait()
+        if self.spec.has_venue:
+            await self._nodes.start(VENUE, VENUE).wait()
         started = [
             self._nodes.start(node.name, node.role)
             for node in self.topology.nodes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from squall.services.effects.kinds import FIELDS
 from squall.services.errors import SpecError
 from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
@@ -53,7 +54,9 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
             of bounds, or the values contradict each other.
     """
-    values = with_tasks(_with_handler(values, origin))
+    values = with_tasks(
+        _with_table(_with_table(values, "handler", HANDLER_FIELDS, origin), "effects", EFFECTS_FIELDS, origin)
+    )
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
@@ -78,22 +81,25 @@ HANDLER_FIELDS = ("use", "parameters", "environment", "headers")
 """What ``[handler]`` may say."""
 
 
-def _with_handler(values: dict[str, Any], origin: str) -> dict[str, Any]:
-    """The values with what a table ``[handler]`` says in fields of the spec.
+EFFECTS_FIELDS = ("use", *FIELDS)
+"""What ``[effects]`` may say."""
+
+
+def _with_table(values: dict[str, Any], name: str, fields: Collection[str], origin: str) -> dict[str, Any]:
+    """The values with what a table of this name says in fields of the spec.
 
     Raises:
-        SpecError: It says something that no handler has.
+        SpecError: It says something that no such table has.
     """
-    table = values.get("handler")
+    table = values.get(name)
     if not isinstance(table, dict):
         return values
     for field in table:
-        if field not in HANDLER_FIELDS:
-            raise SpecError(
-                f"{origin} says {field!r} of the handler, which none has{nearest(field, HANDLER_FIELDS)}"
-            )
-    found = {name: value for name, value in values.items() if name != "handler"}
-    found |= {"handler" if name == "use" else f"handler_{name}": value for name, value in table.items()}
+        if field not in fields:
+            whose = f"{field!r} of {'the handler' if name == 'handler' else name}"
+            raise SpecError(f"{origin} says {whose}, which none has{nearest(field, fields)}")
+    found = {each: value for each, value in values.items() if each != name}
+    found |= {name if field == "use" else f"{name}_{field}": value for field, value in table.items()}
     return found
 
 

@@ -97,6 +97,8 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
         ),
         idle=nothing_intended(counted),
     )
+    if history.unwitnessed and counted.intents:
+        found.unseen.append(history.unwitnessed)
     asked, offered = history.asked.tasks, len(history.submissions)
     if asked is not None and offered < asked and not (history.closing and history.closing.interrupted):
         found.unseen.append(f"{offered:,} of the {asked:,} tasks asked for were offered")
@@ -108,7 +110,12 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
         found.unseen.append(f"of {tasks(hidden)} it is not known whether they were accepted")
     found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain, ends))
     found.unseen.extend(f"the consumer {name} was gone in the end" for name in history.gone)
-    if counted.refused_effects and not counted.effects and not _is_each_refused(case):
+    if (
+        counted.refused_effects
+        and not history.unwitnessed
+        and not counted.effects
+        and not _is_each_refused(case)
+    ):
         found.unseen.append(f"nothing was filled, {_refused_effects(counted)}")
     return found
 
@@ -117,7 +124,9 @@ def one_effect(case: Case) -> Finding:
     """No intent is filled twice, nothing is filled that no register intends, no order has two bodies."""
     venue = case.history.venue
     if venue is None:
-        return unknown("there is no database of the venue", "what was filled is not known")
+        idle = nothing_intended(case.tally) if case.history.unwitnessed else ""
+        why = case.history.unwitnessed or "there is no database of the venue"
+        return unexercised(case, idle) if idle else unknown(why, "what was filled is not known")
     if not venue.fills:
         idle = nothing_intended(case.tally)
         if idle or not _is_each_refused(case):
@@ -129,6 +138,8 @@ def nothing_intended(counted: Tally) -> str:
     """That no task came to an order, in words; empty if one did, or none came to an end."""
     if counted.intents or not counted.registers:
         return ""
+    if counted.nowhere:
+        return "effects are carried out nowhere, so none was to be"
     return f"none of {tasks(len(counted.registers))} that ended intended an order, so none was to be filled"
 
 
@@ -157,7 +168,7 @@ def effects(case: Case) -> Balance:
         inferred=named(counted.stray, "order", "a fill and no register that intends it"),
         unseen=[]
         if (venue is not None and venue.fills) or _is_each_refused(case) or nothing_intended(counted)
-        else ["nothing was filled"],
+        else [case.history.unwitnessed or "nothing was filled"],
         passed=f"{filled}; {case.history.suppressed:,} repeated commits refused.",
     )
 
@@ -189,7 +200,7 @@ def _refused_though_ordered(case: Case) -> list[str]:
 
     Somebody on the way changed them. Where nobody told what handlers return, nothing is known of it.
     """
-    if not case.history.tells_of:
+    if not case.history.tells_of or case.history.is_outside:  # who takes what it likes
         return []
     booked = case.history.venue.refusals if case.history.venue is not None else {}
     returned = {each.order_id for each in case.history.mistakes if each.what == "order"}

@@ -194,9 +194,9 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
     bound = history.spec.get("exposure_max")
     if not history.of(Requested) or not isinstance(bound, int):
         return unknown("no request was read back" if isinstance(bound, int) else "the bound is not known")
-    if history.venue is None or not history.venue.ledger:
+    if history.venue is None or not history.venue.fills:
         idle = nothing_intended(case.tally)
-        return unexercised(case, idle) if idle else unknown("nothing was filled")
+        return unexercised(case, idle) if idle else unknown(history.unwitnessed or "nothing was filled")
     if gone := unwhole(history):
         return unknown(*gone)  # what is left of the log accounts for a part of the ledger only
     decisions = {made.task: made for made in reversed(history.of(Decided))}

@@ -86,6 +86,7 @@ def degraded_mode(case: Case) -> Finding:
             *needless(case, ((spell.node, spell.begin_s, _until_s(history, spell)) for spell in spells)),
         ],
         inferred=[*missed, *unleft, *unled],
+        unseen=[history.unwitnessed] if history.unwitnessed else [],
         passed=f"{len({spell.node for spell in spells})} nodes were degraded {len(spells)} times; meanwhile "
         f"{asked:,} requests, each decided as a reduction, and {filled:,} fills, none of anything else.",
     )

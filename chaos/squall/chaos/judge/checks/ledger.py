@@ -72,7 +72,7 @@ def compare(case: Case, demanded: Mapping[str, Sequence[Row]]) -> Finding:
     """
     history, counted = case.history, case.tally
     if history.venue is None or not history.venue.ledger:
-        return unknown("nothing was filled")
+        return unknown(history.unwitnessed or "nothing was filled")
     excused = {task for task, register in counted.registers.items() if register.status != "ok"}
     due = [task for task in counted.accepted if task not in excused]
     expected = {row[0]: row for task in due for row in demanded.get(task, ())}

@@ -91,7 +91,8 @@ def no_needless_repeat(case: Case) -> Finding:
         late=late,
         passed=f"{tasks(ran)} run, {repeated:,} of them again, "
         f"{plural(len(needless) + len(let_go), 'time')} for no reason on record ({int(allowed)} allowed); "
-        f"{plural(sent_again, 'order')} sent again for none.",
+        + (f"what was sent again is not known: {history.unwitnessed}." if history.unwitnessed else "")
+        + ("" if history.unwitnessed else f"{plural(sent_again, 'order')} sent again for none."),
     )
 
 
@@ -161,6 +162,8 @@ def _sent_again(history: History) -> tuple[int, int]:
         return 0, 0
     again = history.venue.again
     needless = sum(not is_delivery_disturbed(history, time_s) for time_s in again)
+    if history.is_outside:  # who gave no answer is asked again
+        needless = max(0, needless - history.unanswered_effects)
     return history.venue.received - len(again), needless
 
 

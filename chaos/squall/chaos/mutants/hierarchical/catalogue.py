@@ -9,6 +9,7 @@ from squall.chaos.mutants.handling import handling
 from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
 from squall.chaos.mutants.of_leaders import of_leaders
+from squall.chaos.mutants.sending import sending
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import OUTAGE, OUTAGE_INTERVALS, POISONED
 
@@ -166,6 +167,7 @@ CATALOGUE = Catalogue(
         ),
         *handling(loss="H1", follows="H4"),
         *delivering(loss="H1"),
+        *sending(loss="H1", one_effect="H2"),
         *of_leaders(loss="H1", follows="H4", alone={"coordinators": 1}),
     ),
 )

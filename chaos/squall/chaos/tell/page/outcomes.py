@@ -124,7 +124,7 @@ def _ended(history: History, counted: Tally, offered: Submission, register: Regi
     """What became of an accepted task with one result."""
     if register.status != "ok":
         return _of(offered, register.status, register.stored_s, register.reason)
-    if not register.effects:
+    if not register.effects or counted.nowhere:
         return _of(offered, "ended", register.stored_s)
     if history.venue is None:
         return _of(offered, "unknown", register.stored_s, "whether its orders were filled is not on record")

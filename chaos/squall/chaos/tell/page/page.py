@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from squall.bus.border import printable
+from squall.bus.subjects import GATEWAY
+from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.task import gather_many
@@ -16,6 +20,7 @@ from squall.chaos.tell.page.series import render_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
+from squall.services.patterns.pattern import VENUE
 from squall.services.run.hints import named
 from squall.services.run.result import REPORT, Result
 from squall.services.run.swarm_toml import load
@@ -47,7 +52,12 @@ def _topology(run: Path) -> Topology | None:
         spec = load(run / "spec.toml")
     except SpecError:
         return None
-    return pattern_of(spec).topology(spec)
+    graph = pattern_of(spec).topology(spec)
+    if spec.has_venue:
+        return graph
+    # Where the drawing would have the venue, it says who is there in its place.
+    link = Link(GATEWAY, VENUE, printable(spec.effects, 60), "effects; this is not the venue but your sink")
+    return replace(graph, nodes=(*graph.nodes, Node(VENUE, VENUE)), links=(*graph.links, link))
 
 
 def series_page(folder: Path, series: SeriesResult, out: Path | None = None) -> bytes:

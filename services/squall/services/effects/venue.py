@@ -9,13 +9,15 @@ post ──► Answered   one outcome for each order, in their order
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from squall.bus.border import printable
+from squall.services.effects.port import Make, Opener, Sending, Way
 from squall.services.node.venue_door import Door, ShutError, UnansweredError
 from squall.services.rules.effects import ANSWER_TIMEOUT_S, Sized
 
@@ -104,3 +106,18 @@ def _matched(orders: Sequence[Sized], text: bytes) -> Answered | Unknown:
         if answer.order_id != order.order_id:
             return Unknown(f"it answered about {printable(answer.order_id, 60)} for {order.order_id}")
     return Answered(answers)
+
+
+def load(sending: Sending, origin: Any) -> Opener:
+    """The venue, which the swarm has started itself."""
+    from squall.services.effects.forwarding import Forwarder  # which is made of what is in here
+
+    @contextlib.asynccontextmanager
+    async def opened(way: Way) -> AsyncIterator[Make]:
+        async with way.door() as door:
+            venue = VenueClient(door)
+            yield lambda ties: Forwarder(
+                venue, ties.record, ties.counters, ties.settled, keeps_back=ties.keeps_back
+            )
+
+    return opened

@@ -31,7 +31,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from squall.bus.border import printable
-from squall.services.roles.venue_client import Absent, Answered, Declined, Outcome, Unknown, VenueClient
+from squall.services.effects.port import Effect, Register
+from squall.services.effects.venue import Absent, Answered, Declined, Outcome, Unknown, VenueClient
 from squall.services.rules.effects import (
     ASIDE_PAUSE_S_MAX,
     PAUSE_FIRST_S,
@@ -53,30 +54,6 @@ LOOK_S = 0.2
 
 ASIDE_MAX = 512
 """Orders set aside at a time. The next one that the venue gives no answer on makes everybody wait."""
-
-
-@dataclass(eq=False, slots=True)
-class Register:
-    """A task's register on its way through the gateway.
-
-    Attributes:
-        task: Whose it is, by its subject.
-        sequence: Its place in its stream.
-        open: Its effects of which the venue has not told what became of them.
-    """
-
-    task: str
-    sequence: int
-    open: int = 0
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Effect:
-    """One effect of a register."""
-
-    register: Register
-    order_id: str
-    body: bytes
 
 
 @dataclass(order=True, slots=True)
@@ -150,7 +127,7 @@ class Forwarder:
         self._items.clear()
         return recalled
 
-    async def retry_aside(self) -> None:
+    async def run(self) -> None:
         """Repeat what was set aside, for ever: cut in halves until one order stands alone."""
         while True:
             item = await self._next_aside()
