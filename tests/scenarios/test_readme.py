@@ -59,9 +59,21 @@ NOT_RUN = {
 }
 """What is not run, and why."""
 
-RUN = [
+RUN_ELSEWHERE = {
+    "uv run squall run mesh": "tests/scenarios/test_mesh_membership.py",
+    "uv run squall chaos hierarchical --schedule schedule.toml": "tests/scenarios/test_chaos.py",
+}
+"""What is run where everything is asked for only, and where else such a swarm is."""
+
+
+def _marks(line: str) -> list[pytest.MarkDecorator]:
     # A test of one's own passes where no check is unknown, for which the machine must have time left.
-    pytest.param(line, marks=[pytest.mark.alone] if "pytest" in line.text else [], id=line.text)
+    alone = [pytest.mark.alone] if "pytest" in line else []
+    return [*alone, pytest.mark.everything] if line in RUN_ELSEWHERE else alone
+
+
+RUN = [
+    pytest.param(line, marks=_marks(line.text), id=line.text)
     for line in lines_of(TEXT)
     if line.text not in NOT_RUN
 ]

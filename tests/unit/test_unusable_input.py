@@ -16,7 +16,24 @@ from tests.unit.histories import good_run
 SENTENCE_LENGTH_MAX = 230
 """With its remedy; three lines of a terminal."""
 
+SPECS = [
+    ("agents = 'four'", "agents"),
+    ("agents = ", "not valid TOML"),
+    ('swarm = "*"', "swarm name"),
+    ('swarm = "peer:>"', "swarm name"),
+    ('swarm = "a.b"', "swarm name"),
+    ('swarm = ""', "swarm name"),
+    ('swarm = "Upper"', "swarm name"),
+    (f'swarm = "{"x" * 300}"', "swarm name"),
+    ("window_max = 10", "would starve"),
+    ("retry_base_s = 20", "retry_cap_s"),
+    ("lease_s = 0", "lease_s"),
+    ('workload = "dreams"', "workload"),
+]
+"""What a spec says, and what is said of that."""
+
 FILES = {
+    **{f"spec-{n}.toml": toml for n, (toml, _) in enumerate(SPECS)},
     "empty.toml": "",
     "bad.jsonl": "nonsense\n",
     "good.jsonl": '{"key": "a", "body": 1}\n',
@@ -106,6 +123,7 @@ INTERVAL = "an interval has: fault, target"
 
 
 REFUSED = [
+    *((f"run spec-{n}.toml", words) for n, (_, words) in enumerate(SPECS)),
     ("run nosuch", "there is no pattern 'nosuch'; there are hierarchical, star, mesh"),
     ("run mesch", "there is no pattern 'mesch'; did you mean 'mesh'?"),
     ("run starr", "there is no pattern 'starr'; did you mean 'star'?"),
