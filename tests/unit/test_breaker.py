@@ -146,6 +146,22 @@ def test_a_call_that_began_before_it_opened_is_no_probe() -> None:
     assert opened.probing == 0
 
 
+def test_a_probe_of_an_earlier_trial_says_nothing_of_this_one() -> None:
+    halfway = breaker()
+    until_s = tripped(halfway).until_s
+    assert until_s is not None
+    halfway.look(until_s)
+    early = [halfway.admit(until_s) for _ in range(3)]
+    [change] = halfway.look(until_s + SETTINGS.probe_s)
+    assert change.until_s is not None
+    halfway.look(change.until_s)
+    assert halfway.admit(change.until_s) is not None
+    for permit in early:
+        assert permit is not None
+        assert halfway.ended(change.until_s, permit, "ok", 0.01) == []
+    assert (halfway.state, halfway.probing) == ("half-open", 1)
+
+
 def test_it_waits_twice_as_long_each_time_up_to_a_minute_and_a_fifth_more_or_less() -> None:
     waits: list[float] = []
     failing = breaker()
