@@ -94,6 +94,7 @@ class Run(Acting):
 
     def __init__(self, port: int, prefix: str, seed: int, *, durable: bool = False) -> None:
         self.prefix = prefix
+        self.durable = durable
         self.published = tuple(name for name in layout.PUBLISHED if not (durable and name == "MEM"))
         self._port = port
         self.clock = VirtualClock()

@@ -47,6 +47,7 @@ class Consumer:
         "_alarms",
         "_blocked",
         "_chance",
+        "_deaf",
         "_gone",
         "_matches",
         "_on_deliver",
@@ -99,6 +100,7 @@ class Consumer:
         self.left = 0
         self._look_ahead()
         self._blocked = False
+        self._deaf = False
         self.paused_until = 0.0
         self._resume: Handle | None = None
         self._alarm: Handle | None = None
@@ -117,10 +119,30 @@ class Consumer:
     def is_in_memory(self) -> bool:
         return self.config.mem_storage or self.stream.config.storage == "memory"
 
+    def change(self, config: ConsumerConfig) -> None:
+        """Take on another configuration, whose changes are allowed and right.
+
+        What it holds it keeps, also of subjects that it delivers no more; what it has passed does not come
+        back, though it was of no subject of its own then.
+        """
+        filtered = config.filters != self.config.filters
+        roomier = config.max_ack_pending > self.config.max_ack_pending
+        self.config = config
+        if filtered:
+            # One that loses all of its filters is told of no new message: it finds them when it looks.
+            self._deaf = not config.filters
+            self._matches = matcher(*config.filters)
+            self._look_ahead()
+        if roomier:
+            self.pump()
+
     # The stream tells.
 
     def stored(self, message: Stored) -> None:
         if not self._matches(message.subject):
+            return
+        if self._deaf:
+            self._upcoming.append(message.seq)
             return
         self.left += 1  # the server counts it though it may be before where this one is to begin
         if message.seq >= self.next:
@@ -197,7 +219,7 @@ class Consumer:
                 break
             message, attempt = found
             if attempt == 1:
-                self.left -= 1
+                self.left = self.left - 1 if self.left else len(self._upcoming)
             reply = (
                 f"{self._ack_prefix}{attempt}.{message.seq}.{progress.order}.{message.stamp_ns}.{self.left}"
             )
@@ -289,11 +311,23 @@ class Consumer:
             return False
         was_full = 0 < self.config.max_ack_pending <= len(self.progress.pending)
         was_pending = self.progress.acknowledge(seq, self._alarms.time(), self.next)
-        if self.stream.config.retention == "workqueue":
+        if self.stream.config.retention == "workqueue" and not self._is_awaited(seq):
             self.stream.remove(seq)
         if was_pending and was_full:
             self.pump()
         return True
+
+    def _is_awaited(self, seq: int) -> bool:
+        """Whether another consumer is to have a message acknowledged too, since its filters were changed."""
+        message = self.stream.messages.get(seq)
+        others = [consumer for consumer in self.stream.consumers.values() if consumer is not self]
+        return message is not None and any(other.needs(message) for other in others)
+
+    def needs(self, message: Stored) -> bool:
+        """Whether this one is to have a message acknowledged."""
+        seq, progress = message.seq, self.progress
+        is_open = seq >= self.next or seq in progress.pending
+        return seq > progress.floor and is_open and bool(self._matches(message.subject))
 
     def _settle(self, seq: int) -> None:
         """A message that was pending is there no more."""

@@ -1,0 +1,179 @@
+"""Move the lanes of a work queue to where a route says: look, take the steps that `lanes` names, look again.
+
+The broker fences no administration, so whoever moves lanes asks before each step whether it still may. Two
+that move by different routes do no harm but to each other's patience: no step gives a lane to a second owner,
+and the later route is what the reconciler of whoever leads comes back to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from squall.bus.connection import Connection
+from squall.bus.errors import RejectedError
+from squall.bus.jetstream import CONSUMER_EXISTS, CONSUMER_MISSING, CONSUMER_NOT_FOUND, FILTERS_OVERLAP, call
+from squall.bus.lanes import ALL, Drains, Holder, Make, Remove, Route, Shrink, Step, is_settled, steps
+
+EPOCH, LEFT = "squall-epoch", "squall-left"
+"""Keys of a consumer's metadata: the route's epoch, and the lanes that it gave up, with commas between."""
+
+LOOK_S = 0.05
+"""How often it is looked whether what is waited for has come."""
+
+CALL_S = 2.0
+"""How long the broker may take to answer one request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneQueue:
+    """A work queue whose consumers each have some of its lanes.
+
+    Attributes:
+        stream: The stream in which tasks wait.
+        tasks: The subjects of the tasks of a lane, given its token.
+        config: What its consumers have in common, as JetStream takes it: without names and filters.
+    """
+
+    stream: str
+    tasks: Callable[[str], str]
+    config: Mapping[str, Any] = field(hash=False)
+
+    def filters(self, consumer: str, lanes: Collection[str]) -> list[str]:
+        """The filters of a consumer with these lanes; never none, for that would be all."""
+        return [self.tasks(lane) for lane in sorted(lanes, key=int)] or [self.tasks(f"none-{consumer}")]
+
+    def lanes(self, filters: Collection[str]) -> frozenset[str]:
+        """The lanes that such filters have; all where there is no filter."""
+        if not filters:
+            return ALL
+        return frozenset(lane for lane in ALL if self.tasks(lane) in filters)
+
+
+async def look(connection: Connection, queue: LaneQueue) -> list[Holder]:
+    """Who has which lanes, from the broker's own configurations.
+
+    Raises:
+        RequestError: The broker refuses, or does not answer.
+    """
+    found: list[Holder] = []
+    while True:
+        request = {"offset": len(found)}
+        answer = await call(connection, "CONSUMER", "LIST", queue.stream, request=request, timeout_s=CALL_S)
+        listed = answer["consumers"]
+        found += [_holder(queue, info) for info in listed]
+        if not listed or len(found) >= answer["total"]:
+            return found
+
+
+def _holder(queue: LaneQueue, info: Mapping[str, Any]) -> Holder:
+    config = info["config"]
+    single = config.get("filter_subject")
+    metadata = config.get("metadata") or {}
+    epoch = metadata.get(EPOCH, "")
+    return Holder(
+        name=info["name"],
+        lanes=queue.lanes([single] if single else config.get("filter_subjects") or ()),
+        epoch=int(epoch) if epoch.isdecimal() and len(epoch) < 20 else 0,
+        left=ALL & {*metadata.get(LEFT, "").split(",")},
+        delivered=info["delivered"]["stream_seq"],
+        floor=info["ack_floor"]["stream_seq"],
+        pending=info["num_ack_pending"],
+    )
+
+
+async def take(connection: Connection, queue: LaneQueue, step: Step, epoch: int) -> bool:
+    """Take one step. Taken again, it changes nothing more.
+
+    Returns:
+        Whether it was taken; what another has done meanwhile may have made it impossible, as a look shows.
+
+    Raises:
+        RequestError: The broker refuses for another reason, or does not answer.
+    """
+    try:
+        match step:
+            case Shrink(name=name, lanes=lanes, left=left):
+                await _configure(connection, queue, name, lanes, left, epoch, "update")
+            case Make(name=name, lanes=lanes):
+                await _delete(connection, queue, name)
+                await _configure(connection, queue, name, lanes, (), epoch, "create")
+            case Remove(name=name):
+                await _delete(connection, queue, name)
+    except RejectedError as error:
+        if error.code not in (CONSUMER_EXISTS, CONSUMER_MISSING, FILTERS_OVERLAP):
+            raise
+        return False
+    return True
+
+
+async def _configure(
+    connection: Connection,
+    queue: LaneQueue,
+    name: str,
+    lanes: Collection[str],
+    left: Iterable[str],
+    epoch: int,
+    action: str,
+) -> None:
+    config = {
+        **queue.config,
+        "name": name,
+        "durable_name": name,
+        "filter_subjects": queue.filters(name, lanes),
+        "metadata": {EPOCH: str(epoch), LEFT: ",".join(sorted(left, key=int))},
+    }
+    request = {"stream_name": queue.stream, "config": config, "action": action}
+    await call(connection, "CONSUMER", "CREATE", queue.stream, name, request=request, timeout_s=CALL_S)
+
+
+async def _delete(connection: Connection, queue: LaneQueue, name: str) -> None:
+    try:
+        await call(connection, "CONSUMER", "DELETE", queue.stream, name, timeout_s=CALL_S)
+    except RejectedError as error:
+        if error.code != CONSUMER_NOT_FOUND:
+            raise
+
+
+async def settle(
+    connection: Connection,
+    queue: LaneQueue,
+    route: Route,
+    *,
+    patience_s: float,
+    gone: Collection[str] = (),
+    may_act: Callable[[], bool] = lambda: True,
+    taken: Callable[[Step], Awaitable[None]] | None = None,
+) -> bool:
+    """Have every lane be where a route says, however far somebody has come with it before.
+
+    Args:
+        patience_s: How long one that gave up lanes is waited for; see `lanes.Drains`.
+        gone: Consumers that nobody pulls from any more, who are not waited for.
+        may_act: Asked before each step; once it says no, this ends.
+        taken: Told of each step that was taken.
+
+    Returns:
+        Whether all is settled; False if it might not go on.
+
+    Raises:
+        RequestError: The broker refuses, or does not answer; done again, it does no harm.
+    """
+    loop = asyncio.get_running_loop()
+    drains = Drains(patience_s)
+    while True:
+        holders = await look(connection, queue)
+        if is_settled(route, holders):
+            return True
+        moved = False
+        for step in steps(route, holders, {*gone} | drains.observe(holders, loop.time())):
+            if not may_act():
+                return False
+            if await take(connection, queue, step, route.epoch):
+                moved = True
+                if taken is not None:
+                    await taken(step)
+        if not moved:
+            await asyncio.sleep(LOOK_S)
