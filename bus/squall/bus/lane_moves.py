@@ -8,6 +8,7 @@ and the later route is what the reconciler of whoever leads comes back to.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +50,11 @@ class LaneQueue:
         """The lanes that such filters have; all where there is no filter."""
         if not filters:
             return ALL
-        return frozenset(lane for lane in ALL if self.tasks(lane) in filters)
+        return frozenset(self._by_filter[one] for one in filters if one in self._by_filter)
+
+    @functools.cached_property
+    def _by_filter(self) -> dict[str, str]:
+        return {self.tasks(lane): lane for lane in ALL}
 
 
 async def look(connection: Connection, queue: LaneQueue) -> list[Holder]:

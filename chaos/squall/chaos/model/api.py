@@ -224,9 +224,12 @@ class Api:
             if request.action == "create" and existing.config != config:
                 return refusals.CONSUMER_EXISTS
             refusal = _overlap(stream, name, config) or _unchangeable(existing.config, config)
-            if refusal is None and existing.config != config:
+            if refusal is not None:
+                return refusal
+            if existing.config != config:
                 existing.change(config)
-            return refusal or telling.consumer_info(existing, self._jetstream.alarms)
+            told, existing.first_told = existing.first_told, None
+            return told or telling.consumer_info(existing, self._jetstream.alarms)
         if request.action == "update":
             return refusals.CONSUMER_MISSING
         refusal = _not_unique(stream, name, config)

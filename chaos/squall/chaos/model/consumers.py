@@ -10,10 +10,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from squall.chaos.model.clock import Alarms, Handle
 from squall.chaos.model.configs import ConsumerConfig
 from squall.chaos.model.errors import Unmodelled
+from squall.chaos.model.interest import first_place, is_awaited
 from squall.chaos.model.post import Post
 from squall.chaos.model.progress import WRITTEN_S, Progress
 from squall.chaos.model.pulls import Asked, Requests
@@ -38,6 +40,8 @@ class Consumer:
         next: The next sequence that it would deliver for the first time.
         left: How many messages it has yet to deliver for the first time.
         paused_until: When it goes on, by the clock; 0 if it is not paused.
+        first_told: What is told of it, instead of what is so, when it is asked for the first time after a
+            restart to be what it is, or something else.
     """
 
     __slots__ = (
@@ -56,6 +60,7 @@ class Consumer:
         "_upcoming",
         "config",
         "created_ns",
+        "first_told",
         "left",
         "name",
         "next",
@@ -81,6 +86,7 @@ class Consumer:
         self.name = name
         self.config = config
         self.created_ns = alarms.stamp_ns()
+        self.first_told: dict[str, Any] | None = None
         self._post = post
         self._alarms = alarms
         self._chance = chance
@@ -88,7 +94,7 @@ class Consumer:
         self._gone = on_gone
         self._ack_prefix = f"$JS.ACK.{stream.name}.{name}."
         self._matches = matcher(*config.filters)
-        self.next = _start(stream, config)
+        self.next = first_place(stream, config)
         self.progress = Progress(
             explicit=config.is_explicit,
             durable=not self.is_in_memory,
@@ -180,6 +186,11 @@ class Consumer:
         self.next = max(self.next, start)
         gone = frozenset(self.progress.pending) - self.stream.messages.keys() if wider else None
         self.progress.purge(start, self.next, gone)
+
+    def needs(self, message: Stored) -> bool:
+        """Whether this one is to have a message acknowledged."""
+        is_open = message.seq >= self.next or message.seq in self.progress.pending
+        return message.seq > self.progress.floor and is_open and bool(self._matches(message.subject))
 
     # Requests.
 
@@ -311,23 +322,11 @@ class Consumer:
             return False
         was_full = 0 < self.config.max_ack_pending <= len(self.progress.pending)
         was_pending = self.progress.acknowledge(seq, self._alarms.time(), self.next)
-        if self.stream.config.retention == "workqueue" and not self._is_awaited(seq):
+        if self.stream.config.retention == "workqueue" and not is_awaited(seq, self):
             self.stream.remove(seq)
         if was_pending and was_full:
             self.pump()
         return True
-
-    def _is_awaited(self, seq: int) -> bool:
-        """Whether another consumer is to have a message acknowledged too, since its filters were changed."""
-        message = self.stream.messages.get(seq)
-        others = [consumer for consumer in self.stream.consumers.values() if consumer is not self]
-        return message is not None and any(other.needs(message) for other in others)
-
-    def needs(self, message: Stored) -> bool:
-        """Whether this one is to have a message acknowledged."""
-        seq, progress = message.seq, self.progress
-        is_open = seq >= self.next or seq in progress.pending
-        return seq > progress.floor and is_open and bool(self._matches(message.subject))
 
     def _settle(self, seq: int) -> None:
         """A message that was pending is there no more."""
@@ -418,12 +417,3 @@ class Consumer:
             self._resume = self._alarms.at(self.paused_until, self.pump)
         if self.config.inactive_threshold:
             self._alarms.after(self._patience_s(), self._look_for_life)
-
-
-def _start(stream: Stream, config: ConsumerConfig) -> int:
-    """The first sequence that a new consumer is to deliver."""
-    if config.opt_start_seq:
-        return max(config.opt_start_seq, stream.first)
-    if not stream.first:
-        return 1
-    return stream.last + 1 if config.deliver_policy == "new" else stream.first

@@ -258,6 +258,7 @@ class JetStream:
             stream.restart()
         for consumer in self.consumers():
             consumer.restart()
+            consumer.first_told = telling.consumer_info(consumer, self.alarms)
         for stream in self.streams.values():
             for source in stream.sources:
                 source.restart()
