@@ -16,8 +16,8 @@ from tests.integration.brokers import running
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import create_stream, publish
-from squall.bus.lane_moves import LaneQueue, look, settle
-from squall.bus.lanes import ALL, Route, is_settled
+from squall.bus.lane_moves import look, settle
+from squall.bus.lanes import ALL, LaneQueue, Route, is_settled
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import ANY, LANES, Subjects, every_ack, lane_of, last_token, next_message
 from squall.bus.tasks import task_group

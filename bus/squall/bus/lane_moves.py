@@ -8,15 +8,25 @@ and the later route is what the reconciler of whoever leads comes back to.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import CONSUMER_EXISTS, CONSUMER_MISSING, CONSUMER_NOT_FOUND, FILTERS_OVERLAP, call
-from squall.bus.lanes import ALL, Drains, Holder, Make, Remove, Route, Shrink, Step, is_settled, steps
+from squall.bus.lanes import (
+    ALL,
+    Drains,
+    Holder,
+    LaneQueue,
+    Make,
+    Remove,
+    Route,
+    Shrink,
+    Step,
+    is_settled,
+    steps,
+)
 
 EPOCH, LEFT = "squall-epoch", "squall-left"
 """Keys of a consumer's metadata: the route's epoch, and the lanes that it gave up, with commas between."""
@@ -26,35 +36,6 @@ LOOK_S = 0.05
 
 CALL_S = 2.0
 """How long the broker may take to answer one request."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaneQueue:
-    """A work queue whose consumers each have some of its lanes.
-
-    Attributes:
-        stream: The stream in which tasks wait.
-        tasks: The subjects of the tasks of a lane, given its token.
-        config: What its consumers have in common, as JetStream takes it: without names and filters.
-    """
-
-    stream: str
-    tasks: Callable[[str], str]
-    config: Mapping[str, Any] = field(hash=False)
-
-    def filters(self, consumer: str, lanes: Collection[str]) -> list[str]:
-        """The filters of a consumer with these lanes; never none, for that would be all."""
-        return [self.tasks(lane) for lane in sorted(lanes, key=int)] or [self.tasks(f"none-{consumer}")]
-
-    def lanes(self, filters: Collection[str]) -> frozenset[str]:
-        """The lanes that such filters have; all where there is no filter."""
-        if not filters:
-            return ALL
-        return frozenset(self._by_filter[one] for one in filters if one in self._by_filter)
-
-    @functools.cached_property
-    def _by_filter(self) -> dict[str, str]:
-        return {self.tasks(lane): lane for lane in ALL}
 
 
 async def look(connection: Connection, queue: LaneQueue) -> list[Holder]:

@@ -21,9 +21,11 @@ that grows is removed and made again. What it holds then comes again, to the sam
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +40,35 @@ ALL: Lanes = frozenset(map(str, range(LANES)))
 NONE: Lanes = frozenset()
 
 Name = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneQueue:
+    """A work queue whose consumers each have some of its lanes.
+
+    Attributes:
+        stream: The stream in which tasks wait.
+        tasks: The subjects of the tasks of a lane, given its token.
+        config: What its consumers have in common, as JetStream takes it: without names and filters.
+    """
+
+    stream: str
+    tasks: Callable[[str], str]
+    config: Mapping[str, Any] = field(hash=False)
+
+    def filters(self, consumer: str, lanes: Collection[str]) -> list[str]:
+        """The filters of a consumer with these lanes; never none, for that would be all."""
+        return [self.tasks(lane) for lane in sorted(lanes, key=int)] or [self.tasks(f"none-{consumer}")]
+
+    def lanes(self, filters: Collection[str]) -> frozenset[str]:
+        """The lanes that such filters have; all where there is no filter."""
+        if not filters:
+            return ALL
+        return frozenset(self._by_filter[one] for one in filters if one in self._by_filter)
+
+    @functools.cached_property
+    def _by_filter(self) -> dict[str, str]:
+        return {self.tasks(lane): lane for lane in ALL}
 
 
 class Route(Message, frozen=True, kw_only=True, tag="route"):

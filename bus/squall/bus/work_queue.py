@@ -30,10 +30,10 @@ from squall.bus import register, subjects
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
-from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
+from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
@@ -104,6 +104,10 @@ WORKERS_DIED = "no result: its workers died or hung"
 """Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
 
 
+def _is_final(ended: Done | Failed) -> bool:
+    return isinstance(ended, Failed) and ended.final
+
+
 class WorkQueue:
     """One worker on a queue.
 
@@ -117,6 +121,9 @@ class WorkQueue:
         asked: Given the step ``asked`` and the writing of a result; returns what it returns.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
         complete: Has the last word on each result before it is written.
+        turns: Has each lane's tasks begin in the order in which they wait; None where any order will do.
+        endless: Never give a task up: one that fails is tried again and again, and in a strict order holds up
+            what comes after it.
 
     Attributes:
         service_ms: Moving average of what an attempt takes.
@@ -138,6 +145,8 @@ class WorkQueue:
         chance: random.Random,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         asked: Asked = straight,
+        turns: LaneTurns | None = None,
+        endless: bool = False,
     ) -> None:
         self._connection = connection
         self._swarm = swarm
@@ -151,7 +160,9 @@ class WorkQueue:
         self._at = at
         self._asked = asked
         self._chance = chance
-        self._marks = Marks(connection, swarm, queue.consumer)
+        self._turns = turns
+        self._endless = endless
+        self._marks = Marks(connection, swarm, queue.marks or queue.consumer)
         self._quarantine = Quarantine()
         self._held: dict[str, Delivery] = {}
         self._idle = asyncio.Event()
@@ -217,19 +228,39 @@ class WorkQueue:
             return
         if delivery.reply in self._held:
             return  # the network has repeated it: one attempt is under way, and two would pass the slots
+        if delivery.attempt == 1 and any(held.sequence == delivery.sequence for held in self._held.values()):
+            return  # its consumer was made anew meanwhile; an acknowledgement of either delivery counts
         self._held[delivery.reply] = delivery
         self._idle.clear()
+        if self._turns is not None:
+            self._turns.enter(delivery)
 
         async def attempt() -> None:
             try:
-                await self._attempt(delivery)
+                await self._attempt_in_turn(delivery)
             finally:
                 self._held.pop(delivery.reply, None)
+                if self._turns is not None:
+                    self._turns.leave(delivery)
                 if not self._held:
                     self._idle.set()
                 puller.wake()
 
         tasks.daemon(attempt())
+
+    async def _attempt_in_turn(self, delivery: Delivery) -> None:
+        wait_s = 0.0
+        if self._turns is not None:
+            try:
+                wait_s = await self._turns.wait(delivery)
+            except RequestError:
+                wait_s = self._pacing.retry_base_s
+        if not wait_s:
+            await self._attempt(delivery)
+            return
+        self.counters["out_of_turn"] += 1
+        with contextlib.suppress(RequestError):
+            await self._put_off(delivery, wait_s)
 
     async def _attempt(self, delivery: Delivery) -> None:
         if not self._taking.is_set():
@@ -240,12 +271,13 @@ class WorkQueue:
                 return
         name = subjects.last_token(delivery.subject)
         try:
-            task = decode(delivery.data, RunTask)
+            task, ended = self._queue.read(delivery.data)
             if task.task != name:
                 raise DecodeError(f"task {printable(task.task, 40)} lies where {name} should")
         except DecodeError as error:
-            task = RunTask(task=name, key=name, job="unreadable")
-            await self._end(delivery, task, Failed(str(error), final=True), delivery.attempt)
+            task, ended = RunTask(task=name, key=name, job="unreadable"), str(error)
+        if ended:
+            await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
         if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
             await self._run_once(delivery, task, FIRST, expected=None)
@@ -268,7 +300,8 @@ class WorkQueue:
         lane = subjects.lane_of(delivery.subject)
         before, sequence = await self._marks.read(lane, task.task)
         uncounted = before is None and delivery.attempt == 1
-        tried = first_counted() if uncounted else begin(before, self._pacing.attempts)
+        attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
+        tried = first_counted() if uncounted else begin(before, attempts)
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._end(delivery, task, lost, self._pacing.attempts)
@@ -297,7 +330,8 @@ class WorkQueue:
                 ended = await self._run(task, number)
                 await self._at("executed")
                 self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
-                failed = isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts
+                may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
+                failed = isinstance(ended, Failed) and not may_end
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
                 self.counters["failed"] += 1
@@ -394,14 +428,15 @@ class WorkQueue:
 
     async def _again(self, delivery: Delivery, task: RunTask, attempt: int) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""
-        pause_ns = int(self._pacing.pause_s(attempt, self._chance) * 1e9)
         try:
             await self._marks.end(subjects.lane_of(delivery.subject), task.task, attempt)
-            await self._connection.publish(
-                delivery.reply, b'-NAK {"delay": %d}' % pause_ns, reply="", confirm=False
-            )
+            await self._put_off(delivery, self._pacing.pause_s(attempt, self._chance))
         except RequestError:
             self.counters["unacknowledged"] += 1
+
+    async def _put_off(self, delivery: Delivery, pause_s: float) -> None:
+        refusal = b'-NAK {"delay": %d}' % int(pause_s * 1e9)
+        await self._connection.publish(delivery.reply, refusal, reply="", confirm=False)
 
     async def _keep_alive(self) -> None:
         """Tell the broker three times an ack wait that what is held is worked on."""
