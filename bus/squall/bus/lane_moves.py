@@ -95,6 +95,18 @@ async def take(connection: Connection, queue: LaneQueue, step: Step, epoch: int)
     return True
 
 
+def configured(
+    queue: LaneQueue, name: str, lanes: Collection[str], left: Iterable[str], epoch: int
+) -> dict[str, Any]:
+    """The configuration of a consumer with these lanes, as JetStream takes it, without its name."""
+    return {
+        **queue.config,
+        "durable_name": name,
+        "filter_subjects": queue.filters(name, lanes),
+        "metadata": {EPOCH: str(epoch), LEFT: ",".join(sorted(left, key=int))},
+    }
+
+
 async def _configure(
     connection: Connection,
     queue: LaneQueue,
@@ -104,13 +116,7 @@ async def _configure(
     epoch: int,
     action: str,
 ) -> None:
-    config = {
-        **queue.config,
-        "name": name,
-        "durable_name": name,
-        "filter_subjects": queue.filters(name, lanes),
-        "metadata": {EPOCH: str(epoch), LEFT: ",".join(sorted(left, key=int))},
-    }
+    config = {"name": name, **configured(queue, name, lanes, left, epoch)}
     request = {"stream_name": queue.stream, "config": config, "action": action}
     await call(connection, "CONSUMER", "CREATE", queue.stream, name, request=request, timeout_s=CALL_S)
 

@@ -84,7 +84,7 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
 
 
 def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
-    seat, route, letters = s.seat("ring"), s.at("ring", "route"), s.dead_letters
+    seat, route, letters = s.seat("ring"), s.at("ring", "route", ANY), s.dead_letters
     yield Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted")
     yield Link("IN", "S1", s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
     for stage in range(1, chain.count):
@@ -95,7 +95,7 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("router", "RING", seat.snapshot, "stores what it knows")
     yield Link("router", "RING", route, "says who should have which lane, fenced by its term")
     yield Link("RING", "router", s.at("ring", ">"), "looks up its term and the newest route", by="get")
-    yield Link("IN", "router", s.submissions_in(ANY), "reads what was submitted", by="read")
+    yield Link("IN", "router", s.ingress, "reads what was submitted", by="read")
     yield Link("IN", "router", s.ingress, "looks up the inputs of dead letters", by="get")
     yield Link("RES", "router", s.registers, "reads what has ended", by="read")
     yield Link("RES", "router", s.registers, "looks whether a task has ended", by="get")

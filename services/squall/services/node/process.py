@@ -69,14 +69,15 @@ def main() -> None:
     loop = _new_loop()
     handler = None
     if start.role == AGENT:
-        control.answer(Loading(handler=start.spec.handler))
+        name = pattern.handler(start.spec, start.node)
+        control.answer(Loading(handler=name))
         leave_broker_at_fork(start.url)
         end_loop_at_fork(loop)
         # Before the loop runs, so that the module may run one of its own.
         try:
-            handler = load(start.spec.handler, start.origin)
+            handler = load(name, start.origin)
             if pattern.roster is not None:
-                vote_of(start.spec.handler, handler)
+                vote_of(name, handler)
         except SpecError as error:
             _end(_refused(control, error))
         if not start.url:  # this was to try the handler, before there is a broker

@@ -136,6 +136,11 @@ def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
 
+def _own_handler(spec: Any, node: str) -> str:
+    handler: str = spec.handler
+    return handler
+
+
 def _nothing_to_check(spec: Any) -> None:
     pass
 
@@ -168,6 +173,7 @@ class Pattern:
         roster: How it keeps who its members are; None if it keeps no such list.
         workload: What is offered, in order; the same for the same spec.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
+        handler: The handler of a node that runs one, by name, as the spec's own field has it.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
         emptied: Where no record is left, soon after a swarm has drained.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
@@ -187,6 +193,7 @@ class Pattern:
     roster: Roster | None = None
     workload: Callable[[Any], Iterator[Submission]]
     subject: Callable[[Subjects, RunTask], str] = _submit
+    handler: Callable[[Any, str], str] = _own_handler
     close: Callable[[Subjects, str], str] | None = None
     emptied: Callable[[Subjects], Sequence[Place]] = _not_said
     backlog: Callable[[Swarm], Awaitable[Backlog]]

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
 from squall.bus.work_queue import Done, Failed, WorkQueue
@@ -35,7 +36,9 @@ class Worker:
     """The handler of an agent, at work on a queue.
 
     Args:
+        handler: The name of the node's handler; without, that of the spec.
         complete: Has the last word on each result before it is written.
+        turns, endless: See `WorkQueue`.
     """
 
     def __init__(
@@ -43,14 +46,17 @@ class Worker:
         service: Service,
         queue: Queue,
         *,
+        handler: str = "",
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
+        turns: LaneTurns | None = None,
+        endless: bool = False,
     ) -> None:
         spec = service.spec
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
-        self._told = told = HandlerTold(spec.handler, service.history, begins(service.handler))
-        handler = PythonHandler(
+        self._told = told = HandlerTold(handler or spec.handler, service.history, begins(service.handler))
+        python = PythonHandler(
             service.handler,
             timeout_s=spec.handler_timeout_s,
             slots=spec.slots,
@@ -60,7 +66,7 @@ class Worker:
         )
 
         async def run(task: RunTask, attempt: int) -> Done | Failed:
-            ended = await handler.run(task, attempt)
+            ended = await python.run(task, attempt)
             told.ended(task.task, attempt, ended)
             return ended
 
@@ -78,6 +84,8 @@ class Worker:
             counters=service.counters,
             chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
             complete=complete,
+            turns=turns,
+            endless=endless,
         )
 
         def vitals() -> dict[str, Any]:
