@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -53,6 +53,10 @@ RECOUNT_PAUSE_S = (0.02, 1.0)
 
 UNHEARD_S = 1.0
 """How long it may take, when it is told to stop, to listen no more to what it asked for."""
+
+
+RETURNED_MAX = 10_000
+"""Tasks of which it is known how often they were given back because it was not their turn."""
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -162,6 +166,7 @@ class WorkQueue:
         self._chance = chance
         self._turns = turns
         self._endless = endless
+        self._returned: OrderedDict[int, int] = OrderedDict()
         self._marks = Marks(connection, swarm, queue.marks or queue.consumer)
         self._quarantine = Quarantine()
         self._held: dict[str, Delivery] = {}
@@ -255,10 +260,16 @@ class WorkQueue:
                 wait_s = await self._turns.wait(delivery)
             except RequestError:
                 wait_s = self._pacing.retry_base_s
+        returned = self._returned.pop(delivery.sequence, 0)
         if not wait_s:
-            await self._attempt(delivery)
+            # What came out of turn was no attempt, and is not counted as one by who knows of it.
+            number = max(1, delivery.attempt - returned)
+            await self._attempt(msgspec.structs.replace(delivery, attempt=number))
             return
         self.counters["out_of_turn"] += 1
+        self._returned[delivery.sequence] = returned + 1
+        if len(self._returned) > RETURNED_MAX:
+            self._returned.popitem(last=False)
         with contextlib.suppress(RequestError):
             await self._put_off(delivery, wait_s)
 

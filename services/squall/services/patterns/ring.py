@@ -25,7 +25,7 @@ from squall.bus.topology.ring import ring, stage_of
 from squall.services.errors import SpecError
 from squall.services.patterns import opening, parts, reading
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
-from squall.services.run.spec import Spec
+from squall.services.run.spec import HANDLER, Spec
 from squall.services.trading import pipeline
 from squall.services.trading.workload import Submission, independent
 
@@ -121,9 +121,15 @@ def first_route(spec: RingSpec, stage: int) -> Route:
 
 
 def handler(spec: RingSpec, node: str) -> str:
-    """The handler of an instance: that of its stage."""
-    number = node.rsplit("-", 1)[-1]
-    return spec.stages[stage_of(node, len(spec.stages)) - 1 if number.isdecimal() else 0]
+    """The handler of an instance: that of its stage.
+
+    Where the spec names one handler for all, the last stage has it, and is given what came in.
+    """
+    stages, number = len(spec.stages), node.rsplit("-", 1)[-1]
+    stage = stage_of(node, stages) if number.isdecimal() else stages
+    if spec.handler == HANDLER:
+        return spec.stages[stage - 1]
+    return spec.handler if stage == stages else pipeline.PASS_ON
 
 
 def topology(spec: RingSpec) -> Topology:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import Done, Failed, Observer, WorkQueue
 from squall.services.handlers.mistakes import begins, own_files
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service
@@ -38,6 +38,7 @@ class Worker:
     Args:
         handler: The name of the node's handler; without, that of the spec.
         complete: Has the last word on each result before it is written.
+        observer: Told of attempts and commits; without, they are lines of the node's history.
         turns, endless: See `WorkQueue`.
     """
 
@@ -48,6 +49,7 @@ class Worker:
         *,
         handler: str = "",
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
+        observer: Observer | None = None,
         turns: LaneTurns | None = None,
         endless: bool = False,
     ) -> None:
@@ -55,7 +57,9 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
-        self._told = told = HandlerTold(handler or spec.handler, service.history, begins(service.handler))
+        self._told = told = HandlerTold(
+            handler or spec.handler, observer or service.history, begins(service.handler)
+        )
         python = PythonHandler(
             service.handler,
             timeout_s=spec.handler_timeout_s,
@@ -78,7 +82,7 @@ class Worker:
             agent=service.node,
             slots=spec.slots,
             pacing=spec.pacing,
-            observer=service.history,
+            observer=observer or service.history,
             at=lambda step: service.at(f"agent.{step}"),
             asked=lambda step, asking: service.at.asked(f"agent.{step}", asking),
             counters=service.counters,

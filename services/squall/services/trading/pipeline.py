@@ -19,6 +19,8 @@ from squall.services.trading.strategies import SIGNALS, TradingTask
 STAGES = tuple(f"{__name__}:{stage}" for stage in ("ingest", "signal", "risk", "order"))
 """The handlers of the four stages, by name."""
 
+PASS_ON = f"{__name__}:pass_on"
+
 
 class Signalled(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy says of one task.
@@ -54,6 +56,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _tasks = msgspec.msgpack.Decoder(TradingTask)
 _signalled = msgspec.msgpack.Decoder(Signalled)
 _sized = msgspec.msgpack.Decoder(Sized)
+
+
+async def pass_on(task: Task) -> Result:
+    """Nothing: the next stage is given what this one was given."""
+    return Result(value=task.body)
 
 
 async def ingest(task: Task) -> Result:
