@@ -144,7 +144,7 @@ async def settle(
     Args:
         patience_s: How long one that gave up lanes is waited for; see `lanes.Drains`.
         gone: Consumers that nobody pulls from any more, who are not waited for.
-        may_act: Asked before each step; once it says no, this ends.
+        may_act: Asked at each look and before each step; once it says no, this ends.
         taken: Told of each step that was taken.
 
     Returns:
@@ -159,6 +159,8 @@ async def settle(
         holders = await look(connection, queue)
         if is_settled(route, holders):
             return True
+        if not may_act():
+            return False
         moved = False
         for step in steps(route, holders, {*gone} | drains.observe(holders, loop.time())):
             if not may_act():

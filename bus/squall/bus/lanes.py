@@ -108,8 +108,12 @@ def spread(members: Collection[str]) -> tuple[str, ...]:
 
     Source: rendezvous hashing (Thaler, Ravishankar, 1998).
     """
-    ordered = sorted(members)
-    return tuple(max(ordered, key=lambda member: _score(lane, member)) for lane in range(LANES))
+    return _spread(tuple(sorted(members)))
+
+
+@functools.lru_cache(maxsize=64)
+def _spread(members: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(max(members, key=lambda member: _score(lane, member)) for lane in range(LANES))
 
 
 def _score(lane: int, member: str) -> bytes:

@@ -233,8 +233,11 @@ class WorkQueue:
             return
         if delivery.reply in self._held:
             return  # the network has repeated it: one attempt is under way, and two would pass the slots
-        if delivery.attempt == 1 and any(held.sequence == delivery.sequence for held in self._held.values()):
-            return  # its consumer was made anew meanwhile; an acknowledgement of either delivery counts
+        # It may be in hand, where its consumer was made anew meanwhile or it waits for its turn here; what is
+        # said of either delivery counts.
+        may_be_in_hand = delivery.attempt == 1 or self._turns is not None
+        if may_be_in_hand and any(held.sequence == delivery.sequence for held in self._held.values()):
+            return
         self._held[delivery.reply] = delivery
         self._idle.clear()
         if self._turns is not None:

@@ -17,7 +17,7 @@ import functools
 from collections.abc import Iterator
 
 from squall.bus.stages import STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, TARGET, Subjects
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Subjects
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
@@ -101,6 +101,7 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("RES", "router", s.registers, "looks whether a task has ended", by="get")
     yield Link("router", "IN", s.ingress, "trims what has ended", by="trim")
     yield Link("router", "DLQ", letters, "gives up tasks")
+    yield Link("agent", "router", s.heartbeat("agent", SOURCE), "says that it lives")
     yield Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY)
 
 

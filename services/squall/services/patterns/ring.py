@@ -69,6 +69,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             its lane waits for it.
         keys: How many keys the workload has.
         routers: The leader and its standbys.
+        absent_s: Silence after which an instance's lanes are given to others of its stage; each says once a
+            second that it lives.
         drain_s: How long an instance that lanes are taken from is waited for.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
     """
@@ -82,6 +84,7 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     on_poison: Literal["skip", "block"] = "skip"
     keys: Annotated[int, Meta(ge=1, le=100_000)] = 10
     routers: Annotated[int, Meta(ge=1, le=5)] = 2
+    absent_s: Annotated[float, Meta(ge=2)] = 4.0
     drain_s: Annotated[float, Meta(gt=0)] = 10.0
     pause_leader: bool = True
 

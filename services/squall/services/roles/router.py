@@ -1,7 +1,7 @@
 """Router: a fenced leader and its standby, which says which instance has which lane of which stage.
 
-    newest routes ──read──► have them be so, stage by stage, again and again ──► consumers of the instances
-    no route yet  ──► the first one, written behind the fence
+    heartbeats ──► who is there ──► a route for each stage, written behind the fence
+    newest routes ──► have them be so, again and again ──► consumers of the instances
     registers ──► tasks that have ended ──► letters of the dead, and room in the ingress: see `clearing.py`
 
 It decides nothing about a task. While nobody leads, lanes stay where they are and instances go on.
@@ -10,22 +10,27 @@ It decides nothing about a task. While nobody leads, lanes stay where they are a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from nats.aio.msg import Msg
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
 from squall.bus.errors import RejectedError, RequestError
-from squall.bus.fenced import FencedWriter
+from squall.bus.fenced import FencedWriter, Stored
 from squall.bus.jetstream import Entry
 from squall.bus.lane_moves import settle
-from squall.bus.lanes import Route, Step
+from squall.bus.lanes import Route, Step, spread
+from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
-from squall.services.patterns.ring import RingSpec, first_route, lane_queue
+from squall.services.patterns.pattern import AGENT
+from squall.services.patterns.ring import RingSpec, first_route, instances, lane_queue
 from squall.services.roles.clearing import Clearing
+from squall.services.rules.placement import Presence
 from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
@@ -33,13 +38,14 @@ log = logging.getLogger("squall")
 POINTS: Final = {
     "router.claimed": "a term is claimed, what went before is not read",
     "router.resumed": "the newest routes are read, nothing is done about them",
+    "router.routed": "a route is written, no lane has moved by it",
     "router.moved": "one step of a move is taken, the next is not",
     "router.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there."""
 
-SELDOM: Final = ("router.moved",)
-"""Passed only where lanes move."""
+SELDOM: Final = ("router.routed", "router.moved")
+"""Passed only where lanes move, because an instance is silent for long or comes back."""
 
 LOOK_S = 0.5
 """How often it is looked whether lanes are where they should be."""
@@ -54,6 +60,13 @@ async def serve(service: Service) -> None:
     await stand(service, service.swarm.seat("ring"), lead)
 
 
+class _Placed(NamedTuple):
+    """The newest route of a stage, and its place in the router's stream; 0 if it is not there."""
+
+    route: Route
+    sequence: int
+
+
 class _Router:
     """One term of leadership."""
 
@@ -61,7 +74,12 @@ class _Router:
         self._service = service
         self._office = office
         self._spec = spec_as(service.spec, RingSpec)
-        self._routes: dict[int, Route] = {}
+        self._stages = range(1, len(self._spec.stages) + 1)
+        self._placed: dict[int, _Placed] = {}
+        self._writer = FencedWriter(service.connection, office.seat, office.leadership, refused=self._refused)
+        self._one_at_a_time = asyncio.Lock()
+        agents = (name for stage in self._stages for name in instances(self._spec, stage))
+        self._present = Presence(agents, asyncio.get_running_loop().time(), absent_s=self._spec.absent_s)
 
     async def lead(self) -> None:
         """Lead until asked to leave.
@@ -71,58 +89,99 @@ class _Router:
         """
         service, office = self._service, self._office
         await service.at("router.claimed")
-        for stage in range(1, len(self._spec.stages) + 1):
-            self._routes[stage] = await self._newest(stage)
-        service.history("resume", "ok", term=office.term, epoch=max(r.epoch for r in self._routes.values()))
+        for stage in self._stages:
+            self._placed[stage] = await self._newest(stage)
+        epoch = max(placed.route.epoch for placed in self._placed.values())
+        service.history("resume", "ok", term=office.term, epoch=epoch)
         await service.at("router.resumed")
         office.caught_up()
+        stop = await service.connection.subscribe(service.swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
         clearing = Clearing(service, point="router.trimmed")
-        async with task_group() as tasks:
-            tasks.daemon(clearing.hear_submissions())
-            tasks.daemon(clearing.hear_registers())
-            tasks.daemon(clearing.keep_clear())
-            tasks.daemon(self._reconcile())
-            await office.leave.wait()
+        try:
+            async with task_group() as tasks:
+                tasks.daemon(clearing.hear_submissions())
+                tasks.daemon(clearing.hear_registers())
+                tasks.daemon(clearing.keep_clear())
+                for stage in self._stages:
+                    tasks.daemon(self._keep(stage))
+                await office.leave.wait()
+        finally:
+            await stop()
 
-    async def _newest(self, stage: int) -> Route:
+    def _on_heartbeat(self, message: Msg) -> None:
+        # Whose it is, the subject says: the rights of an instance hold it to its own name there.
+        self._present.heard(last_token(message.subject), asyncio.get_running_loop().time())
+
+    # Routes.
+
+    def _subject(self, stage: int) -> str:
+        return self._service.swarm.at("ring", "route", f"s{stage}")
+
+    async def _newest(self, stage: int) -> _Placed:
         """The newest route of a stage; the first one is written here, if nobody has."""
-        subject = self._service.swarm.at("ring", "route", f"s{stage}")
         while True:
-            with contextlib.suppress(RequestError):
-                record = await bus_log.last(self._service.connection, self._office.seat.stream, subject)
-                if record is not None:
-                    return decode(record.data, Route)
-                break
-            await asyncio.sleep(LOOK_S)
-        route = first_route(self._spec, stage)
-        writer = FencedWriter(
-            self._service.connection, self._office.seat, self._office.leadership, refused=self._refused
-        )
-        await writer.store([Entry(subject, encode(route), 0)])
-        return route
+            try:
+                stream, subject = self._office.seat.stream, self._subject(stage)
+                record = await bus_log.last(self._service.connection, stream, subject)
+            except RequestError:
+                await asyncio.sleep(LOOK_S)
+                continue
+            if record is not None:
+                return _Placed(decode(record.data, Route), record.sequence)
+            return await self._write(stage, first_route(self._spec, stage), 0)
+
+    async def _write(self, stage: int, route: Route, after: int) -> _Placed:
+        """Write a route behind the one that it follows.
+
+        Raises:
+            DeposedError: A newer term exists.
+        """
+        async with self._one_at_a_time:
+            stored = await self._writer.store([Entry(self._subject(stage), encode(route), after)])
+        if isinstance(stored, Stored):
+            await self._service.at("router.routed")
+            return _Placed(route, stored.last)
+        # Behind this term's own record nobody else writes; so it was read before it was there.
+        return await self._newest(stage)
 
     async def _refused(self, error: RejectedError) -> None:
         self._service.complaints("refused", str(error))
 
-    async def _reconcile(self) -> None:
-        """Have lanes be where they should be, for as long as this leads."""
-        service = self._service
+    # Lanes.
+
+    def _may_move(self, among: Collection[str], owners: tuple[str, ...]) -> bool:
+        """Whether lanes may be moved to these owners: this leads, and knows of nothing better."""
+        now_s = asyncio.get_running_loop().time()
+        members = self._present.members(now_s, among=among, before=owners)
+        return self._office.leadership.may_act() and spread(members) == owners
+
+    async def _keep(self, stage: int) -> None:
+        """Have the lanes of a stage be where they should be, for as long as this leads."""
+        service, among = self._service, instances(self._spec, stage)
+        queue = lane_queue(self._spec, stage)
 
         async def taken(step: Step) -> None:
-            service.history("lanes", "ok", step=type(step).__name__.lower(), consumer=step.name)
+            facts = {"stage": stage, "epoch": self._placed[stage].route.epoch}
+            service.history("lanes", "ok", step=type(step).__name__.lower(), consumer=step.name, **facts)
             await service.at("router.moved")
 
         while True:
-            for stage, route in self._routes.items():
-                try:
-                    await settle(
-                        service.connection,
-                        lane_queue(self._spec, stage),
-                        route,
-                        patience_s=self._spec.drain_s,
-                        may_act=self._office.leadership.may_act,
-                        taken=taken,
-                    )
-                except RequestError as error:
-                    log.info("lanes of stage %d: %s", stage, error)
+            now_s = asyncio.get_running_loop().time()
+            route = self._placed[stage].route
+            members = self._present.members(now_s, among=among, before=route.owners)
+            if (owners := spread(members)) != route.owners:
+                route = Route(epoch=route.epoch + 1, owners=owners)
+                self._placed[stage] = await self._write(stage, route, self._placed[stage].sequence)
+            try:
+                await settle(
+                    service.connection,
+                    queue,
+                    self._placed[stage].route,
+                    patience_s=self._spec.drain_s,
+                    gone=self._present.absent(now_s),
+                    may_act=lambda: self._may_move(among, owners),
+                    taken=taken,
+                )
+            except RequestError as error:
+                log.info("lanes of stage %d: %s", stage, error)
             await asyncio.sleep(LOOK_S)
