@@ -52,6 +52,7 @@ FORBIDDEN_PUBLISHES = [
     LOG.vote(VICTIM, "t", 1),
     LOG.closing(VICTIM, "t", 1),
     LOG.decision(VICTIM, "k", "t", 1),
+    LOG.trimmed,
     LOG.swarm.at("log", "snap"),
     f"{LOG.vote(ME, 't', 1)}.more",
     # what the broker says

@@ -145,6 +145,20 @@ async def test_a_broker_that_stands_still_is_given_up_and_found_again(
         await wait_until(answered, bool, timeout_s=30, what="an answer after it went on")
 
 
+async def test_a_time_out_in_the_turn_of_the_answer_changes_nothing(bus: Any) -> None:
+    """The loop may have both in hand: the answer is first, and the timer finds nobody who waits."""
+    async with bus() as b, b.connect("observer") as observer:
+        link = observer._link
+        info = api("STREAM", "INFO", b.swarm.stream("IN"))
+        asking = asyncio.ensure_future(observer.request(info, b"", timeout_s=LONG_S))
+        while not link._calls:
+            await asyncio.sleep(0)
+        (token,) = link._calls
+        assert (await asking).data
+        link._give_up(token, LONG_S)
+        assert not link._calls
+
+
 async def test_a_link_that_the_client_closed_without_a_word_is_given_up_at_the_next_call(
     bus: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

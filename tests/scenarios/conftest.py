@@ -179,11 +179,16 @@ def is_alive() -> Callable[[int], bool]:
     return alive
 
 
+LONG = ("mesh",)
+"""Patterns whose series takes minutes."""
+
+
 @pytest.fixture(scope="session")
 def series(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Series:
     """A series that was run once; see `series_once`. A test that asks for it runs for every pattern of ours.
 
-    ``@pytest.mark.series("star")`` says for which patterns it is.
+    ``@pytest.mark.series("star")`` says for which patterns it is. Of those in `LONG` it is run where
+    everything is asked for; otherwise the most telling of its runs is, in a file of its own.
     """
     return run_series(request.param, tmp_path_factory.mktemp(f"series-{request.param}") / "series")
 
@@ -202,7 +207,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
         metafunc.parametrize(
             "series",
-            [pytest.param(pattern, marks=marks) for pattern in patterns],
+            [
+                pytest.param(pattern, marks=[*marks, *([pytest.mark.everything] if pattern in LONG else [])])
+                for pattern in patterns
+            ],
             indirect=True,
             scope="session",
         )

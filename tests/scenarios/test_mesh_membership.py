@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ KILLED_AT = ("registrar.asked", "registrar.written")
 """An epoch is asked for, and nobody knows whether it is stored; it is stored, and nobody was told so."""
 
 EACH_POINT = 3
+OWN = ("M1", "M2", "M4", "M5", "M6", "E1")
 
 
 async def change(swarm: Swarm, agent: str, *, member: bool) -> None:
@@ -63,6 +65,20 @@ async def come_and_go(nemesis: Nemesis) -> None:
         await change(swarm, agent, member=True)
         changes += 2
     await killing
+
+
+def test_a_file_says_when_peers_join_and_leave(squall_run: Any) -> None:
+    spec = {"pattern": "mesh", "agents": 3, "tasks": 300, "rate_per_s": 30, "strike_peers": False}
+    run = squall_run({**spec, "joins_at_s": [1.0, 3.0], "leaves_at_s": [5.0]})
+    document = run.end()
+    verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
+    assert {check: verdicts[check] for check in OWN} == dict.fromkeys(OWN, "pass"), document["checks"]
+    epochs = [line for line in run.lines("final") if line["what"] == "epoch"]
+    members = [[member["name"] for member in line["members"]] for line in epochs]
+    assert [len(names) for names in members] == [3, 4, 5, 4]
+    assert members[-1] == ["agent-1", "agent-2", "agent-3", "agent-4"]
+    votes = {line["agent"] for line in run.lines("final") if line["what"] == "vote"}
+    assert "agent-4" in votes
 
 
 def test_epochs_never_mix_however_often_they_change_and_who_dies_over_it(tmp_path: Path) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from squall.bus.fenced import FencedWriter
+from squall.bus.messages import RunTask
 from squall.bus.pull import Puller
+from squall.bus.work_queue import Done, Failed
 from squall.chaos.inject import experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
+from squall.services.roles import clearing
+from squall.services.roles.deciding import Deciding
+from squall.services.roles.hub_log import HubLog
+from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import Standing
 from squall.services.run.swarm_toml import load
 
@@ -60,12 +69,55 @@ def trimmed_with_a_margin_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FencedWriter, "trim", if_it_may_act)
 
 
+def counted_once_others_run(patch: pytest.MonkeyPatch) -> None:
+    """What ran alone, and ended well, was counted so once others ran: one of them ended the peer before."""
+    mark_end = Deciding._mark_end
+
+    async def once_others_run(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+        await asyncio.sleep(0.2)
+        await mark_end(self, task, attempt, ended)
+
+    async def later(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+        self._tasks.daemon(once_others_run(self, task, attempt, ended))
+
+    patch.setattr(Deciding, "_mark_end", later)
+
+
+def all_that_is_heard_of_meanwhile(patch: pytest.MonkeyPatch) -> None:
+    """Who clears the ingress went through what it knew of while it learned of more, and ended by that."""
+    patch.setattr(clearing, "tuple", lambda items: items, raising=False)
+
+
+def what_the_hub_before_trimmed_is_not_known(patch: pytest.MonkeyPatch) -> None:
+    """A hub waited for ever for the last submissions, which the one before it had decided and trimmed."""
+
+    async def not_at_all(self: HubLog) -> None:
+        pass
+
+    patch.setattr(HubLog, "skip_trimmed", not_at_all)
+
+
+def every_decision_is_taken_for_its_own(patch: pytest.MonkeyPatch) -> None:
+    """A hub that was deposed and did not hear of it took a decision of the next for one overlooked."""
+    made = Sweeper.__init__
+
+    def of_any_term(self: Sweeper, *args: Any) -> None:
+        made(self, *args)
+        self._term = sys.maxsize
+
+    patch.setattr(Sweeper, "__init__", of_any_term)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
+    "alone_until_counted": (counted_once_others_run, "M5"),
+    "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
+    "trimmed_by_the_hub_before": (what_the_hub_before_trimmed_is_not_known, "L1"),
 }
 
 

@@ -71,6 +71,23 @@ def at_work(run: Run, task: str, *, ended: str = "") -> None:
     again(run)
 
 
+def opinions(run: Run, tasks: int, slots: int) -> None:
+    at_once(run, slots, slots=slots)
+    for n in range(tasks):
+        run.line(1.0, "agent-1", "consider", "invoke", task=f"o-{n}", attempt=1)
+    for n in range(tasks):
+        run.line(1.1, "agent-1", "consider", "ok", task=f"o-{n}", attempt=1)
+
+
+def at_once(run: Run, attempts: int, slots: int) -> None:
+    """An agent has begun so many attempts before the first of them ends."""
+    run.spec.update(slots=slots)
+    for number in range(attempts):
+        run.line(4.8, "agent-1", "run", "invoke", task=f"b-{number}", attempt=1)
+    for number in range(attempts):
+        run.line(4.9, "agent-1", "commit", "fail", task=f"b-{number}", attempt=1, reason="already")
+
+
 def buried(run: Run) -> None:
     """A task of which two workers died is a dead letter, and says so."""
     at_work(run, "a-6")
@@ -115,6 +132,8 @@ EXPLAINED: list[tuple[str, Doctor]] = [
         r.faults.append({"kind": "refuse", "target": "agent-1", "node": "agent-1", "start_s": T,
                          "end_s": T + 18.0, "verified": True}),
     )),
+    ("an agent had all its slots in use", lambda r: at_once(r, 3, slots=3)),
+    ("one carries out what it was asked about, beside the next", lambda r: opinions(r, 3, slots=3)),
     ("it served again at once", lambda r: slowly(r, 4.0)),
     ("it was paused as it began", lambda r: slowly(r, 8.0, struck_by="pause")),
     ("the broker was away as it began", lambda r: slowly(r, 8.0, struck_by="crash", node="broker")),
@@ -193,6 +212,16 @@ FAILING: list[tuple[str, Doctor, str]] = [
         "an offer of a producer that ended in good order has no outcome",
         lambda r: (in_good_order(r), r.drop("submit", task="a-2", type="ok")),
         "no line tells the end of 1 offer of producer, start 1",
+    ),
+    (
+        "an agent was asked about more than slots",
+        lambda r: opinions(r, 4, slots=3),
+        "agent-1, start 1, had 4 attempts under way at a time, with 3 slots",
+    ),
+    (
+        "an agent had more under way than slots",
+        lambda r: at_once(r, 4, slots=3),
+        "agent-1, start 1, had 4 attempts under way at a time, with 3 slots",
     ),
     (
         "a node's last word tells of more than its heartbeats",

@@ -91,6 +91,14 @@ def without_effects(run: MeshRun, task: str) -> None:
     run.fills = [row for row in run.fills if row[0] != effect_id(task, 0)]
 
 
+def withheld(run: MeshRun) -> None:
+    order_id = effect_id("a-4", 0)
+    run.journal = [row for row in run.journal if row[0] != order_id]
+    run.fills = [row for row in run.fills if row[0] != order_id]
+    facts = {"what": "unapproved", "task": "a-4", "order_id": order_id, "reason": "it was not approved"}
+    run.line(4.4, "gateway", "refuse", "fail", **facts)
+
+
 def fill_rejected(run: MeshRun) -> None:
     run.journal.append((effect_id("a-2", 0), '{"quantity":1}'))
     run.fills.append((effect_id("a-2", 0), T + 1.0))
@@ -166,6 +174,16 @@ DOCTORED: dict[str, tuple[Doctor, str, str]] = {
         "M5",
         "other effects than were approved: a-4",
     ),
+    "it was carried out before anybody wrote that it was decided": (
+        lambda run: run.record("register", task="a-4").update(time_s_stored=T + 4.225),
+        "M5",
+        "been carried out before its decision was recorded: a-4",
+    ),
+    "the gateway refused what was approved": (
+        withheld,
+        "M5",
+        "been approved, and its effects refused: a-4",
+    ),
     "what was rejected was filled": (
         fill_rejected,
         "M5",
@@ -203,6 +221,21 @@ def test_what_nobody_counts_does_no_harm(tmp_path: Path) -> None:
     assert {name: found.verdict for name, found in judged(run, tmp_path).items()} == dict.fromkeys(
         OWN, "pass"
     )
+
+
+@pytest.mark.parametrize("oldest", ["a-3", "a-5"])  # of those before a-3 much was said after it
+def test_what_is_over_and_was_removed_from_the_log_accuses_nobody(oldest: str, tmp_path: Path) -> None:
+    run = good_mesh()
+    below = run.record("tasked", task=oldest)["seq"]
+    run.stored(12.0, "trimmed", below=below)
+    gone = ("tasked", "proposal", "vote", "close", "decision")
+    run.rows = [r for r in run.rows if r.get("what") not in gone or r["seq"] >= below]
+    found = judged(run, tmp_path)
+    assert {name: each.verdict for name, each in found.items()} == dict.fromkeys(OWN, "pass")
+    run.rows.remove(vote_of(run, "agent-1", "a-5"))  # what is left is judged all the same
+    again = tmp_path / "again"
+    again.mkdir()
+    assert judged(run, again)["M2"].verdict == "fail"
 
 
 def test_without_a_cut_a_minority_was_not_tried(tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ DOORS = {
     "nkeys": ("bus/squall/bus/keys.py",),
     "e2b": ("services/squall/services/launch/sandboxes.py",),
     "toxiproxy": ("chaos/squall/chaos/inject/toxiproxy/api.py",),
-    "sqlite3": ("services/squall/services/roles/venue.py", "chaos/squall/chaos/evidence/venue.py"),
+    "sqlite3": (
+        "services/squall/services/roles/venue.py",
+        "services/squall/services/intake/store.py",
+        "chaos/squall/chaos/evidence/venue.py",
+    ),
     "httpx": ("services/squall/services/node/venue_http.py",),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),

@@ -35,7 +35,7 @@ def judged(run: Run, path: Path) -> Finding:
     return no_loss(case_in(run.write(path)))
 
 
-@pytest.mark.parametrize("what", ["rejected", "declined", "unsendable"])
+@pytest.mark.parametrize("what", ["rejected", "declined", "unsendable", "unapproved"])
 def test_a_refused_effect_is_counted_and_named_and_not_lost(what: str, tmp_path: Path) -> None:
     run = good_run()
     refuse(run, what)

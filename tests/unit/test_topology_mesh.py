@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from squall.bus.topology.link import Node
 from squall.bus.topology.mesh import edges, mesh
 from squall.bus.topology.rights import Permissions
 from squall.bus.vote_subjects import VoteSubjects
+from squall.services.errors import SpecError
+from squall.services.patterns.mesh import MeshSpec, check
 
 S = Subjects("squall")
 V = VoteSubjects(S)
@@ -57,6 +60,26 @@ def test_the_seed_chooses_the_neighbours() -> None:
 def test_too_few_neighbours_are_refused(neighbours: int) -> None:
     with pytest.raises(ValueError, match="not all peers would be connected"):
         mesh("squall", agents=5, neighbours=neighbours)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"neighbours": 1}, "not all peers would be connected"),
+        ({"rule": "weighted", "weights": (1, 2)}, "2 weights for 3 peers"),
+        ({"weights": (1, 1, 1)}, "count for nothing under the rule majority"),
+        ({"leaves_at_s": (1.0, 2.0, 3.0)}, "0 peers would be left"),
+        ({"leaves_at_s": (1.0, 2.0, 3.0), "joins_at_s": (4.0,)}, "0 peers would be left"),
+        ({"suspect_s_min": 0.1}, "must not be smaller"),
+    ],
+)
+def test_a_swarm_that_could_not_decide_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        check(MeshSpec(agents=3, **changes))
+
+
+def test_one_may_leave_for_whom_another_has_come() -> None:
+    check(MeshSpec(agents=3, leaves_at_s=(1.0, 2.0, 4.0), joins_at_s=(3.0,)))
 
 
 LOG, WK, TRY = V.stream, S.stream("WK"), S.stream("TRY")

@@ -18,6 +18,9 @@ SENTENCE_LENGTH_MAX = 230
 
 FILES = {
     "empty.toml": "",
+    "bad.jsonl": "nonsense\n",
+    "bad.csv": "id,body\n1,2\n",
+    "own.toml": 'tasks = "own.jsonl"\nhandler = "mine:decide"\n',
     "seedless.toml": '[[interval]]\nfault = "crash"\ntarget = "leader"\n',
     "quiet.toml": "seed = 1\n",
     "quote.toml": 'pattern = "star\n',
@@ -76,7 +79,7 @@ def do(lines: Sequence[str], folder: Path, told: Path) -> Mapping[str, Ended]:
         input=json.dumps(lines),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     ended = [Ended(*json.loads(line)) for line in told.read_text().splitlines()]
@@ -110,6 +113,17 @@ REFUSED = [
     ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),
+    ("run hierarchical --tasks-from '' --handler mine:decide", "--tasks-from names no file; for instance"),
+    ("run hierarchical --tasks-from no.jsonl --handler mine:decide", "no.jsonl cannot be read: No such file"),
+    ("run hierarchical --tasks-from mine.py --handler mine:decide", "name it .jsonl or .csv, as what it is"),
+    ("run hierarchical --tasks-from bad.jsonl --handler mine:decide", "bad.jsonl holds no task: line 1 is"),
+    ("run hierarchical --tasks-from bad.csv --handler mine:decide", "bad.csv has no column called key; name"),
+    ("run hierarchical --tasks-from bad.jsonl", "trades bars, and cannot read tasks of your own; name yours"),
+    ("run own.toml", "own.jsonl cannot be read: No such file"),
+    ("run hierarchical --results no/such.jsonl", "there is no folder no; make it, or name another file"),
+    ("run hierarchical --results bad.jsonl", "bad.jsonl holds something already; name another file"),
+    ("chaos own.toml", "own.toml: tasks of your own can be run, and not yet be broken on purpose; leave"),
+    ("simulate own.toml --schedules 1", "tasks of your own can be run, and not yet be broken on purpose"),
     ("run hierarchical --tasks ''", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --tasks 1e3", "--tasks takes a whole number; see `squall run --help`"),
     ("run hierarchical --rate fast", "--rate takes a number; see `squall run --help`"),
@@ -174,7 +188,12 @@ REFUSED = [
 ]
 """Lines, and parts of what is said of them."""
 
-AS_DOCUMENT = ["run hierarchical --out '' --json", "run --json", "check no-spec --json"]
+AS_DOCUMENT = [
+    "run hierarchical --out '' --json",
+    "run hierarchical --results - --json",
+    "run --json",
+    "check no-spec --json",
+]
 
 TAKEN = ["plan ./empty.toml", "plan hierarchical"]
 

@@ -31,6 +31,7 @@ KEY = user_key().public
     ("subject", "said"),
     [
         (V.epochs, Written("cfg")),
+        (V.trimmed, Written("trim")),
         (V.task("abc", "t-1"), Written("task", key="abc", task="t-1")),
         (V.proposal("agent-1", "t-1", 2), Written("prop", peer="agent-1", task="t-1", attempt=2)),
         (V.vote("agent-1", "t-1", 1), Written("vote", peer="agent-1", task="t-1", attempt=1)),
@@ -42,6 +43,7 @@ def test_a_subject_of_the_log_is_read_as_it_was_built(subject: str, said: Writte
     assert V.read(subject) == said
     assert matches(V.everything, subject)
     assert matches(V.feed, V.fed(subject))
+    assert any(matches(removable, subject) for removable in V.removable) == (subject != V.epochs)
 
 
 @pytest.mark.parametrize(

@@ -134,12 +134,17 @@ async def messages(connection: Connection, stream: str, subjects: str = "", *, t
 async def fullness(connection: Connection, stream: str, *, timeout_s: float = 3.0) -> float:
     """How much of its bounds a stream has used, in bytes or messages, from 0 to 1; 0 without bounds.
 
+    That a stream keeps the newest record and no other is no bound that it nears.
+
     Raises:
         RequestError: No answer.
     """
     answer = await call(connection, "STREAM", "INFO", stream, timeout_s=timeout_s)
     state, config = answer["state"], answer["config"]
-    bounds = [("bytes", "max_bytes"), ("messages", "max_msgs")]
+    bounds = [
+        ("bytes", "max_bytes"),
+        *([("messages", "max_msgs")] if config.get("max_msgs", -1) != 1 else []),
+    ]
     return max((state[n] / config[most] for n, most in bounds if config.get(most, -1) > 0), default=0.0)
 
 

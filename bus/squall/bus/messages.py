@@ -57,6 +57,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
         term: Term of the leader that dispatched it; 0 before dispatch.
         again: How often it had been dispatched before: its work was lost without a result.
         body: The handler's input.
+        named: The key as its user calls it, where that can be no token; for the handler alone.
     """
 
     task: TaskId
@@ -69,6 +70,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     term: Count = 0
     again: Count = 0
     body: bytes = b""
+    named: TaskId | None = None
 
 
 class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):

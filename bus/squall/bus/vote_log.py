@@ -29,6 +29,7 @@ def log_stream_config(swarm: VoteSubjects, *, bytes_max: int, replicas: int = 1)
         "description": "the log: epochs, tasks, proposals, votes and decisions, in the one order that counts",
         "subjects": [
             swarm.epochs,
+            swarm.trimmed,
             swarm.proposal(ANY, ANY, ANY),
             swarm.vote(ANY, ANY, ANY),
             swarm.closing(ANY, ANY, ANY),

@@ -123,6 +123,16 @@ class Vote(Message, frozen=True, kw_only=True, tag="vote"):
     signature: Annotated[bytes, Meta(max_length=SIGNATURE_BYTES)] = b""
 
 
+class Trim(Message, frozen=True, kw_only=True, tag="trim"):
+    """What is over is removed from the log.
+
+    Attributes:
+        below: All tasks that stand before this place are over.
+    """
+
+    below: Count
+
+
 class Close(Message, frozen=True, kw_only=True, tag="close"):
     """The time of a proposal is over.
 

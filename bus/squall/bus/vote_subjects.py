@@ -2,6 +2,7 @@
 
     log.task.<key>.<task>                 what there is to decide; sourced from in.<class>.<key>.<task>
     log.cfg                               who votes from here on, and by which rule: an epoch
+    log.trim                              what stands before a place is over, and forgotten
     log.prop.<peer>.<task>.<n>            a proposal; n is the attempt, from 1
     log.vote.<peer>.<task>.<n>            a vote on it
     log.close.<peer>.<task>.<n>           its time is over
@@ -23,7 +24,7 @@ import msgspec
 from squall.bus.border import is_name
 from squall.bus.subjects import ANY, LANES, REST, Subjects
 
-Kind = Literal["task", "cfg", "prop", "vote", "close", "dec"]
+Kind = Literal["task", "cfg", "trim", "prop", "vote", "close", "dec"]
 
 PLANE = "LOG"
 """The plane of the stream of the log."""
@@ -83,6 +84,23 @@ class VoteSubjects:
         """Where epochs are written: one subject, of which the newest record is in force."""
         return self.swarm.at("log", "cfg")
 
+    @property
+    def trimmed(self) -> str:
+        """Where it is written what is over."""
+        return self.swarm.at("log", "trim")
+
+    @property
+    def removable(self) -> tuple[str, ...]:
+        """What may be removed from the log: all but the epochs."""
+        return (
+            self.task(ANY, ANY),
+            self.trimmed,
+            self.proposal(ANY, ANY, ANY),
+            self.vote(ANY, ANY, ANY),
+            self.closing(ANY, ANY, ANY),
+            self.decision(ANY, ANY, ANY, ANY),
+        )
+
     def task(self, key: str, task: str) -> str:
         return self.swarm.at("log", "task", key, task)
 
@@ -104,8 +122,8 @@ class VoteSubjects:
         if not subject.startswith(root):
             return None
         match subject[len(root) :].split("."):
-            case ["cfg"]:
-                return Written("cfg")
+            case ["cfg" | "trim" as kind]:
+                return Written(kind)
             case ["task", key, task] if is_name(key) and is_name(task):
                 return Written("task", key=key, task=task)
             case ["prop" | "vote" | "close" as kind, peer, task, attempt] if _is_attempt(attempt):

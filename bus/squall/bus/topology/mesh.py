@@ -131,7 +131,6 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("TRY", "agent", s.tries_of(TARGET), "asks how often it did", by="newest"),
         Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY),
         Link(PLANE, "gateway", v.everything, "counts what was approved", by="read"),
-        Link(PLANE, "registrar", v.everything, "counts what is settled", by="read"),
         Link(PLANE, "registrar", v.everything, "looks up the newest epoch", by="get"),
         Link("RES", "registrar", s.registers, "reads what has ended", by="read"),
         Link("IN", "registrar", s.ingress, "reads where submissions stand", by="read"),
@@ -139,7 +138,8 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("RES", "registrar", s.registers, "looks whether the oldest has ended", by="get"),
         Link("registrar", "IN", s.ingress, "trims what is settled", by="trim"),
         Link("registrar", "DLQ", s.dead_letters, "writes dead letters"),
-        Link("registrar", PLANE, v.everything, "trims what is settled", by="trim"),
+        Link("registrar", PLANE, v.trimmed, "says what is over"),
+        Link("registrar", PLANE, v.everything, "trims what is over", by="trim"),
         Link("launcher", "registrar", s.command(TARGET, ANY), "asks for who joins and who leaves"),
         Link("registrar", "launcher", s.reply(SOURCE, ANY), "answers"),
     )
@@ -149,7 +149,7 @@ def _registrar(s: Subjects) -> Permissions:
     """Sees how far the pool and the gateway have come, so that nothing is trimmed that they need."""
     return Permissions(
         publish=(
-            api("CONSUMER", "INFO", s.stream("WK"), POOL),
+            api("STREAM", "INFO", s.stream("WK")),
             api("CONSUMER", "INFO", s.stream("RES"), GATEWAY),
         )
     )

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from squall.bus.border import printable
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
 from squall.services.cli.main import is_file, resolve, said_in
 from squall.services.errors import SpecError
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert
+from squall.services.run.swarm_toml import convert, with_tasks
 
 LOAD = ("tasks", "pause_leader")
 """What an experiment takes into its own hands though a file says otherwise: the load has no end before all is
@@ -45,7 +46,12 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
     ends = {} if tasks_of_load is None else {"tasks": tasks_of_load}
     if not is_file(pattern):
         return resolve(pattern, **{**experiment_of(pattern), **ends, **_given(asked)})
-    says = said_in(Path(pattern))
+    says = with_tasks(said_in(Path(pattern)))
+    if says.get("tasks_from"):
+        raise SpecError(
+            f"{printable(pattern)}: tasks of your own can be run, and not yet be broken on purpose",
+            "leave them out: your handler is given the pattern's own tasks then",
+        )
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
     load = {field: experiment[field] for field in LOAD if field in experiment and field not in ends}

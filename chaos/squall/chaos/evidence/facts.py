@@ -44,6 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int | None = None
     rate_per_s: float | None = None
     venue: str | None = None
+    slots: int | None = None
     lease_s: float | None = None
     ack_wait_s: float | None = None
     attempts: int | None = None
@@ -227,12 +228,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         what: ``unsendable``: it was no JSON value, and was not sent. ``declined``: the venue answered that it
             does not take it, alone. ``rejected``: the venue took it for no order, and says so in its books.
+            ``unapproved``: whoever votes on it has not approved it, by the gateway's own count.
         reason: Why, in a sentence.
     """
 
     task: str
     order_id: str
-    what: Literal["unsendable", "declined", "rejected"]
+    what: Literal["unsendable", "declined", "rejected", "unapproved"]
     reason: str
 
 

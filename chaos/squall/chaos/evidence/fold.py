@@ -162,12 +162,12 @@ class Fold:
                 self._executions.setdefault(run.task, []).append(execution)
             case "consider", "invoke":  # a handler is asked for an opinion, which is no run of its task
                 run = decode(lines.run, line)
-                self._lives.begin(who, run.task)
+                self._lives.begin(who, run.task, considered=True)
                 execution = Execution(head.time_s, *who, run.attempt)
                 self._considered.setdefault(run.task, []).append(execution)
             case "consider", kind:
                 task = decode(lines.task, line).task
-                self._lives.end(who, task)
+                self._lives.end(who, task, considered=True)
                 if kind == "fail":
                     self._fail(self._considered, who, task, head.time_s)
             case "attempt", kind:

@@ -22,6 +22,7 @@ class Lives:
 
     Attributes:
         in_hand: Tasks that an agent had begun and not ended, by its last line of them.
+        most_in_hand: The most that it ever had at a time, of attempts or, where agents vote, of opinions.
         reasons: Why a node ended of its own accord.
         expelled: Agents that were put out, with the reason.
         counts: What each start counted, the most that it ever said of each kind.
@@ -32,6 +33,7 @@ class Lives:
     """
 
     in_hand: Mapping[Start, frozenset[str]] = field(default_factory=dict)
+    most_in_hand: Mapping[Start, int] = field(default_factory=dict)
     reasons: Mapping[Start, str] = field(default_factory=dict)
     expelled: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[Start, Mapping[str, int]] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class Gathering:
 
     def __init__(self) -> None:
         self._in_hand: dict[Start, set[str]] = {}
+        self._considered: dict[Start, set[str]] = {}
+        self._most: dict[Start, int] = {}
         self._reasons: dict[Start, str] = {}
         self._expelled: dict[str, str] = {}
         self._counts: dict[Start, dict[str, int]] = {}
@@ -52,14 +56,21 @@ class Gathering:
         self._links: dict[Start, list[float]] = {}
         self._statuses: dict[Start, int] = {}
 
-    def begin(self, who: Start, task: str) -> None:
-        """An attempt at a task has begun."""
-        self._in_hand.setdefault(who, set()).add(task)
+    def begin(self, who: Start, task: str, *, considered: bool = False) -> None:
+        """An attempt at a task has begun.
 
-    def end(self, who: Start, task: str) -> None:
+        Args:
+            considered: Its handler is asked for an opinion; what all agreed on is carried out besides.
+        """
+        in_hand = (self._considered if considered else self._in_hand).setdefault(who, set())
+        in_hand.add(task)
+        self._most[who] = max(len(in_hand), self._most.get(who, 0))
+
+    def end(self, who: Start, task: str, *, considered: bool = False) -> None:
         """It has ended, however."""
-        if who in self._in_hand:
-            self._in_hand[who].discard(task)
+        held = self._considered if considered else self._in_hand
+        if who in held:
+            held[who].discard(task)
 
     def give_reason(self, who: Start, reason: str) -> None:
         self._reasons[who] = reason
@@ -87,9 +98,14 @@ class Gathering:
         self._ended.add(who)
 
     def lives(self) -> Lives:
-        in_hand = {who: frozenset(tasks) for who, tasks in self._in_hand.items() if tasks}
+        both = {
+            who: frozenset(self._in_hand.get(who, ())) | frozenset(self._considered.get(who, ()))
+            for who in self._in_hand.keys() | self._considered.keys()
+        }
+        in_hand = {who: tasks for who, tasks in both.items() if tasks}
         return Lives(
             in_hand,
+            self._most,
             self._reasons,
             self._expelled,
             self._counts,

@@ -135,7 +135,7 @@ class Evidence:
         told = {
             line.order_id: line.reason
             for line in self.own
-            if line.op == "refuse" and line.what in ("unsendable", "declined")
+            if line.op == "refuse" and line.what in ("unsendable", "declined", "unapproved")
         }
         return told | dict(self.around.orders.refused)
 

@@ -290,6 +290,8 @@ class Stream:
     def restart(self) -> None:
         """The server was started again: its timers begin anew; batches that were not complete are gone."""
         self._age_alarm = None
+        if not self.last:
+            self.first = 0  # that it was purged while nothing had been in it is not kept
         self.recall_ids()
         if self.batches is not None:
             self.batches.clear()

@@ -174,6 +174,10 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
     )
 
 
+LOOKS = 8
+"""How often what is left is looked for: a coroutine that is collected is closed, which leaves more."""
+
+
 def _forget() -> None:
     """Collect what is left of a world, and say nothing: dead processes are closed here, out of their time."""
     hook: Callable[..., object] = sys.unraisablehook
@@ -183,6 +187,8 @@ def _forget() -> None:
             warnings.simplefilter("ignore")
             forget()
             WORLD.tasks.clear()  # it never dies, and would keep all worlds there were
-            gc.collect()
+            for _ in range(LOOKS):
+                if not gc.collect():
+                    break
     finally:
         sys.unraisablehook = hook

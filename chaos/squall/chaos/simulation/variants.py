@@ -62,8 +62,13 @@ def _is_ours(value: object) -> bool:
 
 
 def _differing(before: dict[_Place, Any]) -> dict[_Place, Any]:
-    now = _attributes()
-    return {place: value for place, value in now.items() if before.get(place, _MISSING) is not value}
+    """What is otherwise now. What was imported meanwhile is as it was written."""
+    known = {owner for owner, _ in before}
+    return {
+        (owner, name): value
+        for (owner, name), value in _attributes().items()
+        if owner in known and before.get((owner, name), _MISSING) is not value
+    }
 
 
 def _restore(before: dict[_Place, Any]) -> None:

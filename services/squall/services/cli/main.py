@@ -39,6 +39,8 @@ from squall.services.cli.terminal import Terminal
 from squall.services.cli.usage import told
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
+from squall.services.intake.source import shown
+from squall.services.intake.store import take_in
 from squall.services.node.logs import log_as_sentences
 from squall.services.patterns import DEFAULT
 from squall.services.printing import (
@@ -49,13 +51,14 @@ from squall.services.printing import (
     say,
     unwritten,
 )
-from squall.services.run.directory import claim
+from squall.services.run.directory import SET_ASIDE, RunDirectory, claim
 from squall.services.run.driven import run_once
 from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
+from squall.services.run.results import STDOUT, Results, check_new
 from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert, read
+from squall.services.run.swarm_toml import convert, read, with_tasks
 from squall.services.words import words
 
 PATH_LENGTH_MAX = 100
@@ -80,6 +83,14 @@ def a_path(text: str) -> Path:
 
 
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
+TasksFrom = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Your own tasks: a file of JSON lines or .csv, or - for a pipe."),
+]
+ResultsTo = Annotated[
+    str | None,
+    typer.Option("--results", metavar="FILE", help="Where to write what came of each task; - for here."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 AGENTS_HELP = "How many agents."
@@ -117,14 +128,17 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
         SpecError: There is no such pattern or file, or it cannot be run.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if given.get("tasks_from") == "":
+        raise SpecError("--tasks-from names no file", "for instance --tasks-from tasks.jsonl")
     if pattern.endswith(".py"):
         named = printable(pattern, PATH_LENGTH_MAX)
         raise SpecError(
             f"{named} is no pattern", f"if its function is decide: {DEFAULT} --handler {named}:decide"
         )
     if is_file(pattern):
-        spec = convert(said_in(Path(pattern)), pattern)
-        return convert({**msgspec.structs.asdict(spec), **given}, "the command line")
+        said = said_in(Path(pattern))
+        convert(said, pattern)  # so that what is wrong in it is said of it
+        return convert({**with_tasks(said), **given}, "the command line")
     return convert({"pattern": pattern, **given}, "the command line")
 
 
@@ -180,6 +194,8 @@ def run(
     pattern: Pattern,
     agents: Annotated[int | None, typer.Option(help=AGENTS_HELP, show_default=default_of("agents"))] = None,
     tasks: Annotated[int | None, typer.Option(help=TASKS_HELP, show_default=default_of("tasks"))] = None,
+    tasks_from: TasksFrom = None,
+    results: ResultsTo = None,
     rate: Annotated[float | None, typer.Option(help=RATE_HELP, show_default=default_of("rate_per_s"))] = None,
     seed: Annotated[
         int | None,
@@ -205,25 +221,61 @@ def run(
         if on != PROCESSES:
             where = printable(on, NAME_LENGTH_MAX)
             raise SpecError(f"nodes cannot run on {where!r} yet", "leave --on out to run them as processes")
-        spec = resolve(pattern, agents=agents, tasks=tasks, rate_per_s=rate, seed=seed, handler=handler)
+        spec = resolve(
+            pattern,
+            agents=agents,
+            tasks=tasks,
+            tasks_from=tasks_from,
+            rate_per_s=rate,
+            seed=seed,
+            handler=handler,
+        )
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
             spec = named_apart(spec)
-        with claim(spec, out) as directory, show_progress(quiet=quiet) as shown:
-            shown.tell(Begun(run=spec.pattern))
+        if results is not None:
+            check_new(results)
+        if results == STDOUT and as_json:
+            raise SpecError("--json and --results - both want the standard output", "name a file for results")
+        with contextlib.ExitStack() as held:
+            directory = held.enter_context(claim(spec, out))
+            if spec.tasks_from:
+                spec = _taken_in(spec, directory)
+            own = directory.tasks if spec.tasks_from else None
+            written = held.enter_context(Results(results, own)) if results is not None else None
+            progress = held.enter_context(show_progress(quiet=quiet))
+            progress.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
                 lambda interrupt: run_once(
-                    spec, directory, url=nats, interrupt=interrupt, progress=shown.tell
+                    spec, directory, url=nats, interrupt=interrupt, progress=progress.tell, results=written
                 )
             )
-            shown.tell(Phase(stage="judging"))
+            progress.tell(Phase(stage="judging"))
             try:
                 result = judge(directory.path)
             except KeyboardInterrupt:
                 say(f"interrupted while it was judged; `{command('check', directory.path)}` judges it again")
                 raise
-        code = _report(result, directory.path, as_json=as_json)
+        code = _report(result, directory.path, as_json=as_json, beside=results == STDOUT)
     raise typer.Exit(INTERRUPTED if interrupted else code)
+
+
+def _taken_in(spec: Spec, directory: RunDirectory) -> Spec:
+    """The spec with all tasks that its user brings, which are in its directory then; what is not is said.
+
+    Raises:
+        SpecError: They cannot be read, or there are none.
+    """
+    taken = take_in(spec.tasks_from, directory.path, tasks_max=spec.tasks)
+    source, aside = shown(spec.tasks_from), named(directory.path / SET_ASIDE)
+    if taken.aside == 1:
+        say(f"a record of {source} is set aside in {aside}: {taken.first}")
+    elif taken.aside:
+        say(f"{taken.aside:,} records of {source} are set aside in {aside}, the first: {taken.first}")
+    if taken.repeated:
+        says = "says" if taken.repeated == 1 else "say"
+        say(f"{taken.repeated:,} of its records {says} what an earlier one says, which is run once")
+    return directory.with_tasks(spec, taken.tasks)
 
 
 def named_apart(spec: Spec) -> Spec:
@@ -291,17 +343,19 @@ def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool
     return asyncio.run(interruptible())
 
 
-def _report(result: Result, path: Path, *, as_json: bool) -> int:
+def _report(result: Result, path: Path, *, as_json: bool, beside: bool = False) -> int:
+    """Print a result, to standard error where something else has the standard output; its exit code."""
     if as_json:
         print_document(result)
         if blame := blamed_on_handler(result):
             say(blame)
             say(more_of(result, path))
     else:
-        print_table(result, Terminal(), path)
-        print_line(f"run  {named(path)}")
+        tell = say if beside else print_line
+        print_table(result, Terminal(stderr=beside), path)
+        tell(f"run  {named(path)}")
         if (path / REPORT).exists():
-            print_line(f"report  {named(path / REPORT)}")
+            tell(f"report  {named(path / REPORT)}")
     return exit_code(result)
 
 

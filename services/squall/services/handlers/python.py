@@ -86,7 +86,7 @@ class PythonHandler:
         """
         given = Task(
             id=task.task,
-            key=task.key,
+            key=task.named or task.key,
             job=task.job,
             number=task.number,
             attempt=attempt,

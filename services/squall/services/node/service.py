@@ -81,6 +81,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         venue: Where the venue answers, for the gateway.
         venue_token: What the venue knows the gateway by, for these two.
         path: The venue's database, for the venue.
+        tasks: A user's own tasks, for the producer; empty for the pattern's workload.
         port: The port to listen on, for the venue; 0 chooses.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
@@ -98,6 +99,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     venue: str = ""
     venue_token: VenueToken | None = None
     path: str = ""
+    tasks: str = ""
     port: int = 0
     preload: str = ""
     origin: Origin | None = None

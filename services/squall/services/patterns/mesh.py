@@ -22,6 +22,7 @@ from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL, Subjects
+from squall.bus.tasks import task_group
 from squall.bus.topology.mesh import edges, mesh
 from squall.bus.topology.model import Topology
 from squall.bus.vote_log import link_stream_config, log_stream_config
@@ -30,6 +31,7 @@ from squall.bus.vote_subjects import VoteSubjects
 from squall.services.errors import SpecError
 from squall.services.patterns import parts, reading, vote_facts
 from squall.services.patterns.asking import ask_registrar
+from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.run.spec import Seconds, Spec
 from squall.services.trading.workload import Submission, independent
@@ -49,8 +51,8 @@ LINKS_BYTES_MAX = 1024**2
 
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
-"""Bounds of the log and of the registers: at least, for each task, at most. Both stay for the life of the
-swarm, so that who starts anew can count all again. With five peers a task with one small effect takes about
+"""Bounds of the log and of the registers: at least, for each task, at most. Registers stay for the life of
+the swarm; the log is trimmed once it is half full. With five peers a task with one small effect takes about
 3,500 bytes of the one, and 700 of the other."""
 
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
@@ -75,6 +77,8 @@ class MeshSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         heartbeat_s: Between two pings of a peer.
         suspect_s_min, suspect_s_max: For how long a peer that does not answer is suspect before it is taken
             for failed: while many find so, and while one does.
+        joins_at_s, leaves_at_s: When, after the load of `squall run` begins, a peer joins, and when the
+            newest that there is leaves.
         strike_peers: Kill one peer in mid-run, and pause another for longer than any deadline, so that the
             run shows what decisions do then.
     """
@@ -91,6 +95,8 @@ class MeshSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     heartbeat_s: Seconds = 0.5
     suspect_s_min: Seconds = 2.0
     suspect_s_max: Seconds = 12.0
+    joins_at_s: tuple[Seconds, ...] = ()
+    leaves_at_s: tuple[Seconds, ...] = ()
     strike_peers: bool = True
 
 
@@ -109,6 +115,8 @@ def check(spec: MeshSpec) -> None:
         raise SpecError(f"weights count for nothing under the rule {spec.rule}", 'write rule = "weighted"')
     if spec.neighbours == 1:
         raise SpecError("with 1 neighbour each, not all peers would be connected", "raise it to 2, or 0")
+    if (least := fewest(spec.agents, changes(spec.joins_at_s, spec.leaves_at_s))) < 1:
+        raise SpecError(f"{least} peers would be left", "have fewer leave, or more join before")
     if not spec.heartbeat_s <= spec.suspect_s_min <= spec.suspect_s_max:
         raise SpecError(
             "heartbeat_s, suspect_s_min and suspect_s_max must not be smaller one than the one before",
@@ -211,7 +219,7 @@ async def backlog(swarm: Swarm) -> Backlog:
 
 
 def emptied(swarm: Subjects) -> Sequence[Place]:
-    """What was submitted and queued goes once it has ended. The log stays."""
+    """What was submitted and queued goes once it has ended. Of the log what is over goes, if it fills it."""
     return Place(swarm.stream("IN")), Place(swarm.stream("WK"))
 
 
@@ -269,11 +277,14 @@ async def members(swarm: Swarm) -> list[str]:
 
 
 async def show(swarm: Swarm, run: RunDirectory) -> None:
-    """Kill a peer and pause another, if the spec says so."""
-    if swarm.spec_as(MeshSpec).strike_peers:
-        from squall.services.patterns import opening_peers
+    """Kill a peer and pause another, and have others join and leave, if the spec says so."""
+    spec = swarm.spec_as(MeshSpec)
+    async with task_group() as tasks:
+        tasks.start(change_members(swarm, changes(spec.joins_at_s, spec.leaves_at_s)))
+        if spec.strike_peers:
+            from squall.services.patterns import opening_peers
 
-        await opening_peers.strike(swarm, run)
+            tasks.start(opening_peers.strike(swarm, run))
 
 
 PATTERN = Pattern(

@@ -132,6 +132,10 @@ class Roster:
     members: Callable[[Swarm], Awaitable[Collection[str]]]
 
 
+def _own_job(key: str) -> str:
+    return "own"
+
+
 def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
@@ -172,6 +176,7 @@ class Pattern:
         seat: Where the leadership is kept; None if nobody leads.
         roster: How it keeps who its members are; None if it keeps no such list.
         workload: What is offered, in order; the same for the same spec.
+        job: The job of a task that is a user's own, by its key.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         handler: The handler of a node that runs one, by name, as the spec's own field has it.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
@@ -192,6 +197,7 @@ class Pattern:
     seat: Callable[[Subjects], Seat] | None = None
     roster: Roster | None = None
     workload: Callable[[Any], Iterator[Submission]]
+    job: Callable[[str], str] = _own_job
     subject: Callable[[Subjects, RunTask], str] = _submit
     handler: Callable[[Any, str], str] = _own_handler
     close: Callable[[Subjects, str], str] | None = None

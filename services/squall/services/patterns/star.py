@@ -8,6 +8,7 @@ A double line is the broker's own copying.
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -209,6 +210,11 @@ def workload(spec: StarSpec) -> Iterator[Submission]:
         yield msgspec.structs.replace(submission, job=f"{submission.job}-{symbol_of(submission.key)}")
 
 
+def job(key: str) -> str:
+    """The class of a user's own task."""
+    return CLASSES[zlib.crc32(key.encode()) % len(CLASSES)]
+
+
 def subject(swarm: Subjects, task: RunTask) -> str:
     """Where a task is submitted.
 
@@ -306,6 +312,7 @@ PATTERN = Pattern(
     leader="hub",
     seat=lambda swarm: swarm.hub_seat,
     workload=workload,
+    job=job,
     subject=subject,
     emptied=emptied,
     backlog=backlog,

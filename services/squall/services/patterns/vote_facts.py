@@ -13,7 +13,7 @@ from squall.bus.vote_messages import EpochRecord, Propose
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.patterns import reading
 from squall.services.rules.vote_records import entry
-from squall.services.rules.voting import Closed, Decided, Epoch, Proposed, Record, Tasked, Voted
+from squall.services.rules.voting import Closed, Decided, Epoch, Proposed, Record, Tasked, Trimmed, Voted
 
 if TYPE_CHECKING:
     from squall.services.node.history import History
@@ -53,6 +53,8 @@ def _facts(record: Record, data: bytes) -> dict[str, Any] | None:
             said = decode(data, EpochRecord)  # as it stands there, so that nothing is taken from our rules
             members = [{"name": m.name, "key": m.key, "weight": m.weight} for m in said.members]
             return {"what": "epoch", "epoch": said.epoch, "members": members, "rule": said.rule}
+        case Trimmed():
+            return {"what": "trimmed", "below": record.below}
         case Tasked():
             return {"what": "tasked", "task": record.task, "key": record.key}
         case Proposed(content=Propose() as said):

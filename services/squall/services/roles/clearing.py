@@ -121,7 +121,7 @@ class Clearing:
                 await self._write_letter(place, submitted, dead)
                 del self._dead[submitted.task]
         below = self._trimmed
-        for place, submitted in self._places.items():
+        for place, submitted in tuple(self._places.items()):  # more are heard of meanwhile
             if submitted.task not in self._ended and not await self._is_found(place, submitted):
                 break
             if submitted.task in self._dead:

@@ -17,7 +17,7 @@ from squall.bus.vote_messages import Propose
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
 from squall.services.rules.vote_records import entry, verifier
-from squall.services.rules.voting import Fold, Ignored, Place, Record
+from squall.services.rules.voting import Fold, Ignored, Place, Proposal, Record, Trimmed
 
 ORDINARY: tuple[Ignored, ...] = ("late", "doubled")
 """Reasons that honest peers give, too: of what several say at a time the first counts."""
@@ -72,12 +72,19 @@ class CountedLog:
             return None
         if read.task is not None:
             self.tasks[read.task.task] = read.task
+        if isinstance(read.record, Trimmed):
+            self.tasks = {name: task for name, task in self.tasks.items() if name in self.fold.tasks}
         return read.record
 
     def is_given_up(self, task: str) -> bool:
         """Whether it was proposed that a task is dead."""
         at = self.fold.tasks.get(task)
         return at is not None and any(isinstance(p.content, Propose) and p.content.dead for p in at.proposals)
+
+    def is_final(self, proposal: Proposal) -> bool:
+        """Whether its task is settled by a proposal."""
+        at = self.fold.tasks.get(proposal.task)
+        return at is not None and at.final is proposal
 
     def settle(self, task: str) -> None:
         """Keep of a settled task no more than is needed."""

@@ -224,19 +224,23 @@ class Deciding:
                 # While it waited, others may have ended this peer: only now is it there to be blamed.
                 if await self._marks.write(lane, task.task, tried, sequence):
                     ended = await self._call(task, tried.attempts)
-                    break
+                    await self._mark_end(task, tried.attempts, ended)
+                    return ended
             except RequestError as error:
                 await self._uncounted(task.task, error)
             finally:
                 self._quarantine.leave(alone=alone)
+
+    async def _mark_end(self, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+        """Count that an attempt ended, while what runs alone still does: the next may end this peer."""
+        lane = lane_for(task.key)
         try:
             if isinstance(ended, Done):  # if it is begun once more, this peer died of something else
-                await self._marks.clear(lane, task.task, tried.attempts)
+                await self._marks.clear(lane, task.task, attempt)
             elif not ended.final:
-                await self._marks.end(lane, task.task, tried.attempts)
+                await self._marks.end(lane, task.task, attempt)
         except RequestError as error:
             log.info("it is not counted that %s ended: %s", task.task, error)
-        return ended
 
     async def _uncounted(self, task: str, error: RequestError) -> None:
         log.info("it is not known how often %s was tried: %s", task, error)

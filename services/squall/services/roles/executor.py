@@ -36,7 +36,29 @@ ACK_S = 5.0
 LOOK_S = 0.02
 
 PATIENCE_S = 2.0
-"""How long a decision waits here for this peer to read that far; then it is given back, for later."""
+LONGEST_S = 30.0
+"""How long a decision waits here for this peer to read that far while it reads nothing, and in all; then it
+is given back, for later. A peer that was away reads on from where it was, and is given meanwhile what comes
+out of the queue: higher has it keep that, lower has others do it, who may have as much to read."""
+
+
+class Patience:
+    """How long a decision waits for its peer to read on: while it does, and not for ever. Pure.
+
+    Args:
+        read: The place up to which it has read.
+        now_s: By a clock that never goes back.
+    """
+
+    def __init__(self, read: int, now_s: float) -> None:
+        self._begun_s = self._read_s = now_s
+        self._read = read
+
+    def is_over(self, read: int, now_s: float) -> bool:
+        """Whether it waits no more, now that the peer has read so far."""
+        if read > self._read:
+            self._read, self._read_s = read, now_s
+        return now_s >= self._read_s + PATIENCE_S or now_s >= self._begun_s + LONGEST_S
 
 
 class Executor:
@@ -92,6 +114,8 @@ class Executor:
         if not self._queue.delivers(delivery.subject):
             self._service.counters["unasked"] += 1
             return
+        if delivery.reply in self._held:
+            return  # the network has repeated it
         self._held[delivery.reply] = delivery
 
         async def attempt() -> None:
@@ -111,19 +135,22 @@ class Executor:
         except DecodeError:
             await self._refuse(delivery, task, "it cannot be read")
             return
+        if told.at < self._counted.fold.trimmed:
+            await self._acknowledge(delivery)  # its task is over, and was forgotten
+            return
         proposal = await self._proven(task, told)
         if proposal is None:
             await self._give_back(delivery)
         elif isinstance(proposal, str):
             await self._refuse(delivery, task, proposal)
-        elif self._counted.fold.tasks[task].final is not proposal:
+        elif not self._counted.is_final(proposal):
             await self._acknowledge(delivery)  # it may be proposed once more
         elif await self._commit(delivery, proposal):
             await self._acknowledge(delivery)
 
     async def _proven(self, task: str, told: Decide) -> Proposal | str | None:
         """The proposal that a decision is about; why it is wrong; None if this peer has not read so far."""
-        until_s = time.monotonic() + PATIENCE_S
+        patience = Patience(self._counted.fold.sequence, time.monotonic())
         while True:
             at = self._counted.fold.tasks.get(task)
             for proposal in at.proposals if at is not None else ():
@@ -135,7 +162,7 @@ class Executor:
                 return "the log says something else"
             if at is not None and told.at in at.misled:
                 return "the log had not come so far"
-            if time.monotonic() >= until_s:
+            if patience.is_over(self._counted.fold.sequence, time.monotonic()):
                 return None
             await asyncio.sleep(LOOK_S)
 

@@ -33,7 +33,14 @@ from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.roles.announced import announce
-from squall.services.roles.hub_log import ConflictError, HubLog, decision_of, restore, submission_at
+from squall.services.roles.hub_log import (
+    ConflictError,
+    HubLog,
+    decision_of,
+    newest_submission,
+    restore,
+    submission_at,
+)
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import UNREQUESTED, Request, Standing, Submitted, dead, decision
 from squall.services.run.spec import spec_as
@@ -129,7 +136,7 @@ class Hub:
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_requests())
             tasks.daemon(self._watch_room(writer))
-            tasks.daemon(Sweeper(service, standing, self._owners, self._give_up).run())
+            tasks.daemon(Sweeper(service, standing, self._owners, office.term, self._give_up).run())
             tasks.daemon(self._wake_to_leave())
             try:
                 await self._write(writer)
@@ -195,6 +202,8 @@ class Hub:
         """Notice that the log nears its bound, and trim what it was copied from when that does.
 
         Not while the log is nearly full: what waits to be copied there would take the rest of it.
+
+        And notice what the hub before trimmed from the end of the ingress, which this one will never read.
         """
         requests = self._swarm.stream("REQ")
         while True:
@@ -205,6 +214,7 @@ class Hub:
                 self._full = full
                 if not full and await bus_log.fullness(self._connection, requests) >= FULL:
                     await writer.trim_requests()
+                await writer.skip_trimmed()
             await asyncio.sleep(ROOM_S)
 
     # What it does.
@@ -278,13 +288,12 @@ class Hub:
         """
         if all(request.task in self._standing.open for request in batch):
             return
-        ingress = self._swarm.stream("IN")
-        newest = await patiently(
-            lambda: bus_log.last(self._connection, ingress, self._swarm.submissions_in(ANY))
-        )
-        while newest is not None and self._standing.ingress < newest.sequence:
+        while True:
+            # Asked again each time: a hub that is deposed and does not know it may remove what is waited for.
             self._read.clear()
-            await self._read.wait()
+            if self._standing.ingress >= await newest_submission(self._connection, self._swarm):
+                return
+            await look_again(self._read, TRIM_S)
 
     async def _decide(
         self, writer: HubLog, batch: list[Request]

@@ -76,10 +76,7 @@ async def restore(
         async for record in records:
             standing.resume(decode(record.data, TaskResult))
     ingress = await patiently(functools.partial(bus_log.state, connection, swarm.stream("IN")))
-    newest = await patiently(
-        functools.partial(bus_log.last, connection, swarm.stream("IN"), swarm.submissions_in(ANY))
-    )
-    standing.read_again(newest.sequence if newest is not None else 0)
+    standing.read_again(await newest_submission(connection, swarm))
     standing.skip(ingress["first_seq"] - 1)  # what was trimmed was decided, perhaps after the snapshot
     places = open_places(state)
     waiting = replay(
@@ -208,6 +205,15 @@ class HubLog:
         await self.store([], snapshot=True)
         await self._trim()
 
+    async def skip_trimmed(self) -> None:
+        """Know of all submissions before the first that is left: they were decided, or held no task.
+
+        Raises:
+            RequestError: The broker does not answer.
+        """
+        ingress = await bus_log.state(self._connection, self._swarm.stream("IN"))
+        self._standing.skip(ingress["first_seq"] - 1)
+
     async def trim_requests(self) -> None:
         """Remove what spokes wrote, as far as the log has a copy.
 
@@ -241,6 +247,13 @@ class HubLog:
             with contextlib.suppress(RequestError):
                 if await _register_of(self._connection, swarm, task) is not None:
                     await trim(below=sequence + 1, subject=swarm.decision(ANY))
+
+
+async def newest_submission(connection: Connection, swarm: Subjects) -> int:
+    """The place of the newest submission in the ingress, however long the broker takes; 0 if it is empty."""
+    stream, subject = swarm.stream("IN"), swarm.submissions_in(ANY)
+    newest = await patiently(functools.partial(bus_log.last, connection, stream, subject))
+    return newest.sequence if newest is not None else 0
 
 
 async def decision_of(connection: Connection, swarm: Subjects, task: str) -> bus_log.Record | None:

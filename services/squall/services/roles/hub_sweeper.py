@@ -3,8 +3,8 @@
     open for long ─► still in the work queue? ── yes: somebody works on it, or will; look again later
                           │ no
                           ▼
-                     has it a decision? ── yes: it was submitted once more after it had ended; or that it is
-                          │ no                  decided was overlooked, which is counted
+                     has it a decision? ── yes: it was submitted once more after it had ended, or a newer hub
+                          │ no                  has decided it; or it was overlooked, which is counted
                           ▼
                      has its spoke made a request? ── yes: it is decided in its turn
                           │ no, or before the task was there, several times
@@ -23,7 +23,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from squall.bus import log as bus_log
+from squall.bus.codec import decode
 from squall.bus.errors import RequestError
+from squall.bus.messages import TaskResult
 from squall.bus.subjects import lane_for
 from squall.services.node.service import Service
 from squall.services.roles.hub_log import decision_of
@@ -45,6 +47,7 @@ class Sweeper:
     Args:
         standing: What the hub knows.
         owners: Which spoke has a class.
+        term: The hub's own.
         lost: Told of a task that was acknowledged without a request.
     """
 
@@ -53,6 +56,7 @@ class Sweeper:
         service: Service,
         standing: Standing,
         owners: Mapping[str, str],
+        term: int,
         lost: Callable[[str, Submitted], None],
     ) -> None:
         self._connection = service.connection
@@ -60,6 +64,7 @@ class Sweeper:
         self._complaints = service.complaints
         self._standing = standing
         self._owners = owners
+        self._term = term
         self._lost = lost
         self._patience_s = max(PATIENCE_MIN_S, 2 * service.spec.ack_wait_s)
         self._seen: dict[str, tuple[float, int]] = {}  # since when, and how often it was missing
@@ -94,7 +99,8 @@ class Sweeper:
         if (decided := await decision_of(connection, swarm, task)) is not None:
             submitted = await bus_log.at(connection, swarm.stream("IN"), at.sequence)
             was_before = submitted is not None and submitted.stored_s < decided.stored_s
-            if was_before and task in self._standing.open:
+            is_ours = decode(decided.data, TaskResult).term <= self._term
+            if was_before and is_ours and task in self._standing.open:
                 self._complaints("overlooked", f"the decision on task {task}")
             self._standing.close(task)
             return 0

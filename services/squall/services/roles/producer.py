@@ -26,6 +26,7 @@ from squall.bus.errors import InvalidNameError, MessageTooLargeError
 from squall.bus.jetstream import publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.tasks import task_group
+from squall.services.intake.store import stored
 from squall.services.node.service import Service
 from squall.services.trading.workload import Submission
 
@@ -73,8 +74,9 @@ async def serve(service: Service) -> None:
                 job=submission.job,
                 number=submission.number,
                 submit_s=due_s,
-                deadline_s=due_s + spec.task_deadline_s,
+                deadline_s=submission.deadline_s or due_s + spec.task_deadline_s,
                 body=submission.body,
+                named=submission.named or None,
             )
             offered = tasks.start(_offer(service, message, chance))
             offered.add_done_callback(lambda _: limit.release())
@@ -85,8 +87,24 @@ async def serve(service: Service) -> None:
 
 def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
     """The workload, each submission with the name of its task."""
-    for submission in service.pattern.workload(service.spec):
-        yield f"{submission.key}-{submission.number}", submission
+    for submission in _submissions(service):
+        yield submission.task or f"{submission.key}-{submission.number}", submission
+
+
+def _submissions(service: Service) -> Iterator[Submission]:
+    if not service.start.tasks:
+        yield from service.pattern.workload(service.spec)
+        return
+    for own in stored(Path(service.start.tasks)):
+        yield Submission(
+            own.key,
+            service.pattern.job(own.key),
+            own.number,
+            own.body,
+            task=own.task,
+            named=own.named if own.named != own.key else "",
+            deadline_s=own.deadline_s,
+        )
 
 
 def _settled_before(service: Service) -> set[str]:

@@ -1,7 +1,8 @@
-"""Registrar: writes who the members are, as it is asked, and clears the ingress. It decides nothing.
+"""Registrar: writes who the members are, as it is asked, and clears ingress and log. It decides nothing.
 
     found, join, leave ─► the newest epoch ─► the next one, if nobody wrote one meanwhile ─► answer
     registers ─► tasks that have ended ─► letters of the dead, and room in the ingress: see `clearing.py`
+    a log that is half full ─► what is over goes: see `log_trimming.py`
 
 Two of them do no harm: an epoch is written behind the one that was read, or not at all.
 """
@@ -28,6 +29,7 @@ from squall.bus.vote_messages import (
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
 from squall.services.roles.clearing import Clearing
+from squall.services.roles.log_trimming import LogTrimming
 
 log = logging.getLogger("squall")
 
@@ -72,6 +74,7 @@ async def serve(service: Service) -> None:
         tasks.daemon(clearing.hear_submissions())
         tasks.daemon(clearing.hear_registers())
         tasks.daemon(clearing.keep_clear())
+        tasks.daemon(LogTrimming(service).keep_trimmed())
         service.ready()
         await service.stop.wait()
 

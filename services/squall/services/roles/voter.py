@@ -39,6 +39,7 @@ from squall.services.rules.voting import (
     Record,
     Standing,
     Tasked,
+    Trimmed,
     Unreadable,
     Voted,
 )
@@ -103,7 +104,9 @@ class Voter:
         """The log has one record more that counts."""
         if isinstance(record, Tasked):
             self._unsettled[record.task] = None
-        if not isinstance(record, Epoch | Unreadable):
+        if isinstance(record, Trimmed):
+            self._forget()
+        elif not isinstance(record, Epoch | Unreadable):
             self._touched[record.task] = None
         else:  # another epoch: who proposes, votes and closes is another question now
             self._touched.update(self._unsettled)
@@ -114,6 +117,19 @@ class Voter:
         if isinstance(record, Proposed):
             self._mine -= {(record.task, record.attempt)} if record.peer != self._service.node else set()
         self._news.set()
+
+    def _forget(self) -> None:
+        """What is over, and was not done when that was said, nobody waits for."""
+        there = self._counted.fold.tasks
+        for task in [task for task in self._unsettled if task not in there]:
+            self._unsettled.pop(task)
+            self._turns.remove(task)
+            self._deciding.forget(task)
+        self._mine = {(task, attempt) for task, attempt in self._mine if task in there}
+        self._seen = {(task, attempt) for task, attempt in self._seen if task in there}
+        for (_, task, _), doing in list(self._doing.items()):
+            if task not in there:
+                doing.cancel()
 
     def suspects(self, names: frozenset[str]) -> None:
         """These are not taken to be there."""
@@ -128,7 +144,8 @@ class Voter:
             self._turns.among(epoch.members if epoch is not None else (), self._suspects)
             touched, self._touched = self._touched, {}
             for task in touched:
-                self._look_at(self._counted.fold.tasks[task])
+                if (at := self._counted.fold.tasks.get(task)) is not None:
+                    self._look_at(at)
             now_s = time.monotonic()
             while len(self._mine) < self._most and (due := self._turns.next(now_s)) is not None:
                 self._mine.add((due.task, due.attempt))

@@ -11,7 +11,7 @@ from squall.bus.codec import decode
 from squall.bus.errors import DecodeError
 from squall.bus.messages import RunTask
 from squall.bus.signing import statement, verify
-from squall.bus.vote_messages import Close, Decide, EpochRecord, Propose, Vote
+from squall.bus.vote_messages import Close, Decide, EpochRecord, Propose, Trim, Vote
 from squall.bus.vote_subjects import VoteSubjects, Written
 from squall.services.rules.quorum import Quorum
 from squall.services.rules.voting import (
@@ -21,6 +21,7 @@ from squall.services.rules.voting import (
     Proposed,
     Record,
     Tasked,
+    Trimmed,
     Unreadable,
     Verify,
     Voted,
@@ -89,6 +90,8 @@ def _record(said: Written, data: bytes) -> Record:
             weights = {member.name: member.weight for member in made.members}
             keys = {member.name: member.key for member in made.members}
             return Epoch(made.epoch, keys, Quorum.of(made.rule, weights))
+        case "trim":
+            return Trimmed(decode(data, Trim).below)
         case "prop":
             return Proposed(said.peer, said.task, said.attempt, decode(data, Propose))
         case "vote":

@@ -5,6 +5,7 @@
     proposals ──┼─► one by one ──┤
     votes ──────┤                └─► of each record that does not count, why
     closes ─────┤
+    trims ──────┤
     decisions ──┘
 
 Whoever reads the same prefix knows the same, so a decision needs no one who makes it. A proposal belongs to
@@ -166,11 +167,18 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class Trimmed:
+    """All tasks that stand before a place are over: nobody counts them any more, and what is said of them."""
+
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """What is none of these."""
 
 
-Record = Epoch | Tasked | Proposed | Voted | Closed | Decided | Unreadable
+Record = Epoch | Tasked | Trimmed | Proposed | Voted | Closed | Decided | Unreadable
 
 
 @dataclass(slots=True)
@@ -254,6 +262,7 @@ class Fold:
         epoch: The one in force; None before the first.
         tasks: Those that are known.
         sequence: The place of the last record.
+        trimmed: The place before which all tasks are over; they are not among those that are known.
         ignored: How many records did not count, by reason.
         past: Who was a member in an epoch before.
     """
@@ -264,6 +273,7 @@ class Fold:
         self.epoch: Epoch | None = None
         self.tasks: dict[str, Standing] = {}
         self.sequence = 0
+        self.trimmed = 0
         self.ignored: Counter[str] = Counter()
         self.past: set[str] = set()
 
@@ -292,6 +302,8 @@ class Fold:
                 return None
             case Epoch():
                 return self._enter(record)
+            case Trimmed():
+                return self._trim(place, record)
             case Proposed():
                 return self._propose(place, record)
             case Voted():
@@ -309,6 +321,14 @@ class Fold:
                 return "wrong-epoch"
             self.past |= self.epoch.keys.keys()
         self.epoch = epoch
+        return None
+
+    def _trim(self, place: Place, record: Trimmed) -> Ignored | None:
+        if not self.trimmed < record.below <= place.sequence:
+            return "late" if record.below <= self.trimmed else "premature"
+        self.trimmed = record.below
+        for task in [task for task, at in self.tasks.items() if at.place.sequence < record.below]:
+            del self.tasks[task]
         return None
 
     def _outside(self, peer: str, epoch: Epoch) -> Ignored | None:

@@ -1,6 +1,7 @@
 """The directory of one run: what it holds is all that is needed to judge the run again.
 
 spec.toml  nodes.jsonl  history.jsonl  faults.jsonl  venue.sqlite  result.json  junit.xml  logs/<node>.log
+tasks.sqlite  set-aside.jsonl    of a user's own tasks: what is offered, and what no task could be made of
 broker/    the private broker's store, while the run lasts
 """
 
@@ -26,6 +27,10 @@ from squall.services.run.spec import Spec
 
 FILES = ("spec.toml", "nodes.jsonl", "history.jsonl", "faults.jsonl")
 """What is there from the beginning."""
+
+TASKS = "tasks.sqlite"
+SET_ASIDE = "set-aside.jsonl"
+"""Of a user's own tasks."""
 
 FREE_BYTES_MIN = 256 * 1024**2
 """What a run may need: the broker's store, the venue's journal, the history."""
@@ -59,6 +64,7 @@ class RunDirectory:
         self.history = path / "history.jsonl"
         self.nodes = path / "nodes.jsonl"
         self.venue = path / "venue.sqlite"
+        self.tasks = path / TASKS
         self.logs = path / "logs"
         self.broker = path / "broker"
         self._files: list[str] = list(FILES)
@@ -72,6 +78,17 @@ class RunDirectory:
         self._files.append(file)
         with writing(self.path):
             (self.path / file).write_text(text)
+
+    def with_tasks(self, spec: Spec, tasks: int) -> Spec:
+        """The spec with as many tasks as a user has brought, which is written down anew.
+
+        Raises:
+            DiskError: It cannot be written.
+        """
+        spec = msgspec.structs.replace(spec, tasks=tasks)
+        self._files += [TASKS, SET_ASIDE]
+        self.keep("spec.toml", spec.toml())
+        return spec
 
     def leave_nothing(self) -> None:
         """Remove what was made of a run, unless a node of it was started."""

@@ -25,6 +25,7 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.loaded import LOOK_S, Run
 from squall.services.run.nodes import Route, straight
 from squall.services.run.progress import Left, Phase, Progress
+from squall.services.run.results import Results
 from squall.services.run.running import running
 from squall.services.run.spec import Spec
 
@@ -41,6 +42,7 @@ async def driven(
     preload: str = "",
     origin: Origin | None = None,
     tools: Mapping[str, str] | None = None,
+    results: Results | None = None,
 ) -> AsyncIterator[Run]:
     """A swarm under load inside the block, finished as it ends, if it was not before; see `Run`.
 
@@ -54,6 +56,7 @@ async def driven(
         preload: A module that each node loads before its role; see `NodeStart`.
         origin: Where the spec's handler comes from; see `Origin`.
         tools: Versions of what works against the swarm, for the report.
+        results: Where what comes of each task is written as it comes; None if nobody asked for it.
 
     Raises:
         ServiceError, BusError: It could not be run.
@@ -71,7 +74,7 @@ async def driven(
             progress=progress,
         )
         async with starting as swarm:
-            run = Run(swarm, directory, history, progress)
+            run = Run(swarm, directory, history, progress, results)
             async with under_load(run, interrupt=interrupt, tools=tools):
                 yield run
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
@@ -90,6 +93,7 @@ async def under_load(
     await run.begin(tools or {}, interrupt)
     async with task_group() as tasks:
         tasks.daemon(run.show())
+        tasks.daemon(run.follow_results())
         if interrupt is not None:
             tasks.daemon(run.note_interruption(interrupt))
         yield
@@ -97,17 +101,26 @@ async def under_load(
 
 
 async def run_once(
-    spec: Spec, directory: RunDirectory, *, url: str | None, interrupt: asyncio.Event, progress: Progress
+    spec: Spec,
+    directory: RunDirectory,
+    *,
+    url: str | None,
+    interrupt: asyncio.Event,
+    progress: Progress,
+    results: Results | None = None,
 ) -> None:
     """What `squall run` does: offer the whole workload, show what the pattern survives, drain.
 
     Args:
         interrupt: Set when the user wants no more tasks offered.
+        results: See `driven`.
 
     Raises:
         ServiceError, BusError: It could not be run.
     """
-    async with driven(spec, directory, url=url, interrupt=interrupt, progress=progress) as run:
+    async with driven(
+        spec, directory, url=url, interrupt=interrupt, progress=progress, results=results
+    ) as run:
         progress(Phase(stage="load"))
         await unless(interrupt, _offer_all(run))
 

@@ -24,6 +24,7 @@ from squall.services.run import hints
 from squall.services.run.directory import RunDirectory
 from squall.services.run.handled import Handled, handled_in
 from squall.services.run.progress import Counted, Done, Leads, Phase, Progress, Waiting
+from squall.services.run.results import Results
 from squall.services.run.spec import is_own
 from squall.services.run.swarm import PRODUCER_STOP_S, Swarm
 from squall.services.run.written import lines_by_writer, submitted
@@ -75,13 +76,22 @@ class Run:
         history: The command's.
     """
 
-    def __init__(self, swarm: Swarm, directory: RunDirectory, history: History, progress: Progress) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        directory: RunDirectory,
+        history: History,
+        progress: Progress,
+        results: Results | None = None,
+    ) -> None:
         self.swarm = swarm
         self.directory = directory
         self.history = history
         self._progress = progress
         self._finished: _Finished | None = None
         self._showing: asyncio.Task[None] | None = None
+        self._results = results
+        self._following: asyncio.Task[None] | None = None
         self._submitted: tuple[int, int] | None = None
 
     async def begin(self, tools: Mapping[str, str], interrupt: asyncio.Event | None = None) -> None:
@@ -216,6 +226,7 @@ class Run:
             drained = await self._drain(bound_s)
             took_s = time.monotonic() - begun_s
             self._progress(Phase(stage="reading back"))
+            await self._write_results()
             registers = await self.swarm.pattern.read_back(self.swarm, self.history)
             await reading.submissions(self.swarm, self.history)
             patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
@@ -234,6 +245,21 @@ class Run:
             except RequestError:
                 self._progress(Waiting(key="broker", what="the broker to answer"))
             await asyncio.sleep(LOOK_S)
+
+    async def follow_results(self) -> None:
+        """Write results as they come, for as long as this is not cancelled, where they are wanted."""
+        if self._results is not None:
+            self._following = asyncio.current_task()
+            await self._results.follow(self.swarm)
+
+    async def _write_results(self) -> None:
+        """Write the results that are left, and follow no more, as a node reads a stream once at a time."""
+        if self._results is None:
+            return
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+        await self._results.rest(self.swarm)
 
     async def _look(self) -> Backlog:
         """Tell what the broker and the producer say, and how far it has come.

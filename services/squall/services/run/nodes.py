@@ -266,6 +266,7 @@ class Nodes:
             venue=await self._route(VENUE, self._venue) if role == GATEWAY else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
             path=str(self._run.venue),
+            tasks=str(self._run.tasks) if role == PRODUCER and self._spec.tasks_from else "",
             port=self._venue_port if is_venue else 0,
             preload=self._preload,
             origin=self._origin if role == AGENT else None,

@@ -37,6 +37,10 @@ BUILT_IN = "squall."
 """What the names of handlers begin with that come with the package."""
 
 
+OWN = "own"
+"""The workload that a user brings."""
+
+
 def is_own(handler: str) -> bool:
     """Whether a handler is a user's own."""
     return not handler.startswith(BUILT_IN)
@@ -55,8 +59,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         seed: All randomness of the workload comes from it.
         agents: Nodes that run the handler.
         handler: What a task is given to, ``package.module:function`` or ``path/to/file.py:function``.
-        workload: ``independent``: quantities do not depend on earlier orders.
-        tasks: How many are offered.
+        workload: ``independent``: quantities do not depend on earlier orders; ``own``: a user's tasks.
+        tasks: How many are offered; of a user's own at most.
+        tasks_from: Where a user's own tasks are read, a path or ``-``; empty for the pattern's workload.
         rate_per_s: How many are offered a second; latencies count from the moment a task was due.
         patience_s: How long a refused task is offered again before it counts as refused for good.
         task_deadline_s: After this a task's effect is worth nothing; reported, not enforced.
@@ -76,8 +81,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seed: Annotated[int, Meta(ge=-SEED_MAX, le=SEED_MAX)] = 7
     agents: Annotated[int, Meta(ge=1, le=AGENTS_MAX)] = 4
     handler: str = HANDLER
-    workload: Literal["independent"] = "independent"
+    workload: Literal["independent", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
+    tasks_from: Annotated[str, Meta(max_length=4096)] = ""
     rate_per_s: Seconds = 1000.0
     patience_s: Annotated[float, Meta(ge=0)] = 60.0
     task_deadline_s: Seconds = 60.0
@@ -131,6 +137,16 @@ def check_common(spec: Spec) -> None:
         check_name(spec.swarm, "swarm name")
     except InvalidNameError as error:
         raise SpecError(str(error)) from error
+    if (spec.workload == OWN) is not bool(spec.tasks_from):
+        raise SpecError(
+            "the workload is 'own' where tasks_from says where it is read, and nowhere else",
+            "leave workload out, and name the file of your tasks in tasks_from",
+        )
+    if spec.tasks_from and not is_own(spec.handler):
+        raise SpecError(
+            "the handler that comes with Squall trades bars, and cannot read tasks of your own",
+            "name yours, for instance --handler mine:decide",
+        )
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
     if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):

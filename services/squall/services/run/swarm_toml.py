@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from squall.services.errors import SpecError
+from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
-from squall.services.run.spec import Spec, check_common
+from squall.services.run.spec import OWN, Spec, check_common
 from squall.services.run.toml_errors import why_no_toml
 from squall.services.run.values import refusal
 
@@ -52,6 +53,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
             of bounds, or the values contradict each other.
     """
+    values = with_tasks(values)
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
@@ -70,6 +72,19 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
     check_common(spec)
     pattern.check(spec)
     return spec
+
+
+def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values, with those that follow from a user bringing tasks of his own.
+
+    Where ``tasks`` is a text it says where they are read; all of them are offered if nothing says how many.
+    """
+    values = dict(values)
+    if isinstance(values.get("tasks"), str):
+        values["tasks_from"] = values.pop("tasks")
+    if values.get("tasks_from"):
+        values = {"tasks": TASKS_MAX, "workload": OWN, **values}
+    return values
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

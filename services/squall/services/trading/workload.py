@@ -33,13 +33,19 @@ class Submission(msgspec.Struct, frozen=True):
         key: ``<account>-<symbol>``.
         job: The strategy's name.
         number: Its place within its key, from 1 without gaps.
-        body: A `TradingTask` as msgpack.
+        body: A `TradingTask` as msgpack, or whatever its user's handler reads.
+        task: Its name, where that is not made of key and number.
+        named: Its key as its user calls it, where that can be no name.
+        deadline_s: In seconds since the epoch; 0 is as long after it is due as its swarm says.
     """
 
     key: str
     job: str
     number: int
     body: bytes
+    task: str = ""
+    named: str = ""
+    deadline_s: float = 0.0
 
 
 class _Account:

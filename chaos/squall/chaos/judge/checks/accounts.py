@@ -156,7 +156,7 @@ def effects(case: Case) -> Balance:
         ],
         inferred=named(counted.stray, "order", "a fill and no register that intends it"),
         unseen=[]
-        if (venue is not None and venue.fills) or _is_each_refused(case)
+        if (venue is not None and venue.fills) or _is_each_refused(case) or nothing_intended(counted)
         else ["nothing was filled"],
         passed=f"{filled}; {case.history.suppressed:,} repeated commits refused.",
     )

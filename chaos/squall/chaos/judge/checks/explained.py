@@ -1,4 +1,4 @@
-"""U1: every restart has a reason on record, and nothing was counted that must never happen. Pure."""
+"""U1: restarts have reasons, no agent exceeds its slots, and nothing is counted that must never be. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def nothing_unexplained(case: Case) -> Finding:
         *producing.hasty(history),
     ]
     inferred = [said for earlier, start in again if (said := _unexplained(history, earlier, start))]
-    inferred += [*producing.off_pace(history), *_untold(history)]
+    inferred += [*producing.off_pace(history), *_untold(history), *_over_slots(history)]
     passed = (
         f"{len(history.nodes)} starts, {len(again)} of them restarts, each with a reason on record; "
         f"no {', '.join(NEVER[:-1])} or {NEVER[-1]} messages counted."
@@ -158,6 +158,18 @@ def _untold(history: History) -> list[str]:
     return found
 
 
+def _over_slots(history: History) -> list[str]:
+    """Agents that had more attempts under way at a time than they have slots, by their own lines in order."""
+    slots = history.asked.slots
+    if slots is None:
+        return []
+    return [
+        f"{node}, start {incarnation}, had {most} attempts under way at a time, with {plural(slots, 'slot')}"
+        for (node, incarnation), most in sorted(history.lives.most_in_hand.items())
+        if most > slots
+    ]
+
+
 def _counted(history: History) -> list[str]:
     """What was counted and must never happen, by its kind."""
     found = []
@@ -203,6 +215,7 @@ def _overlap_s(fault: Injected, since_s: float, until_s: float) -> float:
 EXPLAINED = Promise(
     id="U1",
     name="nothing-unexplained",
-    text="Each restart has a reason on record, and nothing is counted that must never happen.",
+    text="Each restart has a reason on record, no agent works on more than its slots, and nothing is counted "
+    "that must never happen.",
     check=nothing_unexplained,
 )

@@ -17,10 +17,10 @@ from squall.chaos.evidence.operations import Batch, Lead
 from squall.chaos.judge import replay
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
-from squall.chaos.judge.checks.accounts import Balance
+from squall.chaos.judge.checks.accounts import Balance, nothing_intended
 from squall.chaos.judge.checks.holdings import beyond, moves
 from squall.chaos.judge.checks.ledger import computed, differences, is_computed, unoffered
-from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unknown
+from squall.chaos.judge.decide import Finding, decide, named, some, undrained, unexercised, unknown
 from squall.services.handlers import effect_id
 from squall.services.rules.hub import FLATTEN, UNREQUESTED
 
@@ -195,7 +195,8 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
     if not history.of(Requested) or not isinstance(bound, int):
         return unknown("no request was read back" if isinstance(bound, int) else "the bound is not known")
     if history.venue is None or not history.venue.ledger:
-        return unknown("nothing was filled")
+        idle = nothing_intended(case.tally)
+        return unexercised(case, idle) if idle else unknown("nothing was filled")
     if gone := unwhole(history):
         return unknown(*gone)  # what is left of the log accounts for a part of the ledger only
     decisions = {made.task: made for made in reversed(history.of(Decided))}

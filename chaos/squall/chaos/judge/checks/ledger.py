@@ -15,6 +15,7 @@ from squall.chaos.judge.promise import Promise
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.series import is_unhurried
 from squall.chaos.plan.varied import is_varied, rows_of
+from squall.services.run.spec import OWN
 from squall.services.trading.orders import Row
 
 ORDINARY_HANDLER = "squall.services.trading.strategies:decide"
@@ -54,7 +55,7 @@ def _accounts(history: History) -> int:
 
 def unoffered(history: History) -> list[str]:
     """The tasks that were never offered, though later ones were; a workload is offered in its order."""
-    if history.asked.seed is None:
+    if history.asked.seed is None or history.asked.workload == OWN:
         return []
     workload = workload_of(history.asked.seed, _accounts(history))
     places = {place for task in history.submissions if (place := workload.place(task)) is not None}

@@ -84,7 +84,7 @@ def agreement(case: Case) -> Finding:
     different = [
         f"{seen.task} attempt {seen.attempt}: {seen.node} saw {seen.outcome} at {seen.at}"
         for seen in history.of(Seen)
-        if not _agrees(found, seen)
+        if not _agrees(found, seen) and not found.is_forgotten(seen.task)
     ]
     wrong = [
         register.task
@@ -222,7 +222,22 @@ def one_effect(case: Case) -> Finding:
         and (final := found.final(register.task)) is not None
         and len(register.effects) != len(final.proposal.effects)
     ]
+    told_s = {
+        told.task: told.stored_s  # of several the first
+        for told in reversed(found.decisions)
+        if found.of(told.task, told.attempt) is found.final(told.task) and _is_told_rightly(found, told)
+    }
+    early = [r.task for r in history.registers if r.task in told_s and r.stored_s < told_s[r.task]]
+    withheld = [
+        refusal.task
+        for refusal in history.refusals
+        if refusal.what == "unapproved"
+        and (final := found.final(refusal.task)) is not None
+        and final.outcome == "approve"
+    ]
+    accounts.inferred.extend(named(withheld, "task", "been approved, and its effects refused"))
     accounts.inferred.extend(named(changed, "task", "other effects than were approved"))
+    accounts.inferred.extend(named(early, "task", "been carried out before its decision was recorded"))
     return accounts.decided(case)
 
 

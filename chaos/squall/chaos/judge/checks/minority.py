@@ -27,6 +27,10 @@ HEALING_S = 0.5
 held back arrives then."""
 
 
+ROUNDED_S = 1e-6
+"""What rounding makes of a time in seconds since the epoch, of which two that are the same may differ."""
+
+
 def minority_stalls(case: Case) -> Finding:
     """M3: who is cut off writes nothing into the log, and while no quorum is left nothing is decided."""
     history = case.history
@@ -73,7 +77,7 @@ def _begins_s(fault: Injected) -> float:
 
 def _ends_s(fault: Injected) -> float:
     if fault.held_s is not None:
-        return fault.held_s
+        return fault.held_s - ROUNDED_S
     return fault.end_s - HEALING_S if fault.end_s is not None else float("inf")
 
 

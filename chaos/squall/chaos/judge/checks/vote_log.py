@@ -40,6 +40,13 @@ class TaskRead(Operation, frozen=True, kw_only=True):
     key: str
 
 
+class TrimRead(Operation, frozen=True, kw_only=True):
+    """All tasks before a place of the log are over, and what stands of them may be gone."""
+
+    seq: int
+    below: int
+
+
 class ProposalRead(Operation, frozen=True, kw_only=True):
     """A proposal in the log."""
 
@@ -121,6 +128,7 @@ OPERATIONS: Mapping[str, type[Operation]] = {
     "ignored": Ignored,
     "final/epoch": EpochRead,
     "final/tasked": TaskRead,
+    "final/trimmed": TrimRead,
     "final/proposal": ProposalRead,
     "final/vote": VoteRead,
     "final/close": CloseRead,
@@ -132,19 +140,25 @@ class Recount(NamedTuple):
     """A log, recounted.
 
     Attributes:
-        rulings: Of each task, what became of its proposals.
-        decisions: What peers wrote that they saw decided.
+        rulings: Of each task that is not over and forgotten, what became of its proposals.
+        decisions: What peers wrote that they saw decided, of these.
+        trimmed: The place before which all tasks are over; 0 while none is.
         epochs: Those that count.
     """
 
     rulings: Mapping[str, Sequence[Ruling]]
     decisions: Sequence[DecisionRead]
     epochs: Sequence[votes.Epoch]
+    trimmed: int = 0
 
     @property
     def every(self) -> list[Ruling]:
         """All proposals that count."""
         return [ruling for of in self.rulings.values() for ruling in of]
+
+    def is_forgotten(self, task: str) -> bool:
+        """Whether what the log said of a task may be gone, as it is over."""
+        return self.trimmed > 0 and task not in self.rulings
 
     def of(self, task: str, attempt: int) -> Ruling | None:
         """The proposal of an attempt that counts, if there is one."""
@@ -160,8 +174,10 @@ class Recount(NamedTuple):
 def recount(history: History) -> Recount:
     """Recount a run's log."""
     tasks: dict[str, int] = {}
+    trimmed = max((trim.below for trim in history.of(TrimRead) if trim.below <= trim.seq), default=0)
     for each in history.of(TaskRead):
-        tasks.setdefault(each.task, each.seq)
+        if each.seq >= trimmed:
+            tasks.setdefault(each.task, each.seq)
     epochs = [
         votes.Epoch(
             e.seq,
@@ -204,7 +220,8 @@ def recount(history: History) -> Recount:
         is_signed=votes.signed_for(swarm if isinstance(swarm, str) else ""),
         deadline_s=float(deadline_s) if isinstance(deadline_s, int | float) else 0.0,
     )
-    return Recount(found, history.of(DecisionRead), votes.chained(epochs))
+    told = [each for each in history.of(DecisionRead) if not trimmed or each.task in tasks]
+    return Recount(found, told, votes.chained(epochs), trimmed)
 
 
 def _signature(text: str) -> bytes:

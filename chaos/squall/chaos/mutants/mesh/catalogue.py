@@ -19,6 +19,12 @@ NO_QUORUM = tuple(
 What they say afterwards comes too late."""
 
 
+COME_AND_GO = tuple(
+    Interval(fault="leave", target=f"agent-{number}", at_s=1.5 * number, for_s=1.0) for number in (1, 2, 3, 4)
+)
+"""One after the other leaves, and joins again."""
+
+
 def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
     module = f"{HERE}.{name.replace('-', '_')}"
     return Mutant(name, what, checks, intervals, **{"module": module, **more})
@@ -50,6 +56,36 @@ CATALOGUE = Catalogue(
             "takes the quorum from who seems to be alive",
             ("M1", "M2"),
             *twice("blackhole-nofin", "minority", 6.0),
+        ),
+        _service(
+            "counts-former-members",
+            "counts the votes of who has left, by the key of the epoch before",
+            ("M1", "M2"),
+            *COME_AND_GO,
+        ),
+        _service(
+            "carries-proposals-over",
+            "lets a proposal go on under another epoch",
+            ("M1", "M2", "M6"),
+            *COME_AND_GO,
+        ),
+        _service(
+            "decides-at-the-close",
+            "takes what was closed without a quorum for approved",
+            ("M1", "M2"),
+            *NO_QUORUM,
+        ),
+        _service(
+            "forgets-votes-at-restart",
+            "forgets, when it is started again, what was voted",
+            ("M1", "M2"),
+            *twice("crash", "any-agent"),
+        ),
+        _service(
+            "executes-before-it-is-told",
+            "carries out what it has counted itself, before the decision is recorded",
+            ("M5",),
+            *LATE,
         ),
         _service(
             "decides-for-all",

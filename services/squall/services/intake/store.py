@@ -1,0 +1,184 @@
+"""The tasks of a run that a user brought, on disk: each once, in the order in which they were read."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.services.errors import SpecError
+from squall.services.intake.records import Record, key_name, task_name
+from squall.services.intake.source import Read, read, shown
+from squall.services.run.directory import SET_ASIDE, TASKS, open_private, writing
+
+TASKS_MAX = 10_000_000
+
+_SCHEMA = """
+    CREATE TABLE tasks (
+        place INTEGER PRIMARY KEY,
+        task TEXT NOT NULL UNIQUE,
+        id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        named TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        deadline_s REAL NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE TABLE keys (key TEXT PRIMARY KEY, tasks INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+EXAMPLE = 'a task is a line as {"key": "AAPL", "body": {"side": "buy"}}'
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One task, as it is offered.
+
+    Attributes:
+        task, key: As the swarm calls them.
+        id, named: As its user calls the two.
+        number: Its place within its key, from 1.
+        deadline_s: In seconds since the epoch; 0 is the swarm's own.
+        body: JSON.
+    """
+
+    task: str
+    id: str
+    key: str
+    named: str
+    number: int
+    deadline_s: float
+    body: bytes
+
+
+class Taken(NamedTuple):
+    """What became of a source.
+
+    Attributes:
+        tasks: How many there are to offer.
+        repeated: Records that were there before, word for word.
+        aside: Records of which no task can be made.
+        first: Why not, of the first of them: ``line 3 has no key``.
+    """
+
+    tasks: int
+    repeated: int = 0
+    aside: int = 0
+    first: str = ""
+
+
+def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX) -> Taken:
+    """Read a source to its end, or until there are so many tasks, and keep them in a folder.
+
+    Nothing of it is left there if it cannot be read.
+
+    Raises:
+        SpecError: It cannot be read, or there is no task in it.
+        DiskError: The folder cannot be written to.
+    """
+    try:
+        with writing(folder):
+            taken = _take(source, folder, tasks_max)
+        if not taken.tasks:
+            why = f": {taken.first}" if taken.first else ""
+            raise SpecError(f"{shown(source)} holds no task{why}", EXAMPLE)
+    except BaseException:
+        for name in (TASKS, SET_ASIDE):
+            (folder / name).unlink(missing_ok=True)
+        raise
+    if not taken.aside:
+        (folder / SET_ASIDE).unlink()
+    return taken
+
+
+def _take(source: str, folder: Path, tasks_max: int) -> Taken:
+    tasks = repeated = aside = 0
+    first = ""
+    with _made(folder / TASKS) as database, open_private(folder / SET_ASIDE, "wb") as file:
+        for each in read(source):
+            if tasks == tasks_max:
+                break
+            reason = each.reason
+            if each.record is not None:
+                kept = _keep(database, each.record)
+                tasks += kept == "new"
+                repeated += kept == "repeated"
+                if kept == "other":
+                    reason = (
+                        f"has the id {printable(each.record.id, 60)!r} of an earlier one, and differs from it"
+                    )
+            if reason:
+                aside += 1
+                first = first or f"line {each.line} {reason}"
+                file.write(_line(each, reason))
+    return Taken(tasks, repeated, aside, first)
+
+
+@contextlib.contextmanager
+def _made(path: Path) -> Iterator[sqlite3.Connection]:
+    open_private(path, "wb").close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+        database.execute("BEGIN")
+        yield database
+        database.execute("DROP TABLE keys")
+        database.execute("COMMIT")
+
+
+def _keep(database: sqlite3.Connection, record: Record) -> str:
+    """Keep a record, if it is ``new``; else whether it is ``repeated`` or an ``other`` of the same id."""
+    task, key = task_name(record.id), key_name(record.key)
+    before = database.execute("SELECT named, body FROM tasks WHERE task = ?", (task,)).fetchone()
+    if before is not None:
+        return "repeated" if before == (record.key, record.body) else "other"
+    (number,) = database.execute(
+        "INSERT INTO keys VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET tasks = tasks + 1 RETURNING tasks",
+        (key,),
+    ).fetchone()
+    database.execute(
+        "INSERT INTO tasks (task, id, key, named, number, deadline_s, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (task, record.id, key, record.key, number, record.deadline_s, record.body),
+    )
+    return "new"
+
+
+def _line(each: Read, reason: str) -> bytes:
+    text = each.text.decode(errors="replace")
+    return msgspec.json.encode({"line": each.line, "reason": reason, "record": text}) + b"\n"
+
+
+def stored(path: Path) -> Iterator[Stored]:
+    """The tasks of a run, in the order in which they are offered."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        rows = database.execute(
+            "SELECT task, id, key, named, number, deadline_s, body FROM tasks ORDER BY place"
+        )
+        for row in rows:
+            yield Stored(*row)
+
+
+class Names:
+    """What a user calls the tasks of a run, for as long as the block lasts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        self._database = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def of(self, task: str) -> tuple[str, str]:
+        """The id and the key of a task; of one that is none of these, its name and no key."""
+        row = self._database.execute("SELECT id, named FROM tasks WHERE task = ?", (task,)).fetchone()
+        return row or (task, "")

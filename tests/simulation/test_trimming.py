@@ -1,0 +1,51 @@
+"""A log of votes that is trimmed all the time: whoever counts it, and from where, comes to the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.judge.checks.vote_log import TrimRead, recount
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.simulation.outcome import Plan, outcome
+from squall.chaos.tell.documents import history_of
+from squall.services.patterns import mesh
+from squall.services.roles import log_trimming
+
+pytestmark = pytest.mark.simulation
+
+TASKS = 400
+LOG_BYTES = 350_000
+"""A bound that this load would pass."""
+
+FAULTS = (
+    Interval(fault="pause", target="agent-2", at_s=2.0, for_s=6.0),
+    Interval(fault="crash", target="agent-1", at_s=4.0),
+    Interval(fault="crash", target="registrar", at_s=5.0),
+    Interval(fault="crash", target="gateway", at_s=6.0),
+    Interval(fault="sever", target="agent-3", at_s=7.0, for_s=2.0),
+    Interval(fault="leave", target="agent-4", at_s=8.0, for_s=1.0),
+    Interval(fault="crash", target="agent-5", at_s=10.0),
+)
+
+
+def test_a_log_that_its_load_would_fill_is_trimmed_and_all_count_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh, "LOG_BYTES", (LOG_BYTES, 0, LOG_BYTES))
+    monkeypatch.setattr(log_trimming, "LOOK_S", 0.3)
+    spec = msgspec.structs.replace(spec_of("mesh", tasks_of_load=TASKS), tasks=TASKS, rate_per_s=30.0)
+    plan = Plan(spec=spec, is_drawn=False, schedule=Schedule(seed=spec.seed, intervals=FAULTS))
+    found = outcome(plan, spec.seed, out=tmp_path / "run")
+    assert found.verdict == "pass", found
+    assert found.accepted == TASKS
+    assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
+    history = history_of(tmp_path / "run")
+    trims = history.of(TrimRead)
+    assert trims, "nothing was trimmed"
+    assert [epoch.number for epoch in recount(history).epochs] == [1, 2, 3]
+    assert len(history.registers) == TASKS
+    assert 0 < len(recount(history).rulings) < TASKS
