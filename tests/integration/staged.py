@@ -23,6 +23,7 @@ from squall.bus.stages import Stages, at_stage
 from squall.bus.subjects import Subjects, lane_of, last_token
 from squall.bus.topology.ring import ring, stage_of
 from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.services.roles.guarded import Guarded
 
 STAGES, INSTANCES = 3, 2
 SWARM = Subjects("staged")
@@ -62,6 +63,7 @@ class Staged:
         work_s: The longest that one takes.
         begun: By stage and lane, the tasks whose attempts were begun, in order.
         counters: What the workers counted, all together.
+        guard: Makes what is before the attempts of an instance of a stage, given its turns.
     """
 
     connect: Callable[[str], Any]
@@ -71,6 +73,7 @@ class Staged:
     endless: bool = False
     begun: dict[tuple[int, str], list[str]] = field(default_factory=lambda: defaultdict(list))
     counters: Counter[str] = field(default_factory=Counter)
+    guard: Callable[[str, int, LaneTurns | None], Guarded | None] | None = None
     epoch: int = 0
     submitted: int = 0
     chance: random.Random = field(default_factory=lambda: random.Random(1))
@@ -113,11 +116,13 @@ class Staged:
             return Done((task.task.encode(),), task.body + b"%d" % stage)
 
         waiting = SWARM.stream(CHAIN.waiting(stage))
+        turns = LaneTurns(connection, waiting, lambda lane: CHAIN.tasks(stage, lane)) if self.strict else None
+        guarded = None if self.guard is None else self.guard(connection.name, stage, turns)
         work = WorkQueue(
             connection,
             SWARM,
             CHAIN.queue(stage, connection.name),
-            run,
+            guarded.around(run) if guarded else run,
             agent=connection.name,
             slots=4,
             pacing=PACING,
@@ -126,9 +131,7 @@ class Staged:
             counters=self.counters,
             chance=self.chance,
             complete=lambda result: at_stage(result, stage, STAGES),
-            turns=LaneTurns(connection, waiting, lambda lane: CHAIN.tasks(stage, lane))
-            if self.strict
-            else None,
+            turns=guarded or turns,
             endless=self.endless,
         )
         await work.serve(stop, grace_s=2.0)

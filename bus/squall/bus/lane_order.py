@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -29,6 +30,24 @@ ASK_S = 3.0
 
 WAIT_S = (0.05, 1.0)
 """For how long a task is given back that is not first: to begin with, and at most, while its lane stands."""
+
+
+class Turns(Protocol):
+    """Says when the tasks that a worker has in hand may begin."""
+
+    def enter(self, delivery: Delivery) -> None:
+        """A task is in hand."""
+
+    def leave(self, delivery: Delivery) -> None:
+        """A task is not in hand any more, whatever came of it."""
+
+    async def wait(self, delivery: Delivery) -> float:
+        """Wait for a task's turn; 0 when it has come, or for how many seconds to give the task back.
+
+        Raises:
+            RequestError: It cannot be said.
+        """
+        ...
 
 
 class LaneTurns:

@@ -33,7 +33,7 @@ from squall.bus.border import printable
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
-from squall.bus.lane_order import LaneTurns
+from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
@@ -125,7 +125,7 @@ class WorkQueue:
         asked: Given the step ``asked`` and the writing of a result; returns what it returns.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
         complete: Has the last word on each result before it is written.
-        turns: Has each lane's tasks begin in the order in which they wait; None where any order will do.
+        turns: When tasks in hand may begin, for instance each lane's in their order; None for at once.
         endless: Never give a task up: one that fails is tried again and again, and in a strict order holds up
             what comes after it.
 
@@ -149,7 +149,7 @@ class WorkQueue:
         chance: random.Random,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         asked: Asked = straight,
-        turns: LaneTurns | None = None,
+        turns: Turns | None = None,
         endless: bool = False,
     ) -> None:
         self._connection = connection

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
-from squall.bus.lane_order import LaneTurns
+from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Done, Failed, Observer, WorkQueue
+from squall.bus.work_queue import Done, Failed, Observer, Run, WorkQueue
 from squall.services.handlers.mistakes import begins, own_files
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service
@@ -40,6 +40,7 @@ class Worker:
         complete: Has the last word on each result before it is written.
         observer: Told of attempts and commits; without, they are lines of the node's history.
         turns, endless: See `WorkQueue`.
+        around: Given what makes attempts; returns what is to make them.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class Worker:
         handler: str = "",
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         observer: Observer | None = None,
-        turns: LaneTurns | None = None,
+        turns: Turns | None = None,
+        around: Callable[[Run], Run] = lambda run: run,
         endless: bool = False,
     ) -> None:
         spec = service.spec
@@ -78,7 +80,7 @@ class Worker:
             service.connection,
             service.swarm,
             queue,
-            run,
+            around(run),
             agent=service.node,
             slots=spec.slots,
             pacing=spec.pacing,
