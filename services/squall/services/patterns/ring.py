@@ -25,6 +25,7 @@ from squall.bus.topology.ring import ring, stage_of
 from squall.services.errors import SpecError
 from squall.services.patterns import opening, parts, reading
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
+from squall.services.rules.breaker import Settings
 from squall.services.run.spec import HANDLER, Spec
 from squall.services.trading import pipeline
 from squall.services.trading.workload import Submission, independent
@@ -72,6 +73,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         absent_s: Silence after which an instance's lanes are given to others of its stage; each says once a
             second that it lives.
         drain_s: How long an instance that lanes are taken from is waited for.
+        breaker: ``on``: what a stage depends on is left alone while it fails. ``observe``: it is only told
+            when it would be. ``off``: neither.
+        breaker_window_s: How far back attempts count.
+        breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
     """
 
@@ -86,6 +91,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     routers: Annotated[int, Meta(ge=1, le=5)] = 2
     absent_s: Annotated[float, Meta(ge=2)] = 4.0
     drain_s: Annotated[float, Meta(gt=0)] = 10.0
+    breaker: Literal["on", "observe", "off"] = "on"
+    breaker_window_s: Annotated[float, Meta(gt=0)] = 30.0
+    breaker_wait_s: Annotated[float, Meta(gt=0)] = 5.0
+    breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
     pause_leader: bool = True
 
 
@@ -100,6 +109,8 @@ def check(spec: RingSpec) -> None:
             f"{spec.agents} agents cannot be shared equally by {len(spec.stages)} stages",
             f"use a multiple of {len(spec.stages)}",
         )
+    if spec.breaker_wait_s > spec.breaker_wait_s_max:
+        raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
 
 
 def chain(spec: RingSpec) -> Stages:
@@ -121,6 +132,16 @@ def instances(spec: RingSpec, stage: int) -> list[str]:
 def first_route(spec: RingSpec, stage: int) -> Route:
     """Who has which lane of a stage to begin with."""
     return Route(epoch=1, owners=spread(instances(spec, stage)))
+
+
+def breaker_settings(spec: RingSpec) -> Settings:
+    """When a stage's breaker opens, and for how long; slow is half of an attempt's time."""
+    return Settings(
+        window_s=spec.breaker_window_s,
+        wait_s=spec.breaker_wait_s,
+        wait_max_s=spec.breaker_wait_s_max,
+        slow_s=spec.handler_timeout_s / 2,
+    )
 
 
 def handler(spec: RingSpec, node: str) -> str:

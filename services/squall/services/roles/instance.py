@@ -8,6 +8,8 @@ The broker copies the register into the queue of the next stage.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Any
 
 from squall.bus.lane_order import LaneTurns
@@ -15,8 +17,10 @@ from squall.bus.stages import at_stage
 from squall.bus.topology.ring import stage_of
 from squall.services.node.history import Kind
 from squall.services.node.service import Service
-from squall.services.patterns.ring import RingSpec, chain, handler
+from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handler, instances
+from squall.services.roles.guarded import Guarded
 from squall.services.roles.worker import POINTS, Worker
+from squall.services.rules.breaker import Breaker, Changed, shares
 from squall.services.run.spec import spec_as
 
 __all__ = ["POINTS", "serve"]
@@ -36,13 +40,38 @@ async def serve(service: Service) -> None:
             op, facts = f"stage-{op}", {"stage": stage, **facts}
         service.history(op, kind, **facts)
 
+    def changed(change: Changed) -> None:
+        facts = {"stage": stage, "event": change.event, "state": change.after, "why": change.why}
+        for_s = None if change.until_s is None else round(change.until_s - change.at_s, 3)
+        service.history("breaker", "ok", opened=change.opened, for_s=for_s, **facts)
+
+    guarded = Guarded(
+        _breaker(service, spec, stage),
+        turns if spec.order == "strict" else None,
+        now_s=asyncio.get_running_loop().time,
+        changed=changed,
+    )
     worker = Worker(
         service,
         queue,
         handler=handler(spec, service.node),
         complete=lambda result: at_stage(result, stage, stages.count),
         observer=tell,
-        turns=turns if spec.order == "strict" else None,
+        turns=guarded,
+        around=guarded.around,
         endless=spec.on_poison == "block",
     )
     await worker.serve()
+
+
+def _breaker(service: Service, spec: RingSpec, stage: int) -> Breaker:
+    """The breaker of an instance, which may make its share of its stage's probes."""
+    settings, there = breaker_settings(spec), instances(spec, stage)
+    share = shares(settings.probes, len(there))[there.index(service.node)]
+    chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/breaker")
+    now_s = asyncio.get_running_loop().time()
+    # One without a share would never learn that it may close, so each has one probe at least.
+    breaker = Breaker(settings, chance, now_s, probes=max(1, share))
+    if spec.breaker != "on":
+        breaker.operate(now_s, "observe" if spec.breaker == "observe" else "disable")
+    return breaker

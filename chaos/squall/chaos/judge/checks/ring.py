@@ -50,6 +50,17 @@ class Lanes(Operation, frozen=True, kw_only=True):
     consumer: str
 
 
+class Opened(Operation, frozen=True, kw_only=True):
+    """A breaker of an instance has gone from one state to another, and for how long if that is known."""
+
+    stage: Count
+    event: str
+    state: str
+    opened: Count
+    why: str
+    for_s: float | None = None
+
+
 class Stage(Operation, frozen=True, kw_only=True):
     """A stage in the end: what ever came to wait there, and what still does."""
 
@@ -157,6 +168,7 @@ PROMISES = Promises(
         "submit": Submitted,
         "resume": Resume,
         "lanes": Lanes,
+        "breaker": Opened,
         "stage-run": AtStage,
         "stage-attempt": AtStage,
         "stage-commit": AtStage,
