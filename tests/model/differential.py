@@ -216,7 +216,7 @@ class Run(Acting):
             _, callback, args = call.args
             name = callback.__name__
             due = call.when
-            if name == "_ring":  # heartbeats do not matter
+            if name == "_elapse":  # heartbeats do not matter
                 due = args[0].expires
                 if not due:
                     continue

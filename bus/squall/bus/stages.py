@@ -26,7 +26,7 @@ from squall.bus.queue import Pacing, Queue, read_task
 from squall.bus.subjects import ANY, LANES, Subjects
 
 STAGES_MAX = 9
-"""Stages that a ring may have."""
+"""Stages that there may be in a row."""
 
 DEAD_BEFORE = "dead at an earlier stage: "
 

@@ -41,10 +41,11 @@ QUEUE_BYTES_MAX = 64 * 1024**2
 """Bound of what waits at a stage. One that is full stalls what the broker copies into it, which then waits in
 the registers of the stage before."""
 
-REGISTER_BYTES = (256 * 1024**2, 8 * 1024, 4 * 1024**3)
-RESULT_BYTES = (1024**3, 1024, 12 * 1024**3)
+REGISTER_BYTES = (256 * 1024**2, 2 * 1024, 1536 * 1024**2)
+RESULT_BYTES = (1024**3, 1024, 8 * 1024**3)
 """Bounds of the registers of one stage, and of the last: at least, for each task, at most. They stay for the
-life of the swarm. A task with its window of bars takes about 2,000 bytes of the first ones."""
+life of the swarm. A task with its window of bars takes about 2,000 bytes of the first ones, so there is room
+for some 700,000 tasks; then stages wait, and nothing is lost."""
 
 CONTROL_BYTES_MAX = 64 * 1024**2
 MARKS_MAX = 100_000
