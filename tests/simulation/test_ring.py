@@ -21,7 +21,7 @@ from squall.services.run.spec import spec_as
 
 pytestmark = pytest.mark.simulation
 
-SCHEDULES = 6
+SCHEDULES = 4
 
 
 @pytest.fixture(autouse=True)

@@ -150,12 +150,12 @@ class World:
             assert in_order(self.results)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_comes_in_comes_out_once_and_in_the_order_of_its_key(seed: int) -> None:
     World(seed).run()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_where_any_order_will_do_all_comes_out_once(seed: int) -> None:
     World(seed, strict=False).run()
 
