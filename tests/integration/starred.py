@@ -20,6 +20,7 @@ from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import ANY, last_token, matches
 from squall.bus.tasks import task_group, wait_until
 from squall.services.handlers import Handler
+from squall.services.handlers.python import loaded
 from squall.services.node.history import History
 from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, Service
@@ -84,7 +85,8 @@ def service_of(
 ) -> Service:
     start = NodeStart(spec=bus.spec, node=node, role=role, incarnation=1)
     points = points or Points(lambda point: None)
-    return Service(start, star.PATTERN, connection, Told(node), points, lambda: None, handler)
+    found = loaded(handler) if handler is not None else None
+    return Service(start, star.PATTERN, connection, Told(node), points, lambda: None, found)
 
 
 @dataclasses.dataclass

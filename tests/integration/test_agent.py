@@ -12,6 +12,7 @@ from squall.bus.codec import decode, encode
 from squall.bus.messages import AnnounceLeader, LeaderAccepted
 from squall.bus.tasks import task_group
 from squall.services.handlers import Task
+from squall.services.handlers.python import loaded
 from squall.services.node.history import History
 from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, Service
@@ -38,7 +39,7 @@ async def test_an_agent_answers_with_the_highest_term_and_counts_what_is_no_comm
         points = Points(lambda point: None)
         pattern = hierarchical.PATTERN
         history = History(None, AGENT, 1)
-        service = Service(start, pattern, connection, history, points, lambda: None, does_nothing)
+        service = Service(start, pattern, connection, history, points, lambda: None, loaded(does_nothing))
         answers: asyncio.Queue[LeaderAccepted] = asyncio.Queue()
         await leader.subscribe(
             b.swarm.reply(AGENT, "*"),

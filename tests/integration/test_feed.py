@@ -17,7 +17,7 @@ from squall.bus import feed, log
 from squall.bus.connection import Connection
 from squall.bus.errors import ForbiddenError
 from squall.bus.log import Record
-from squall.bus.tasks import task_group
+from squall.bus.tasks import task_group, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -250,6 +250,9 @@ async def test_a_link_delivers_what_the_broker_says_again_and_nothing_of_another
         await one.publish(LOG.link("agent-1", "agent-2", "ping"), b"x")
         async with asyncio.timeout(GIVE_UP_S):
             assert await heard.get() == (LOG.told("agent-1", "agent-2", "ping"), b"x")
-            while not other.counters["unasked"]:
-                await asyncio.sleep(0.01)
+
+        async def unasked() -> int:
+            return other.counters["unasked"]
+
+        await wait_until(unasked, bool, timeout_s=GIVE_UP_S, what="the second to be told")
         assert heard.empty()

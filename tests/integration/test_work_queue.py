@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,13 @@ from tests.integration.working import (
 )
 
 from squall.bus import log
+from squall.bus.absence import BASE_S
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Failed
+from squall.bus.work_queue import Done, Ended, Failed, NotThere, WorkQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -149,6 +151,37 @@ async def test_no_more_is_taken_than_there_are_slots(bus: Any) -> None:
     assert most == 2
 
 
+async def test_what_is_delivered_beyond_the_slots_waits_for_one(
+    bus: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose loop stood still asks again while what it asked for before is on its way."""
+    running, most = 0, 0
+    release = asyncio.Event()
+    monkeypatch.setattr(WorkQueue, "_room", lambda self: 8)
+
+    async def count(task: RunTask, attempt: int) -> Done:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return Done()
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, b.connect("agent-1") as agent:
+        queue = queue_of(b, agent, count, Seen())
+
+        async def held() -> int:
+            return queue.in_flight
+
+        async with task_group() as tasks:
+            tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+            await dispatch(b, *(f"t{n}" for n in range(8)))
+            await wait_until(held, lambda n: n == 8, timeout_s=10, what="all to be delivered")
+            release.set()
+            await emptied(b, observer)
+    assert most == 2
+
+
 async def test_a_result_that_no_reader_could_read_ends_as_dead_and_says_so(bus: Any) -> None:
     seen = Seen()
 
@@ -212,3 +245,57 @@ async def test_a_delivery_that_comes_twice_is_no_reason_to_ask_for_more_than_the
             stored = functools.partial(log.state, observer, b.swarm.stream("WK"))
             await wait_until(stored, lambda at: at["messages"] == 7, timeout_s=GIVE_UP_S, what="the others")
             assert await held() == 2, "there are two slots"
+
+
+async def test_a_task_that_nobody_was_there_for_keeps_its_attempts_and_is_done_elsewhere(bus: Any) -> None:
+    """More often than it has attempts, and before, between and after attempts that failed."""
+    seen = Seen()
+    answers: list[Ended] = [*[NotThere("away")] * 4, Failed("no"), NotThere("away"), Failed("no"), Done()]
+
+    async def comes_and_goes(task: RunTask, attempt: int) -> Ended:
+        return answers.pop(0)
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, comes_and_goes, seen):
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+        await emptied(b, observer)
+    assert (result.status, result.attempt) == ("ok", 3)
+    missed = sum(op == "absent" for op, _, _ in seen.lines)
+    assert (missed, seen.runs("t")) == (5, [1, 1, 1, 1, 1, 2, 2, 3])
+
+
+async def test_a_worker_whose_handler_is_away_leaves_the_tasks_to_the_others(bus: Any) -> None:
+    seen, away = Seen(), Seen()
+
+    async def absent(task: RunTask, attempt: int) -> Ended:
+        return NotThere("away")
+
+    tasks = [f"t{number}" for number in range(20)]
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        worker(b, absent, away, "agent-1"),
+        worker(b, succeed, seen, "agent-2"),
+    ):
+        await dispatch(b, *tasks)
+        results = [await registered(b, observer, task) for task in tasks]
+        await emptied(b, observer)
+    assert {(result.status, result.attempt, result.agent) for result in results} == {("ok", 1, "agent-2")}
+
+
+async def test_a_worker_whose_handler_is_away_looks_for_it_ever_more_rarely(bus: Any) -> None:
+    looked_s: list[float] = []
+
+    async def absent(task: RunTask, attempt: int) -> Ended:
+        looked_s.append(time.monotonic())
+        return NotThere("away")
+
+    async with bus(**FAST) as b, worker(b, absent, Seen()):
+        await dispatch(b, *(f"t{number}" for number in range(8)))
+
+        async def looked() -> int:
+            return len(looked_s)
+
+        # As many as there are slots at once, then one after each pause.
+        await wait_until(looked, lambda times: times >= 2 + 3, timeout_s=GIVE_UP_S, what="looks")
+    assert looked_s[4] - looked_s[0] >= 2 * BASE_S + 4 * BASE_S + 8 * BASE_S

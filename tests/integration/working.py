@@ -15,12 +15,12 @@ from squall.bus.connection import Connection
 from squall.bus.jetstream import Entry, publish_batch
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import Done, Ended, WorkQueue
 from squall.services.patterns import hierarchical
 
 FAST = {"ack_wait_s": 1.0, "attempts": 3, "retry_base_s": 0.1, "retry_cap_s": 0.3, "agents": 2}
 GIVE_UP_S = 40.0
-Run = Callable[[RunTask, int], Awaitable[Done | Failed]]
+Run = Callable[[RunTask, int], Awaitable[Ended]]
 
 
 class Seen:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from squall.bus import attempts, log
-from squall.bus.attempts import Marks, Quarantine, begin, is_suspect
+from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect, not_made
 from squall.bus.codec import encode
 from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Outcome
 from squall.bus.log import Record
@@ -123,3 +123,21 @@ async def test_a_mark_that_is_refused_counts_if_an_earlier_try_of_it_was_stored_
     monkeypatch.setattr(log, "direct", read)
     marks = Marks(None, Subjects("s"), "pool")  # type: ignore[arg-type]
     assert await marks.write("7", "t", mine, 6) is is_ours
+
+
+# An attempt that nobody was there to make.
+
+
+@pytest.mark.parametrize("before", [None, TaskTried(attempts=2, deaths=1, running=True), FIRST])
+def test_an_attempt_that_was_not_made_leaves_the_count_as_it_was(before: TaskTried | None) -> None:
+    tried = begin(before, 5)
+    assert tried is not None
+    again = begin(not_made(tried), 5)
+    assert again is not None
+    assert (again.attempts, again.deaths) == (tried.attempts, tried.deaths)
+
+
+def test_a_first_attempt_that_was_not_made_is_made_as_the_first() -> None:
+    again = begin(not_made(FIRST), 5)
+    assert again is not None
+    assert (again.attempts, again.deaths) == (1, 0)

@@ -260,6 +260,14 @@ def unended(run: Run) -> Run:
     return run
 
 
+def away(run: Run) -> Run:
+    """Nobody was there for any task."""
+    run.rows = [row for row in run.rows if row["op"] not in ("run", "handler", "attempt", "commit")]
+    for number in range(1, 5):
+        missed(run, f"a-{number}", 3)
+    return run
+
+
 def early(run: Run) -> Run:
     """Some first attempts have failed, and nothing else has happened yet."""
     run.rows = [row for row in run.rows if row["op"] != "commit" and row.get("attempt") != 2]
@@ -297,6 +305,8 @@ def test_what_has_not_ended_is_the_task_to_trace(run_of: Any, tmp_path: Path) ->
         (lambda make: unended(make(FINE)), "", "unknown", ""),
         (lambda make: unended(make(FINE)), SAID, "fail", SAID.removeprefix("the ")),
         (lambda make: make(FINE), SAID, "unknown", ""),
+        (lambda make: away(make(FINE)), "", "unknown", ""),
+        (lambda make: away(make(FINE)), "it is not there", "fail", "is not there: connection refused"),
     ],
 )
 def test_a_run_that_broke_off_fails_by_what_is_there_and_by_no_word_of_the_command_alone(
@@ -557,3 +567,40 @@ def test_an_attempt_that_could_not_be_counted_is_told_without_the_brokers_own_su
     assert told.detail == (
         "not run, as nobody knew which attempt it was: no answer from the broker within 20 s"
     )
+
+
+# It was not there.
+
+AWAY = "connection refused"
+
+
+def missed(run: Run, task: str, times: int) -> None:
+    """As many looks for the handler as no task has attempts, before it came."""
+    for place in range(times):
+        at_s = 0.92 + place / 1000
+        run.line(at_s, "agent-1", "run", "invoke", task=task, attempt=1)
+        run.line(at_s, "agent-1", "absent", "fail", task=task, attempt=1, reason=AWAY)
+
+
+def test_a_handler_that_was_not_there_used_up_no_attempt_and_is_told_of(run_of: Any, tmp_path: Path) -> None:
+    run = run_of(FINE)
+    missed(run, "a-2", 6)
+    found = verdicts(run, tmp_path)
+    assert [check for check, (verdict, _) in found.items() if verdict == "fail"] == []
+    assert f"6 times it was not there, and no attempt was used up: {AWAY}" in found["W1"][1]
+    told = timeline(gather(tmp_path / "run", "a-2")).moments
+    assert [(moment.what, moment.detail) for moment in told if "not made" in moment.what][-1] == (
+        "attempt 1 not made",
+        AWAY,
+    )
+
+
+def test_a_task_that_waited_for_it_in_vain_is_its_own_doing(run_of: Any, tmp_path: Path) -> None:
+    run = run_of(FINE)
+    for op in ("run", "commit"):
+        run.drop(op, task="a-2")
+    run.drop("final", what="register", task="a-2")
+    missed(run, "a-2", 6)
+    verdict, detail = verdicts(run, tmp_path)["W1"]
+    assert verdict == "fail"
+    assert detail.startswith(f"The handler mine:decide was not there for 1 task, the first a-2: {AWAY}")

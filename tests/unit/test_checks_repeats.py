@@ -195,6 +195,23 @@ def test_tasks_that_are_let_go_for_a_reason_do_not(reason: Callable[[Run], Any],
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict != "fail"
 
 
+@pytest.mark.parametrize(
+    ("what", "node", "back_s", "verdict"),
+    [
+        ("it was back just before", "agent-1", 7.4, "pass"),
+        ("another was back", "agent-2", 7.4, "fail"),
+        ("it was not back as it should", "agent-1", 8.3, "fail"),
+    ],
+)
+def test_a_fault_keeps_deliveries_from_its_node_until_that_is_back(
+    what: str, node: str, back_s: float, verdict: str, tmp_path: Path
+) -> None:
+    run = let_go()
+    struck(run, "agent-1", "refuse", 4.0, 5.0)
+    run.line(back_s, node, "link", "ok")
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
 def waits(run: Run, *, attempts: int, until_s: float = 8.49) -> None:
     """Who begins them has worked on another task since long before, when all agents were struck."""
     run.spec["attempts"] = attempts

@@ -92,3 +92,14 @@ def test_the_names_of_one_start_are_bounded_and_can_be_printed(tmp_path: Path) -
     counts = kept(tmp_path, *heard)["agent-1", 1]
     assert (len(counts), counts["done"]) == (NAMES_MAX, 1)
     assert all(name.isascii() and name.isidentifier() for name in counts)
+
+
+def test_what_all_starts_of_a_role_have_counted_is_added_up(tmp_path: Path) -> None:
+    counters = Counters(RunDirectory(tmp_path), dict)
+    counters.started("agent-1", "agent", 1)
+    counters.started("agent-1", "agent", 2)
+    counters.started("hub-1", "hub", 1)
+    for message in (beat("agent.agent-1", absent=3), beat("agent.agent-1", 2, absent=4)):
+        counters.hear(message)
+    counters.hear(Message("sw.s.hb.hub.hub-1", encode(Heartbeat(role="hub", node="hub-1", incarnation=1))))
+    assert (counters.total("agent", "absent"), counters.total("hub", "absent")) == (7, 0)

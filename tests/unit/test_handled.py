@@ -132,3 +132,14 @@ def test_what_it_has_not_ended_is_told_by_what_it_is_at_for_longest(tmp_path: Pa
 
 def test_of_no_history_nothing_is_told(tmp_path: Path) -> None:
     assert handled_in(tmp_path / "none").sentence("mine:decide") == ""
+
+
+def test_tasks_that_wait_for_a_handler_that_is_away_say_why(tmp_path: Path) -> None:
+    absent = {"op": "absent", "type": "fail", "reason": "connection refused"}
+    history = tmp_path / "history.jsonl"
+    rows = [{**absent, "task": "t-1"}, {**absent, "task": "t-2"}, commit(1, "ok")]
+    history.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+    handled = handled_in(history)
+    assert handled.absent.keys() == {"t-2"}
+    assert handled.missing("http://h/") == "the handler http://h/ is not there: connection refused"
+    assert not handled.is_at_fault(at_last=True)

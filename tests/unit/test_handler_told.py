@@ -18,7 +18,10 @@ from squall.services.rules.blocking import HELD_S
 
 TRACE = ("mine.py:5 in decide: return size(0)", "mine.py:2 in size: return 100 / risk")
 DIVIDED = Mistake(
-    "the handler raised ZeroDivisionError: …, at mine.py:2", False, "raised", "ZeroDivisionError: …", TRACE
+    "the handler raised ZeroDivisionError: …, at mine.py:2",
+    kind="raised",
+    said="ZeroDivisionError: …",
+    trace=TRACE,
 )
 
 
@@ -82,7 +85,7 @@ def test_what_no_line_raises_is_told_with_where_the_handler_begins(caplog: pytes
     told = HandlerTold("mine:decide", lines, Frame("mine.py", 4, "decide"))
     with caplog.at_level(logging.INFO):
         told.ended("t-1", 1, Done((b"1",)))
-        told.ended("t-2", 1, Mistake("the handler returned …", True, "returned", "a map"))
+        told.ended("t-2", 1, Mistake("the handler returned …", True, kind="returned", said="a map"))
         told.ended("t-3", 1, Done())
         told.ended("t-4", 1, DIVIDED)
     assert [line["at"] for line in lines.lines] == ["mine.py:4 in decide"] * 3 + [TRACE[-1]]

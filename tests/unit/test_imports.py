@@ -28,7 +28,10 @@ DOORS = {
         "services/squall/services/intake/store.py",
         "chaos/squall/chaos/evidence/venue.py",
     ),
-    "httpx": ("services/squall/services/node/venue_http.py",),
+    "httpx": (
+        "services/squall/services/node/venue_http.py",
+        "services/squall/services/handlers/http.py",
+    ),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),
 }

@@ -131,12 +131,12 @@ def test_the_stages_come_to_the_same_order_as_one_handler() -> None:
 
 def test_each_instance_has_the_handler_of_its_stage_or_the_last_one_that_of_all() -> None:
     spec = RingSpec(agents=4)
-    assert [pattern.handler(spec, f"agent-{n}") for n in range(1, 5)] == [*pipeline.STAGES]
+    assert [pattern.handling(spec, f"agent-{n}").name for n in range(1, 5)] == [*pipeline.STAGES]
     own = RingSpec(agents=4, handler="mine:decide")
-    assert [pattern.handler(own, f"agent-{n}") for n in range(1, 5)] == [pipeline.PASS_ON] * 3 + [
+    assert [pattern.handling(own, f"agent-{n}").name for n in range(1, 5)] == [pipeline.PASS_ON] * 3 + [
         "mine:decide"
     ]
-    assert pattern.handler(own, "handler") == "mine:decide"
+    assert pattern.handling(own, "handler").name == "mine:decide"
 
 
 def test_agents_that_cannot_be_shared_by_the_stages_are_refused() -> None:

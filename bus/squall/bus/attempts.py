@@ -1,7 +1,8 @@
 """Attempts of a task, counted where the death of a worker cannot lose them; and suspects set apart.
 
     first delivery ──► attempt 1, no mark
-    repeat ──► mark read ──► attempt n + 1 marked ──► handler ──► failed: marked as ended
+    repeat ──► mark read ──► attempt n + 1 marked ──► handler ──┬─► failed: marked as ended
+                                                                └─► not there: marked as not made
 
 The broker's own count is of deliveries, and a delivery need not be an attempt: it may have waited in a worker
 that died or stood still. So from the first repeat on a task has a mark, written with the sequence that was
@@ -58,6 +59,11 @@ def begin(before: TaskTried | None, attempts_max: int) -> TaskTried | None:
 def first_counted() -> TaskTried:
     """The mark of a first attempt that has to be counted, because its delivery is no proof that it is one."""
     return replace(FIRST, write=secrets.token_hex(8))
+
+
+def not_made(tried: TaskTried) -> TaskTried:
+    """The mark of a task of which this attempt was to be made, and nobody was there to make it."""
+    return replace(tried, attempts=tried.attempts - 1, running=False, write=secrets.token_hex(8))
 
 
 def is_suspect(tried: TaskTried, attempts_max: int) -> bool:
@@ -176,6 +182,19 @@ class Marks:
         if newest is not None and newest.attempts == attempt and newest.running:
             cleared = TaskTried(attempts=0, running=False, write=secrets.token_hex(8))
             await self.write(lane, task, cleared, sequence)
+
+    async def take_back(self, lane: str, task: str, tried: TaskTried) -> None:
+        """Mark that an attempt was not made, so that the next one has its number. A newer mark stays.
+
+        Args:
+            tried: What was marked for it, or would have been.
+
+        Raises:
+            RequestError: It is not known.
+        """
+        newest, sequence = await self.read(lane, task)
+        if newest is None or newest.write == tried.write:
+            await self.write(lane, task, not_made(tried), sequence)
 
 
 class Quarantine:

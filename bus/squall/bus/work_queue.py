@@ -2,7 +2,8 @@
 
      tasks ──source──► work queue ──pull──► attempt ──► register ──► confirmed ack
                            ▲                   │            │
-                           └── nak, delayed ◄──┘ failed     └─ somebody was first: suppressed, acked
+                           ├── nak, delayed ◄──┤ failed     └─ somebody was first: suppressed, acked
+                           └── nak, uncounted ◄┘ not there
 
 Which tasks there are, and where their registers are, is said by a `Queue`. The
 order is fixed: compute, commit the register, acknowledge. Whatever dies in
@@ -27,6 +28,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 
 from squall.bus import register, subjects
+from squall.bus.absence import Absence
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
@@ -41,6 +43,9 @@ from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
 
 T = TypeVar("T")
+
+ABSENT_PAUSE_S = 0.2
+"""After how long a task is given to another worker, whose handler may be there."""
 
 COMMIT_TIMEOUT_S = 60.0
 ACK_TIMEOUT_S = 5.0
@@ -72,17 +77,37 @@ class Failed(msgspec.Struct, frozen=True):
     Attributes:
         reason: In one sentence.
         final: True when another attempt would fail alike: the task is dead now.
+        after_s: The next attempt is to be made no sooner than this, whatever the pacing says.
     """
 
     reason: str
     final: bool = False
+    after_s: float = 0.0
+
+
+class NotThere(msgspec.Struct, frozen=True):
+    """No attempt was made, for there was nobody to make it. Definite: nothing has happened.
+
+    The task is given back and has as many attempts as before; see `absence.py` for what its worker does.
+
+    Attributes:
+        reason: In one sentence.
+        after_s: The worker is to pull nothing for so long at least.
+    """
+
+    reason: str
+    after_s: float = 0.0
+
+
+Ended = Done | Failed | NotThere
+"""What an attempt may come to."""
 
 
 class Run(Protocol):
     """Makes one attempt of a task. What a handler raises is an outcome, so an error of this is a defect of
     ours: it ends the worker, and whoever takes the task over counts the attempt."""
 
-    def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Done | Failed]: ...
+    def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Ended]: ...
 
 
 class Observer(Protocol):
@@ -159,6 +184,7 @@ class WorkQueue:
         self._run = run
         self._agent = agent
         self._slots = slots
+        self._free = asyncio.Semaphore(slots)
         self._pacing = pacing
         self._observer = observer
         self._at = at
@@ -169,6 +195,7 @@ class WorkQueue:
         self._returned: OrderedDict[int, int] = OrderedDict()
         self._marks = Marks(connection, swarm, queue.marks or queue.consumer)
         self._quarantine = Quarantine()
+        self._absence = Absence()
         self._held: dict[str, Delivery] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -225,7 +252,10 @@ class WorkQueue:
 
     def _room(self) -> int:
         closed = self._stopping or self._quarantine.closed or not self._taking.is_set()
-        return 0 if closed else self._slots - len(self._held)
+        if closed:
+            return 0
+        in_flight = len(self._held)
+        return self._absence.room(self._slots - in_flight, in_flight, time.monotonic())
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
         if not self._queue.delivers(delivery.subject):
@@ -267,7 +297,9 @@ class WorkQueue:
         if not wait_s:
             # What came out of turn was no attempt, and is not counted as one by who knows of it.
             number = max(1, delivery.attempt - returned)
-            await self._attempt(msgspec.structs.replace(delivery, attempt=number))
+            # More than was asked for comes where a request was given up that the broker still answers.
+            async with self._free:
+                await self._attempt(msgspec.structs.replace(delivery, attempt=number))
             return
         self.counters["out_of_turn"] += 1
         self._returned[delivery.sequence] = returned + 1
@@ -343,6 +375,10 @@ class WorkQueue:
                 await self._at("delivered")
                 ended = await self._run(task, number)
                 await self._at("executed")
+                if isinstance(ended, NotThere):
+                    await self._not_there(delivery, task, tried, ended)
+                    return True
+                self._absence.met()
                 self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
                 may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
                 failed = isinstance(ended, Failed) and not may_end
@@ -351,7 +387,7 @@ class WorkQueue:
                 self.counters["failed"] += 1
                 reason = printable(ended.reason)
                 self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
-                await self._again(delivery, task, number)
+                await self._again(delivery, task, number, after_s=ended.after_s)
             elif settled:
                 await self._acknowledge(delivery)
         finally:
@@ -440,11 +476,27 @@ class WorkQueue:
             self.counters["unacknowledged"] += 1  # delivered again, and suppressed then
         await self._at("acknowledged")
 
-    async def _again(self, delivery: Delivery, task: RunTask, attempt: int) -> None:
+    async def _again(self, delivery: Delivery, task: RunTask, attempt: int, *, after_s: float = 0.0) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""
+        pause_s = max(after_s, self._pacing.pause_s(attempt, self._chance))
+        marking = self._marks.end(subjects.lane_of(delivery.subject), task.task, attempt)
+        await self._give_back(delivery, pause_s, marking)
+
+    async def _not_there(self, delivery: Delivery, task: RunTask, tried: TaskTried, why: NotThere) -> None:
+        """Give a task back that nobody began, and pull nothing for a while."""
+        self.counters["absent"] += 1
+        reason = printable(why.reason)
+        self._observer("absent", "fail", task=task.task, attempt=tried.attempts, reason=reason)
+        pause_s = self._absence.missed(time.monotonic(), why.after_s)
+        asyncio.get_running_loop().call_later(pause_s, self._wake)
+        marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
+        await self._give_back(delivery, ABSENT_PAUSE_S, marking)
+
+    async def _give_back(self, delivery: Delivery, pause_s: float, marking: Awaitable[object]) -> None:
+        """Have it delivered again after a pause, once it is marked what became of it."""
         try:
-            await self._marks.end(subjects.lane_of(delivery.subject), task.task, attempt)
-            await self._put_off(delivery, self._pacing.pause_s(attempt, self._chance))
+            await marking
+            await self._put_off(delivery, pause_s)
         except RequestError:
             self.counters["unacknowledged"] += 1
 

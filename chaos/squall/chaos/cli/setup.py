@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from squall.bus.border import printable
+import msgspec
+
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
 from squall.services.cli.main import is_file, resolve, said_in
 from squall.services.errors import SpecError
+from squall.services.intake.store import count
 from squall.services.patterns import DEFAULT
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert, with_tasks
@@ -47,22 +49,20 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
     if not is_file(pattern):
         return resolve(pattern, **{**experiment_of(pattern), **ends, **_given(asked)})
     says = with_tasks(said_in(Path(pattern)))
-    if says.get("tasks_from"):
-        raise SpecError(
-            f"{printable(pattern)}: tasks of your own can be run, and not yet be broken on purpose",
-            "leave them out: your handler is given the pattern's own tasks then",
-        )
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
-    load = {field: experiment[field] for field in LOAD if field in experiment and field not in ends}
+    # A user's own tasks are as many as there are, however long the load should last.
+    own = ("tasks",) if says.get("tasks_from") else ()
+    load = {field: experiment[field] for field in LOAD if field in experiment and field not in (*ends, *own)}
     said = {**ends, **says, **load, **_given(asked)}
     try:
-        return convert({**experiment, **said}, pattern)
+        spec = convert({**experiment, **said}, pattern)
     except SpecError:
         # A pattern's own fields are set for its own number of agents; a file may have more.
-        return convert(
+        spec = convert(
             {**{field: experiment[field] for field in EXPERIMENT if field in experiment}, **said}, pattern
         )
+    return msgspec.structs.replace(spec, tasks=count(spec)) if spec.tasks_from else spec
 
 
 def is_narrowed(spec: Spec) -> bool:

@@ -156,7 +156,7 @@ def _plan(pattern: str, schedule: Path | None, *, tasks: int | None, **asked: An
     plan = Plan(spec=spec, is_drawn=drawn, tasks=tasks, agents=asked["agents"])
     if plan.agents is not None and (why := refusal({"agents": plan.agents}, type(spec))) is not None:
         raise SpecError(why)
-    anew(spec.handler)
+    anew(spec.handling)
     if schedule is not None:
         return msgspec.structs.replace(plan, schedule=load(schedule, spec))
     return plan

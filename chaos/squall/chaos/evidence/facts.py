@@ -243,7 +243,8 @@ class Mistake(Operation, frozen=True, kw_only=True):
 
     Attributes:
         what: ``raised``; ``gave-up``: it raised `PoisonError`; ``returned``: what cannot be sent; ``late``:
-            not in time; ``order``: it returned what is no order, which was sent all the same.
+            not in time; ``order``: it returned what is no order, which was sent all the same. Of a program or
+            a service: ``error``, ``broke`` off, ``answered`` what ends the task.
         reason: In one sentence, as its dead letter would say it.
         said: The exception, or what was wrong, alone.
         at: The innermost of the handler's own frames, with its line; empty where there is none.
@@ -253,7 +254,7 @@ class Mistake(Operation, frozen=True, kw_only=True):
 
     task: str
     attempt: Count
-    what: Literal["raised", "gave-up", "returned", "late", "order"]
+    what: Literal["raised", "gave-up", "returned", "late", "order", "error", "broke", "answered"]
     reason: str
     said: str = ""
     at: str = ""
@@ -263,7 +264,7 @@ class Mistake(Operation, frozen=True, kw_only=True):
     @property
     def is_final(self) -> bool:
         """Whether no further attempt was to be made."""
-        return self.what in ("gave-up", "returned")
+        return self.what in ("gave-up", "returned", "answered")
 
 
 class HeldUp(Operation, frozen=True, kw_only=True):

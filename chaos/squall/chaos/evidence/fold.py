@@ -89,6 +89,8 @@ class Fold:
         self._declared = Decoders(declared)
         self._records: dict[type[Operation], list[Operation]] = {}
         self._undeclared: Counter[str] = Counter()
+        self._absent: dict[str, str] = {}
+        self._absences = 0
         self._writers: dict[tuple[str, int], list[int]] = {}
         self._offers: dict[str, Offers] = {}
         self._paces: dict[tuple[str, int], Pace] = {}
@@ -175,6 +177,11 @@ class Fold:
                 self._lives.end(who, task)
                 if kind == "fail":
                     self._fail(self._executions, who, task, head.time_s)
+            case "absent", "fail":
+                absent = decode(lines.absent, line)
+                considered = head.what == "consider"
+                self._lives.end(who, absent.task, considered=considered)
+                self._unbegin(self._considered if considered else self._executions, who, absent)
             case "commit", kind:
                 self._lives.end(who, decode(lines.task, line).task)
                 if kind == "fail":
@@ -229,6 +236,19 @@ class Fold:
             case _:
                 return False
         return True
+
+    def _unbegin(self, begun: dict[str, list[Execution]], who: tuple[str, int], absent: lines.Absent) -> None:
+        """Take back that an attempt was begun: its line was written before it was tried, and nobody came."""
+        self._absent[absent.task] = absent.reason
+        self._absences += 1
+        runs = begun.get(absent.task, [])
+        for place in reversed(range(len(runs))):
+            run = runs[place]
+            if (run.node, run.incarnation, run.attempt) == (*who, absent.attempt):
+                del runs[place]
+                break
+        if not runs:
+            begun.pop(absent.task, None)
 
     def _fail(
         self, begun: Mapping[str, list[Execution]], who: tuple[str, int], task: str, time_s: float
@@ -355,6 +375,8 @@ class Fold:
             held_up=tuple(self._held_up),
             came_of=self._came_of,
             blamed=self._blamed,
+            absent=self._absent,
+            absences=self._absences,
             empty=frozenset(self._empty),
             empty_at=self._empty_at,
             records={kind: tuple(found) for kind, found in self._records.items()},

@@ -72,6 +72,13 @@ class Empty(Task):
     at: str = ""
 
 
+class Absent(Task):
+    """Nobody was there to make an attempt."""
+
+    attempt: Count = 0
+    reason: str = ""
+
+
 class Commit(msgspec.Struct):
     reason: str = ""
 
@@ -135,6 +142,7 @@ busy = msgspec.json.Decoder(Busy)
 task = msgspec.json.Decoder(Task)
 run = msgspec.json.Decoder(Run)
 empty = msgspec.json.Decoder(Empty)
+absent = msgspec.json.Decoder(Absent)
 offer = msgspec.json.Decoder(Offer)
 answered = msgspec.json.Decoder(Answered)
 commit = msgspec.json.Decoder(Commit)

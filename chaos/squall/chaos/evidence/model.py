@@ -194,6 +194,8 @@ class History:
         mistakes: Those.
         held_up: Where it held up its agents.
         came_of: What came of tasks by the lines of the agents alone, as far as they go.
+        absent: By task, why nobody was there to make an attempt, when that was told last.
+        absences: How often that was so.
         blamed: Why the command ended the run early, where that was for the handler; empty else.
         empty: Tasks of which an attempt ended well and came to neither order nor value.
         empty_at: Where the function begins that returned nothing for them, by the first line that tells.
@@ -245,6 +247,8 @@ class History:
     mistakes: tuple[Mistake, ...] = ()
     held_up: tuple[HeldUp, ...] = ()
     came_of: handled.Handled = field(default_factory=handled.Handled)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    absences: int = 0
     blamed: str = ""
     empty: frozenset[str] = frozenset()
     empty_at: str = ""

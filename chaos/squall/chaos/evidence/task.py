@@ -26,6 +26,7 @@ KNOWN = frozenset(
         "submit",
         "run",
         "attempt",
+        "absent",
         "commit",
         "refuse",
         "handler",

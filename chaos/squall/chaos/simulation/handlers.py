@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from squall.services.handlers import Handler
-from squall.services.handlers.loading import load
+from squall.bus.border import printable
+from squall.services.errors import SpecError
+from squall.services.handlers.kinds import kind_of, load
 from squall.services.handlers.mistakes import own_files
+from squall.services.handlers.port import Handling, Loaded
 from squall.services.node.service import Origin
 
 _own: set[str] = set()
@@ -22,18 +24,24 @@ def is_of_ours(handler: str) -> bool:
     return handler.startswith("squall.")
 
 
-def anew(name: str, origin: Origin | None = None) -> Handler:
+def anew(handling: Handling, origin: Origin | None = None) -> Loaded:
     """A handler, as a process has it that has just begun.
 
     Raises:
-        SpecError: It cannot be imported, or is no function of one argument.
+        SpecError: It cannot be imported, is no function of one argument, or needs what no world has.
     """
-    if is_of_ours(name):
-        return load(name, origin)
+    kind = kind_of(handling.name)
+    if kind.outside:
+        raise SpecError(
+            f"the handler {printable(handling.name, 100)} needs {kind.outside}, which no simulated world has",
+            "name a Python function, or break the real swarm with squall chaos",
+        )
+    if is_of_ours(handling.name):
+        return load(handling, origin)
     forget()
     before = set(sys.modules)
     try:
-        return load(name, origin)
+        return load(handling, origin)
     finally:
         is_own = own_files(None)
         for module in set(sys.modules) - before:

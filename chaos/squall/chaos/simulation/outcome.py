@@ -5,7 +5,6 @@ seed ─► drawn ─► simulated in a directory ─► judged ─► Outcome
 
 from __future__ import annotations
 
-import functools
 import gc
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from squall.chaos.simulation.handlers import anew, forget
 from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
+from squall.services.handlers.port import Handling
+from squall.services.intake.store import take_in
 from squall.services.run.directory import claim
 from squall.services.run.result import HANDLER_CHECK, Check
 from squall.services.run.spec import Spec
@@ -110,7 +111,7 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
         SpecError: It cannot be imported.
     """
     begun_s = time.process_time()
-    _imported(plan.spec.handler)
+    _import(plan.spec.handling)
     found: Outcome | HandlerError
     gc.freeze()  # what was there before is not looked at when the world is collected
     try:
@@ -130,10 +131,14 @@ def outcome(plan: Plan, seed: int, *, out: Path | None = None) -> Outcome:
     return msgspec.structs.replace(found, took_s=time.process_time() - begun_s)
 
 
-@functools.cache
-def _imported(handler: str) -> None:
+_imported: set[str] = set()
+
+
+def _import(handling: Handling) -> None:
     """Import a handler as it is, for the libraries that it needs: no world has what these may ask for."""
-    anew(handler)
+    if handling.name not in _imported:
+        anew(handling)
+        _imported.add(handling.name)
 
 
 def _memory() -> str | None:
@@ -144,6 +149,8 @@ def _memory() -> str | None:
 def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool) -> Outcome:
     try:
         with claim(spec, path) as directory:
+            if spec.tasks_from:
+                spec = directory.with_tasks(spec, take_in(spec.tasks_from, path, tasks_max=spec.tasks).tasks)
             world = simulate(spec, schedule, directory, preload=preload)
     except HandlerError:
         raise  # every other schedule would come to the same

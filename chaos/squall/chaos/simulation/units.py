@@ -149,8 +149,8 @@ class SimulatedLauncher:
     async def _serve(self, unit: SimulatedUnit) -> None:
         start, around = unit.start, self._around(unit.process)
         pattern = pattern_of(start.spec)
-        name = pattern.handler(start.spec, start.node)
-        handler = anew(name, start.origin) if start.role == AGENT else None
+        handling = pattern.handling(start.spec, start.node)
+        handler = anew(handling, start.origin) if start.role == AGENT else None
         path = Path(start.history)
         unit.history = History(path, start.node, start.incarnation, now_s=self._true_time_s)
         async with serving(

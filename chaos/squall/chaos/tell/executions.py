@@ -78,6 +78,8 @@ def end_of(line: Line) -> tuple[str, str]:
             return "failed", line.reason
         case "attempt", _:
             return "cut off", line.reason
+        case "absent", _:
+            return "not made", line.reason
         case "commit", "ok":
             return "committed", line.status
         case "commit", "fail" if line.reason == "already":
@@ -101,7 +103,7 @@ def ends_of(own: Sequence[Line]) -> list[tuple[Line, Line | None]]:
         if line.op == "run":
             waiting.setdefault(who, []).append(place)
             place += 1
-        elif line.op in ("attempt", "commit") and waiting.get(who):
+        elif line.op in ("attempt", "absent", "commit") and waiting.get(who):
             ends[waiting[who].pop(0)] = line
     return list(zip(begun, ends, strict=True))
 

@@ -42,6 +42,9 @@ MISTAKES = {
     "returned": "returned",
     "late": "late",
     "order": "returned",
+    "error": "answered with an error",
+    "broke": "broke off",
+    "answered": "answered",
 }
 """What a handler did in an attempt, by what its agent calls it."""
 
@@ -204,7 +207,7 @@ def _tried(own: Sequence[Line]) -> Iterator[Moment]:
                 yield Moment(line.time_s, line.node, f"{attempt} returned nothing", at)
             case "attempt", kind if kind != "fail" and not line.attempt:
                 yield Moment(line.time_s, line.node, "attempt not counted", _uncounted(line.reason))
-            case "attempt" | "commit", _:
+            case "attempt" | "absent" | "commit", _:
                 what, why = end_of(line)
                 yield Moment(line.time_s, line.node, f"{attempt} {what}", why)
 
@@ -384,7 +387,8 @@ def _untold(evidence: Evidence) -> Iterator[str]:
     answered = {
         (line.node, line.inc) for line in evidence.own if line.op == "submit" and line.type != "invoke"
     }
-    ended = {(line.node, line.inc, line.attempt) for line in evidence.own if line.op in ("attempt", "commit")}
+    ends = ("attempt", "absent", "commit")
+    ended = {(line.node, line.inc, line.attempt) for line in evidence.own if line.op in ends}
     for line in evidence.own:
         if line.op == "submit" and line.type == "invoke" and (line.node, line.inc) not in answered:
             yield f"what came back to {line.node}, {_start(line)}"

@@ -16,6 +16,7 @@ from squall.chaos.plan.schedule import Schedule
 from squall.chaos.testing.handlers import named
 from squall.chaos.testing.swarm import SwarmUnderTest
 from squall.services.errors import SpecError
+from squall.services.intake.store import count
 from squall.services.node.service import Origin
 from squall.services.patterns import DEFAULT
 from squall.services.run.loaded import STEADY_S
@@ -49,6 +50,8 @@ def asked_for(marker: pytest.Mark | None, module: ModuleType | None, path: Path)
         asked["handler"], origin = named(handler, module)
     values = {name: value for name, value in asked.items() if value is not None}
     spec = convert({**msgspec.structs.asdict(spec_of(pattern)), **values}, ORIGIN)
+    if spec.tasks_from:
+        spec = msgspec.structs.replace(spec, tasks=count(spec))
     _check_ids(spec.pattern, excused)
     check_load([("a steady state alone", spec, Schedule(seed=spec.seed))], steady_s=STEADY_S)
     return SwarmUnderTest(spec, path, origin, excused)

@@ -29,6 +29,7 @@ from squall.bus.guard_process import seal
 from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
 from squall.services.cli import explain as explaining
+from squall.services.cli import init as starting
 from squall.services.cli import plan as planning
 from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, default_of, width
@@ -96,7 +97,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 AGENTS_HELP = "How many agents."
 TASKS_HELP = "How many tasks to offer."
 RATE_HELP = "How many tasks to offer a second."
-HANDLER_HELP = "What a task is given to: package.module:function, or path/to/file.py:function."
+HANDLER_HELP = (
+    "What a task is given to: package.module:function, path/to/file.py:function, "
+    "exec:COMMAND, or the URL of an HTTP service."
+)
 Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
@@ -384,6 +388,22 @@ def explain(
         explaining.show_all(found, Terminal())
     else:
         explaining.show(found, Terminal())
+
+
+@app.command()
+def init(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Where to write it; this folder, if left out.", parser=a_path),
+    ] = Path(),
+) -> None:
+    """Write a swarm of your own to begin with: swarm.toml, a handler, ten tasks, and a test under faults."""
+    with sentences(as_json=False):
+        starting.write(folder)
+    print_line(f"written to {named(folder)}: {', '.join(starting.FILES)}")
+    print_line("next")
+    for line in starting.next_steps(folder):
+        print_line(f"  {line}")
 
 
 @app.command()

@@ -11,6 +11,8 @@ handler would have done:
     def vote(task: Task, proposal: Proposal) -> bool: ...
     def vote(task: Task, proposal: Proposal) -> Vote: ...        with a reason, and how sure it is
 
+A program or a service is told the same, and answers the same, as JSON; see `answers.py`.
+
 An effect is anything that msgspec encodes as JSON, with finite numbers; a task has 256 at most. Its id is
 made from the task, never from the attempt, so that the outside world can refuse a repeat.
 """

@@ -7,27 +7,33 @@ the same, and its `Origin`     the module as the process has it that hands the h
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers import Handler, Voter
+from squall.services.handlers.frameworks import adapted
 from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
 from squall.services.node.service import Origin
+
+NONE: Mapping[str, Any] = MappingProxyType({})
+"""No parameters."""
 
 INSTALLED = ("site-packages", "dist-packages")
 """What folders of installed packages are called."""
 
 
-def load(name: str, origin: Origin | None = None) -> Handler:
+def load(name: str, origin: Origin | None = None, parameters: Mapping[str, Any] = NONE) -> Handler:
     """The function behind ``package.module:function`` or ``path/to/file.py:function``.
 
     A module of the current folder is found, and finds its neighbours. Its folder comes behind all others on
@@ -36,9 +42,10 @@ def load(name: str, origin: Origin | None = None) -> Handler:
     Args:
         name: What is behind the colon may be inside something: ``mine:agent.decide``.
         origin: How the process imported its module that hands the handler on.
+        parameters: What it is called with beside the task, by keyword.
 
     Raises:
-        SpecError: It cannot be imported, or is no function of one argument.
+        SpecError: It cannot be imported, or is no function of one argument and these.
     """
     module_name, _, function_name = name.rpartition(":")
     try:
@@ -56,15 +63,25 @@ def load(name: str, origin: Origin | None = None) -> Handler:
             f"the handler {name} is not there: {module_name} has no {function_name!r}",
             f"check the name behind the colon; the module is {place}",
         )
-    return check(name, handler)
+    return check(name, handler, parameters)
 
 
-def check(name: str, handler: object) -> Handler:
+def check(name: str, handler: object, parameters: Mapping[str, Any] = NONE) -> Handler:
     """A handler, if it can be called with a task.
+
+    Args:
+        parameters: What it is called with beside the task, by keyword.
 
     Raises:
         SpecError: It cannot.
     """
+    if (agent := adapted(handler)) is not None:
+        if parameters:
+            raise SpecError(
+                f"the handler {name} is an agent, which takes no parameters",
+                "see [handler]; set them where it is made",
+            )
+        return agent
     if not callable(handler):
         raise SpecError(f"the handler {name} is not a function")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
@@ -72,9 +89,14 @@ def check(name: str, handler: object) -> Handler:
             f"the handler {name} yields its effects", "return a list of them instead of yielding them"
         )
     try:
-        inspect.signature(handler).bind(None)
+        inspect.signature(handler).bind(None, **parameters)
     except TypeError as error:
-        needed = "" if inspect.isclass(handler) else _needed_too(handler)
+        if strange := _strange(handler, parameters):
+            takes = ", ".join(_by_keyword(handler)) or "none"
+            raise SpecError(
+                f"the handler {name} takes no parameter {strange!r}", f"it takes {takes}; see [handler]"
+            ) from error
+        needed = "" if inspect.isclass(handler) else _needed_too(handler, parameters)
         also = f": it needs {needed!r} too" if needed else ""
         raise SpecError(
             f"the handler {name} does not take one argument, the task{also}",
@@ -82,7 +104,7 @@ def check(name: str, handler: object) -> Handler:
         ) from error
     except ValueError:
         pass  # some built-in callables have no signature; calling them will tell
-    return handler
+    return functools.partial(handler, **parameters) if parameters else handler
 
 
 def vote_of(name: str, handler: Handler) -> Voter | None:
@@ -91,6 +113,7 @@ def vote_of(name: str, handler: Handler) -> Voter | None:
     Raises:
         SpecError: It cannot be called with a task and a proposal.
     """
+    handler = handler.func if isinstance(handler, functools.partial) else handler
     owner = getattr(handler, "__self__", handler)
     vote = getattr(owner, "vote", None) or getattr(
         sys.modules.get(getattr(handler, "__module__", "")), "vote", None
@@ -108,15 +131,33 @@ def vote_of(name: str, handler: Handler) -> Voter | None:
     return found
 
 
-def _needed_too(handler: Callable[..., object]) -> str:
-    """The first argument beside the task that has no default; empty if there is none."""
+def _by_keyword(handler: Callable[..., object]) -> list[str]:
+    """What can be given to a handler by keyword beside the task."""
+    kinds = inspect.Parameter
+    taken = list(inspect.signature(handler).parameters.values())
+    first = next((each.name for each in taken if each.kind is not kinds.KEYWORD_ONLY), "")
+    named = (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    return [each.name for each in taken if each.kind in named and each.name != first]
+
+
+def _strange(handler: Callable[..., object], parameters: Mapping[str, Any]) -> str:
+    """The first parameter that a handler does not take; empty if it takes them all."""
+    taken = inspect.signature(handler).parameters.values()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in taken):
+        return ""
+    known = _by_keyword(handler)
+    return next((printable(name, 60) for name in parameters if name not in known), "")
+
+
+def _needed_too(handler: Callable[..., object], given: Mapping[str, Any]) -> str:
+    """The first argument beside the task that has no default and is not given; empty if there is none."""
     kinds = inspect.Parameter
     taken = list(inspect.signature(handler).parameters.values())
     by_place = [each for each in taken if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     if not by_place and all(each.kind is not kinds.VAR_POSITIONAL for each in taken):
         return ""
     others = [*by_place[1:], *(each for each in taken if each.kind is kinds.KEYWORD_ONLY)]
-    return next((each.name for each in others if each.default is kinds.empty), "")
+    return next((each.name for each in others if each.default is kinds.empty and each.name not in given), "")
 
 
 def _remedy_of_arguments(handler: Callable[..., object], needed: str) -> str:

@@ -24,10 +24,12 @@ from typing import Any, Literal, NamedTuple
 import squall
 from squall.bus.border import printable
 from squall.bus.work_queue import Failed
+from squall.services.handlers.frameworks import Adapted
 
-Kind = Literal["raised", "gave-up", "returned", "late", "order"]
+Kind = Literal["raised", "gave-up", "returned", "late", "order", "error", "broke", "answered"]
 """It raised; it raised `PoisonError`; it returned what cannot be sent; it did not return in time; it returned
-what is no order, which is sent all the same, and which the venue refuses."""
+what is no order, which is sent all the same, and which the venue refuses. As a program or a service: it
+answered with an error; it ended, broke off, or answered what is no answer; it answered what ends the task."""
 
 FRAMES_MAX = 8
 """Of a traceback, the innermost."""
@@ -145,7 +147,10 @@ def _awaiting(coroutine: Any) -> Iterator[Frame]:
 
 
 def _code(handler: object) -> CodeType | None:
-    """What runs when a handler is called, past what only hands the call on; None if it is no Python."""
+    """What runs when a handler is called, past what only hands the call on; None if it is no Python, or an
+    agent of a framework, which begins nowhere in particular."""
+    if isinstance(handler, Adapted):
+        return None
     try:
         while isinstance(handler, functools.partial):
             handler = handler.func

@@ -76,7 +76,13 @@ def _mistake(
     reason = printable(what + said)
     if frames:
         reason = printable(f"{printable(what + said, SAID_LENGTH_MAX)}{at} {places(frames)}")
-    return Mistake(reason, final, kind, printable(said), tuple(str(frame) for frame in frames))
+    return Mistake(
+        reason=reason,
+        final=final,
+        kind=kind,
+        said=printable(said),
+        trace=tuple(str(frame) for frame in frames),
+    )
 
 
 def returned(value: object) -> Done | Mistake:

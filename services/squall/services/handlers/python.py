@@ -19,32 +19,46 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from squall.bus.messages import RunTask
 from squall.bus.work_queue import Done, Failed
-from squall.services.handlers import Task, mistakes, outcome
+from squall.services.handlers import Handler, Task, loading, mistakes, outcome
+from squall.services.handlers.port import RUNNING_S, Handling, Host, Loaded, Running, not_told
 from squall.services.node.control import FORKED
 
 CANCEL_GRACE_S = 2.0
 """How long a handler that was cancelled may take to clean up."""
 
 
-RUNNING_S = 5.0
-"""After how long an attempt that is not over is told of; then after twice that, and so on."""
-
-
-class Running(Protocol):
-    """Told of an attempt that is not over: where its handler stands, if that is known, and since when."""
-
-    def __call__(self, task: str, attempt: int, frame: mistakes.Frame | None, took_s: float) -> None: ...
-
-
-def _no_matter(task: str, attempt: int, frame: mistakes.Frame | None, took_s: float) -> None:
-    pass
-
-
 _Call = Future[Done | Failed | Awaitable[object]]
+
+
+def load(handling: Handling, origin: Any) -> Loaded:
+    """The function that a name means, with the parameters that its spec has for it.
+
+    Raises:
+        SpecError: It cannot be imported, or not be called so.
+    """
+    handler = loading.load(handling.name, origin, handling.parameters)
+    return replace(loaded(handler), vote=lambda: loading.vote_of(handling.name, handler))
+
+
+def loaded(handler: Handler) -> Loaded:
+    """A function, ready to be opened."""
+
+    def opened(host: Host) -> PythonHandler:
+        return PythonHandler(
+            handler,
+            timeout_s=host.timeout_s,
+            slots=host.slots,
+            threads=host.threads,
+            stuck=host.stuck,
+            running=host.running,
+        )
+
+    return Loaded(open=opened, begins=mistakes.begins(handler), is_own=mistakes.own_files(handler))
 
 
 class PythonHandler:
@@ -68,7 +82,7 @@ class PythonHandler:
         slots: int,
         threads: Callable[[int], Executor] = ThreadPoolExecutor,
         stuck: Callable[[], None],
-        running: Running = _no_matter,
+        running: Running = not_told,
     ) -> None:
         self._handler = handler
         self._running = running
@@ -77,6 +91,12 @@ class PythonHandler:
         self._is_own = mistakes.own_files(handler)
         is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__)
         self._threads = None if is_async else threads(slots)
+
+    health = ""
+    """What is wrong shows in each attempt, and is told of it."""
+
+    async def close(self) -> None:
+        """Nothing of it runs but in the agent's own process, which ends."""
 
     async def run(self, task: RunTask, attempt: int, *more: object) -> Done | Failed:
         """One attempt. Whatever the handler does ends as an outcome; raises when cancelled, and only then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,9 @@ import msgspec
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.intake.records import Record, key_name, task_name
-from squall.services.intake.source import Read, read, shown
+from squall.services.intake.source import STDIN, Read, read, shown
 from squall.services.run.directory import SET_ASIDE, TASKS, open_private, writing
+from squall.services.run.spec import Spec
 
 TASKS_MAX = 10_000_000
 
@@ -95,6 +97,21 @@ def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX) -> Taken:
     if not taken.aside:
         (folder / SET_ASIDE).unlink()
     return taken
+
+
+def count(spec: Spec) -> int:
+    """How many tasks a spec's user brings; they are read to be counted, and once more for each run.
+
+    Raises:
+        SpecError: They cannot be read, or only once.
+    """
+    if spec.tasks_from == STDIN:
+        raise SpecError(
+            "what comes through a pipe can be run once, and a series runs it several times",
+            "write the tasks to a file, and name that",
+        )
+    with tempfile.TemporaryDirectory(prefix="squall-") as folder:
+        return take_in(spec.tasks_from, Path(folder), tasks_max=spec.tasks).tasks
 
 
 def _take(source: str, folder: Path, tasks_max: int) -> Taken:

@@ -27,8 +27,8 @@ from squall.bus.errors import SquallError
 from squall.bus.guard_process import seal
 from squall.bus.tasks import task_group
 from squall.services.errors import SpecError
-from squall.services.handlers import Handler
-from squall.services.handlers.loading import load, vote_of
+from squall.services.handlers.kinds import load
+from squall.services.handlers.port import Loaded
 from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, leave_broker_at_fork
 from squall.services.node.history import History
 from squall.services.node.logs import log_to_file
@@ -69,15 +69,15 @@ def main() -> None:
     loop = _new_loop()
     handler = None
     if start.role == AGENT:
-        name = pattern.handler(start.spec, start.node)
-        control.answer(Loading(handler=name))
+        handling = pattern.handling(start.spec, start.node)
+        control.answer(Loading(handler=handling.name))
         leave_broker_at_fork(start.url)
         end_loop_at_fork(loop)
         # Before the loop runs, so that the module may run one of its own.
         try:
-            handler = load(name, start.origin)
+            handler = load(handling, start.origin)
             if pattern.roster is not None:
-                vote_of(name, handler)
+                handler.vote()
         except SpecError as error:
             _end(_refused(control, error))
         if not start.url:  # this was to try the handler, before there is a broker
@@ -128,7 +128,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
+async def _live(start: NodeStart, pattern: Pattern, control: Control, handler: Loaded | None) -> None:
     """The node's life, and the end of its process: what a handler left running is not waited for."""
     code = 1
     try:
@@ -162,7 +162,7 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: Handler | None) -> None:
+async def _node(start: NodeStart, pattern: Pattern, control: Control, handler: Loaded | None) -> None:
     loop = asyncio.get_running_loop()
     if start.role == VENUE:
         await _node_alone(loop, start, pattern, control)

@@ -24,7 +24,7 @@ from squall.bus.identity import Credentials
 from squall.bus.messages import Heartbeat
 from squall.bus.signing import SigningKey
 from squall.bus.subjects import Subjects
-from squall.services.handlers import Handler
+from squall.services.handlers.port import Loaded
 from squall.services.node.complaints import Complaints
 from squall.services.node.history import History
 from squall.services.node.interference import Interfere
@@ -221,7 +221,7 @@ class Service:
         history: History,
         at: Points,
         ready: Callable[[], None],
-        handler: Handler | None = None,
+        handler: Loaded | None = None,
         around: Surroundings = REAL,
     ) -> None:
         self.start = start

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from squall.bus.connection import connect
 from squall.bus.tasks import task_group
-from squall.services.handlers import Handler
+from squall.services.handlers.port import Loaded
 from squall.services.node.history import History
 from squall.services.node.interference import Interference
 from squall.services.node.points import Points
@@ -70,7 +70,7 @@ async def serving(
     history: History,
     *,
     answer: Callable[[Answer], None],
-    handler: Handler | None = None,
+    handler: Loaded | None = None,
     around: Surroundings = REAL,
 ) -> AsyncIterator[Serving]:
     """A node that serves inside the block.

@@ -7,6 +7,7 @@ A double line is the broker's own copying; see `squall.bus.stages`. A router say
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +24,8 @@ from squall.bus.subjects import Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.ring import ring, stage_of
 from squall.services.errors import SpecError
+from squall.services.handlers import kinds
+from squall.services.handlers.port import Handling
 from squall.services.patterns import opening, parts, reading
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
 from squall.services.rules.breaker import Settings
@@ -100,11 +103,13 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 def check(spec: RingSpec) -> None:
-    """See that each stage has an instance, and as many as the others.
+    """See that each stage has an instance, as many as the others, and a handler that can be found.
 
     Raises:
         SpecError: It has not.
     """
+    for stage in range(1, len(spec.stages) + 1):
+        kinds.check(handling(spec, f"agent-{stage}"))
     if spec.agents % len(spec.stages):
         raise SpecError(
             f"{spec.agents} agents cannot be shared equally by {len(spec.stages)} stages",
@@ -145,7 +150,10 @@ def breaker_settings(spec: RingSpec) -> Settings:
     )
 
 
-def handler(spec: RingSpec, node: str) -> str:
+_OURS = Handling(name=pipeline.PASS_ON, parameters={}, environment=(), headers={})
+
+
+def handling(spec: RingSpec, node: str) -> Handling:
     """The handler of an instance: that of its stage.
 
     Where the spec names one handler for all, the last stage has it, and is given what came in.
@@ -153,8 +161,8 @@ def handler(spec: RingSpec, node: str) -> str:
     stages, number = len(spec.stages), node.rsplit("-", 1)[-1]
     stage = stage_of(node, stages) if number.isdecimal() else stages
     if spec.handler == HANDLER:
-        return spec.stages[stage - 1]
-    return spec.handler if stage == stages else pipeline.PASS_ON
+        return dataclasses.replace(spec.handling, name=spec.stages[stage - 1])
+    return spec.handling if stage == stages else _OURS
 
 
 def topology(spec: RingSpec) -> Topology:
@@ -292,7 +300,7 @@ PATTERN = Pattern(
     seat=lambda swarm: swarm.seat("ring"),
     workload=workload,
     subject=subject,
-    handler=handler,
+    handling=handling,
     emptied=emptied,
     backlog=backlog,
     read_back=read_back,

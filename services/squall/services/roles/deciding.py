@@ -18,14 +18,15 @@ import random
 import time
 from collections.abc import Callable
 
+from squall.bus.absence import Absence
 from squall.bus.attempts import Marks, Quarantine, begin, first_counted, is_suspect
+from squall.bus.border import printable
 from squall.bus.errors import RequestError
-from squall.bus.messages import RunTask
+from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import lane_for
 from squall.bus.tasks import Tasks
-from squall.bus.work_queue import WORKERS_DIED, Done, Failed
-from squall.services.handlers.mistakes import begins
-from squall.services.handlers.python import PythonHandler
+from squall.bus.work_queue import WORKERS_DIED, Done, Ended, Failed, NotThere
+from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
 
@@ -74,6 +75,7 @@ class Deciding:
 
     Attributes:
         told: Told what the handler does wrong.
+        is_own: Which files are the handler's own.
     """
 
     def __init__(
@@ -81,19 +83,22 @@ class Deciding:
     ) -> None:
         spec = service.spec
         assert service.handler is not None
-        self.told = HandlerTold(spec.handler, service.history, begins(service.handler))
+        self.told = HandlerTold(spec.handler, service.history, service.handler.begins)
+        self.is_own = service.handler.is_own
         self._service = service
         self._tasks = tasks
         self._is_given_up = is_given_up
         self._grace_s = spec.handler_timeout_s + GRACE_S
-        self._handler = PythonHandler(
-            service.handler,
-            timeout_s=spec.handler_timeout_s,
-            slots=spec.slots,
-            threads=service.around.threads,
-            stuck=self.stuck,
-            running=self.told.running,
+        self._handler = service.handler.open(
+            Host(
+                timeout_s=spec.handler_timeout_s,
+                slots=spec.slots,
+                threads=service.around.threads,
+                stuck=self.stuck,
+                running=self.told.running,
+            )
         )
+        self._absence = Absence()
         self._chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
         self._marks = Marks(service.connection, service.swarm, service.node)
         self._quarantine = Quarantine()
@@ -107,6 +112,10 @@ class Deciding:
         """Begin."""
         for _ in range(self._service.spec.slots):
             self._tasks.daemon(self._keep_working())
+
+    async def close(self) -> None:
+        """End what the handler has running."""
+        await self._handler.close()
 
     def stuck(self) -> None:
         """A handler cannot be ended but with the process."""
@@ -171,6 +180,12 @@ class Deciding:
         spec, task = self._service.spec, opinion.task
         opinion.attempts += 1
         ended = await (self._counted(opinion) if opinion.is_old else self._run(opinion, opinion.attempts))
+        if isinstance(ended, NotThere):
+            opinion.attempts -= 1
+            pause_s = self._absence.missed(time.monotonic(), ended.after_s)
+            self._tasks.daemon(self._later(task.task, pause_s))
+            return
+        self._absence.met()
         opinion.latest = ended
         opinion.final = isinstance(ended, Done) or ended.final or opinion.attempts >= spec.attempts
         opinion.changed.set()
@@ -185,7 +200,7 @@ class Deciding:
         if opinion is not None:
             self._queue(opinion, urgent=True)
 
-    async def _run(self, opinion: Opinion, attempt: int) -> Done | Failed:
+    async def _run(self, opinion: Opinion, attempt: int) -> Ended:
         task = opinion.task
         await self._quarantine.enter(alone=False)
         try:
@@ -193,7 +208,7 @@ class Deciding:
         finally:
             self._quarantine.leave(alone=False)
 
-    async def _call(self, task: RunTask, attempt: int) -> Done | Failed:
+    async def _call(self, task: RunTask, attempt: int) -> Ended:
         tell, facts = self._service.history, {"task": task.task, "attempt": attempt}
         tell("consider", "invoke", **facts)
         try:
@@ -202,10 +217,15 @@ class Deciding:
             tell("consider", "unknown", **facts)
             raise
         self.told.ended(task.task, attempt, ended)
+        self.told.health(self._handler.health)
+        if isinstance(ended, NotThere):
+            self._service.counters["absent"] += 1
+            tell("absent", "fail", what="consider", reason=printable(ended.reason), **facts)
+            return ended
         tell("consider", "ok" if isinstance(ended, Done) else "fail", **facts)
         return ended
 
-    async def _counted(self, opinion: Opinion) -> Done | Failed:
+    async def _counted(self, opinion: Opinion) -> Ended:
         """One attempt of a task that may have been what this peer died of: counted before it is begun."""
         task, lane = opinion.task, lane_for(opinion.task.key)
         most = self._service.spec.attempts
@@ -224,21 +244,23 @@ class Deciding:
                 # While it waited, others may have ended this peer: only now is it there to be blamed.
                 if await self._marks.write(lane, task.task, tried, sequence):
                     ended = await self._call(task, tried.attempts)
-                    await self._mark_end(task, tried.attempts, ended)
+                    await self._mark_end(task, tried, ended)
                     return ended
             except RequestError as error:
                 await self._uncounted(task.task, error)
             finally:
                 self._quarantine.leave(alone=alone)
 
-    async def _mark_end(self, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+    async def _mark_end(self, task: RunTask, tried: TaskTried, ended: Ended) -> None:
         """Count that an attempt ended, while what runs alone still does: the next may end this peer."""
         lane = lane_for(task.key)
         try:
             if isinstance(ended, Done):  # if it is begun once more, this peer died of something else
-                await self._marks.clear(lane, task.task, attempt)
+                await self._marks.clear(lane, task.task, tried.attempts)
+            elif isinstance(ended, NotThere):
+                await self._marks.take_back(lane, task.task, tried)
             elif not ended.final:
-                await self._marks.end(lane, task.task, attempt)
+                await self._marks.end(lane, task.task, tried.attempts)
         except RequestError as error:
             log.info("it is not counted that %s ended: %s", task.task, error)
 

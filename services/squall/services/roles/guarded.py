@@ -16,7 +16,7 @@ from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask
 from squall.bus.pull import Delivery
 from squall.bus.subjects import last_token
-from squall.bus.work_queue import Done, Failed, Run
+from squall.bus.work_queue import Done, Ended, NotThere, Run
 from squall.services.rules.breaker import Breaker, Changed, End, Permit
 
 SOON_S = 0.25
@@ -26,12 +26,14 @@ LONG_S = 1.0
 """The same where an operator has forced the breaker open, and nobody knows for how long."""
 
 
-def class_of(ended: Done | Failed) -> End:
+def class_of(ended: Ended) -> End:
     """What an attempt says of what its stage depends on.
 
     A failure that another attempt might not meet may be that of something else; one that is final is the
-    task's own.
+    task's own. Where nobody was there to make it, the work queue leaves that be by itself.
     """
+    if isinstance(ended, NotThere):
+        return "shed"
     if isinstance(ended, Done):
         return "ok"
     return "poison" if ended.final else "transient"
@@ -88,7 +90,7 @@ class Guarded:
     def around(self, run: Run) -> Run:
         """Attempts whose ends the breaker is told."""
 
-        async def guarded(task: RunTask, attempt: int) -> Done | Failed:
+        async def guarded(task: RunTask, attempt: int) -> Ended:
             began_s = self._now_s()
             ended = await run(task, attempt)
             self._ended(task.task, class_of(ended), self._now_s() - began_s)

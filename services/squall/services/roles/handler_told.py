@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Protocol
 
 from squall.bus.border import printable
-from squall.bus.work_queue import Done, Failed
+from squall.bus.work_queue import Done, Ended
 from squall.services.handlers import effect_id
 from squall.services.handlers.mistakes import Frame, Kind, Mistake
 from squall.services.node.history import MISTAKE
@@ -54,8 +54,16 @@ class HandlerTold:
         self._history = history
         self._counts: Counter[str] = Counter()
         self._held_s: dict[str, float] = {}
+        self._health = ""
 
-    def ended(self, task: str, attempt: int, ended: Done | Failed) -> None:
+    def health(self, said: str) -> None:
+        """What is wrong with it now, or nothing; a log tells of each change."""
+        said = printable(said)
+        if said != self._health:
+            log.warning("%s: %s", self._name, said or "it is well again")
+        self._health = said
+
+    def ended(self, task: str, attempt: int, ended: Ended) -> None:
         """An attempt has come to this, before anything is written of it."""
         if isinstance(ended, Mistake):
             self._mistake(task, attempt, ended.kind, ended.reason, ended.trace, said=ended.said)

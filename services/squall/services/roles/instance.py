@@ -17,7 +17,7 @@ from squall.bus.stages import at_stage
 from squall.bus.topology.ring import stage_of
 from squall.services.node.history import Kind
 from squall.services.node.service import Service
-from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handler, instances
+from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handling, instances
 from squall.services.roles.guarded import Guarded
 from squall.services.roles.worker import POINTS, Worker
 from squall.services.rules.breaker import Breaker, Changed, shares
@@ -54,7 +54,7 @@ async def serve(service: Service) -> None:
     worker = Worker(
         service,
         queue,
-        handler=handler(spec, service.node),
+        handler=handling(spec, service.node).name,
         complete=lambda result: at_stage(result, stage, stages.count),
         observer=tell,
         turns=guarded,

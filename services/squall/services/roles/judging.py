@@ -11,7 +11,6 @@ from squall.bus.vote_messages import Propose
 from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import Proposal as Proposed
 from squall.services.handlers import Vote
-from squall.services.handlers.loading import vote_of
 from squall.services.handlers.mistakes import Mistake
 from squall.services.handlers.python import PythonHandler
 from squall.services.node.service import Service
@@ -29,7 +28,7 @@ class Judging:
     def __init__(self, service: Service, deciding: Deciding) -> None:
         spec = service.spec
         assert service.handler is not None
-        vote = vote_of(spec.handler, service.handler)
+        vote = service.handler.vote()
         self._service = service
         self._deciding = deciding
         self.has_own_vote = vote is not None

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from squall.bus.feed import follow
 from squall.bus.tasks import task_group
-from squall.services.handlers.mistakes import own_files
 from squall.services.node.service import Service
 from squall.services.patterns.mesh import MeshSpec, neighbours, pool
 from squall.services.roles.counted_log import CountedLog
@@ -89,14 +88,17 @@ async def serve(service: Service) -> None:
         service.vitals = vitals
         service.state = "observer"
         deciding.work()
-        with service.around.watching(own_files(service.handler), deciding.told.held_up):
-            tasks.daemon(read())
-            tasks.daemon(voter.attend())
-            tasks.daemon(presence.keep())
-            pulling = tasks.daemon(executor.puller.run())
-            tasks.daemon(executor.keep_alive())
-            service.ready()
-            await service.stop.wait()
-            pulling.cancel()
-            await presence.leave()
-            await executor.stop(STOP_S)
+        try:
+            with service.around.watching(deciding.is_own, deciding.told.held_up):
+                tasks.daemon(read())
+                tasks.daemon(voter.attend())
+                tasks.daemon(presence.keep())
+                pulling = tasks.daemon(executor.puller.run())
+                tasks.daemon(executor.keep_alive())
+                service.ready()
+                await service.stop.wait()
+                pulling.cancel()
+                await presence.leave()
+                await executor.stop(STOP_S)
+        finally:
+            await deciding.close()

@@ -10,9 +10,8 @@ from typing import Any, Final
 from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Done, Failed, Observer, Run, WorkQueue
-from squall.services.handlers.mistakes import begins, own_files
-from squall.services.handlers.python import PythonHandler
+from squall.bus.work_queue import Ended, Observer, Run, WorkQueue
+from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
 
@@ -59,21 +58,24 @@ class Worker:
         self._service = service
         self._grace_s = spec.handler_timeout_s + GRACE_S
         assert service.handler is not None
+        self._is_own = service.handler.is_own
         self._told = told = HandlerTold(
-            handler or spec.handler, observer or service.history, begins(service.handler)
+            handler or spec.handler, observer or service.history, service.handler.begins
         )
-        python = PythonHandler(
-            service.handler,
-            timeout_s=spec.handler_timeout_s,
-            slots=spec.slots,
-            threads=service.around.threads,
-            stuck=self._stuck,
-            running=told.running,
+        self._handler = opened = service.handler.open(
+            Host(
+                timeout_s=spec.handler_timeout_s,
+                slots=spec.slots,
+                threads=service.around.threads,
+                stuck=self._stuck,
+                running=told.running,
+            )
         )
 
-        async def run(task: RunTask, attempt: int) -> Done | Failed:
-            ended = await python.run(task, attempt)
+        async def run(task: RunTask, attempt: int) -> Ended:
+            ended = await opened.run(task, attempt)
             told.ended(task.task, attempt, ended)
+            told.health(opened.health)
             return ended
 
         work = WorkQueue(
@@ -114,5 +116,8 @@ class Worker:
         """Work until asked to stop, or until a handler cannot be ended but with the process."""
         service = self._service
         service.ready()
-        with service.around.watching(own_files(service.handler), self._told.held_up):
-            await self._work.serve(service.stop, grace_s=self._grace_s)
+        try:
+            with service.around.watching(self._is_own, self._told.held_up):
+                await self._work.serve(service.stop, grace_s=self._grace_s)
+        finally:
+            await self._handler.close()

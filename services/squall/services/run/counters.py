@@ -113,6 +113,10 @@ class Counters:
         settled = sum(counts.get(name, 0) for counts in before for name in SETTLED)
         return settled + now.get("offered", 0)
 
+    def total(self, role: str, name: str) -> int:
+        """What all starts of all nodes of a role have counted of a kind, by their last heartbeats."""
+        return sum(counted.counts.get(name, 0) for counted in self._starts.values() if counted.role == role)
+
     def write(self) -> None:
         """Leave what is known in the run's directory.
 

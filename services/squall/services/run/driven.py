@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from squall.bus.tasks import task_group
+from squall.services.intake.store import take_in
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.run.directory import RunDirectory
@@ -62,6 +63,9 @@ async def driven(
         ServiceError, BusError: It could not be run.
     """
     started_s = time.monotonic()
+    if spec.tasks_from and not directory.tasks.exists():
+        taken = await asyncio.to_thread(take_in, spec.tasks_from, directory.path, tasks_max=spec.tasks)
+        spec = directory.with_tasks(spec, taken.tasks)
     with History(directory.history, "squall", 1) as history:
         starting = running(
             spec,

@@ -3,6 +3,7 @@
     handler  fail {task, what, reason}      what it did, told before anybody writes of it ──┐
     held-up  ok {at, line, times, seconds}  how it kept its agent from all else ────────────┤
     running  ok {task, line, seconds}       what it has not ended yet, and where it stands ─┤
+    absent   fail {task, reason}            for which task it was not there ────────────────┤
     commit   ok {task, status}              what became of the task ────────────────────────┴─► Handled
 
 A swarm that carries a handler's mistakes to the end of every task keeps up, and shows nothing. Of a run that
@@ -27,7 +28,7 @@ GOOD_SHARE = 0.2
 ORDER = "order"
 """The kind of a mistake that ends well for the task, and whose effect the venue refuses."""
 
-_TELLING = tuple(f'"op":"{op}"'.encode() for op in (MISTAKE, "commit", "held-up", "running"))
+_TELLING = tuple(f'"op":"{op}"'.encode() for op in (MISTAKE, "commit", "held-up", "running", "absent"))
 
 
 class _Line(msgspec.Struct):
@@ -57,6 +58,7 @@ class Handled:
         mistaken: Tasks of which an attempt failed, by the handler's doing.
         refused: Tasks of which it returned what is no order.
         reasons: By what it did, how often.
+        absent: By task that waits for it, why it was not there.
         running: By task that it has not ended, for how long at least it has been at it, and where it stands.
     """
 
@@ -66,6 +68,7 @@ class Handled:
         self.mistaken: set[str] = set()
         self.refused: set[str] = set()
         self.reasons: Counter[str] = Counter()
+        self.absent: dict[str, str] = {}
         self.running: dict[str, tuple[float, str]] = {}
         self._held_up: dict[tuple[str, int, str], _Line] = {}
 
@@ -83,6 +86,10 @@ class Handled:
                 self._held_up[place] = line
         if not line.task:
             return
+        if line.op == "absent":
+            self.absent[line.task] = line.reason
+        else:
+            self.absent.pop(line.task, None)
         if line.op == "running":
             self.running[line.task] = line.seconds, line.line
         else:
@@ -135,6 +142,17 @@ class Handled:
         task, (seconds, line) = max(self.running.items(), key=lambda each: each[1][0])
         where = f"; it stands at {line}" if line else ""
         return f"the handler {handler} has not ended task {task} after {seconds:g} s{where}"
+
+    def missing(self, handler: str) -> str:
+        """Why tasks wait for a handler that is not there; empty if none does.
+
+        Args:
+            handler: Its name.
+        """
+        if not self.absent:
+            return ""
+        reason, _ = Counter(self.absent.values()).most_common(1)[0]
+        return f"the handler {handler} is not there: {reason}"
 
     def sentence(self, handler: str) -> str:
         """What the handler does wrong, most often; empty if it does nothing wrong.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from squall.bus import absence
 from squall.bus.errors import RequestError
 from squall.services.errors import HandlerError, NothingOfferedError, SteadyStateError
 from squall.services.node.history import History
@@ -50,6 +51,9 @@ BROKER_S = 60.0
 
 DURABILITY = "dev"
 """How much of what was accepted outlives a power loss; in words among a run's limits."""
+
+MISSED_S = 2 * absence.CAP_S
+"""So long after an agent has missed its handler it counts as there, if none misses it meanwhile."""
 
 FAILING_ROUNDS = 2
 """After how many looks at whether it keeps up a handler is to blame by attempts that failed, though its tasks
@@ -93,6 +97,8 @@ class Run:
         self._results = results
         self._following: asyncio.Task[None] | None = None
         self._submitted: tuple[int, int] | None = None
+        self._absences = 0
+        self._missed_s: float | None = None
 
     async def begin(self, tools: Mapping[str, str], interrupt: asyncio.Event | None = None) -> None:
         """Note what this run is, and let the load begin.
@@ -175,6 +181,9 @@ class Run:
         if said := handled.blocking(name):
             self._note_blame(said)
             raise HandlerError(f"{said}, and the swarm does not keep up", ADVICE)
+        if at_last and (said := handled.missing(name)):
+            self._note_blame(said)
+            raise HandlerError(f"{said}; and no task ended any more", "start it, and begin again")
         if at_last and (said := handled.unending(name)):
             task = max(handled.running, key=lambda each: handled.running[each][0])
             self._note_blame(said)
@@ -270,10 +279,21 @@ class Run:
         swarm = self.swarm
         backlog = await swarm.backlog()
         self._count(backlog)
+        self._tell_of_handler()
         if swarm.pattern.seat is not None:
             leading = await swarm.leader()
             self._progress(Leads(leading[0] if leading else ""))
         return backlog
+
+    def _tell_of_handler(self) -> None:
+        """Tell that tasks wait for a handler that is not there, for as long as agents miss it."""
+        absences, now_s = self.swarm.absences(), time.monotonic()
+        if absences > self._absences:
+            self._absences, self._missed_s = absences, now_s
+            self._progress(Waiting(key="handler", what=f"the handler {self.swarm.spec.handler} to be there"))
+        elif self._missed_s is not None and now_s - self._missed_s > MISSED_S:
+            self._missed_s = None
+            self._progress(Done("handler"))
 
     def _count(self, backlog: Backlog) -> None:
         """Tell how far it has come."""
@@ -314,7 +334,8 @@ class Run:
         assert self._submitted is not None
         open_tasks = self._submitted[1] - backlog.registers
         if open_tasks > 0:
-            return f"{open_tasks:,} accepted task{'' if open_tasks == 1 else 's'} to end"
+            without = "" if self._missed_s is None else ", for which the handler is not there"
+            return f"{open_tasks:,} accepted task{'' if open_tasks == 1 else 's'} to end{without}"
         return "the last effects to be delivered"
 
     def close(self, took_s: float) -> None:

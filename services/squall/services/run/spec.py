@@ -6,15 +6,17 @@ becomes a spec is in `swarm_toml.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from squall.bus.border import check_name, printable
+from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
 from squall.bus.queue import Pacing
 from squall.services.errors import SpecError
+from squall.services.handlers import kinds
+from squall.services.handlers.port import Handling
 from squall.services.run.toml_writer import as_toml
 
 HELD_UP_S = 10.0
@@ -29,9 +31,6 @@ SEED_MAX = 2**63 - 1
 HANDLER = "squall.services.trading.strategies:decide"
 """What a task is given to where nobody says otherwise."""
 
-
-HANDLER_LENGTH_MAX = 100
-"""Of a handler's name in a sentence, in characters."""
 
 BUILT_IN = "squall."
 """What the names of handlers begin with that come with the package."""
@@ -58,7 +57,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         swarm: The swarm's name; the first token of its subjects.
         seed: All randomness of the workload comes from it.
         agents: Nodes that run the handler.
-        handler: What a task is given to, ``package.module:function`` or ``path/to/file.py:function``.
+        handler: What a task is given to, as ``--handler`` takes it; see `handlers.kinds`.
+        handler_parameters, handler_environment, handler_headers: What ``[handler]`` says beside it.
         workload: ``independent``: quantities do not depend on earlier orders; ``own``: a user's tasks.
         tasks: How many are offered; of a user's own at most.
         tasks_from: Where a user's own tasks are read, a path or ``-``; empty for the pattern's workload.
@@ -81,6 +81,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seed: Annotated[int, Meta(ge=-SEED_MAX, le=SEED_MAX)] = 7
     agents: Annotated[int, Meta(ge=1, le=AGENTS_MAX)] = 4
     handler: str = HANDLER
+    handler_parameters: dict[str, Any] = {}
+    handler_environment: tuple[str, ...] = ()
+    handler_headers: dict[str, str] = {}
     workload: Literal["independent", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
     tasks_from: Annotated[str, Meta(max_length=4096)] = ""
@@ -97,6 +100,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ingress_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4000
     credentials_life_s: Annotated[float, Meta(ge=3)] = 600.0
     venue: Literal["idempotent", "dumb"] = "idempotent"
+
+    @property
+    def handling(self) -> Handling:
+        return Handling(
+            name=self.handler,
+            parameters=self.handler_parameters,
+            environment=self.handler_environment,
+            headers=self.handler_headers,
+        )
 
     @property
     def pacing(self) -> Pacing:
@@ -149,8 +161,4 @@ def check_common(spec: Spec) -> None:
         )
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
-    if ":" not in spec.handler or not all(spec.handler.rsplit(":", 1)):
-        raise SpecError(
-            f"the handler {printable(spec.handler, HANDLER_LENGTH_MAX)!r} names no function",
-            "a handler is package.module:function or path/to/file.py:function, for instance mine:decide",
-        )
+    kinds.check(spec.handling)

@@ -353,6 +353,10 @@ class Swarm:
         """How many tasks were offered, by its producer's last heartbeat; None before the first."""
         return self._counters.offered(PRODUCER)
 
+    def absences(self) -> int:
+        """How often a handler was not there for a task, by the agents' last heartbeats."""
+        return self._counters.total(AGENT, "absent")
+
     async def ended(self) -> int:
         """How many tasks have ended; while the broker is away, as far as was known."""
         with contextlib.suppress(RequestError):

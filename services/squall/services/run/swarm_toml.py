@@ -53,7 +53,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
             of bounds, or the values contradict each other.
     """
-    values = with_tasks(values)
+    values = with_tasks(_with_handler(values, origin))
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
@@ -74,6 +74,29 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
     return spec
 
 
+HANDLER_FIELDS = ("use", "parameters", "environment", "headers")
+"""What ``[handler]`` may say."""
+
+
+def _with_handler(values: dict[str, Any], origin: str) -> dict[str, Any]:
+    """The values with what a table ``[handler]`` says in fields of the spec.
+
+    Raises:
+        SpecError: It says something that no handler has.
+    """
+    table = values.get("handler")
+    if not isinstance(table, dict):
+        return values
+    for field in table:
+        if field not in HANDLER_FIELDS:
+            raise SpecError(
+                f"{origin} says {field!r} of the handler, which none has{nearest(field, HANDLER_FIELDS)}"
+            )
+    found = {name: value for name, value in values.items() if name != "handler"}
+    found |= {"handler" if name == "use" else f"handler_{name}": value for name, value in table.items()}
+    return found
+
+
 def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
     """The same values, with those that follow from a user bringing tasks of his own.
 
@@ -83,7 +106,7 @@ def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("tasks"), str):
         values["tasks_from"] = values.pop("tasks")
     if values.get("tasks_from"):
-        values = {"tasks": TASKS_MAX, "workload": OWN, **values}
+        values = {"tasks": TASKS_MAX, **values, "workload": OWN}
     return values
 
 

@@ -8,7 +8,7 @@ its agent once, is told with its number, and passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from squall.bus.border import printable
@@ -24,7 +24,12 @@ from squall.services.rules.blocking import ADVICE, blocking, is_blocking
 from squall.services.run.result import HANDLER_CHECK
 from squall.services.sentences import sentence
 
-DID = {"raised": "raised", "returned": "returned what cannot be sent:", "order": "returned what is no order:"}
+DID = {
+    "raised": "raised",
+    "returned": "returned what cannot be sent:",
+    "order": "returned what is no order:",
+    "error": "answered with the error",
+}
 """What a handler did, by the kind of the mistake, before what is said of it."""
 
 TOLD_MAX = 5
@@ -58,7 +63,7 @@ class Alike:
 def works(case: Case) -> Finding:
     """W1."""
     history, wrong = case.history, case.mistakes
-    if not history.executions:
+    if not history.executions and not history.absent:
         return unknown("no task came to the handler")
     refused: dict[str, Mistake] = {}
     for each in wrong.refused.values():
@@ -69,13 +74,18 @@ def works(case: Case) -> Finding:
         parts.append(f"it {how}{_which([task for task, end in wrong.killed.items() if end == how])}")
     failed, ran = len({*wrong.ended, *refused, *wrong.killed}), len(history.executions)
     name, hints = _name(history), list(_hints(history, wrong))
-    held, empty = _held_up(history), _empty(history)
+    held, empty, left = _held_up(history), _empty(history), _left_waiting(history)
     if parts:
         more = f"; and {plural(len(parts) - TOLD_MAX, 'other mistake')}" if len(parts) > TOLD_MAX else ""
         shown = f"{name} failed {failed:,} of {tasks(ran)}: {'; '.join(parts[:TOLD_MAX])}{more}"
         hints += [f"it {held}"] if held else []
     elif shown := _failed_early(history):
         pass
+    elif left:
+        shown = (
+            f"{name} was not there for {tasks(len(left))}, the first {min(left)}: {history.absent[min(left)]}"
+        )
+        hints = [f"it {held}"] if held else []
     elif empty and empty == {register.task for register in history.registers}:
         shown = f"{name} returned no order and no value for any of {tasks(len(empty))}: {RETURN}"
         shown += f"{BEGINS} {printable(history.empty_at, 150)}" if history.empty_at else ""
@@ -90,8 +100,11 @@ def works(case: Case) -> Finding:
     found, besides = decide(case, shown=[shown], passed=""), "; ".join(hints)
     detail = f"{found.detail} {sentence(besides)}" if hints else found.detail
     early = _tasks_early(history)
-    named = next(iter([*(each.tasks[0] for each in alike), *wrong.killed, *sorted(empty), *early]), "")
-    return Finding(found.verdict, detail, task=named or min(history.executions))
+    waiting = sorted(left)
+    named = next(
+        iter([*(each.tasks[0] for each in alike), *wrong.killed, *waiting, *sorted(empty), *early]), ""
+    )
+    return Finding(found.verdict, detail, task=named or min(history.executions or history.absent))
 
 
 def _name(history: History) -> str:
@@ -109,14 +122,15 @@ def _failed_early(history: History) -> str:
     came_of, is_blamed, name = history.came_of, bool(history.blamed), printable(history.tells_of, 100)
     if came_of.is_at_fault(at_last=is_blamed):
         return printable(came_of.sentence(name), 400)
-    return printable(came_of.unending(name), 400) if is_blamed else ""
+    return printable(came_of.missing(name) or came_of.unending(name), 400) if is_blamed else ""
 
 
 def grouped(mistakes: Mapping[str, Mistake]) -> list[Alike]:
     """Mistakes of the same kind at the same place together, those of most tasks first."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for task, each in mistakes.items():
-        kind = each.said.partition(":")[0] if each.what == "raised" else each.said.partition(", not ")[0]
+        end = ":" if each.what in ("raised", "error", "broke") else ", not "
+        kind = each.said.partition(end)[0]
         groups.setdefault((each.what, kind, each.at), []).append(task)
     alike = [Alike(mistakes[found[0]], found) for found in groups.values()]
     return sorted(alike, key=lambda each: -len(each.tasks))
@@ -132,7 +146,7 @@ def _tasks_early(history: History) -> Sequence[str]:
         return ()
     came_of = history.came_of
     running = sorted(came_of.running, key=lambda task: -came_of.running[task][0])
-    return sorted(came_of.spoiled or came_of.mistaken) or running
+    return sorted(came_of.spoiled or came_of.mistaken or came_of.absent) or running
 
 
 def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
@@ -144,9 +158,19 @@ def _hints(history: History, wrong: Mistakes) -> Iterator[str]:
         yield f"it gave up {tasks(len(wrong.given_up))} itself, the first {task}: {first.said}"
     if wrong.again:
         yield f"{plural(wrong.again, 'attempt')} failed, and their tasks ended well after that"
+    if history.absences:
+        reason = next(iter(history.absent.values()))
+        yield f"{plural(history.absences, 'time')} it was not there, and no attempt was used up: {reason}"
     ends = [end for who in history.lives.in_hand if (end := end_of(history, who))]
     if ends:
         yield f"{plural(len(ends), 'time')} it {ends[0]}"
+
+
+def _left_waiting(history: History) -> Set[str]:
+    """The tasks that have no register in a run that was read back, as nobody was there to work on them."""
+    if history.closing is None:
+        return frozenset()
+    return history.absent.keys() - {register.task for register in history.registers}
 
 
 def _empty(history: History) -> frozenset[str]:

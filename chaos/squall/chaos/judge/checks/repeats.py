@@ -14,10 +14,12 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import Execution, History
 from squall.chaos.evidence.operations import Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.reconnecting import BOUND_S
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
 from squall.chaos.judge.disturbance import START_S, is_delivery_disturbed
 from squall.chaos.judge.mistakes import LATE_S, HoldUps, in_order
@@ -177,7 +179,9 @@ def _was_disturbed(history: History, first: Execution, waited_since_s: float) ->
     since_s = waited_since_s - (history.asked.ack_wait_s or 0.0) - LATE_S
     agents = {start.node for start in history.nodes if start.role == AGENT}
     struck = any(
-        (fault.node in agents or fault.node == BROKER) and overlaps(fault, since_s, first.time_s)
+        (fault.node in agents or fault.node == BROKER)
+        and fault.start_s <= first.time_s
+        and _shows_until_s(history, fault) >= since_s
         for fault in history.faults
     )
     return struck or any(
@@ -186,6 +190,23 @@ def _was_disturbed(history: History, first: Execution, waited_since_s: float) ->
         and since_s - START_S <= start.started_s <= first.time_s + START_S
         for start in history.nodes
     )
+
+
+def _shows_until_s(history: History, fault: Injected) -> float:
+    """Until when a fault keeps deliveries from a node: until it is over, and then until the node is back.
+
+    It has the bound of L4 for that; one that takes longer is not excused.
+    """
+    if fault.end_s is None:
+        return float("inf")
+    back = (
+        link_s
+        for (node, _), links in history.lives.links.items()
+        if node == fault.node
+        for link_s in links
+        if fault.end_s <= link_s <= fault.end_s + BOUND_S
+    )
+    return min(back, default=fault.end_s)
 
 
 REPEATS = Promise(

@@ -15,7 +15,7 @@ from squall.bus import register
 from squall.bus.codec import decode, encode
 from squall.bus.messages import RunTask
 from squall.bus.subjects import lane_for
-from squall.bus.work_queue import WorkQueue
+from squall.bus.work_queue import NotThere, WorkQueue
 from squall.services.roles.job_writer import JobWriter
 
 VERB = "run"
@@ -46,6 +46,7 @@ def install(node: str, role: str) -> None:
     async def execute(self: WorkQueue, task: RunTask) -> None:
         self._observer("run", "invoke", task=task.task, attempt=1)
         ended = await self._run(task, 1)
+        assert not isinstance(ended, NotThere)
         subject = self._swarm.queued(lane_for(task.key), task.key, task.task)
         delivery: Any = type("Pushed", (), {"subject": subject})
         result = self._result(delivery, task, ended, 1)

@@ -1,0 +1,144 @@
+"""The kinds of handlers, told by how a name begins. A new one is a file in here, and a line below.
+
+A file of a kind has ``load(handling, origin)``, which says what cannot work, and returns what can be opened;
+it is imported only where a handler of its kind is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from squall.bus.border import printable
+from squall.services.errors import SpecError
+from squall.services.handlers.port import Handling, Loaded
+
+NAME_LENGTH_MAX = 100
+"""Of a handler's name in a sentence, in characters."""
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of handler.
+
+    Attributes:
+        name: What it is called in a sentence.
+        prefix: How names of it begin; empty for the kind of all other names.
+        module: The file.
+        example: A name of this kind.
+        takes: Which fields of ``[handler]`` it has a use for.
+        outside: What it needs that no simulated world has; empty if nothing.
+    """
+
+    name: str
+    prefix: str
+    module: str
+    example: str
+    takes: tuple[str, ...] = ()
+    outside: str = ""
+
+
+PYTHON = Kind(name="Python handler", prefix="", module="python", example="mine:decide", takes=("parameters",))
+
+EXEC = Kind(
+    name="program",
+    prefix="exec:",
+    module="exec",
+    example="exec:./agent.sh",
+    takes=("environment",),
+    outside="a process of its own",
+)
+
+HTTP = Kind(
+    name="service",
+    prefix="http:",
+    module="http",
+    example="http://127.0.0.1:8080/decide",
+    takes=("headers",),
+    outside="a network",
+)
+
+HTTPS = replace(HTTP, prefix="https:", example="https://agent.example/decide")
+
+KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (PYTHON, EXEC, HTTP, HTTPS)}
+
+
+class _File(Protocol):
+    def load(self, handling: Handling, origin: Any) -> Loaded: ...
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of handler that a name is of."""
+    return next((kind for kind in KINDS.values() if kind.prefix and name.startswith(kind.prefix)), PYTHON)
+
+
+def check(handling: Handling) -> None:
+    """See that a handler is one that its kind could find, and is told nothing that its kind cannot use.
+
+    Raises:
+        SpecError: It is not.
+    """
+    kind, shown = kind_of(handling.name), repr(printable(handling.name, NAME_LENGTH_MAX))
+    if kind is PYTHON and (scheme := _scheme(handling.name)):
+        known = [each.prefix for each in KINDS.values() if each.prefix]
+        near = difflib.get_close_matches(scheme, known, 1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise SpecError(f"the handler {shown} is of no kind that there is: {scheme}", meant)
+    if kind.prefix and not handling.name[len(kind.prefix) :].strip():
+        raise SpecError(f"the handler {shown} names nothing", f"for instance {kind.example}")
+    if kind is PYTHON and (":" not in handling.name or not all(handling.name.rsplit(":", 1))):
+        raise SpecError(
+            f"the handler {shown} names no function",
+            "a handler is package.module:function or path/to/file.py:function, for instance mine:decide",
+        )
+    for field in ("parameters", "environment", "headers"):
+        if getattr(handling, field) and field not in kind.takes:
+            raise SpecError(
+                f"{field} are of no use to the handler {shown}, a {kind.name}",
+                f"leave them out; it takes {' and '.join(kind.takes) or 'nothing'}",
+            )
+    try:
+        told = msgspec.json.decode(msgspec.json.encode(handling.parameters))
+    except (TypeError, UnicodeEncodeError):
+        told = None
+    if told != handling.parameters:
+        raise SpecError(
+            f"a parameter of the handler {shown} is nothing that JSON has",
+            "give texts, finite numbers, true, false, lists and tables of these",
+        )
+    for variable in (*handling.environment, *handling.headers.values()):
+        if not VARIABLE.fullmatch(variable):
+            raise SpecError(
+                f"the handler {shown} is to be told a variable whose name is none",
+                "give the name of an environment variable, never what it holds",
+            )
+
+
+def _scheme(name: str) -> str:
+    """What a name begins with that looks like a kind, and is none; empty if it looks like a function's."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", name)
+    rest = name[found.end() :] if found else ""
+    is_function = all(part.isidentifier() for part in rest.split("."))
+    return found[0] if found and rest and not is_function and ".py:" not in name else ""
+
+
+def load(handling: Handling, origin: Any = None) -> Loaded:
+    """Find a handler.
+
+    Args:
+        origin: How the process that names it has imported its module; see `Origin`.
+
+    Raises:
+        SpecError: It cannot work.
+    """
+    check(handling)
+    found = importlib.import_module(f"squall.services.handlers.{kind_of(handling.name).module}")
+    return cast(_File, found).load(handling, origin)
