@@ -24,7 +24,7 @@ from squall.services.rules.breaker import (
     shares,
 )
 
-SETTINGS = Settings()
+SETTINGS = Settings(failures_in_a_row=100)
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
 
@@ -77,6 +77,53 @@ def test_slow_calls_open_it_though_all_end_well() -> None:
     assert [(change.after, change.why) for change in changes] == [
         ("open", "20 of 20 calls took longer than 5 s")
     ]
+
+
+def test_calls_that_fail_one_after_the_other_open_it_however_many_ended_well_before() -> None:
+    closed = breaker(Settings(failures_in_a_row=10))
+    assert all(call(closed, n / 1000, "ok") == [] for n in range(10_000))
+    for n in range(9):
+        assert call(closed, 10.0 + n, "transient") == []
+    assert call(closed, 19.5, "ok") == []
+    assert all(call(closed, 20.0 + n / 10, "transient") == [] for n in range(9))
+    [change] = call(closed, 21.0, "transient")
+    assert change.why == "10 calls failed one after the other"
+
+
+def test_one_that_is_told_of_calls_opens_and_closes_by_what_they_came_to() -> None:
+    told = breaker(Settings(failures_in_a_row=10))
+    assert told.counted(0.0, Counts(40, 2, 0)) == []
+    assert told.counted(1.0, Counts(6, 6, 0)) == []
+    [opened] = told.counted(2.0, Counts(6, 6, 0))
+    assert (opened.event, opened.opened) == ("trip", 1)
+    assert opened.until_s is not None
+    assert told.counted(3.0, Counts(1, 1, 0)) == []  # it ended late, and says nothing any more
+    assert [change.after for change in told.look(opened.until_s)] == ["half-open"]
+    assert told.counted(opened.until_s, Counts(2, 1, 0)) == []
+    [failed] = told.counted(opened.until_s + 1, Counts(1, 1, 0))
+    assert (failed.after, failed.opened) == ("open", 2)
+    assert failed.until_s is not None
+    told.look(failed.until_s)
+    [passed] = told.counted(failed.until_s, Counts(5, 1, 0))
+    assert (passed.event, passed.after) == ("passed", "closed")
+
+
+def test_one_follows_the_breaker_that_it_shares_and_makes_its_share_of_probes_once_that_is_over() -> None:
+    own = breaker(probes=1)
+    permit = own.admit(1.0)
+    assert permit is not None
+    [told] = own.follow(2.0, "open", 6.0, 3)
+    assert (told.event, told.after, told.until_s, told.opened) == ("told", "open", 6.0, 3)
+    assert own.follow(2.5, "open", 6.0, 3) == []
+    assert own.ended(3.0, permit, "transient", 0.1) == []  # it began before
+    assert not own.is_current(permit)
+    assert own.admit(5.9) is None
+    own.look(6.0)
+    assert [own.admit(6.0) is None for _ in range(3)] == [False, True, True]
+    [closed] = own.follow(6.5, "closed", None, 3)
+    assert (closed.before, closed.after) == ("half-open", "closed")
+    late = breaker()
+    assert [change.after for change in late.follow(9.0, "open", 8.0, 1)] == ["open", "half-open"]
 
 
 def test_what_is_older_than_the_window_does_not_count() -> None:
@@ -258,7 +305,7 @@ steps = st.lists(
 def test_whatever_happens_it_keeps_its_bounds(
     taken: list[tuple[float, str, End, float]], probes: int, seed: int
 ) -> None:
-    settings = Settings(calls_min=3, probes=probes)
+    settings = Settings(calls_min=3, failures_in_a_row=4, probes=probes)
     of = Breaker(settings, random.Random(seed), 0.0)
     now_s, held, last = 0.0, list[Permit](), "closed"
     for after_s, verb, end, took_s in taken:
@@ -316,6 +363,7 @@ def test_a_window_keeps_as_much_however_many_calls_there_are() -> None:
         {"wait_s": 61.0},
         {"probes": 0},
         {"calls_min": 0},
+        {"failures_in_a_row": 0},
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, float]) -> None:

@@ -91,6 +91,7 @@ def test_instances_are_dealt_to_stages_in_turn_and_reach_their_own_stage_only() 
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_S2.agent-5",
             "$JS.ACK.DEMO_S2.agent-5.>",
             "$JS.API.DIRECT.GET.DEMO_S2",
+            "$JS.API.DIRECT.GET.DEMO_RING.sw.demo.ring.breaker.s2",
             "sw.demo.d2.*.*",
             "sw.demo.try.s2.*.*",
             "$JS.API.DIRECT.GET.DEMO_TRY.sw.demo.try.s2.*.*",

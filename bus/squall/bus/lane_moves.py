@@ -8,6 +8,7 @@ and the later route is what the reconciler of whoever leads comes back to.
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from squall.bus.lanes import (
     is_settled,
     steps,
 )
+from squall.bus.log import seconds
 
 EPOCH, LEFT = "squall-epoch", "squall-left"
 """Keys of a consumer's metadata: the route's epoch, and the lanes that it gave up, with commas between."""
@@ -36,6 +38,9 @@ LOOK_S = 0.05
 
 CALL_S = 2.0
 """How long the broker may take to answer one request."""
+
+PAUSE_OFF_S = 0.1
+"""By how much a pause may seem to end at another time than it was told to."""
 
 
 async def look(connection: Connection, queue: LaneQueue) -> list[Holder]:
@@ -117,6 +122,8 @@ async def _configure(
     action: str,
 ) -> None:
     config = {"name": name, **configured(queue, name, lanes, left, epoch)}
+    if action == "create" and (until_s := queue.paused_until_s()):
+        config["pause_until"] = _rfc3339(until_s)
     request = {"stream_name": queue.stream, "config": config, "action": action}
     await call(connection, "CONSUMER", "CREATE", queue.stream, name, request=request, timeout_s=CALL_S)
 
@@ -127,6 +134,46 @@ async def _delete(connection: Connection, queue: LaneQueue, name: str) -> None:
     except RejectedError as error:
         if error.code != CONSUMER_NOT_FOUND:
             raise
+
+
+async def pause(connection: Connection, queue: LaneQueue, until_s: float) -> int:
+    """Have consumers deliver nothing until a time, which the broker keeps. Done again, it changes nothing.
+
+    Args:
+        until_s: In seconds since the epoch, by the broker's clock.
+
+    Returns:
+        How many were not paused so long already.
+
+    Raises:
+        RequestError: The broker refuses, or does not answer.
+    """
+    changed, offset = 0, 0
+    while True:
+        request = {"offset": offset}
+        answer = await call(connection, "CONSUMER", "LIST", queue.stream, request=request, timeout_s=CALL_S)
+        for info in answer["consumers"]:
+            now_s = seconds(info["ts"])
+            ends_s = now_s + info.get("pause_remaining", 0) / 1e9
+            if until_s > now_s and abs(ends_s - until_s) > PAUSE_OFF_S:
+                body = {"pause_until": _rfc3339(until_s)}
+                name = info["name"]
+                try:
+                    await call(
+                        connection, "CONSUMER", "PAUSE", queue.stream, name, request=body, timeout_s=CALL_S
+                    )
+                    changed += 1
+                except RejectedError as error:  # somebody makes it anew, with the pause
+                    if error.code != CONSUMER_NOT_FOUND:
+                        raise
+        offset += len(answer["consumers"])
+        if not answer["consumers"] or offset >= answer["total"]:
+            return changed
+
+
+def _rfc3339(at_s: float) -> str:
+    at = datetime.datetime.fromtimestamp(at_s, datetime.UTC)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 async def settle(

@@ -50,11 +50,14 @@ class LaneQueue:
         stream: The stream in which tasks wait.
         tasks: The subjects of the tasks of a lane, given its token.
         config: What its consumers have in common, as JetStream takes it: without names and filters.
+        paused_until_s: Until when one that is made now is to deliver nothing, in seconds since the epoch; 0
+            for not at all.
     """
 
     stream: str
     tasks: Callable[[str], str]
     config: Mapping[str, Any] = field(hash=False)
+    paused_until_s: Callable[[], float] = field(default=lambda: 0.0, compare=False)
 
     def filters(self, consumer: str, lanes: Collection[str]) -> list[str]:
         """The filters of a consumer with these lanes; never none, for that would be all."""

@@ -78,11 +78,13 @@ class Failed(msgspec.Struct, frozen=True):
         reason: In one sentence.
         final: True when another attempt would fail alike: the task is dead now.
         after_s: The next attempt is to be made no sooner than this, whatever the pacing says.
+        excused: It says nothing of the task, which has as many attempts as before.
     """
 
     reason: str
     final: bool = False
     after_s: float = 0.0
+    excused: bool = False
 
 
 class NotThere(msgspec.Struct, frozen=True):
@@ -380,14 +382,18 @@ class WorkQueue:
                     return True
                 self._absence.met()
                 self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+                excused = isinstance(ended, Failed) and ended.excused
                 may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
-                failed = isinstance(ended, Failed) and not may_end
+                failed = isinstance(ended, Failed) and (excused or not may_end)
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
                 self.counters["failed"] += 1
                 reason = printable(ended.reason)
                 self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
-                await self._again(delivery, task, number, after_s=ended.after_s)
+                if excused:
+                    await self._excuse(delivery, task, tried, ended)
+                else:
+                    await self._again(delivery, task, number, after_s=ended.after_s)
             elif settled:
                 await self._acknowledge(delivery)
         finally:
@@ -491,6 +497,12 @@ class WorkQueue:
         asyncio.get_running_loop().call_later(pause_s, self._wake)
         marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
         await self._give_back(delivery, ABSENT_PAUSE_S, marking)
+
+    async def _excuse(self, delivery: Delivery, task: RunTask, tried: TaskTried, ended: Failed) -> None:
+        """Have it delivered again after a pause, with as many attempts as before."""
+        pause_s = max(ended.after_s, self._pacing.pause_s(tried.attempts, self._chance))
+        marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
+        await self._give_back(delivery, pause_s, marking)
 
     async def _give_back(self, delivery: Delivery, pause_s: float, marking: Awaitable[object]) -> None:
         """Have it delivered again after a pause, once it is marked what became of it."""

@@ -34,6 +34,11 @@ def stage_of(node: str, stages: int) -> int:
     return (int(node.rsplit("-", 1)[1]) - 1) % stages + 1
 
 
+def breaker(s: Subjects, stage: int | str) -> str:
+    """Where it is said how the breaker of a stage stands; the stage may be a wildcard."""
+    return s.at("ring", "breaker", f"s{stage}" if isinstance(stage, int) else stage)
+
+
 @functools.lru_cache(maxsize=16)
 def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topology:
     """The topology of stages in a row.
@@ -94,7 +99,8 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("router", "RING", seat.lease, "renews it")
     yield Link("router", "RING", seat.snapshot, "stores what it knows")
     yield Link("router", "RING", route, "says who should have which lane, fenced by its term")
-    yield Link("RING", "router", s.at("ring", ">"), "looks up its term and the newest route", by="get")
+    yield Link("router", "RING", breaker(s, ANY), "says how breakers stand, fenced by its term")
+    yield Link("RING", "router", s.at("ring", ">"), "looks up its term, routes and breakers", by="get")
     yield Link("IN", "router", s.ingress, "reads what was submitted", by="read")
     yield Link("IN", "router", s.ingress, "looks up the inputs of dead letters", by="get")
     yield Link("RES", "router", s.registers, "reads what has ended", by="read")
@@ -110,6 +116,7 @@ def _instance(s: Subjects, chain: Stages, name: str) -> Iterator[Link]:
     waiting, tries = chain.waiting(stage), s.tries_of(chain.marks(stage))
     yield Link(waiting, name, chain.tasks(stage), "pulls what is of its lanes", by="pull", consumer=TARGET)
     yield Link(waiting, name, chain.tasks(stage), "asks what is first of a lane", by="fetch")
+    yield Link("RING", name, breaker(s, stage), "asks how its stage's breaker stands", by="newest")
     yield Link(name, chain.done(stage), chain.register(stage), "writes what it has done; the first wins")
     yield Link(name, "TRY", tries, "counts the attempts of what is delivered again")
     yield Link("TRY", name, tries, "asks how often a task was tried", by="newest")

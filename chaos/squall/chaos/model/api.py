@@ -221,6 +221,8 @@ class Api:
             return fault
         existing = stream.consumers.get(name)
         if existing is not None:
+            # A pause is kept whatever is said of it here.
+            config = msgspec.structs.replace(config, pause_until=existing.config.pause_until)
             if request.action == "create" and existing.config != config:
                 return refusals.CONSUMER_EXISTS
             refusal = _overlap(stream, name, config) or _unchangeable(existing.config, config)
@@ -235,9 +237,10 @@ class Api:
         refusal = _not_unique(stream, name, config)
         if refusal is not None:
             return refusal
-        return telling.consumer_info(
-            self._jetstream.add_consumer(stream, name, config), self._jetstream.alarms
-        )
+        made, alarms = self._jetstream.add_consumer(stream, name, config), self._jetstream.alarms
+        if config.pause_until:
+            made.pause(alarms.time_of(from_rfc3339(config.pause_until)))
+        return telling.consumer_info(made, alarms)
 
     def _consumer_info(self, consumer: Consumer, data: bytes) -> Answer:
         return telling.consumer_info(consumer, self._jetstream.alarms)

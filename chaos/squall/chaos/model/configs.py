@@ -171,6 +171,7 @@ class ConsumerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_replicas: Literal[0, 1] = 0
     mem_storage: bool = False
     metadata: dict[str, str] = {}
+    pause_until: str = ""
 
     @property
     def filters(self) -> tuple[str, ...]:

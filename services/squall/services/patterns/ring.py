@@ -8,7 +8,7 @@ A double line is the broker's own copying; see `squall.bus.stages`. A router say
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
@@ -124,9 +124,14 @@ def chain(spec: RingSpec) -> Stages:
     return Stages(swarm=Subjects(spec.swarm), count=len(spec.stages))
 
 
-def lane_queue(spec: RingSpec, stage: int) -> LaneQueue:
-    """What waits at a stage, by lane."""
-    return chain(spec).lanes(stage, spec.pacing, pending_max=PENDING_PER_SLOT * spec.slots)
+def lane_queue(spec: RingSpec, stage: int, paused_until_s: Callable[[], float] = lambda: 0.0) -> LaneQueue:
+    """What waits at a stage, by lane.
+
+    Args:
+        paused_until_s: See `LaneQueue`.
+    """
+    queue = chain(spec).lanes(stage, spec.pacing, pending_max=PENDING_PER_SLOT * spec.slots)
+    return dataclasses.replace(queue, paused_until_s=paused_until_s)
 
 
 def instances(spec: RingSpec, stage: int) -> list[str]:
@@ -200,6 +205,7 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
             "max_bytes": CONTROL_BYTES_MAX,
             "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
             "allow_atomic": True,
+            "allow_direct": True,  # instances ask how their stage's breaker stands
             **common,
         },
         attempts.stream_config(swarm, marks_max=MARKS_MAX),

@@ -14,11 +14,11 @@ from typing import Any
 
 from squall.bus.lane_order import LaneTurns
 from squall.bus.stages import at_stage
-from squall.bus.topology.ring import stage_of
+from squall.bus.topology.ring import breaker, stage_of
 from squall.services.node.history import Kind
 from squall.services.node.service import Service
 from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handling, instances
-from squall.services.roles.guarded import Guarded
+from squall.services.roles.guarded import Guarded, Shared
 from squall.services.roles.worker import POINTS, Worker
 from squall.services.rules.breaker import Breaker, Changed, shares
 from squall.services.run.spec import spec_as
@@ -50,6 +50,8 @@ async def serve(service: Service) -> None:
         turns if spec.order == "strict" else None,
         now_s=asyncio.get_running_loop().time,
         changed=changed,
+        shared=_shared(service, spec, stage),
+        counters=service.counters,
     )
     worker = Worker(
         service,
@@ -64,6 +66,17 @@ async def serve(service: Service) -> None:
     await worker.serve()
 
 
+def _shared(service: Service, spec: RingSpec, stage: int) -> Shared | None:
+    """The breaker of its stage, which there is where breakers are on."""
+    if spec.breaker != "on":
+        return None
+    settings, there = breaker_settings(spec), instances(spec, stage)
+    # Those that have no share of the probes have theirs in a later turn, once those before are over.
+    turn = there.index(service.node) // settings.probes
+    stream, subject = service.swarm.stream("RING"), breaker(service.swarm, stage)
+    return Shared(service.connection, stream, subject, after_s=turn * settings.probe_s)
+
+
 def _breaker(service: Service, spec: RingSpec, stage: int) -> Breaker:
     """The breaker of an instance, which may make its share of its stage's probes."""
     settings, there = breaker_settings(spec), instances(spec, stage)
@@ -71,7 +84,7 @@ def _breaker(service: Service, spec: RingSpec, stage: int) -> Breaker:
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/breaker")
     now_s = asyncio.get_running_loop().time()
     # One without a share would never learn that it may close, so each has one probe at least.
-    breaker = Breaker(settings, chance, now_s, probes=max(1, share))
+    own = Breaker(settings, chance, now_s, probes=max(1, share))
     if spec.breaker != "on":
-        breaker.operate(now_s, "observe" if spec.breaker == "observe" else "disable")
-    return breaker
+        own.operate(now_s, "observe" if spec.breaker == "observe" else "disable")
+    return own

@@ -1,6 +1,7 @@
 """Router: a fenced leader and its standby, which says which instance has which lane of which stage.
 
     heartbeats ──► who is there ──► a route for each stage, written behind the fence
+    heartbeats ──► what calls of a stage come to ──► its breaker: see `breaker_keeper.py`
     newest routes ──► have them be so, again and again ──► consumers of the instances
     registers ──► tasks that have ended ──► letters of the dead, and room in the ingress: see `clearing.py`
 
@@ -18,17 +19,20 @@ from nats.aio.msg import Msg
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
-from squall.bus.errors import RejectedError, RequestError
+from squall.bus.errors import DecodeError, RejectedError, RequestError
 from squall.bus.fenced import FencedWriter, Stored
 from squall.bus.jetstream import Entry
 from squall.bus.lane_moves import settle
-from squall.bus.lanes import Route, Step, spread
+from squall.bus.lanes import LaneQueue, Route, Step, spread
+from squall.bus.messages import Heartbeat
 from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
+from squall.bus.topology.ring import breaker
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.pattern import AGENT
-from squall.services.patterns.ring import RingSpec, first_route, instances, lane_queue
+from squall.services.patterns.ring import RingSpec, breaker_settings, first_route, instances, lane_queue
+from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
 from squall.services.rules.placement import Presence
 from squall.services.run.spec import spec_as
@@ -40,12 +44,14 @@ POINTS: Final = {
     "router.resumed": "the newest routes are read, nothing is done about them",
     "router.routed": "a route is written, no lane has moved by it",
     "router.moved": "one step of a move is taken, the next is not",
+    "router.broken": "it is said how a stage's breaker stands, its consumers go on as they did",
+    "router.paused": "the consumers of a stage are paused, until a time that the broker keeps",
     "router.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there."""
 
-SELDOM: Final = ("router.routed", "router.moved")
-"""Passed only where lanes move, because an instance is silent for long or comes back."""
+SELDOM: Final = ("router.routed", "router.moved", "router.broken", "router.paused")
+"""Passed only where lanes move, as an instance is silent for long or comes back, or where a stage fails."""
 
 LOOK_S = 0.5
 """How often it is looked whether lanes are where they should be."""
@@ -78,8 +84,11 @@ class _Router:
         self._placed: dict[int, _Placed] = {}
         self._writer = FencedWriter(service.connection, office.seat, office.leadership, refused=self._refused)
         self._one_at_a_time = asyncio.Lock()
-        agents = (name for stage in self._stages for name in instances(self._spec, stage))
-        self._present = Presence(agents, asyncio.get_running_loop().time(), absent_s=self._spec.absent_s)
+        self._keepers = {stage: self._keeper(stage) for stage in self._stages}
+        self._stage_of = {name: stage for stage in self._stages for name in instances(self._spec, stage)}
+        self._present = Presence(
+            self._stage_of, asyncio.get_running_loop().time(), absent_s=self._spec.absent_s
+        )
 
     async def lead(self) -> None:
         """Lead until asked to leave.
@@ -91,6 +100,7 @@ class _Router:
         await service.at("router.claimed")
         for stage in self._stages:
             self._placed[stage] = await self._newest(stage)
+            await self._keepers[stage].resume()
         epoch = max(placed.route.epoch for placed in self._placed.values())
         service.history("resume", "ok", term=office.term, epoch=epoch)
         await service.at("router.resumed")
@@ -104,13 +114,42 @@ class _Router:
                 tasks.daemon(clearing.keep_clear())
                 for stage in self._stages:
                     tasks.daemon(self._keep(stage))
+                    if self._spec.breaker == "on":
+                        tasks.daemon(self._keepers[stage].keep(self._queue(stage)))
                 await office.leave.wait()
         finally:
             await stop()
 
     def _on_heartbeat(self, message: Msg) -> None:
         # Whose it is, the subject says: the rights of an instance hold it to its own name there.
-        self._present.heard(last_token(message.subject), asyncio.get_running_loop().time())
+        name = last_token(message.subject)
+        self._present.heard(name, asyncio.get_running_loop().time())
+        try:
+            heartbeat = decode(message.data, Heartbeat)
+        except DecodeError:
+            return
+        if self._spec.breaker == "on" and heartbeat.node == name and name in self._stage_of:
+            self._keepers[self._stage_of[name]].heard(heartbeat)
+
+    # Breakers.
+
+    def _keeper(self, stage: int) -> Keeper:
+        return Keeper(
+            self._service,
+            stage,
+            breaker_settings(self._spec),
+            stream=self._office.seat.stream,
+            subject=breaker(self._service.swarm, stage),
+            store=self._store_one,
+            may_act=self._office.leadership.may_act,
+        )
+
+    async def _store_one(self, entry: Entry) -> bool:
+        async with self._one_at_a_time:
+            return isinstance(await self._writer.store([entry]), Stored)
+
+    def _queue(self, stage: int) -> LaneQueue:
+        return lane_queue(self._spec, stage, self._keepers[stage].paused_until_s)
 
     # Routes.
 
@@ -158,7 +197,7 @@ class _Router:
     async def _keep(self, stage: int) -> None:
         """Have the lanes of a stage be where they should be, for as long as this leads."""
         service, among = self._service, instances(self._spec, stage)
-        queue = lane_queue(self._spec, stage)
+        queue = self._queue(stage)
 
         async def taken(step: Step) -> None:
             facts = {"stage": stage, "epoch": self._placed[stage].route.epoch}

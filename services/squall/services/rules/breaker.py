@@ -25,11 +25,12 @@ import msgspec
 
 State = Literal["closed", "open", "half-open", "forced-open", "disabled", "observe"]
 
-Event = Literal["trip", "waited", "passed", "failed", "force-open", "disable", "observe", "resume"]
+Event = Literal["trip", "waited", "passed", "failed", "told", "force-open", "disable", "observe", "resume"]
 """
 ``trip``: too many calls of the window failed, or were slow.
 ``waited``: the time of an open breaker is over.
 ``passed``, ``failed``: what the probes of a half-open breaker came to.
+``told``: the breaker that all instances share stands so.
 ``force-open``, ``disable``, ``observe``, ``resume``: an operator said so.
 """
 
@@ -66,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         window_s: How far back calls count. Longer trips later and forgives less soon.
         calls_min: Calls that a window must have to be judged. More is blinder where there is little traffic.
         failures_share: Opens from this share of failed calls on.
+        failures_in_a_row: Opens after so many failed calls without another between them, however many ended
+            well before. Where calls that fail are made again more slowly than others are made at all, their
+            share rises late. Lower trips sooner where calls fail by chance.
         slow_share: Opens from this share of slow calls on.
         slow_s: A call that took longer was slow.
         wait_s: How long it is open the first time; each time that follows is twice as long.
@@ -84,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     window_s: float = 30.0
     calls_min: int = 20
     failures_share: float = 0.5
+    failures_in_a_row: int = 10
     slow_share: float = 0.8
     slow_s: float = 5.0
     wait_s: float = 5.0
@@ -105,8 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("jitter_share must be at least 0 and below 1")
         if self.wait_max_s < self.wait_s:
             raise ValueError("wait_max_s is shorter than wait_s")
-        if self.calls_min < 1 or self.probes < 1:
-            raise ValueError("calls_min and probes must be at least 1")
+        if min(self.calls_min, self.probes, self.failures_in_a_row) < 1:
+            raise ValueError("calls_min, failures_in_a_row and probes must be at least 1")
 
     def longest_s(self, opened: int) -> float:
         """The longest that a breaker stays open for the ``opened``-th time, from 1."""
@@ -209,16 +214,20 @@ class Breaker:
         self._window = Window(settings.window_s)
         self._period = 0
         self._since_s = now_s
-        self._begun = self._passed = self._failed = 0
+        self._begun = self._passed = self._failed = self._row = 0
         self._first_probe_s: float | None = None
         self.state: State = "closed"
         self.until_s: float | None = None
         self.opened = 0
 
+    def is_current(self, permit: Permit) -> bool:
+        """Whether a call that was let through then says something of how it stands now."""
+        return permit.period == self._period
+
     @property
     def probing(self) -> int:
         """Probes that have begun and not ended."""
-        return self._begun - self._passed - self._failed
+        return max(0, self._begun - self._passed - self._failed)
 
     def look(self, now_s: float) -> list[Changed]:
         """What time alone has changed; to be asked before anything else is told of a time."""
@@ -249,7 +258,7 @@ class Breaker:
         """A call is over."""
         if permit.period != self._period:
             return []
-        counts = self._counts(end, took_s)
+        counts = self.counts_of(end, took_s)
         if not permit.is_probe:
             return self.counted(now_s, counts)
         if counts.calls == 0:
@@ -257,45 +266,76 @@ class Breaker:
             if self._begun == 0:
                 self._first_probe_s = None
             return []
-        bad = counts.failed or counts.slow
-        self._failed += bool(bad)
-        self._passed += not bad
-        if self._passed + self._failed < self._probes:
-            return []
-        event: Event = "passed" if self._passed >= self._settings.pass_share * self._probes else "failed"
-        return [self._go(now_s, event, f"{self._passed} of {self._probes} probes ended well")]
+        bad = bool(counts.failed or counts.slow)
+        return self._probed(now_s, int(not bad), int(bad))
 
     def counted(self, now_s: float, counts: Counts) -> list[Changed]:
-        """Calls are over that somebody else has counted; they are no probes."""
-        if self.state not in ("closed", "observe") or not counts.calls:
+        """Calls are over that somebody else has counted; where this one is half-open, they are probes."""
+        if not counts.calls:
+            return []
+        if self.state == "half-open":
+            bad = max(counts.failed, counts.slow)
+            return self._probed(now_s, counts.calls - bad, bad)
+        if self.state not in ("closed", "observe"):
             return []
         self._window.add(now_s, counts)
+        self._row = self._row + counts.failed if counts.failed == counts.calls else 0
         why = judged(self._settings, self._window.total(now_s))
+        if not why and self._row >= self._settings.failures_in_a_row:
+            why = f"{self._row} calls failed one after the other"
         return [self._go(now_s, "trip", why)] if why else []
+
+    def _probed(self, now_s: float, passed: int, failed: int) -> list[Changed]:
+        self._passed += passed
+        self._failed += failed
+        ended = self._passed + self._failed
+        if ended < self._probes:
+            return []
+        event: Event = "passed" if self._passed >= self._settings.pass_share * ended else "failed"
+        return [self._go(now_s, event, f"{self._passed} of {ended} probes ended well")]
+
+    def follow(self, now_s: float, state: State, until_s: float | None, opened: int) -> list[Changed]:
+        """Stand as the breaker that all instances share does, of which there is news.
+
+        Args:
+            until_s: When it ends, if it is open.
+        """
+        if (state, until_s) == (self.state, self.until_s):
+            return []
+        before, self.state = self.state, state
+        self._begin(now_s)
+        self.until_s, self.opened = until_s, opened
+        told = Changed(now_s, before, "told", state, until_s, opened, "the shared breaker stands so")
+        return [told, *self.look(now_s)]
 
     def operate(self, now_s: float, verb: Verb) -> list[Changed]:
         """An operator says what it is to do. Said again, it changes nothing."""
         after = TRANSITIONS[self.state][verb]
         return [] if after == self.state else [self._go(now_s, verb, "an operator said so")]
 
-    def _counts(self, end: End, took_s: float) -> Counts:
+    def counts_of(self, end: End, took_s: float) -> Counts:
+        """What a call that ended counts."""
         if end not in ("ok", "transient"):
             return Counts()
         return Counts(1, int(end == "transient"), int(took_s > self._settings.slow_s))
 
     def _go(self, now_s: float, event: Event, why: str) -> Changed:
         before, self.state = self.state, TRANSITIONS[self.state][event]
-        self._period += 1
-        self._since_s = now_s
-        self._window.clear()
-        self._begun = self._passed = self._failed = 0
-        self._first_probe_s = None
-        self.until_s = None
+        self._begin(now_s)
         if self.state == "open":
             self.opened += 1
             jitter = self._chance.uniform(-1, 1) * self._settings.jitter_share
             self.until_s = now_s + self._settings.plain_s(self.opened) * (1 + jitter)
         return Changed(now_s, before, event, self.state, self.until_s, self.opened, why)
+
+    def _begin(self, now_s: float) -> None:
+        """A period of its life begins."""
+        self._period += 1
+        self._since_s = now_s
+        self._window.clear()
+        self._begun = self._passed = self._failed = self._row = 0
+        self._first_probe_s = None
+        self.until_s = None
 
 
 def judged(settings: Settings, counts: Counts) -> str:
