@@ -158,7 +158,11 @@ def schedule_of(seed: int, spec: Spec, *, faults: int = FAULTS) -> Schedule:
     chance = random.Random(f"{seed}/faults")
     surface = surface_of(spec)
     length_s = spec.tasks / spec.rate_per_s
-    kinds = [kind for kind in KINDS.values() if kind.breaks != "roster" or surface.has_roster]
+    kinds = [
+        kind
+        for kind in KINDS.values()
+        if (kind.breaks != "roster" or surface.has_roster) and (kind.breaks != "attempts" or surface.groups)
+    ]
     intervals: list[Interval] = []
     while len(intervals) < faults:
         interval = _interval(chance, chance.choice(kinds), surface, length_s)

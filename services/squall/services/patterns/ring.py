@@ -60,6 +60,10 @@ PENDING_PER_SLOT = 32
 go on while one stands; lower keeps less at the broker to be looked through."""
 
 
+SHUT_SLACK_S = 2.0
+"""Until it is known that a breaker has closed, and what was put off comes again."""
+
+
 class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A ring and its workload.
 
@@ -101,6 +105,11 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
     pause_leader: bool = True
 
+    @property
+    def shut_s(self) -> float:
+        """Until a breaker that is open for as long as it may be has ended, and what failed has its turn."""
+        return breaker_settings(self).longest_s(64) + self.retry_cap_s + SHUT_SLACK_S
+
 
 def check(spec: RingSpec) -> None:
     """See that each stage has an instance, as many as the others, and a handler that can be found.
@@ -138,6 +147,11 @@ def instances(spec: RingSpec, stage: int) -> list[str]:
     """The instances of a stage."""
     names = (f"agent-{number}" for number in range(1, spec.agents + 1))
     return [name for name in names if stage_of(name, len(spec.stages)) == stage]
+
+
+def groups(spec: RingSpec) -> dict[str, list[str]]:
+    """The instances of each stage, by ``stage-<n>``."""
+    return {f"stage-{stage}": instances(spec, stage) for stage in range(1, len(spec.stages) + 1)}
 
 
 def first_route(spec: RingSpec, stage: int) -> Route:
@@ -307,6 +321,7 @@ PATTERN = Pattern(
     workload=workload,
     subject=subject,
     handling=handling,
+    groups=groups,
     emptied=emptied,
     backlog=backlog,
     read_back=read_back,

@@ -31,6 +31,9 @@ from squall.services.rules.shared_breaker import CALLS, Said
 SOON_S = 0.25
 """For how long a task is given back while other probes are under way."""
 
+LEFT_ALONE = "left alone: its stage's breaker has opened meanwhile"
+"""Why an attempt was not made that had been let through before."""
+
 FRESH_S = 0.4
 """How old what is known of the shared breaker may be as an attempt begins. Lower asks the broker oftener."""
 
@@ -151,6 +154,10 @@ class Guarded:
             return 0.0
         return self._closed_for_s(now_s)
 
+    @property
+    def _is_shut(self) -> bool:
+        return self._breaker.state in ("open", "half-open", "forced-open")
+
     def _closed_for_s(self, now_s: float) -> float:
         if self._breaker.until_s is not None:
             return max(self._breaker.until_s - now_s, SOON_S)
@@ -164,10 +171,12 @@ class Guarded:
 
         async def guarded(task: RunTask, attempt: int) -> Ended:
             began_s = self._now_s()
+            permit = self._permits.get(task.task)
+            if permit is not None and self._is_shut and not self._breaker.is_current(permit):
+                return Failed(LEFT_ALONE, after_s=self._closed_for_s(began_s), excused=True)
             ended = await run(task, attempt)
             self._ended(task.task, class_of(ended), self._now_s() - began_s)
-            is_shut = self._breaker.state in ("open", "half-open", "forced-open")
-            if isinstance(ended, Failed) and not ended.final and is_shut:
+            if isinstance(ended, Failed) and not ended.final and self._is_shut:
                 after_s = max(ended.after_s, self._closed_for_s(self._now_s()))
                 return msgspec.structs.replace(ended, excused=True, after_s=after_s)
             return ended

@@ -10,7 +10,7 @@ from typing import Any, Final
 from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Ended, Observer, Run, WorkQueue
+from squall.bus.work_queue import Ended, Failed, Observer, Run, WorkQueue
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -73,6 +73,9 @@ class Worker:
         )
 
         async def run(task: RunTask, attempt: int) -> Ended:
+            struck = "" if service.interference is None else await service.interference.attempt()
+            if struck:
+                return Failed(struck)
             ended = await opened.run(task, attempt)
             told.ended(task.task, attempt, ended)
             told.health(opened.health)

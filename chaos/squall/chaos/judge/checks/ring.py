@@ -1,16 +1,24 @@
-"""What must hold of stages in a row: R1 and R2, and that the ledger is as computed. Pure."""
+"""What must hold of stages in a row: R1 to R5, and that the ledger is as computed. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import LEADING
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
+from squall.chaos.judge.checks.breakers import (
+    OPERATIONS,
+    half_open_discipline,
+    isolation,
+    trips_and_heals,
+)
 from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
@@ -19,13 +27,49 @@ from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
+from squall.chaos.judge.checks.stage_attempts import spent
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
-from squall.chaos.plan.series import EXPERIMENT
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
+from squall.services.run.spec import Spec
 
 RATE_PER_S = 60.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
+
+
+FAILING = "failing"
+"""The run in which stages fail and lanes move, and whoever keeps both dies in between."""
+
+FAILING_INTERVALS = (
+    Interval(fault="errors", target="stage-3", at_s=0.5, for_s=12.0),
+    Interval(fault="crash", target="leader", at_s=0.6, point="router.broken"),
+    Interval(fault="crash", target="leader", at_s=6.0, point="router.paused"),
+    Interval(fault="pause", target="agent-2", at_s=26.0, for_s=9.0),
+    Interval(fault="crash", target="leader", at_s=26.1, point="router.routed"),
+    Interval(fault="crash", target="leader", at_s=29.0, point="router.moved"),
+    Interval(fault="crash", target="leader", at_s=35.0, point="router.moved", nth=2),
+    Interval(fault="errors", target="stage-2", at_s=42.0, for_s=20.0),
+    Interval(fault="slow", target="stage-4", at_s=68.0, for_s=3.0),
+)
+"""What a stage depends on fails, and routers die as they say so and as they have paused it; an instance is
+still for longer than it may be silent, so that its lanes go and come back, and routers die between the steps;
+then a stage fails with nothing else amiss, for long."""
+
+FAILING_QUIET_S = 74.0
+
+
+def runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Poison; a struck tail; handlers that do all they may; an outage; and stages that fail."""
+    failing = Schedule(seed=seed, quiet_s=FAILING_QUIET_S, intervals=FAILING_INTERVALS)
+    return (
+        poison(spec, seed),
+        tail(spec, seed),
+        varied_run(spec, seed),
+        outage(spec, seed),
+        Plan(FAILING, replace(spec, seed=seed), failing),
+    )
 
 
 class Submitted(Operation, frozen=True, kw_only=True):
@@ -35,30 +79,11 @@ class Submitted(Operation, frozen=True, kw_only=True):
     seq: Count = 0
 
 
-class AtStage(Operation, frozen=True, kw_only=True):
-    """What an instance of a stage before the last one tells of a task."""
-
-    task: str
-    stage: Count
-    attempt: Count = 0
-
-
 class Lanes(Operation, frozen=True, kw_only=True):
     """A step of a move of lanes."""
 
     step: str
     consumer: str
-
-
-class Opened(Operation, frozen=True, kw_only=True):
-    """A breaker of an instance has gone from one state to another, and for how long if that is known."""
-
-    stage: Count
-    event: str
-    state: str
-    opened: Count
-    why: str
-    for_s: float | None = None
 
 
 class Stage(Operation, frozen=True, kw_only=True):
@@ -117,7 +142,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case)
+    accounts = balance(case) + effects(case) + contained(case, spent(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     fewer = [
@@ -152,6 +177,30 @@ PROMISES = Promises(
             check=no_loss,
             exercised="duplicates_suppressed",
         ),
+        Promise(
+            id="R3",
+            name="trip-and-heal",
+            text="A stage that fails wholly is soon left alone, and goes on in time once it is well.",
+            check=trips_and_heals,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
+        Promise(
+            id="R4",
+            name="half-open-discipline",
+            text="What is left alone is probed by three attempts at once at most, over all instances.",
+            check=half_open_discipline,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
+        Promise(
+            id="R5",
+            name="isolation",
+            text="While a stage is left alone, the stages before it go on.",
+            check=isolation,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
         LEDGER,
         RECOVERY,
         EACH_RECOVERY,
@@ -168,10 +217,7 @@ PROMISES = Promises(
         "submit": Submitted,
         "resume": Resume,
         "lanes": Lanes,
-        "breaker": Opened,
-        "stage-run": AtStage,
-        "stage-attempt": AtStage,
-        "stage-commit": AtStage,
+        **OPERATIONS,
         "final/stage": Stage,
     },
     to_an_effect=(
@@ -180,5 +226,15 @@ PROMISES = Promises(
         "agent.committed",
         *DELIVERING,
     ),
-    experiment={**EXPERIMENT, "rate_per_s": RATE_PER_S, "pause_leader": False},
+    experiment={
+        **EXPERIMENT,
+        "rate_per_s": RATE_PER_S,
+        "ingress_max": 4000,
+        "pause_leader": False,
+        "retry_cap_s": 2.0,
+        "breaker_window_s": 6.0,
+        "breaker_wait_s": 1.5,
+        "breaker_wait_s_max": 6.0,
+    },
+    runs=runs,
 )
