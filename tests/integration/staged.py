@@ -15,7 +15,7 @@ from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
 from squall.bus.jetstream import create_stream, publish
 from squall.bus.lane_moves import settle
-from squall.bus.lane_order import LaneTurns
+from squall.bus.lane_order import HANDS_PER_SLOT, LaneTurns
 from squall.bus.lanes import Route, spread
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Pacing
@@ -31,6 +31,7 @@ CHAIN = Stages(swarm=SWARM, count=STAGES)
 TOPOLOGY = ring(SWARM.swarm, stages=STAGES, instances=INSTANCES)
 PACING = Pacing(ack_wait_s=1.0, attempts=4, retry_base_s=0.05, retry_cap_s=0.2)
 AGENTS = tuple(f"agent-{n}" for n in range(1, STAGES * INSTANCES + 1))
+SLOTS = 4
 KEYS = tuple(f"k{n}" for n in range(7))
 
 STREAMS: list[dict[str, Any]] = [
@@ -116,7 +117,10 @@ class Staged:
             return Done((task.task.encode(),), task.body + b"%d" % stage)
 
         waiting = SWARM.stream(CHAIN.waiting(stage))
-        turns = LaneTurns(connection, waiting, lambda lane: CHAIN.tasks(stage, lane)) if self.strict else None
+        hands = HANDS_PER_SLOT * SLOTS if self.strict else SLOTS
+        turns = None
+        if self.strict:
+            turns = LaneTurns(connection, waiting, lambda lane: CHAIN.tasks(stage, lane), hands=hands)
         guarded = None if self.guard is None else self.guard(connection.name, stage, turns)
         work = WorkQueue(
             connection,
@@ -124,7 +128,8 @@ class Staged:
             CHAIN.queue(stage, connection.name),
             guarded.around(run) if guarded else run,
             agent=connection.name,
-            slots=4,
+            slots=SLOTS,
+            hands=hands,
             pacing=PACING,
             observer=lambda op, kind, **facts: None,
             at=passed,

@@ -153,6 +153,7 @@ class WorkQueue:
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
         complete: Has the last word on each result before it is written.
         turns: When tasks in hand may begin, for instance each lane's in their order; None for at once.
+        hands: How many may be in hand, if more than there are slots: who waits for a turn takes none.
         endless: Never give a task up: one that fails is tried again and again, and in a strict order holds up
             what comes after it.
 
@@ -177,8 +178,10 @@ class WorkQueue:
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         asked: Asked = straight,
         turns: Turns | None = None,
+        hands: int = 0,
         endless: bool = False,
     ) -> None:
+        self._hands = max(hands, slots)
         self._connection = connection
         self._swarm = swarm
         self._queue = queue
@@ -257,7 +260,7 @@ class WorkQueue:
         if closed:
             return 0
         in_flight = len(self._held)
-        return self._absence.room(self._slots - in_flight, in_flight, time.monotonic())
+        return self._absence.room(self._hands - in_flight, in_flight, time.monotonic())
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
         if not self._queue.delivers(delivery.subject):

@@ -103,8 +103,8 @@ DOES: Mapping[str, str] = {
     "clock-off": "the node's clock is wrong by a fixed time",
     "clock-jump": "the node's clock jumps",
     "hand-over": "the leader is asked to give up in good order, and another takes over",
-    "errors": "whatever the venue is asked is answered with an error, sometimes after it was carried out; of "
-    "a stage, what its attempts depend on, so that they fail",
+    "errors": "whatever is asked is answered with an error, sometimes after it was carried out; attempts "
+    "of a stage fail, as what they depend on answers so",
     "slow": "some attempts of a stage take longer, as what they depend on is slow",
     "leave": "the member leaves the roster, so that its votes count no more, and joins again",
 }

@@ -86,8 +86,12 @@ class Surface:
     def roles(self) -> Sequence[str]:
         """The targets that are no names of nodes, whether this swarm has such nodes or not."""
         led = ("leader", "standby", self.all_leaders) if self.leading else ()
-        instances = (*self.groups, ANY_INSTANCE) if self.groups else ()
-        return (*led, "any-agent", "all-agents", "minority", *instances, BROKER)
+        return (*led, "any-agent", "all-agents", "minority", BROKER)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """All targets that are no names of nodes: the roles, and groups of agents."""
+        return (*self.roles, *self.groups, ANY_INSTANCE) if self.groups else self.roles
 
     @property
     def targets(self) -> Sequence[str]:
@@ -153,11 +157,11 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
     names = [node.name for node in surface.nodes]
     if target in ("leader", "standby") and not surface.leading:
         raise FaultError(
-            f"nobody leads in the pattern {surface.pattern}", f"there are {', '.join(surface.roles)}"
+            f"nobody leads in the pattern {surface.pattern}", f"there are {', '.join(surface.words)}"
         )
-    if target not in surface.roles and target not in names:
-        near = difflib.get_close_matches(target, [*surface.roles, *names], 1)
-        roles = ", ".join(surface.roles)
+    if target not in surface.words and target not in names:
+        near = difflib.get_close_matches(target, [*surface.words, *names], 1)
+        roles = ", ".join(surface.words)
         remedy = f"did you mean {near[0]}?" if near else f"there are {roles}, and nodes by name"
         raise FaultError(f"there is no target {target!r} in this swarm", remedy)
     struck = (*surface.groups, ANY_INSTANCE, *(name for group in surface.groups.values() for name in group))

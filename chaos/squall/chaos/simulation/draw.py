@@ -184,7 +184,7 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         if targets and is_felt and not (follows and len(surface.leaders) < 2):
             nth = 1 if follows else chance.choice(NTHS)
             return Interval(fault=kind.name, target=targets[0], at_s=at_s, for_s=for_s, point=point, nth=nth)
-    targets = possible(kind, surface.targets, surface)
+    targets = possible(kind, (*surface.targets, *surface.groups), surface)
     if not targets:
         return None
     if kind.name in END_FAULTS and chance.random() < AT_END:

@@ -46,8 +46,8 @@ class Interfere(msgspec.Struct, frozen=True, kw_only=True):
         kind: ``none`` ends it.
         every: Which deliveries or attempts are struck: every nth. For ``reorder`` one that is overtaken, so
             at most every second of a subscription.
-        delay_s: How late, for ``late``; what is still due when it ends is handed over then. For ``slow``, how
-            much longer an attempt takes.
+        delay_s: How late, for ``late``; what is still due when it ends is handed over then. How long
+            an attempt takes, for ``errors``, or how much longer, for ``slow``.
         offset_s: How far the clock is off, for ``clock``.
         period_s: After how long it jumps there and back, for ``clock``; 0 is never.
     """
@@ -136,10 +136,8 @@ class Interference:
         if self._seen % asked.every:
             return ""
         self._strike()
-        if asked.kind == "errors":
-            return FAILED
         await asyncio.sleep(asked.delay_s)
-        return ""
+        return FAILED if asked.kind == "errors" else ""
 
     def _reorder(self, handler: Handler, message: Msg, *, due: bool) -> None:
         """Hold a delivery, or let this one overtake the one that is held.

@@ -12,7 +12,7 @@ import asyncio
 import random
 from typing import Any
 
-from squall.bus.lane_order import LaneTurns
+from squall.bus.lane_order import HANDS_PER_SLOT, LaneTurns
 from squall.bus.stages import at_stage
 from squall.bus.topology.ring import breaker, stage_of
 from squall.services.node.history import Kind
@@ -32,7 +32,8 @@ async def serve(service: Service) -> None:
     stages = chain(spec)
     stage = stage_of(service.node, stages.count)
     queue = stages.queue(stage, service.node)
-    turns = LaneTurns(service.connection, queue.stream, lambda lane: stages.tasks(stage, lane))
+    hands = HANDS_PER_SLOT * spec.slots if spec.order == "strict" else spec.slots
+    turns = LaneTurns(service.connection, queue.stream, lambda lane: stages.tasks(stage, lane), hands=hands)
 
     def tell(op: str, kind: Kind, /, **facts: Any) -> None:
         """What is told of a task before its last stage is not of what becomes of it in the end."""
@@ -60,6 +61,7 @@ async def serve(service: Service) -> None:
         complete=lambda result: at_stage(result, stage, stages.count),
         observer=tell,
         turns=guarded,
+        hands=hands,
         around=guarded.around,
         endless=spec.on_poison == "block",
     )

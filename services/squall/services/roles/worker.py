@@ -38,7 +38,7 @@ class Worker:
         handler: The name of the node's handler; without, that of the spec.
         complete: Has the last word on each result before it is written.
         observer: Told of attempts and commits; without, they are lines of the node's history.
-        turns, endless: See `WorkQueue`.
+        turns, hands, endless: See `WorkQueue`.
         around: Given what makes attempts; returns what is to make them.
     """
 
@@ -51,6 +51,7 @@ class Worker:
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         observer: Observer | None = None,
         turns: Turns | None = None,
+        hands: int = 0,
         around: Callable[[Run], Run] = lambda run: run,
         endless: bool = False,
     ) -> None:
@@ -96,6 +97,7 @@ class Worker:
             chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
             complete=complete,
             turns=turns,
+            hands=hands,
             endless=endless,
         )
 

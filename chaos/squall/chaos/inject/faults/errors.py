@@ -25,13 +25,15 @@ LOOK_S = 0.02
 class Errors(LogicalFault, frozen=True, kw_only=True):
     """Attributes:
     every: Which attempts of a stage fail: every nth. A venue answers all requests so.
+    delay_ms: How long such an attempt takes. A venue answers at once.
     """
 
     name: ClassVar[str] = "errors"
     every: Annotated[int, Meta(ge=1, le=1000)] = 1
+    delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 20
 
     def asked(self) -> Interfere:
-        return Interfere(kind="errors", every=self.every)
+        return Interfere(kind="errors", every=self.every, delay_s=self.delay_ms / 1e3)
 
     async def inject(self, site: Site) -> None:
         if site.node == VENUE:

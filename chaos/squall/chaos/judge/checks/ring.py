@@ -13,12 +13,6 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import LEADING
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
-from squall.chaos.judge.checks.breakers import (
-    OPERATIONS,
-    half_open_discipline,
-    isolation,
-    trips_and_heals,
-)
 from squall.chaos.judge.checks.explained import EXPLAINED
 from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
@@ -27,7 +21,13 @@ from squall.chaos.judge.checks.poison import contained
 from squall.chaos.judge.checks.reconnecting import RECONNECTING
 from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
 from squall.chaos.judge.checks.repeats import REPEATS
-from squall.chaos.judge.checks.stage_attempts import spent
+from squall.chaos.judge.checks.ring_attempts import spent
+from squall.chaos.judge.checks.ring_breakers import (
+    OPERATIONS,
+    half_open_discipline,
+    isolation,
+    trips_and_heals,
+)
 from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from squall.bus.topology.ring import stage_of
 from squall.chaos.evidence.facts import Count, Injected, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.checks.stage_attempts import STAGE_ATTEMPTS, Attempt, attempts_of
+from squall.chaos.judge.checks.ring_attempts import STAGE_ATTEMPTS, Attempt, attempts_of
 from squall.chaos.judge.decide import Finding, decide, unexercised, unknown
-from squall.services.patterns.ring import RingSpec, breaker_settings
-from squall.services.rules.breaker import Settings
+from squall.services.patterns.ring import RingSpec, breaker_settings, instances
+from squall.services.rules.breaker import Settings, shares
 
 ADMITTED_S = 1.0
 """How long after a breaker opened an attempt may begin that was let through before."""
@@ -68,6 +69,19 @@ class Told:
     settings: Settings
     attempts: Mapping[int, Sequence[Attempt]] = field(default_factory=dict)
     turns: Mapping[int, Sequence[Turned]] = field(default_factory=dict)
+
+    @property
+    def instances(self) -> int:
+        """Of each stage."""
+        return self.spec.agents // len(self.spec.stages)
+
+    def share(self, node: str) -> int:
+        """How many probes an instance may make before it has decided."""
+        there = sorted(
+            (name for name in instances(self.spec, stage_of(node, len(self.spec.stages)))),
+            key=lambda name: int(name.rsplit("-", 1)[1]),
+        )
+        return max(1, shares(self.settings.probes, len(there))[there.index(node)])
 
 
 def told(history: History) -> Told | None:
@@ -131,12 +145,14 @@ def trips_and_heals(case: Case) -> Finding:
             for a in of.attempts.get(outage.stage, ())
             if outage.begin_s <= a.begin_s and a.end_s < outage.end_s
         ]
-        failed = sorted(attempt.end_s for attempt in tried if attempt.failed)
+        bound_s = of.settings.window_s / 2 + 1.0
+        failed = [a for a in tried if a.failed and a.end_s <= outage.begin_s + bound_s]
         first_s = next(
             (t.time_s for t in turns if t.state == "open" and t.time_s >= outage.begin_s), math.inf
         )
-        bound_s = of.settings.window_s / 2 + 1.0
-        if len(failed) >= of.spec.agents * row and first_s > outage.begin_s + bound_s:
+        # One of its instances has met so many then, one after the other.
+        enough = row * of.instances
+        if len(failed) >= enough and first_s > outage.begin_s + bound_s:
             late.append(
                 f"stage {outage.stage} failed wholly, and no breaker was open {bound_s:.1f} s later, "
                 f"after {len(failed)} attempts"
@@ -209,7 +225,14 @@ def half_open_discipline(case: Case) -> Finding:
         return unexercised(case, "its breakers were off")
     most, probes, shown, late = 0, 0, list[str](), list[str]()
     for stage in of.turns:
-        trying, early = _tried_by_breakers(case.history, of, stage)
+        trials, early = _tried_by_breakers(case.history, of, stage)
+        trying = [attempt for trial in trials for attempt in trial]
+        more = [trial for trial in trials if trial and len(trial) > of.share(trial[0].node)]
+        if more:
+            shown.append(
+                f"{more[0][0].node} made {len(more[0])} probes of stage {stage} before it decided, and its "
+                f"share is {of.share(more[0][0].node)}"
+            )
         if early:
             late.append(
                 f"{len(early)} attempts began at stage {stage} while the breaker of who made them was open"
@@ -230,13 +253,16 @@ def half_open_discipline(case: Case) -> Finding:
     )
 
 
-def _tried_by_breakers(history: History, of: Told, stage: int) -> tuple[list[Attempt], list[Attempt]]:
-    """Attempts at a stage that began while who made them was half-open, and while it was open for a while."""
+def _tried_by_breakers(history: History, of: Told, stage: int) -> tuple[list[list[Attempt]], list[Attempt]]:
+    """Attempts at a stage that began while who made them was half-open, by trial, and while it was open.
+
+    Of a trial only those that said something of what the stage depends on.
+    """
     lives: defaultdict[tuple[str, int], list[Turned]] = defaultdict(list)
     for turn in of.turns[stage]:
         if not turn.shared:
             lives[turn.node, turn.incarnation].append(turn)
-    trying: list[Attempt] = []
+    trials: list[list[Attempt]] = []
     early: list[Attempt] = []
     for (node, incarnation), turns in lives.items():
         ends_s = min(
@@ -251,10 +277,10 @@ def _tried_by_breakers(history: History, of: Told, stage: int) -> tuple[list[Att
                 if attempt.node == node and turn.time_s < attempt.begin_s < until_s
             ]
             if turn.state == "half-open":
-                trying += begun
+                trials.append([attempt for attempt in begun if attempt.ok or attempt.failed])
             elif turn.state == "open":
                 early += [a for a in begun if a.begin_s > turn.time_s + ADMITTED_S]
-    return trying, early
+    return trials, early
 
 
 def _together(attempts: Sequence[Attempt]) -> int:
