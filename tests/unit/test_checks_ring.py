@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.unit.histories import Run, T, case_in
-from tests.unit.registered_ring import register
 
-from squall.chaos.judge import checks
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.ring import PROMISES, is_strict, no_loss, order
 
 TASKS = [f"{key}-{n}" for n in range(1, 4) for key in ("a", "b")]
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    register(monkeypatch)
-    yield
-    monkeypatch.undo()
-    checks.promises_of.cache_clear()
 
 
 def good_run() -> Run:

@@ -209,6 +209,7 @@ class WorkQueue:
         self._taking.set()
         self._wake: Callable[[], None] = lambda: None
         self._began_s = time.time()  # by the clock that the broker's stamps are compared with
+        self._last_order = 0
         self.counters = counters
         self.service_ms = 0.0
 
@@ -273,6 +274,10 @@ class WorkQueue:
         may_be_in_hand = delivery.attempt == 1 or self._turns is not None
         if may_be_in_hand and any(held.sequence == delivery.sequence for held in self._held.values()):
             return
+        if self._queue.marks and not 0 < self._last_order < delivery.order:
+            # The consumer was made anew: of what was stored by now, others may have made attempts.
+            self._began_s = max(self._began_s, time.time(), delivery.stored_s)
+        self._last_order = delivery.order
         self._held[delivery.reply] = delivery
         self._idle.clear()
         if self._turns is not None:

@@ -35,9 +35,16 @@ from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.services.run.spec import Spec
 
-RATE_PER_S = 60.0
+RATE_PER_S = 40.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
 
+
+POISON_S = 10.0
+POISONED = {"rate_per_s": 12.0, "attempts": 2}
+"""Whoever works on poison dies, and its lanes wait for it; there are two that it can take with it."""
+
+UNHURRIED_PER_S = 12.0
+"""The load where handlers take their time: what is of one key waits for what came before it."""
 
 FAILING = "failing"
 """The run in which stages fail and lanes move, and whoever keeps both dies in between."""
@@ -64,9 +71,9 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     """Poison; a struck tail; handlers that do all they may; an outage; and stages that fail."""
     failing = Schedule(seed=seed, quiet_s=FAILING_QUIET_S, intervals=FAILING_INTERVALS)
     return (
-        poison(spec, seed),
-        tail(spec, seed),
-        varied_run(spec, seed),
+        poison(spec, seed, quiet_s=POISON_S, **POISONED),
+        tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S),
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
     )
