@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tests.integration.laned import AGENTS, QUEUE, WK, laned
 
 from squall.bus.errors import RejectedError
 from squall.bus.jetstream import FILTERS_OVERLAP, call
-from squall.bus.lane_moves import look, settle, take
+from squall.bus.lane_moves import look, pause, settle, take
 from squall.bus.lanes import ALL, Make, Route, Shrink, spread
 from squall.bus.pull import MISSING_CONSUMER_PAUSE_S, Delivery, Puller
 from squall.bus.tasks import task_group
@@ -182,3 +184,26 @@ async def test_a_broker_that_refuses_for_another_reason_is_heard(tmp_path: Path)
         with pytest.raises(RejectedError) as refused:
             await settle(mover, wrong, route(1, *AGENTS), patience_s=1)
     assert refused.value.code not in (0, FILTERS_OVERLAP)
+
+
+async def test_who_is_made_anew_while_lanes_are_paused_is_paused_until_the_same_time(tmp_path: Path) -> None:
+    async with (
+        laned(tmp_path) as rig,
+        rig.connect("mover") as mover,
+        rig.connect("producer") as producer,
+    ):
+        until_s = time.time() + 3.0
+        queue = replace(QUEUE, paused_until_s=lambda: until_s)
+        await rig.move(mover, route(1, AGENTS[0]))
+        assert [await pause(mover, QUEUE, until_s), await pause(mover, QUEUE, until_s)] == [1, 0]
+        assert await settle(mover, queue, route(2, *AGENTS[:2]), patience_s=1.0)
+        listed = await call(mover, "CONSUMER", "LIST", WK, request={"offset": 0})
+        left_s = [info["pause_remaining"] / 1e9 for info in listed["consumers"]]
+        assert len(left_s) == 2
+        assert max(left_s) - min(left_s) < 0.05
+        async with rig.agent(AGENTS[0]), rig.agent(AGENTS[1]):
+            await rig.produce(producer, 200)
+            assert not rig.done or time.time() >= until_s
+            await rig.all_done()
+            assert time.time() >= until_s - 0.05
+        assert await pause(mover, QUEUE, until_s) == 0  # it is over, and is not begun again
