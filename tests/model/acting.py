@@ -13,12 +13,15 @@ from tests.model.operations import (
     Answer,
     Ask,
     Batch,
+    Change,
     Direct,
     Fetch,
     Get,
+    List,
     Listen,
     Look,
     Misconfigure,
+    Oldest,
     Operation,
     Pause,
     Publish,
@@ -44,6 +47,7 @@ class Acting:
     """Carries operations out on both sides; see `differential.Run`."""
 
     prefix: str
+    durable: bool
     published: tuple[str, ...]
     broker: Broker
     model: Any
@@ -140,6 +144,18 @@ class Acting:
                 stream, name = layout.CONSUMERS[which]
                 await self.ask(f"$JS.API.CONSUMER.DELETE.{self.prefix}{stream}.{name}")
                 await self.ask(*layout.consumer(self.prefix, which))
+            case Change(which, filters, pending, metadata, action):
+                if self.durable and filters == 5:
+                    filters = (
+                        0  # what becomes of one without filters beside others is not known over restarts
+                    )
+                subject, request = layout.changed(self.prefix, which, filters, pending, metadata)
+                await self.ask(subject, {**request, **({"action": action} if action else {})})
+                await self.see_state("QUE", f"spoke-{which + 1}")
+            case List(where):
+                await self.ask(f"$JS.API.CONSUMER.LIST.{self.prefix}{(*self.streams, 'NONE')[where]}")
+            case Oldest():
+                await self._oldest(operation)
             case Misconfigure(which):
                 await self.ask(*layout.misconfigured(self.prefix, which))
             case Ask(which):
@@ -237,6 +253,13 @@ class Acting:
         by_subject = {"last_by_subj": known[(wanted.subject + wanted.seq) % len(known)]}
         request = {"seq": wanted.seq} if wanted.seq and wanted.subject < 2 else by_subject
         await self.ask(f"$JS.API.STREAM.MSG.GET.{self.prefix}{stream}", request)
+
+    async def _oldest(self, wanted: Oldest) -> None:
+        stream = self.streams[wanted.where % len(self.streams)]
+        pattern = layout.patterns(self.prefix, stream)[wanted.pattern]
+        request: dict[str, Any] = {"next_by_subj": pattern, **({"seq": wanted.seq} if wanted.seq else {})}
+        verb = "DIRECT.GET" if wanted.direct else "STREAM.MSG.GET"
+        await self.ask(f"$JS.API.{verb}.{self.prefix}{stream}", request)
 
     async def _purge(self, wanted: Purge) -> None:
         stream = self.published[wanted.where % len(self.published)]

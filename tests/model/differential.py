@@ -94,6 +94,7 @@ class Run(Acting):
 
     def __init__(self, port: int, prefix: str, seed: int, *, durable: bool = False) -> None:
         self.prefix = prefix
+        self.durable = durable
         self.published = tuple(name for name in layout.PUBLISHED if not (durable and name == "MEM"))
         self._port = port
         self.clock = VirtualClock()
@@ -215,7 +216,7 @@ class Run(Acting):
             _, callback, args = call.args
             name = callback.__name__
             due = call.when
-            if name == "_ring":  # heartbeats do not matter
+            if name == "_elapse":  # heartbeats do not matter
                 due = args[0].expires
                 if not due:
                     continue

@@ -202,6 +202,30 @@ def consumer(p: str, which: int) -> tuple[str, dict[str, Any]]:
     return subject, {"stream_name": f"{p}{stream}", "config": {**common, **more}}
 
 
+def changed(p: str, which: int, filters: int, pending: int, metadata: int) -> tuple[str, dict[str, Any]]:
+    """One of the consumers that share a work queue as it is to be; some of it the other does not allow."""
+    name = f"spoke-{which + 1}"
+    own, other = (("a", "b"), ("c",)) if which == 0 else (("c",), ("a", "b"))
+    choices: tuple[tuple[str, ...], ...] = (
+        tuple(f"{p}.que.{kind}.*" for kind in own),
+        (f"{p}.que.none-{which}.*",),
+        (f"{p}.que.{own[0]}.*", f"{p}.que.d.*"),
+        (f"{p}.que.{other[0]}.*",),
+        (f"{p}.que.none-{which}.*", f"{p}.que.{own[-1]}.*"),
+        (),
+    )
+    config: dict[str, Any] = {
+        "name": name,
+        "durable_name": name,
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_S * S),
+        "filter_subjects": choices[filters],
+        **({"max_ack_pending": pending} if pending else {}),
+        **({"metadata": {"epoch": str(metadata)}} if metadata else {}),
+    }
+    return f"$JS.API.CONSUMER.CREATE.{p}QUE.{name}", {"stream_name": f"{p}QUE", "config": config}
+
+
 def misconfigured(p: str, which: int) -> tuple[str, dict[str, Any]]:
     """A request for something that cannot be, or is there."""
     if which == 0:

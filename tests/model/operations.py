@@ -151,6 +151,42 @@ class Remake:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Give a consumer other filters, another bound of what is pending, or another word about it.
+
+    Attributes:
+        consumer: Which, of those of the work queue that several share.
+        filters: Which filters.
+        pending: How much may be pending; 0 is the server's own bound.
+        metadata: Which word is put down with it; 0 is none.
+        action: Whether it must be there, must not, or either.
+    """
+
+    consumer: int
+    filters: int
+    pending: int
+    metadata: int
+    action: str
+
+
+@dataclass(frozen=True)
+class List:
+    """Ask for all consumers of a stream."""
+
+    where: int
+
+
+@dataclass(frozen=True)
+class Oldest:
+    """Ask for the oldest message of a pattern from a place on, of a stream's leader or directly."""
+
+    where: int
+    pattern: int
+    seq: int
+    direct: bool
+
+
+@dataclass(frozen=True)
 class Misconfigure:
     """Ask for a stream or a consumer that cannot be, or is there."""
 
@@ -192,6 +228,9 @@ Operation = (
     | Answer
     | Read
     | Remake
+    | Change
+    | List
+    | Oldest
     | Misconfigure
     | Ask
     | Listen
@@ -246,6 +285,12 @@ def operations(*, evenly: bool = False) -> st.SearchStrategy[Operation]:
         (1, st.builds(Unhear, _number(4))),
         (2, st.builds(Read, _number(6), _number(3), _number(8), _number(6), _number(2))),
         (1, st.builds(Remake, _number(4))),
+        (
+            2,
+            st.builds(Change, _number(1), _number(5), _number(3), _number(2), _often("", "create", "update")),
+        ),
+        (1, st.builds(List, _number(9))),
+        (1, st.builds(Oldest, _number(6), _number(3), _number(9), st.booleans())),
         (1, st.builds(Misconfigure, _number(12))),
         (1, st.builds(Ask, _number(6))),
         (1, st.builds(Listen, _number(4), _number(4))),

@@ -140,3 +140,17 @@ async def test_a_clock_is_off_or_jumps_and_is_right_again() -> None:
     finally:
         time.time = true_time
     assert said[-1] == ("clock", False, 0)
+
+
+async def test_every_nth_attempt_fails_or_takes_longer_and_deliveries_are_let_be() -> None:
+    interference, told = made()
+    assert [await interference.attempt() for _ in range(3)] == ["", "", ""]
+    interference.begin(Interfere(kind="errors", every=3))
+    assert [bool(await interference.attempt()) for _ in range(7)] == [False, False, True] * 2 + [False]
+    assert deliver(interference, 5) == [1, 2, 3, 4, 5]
+    interference.begin(Interfere(kind="slow", every=1, delay_s=0.05))
+    began_s = asyncio.get_running_loop().time()
+    assert await interference.attempt() == ""
+    assert asyncio.get_running_loop().time() - began_s >= 0.04
+    interference.begin(Interfere(kind="none"))
+    assert told == [("errors", True, 1), ("errors", False, 2), ("slow", True, 1), ("slow", False, 1)]

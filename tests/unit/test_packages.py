@@ -70,7 +70,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     promises_of.cache_clear()
 
 
-THERE_ARE = "there are hierarchical, star, mesh, good, or name a file, for instance ./swarm.toml"
+THERE_ARE = "there are hierarchical, star, mesh, ring, good, or name a file, for instance ./swarm.toml"
 """Of what can be run."""
 
 

@@ -26,7 +26,7 @@ from squall.services.patterns import PATTERNS
 
 RATE = 10.0
 STEADY_S, CALM_S = 3.0, 1.5
-TIMERS = {"lease_s": 1.0, "ack_wait_s": 1.5, "backlog_s": 0.0}
+TIMERS = {"lease_s": 1.0, "ack_wait_s": 1.5, "backlog_s": 0.0, "shut_s": 9.0}
 
 ASKED = Asked(pattern="hierarchical", seed=1, lease_s=1.0, ack_wait_s=1.5)
 
@@ -128,7 +128,7 @@ def test_each_kind_of_fault_has_a_bound_and_nothing_makes_it_smaller() -> None:
             assert recovery_bound_s([(causes, 0.0), ({"lead"}, 0.0)], **TIMERS) >= alone_s
             assert recovery_bound_s([(causes, 0.0), (causes, 3.0)], **TIMERS) == alone_s
             assert recovery_bound_s([(causes, 3.0)], **TIMERS) < alone_s
-    assert everything == {"link", "silence", "process", "lead", "delivery", "venue"}
+    assert everything == {"link", "silence", "process", "lead", "delivery", "venue", "shut"}
 
 
 def test_each_poison_that_is_left_may_take_all_its_attempts_one_after_the_other() -> None:

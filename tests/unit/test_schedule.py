@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squall.chaos.cli.setup import spec_of
 from squall.chaos.errors import FaultError
 from squall.chaos.inject.faults.catalogue import FAULTS
 from squall.chaos.inject.schedule_file import checked, load, parse, text_of
@@ -211,3 +212,39 @@ def test_nobody_leads_where_no_role_does() -> None:
 def test_everybody_who_can_lead_is_a_target() -> None:
     schedule = Schedule(seed=1, intervals=(Interval(fault="pause", target="all-coordinators"),))
     assert check(schedule, SURFACE) is schedule
+
+
+def struck(fault: str, target: str, pattern: str) -> str:
+    """Why a swarm cannot be struck so; empty if it can."""
+    for_s = 1.0
+    try:
+        check(
+            Schedule(seed=1, intervals=(Interval(fault=fault, target=target, for_s=for_s),)),
+            surface_of(spec_of(pattern)),
+        )
+    except FaultError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "why"),
+    [
+        ("errors", "stage-3", ""),
+        ("slow", "any-instance", ""),
+        ("slow", "agent-2", ""),
+        ("crash", "stage-2", ""),
+        ("errors", "venue", ""),
+        ("errors", "gateway", "gateway answers no requests of the outside"),
+        ("slow", "venue", "nothing that attempts of venue depend on can be struck"),
+        ("errors", "stage-9", "there is no target 'stage-9' in this swarm"),
+    ],
+)
+def test_what_the_attempts_of_a_stage_depend_on_can_be_struck(fault: str, target: str, why: str) -> None:
+    assert struck(fault, target, "ring") == why
+
+
+def test_where_nobody_does_the_same_together_nothing_attempts_depend_on_can_be_struck() -> None:
+    assert "no target 'stage-1'" in struck("errors", "stage-1", "hierarchical")
+    assert "can be struck" in struck("slow", "any-agent", "hierarchical")
+    assert "no requests" in struck("errors", "any-agent", "hierarchical")

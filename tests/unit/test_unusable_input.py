@@ -128,7 +128,7 @@ REFUSED = [
     ("run mesch", "there is no pattern 'mesch'; did you mean 'mesh'?"),
     ("run starr", "there is no pattern 'starr'; did you mean 'star'?"),
     ("run ''", "there is no pattern ''; there are"),
-    ("run ring", "the pattern ring is not built yet; use"),
+    ("run canary", "the pattern canary is not built yet; use"),
     ("run mine.py", "mine.py is no pattern; hierarchical --handler mine.py:decide"),
     ("run hierarchical --handler nope", "package.module:function or path/to/file.py:function"),
     ("run hierarchical --handler ''", "the handler '' names no function; a handler is"),

@@ -108,14 +108,16 @@ def test_a_name_means_one_thing_within_a_topic_and_a_pattern() -> None:
 
 def test_a_check_is_found_by_its_id_by_its_name_and_of_every_pattern() -> None:
     by_id, by_name = find("e1", WORDS), find("no loss", WORDS)
-    assert [word.of for word in by_id] == [("hierarchical", "mesh"), ("star",)]
+    assert [word.of for word in by_id] == [("hierarchical", "mesh", "ring"), ("star",)]
     promises = promises_of("hierarchical")
     assert promises is not None
     promise = promises.of("H1")
     assert promise is not None
     assert [(word.term, word.text) for word in by_name] == [("H1 no-loss", promise.text)]
     shared = find("U1", WORDS)
-    assert [word.of for word in shared] == [("hierarchical", "star", "mesh")], "a promise of all is told once"
+    assert [word.of for word in shared] == [("hierarchical", "star", "mesh", "ring")], (
+        "a promise of all is told once"
+    )
 
 
 def squall(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:

@@ -34,6 +34,11 @@ BATCH_INCOMPLETE = 10176
 """A part of an atomic batch was lost on its way, as where the broker ends in between; nothing is stored."""
 NO_MESSAGE_FOUND = 10037
 CONSUMER_NOT_FOUND = 10014
+CONSUMER_EXISTS = 10148
+CONSUMER_MISSING = 10149
+"""Of a request that was to create a consumer and not change it, or the other way."""
+FILTERS_OVERLAP = 10100
+"""Another consumer of a work queue has, under its filters, what this one was to have."""
 
 RETRY_PAUSE_S = (0.05, 2.0)
 """Bounds of the pause between two tries of an unknown publish; full jitter."""

@@ -123,6 +123,7 @@ class Puller:
         self._recent: dict[int, None] = {}
         self._heard_s = 0.0
         self._broken = False
+        self._absent = False
         self._inbox = ""
         self._stop: Callable[[], Awaitable[None]] | None = None
 
@@ -167,7 +168,7 @@ class Puller:
                 self._delivered(_number(headers.get("Nats-Last-Consumer")))
             return
         if status == "503":
-            self._broken = True
+            self._broken = self._absent = True
             if self._missing is not None:
                 self._missing()
         elif "Nats-Pending-Messages" in headers:
@@ -196,6 +197,9 @@ class Puller:
         self._broken = True
         while True:
             await self._connection.connected()
+            if self._absent:  # there is no such consumer: it may come
+                self._absent = False
+                await asyncio.sleep(MISSING_CONSUMER_PAUSE_S)
             try:
                 if self._broken:
                     self._broken = False
@@ -203,8 +207,9 @@ class Puller:
                 await self._ask()
             except (NotConnectedError, ConnectionLostError):
                 self._broken = True
-            if self._broken:  # no connection, or no such consumer: it may come
-                await asyncio.sleep(MISSING_CONSUMER_PAUSE_S)
+            if self._broken:
+                if not self._absent:  # no connection
+                    await asyncio.sleep(MISSING_CONSUMER_PAUSE_S)
                 continue
             await look_again(self._wake, HEARTBEAT_S)
             self._wake.clear()

@@ -18,8 +18,9 @@ import msgspec
 
 from squall.bus import subjects
 from squall.bus.backoff import bound_s
-from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
+from squall.bus.messages import RunTask
 from squall.bus.pull import EXPIRES_S
 
 
@@ -44,6 +45,15 @@ class Pacing(msgspec.Struct, frozen=True):
         return chance.uniform(0.0, bound_s(self.retry_base_s, self.retry_cap_s, attempt))
 
 
+def read_task(data: bytes) -> tuple[RunTask, str]:
+    """A task as it was submitted or dispatched.
+
+    Raises:
+        DecodeError: It is none.
+    """
+    return decode(data, RunTask), ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Queue:
     """Which tasks one consumer delivers, and where what becomes of them is written.
@@ -53,12 +63,17 @@ class Queue:
         consumer: Its consumer: of a pool that shares it, or of one worker alone.
         tasks: The subjects of the tasks that it may deliver, with wildcards.
         register: The subject of a task's register, given its lane and its name.
+        marks: Under which name attempts are counted: that of the consumer, unless the tasks can move from one
+            consumer to another.
+        read: The task in what is delivered, and why it is not to be run, if so. Raises DecodeError.
     """
 
     stream: str
     consumer: str
     tasks: tuple[str, ...]
     register: Callable[[str, str], str]
+    marks: str = ""
+    read: Callable[[bytes], tuple[RunTask, str]] = read_task
 
     def __post_init__(self) -> None:
         if not self.tasks:

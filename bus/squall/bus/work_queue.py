@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -32,10 +32,10 @@ from squall.bus.absence import Absence
 from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
-from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
+from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
@@ -60,6 +60,10 @@ UNHEARD_S = 1.0
 """How long it may take, when it is told to stop, to listen no more to what it asked for."""
 
 
+RETURNED_MAX = 10_000
+"""Tasks of which it is known how often they were given back because it was not their turn."""
+
+
 class Done(msgspec.Struct, frozen=True):
     """An attempt that succeeded."""
 
@@ -74,11 +78,13 @@ class Failed(msgspec.Struct, frozen=True):
         reason: In one sentence.
         final: True when another attempt would fail alike: the task is dead now.
         after_s: The next attempt is to be made no sooner than this, whatever the pacing says.
+        excused: It says nothing of the task, which has as many attempts as before.
     """
 
     reason: str
     final: bool = False
     after_s: float = 0.0
+    excused: bool = False
 
 
 class NotThere(msgspec.Struct, frozen=True):
@@ -129,6 +135,10 @@ WORKERS_DIED = "no result: its workers died or hung"
 """Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
 
 
+def _is_final(ended: Done | Failed) -> bool:
+    return isinstance(ended, Failed) and ended.final
+
+
 class WorkQueue:
     """One worker on a queue.
 
@@ -142,6 +152,10 @@ class WorkQueue:
         asked: Given the step ``asked`` and the writing of a result; returns what it returns.
         counters: Where ``done``, ``failed``, ``suppressed``, ``dead`` and ``unsettled`` attempts are counted.
         complete: Has the last word on each result before it is written.
+        turns: When tasks in hand may begin, for instance each lane's in their order; None for at once.
+        hands: How many may be in hand, if more than there are slots: who waits for a turn takes none.
+        endless: Never give a task up: one that fails is tried again and again, and in a strict order holds up
+            what comes after it.
 
     Attributes:
         service_ms: Moving average of what an attempt takes.
@@ -163,7 +177,11 @@ class WorkQueue:
         chance: random.Random,
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
         asked: Asked = straight,
+        turns: Turns | None = None,
+        hands: int = 0,
+        endless: bool = False,
     ) -> None:
+        self._hands = max(hands, slots)
         self._connection = connection
         self._swarm = swarm
         self._queue = queue
@@ -177,7 +195,10 @@ class WorkQueue:
         self._at = at
         self._asked = asked
         self._chance = chance
-        self._marks = Marks(connection, swarm, queue.consumer)
+        self._turns = turns
+        self._endless = endless
+        self._returned: OrderedDict[int, int] = OrderedDict()
+        self._marks = Marks(connection, swarm, queue.marks or queue.consumer)
         self._quarantine = Quarantine()
         self._absence = Absence()
         self._held: dict[str, Delivery] = {}
@@ -188,6 +209,7 @@ class WorkQueue:
         self._taking.set()
         self._wake: Callable[[], None] = lambda: None
         self._began_s = time.time()  # by the clock that the broker's stamps are compared with
+        self._last_order = 0
         self.counters = counters
         self.service_ms = 0.0
 
@@ -239,7 +261,7 @@ class WorkQueue:
         if closed:
             return 0
         in_flight = len(self._held)
-        return self._absence.room(self._slots - in_flight, in_flight, time.monotonic())
+        return self._absence.room(self._hands - in_flight, in_flight, time.monotonic())
 
     def _take(self, tasks: Tasks, puller: Puller, delivery: Delivery) -> None:
         if not self._queue.delivers(delivery.subject):
@@ -247,21 +269,54 @@ class WorkQueue:
             return
         if delivery.reply in self._held:
             return  # the network has repeated it: one attempt is under way, and two would pass the slots
+        # It may be in hand, where its consumer was made anew meanwhile or it waits for its turn here; what is
+        # said of either delivery counts.
+        may_be_in_hand = delivery.attempt == 1 or self._turns is not None
+        if may_be_in_hand and any(held.sequence == delivery.sequence for held in self._held.values()):
+            return
+        if self._queue.marks and not 0 < self._last_order < delivery.order:
+            # The consumer was made anew: of what was stored by now, others may have made attempts.
+            self._began_s = max(self._began_s, time.time(), delivery.stored_s)
+        self._last_order = delivery.order
         self._held[delivery.reply] = delivery
         self._idle.clear()
+        if self._turns is not None:
+            self._turns.enter(delivery)
 
         async def attempt() -> None:
             try:
-                # More than was asked for comes where a request was given up that the broker still answers.
-                async with self._free:
-                    await self._attempt(delivery)
+                await self._attempt_in_turn(delivery)
             finally:
                 self._held.pop(delivery.reply, None)
+                if self._turns is not None:
+                    self._turns.leave(delivery)
                 if not self._held:
                     self._idle.set()
                 puller.wake()
 
         tasks.daemon(attempt())
+
+    async def _attempt_in_turn(self, delivery: Delivery) -> None:
+        wait_s = 0.0
+        if self._turns is not None:
+            try:
+                wait_s = await self._turns.wait(delivery)
+            except RequestError:
+                wait_s = self._pacing.retry_base_s
+        returned = self._returned.pop(delivery.sequence, 0)
+        if not wait_s:
+            # What came out of turn was no attempt, and is not counted as one by who knows of it.
+            number = max(1, delivery.attempt - returned)
+            # More than was asked for comes where a request was given up that the broker still answers.
+            async with self._free:
+                await self._attempt(msgspec.structs.replace(delivery, attempt=number))
+            return
+        self.counters["out_of_turn"] += 1
+        self._returned[delivery.sequence] = returned + 1
+        if len(self._returned) > RETURNED_MAX:
+            self._returned.popitem(last=False)
+        with contextlib.suppress(RequestError):
+            await self._put_off(delivery, wait_s)
 
     async def _attempt(self, delivery: Delivery) -> None:
         if not self._taking.is_set():
@@ -272,12 +327,13 @@ class WorkQueue:
                 return
         name = subjects.last_token(delivery.subject)
         try:
-            task = decode(delivery.data, RunTask)
+            task, ended = self._queue.read(delivery.data)
             if task.task != name:
                 raise DecodeError(f"task {printable(task.task, 40)} lies where {name} should")
         except DecodeError as error:
-            task = RunTask(task=name, key=name, job="unreadable")
-            await self._end(delivery, task, Failed(str(error), final=True), delivery.attempt)
+            task, ended = RunTask(task=name, key=name, job="unreadable"), str(error)
+        if ended:
+            await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
         if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
             await self._run_once(delivery, task, FIRST, expected=None)
@@ -300,7 +356,8 @@ class WorkQueue:
         lane = subjects.lane_of(delivery.subject)
         before, sequence = await self._marks.read(lane, task.task)
         uncounted = before is None and delivery.attempt == 1
-        tried = first_counted() if uncounted else begin(before, self._pacing.attempts)
+        attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
+        tried = first_counted() if uncounted else begin(before, attempts)
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._end(delivery, task, lost, self._pacing.attempts)
@@ -333,13 +390,18 @@ class WorkQueue:
                     return True
                 self._absence.met()
                 self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
-                failed = isinstance(ended, Failed) and not ended.final and number < self._pacing.attempts
+                excused = isinstance(ended, Failed) and ended.excused
+                may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
+                failed = isinstance(ended, Failed) and (excused or not may_end)
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
                 self.counters["failed"] += 1
                 reason = printable(ended.reason)
                 self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
-                await self._again(delivery, task, number, after_s=ended.after_s)
+                if excused:
+                    await self._excuse(delivery, task, tried, ended)
+                else:
+                    await self._again(delivery, task, number, after_s=ended.after_s)
             elif settled:
                 await self._acknowledge(delivery)
         finally:
@@ -444,15 +506,23 @@ class WorkQueue:
         marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
         await self._give_back(delivery, ABSENT_PAUSE_S, marking)
 
+    async def _excuse(self, delivery: Delivery, task: RunTask, tried: TaskTried, ended: Failed) -> None:
+        """Have it delivered again after a pause, with as many attempts as before."""
+        pause_s = max(ended.after_s, self._pacing.pause_s(tried.attempts, self._chance))
+        marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
+        await self._give_back(delivery, pause_s, marking)
+
     async def _give_back(self, delivery: Delivery, pause_s: float, marking: Awaitable[object]) -> None:
         """Have it delivered again after a pause, once it is marked what became of it."""
         try:
             await marking
-            await self._connection.publish(
-                delivery.reply, b'-NAK {"delay": %d}' % int(pause_s * 1e9), reply="", confirm=False
-            )
+            await self._put_off(delivery, pause_s)
         except RequestError:
             self.counters["unacknowledged"] += 1
+
+    async def _put_off(self, delivery: Delivery, pause_s: float) -> None:
+        refusal = b'-NAK {"delay": %d}' % int(pause_s * 1e9)
+        await self._connection.publish(delivery.reply, refusal, reply="", confirm=False)
 
     async def _keep_alive(self) -> None:
         """Tell the broker three times an ack wait that what is held is worked on."""

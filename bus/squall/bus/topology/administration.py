@@ -64,3 +64,19 @@ def warden(s: Subjects) -> Permissions:
         ),
         subscribe=(every_ack(wk, POOL), next_message(wk, POOL)),
     )
+
+
+def lane_mover(s: Subjects, *planes: str) -> Permissions:
+    """Says which consumer has which lanes of work queues, and until when one delivers nothing."""
+    return Permissions(
+        publish=tuple(
+            right
+            for stream in map(s.stream, planes)
+            for right in (
+                api("CONSUMER", "LIST", stream),
+                api("CONSUMER", "CREATE", stream, ANY),
+                api("CONSUMER", "DELETE", stream, ANY),
+                api("CONSUMER", "PAUSE", stream, ANY),
+            )
+        )
+    )

@@ -23,10 +23,13 @@ from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
 from squall.chaos.plan.kinds import KINDS
 from squall.chaos.plan.poison import is_poison, is_poisoned
 from squall.chaos.plan.series import is_unhurried
-from squall.chaos.plan.surface import BROKER, possible, surface_of
+from squall.chaos.plan.surface import BROKER, Surface, possible, surface_of
 from squall.chaos.plan.varied import SHARES, is_varied, sort_of
 from squall.services.errors import SpecError
 from squall.services.run.swarm_toml import convert
+
+DEPENDED_ON = ("answers", "attempts")
+"""What kinds act on that strike a group of agents as a whole, by what all of them depend on."""
 
 OUTAGE_S = 10.0
 """A fault that holds for so long is an outage: longer than any pause between two tries to connect."""
@@ -140,26 +143,43 @@ def exercised(pattern: str, runs: Sequence[Exercise]) -> Exercised:
 # Of one run.
 
 
-def _possible(history: History) -> list[Pair]:
+def _surface(history: History) -> Surface | None:
     try:
-        surface = surface_of(convert(dict(history.spec), "the spec"))
+        return surface_of(convert(dict(history.spec), "the spec"))
     except SpecError:
+        return None
+
+
+def _possible(history: History) -> list[Pair]:
+    surface = _surface(history)
+    if surface is None:
         return []
     # Somebody else's broker is none of the processes that were started, and is not struck.
     spared = {BROKER} if history.nodes and all(start.role != BROKER for start in history.nodes) else set()
     targets = [target for target in surface.targets if target not in spared]
-    return [(kind.name, target) for kind in KINDS.values() for target in possible(kind, targets, surface)]
+    found: list[Pair] = []
+    for kind in KINDS.values():
+        groups = surface.groups if kind.breaks in DEPENDED_ON else ()
+        there = possible(kind, [*targets, *groups], surface)
+        found += dict.fromkeys((kind.name, _together_called(target, surface)) for target in there)
+    return found
+
+
+def _together_called(target: str, surface: Surface | None) -> str:
+    """A target, or what groups of agents are called together: ``stage`` for ``stage-2``."""
+    return target.rpartition("-")[0] if surface is not None and target in surface.groups else target
 
 
 def _struck(history: History) -> tuple[Mapping[Pair, int], Mapping[Pair, int]]:
     """How many faults there were of each kind and target, and how many of them were seen in force."""
+    surface = _surface(history)
     nodes: dict[str, list[Injected]] = {}
     for fault in (*history.faults, *history.missed):
         nodes.setdefault(_fault_of(fault), []).append(fault)
     struck: Counter[Pair] = Counter()
     verified: Counter[Pair] = Counter()
     for faults in nodes.values():
-        pair = (faults[0].kind, _target(faults[0]))
+        pair = (faults[0].kind, _together_called(_target(faults[0]), surface))
         struck[pair] += 1
         verified[pair] += all(fault.verified for fault in faults)
     return struck, verified

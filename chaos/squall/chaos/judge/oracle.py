@@ -181,9 +181,9 @@ class Workload:
 
 
 @functools.lru_cache(maxsize=1)
-def workload_of(seed: int) -> Workload:
+def workload_of(seed: int, accounts: int = ACCOUNTS) -> Workload:
     """The workload of a seed, of which several checks of one run ask."""
-    return Workload(seed)
+    return Workload(seed, accounts=accounts)
 
 
 def ledger(seed: int, tasks: int) -> list[Row]:

@@ -6,12 +6,12 @@ $JS.API.<endpoint>.<stream>[.<consumer>[.<filter>]]
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from squall.chaos.model import refusals, telling
-from squall.chaos.model.configs import UNCHANGEABLE, ConsumerConfig, StreamConfig, decode
+from squall.chaos.model.configs import CHANGEABLE, UNCHANGEABLE, ConsumerConfig, StreamConfig, decode
 from squall.chaos.model.consumers import Consumer
 from squall.chaos.model.errors import Unmodelled
 from squall.chaos.model.jetstream import JetStream
@@ -36,11 +36,21 @@ class _PurgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _GetRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: int = 0
     last_by_subj: str = ""
+    next_by_subj: str = ""
 
 
 class _CreateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream_name: str
     config: ConsumerConfig
+    action: Literal["", "create", "update"] = ""
+
+
+class _ListRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    offset: int = 0
+
+
+LIST_MAX = 256
+"""Consumers that are listed at a time."""
 
 
 class _PauseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +62,7 @@ _BESIDE_ERROR: dict[str, dict[str, Any]] = {
     "stream_info": _PAGED,
     "stream_purge": {"purged": 0},
     "consumer_pause": {"paused": False},
+    "consumer_list": {**_PAGED, "consumers": []},
 }
 """What answers have though they are errors, by kind."""
 
@@ -95,6 +106,8 @@ class Api:
                 return "stream_create", self._stream_create(name, data)
             case ["CONSUMER", "CREATE", stream, name, *rest]:
                 return "consumer_create", self._consumer_create(stream, name, ".".join(rest), data)
+            case ["CONSUMER", "LIST", name]:
+                return "consumer_list", self._consumer_list(name, data)
             case ["STREAM", *verb, name] if on_stream := self._streams.get(tuple(verb)):
                 kind, ask = on_stream
                 stream_found = self._jetstream.streams.get(name)
@@ -165,12 +178,28 @@ class Api:
 
     def _stream_get(self, stream: Stream, data: bytes) -> Answer:
         request = decode(data, _GetRequest)
-        if bool(request.seq) == bool(request.last_by_subj):
+        if request.next_by_subj and not request.last_by_subj:
+            return self._stream_get_next(stream, request)
+        if bool(request.seq) == bool(request.last_by_subj) or request.next_by_subj:
             return refusals.BAD_REQUEST
         message = stream.messages.get(request.seq or stream.last_on(request.last_by_subj))
         return {"message": telling.stored(message)} if message else refusals.NO_MESSAGE
 
+    def _stream_get_next(self, stream: Stream, request: _GetRequest) -> Answer:
+        message = stream.next_on(request.next_by_subj, request.seq)
+        return {"message": telling.stored(message)} if message else refusals.NO_MESSAGE
+
     # Consumers.
+
+    def _consumer_list(self, stream_name: str, data: bytes) -> Answer:
+        stream = self._jetstream.streams.get(stream_name)
+        if stream is None:
+            return refusals.STREAM_NOT_FOUND
+        offset = (decode(data, _ListRequest) if data else _ListRequest()).offset
+        names = sorted(stream.consumers)
+        listed = names[offset : offset + LIST_MAX]
+        told = [telling.consumer_info(stream.consumers[name], self._jetstream.alarms) for name in listed]
+        return {"total": len(names), "offset": offset, "limit": LIST_MAX, "consumers": told}
 
     def _consumer_create(self, stream_name: str, name: str, filtered: str, data: bytes) -> Answer:
         request = decode(data, _CreateRequest)
@@ -192,14 +221,26 @@ class Api:
             return fault
         existing = stream.consumers.get(name)
         if existing is not None:
-            refusal = _unlike(existing.config, config) or _not_unique(stream, name, config)
-            return refusal or telling.consumer_info(existing, self._jetstream.alarms)
+            # A pause is kept whatever is said of it here.
+            config = msgspec.structs.replace(config, pause_until=existing.config.pause_until)
+            if request.action == "create" and existing.config != config:
+                return refusals.CONSUMER_EXISTS
+            refusal = _overlap(stream, name, config) or _unchangeable(existing.config, config)
+            if refusal is not None:
+                return refusal
+            if existing.config != config:
+                existing.change(config)
+            told, existing.first_told = existing.first_told, None
+            return told or telling.consumer_info(existing, self._jetstream.alarms)
+        if request.action == "update":
+            return refusals.CONSUMER_MISSING
         refusal = _not_unique(stream, name, config)
         if refusal is not None:
             return refusal
-        return telling.consumer_info(
-            self._jetstream.add_consumer(stream, name, config), self._jetstream.alarms
-        )
+        made, alarms = self._jetstream.add_consumer(stream, name, config), self._jetstream.alarms
+        if config.pause_until:
+            made.pause(alarms.time_of(from_rfc3339(config.pause_until)))
+        return telling.consumer_info(made, alarms)
 
     def _consumer_info(self, consumer: Consumer, data: bytes) -> Answer:
         return telling.consumer_info(consumer, self._jetstream.alarms)
@@ -220,25 +261,34 @@ class Api:
         return {**told, "pause_remaining": remaining_ns} if consumer.is_paused else told
 
 
-def _unlike(before: ConsumerConfig, wanted: ConsumerConfig) -> Refusal | None:
-    """Why a consumer cannot be made what is wanted; None if it is that."""
-    if before == wanted:
-        return None
+def _unchangeable(before: ConsumerConfig, wanted: ConsumerConfig) -> Refusal | None:
+    """Why a consumer cannot become what is wanted; None if it can, or is that."""
     for field, reason in UNCHANGEABLE.items():
         if getattr(before, field) != getattr(wanted, field):
             return refusals.not_created(reason)
-    raise Unmodelled(f"a change of consumer {wanted.name}: {before} to {wanted}")
+    changes = {field: getattr(wanted, field) for field in CHANGEABLE}
+    if msgspec.structs.replace(before, **changes) != wanted:
+        raise Unmodelled(f"a change of consumer {wanted.name}: {before} to {wanted}")
+    return None
 
 
 def _not_unique(stream: Stream, name: str, config: ConsumerConfig) -> Refusal | None:
     """Why a work queue cannot have one more consumer; None if it can."""
-    others = [other for other in stream.consumers.values() if other.name != name]
-    if stream.config.retention != "workqueue" or not others:
-        return None
-    if not config.filters:
+    others = [other for other in stream.consumers if other != name]
+    if stream.config.retention == "workqueue" and others and not config.filters:
         return refusals.QUEUE_UNFILTERED
-    for other in others:
-        theirs = other.config.filters
-        if not theirs or any(collide(one, two) for one in config.filters for two in theirs):
+    return _overlap(stream, name, config)
+
+
+def _overlap(stream: Stream, name: str, config: ConsumerConfig) -> Refusal | None:
+    """Why a consumer of a work queue cannot have its filters; None if it can.
+
+    One that is there can lose them all, whatever others have: then it is delivered what is theirs as well.
+    """
+    if stream.config.retention != "workqueue":
+        return None
+    others = [consumer.config.filters for consumer in stream.consumers.values() if consumer.name != name]
+    for one in config.filters:
+        if any(not theirs or any(collide(one, two) for two in theirs) for theirs in others):
             return refusals.QUEUE_OVERLAP
     return None

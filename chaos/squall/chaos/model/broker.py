@@ -3,7 +3,7 @@
     client ──frames──► session ─► subscriptions of its account ─► sessions ──frames──► clients
                           └─────► JetStream, of CORE or through an import
 
-Everything happens at once, when a frame is received or a timer rings; how long things take on their way is
+Everything happens at once, when a frame is received or a timer goes off; how long things take on their way is
 the network's, and somebody else's.
 """
 

@@ -50,15 +50,15 @@ class Alarms:
         return (stamp_ns - self._epoch_ns) / 1e9
 
     def after(self, delay_s: float, callback: Callable[..., object], *args: Any) -> Handle:
-        return self._clock.call_later(delay_s, self._ring, self._life, callback, args)
+        return self._clock.call_later(delay_s, self._fire, self._life, callback, args)
 
     def at(self, time_s: float, callback: Callable[..., object], *args: Any) -> Handle:
-        return self._clock.call_at(time_s, self._ring, self._life, callback, args)
+        return self._clock.call_at(time_s, self._fire, self._life, callback, args)
 
     def silence(self) -> None:
         """The process has ended: nothing that it meant to do is done."""
         self._life += 1
 
-    def _ring(self, life: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _fire(self, life: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         if life == self._life:
             callback(*args)

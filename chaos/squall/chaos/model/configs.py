@@ -170,6 +170,8 @@ class ConsumerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inactive_threshold: int = 0
     num_replicas: Literal[0, 1] = 0
     mem_storage: bool = False
+    metadata: dict[str, str] = {}
+    pause_until: str = ""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -219,6 +221,9 @@ class ConsumerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         always = ("deliver_policy", "ack_policy", "replay_policy", "num_replicas")
         return {k: v for k, v in msgspec.to_builtins(self).items() if v or k in always}
 
+
+CHANGEABLE = ("filter_subject", "filter_subjects", "max_ack_pending", "metadata")
+"""What of a consumer can be changed, as far as it is modelled."""
 
 UNCHANGEABLE = {
     "deliver_policy": "deliver policy can not be updated",

@@ -10,10 +10,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from squall.chaos.model.clock import Alarms, Handle
 from squall.chaos.model.configs import ConsumerConfig
 from squall.chaos.model.errors import Unmodelled
+from squall.chaos.model.interest import first_place, is_awaited
 from squall.chaos.model.post import Post
 from squall.chaos.model.progress import WRITTEN_S, Progress
 from squall.chaos.model.pulls import Asked, Requests
@@ -38,6 +40,8 @@ class Consumer:
         next: The next sequence that it would deliver for the first time.
         left: How many messages it has yet to deliver for the first time.
         paused_until: When it goes on, by the clock; 0 if it is not paused.
+        first_told: What is told of it, instead of what is so, when it is asked for the first time after a
+            restart to be what it is, or something else.
     """
 
     __slots__ = (
@@ -47,6 +51,7 @@ class Consumer:
         "_alarms",
         "_blocked",
         "_chance",
+        "_deaf",
         "_gone",
         "_matches",
         "_on_deliver",
@@ -55,6 +60,7 @@ class Consumer:
         "_upcoming",
         "config",
         "created_ns",
+        "first_told",
         "left",
         "name",
         "next",
@@ -80,6 +86,7 @@ class Consumer:
         self.name = name
         self.config = config
         self.created_ns = alarms.stamp_ns()
+        self.first_told: dict[str, Any] | None = None
         self._post = post
         self._alarms = alarms
         self._chance = chance
@@ -87,7 +94,7 @@ class Consumer:
         self._gone = on_gone
         self._ack_prefix = f"$JS.ACK.{stream.name}.{name}."
         self._matches = matcher(*config.filters)
-        self.next = _start(stream, config)
+        self.next = first_place(stream, config)
         self.progress = Progress(
             explicit=config.is_explicit,
             durable=not self.is_in_memory,
@@ -99,6 +106,7 @@ class Consumer:
         self.left = 0
         self._look_ahead()
         self._blocked = False
+        self._deaf = False
         self.paused_until = 0.0
         self._resume: Handle | None = None
         self._alarm: Handle | None = None
@@ -117,10 +125,30 @@ class Consumer:
     def is_in_memory(self) -> bool:
         return self.config.mem_storage or self.stream.config.storage == "memory"
 
+    def change(self, config: ConsumerConfig) -> None:
+        """Take on another configuration, whose changes are allowed and right.
+
+        What it holds it keeps, also of subjects that it delivers no more; what it has passed does not come
+        back, though it was of no subject of its own then.
+        """
+        filtered = config.filters != self.config.filters
+        roomier = config.max_ack_pending > self.config.max_ack_pending
+        self.config = config
+        if filtered:
+            # One that loses all of its filters is told of no new message: it finds them when it looks.
+            self._deaf = not config.filters
+            self._matches = matcher(*config.filters)
+            self._look_ahead()
+        if roomier:
+            self.pump()
+
     # The stream tells.
 
     def stored(self, message: Stored) -> None:
         if not self._matches(message.subject):
+            return
+        if self._deaf:
+            self._upcoming.append(message.seq)
             return
         self.left += 1  # the server counts it though it may be before where this one is to begin
         if message.seq >= self.next:
@@ -158,6 +186,11 @@ class Consumer:
         self.next = max(self.next, start)
         gone = frozenset(self.progress.pending) - self.stream.messages.keys() if wider else None
         self.progress.purge(start, self.next, gone)
+
+    def needs(self, message: Stored) -> bool:
+        """Whether this one is to have a message acknowledged."""
+        is_open = message.seq >= self.next or message.seq in self.progress.pending
+        return message.seq > self.progress.floor and is_open and bool(self._matches(message.subject))
 
     # Requests.
 
@@ -197,7 +230,7 @@ class Consumer:
                 break
             message, attempt = found
             if attempt == 1:
-                self.left -= 1
+                self.left = self.left - 1 if self.left else len(self._upcoming)
             reply = (
                 f"{self._ack_prefix}{attempt}.{message.seq}.{progress.order}.{message.stamp_ns}.{self.left}"
             )
@@ -289,7 +322,7 @@ class Consumer:
             return False
         was_full = 0 < self.config.max_ack_pending <= len(self.progress.pending)
         was_pending = self.progress.acknowledge(seq, self._alarms.time(), self.next)
-        if self.stream.config.retention == "workqueue":
+        if self.stream.config.retention == "workqueue" and not is_awaited(seq, self):
             self.stream.remove(seq)
         if was_pending and was_full:
             self.pump()
@@ -384,12 +417,3 @@ class Consumer:
             self._resume = self._alarms.at(self.paused_until, self.pump)
         if self.config.inactive_threshold:
             self._alarms.after(self._patience_s(), self._look_for_life)
-
-
-def _start(stream: Stream, config: ConsumerConfig) -> int:
-    """The first sequence that a new consumer is to deliver."""
-    if config.opt_start_seq:
-        return max(config.opt_start_seq, stream.first)
-    if not stream.first:
-        return 1
-    return stream.last + 1 if config.deliver_policy == "new" else stream.first

@@ -31,9 +31,10 @@ PENDING_BYTES_MAX = 64 * 1024 * 1024
 
 
 class _DirectRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    seq: int
+    seq: int = 0
     batch: int = 0
     max_bytes: int = 0
+    next_by_subj: str = ""
 
 
 class JetStream:
@@ -201,8 +202,16 @@ class JetStream:
         return True
 
     def _direct(self, stream: Stream, asked: _DirectRequest, reply: str) -> None:
-        """Answer with the messages from a place on; without a batch, with the one that is there."""
-        if asked.seq < 1 or asked.batch < 0 or asked.max_bytes < 0:
+        """Answer with the messages from a place on; without a batch, with the one that is there, or the
+        oldest from there on of a pattern."""
+        if asked.next_by_subj and not asked.batch and not asked.max_bytes:
+            found = stream.next_on(asked.next_by_subj, asked.seq)
+            if found is None:
+                self._post.status(reply, "404", "Message Not Found")
+            else:
+                self._post.send(reply, found.data, telling.direct(stream, found))
+            return
+        if asked.next_by_subj or asked.seq < 1 or asked.batch < 0 or asked.max_bytes < 0:
             raise Unmodelled(f"a direct get of {stream.name}: {asked}")
         if not asked.batch:
             message = stream.messages.get(asked.seq)
@@ -249,6 +258,7 @@ class JetStream:
             stream.restart()
         for consumer in self.consumers():
             consumer.restart()
+            consumer.first_told = telling.consumer_info(consumer, self.alarms)
         for stream in self.streams.values():
             for source in stream.sources:
                 source.restart()

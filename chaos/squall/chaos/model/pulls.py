@@ -128,9 +128,9 @@ class Requests:
         self._no_waits += request.no_wait
         if request.heartbeat_s:
             due = min(request.due, request.expires)
-            request.timer = self._alarms.at(due, self._ring, request)
+            request.timer = self._alarms.at(due, self._elapse, request)
         elif request.expires:
-            request.timer = self._alarms.at(request.expires, self._ring, request)
+            request.timer = self._alarms.at(request.expires, self._elapse, request)
         return True
 
     def serve(self, size: int) -> tuple[Request, Sequence[Subscription]] | None:
@@ -223,7 +223,7 @@ class Requests:
             Nats_Pending_Bytes=str(request.bytes_left),
         )
 
-    def _ring(self, request: Request) -> None:
+    def _elapse(self, request: Request) -> None:
         """A request's time is over, or it may have to hear something."""
         now = self._alarms.time()
         if request.expires and now >= request.expires:
@@ -235,7 +235,7 @@ class Requests:
             if now >= request.due:
                 self._tell_alive(request, now)
             due = min(request.due, request.expires) if request.expires else request.due
-            request.timer = self._alarms.at(due, self._ring, request)
+            request.timer = self._alarms.at(due, self._elapse, request)
         self.at_end()
         self._wake()
 

@@ -68,6 +68,8 @@ def invalid_stream(reason: str) -> Refusal:
 # Consumers.
 
 CONSUMER_NOT_FOUND = Refusal(404, 10014, "consumer not found")
+CONSUMER_EXISTS = Refusal(400, 10148, "consumer already exists")
+CONSUMER_MISSING = Refusal(400, 10149, "consumer does not exist")
 CONSUMER_NAME_MISMATCH = Refusal(
     400, 10017, "consumer name in subject does not match durable name in request"
 )

@@ -140,6 +140,11 @@ class Stream:
         matches = matcher(pattern)
         return {subject: len(seqs) for subject, seqs in self._by_subject.items() if matches(subject)}
 
+    def next_on(self, pattern: str, start: int) -> Stored | None:
+        """The oldest message from a sequence on, on a subject or a pattern of them."""
+        seq = next(self.matching(matcher(pattern), start), 0)
+        return self.messages.get(seq)
+
     def matching(self, matches: Matches, start: int) -> Iterator[int]:
         """The sequences from one on whose subjects match, in order."""
         messages = self.messages

@@ -10,12 +10,13 @@ from squall.chaos.errors import FaultError
 from squall.chaos.mutants.hierarchical.catalogue import CATALOGUE as HIERARCHICAL
 from squall.chaos.mutants.mesh.catalogue import CATALOGUE as MESH
 from squall.chaos.mutants.mutant import Catalogue
+from squall.chaos.mutants.ring.catalogue import CATALOGUE as RING
 from squall.chaos.mutants.star.catalogue import CATALOGUE as STAR
 from squall.services import packages
 
 GROUP = "squall.mutants"
 
-BUILT_IN = (HIERARCHICAL, STAR, MESH)
+BUILT_IN = (HIERARCHICAL, STAR, MESH, RING)
 """The catalogues of the patterns that Squall brings; one line a pattern."""
 
 

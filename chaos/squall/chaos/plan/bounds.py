@@ -10,7 +10,7 @@ from typing import Literal
 
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.wire import ANSWER_S, CONNECT_TIMEOUT_S
-from squall.chaos.plan.kinds import KINDS
+from squall.chaos.plan.kinds import KINDS, SLOW
 from squall.chaos.plan.surface import BROKER
 from squall.services.effects.kinds import is_outside
 from squall.services.patterns.pattern import VENUE
@@ -43,7 +43,7 @@ SINK_S = SEND_TIMEOUT_S + ASIDE_PAUSE_S_MAX + WAIT_S_MAX
 """What somebody else's sink may add: no answer in time, a pause before the next try, and that it wants to be
 left alone."""
 
-Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
+Cause = Literal["link", "silence", "process", "lead", "delivery", "venue", "shut"]
 """What can be in the way of a task that was open as something was healed:
 
     link      a connection is opened again: the longest pause between two tries, and one that comes to nothing
@@ -52,10 +52,14 @@ Cause = Literal["link", "silence", "process", "lead", "delivery", "venue"]
     lead      another leads
     delivery  what somebody held is delivered again
     venue     a request is given up, and an order that was set aside is sent again
+    shut      what is left alone for having failed is tried again, and then whatever had failed with it
 """
 
 LOSING = ("blackhole", "one-way-up", "one-way-down")
 """Kinds of faults after which a connection can be open and have lost something."""
+
+FAILING = ("errors", SLOW)
+"""Kinds of faults under which attempts fail."""
 
 ENDING = ("crash", "restart")
 """Kinds of faults that end a process, which is started again."""
@@ -74,6 +78,8 @@ def causes_of(kind: str, role: str, leading: str) -> frozenset[Cause]:
     if role == VENUE:
         found.add("venue")
         return frozenset(found)
+    if kind in FAILING:
+        found.add("shut")
     known = KINDS.get(kind)
     cuts = known is None or (known.breaks == "link" and known.family != "slow")
     if cuts or role == BROKER or kind == "pause":
@@ -93,6 +99,7 @@ def recovery_bound_s(
     lease_s: float,
     ack_wait_s: float,
     backlog_s: float,
+    shut_s: float = 0.0,
 ) -> float:
     """How long what was accepted may take to end once all is healed: the sum of what can be in the way.
 
@@ -100,6 +107,7 @@ def recovery_bound_s(
         healed: Of each fault what it can put in the way, and how long before it was healed: so much of that
             has passed.
         backlog_s: How long it takes to offer as many tasks as are open.
+        shut_s: How long a task may be put off where what handles it is left alone for having failed.
     """
     takes_s: dict[Cause, float] = {
         "link": BACKOFF_S[1] + CONNECT_TIMEOUT_S,
@@ -108,6 +116,7 @@ def recovery_bound_s(
         "lead": take_over_bound_s(lease_s),
         "delivery": DELIVERIES * ack_wait_s,
         "venue": ANSWER_TIMEOUT_S + ASIDE_PAUSE_S_MAX,
+        "shut": shut_s,
     }
     left_s: dict[Cause, float] = {}
     for causes, ago_s in healed:
@@ -133,6 +142,7 @@ def drain_bound_s(spec: Spec, backlog: int, causes: Collection[Cause], *, poison
         lease_s=spec.lease_s,
         ack_wait_s=spec.ack_wait_s,
         backlog_s=backlog / spec.rate_per_s,
+        shut_s=spec.shut_s,
     )
     return bound_s + (SINK_S if is_outside(spec.effects) else 0.0)
 

@@ -112,7 +112,7 @@ def _of_family(seed: int, family: str, surface: Surface, begin_s: float, length_
     for _ in range(chance.randint(*OF_A_FAMILY)):
         kind = kind_of(chance.choice(FAMILIES[family]))
         low, high = BROKER_FOR_S if family == "broker" else FOR_S
-        targets = ["broker"] if family == "broker" else possible(kind, TARGETS, surface)
+        targets = ["broker"] if family == "broker" else possible(kind, (*TARGETS, *surface.groups), surface)
         if not targets:
             continue
         found.append(
@@ -130,7 +130,8 @@ def _of_one(seed: int, name: str, target: str, surface: Surface, length_s: float
     chance = _stream(seed, f"{name}@{target}")
     kind = kind_of(name)
     # Where nothing of the swarm can be struck so, what is said of the leader tells why.
-    targets = [target] if target else possible(kind, TARGETS, surface) or ["leader"]
+    every = (*TARGETS, *surface.groups)
+    targets = [target] if target else possible(kind, every, surface) or ["leader"]
     return [
         Interval(
             fault=name,

@@ -19,6 +19,9 @@ RESTART = "restart"
 LEAVE = "leave"
 """The kind that only a member of a roster can be told of."""
 
+SLOW = "slow"
+"""The kind that makes attempts slow."""
+
 HAND_OVER = "hand-over"
 """The kind that only a leader can be told of."""
 
@@ -29,14 +32,15 @@ class Kind:
 
     Attributes:
         family: Kinds that are on or off together in the schedule of a seed; empty if none is drawn.
-        breaks: What it acts on: a node's link, process or messages, what it answers to requests, or whether
-            it is a member. Of the broker only the process; only the venue answers requests.
+        breaks: What it acts on: a node's link, process or messages, what it answers to requests, what its
+            attempts depend on, or whether it is a member. Of the broker only the process; only the venue
+            answers requests, and only a stage depends on something that can be struck.
         lasts: Whether it is in force for a time; else it has happened once it is in force.
     """
 
     name: str
     family: str
-    breaks: Literal["link", "process", "messages", "answers", "roster"] = "link"
+    breaks: Literal["link", "process", "messages", "answers", "attempts", "roster"] = "link"
     lasts: bool = True
 
     @property
@@ -71,6 +75,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("clock-jump", "clocks", "messages"),
         Kind(HAND_OVER, "planned", "process", lasts=False),
         Kind("errors", "errors", "answers"),
+        Kind(SLOW, "", "attempts"),
         Kind(LEAVE, "membership", "roster"),
     )
 }
@@ -98,7 +103,9 @@ DOES: Mapping[str, str] = {
     "clock-off": "the node's clock is wrong by a fixed time",
     "clock-jump": "the node's clock jumps",
     "hand-over": "the leader is asked to give up in good order, and another takes over",
-    "errors": "whatever is asked is answered with an error, sometimes after it was carried out",
+    "errors": "whatever is asked is answered with an error, sometimes after it was carried out; attempts "
+    "of a stage fail, as what they depend on answers so",
+    "slow": "some attempts of a stage take longer, as what they depend on is slow",
     "leave": "the member leaves the roster, so that its votes count no more, and joins again",
 }
 """What each kind does, in words."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from squall.chaos.plan.bounds import ENDING, HAND_OVER_S, START_S, take_over_bound_s
 from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.schedule import Interval, Schedule
-from squall.chaos.plan.surface import BROKER, Surface, surface_of
+from squall.chaos.plan.surface import ANY_INSTANCE, BROKER, Surface, surface_of
 from squall.services.errors import SpecError
 from squall.services.run.spec import Spec
 
@@ -78,7 +78,9 @@ def _struck(target: str, surface: Surface, over_s: Mapping[str, float]) -> Seque
     if target in ("leader", "standby", surface.all_leaders) or surface.role_of(target) == surface.leading:
         return [surface.leading]
     agents = sorted(surface.agents, key=over_s.__getitem__)
-    counts = {"any-agent": 1, "minority": (len(agents) - 1) // 2, "all-agents": len(agents)}
+    if target in surface.groups:
+        return surface.groups[target]
+    counts = {"any-agent": 1, ANY_INSTANCE: 1, "minority": (len(agents) - 1) // 2, "all-agents": len(agents)}
     return agents[: counts[target]] if target in counts else [target]
 
 

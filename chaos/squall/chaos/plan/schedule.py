@@ -78,7 +78,7 @@ def check(schedule: Schedule, surface: Surface) -> Schedule:
 def _check_point(interval: Interval, kind: Kind, surface: Surface) -> None:
     if interval.point not in surface.points:
         raise FaultError(f"there is no point {interval.point!r}", f"there are {', '.join(surface.points)}")
-    if kind.breaks in ("messages", "answers") or kind.name in ASKED_OF_A_NODE:
+    if kind.breaks in ("messages", "answers", "attempts") or kind.name in ASKED_OF_A_NODE:
         raise FaultError(
             f"who stands still at {interval.point} cannot be told of {kind.name}",
             "strike there with crash, pause or a cut",

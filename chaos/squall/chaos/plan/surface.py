@@ -13,7 +13,7 @@ import difflib
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from squall.bus.topology.link import Node
 from squall.chaos.errors import FaultError
@@ -26,6 +26,9 @@ from squall.services.run.spec import Spec
 
 BROKER = "broker"
 """The target that is no node behind a proxy."""
+
+ANY_INSTANCE = "any-instance"
+"""Any agent, where groups of them do the same."""
 
 MINORITY_AGENTS_MIN = 3
 
@@ -47,6 +50,7 @@ class Surface:
         has_roster: Whether its agents are members of a roster.
         points: What has happened at each point of a node's work, by ``<role>.<step>``.
         seldom: Those of them that are passed only after something else was done to the swarm.
+        groups: Agents that do the same together and may be struck so, by a word, for instance ``stage-2``.
     """
 
     pattern: str
@@ -55,6 +59,7 @@ class Surface:
     has_roster: bool = False
     points: Mapping[str, str]
     seldom: Collection[str] = ()
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def of_role(self, role: str) -> list[str]:
         """The names of a role's nodes."""
@@ -83,6 +88,11 @@ class Surface:
         """The targets that are no names of nodes, whether this swarm has such nodes or not."""
         led = ("leader", "standby", self.all_leaders) if self.leading else ()
         return (*led, "any-agent", "all-agents", "minority", BROKER)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """All targets that are no names of nodes: the roles, and groups of agents."""
+        return (*self.roles, *self.groups, ANY_INSTANCE) if self.groups else self.roles
 
     @property
     def targets(self) -> Sequence[str]:
@@ -127,6 +137,7 @@ def surface_of(spec: Spec) -> Surface:
             if has_venue or not point.startswith(f"{VENUE}.")
         },
         seldom=pattern.seldom(),
+        groups=pattern.groups(spec),
     )
 
 
@@ -158,15 +169,21 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
     names = [node.name for node in surface.nodes]
     if target in ("leader", "standby") and not surface.leading:
         raise FaultError(
-            f"nobody leads in the pattern {surface.pattern}", f"there are {', '.join(surface.roles)}"
+            f"nobody leads in the pattern {surface.pattern}", f"there are {', '.join(surface.words)}"
         )
-    if target not in surface.roles and target not in names:
-        near = difflib.get_close_matches(target, [*surface.roles, *names], 1)
-        roles = ", ".join(surface.roles)
+    if target not in surface.words and target not in names:
+        near = difflib.get_close_matches(target, [*surface.words, *names], 1)
+        roles = ", ".join(surface.words)
         remedy = f"did you mean {near[0]}?" if near else f"there are {roles}, and nodes by name"
         raise FaultError(f"there is no target {target!r} in this swarm", remedy)
-    if kind.breaks == "answers" and target != VENUE:
-        raise FaultError(f"{target} answers no requests of the outside", "name the venue")
+    struck = (*surface.groups, ANY_INSTANCE, *(name for group in surface.groups.values() for name in group))
+    has_attempts = bool(surface.groups) and target in struck
+    if kind.breaks == "answers" and target != VENUE and not has_attempts:
+        stages = f", or {', '.join(surface.groups)}" if surface.groups else ""
+        raise FaultError(f"{target} answers no requests of the outside", f"name the venue{stages}")
+    if kind.breaks == "attempts" and not has_attempts:
+        there_are = f"name {', '.join(surface.groups)}" if surface.groups else "name latency for a slow way"
+        raise FaultError(f"nothing that attempts of {target} depend on can be struck", there_are)
     if kind.breaks == "roster" and not surface.has_roster:
         raise FaultError(f"the pattern {surface.pattern} has no roster that anybody could leave")
     if kind.breaks == "roster" and target not in ("any-agent", "minority", *surface.agents):
@@ -246,11 +263,11 @@ def nodes_of(target: str, surface: Surface, leader: str | None, chance: random.R
             return [leader]
         case "standby":
             return [chance.choice([name for name in surface.leaders if name != leader])]
-        case "any-agent":
+        case "any-agent" | "any-instance":
             return [chance.choice(agents)]
         case "all-agents":
             return agents
         case "minority":
             return sorted(chance.sample(agents, (len(agents) - 1) // 2))
         case _:
-            return [target]
+            return surface.groups.get(target, [target])

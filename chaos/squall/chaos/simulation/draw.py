@@ -158,7 +158,11 @@ def schedule_of(seed: int, spec: Spec, *, faults: int = FAULTS) -> Schedule:
     chance = random.Random(f"{seed}/faults")
     surface = surface_of(spec)
     length_s = spec.tasks / spec.rate_per_s
-    kinds = [kind for kind in KINDS.values() if kind.breaks != "roster" or surface.has_roster]
+    kinds = [
+        kind
+        for kind in KINDS.values()
+        if (kind.breaks != "roster" or surface.has_roster) and (kind.breaks != "attempts" or surface.groups)
+    ]
     intervals: list[Interval] = []
     while len(intervals) < faults:
         interval = _interval(chance, chance.choice(kinds), surface, length_s)
@@ -180,7 +184,7 @@ def _interval(chance: random.Random, kind: Kind, surface: Surface, length_s: flo
         if targets and is_felt and not (follows and len(surface.leaders) < 2):
             nth = 1 if follows else chance.choice(NTHS)
             return Interval(fault=kind.name, target=targets[0], at_s=at_s, for_s=for_s, point=point, nth=nth)
-    targets = possible(kind, surface.targets, surface)
+    targets = possible(kind, (*surface.targets, *surface.groups), surface)
     if not targets:
         return None
     if kind.name in END_FAULTS and chance.random() < AT_END:

@@ -148,10 +148,11 @@ class SimulatedLauncher:
 
     async def _serve(self, unit: SimulatedUnit) -> None:
         start, around = unit.start, self._around(unit.process)
-        handler = anew(start.spec.handling, start.origin) if start.role == AGENT else None
+        pattern = pattern_of(start.spec)
+        handling = pattern.handling(start.spec, start.node)
+        handler = anew(handling, start.origin) if start.role == AGENT else None
         path = Path(start.history)
         unit.history = History(path, start.node, start.incarnation, now_s=self._true_time_s)
-        pattern = pattern_of(start.spec)
         async with serving(
             start, pattern, unit.history, answer=unit.answer, handler=handler, around=around
         ) as node:

@@ -130,7 +130,7 @@ def mistake(kind: Kind, what: str, *, final: bool = False, after_s: float = 0.0)
         what: What it did, as a verb and the rest of the sentence.
     """
     said = printable(what)
-    return Mistake(f"the handler {said}", final, after_s, kind, said)
+    return Mistake(f"the handler {said}", final, after_s, kind=kind, said=said)
 
 
 def no_answer(error: AnswerError) -> Mistake:

@@ -1,10 +1,12 @@
 """Interference: what no network does to single messages, done in a node's own connection; and a wrong clock.
 
     delivery ──► every nth: twice, or late, or after the one that follows it ──► handler
+    attempt ───► every nth: failed, or slow ──► the user's handler
 
 These faults are *logical*: they act on messages that arrived. They are counted, not drawn, so the same
 deliveries are struck whenever the same are made. Answers to requests are left alone: each has one caller, who
-would never see a second. So are the broker's statuses of a pull request, which deliver nothing.
+would never see a second. So are the broker's statuses of a pull request, which deliver nothing. What attempts
+depend on is struck alike: an attempt that fails so never comes to the handler.
 
 A wrong clock is `time.time` of the process. What decides does not ask it: leases, time-outs and pauses go by
 the loop's own clock, terms and sequences by the broker, credentials are minted by the command. It reaches a
@@ -25,7 +27,13 @@ from msgspec import Meta
 from nats.aio.msg import Msg
 
 Handler = Callable[[Msg], None]
-Kind = Literal["duplicate", "late", "reorder", "clock", "none"]
+Kind = Literal["duplicate", "late", "reorder", "clock", "errors", "slow", "none"]
+
+OF_ATTEMPTS = ("errors", "slow")
+"""Kinds that strike attempts, and let deliveries be."""
+
+FAILED = "what it depends on answers with errors, by a fault"
+"""Why an attempt failed that was struck."""
 
 FOLLOW_S = 0.2
 """How long a delivery is held for one that follows it."""
@@ -36,9 +44,10 @@ class Interfere(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: ``none`` ends it.
-        every: Which deliveries are struck: every nth. For ``reorder`` one that is overtaken, so at most every
-            second of a subscription.
-        delay_s: How late, for ``late``; what is still due when it ends is handed over then.
+        every: Which deliveries or attempts are struck: every nth. For ``reorder`` one that is overtaken, so
+            at most every second of a subscription.
+        delay_s: How late, for ``late``; what is still due when it ends is handed over then. How long
+            an attempt takes, for ``errors``, or how much longer, for ``slow``.
         offset_s: How far the clock is off, for ``clock``.
         period_s: After how long it jumps there and back, for ``clock``; 0 is never.
     """
@@ -99,7 +108,9 @@ class Interference:
     def __call__(self, handler: Handler, message: Msg) -> None:
         """Hand a delivery over, or do worse."""
         asked = self._asked
-        if asked.kind in ("none", "clock") or (not message.reply and "Status" in (message.headers or {})):
+        if asked.kind in ("none", "clock", *OF_ATTEMPTS) or (
+            not message.reply and "Status" in (message.headers or {})
+        ):
             handler(message)
             return
         self._seen += 1
@@ -115,6 +126,18 @@ class Interference:
         handler(message)
         if due:
             handler(message)
+
+    async def attempt(self) -> str:
+        """An attempt begins: let it take longer. Why it has failed already, or nothing."""
+        asked = self._asked
+        if asked.kind not in OF_ATTEMPTS:
+            return ""
+        self._seen += 1
+        if self._seen % asked.every:
+            return ""
+        self._strike()
+        await asyncio.sleep(asked.delay_s)
+        return FAILED if asked.kind == "errors" else ""
 
     def _reorder(self, handler: Handler, message: Msg, *, due: bool) -> None:
         """Hold a delivery, or let this one overtake the one that is held.

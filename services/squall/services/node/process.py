@@ -71,12 +71,13 @@ def main() -> None:
     loop = _new_loop()
     handler = None
     if start.role == AGENT:
-        control.answer(Loading(handler=start.spec.handler))
+        handling = pattern.handling(start.spec, start.node)
+        control.answer(Loading(handler=handling.name))
         leave_broker_at_fork(start.url)
         end_loop_at_fork(loop)
         # Before the loop runs, so that the module may run one of its own.
         try:
-            handler = load(start.spec.handling, start.origin)
+            handler = load(handling, start.origin)
             if pattern.roster is not None:
                 handler.vote()
         except SpecError as error:

@@ -27,7 +27,7 @@ from squall.bus.subjects import Subjects
 from squall.services.handlers.port import Loaded
 from squall.services.node.complaints import Complaints
 from squall.services.node.history import History
-from squall.services.node.interference import Interfere
+from squall.services.node.interference import Interfere, Interference
 from squall.services.node.points import Points
 from squall.services.node.surroundings import REAL, Surroundings
 from squall.services.patterns.pattern import Pattern
@@ -211,7 +211,10 @@ class Service:
         state: Where a role that has states stands; sent with each heartbeat.
         counters: Its own counts, sent with each heartbeat.
         complaints: Told what was wrong with something that came in.
+        interference: What is done to its deliveries and its attempts, if anything is.
     """
+
+    interference: Interference | None = None
 
     def __init__(
         self,

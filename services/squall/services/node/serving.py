@@ -105,5 +105,6 @@ async def serving(
         service = Service(
             start, pattern, connection, history, points, lambda: answer(Ready()), handler, around
         )
+        service.interference = interference
         tasks.daemon(service.beat())
         yield Serving(service, points, interference, tasks.start(role.serve(service)))

@@ -13,17 +13,17 @@ from squall.bus.border import NAME_LENGTH_MAX, check_name, printable
 from squall.bus.errors import InvalidNameError
 from squall.services import packages
 from squall.services.errors import SpecError
-from squall.services.patterns import hierarchical, mesh, star
+from squall.services.patterns import hierarchical, mesh, ring, star
 from squall.services.patterns.pattern import Pattern
 from squall.services.run.spec import Spec
 
 __all__ = ["DEFAULT", "GROUP", "PATTERNS", "PLANNED", "Pattern", "names", "pattern_of"]
 
 PATTERNS: Mapping[str, Pattern] = {
-    pattern.name: pattern for pattern in (hierarchical.PATTERN, star.PATTERN, mesh.PATTERN)
+    pattern.name: pattern for pattern in (hierarchical.PATTERN, star.PATTERN, mesh.PATTERN, ring.PATTERN)
 }
 
-PLANNED = ("ring", "autoscaling", "multi-strategy", "blue-green", "canary")
+PLANNED = ("autoscaling", "multi-strategy", "blue-green", "canary")
 
 DEFAULT = next(iter(PATTERNS))
 """The pattern of a spec that names none."""

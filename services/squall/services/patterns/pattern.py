@@ -24,6 +24,7 @@ from squall.bus.messages import RunTask
 from squall.bus.subjects import Seat, Subjects
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
+from squall.services.handlers.port import Handling
 from squall.services.packages import REMEDY
 from squall.services.run.spec import Spec
 from squall.services.trading.workload import Submission
@@ -140,6 +141,15 @@ def _submit(swarm: Subjects, task: RunTask) -> str:
     return swarm.submit(task.key)
 
 
+def _own_handling(spec: Any, node: str) -> Handling:
+    handling: Handling = spec.handling
+    return handling
+
+
+def _no_groups(spec: Any) -> Mapping[str, Sequence[str]]:
+    return {}
+
+
 def _nothing_to_check(spec: Any) -> None:
     pass
 
@@ -173,6 +183,8 @@ class Pattern:
         workload: What is offered, in order; the same for the same spec.
         job: The job of a task that is a user's own, by its key.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
+        handling: The handler of a node that runs one, and what it is told beside its tasks.
+        groups: Agents that do the same together, by a word that means them.
         close: Where a producer says that a job has all its tasks; None if nobody needs to know.
         emptied: Where no record is left, soon after a swarm has drained.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
@@ -193,6 +205,8 @@ class Pattern:
     workload: Callable[[Any], Iterator[Submission]]
     job: Callable[[str], str] = _own_job
     subject: Callable[[Subjects, RunTask], str] = _submit
+    handling: Callable[[Any, str], Handling] = _own_handling
+    groups: Callable[[Any], Mapping[str, Sequence[str]]] = _no_groups
     close: Callable[[Subjects, str], str] | None = None
     emptied: Callable[[Subjects], Sequence[Place]] = _not_said
     backlog: Callable[[Swarm], Awaitable[Backlog]]

@@ -52,10 +52,15 @@ class _Submitted(NamedTuple):
 
 
 class Clearing:
-    """What stands in the ingress, and what of it has ended."""
+    """What stands in the ingress, and what of it has ended.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        point: What has happened once the ingress is trimmed, of the role that clears it.
+    """
+
+    def __init__(self, service: Service, *, point: str = "registrar.trimmed") -> None:
         self._service = service
+        self._point = point
         self._places: dict[int, _Submitted] = {}
         self._waiting: set[str] = set()
         self._ended: set[str] = set()
@@ -104,7 +109,7 @@ class Clearing:
                 await asyncio.sleep(CLEAR_S)
                 try:
                     if await self._clear():
-                        await self._service.at("registrar.trimmed")
+                        await self._service.at(self._point)
                 except RequestError as error:
                     log.info("the ingress is not cleared: %s", error)
 

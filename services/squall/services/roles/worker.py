@@ -7,9 +7,10 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Ended, WorkQueue
+from squall.bus.work_queue import Ended, Failed, Observer, Run, WorkQueue
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -34,7 +35,11 @@ class Worker:
     """The handler of an agent, at work on a queue.
 
     Args:
+        handler: The name of the node's handler; without, that of the spec.
         complete: Has the last word on each result before it is written.
+        observer: Told of attempts and commits; without, they are lines of the node's history.
+        turns, hands, endless: See `WorkQueue`.
+        around: Given what makes attempts; returns what is to make them.
     """
 
     def __init__(
@@ -42,7 +47,13 @@ class Worker:
         service: Service,
         queue: Queue,
         *,
+        handler: str = "",
         complete: Callable[[TaskResult], TaskResult] = lambda result: result,
+        observer: Observer | None = None,
+        turns: Turns | None = None,
+        hands: int = 0,
+        around: Callable[[Run], Run] = lambda run: run,
+        endless: bool = False,
     ) -> None:
         spec = service.spec
         self._service = service
@@ -50,9 +61,12 @@ class Worker:
         assert service.handler is not None
         self._is_own = service.handler.is_own
         self._told = told = HandlerTold(
-            spec.handler, service.history, service.handler.begins, orders=spec.has_venue
+            handler or spec.handler,
+            observer or service.history,
+            service.handler.begins,
+            orders=spec.has_venue,
         )
-        self._handler = handler = service.handler.open(
+        self._handler = opened = service.handler.open(
             Host(
                 timeout_s=spec.handler_timeout_s,
                 slots=spec.slots,
@@ -63,25 +77,31 @@ class Worker:
         )
 
         async def run(task: RunTask, attempt: int) -> Ended:
-            ended = await handler.run(task, attempt)
+            struck = "" if service.interference is None else await service.interference.attempt()
+            if struck:
+                return Failed(struck)
+            ended = await opened.run(task, attempt)
             told.ended(task.task, attempt, ended)
-            told.health(handler.health)
+            told.health(opened.health)
             return ended
 
         work = WorkQueue(
             service.connection,
             service.swarm,
             queue,
-            run,
+            around(run),
             agent=service.node,
             slots=spec.slots,
             pacing=spec.pacing,
-            observer=service.history,
+            observer=observer or service.history,
             at=lambda step: service.at(f"agent.{step}"),
             asked=lambda step, asking: service.at.asked(f"agent.{step}", asking),
             counters=service.counters,
             chance=random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry"),
             complete=complete,
+            turns=turns,
+            hands=hands,
+            endless=endless,
         )
 
         def vitals() -> dict[str, Any]:

@@ -147,10 +147,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Pacing(self.ack_wait_s, self.attempts, self.retry_base_s, self.retry_cap_s)
 
     @property
+    def shut_s(self) -> float:
+        """How long a task may be put off where what handles it is left alone for having failed."""
+        return 0.0
+
+    @property
     def drain_bound_s(self) -> float:
         """How long draining may take: every attempt lost, every pause at its longest, two fail-overs."""
         attempt = self.ack_wait_s + self.pacing.retry_cap_s + self.handler_timeout_s + HELD_UP_S
-        return self.attempts * attempt + 2 * (self.lease_s + 2.0) + 10.0
+        return self.attempts * attempt + 2 * (self.lease_s + 2.0) + 10.0 + self.shut_s
 
     def toml(self) -> str:
         """The spec as a file that `load` reads."""

@@ -31,6 +31,7 @@ from squall.chaos.inject.faults.reset import Reset
 from squall.chaos.inject.faults.restart import Restart
 from squall.chaos.inject.faults.sever import Sever
 from squall.chaos.inject.faults.slice import Slice
+from squall.chaos.inject.faults.slow import Slow
 from squall.chaos.inject.faults.stall import Stall
 from squall.chaos.plan.kinds import kind_of
 from squall.services.run.swarm_toml import nearest
@@ -62,6 +63,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         ClockJump,
         HandOver,
         Errors,
+        Slow,
         Leave,
     )
 }

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 
 from squall.chaos.evidence.operations import Operations
-from squall.chaos.judge.checks import hierarchical, mesh, star
+from squall.chaos.judge.checks import hierarchical, mesh, ring, star
 from squall.chaos.judge.promise import Promises
 from squall.services import packages
 from squall.services.errors import SpecError
@@ -24,7 +24,7 @@ __all__ = ["BUILT_IN", "GROUP", "operations_of", "promises_of"]
 
 GROUP = "squall.checks"
 
-BUILT_IN = (hierarchical.PROMISES, star.PROMISES, mesh.PROMISES)
+BUILT_IN = (hierarchical.PROMISES, star.PROMISES, mesh.PROMISES, ring.PROMISES)
 """The promises of the patterns that Squall brings; one line a pattern."""
 
 

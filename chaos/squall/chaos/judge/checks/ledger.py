@@ -10,7 +10,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import NAMED_MAX, Finding, named, tasks, unknown
-from squall.chaos.judge.oracle import workload_of
+from squall.chaos.judge.oracle import ACCOUNTS, workload_of
 from squall.chaos.judge.promise import Promise
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.series import is_unhurried
@@ -38,7 +38,7 @@ def computed(history: History) -> dict[str, list[Row]]:
     """For each task that was offered, the rows that its input demands; none for one of another workload."""
     if history.asked.seed is None:
         return {}
-    workload = workload_of(history.asked.seed)
+    workload = workload_of(history.asked.seed, _accounts(history))
     demanded: dict[str, list[Row]] = {}
     for task in history.submissions:
         if (place := workload.place(task)) is not None:
@@ -47,11 +47,17 @@ def computed(history: History) -> dict[str, list[Row]]:
     return demanded
 
 
+def _accounts(history: History) -> int:
+    """How many accounts take turns: as many as the spec has keys, where it says so."""
+    keys = history.spec.get("keys")
+    return keys if isinstance(keys, int) and keys > 0 else ACCOUNTS
+
+
 def unoffered(history: History) -> list[str]:
     """The tasks that were never offered, though later ones were; a workload is offered in its order."""
     if history.asked.seed is None or history.asked.workload == OWN:
         return []
-    workload = workload_of(history.asked.seed)
+    workload = workload_of(history.asked.seed, _accounts(history))
     places = {place for task in history.submissions if (place := workload.place(task)) is not None}
     missing = max(places, default=-1) + 1 - len(places)
     if not missing:

@@ -24,17 +24,21 @@ def containment(case: Case) -> Finding:
     return contained(case).decided(case)
 
 
-def contained(case: Case) -> Balance:
+def contained(case: Case, spent_elsewhere: Collection[str] = ()) -> Balance:
     """What is wrong with the dead letters.
 
     Where no poison is offered, nothing may be dead-lettered but what the user's own handler failed with, and
     was seen to; whether that is right is not the swarm's to answer for.
+
+    Args:
+        spent_elsewhere: Dead tasks whose attempts were used up by faults, before anybody that this looks at
+            had them.
     """
     history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
     dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
     others = [register for register in dead if register.task not in offered | failed]
-    spent = [register for register in others if is_spent(history, register)]
+    spent = [r for r in others if r.task in spent_elsewhere or is_spent(history, r)]
     innocent = [register for register in others if register not in spent]
     cancelled = [register.task for register in history.registers if register.status == "cancelled"]
     shown = named(cancelled, "task", "been cancelled, which nobody asked for")

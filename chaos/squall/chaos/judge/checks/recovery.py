@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from squall.chaos.evidence.facts import Injected, Phase
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural
@@ -16,6 +18,7 @@ from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.plan.bounds import causes_of, recovery_bound_s
 from squall.chaos.plan.poison import is_poisoned
 from squall.services.patterns import pattern_of
+from squall.services.run.spec import Spec
 
 LATENCY_FACTOR = 3.0
 LATENCY_MORE_S = 0.05
@@ -86,6 +89,7 @@ class _Bounds:
     lease_s: float
     ack_wait_s: float
     rate_per_s: float
+    shut_s: float
 
     def of(self, recovered: Episode) -> float:
         healed = [
@@ -100,6 +104,7 @@ class _Bounds:
             lease_s=self.lease_s,
             ack_wait_s=self.ack_wait_s,
             backlog_s=recovered.open / self.rate_per_s,
+            shut_s=self.shut_s,
         )
 
 
@@ -108,13 +113,22 @@ def _bounds(history: History) -> _Bounds | None:
     asked, rate = history.asked, history.spec.get("rate_per_s")
     if asked.lease_s is None or asked.ack_wait_s is None or not isinstance(rate, int | float) or rate <= 0:
         return None
+    pattern = pattern_of(asked.pattern or "")
     return _Bounds(
         roles={start.node: start.role for start in history.nodes},
-        leading=pattern_of(asked.pattern or "").leader,
+        leading=pattern.leader,
         lease_s=asked.lease_s,
         ack_wait_s=asked.ack_wait_s,
         rate_per_s=rate,
+        shut_s=_shut_s(history, pattern.spec),
     )
+
+
+def _shut_s(history: History, kind: type[Spec]) -> float:
+    try:
+        return msgspec.convert(dict(history.spec), kind).shut_s
+    except msgspec.ValidationError:  # of an older directory, whose spec had other fields
+        return 0.0
 
 
 def each_recovery(case: Case) -> Finding:

@@ -24,7 +24,7 @@ SORTS: Mapping[str, str] = {
     "cut": "a way is cut",
     "slow": "a way is slow",
     "odd": "messages or clocks are odd",
-    "answers": "answers are errors",
+    "answers": "answers are errors, or late",
     "other": "other",
 }
 """The sorts of faults that are drawn alike, each in words."""
@@ -33,7 +33,9 @@ SORTS: Mapping[str, str] = {
 def sort_of(kind: str) -> str:
     """The sort that a kind is drawn as."""
     known = KINDS.get(kind)
-    return _SORTS.get(known.family, "other") if known is not None else "other"
+    if known is None:
+        return "other"
+    return "answers" if known.breaks == "attempts" else _SORTS.get(known.family, "other")
 
 
 def does(kind: str) -> str:

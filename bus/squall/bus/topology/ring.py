@@ -1,0 +1,122 @@
+"""Ring: stages in a row, each with instances that own lanes, and routers of which one says who has which.
+
+    producer ──► IN ═► S1 ──► stage 1 ──► D1 ═► S2 ──► stage 2 ──► … ═► Sn ──► stage n ──► RES ──► gateway
+                       ▲                        ▲                       ▲
+                       └─ lanes, pauses ────────┴─────────── router ────┘
+
+An instance pulls from a consumer of its own, which has the lanes that a router gave it, and may write the
+registers of its stage. What goes from stage to stage the broker copies, so nobody puts anything into another
+stage's queue. The instances of a stage are one trust domain, as lanes go from one to the other; those of two
+stages are not. The role of an instance is ``agent``, as of every node that runs a handler; its stage follows
+from its number.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+from squall.bus.stages import STAGES_MAX, Stages
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Subjects
+from squall.bus.topology.administration import lane_mover, launcher, observer
+from squall.bus.topology.link import Link, Node
+from squall.bus.topology.model import Topology
+
+PATTERN = "ring"
+
+
+def stage_of(node: str, stages: int) -> int:
+    """The stage of an instance, from 1: instances are dealt to stages in turn.
+
+    Args:
+        node: Its name, ``agent-1`` and up.
+    """
+    return (int(node.rsplit("-", 1)[1]) - 1) % stages + 1
+
+
+def breaker(s: Subjects, stage: int | str) -> str:
+    """Where it is said how the breaker of a stage stands; the stage may be a wildcard."""
+    return s.at("ring", "breaker", f"s{stage}" if isinstance(stage, int) else stage)
+
+
+@functools.lru_cache(maxsize=16)
+def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topology:
+    """The topology of stages in a row.
+
+    Args:
+        swarm: Its name.
+        stages: How many there are.
+        instances: Of each stage; together they are ``agent-1`` and up.
+        routers: How many candidates for leadership, ``router-1`` and up; one of them leads.
+
+    Raises:
+        InvalidNameError: The swarm's name cannot be used in subjects.
+        ValueError: Fewer than one of anything, or more stages than there may be.
+    """
+    if min(stages, instances, routers) < 1:
+        raise ValueError(f"a {PATTERN} needs at least one stage, one instance of each and one router")
+    if stages > STAGES_MAX:
+        raise ValueError(f"a {PATTERN} has at most {STAGES_MAX} stages")
+    s = Subjects(swarm)
+    chain = Stages(swarm=s, count=stages)
+    agents = [f"agent-{n}" for n in range(1, stages * instances + 1)]
+    return Topology(
+        pattern=PATTERN,
+        swarm=swarm,
+        nodes=(
+            Node("launcher", "launcher"),
+            *(Node(f"router-{n}", "router") for n in range(1, routers + 1)),
+            Node("gateway", "gateway"),
+            *(Node(name, "agent", isolated=True) for name in agents),
+            Node("producer", "producer"),
+            Node("observer", "observer"),
+        ),
+        links=(*_common(s, chain), *(link for name in agents for link in _instance(s, chain, name))),
+        administration={
+            "launcher": launcher(),
+            "observer": observer(
+                s,
+                [
+                    ("IN", s.ingress),
+                    ("RING", s.at("ring", ">")),
+                    ("RES", s.registers),
+                    ("DLQ", s.dead_letters),
+                ],
+            ),
+            "router": lane_mover(s, *map(chain.waiting, range(1, stages + 1))),
+        },
+    )
+
+
+def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
+    seat, route, letters = s.seat("ring"), s.at("ring", "route", ANY), s.dead_letters
+    yield Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted")
+    yield Link("IN", "S1", s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
+    for stage in range(1, chain.count):
+        note = "sourced by the broker: what one stage has done waits at the next"
+        yield Link(chain.done(stage), chain.waiting(stage + 1), chain.register(stage), note, by="source")
+    yield Link("router", "RING", seat.term, "claims the lead")
+    yield Link("router", "RING", seat.lease, "renews it")
+    yield Link("router", "RING", seat.snapshot, "stores what it knows")
+    yield Link("router", "RING", route, "says who should have which lane, fenced by its term")
+    yield Link("router", "RING", breaker(s, ANY), "says how breakers stand, fenced by its term")
+    yield Link("RING", "router", s.at("ring", ">"), "looks up its term, routes and breakers", by="get")
+    yield Link("IN", "router", s.ingress, "reads what was submitted", by="read")
+    yield Link("IN", "router", s.ingress, "looks up the inputs of dead letters", by="get")
+    yield Link("RES", "router", s.registers, "reads what has ended", by="read")
+    yield Link("RES", "router", s.registers, "looks whether a task has ended", by="get")
+    yield Link("router", "IN", s.ingress, "trims what has ended", by="trim")
+    yield Link("router", "DLQ", letters, "gives up tasks")
+    yield Link("agent", "router", s.heartbeat("agent", SOURCE), "says that it lives")
+    yield Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY)
+
+
+def _instance(s: Subjects, chain: Stages, name: str) -> Iterator[Link]:
+    stage = stage_of(name, chain.count)
+    waiting, tries = chain.waiting(stage), s.tries_of(chain.marks(stage))
+    yield Link(waiting, name, chain.tasks(stage), "pulls what is of its lanes", by="pull", consumer=TARGET)
+    yield Link(waiting, name, chain.tasks(stage), "asks what is first of a lane", by="fetch")
+    yield Link("RING", name, breaker(s, stage), "asks how its stage's breaker stands", by="newest")
+    yield Link(name, chain.done(stage), chain.register(stage), "writes what it has done; the first wins")
+    yield Link(name, "TRY", tries, "counts the attempts of what is delivered again")
+    yield Link("TRY", name, tries, "asks how often a task was tried", by="newest")

@@ -1,0 +1,246 @@
+"""What must hold of stages in a row: R1 to R5, and that the ledger is as computed. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from squall.chaos.evidence.facts import Count, Operation
+from squall.chaos.evidence.model import History
+from squall.chaos.evidence.operations import LEADING
+from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.accounts import balance, effects
+from squall.chaos.judge.checks.explained import EXPLAINED
+from squall.chaos.judge.checks.handler import HANDLER
+from squall.chaos.judge.checks.ledger import LEDGER
+from squall.chaos.judge.checks.memory import MEMORY
+from squall.chaos.judge.checks.poison import contained
+from squall.chaos.judge.checks.reconnecting import RECONNECTING
+from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
+from squall.chaos.judge.checks.repeats import REPEATS
+from squall.chaos.judge.checks.ring_attempts import spent
+from squall.chaos.judge.checks.ring_breakers import (
+    OPERATIONS,
+    half_open_discipline,
+    isolation,
+    trips_and_heals,
+)
+from squall.chaos.judge.checks.witness import WITNESS
+from squall.chaos.judge.decide import Finding, decide, some, unknown
+from squall.chaos.judge.promise import DELIVERING, Promise, Promises
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
+from squall.services.run.spec import Spec
+
+RATE_PER_S = 40.0
+"""The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
+
+
+POISON_S = 10.0
+POISONED = {"rate_per_s": 12.0, "attempts": 2}
+"""Whoever works on poison dies, and its lanes wait for it; there are two that it can take with it."""
+
+UNHURRIED_PER_S = 12.0
+"""The load where handlers take their time: what is of one key waits for what came before it."""
+
+FAILING = "failing"
+"""The run in which stages fail and lanes move, and whoever keeps both dies in between."""
+
+FAILING_INTERVALS = (
+    Interval(fault="errors", target="stage-3", at_s=0.5, for_s=12.0),
+    Interval(fault="crash", target="leader", at_s=0.6, point="router.broken"),
+    Interval(fault="crash", target="leader", at_s=6.0, point="router.paused"),
+    Interval(fault="pause", target="agent-2", at_s=26.0, for_s=9.0),
+    Interval(fault="crash", target="leader", at_s=26.1, point="router.routed"),
+    Interval(fault="crash", target="leader", at_s=29.0, point="router.moved"),
+    Interval(fault="errors", target="stage-2", at_s=42.0, for_s=20.0),
+    Interval(fault="slow", target="stage-4", at_s=68.0, for_s=3.0),
+)
+"""What a stage depends on fails, and routers die as they say so and as they have paused it; an instance is
+still for longer than it may be silent, so that its lanes go and come back, and routers die between the steps;
+then a stage fails with nothing else amiss, for long."""
+
+FAILING_QUIET_S = 74.0
+
+
+def runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Poison; a struck tail; handlers that do all they may; an outage; and stages that fail."""
+    failing = Schedule(seed=seed, quiet_s=FAILING_QUIET_S, intervals=FAILING_INTERVALS)
+    return (
+        poison(spec, seed, quiet_s=POISON_S, **POISONED),
+        tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S),
+        outage(spec, seed),
+        Plan(FAILING, replace(spec, seed=seed), failing),
+    )
+
+
+class Submitted(Operation, frozen=True, kw_only=True):
+    """What became of an offer: where the broker stored it, 0 if no line says so."""
+
+    task: str
+    seq: Count = 0
+
+
+class Lanes(Operation, frozen=True, kw_only=True):
+    """A step of a move of lanes."""
+
+    step: str
+    consumer: str
+
+
+class Stage(Operation, frozen=True, kw_only=True):
+    """A stage in the end: what ever came to wait there, and what still does."""
+
+    stage: Count
+    arrivals: Count
+    left: Count
+
+
+class Resume(Operation, frozen=True, kw_only=True):
+    """A router has read what went before."""
+
+    term: Count
+
+
+def is_strict(history: History) -> bool:
+    """Whether tasks of one key were to stay in order."""
+    return history.spec.get("order", "strict") == "strict"
+
+
+def places(history: History) -> Mapping[str, int]:
+    """Where the broker stored each submission, as far as a line tells."""
+    return {line.task: line.seq for line in history.of(Submitted) if line.seq}
+
+
+def order(case: Case) -> Finding:
+    """R1: in strict order, the tasks of each key end in the order in which they came in."""
+    history = case.history
+    came_in, sink = places(history), defaultdict[str, list[str]](list)
+    for register in history.registers:
+        if register.task in came_in:
+            sink[register.task.rpartition("-")[0]].append(register.task)
+    if not sink:
+        return unknown("of no task both ends are on record")
+    late = [
+        f"{after} before {before}"
+        for tasks in sink.values()
+        for after, before in pairwise(tasks)
+        if came_in[after] > came_in[before]
+    ]
+    several = {key: tasks for key, tasks in sink.items() if len(tasks) > 1}
+    total = sum(map(len, several.values()))
+    return decide(
+        case,
+        shown=[f"{len(late)} tasks ended before one of their key that had come in earlier: {some(late)}"]
+        if late
+        else [],
+        passed=f"{total:,} tasks of {len(several):,} keys ended in the order in which they came in.",
+        idle="" if several else "no key had two tasks",
+    )
+
+
+def no_loss(case: Case) -> Finding:
+    """R2: one register for each accepted task, one fill for each intent, and nothing left at a stage."""
+    history = case.history
+    if not history.submissions and not history.registers:
+        return unknown("nothing was submitted")
+    accounts = balance(case) + effects(case) + contained(case, spent(history))
+    stages = history.of(Stage)
+    waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
+    fewer = [
+        f"stage {after.stage} took in {after.arrivals:,} of {before.arrivals:,}"
+        for before, after in pairwise(stages)
+        if after.arrivals < before.arrivals - before.left
+    ]
+    return decide(
+        case,
+        shown=accounts.shown,
+        inferred=[*accounts.inferred, *waiting, *fewer],
+        unseen=[*accounts.unseen, *([] if stages else ["nothing is known of the stages"])],
+        passed=accounts.passed,
+        idle=accounts.idle,
+    )
+
+
+PROMISES = Promises(
+    pattern="ring",
+    promises=(
+        Promise(
+            id="R1",
+            name="order",
+            text="In strict order, the tasks of each key end in the order in which they came in.",
+            check=order,
+            when=is_strict,
+        ),
+        Promise(
+            id="R2",
+            name="one-effect",
+            text="Each accepted task has one register after the last stage, and each intent one fill.",
+            check=no_loss,
+            exercised="duplicates_suppressed",
+        ),
+        Promise(
+            id="R3",
+            name="trip-and-heal",
+            text="A stage that fails wholly is soon left alone, and goes on in time once it is well.",
+            check=trips_and_heals,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
+        Promise(
+            id="R4",
+            name="half-open-discipline",
+            text="What is left alone is probed by three attempts at once at most, over all instances.",
+            check=half_open_discipline,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
+        Promise(
+            id="R5",
+            name="isolation",
+            text="While a stage is left alone, the stages before it go on.",
+            check=isolation,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
+        LEDGER,
+        RECOVERY,
+        EACH_RECOVERY,
+        AS_BEFORE,
+        RECONNECTING,
+        EXPLAINED,
+        REPEATS,
+        MEMORY,
+        WITNESS,
+        HANDLER,
+    ),
+    operations={
+        **LEADING,
+        "submit": Submitted,
+        "resume": Resume,
+        "lanes": Lanes,
+        **OPERATIONS,
+        "final/stage": Stage,
+    },
+    to_an_effect=(
+        "agent.delivered",
+        "agent.executed",
+        "agent.committed",
+        *DELIVERING,
+    ),
+    experiment={
+        **EXPERIMENT,
+        "rate_per_s": RATE_PER_S,
+        "ingress_max": 4000,
+        "pause_leader": False,
+        "retry_cap_s": 2.0,
+        "breaker_window_s": 6.0,
+        "breaker_wait_s": 1.5,
+        "breaker_wait_s_max": 6.0,
+    },
+    runs=runs,
+)

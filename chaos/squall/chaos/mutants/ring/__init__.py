@@ -1,0 +1,1 @@
+"""Known-bad variants of the services of stages in a row, one file each."""

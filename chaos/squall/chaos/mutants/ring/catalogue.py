@@ -1,0 +1,58 @@
+"""The known-bad variants of the services of stages in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.chaos.mutants.delivering import delivering
+from squall.chaos.mutants.mutant import LATE, Catalogue, Mutant, twice
+from squall.chaos.plan.schedule import Interval
+
+HERE = "squall.chaos.mutants.ring"
+
+SOMETIMES = twice("errors", "stage-2", 2.0, magnitude={"every": 3})
+"""Some attempts fail, and are made again after those that came in later could have been."""
+
+WHOLLY = (Interval(fault="errors", target="stage-3", at_s=0.5, for_s=9.0),)
+"""All attempts of a stage fail, for longer than it may take until it is left alone, and is tried again."""
+
+
+def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
+    module = f"{HERE}.{name.replace('-', '_')}"
+    return Mutant(name, what, checks, intervals, **{"module": module, **more})
+
+
+CATALOGUE = Catalogue(
+    pattern="ring",
+    mutants=(
+        _service("begins-out-of-turn", "begins tasks of one lane as they come", ("R1",), *SOMETIMES),
+        _service(
+            "acks-before-register",
+            "acknowledges a task before the next stage has it",
+            ("R2",),
+            *twice("crash", "any-agent", point="agent.acknowledged", nth=3),
+        ),
+        _service(
+            "names-results-by-attempt",
+            "gives what a repeat comes to another name at the next stage",
+            ("R2",),
+            *SOMETIMES,
+        ),
+        _service(
+            "half-open-lets-all-through",
+            "lets everything through while a breaker is half-open",
+            ("R4",),
+            *WHOLLY,
+        ),
+        _service("probes-alone", "has a breaker in each process and none for all", ("R4",), *WHOLLY),
+        _service("never-opens", "goes on calling what fails", ("R3",), *WHOLLY),
+        _service("never-closes", "leaves alone for ever what has failed once", ("R3", "L1", "L2"), *WHOLLY),
+        _service("counts-what-was-well", "opens a breaker though nothing failed", ("R3",), *LATE),
+        # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
+        *(
+            mutant
+            for mutant in delivering(loss="R2")
+            if all(interval.target != "leader" for interval in mutant.intervals)
+        ),
+    ),
+)

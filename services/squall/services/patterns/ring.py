@@ -1,0 +1,329 @@
+"""Ring: stages in a row, each with instances that own lanes, and what a key sends comes out in order.
+
+producer ─► IN ═► S1 ─► stage 1 ─► D1 ═► S2 ─► stage 2 ─► D2 ═► … ═► Sn ─► stage n ─► RES ─► gateway ─► venue
+
+A double line is the broker's own copying; see `squall.bus.stages`. A router says who has which lane.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta
+
+from squall.bus import attempts, register
+from squall.bus import log as bus_log
+from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
+from squall.bus.lane_moves import configured
+from squall.bus.lanes import LaneQueue, Route, spread
+from squall.bus.messages import RunTask
+from squall.bus.stages import STAGES_MAX, Stages
+from squall.bus.subjects import Subjects
+from squall.bus.topology.model import Topology
+from squall.bus.topology.ring import ring, stage_of
+from squall.services.errors import SpecError
+from squall.services.handlers import kinds
+from squall.services.handlers.port import Handling
+from squall.services.patterns import opening, parts, reading
+from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
+from squall.services.rules.breaker import Settings
+from squall.services.run.spec import HANDLER, Spec
+from squall.services.trading import pipeline
+from squall.services.trading.workload import Submission, independent
+
+if TYPE_CHECKING:
+    from squall.services.node.history import History
+    from squall.services.run.directory import RunDirectory
+    from squall.services.run.swarm import Swarm
+
+NAME = "ring"
+
+QUEUE_BYTES_MAX = 64 * 1024**2
+"""Bound of what waits at a stage. One that is full stalls what the broker copies into it, which then waits in
+the registers of the stage before."""
+
+REGISTER_BYTES = (256 * 1024**2, 2 * 1024, 1536 * 1024**2)
+RESULT_BYTES = (1024**3, 1024, 8 * 1024**3)
+"""Bounds of the registers of one stage, and of the last: at least, for each task, at most. They stay for the
+life of the swarm. A task with its window of bars takes about 2,000 bytes of the first ones, so there is room
+for some 700,000 tasks; then stages wait, and nothing is lost."""
+
+CONTROL_BYTES_MAX = 64 * 1024**2
+MARKS_MAX = 100_000
+DEAD_LETTER_BYTES_MAX = 128 * 1024**2
+DEAD_LETTER_AGE_S = 14 * 24 * 3600
+
+PENDING_PER_SLOT = 32
+"""What an instance may hold or have given back for later, for each of its slots. Higher lets more other lanes
+go on while one stands; lower keeps less at the broker to be looked through."""
+
+
+SHUT_SLACK_S = 2.0
+"""Until it is known that a breaker has closed, and what was put off comes again."""
+
+
+class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """A ring and its workload.
+
+    Attributes:
+        agents: The instances of all stages; each stage has as many as any other.
+        stages: The handler of each stage, in order. Each is given what the one before it returned as its
+            value; what the last one returns has the effects.
+        order: ``strict``: what has one key begins at a stage once everything before it there is done.
+            ``relaxed``: in any order.
+        on_poison: What becomes of a task whose attempts at a stage are used up. ``skip``: it is a dead
+            letter, and what comes after it goes on. ``block``: it is tried for ever, and in a strict order
+            its lane waits for it.
+        keys: How many keys the workload has.
+        routers: The leader and its standbys.
+        absent_s: Silence after which an instance's lanes are given to others of its stage; each says once a
+            second that it lives.
+        drain_s: How long an instance that lanes are taken from is waited for.
+        breaker: ``on``: what a stage depends on is left alone while it fails. ``observe``: it is only told
+            when it would be. ``off``: neither.
+        breaker_window_s: How far back attempts count.
+        breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
+        pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
+    """
+
+    pattern: str = NAME
+    agents: Annotated[int, Meta(ge=1, le=9 * 64)] = 8
+    tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
+    rate_per_s: Annotated[float, Meta(gt=0)] = 200.0
+    stages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=STAGES_MAX)] = pipeline.STAGES
+    order: Literal["strict", "relaxed"] = "strict"
+    on_poison: Literal["skip", "block"] = "skip"
+    keys: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    routers: Annotated[int, Meta(ge=1, le=5)] = 2
+    absent_s: Annotated[float, Meta(ge=2)] = 4.0
+    drain_s: Annotated[float, Meta(gt=0)] = 10.0
+    breaker: Literal["on", "observe", "off"] = "on"
+    breaker_window_s: Annotated[float, Meta(gt=0)] = 30.0
+    breaker_wait_s: Annotated[float, Meta(gt=0)] = 5.0
+    breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
+    pause_leader: bool = True
+
+    @property
+    def shut_s(self) -> float:
+        """Until a breaker that is open for as long as it may be has ended, and what failed has its turn."""
+        return breaker_settings(self).longest_s(64) + self.retry_cap_s + SHUT_SLACK_S
+
+
+def check(spec: RingSpec) -> None:
+    """See that each stage has an instance, as many as the others, and a handler that can be found.
+
+    Raises:
+        SpecError: It has not.
+    """
+    for stage in range(1, len(spec.stages) + 1):
+        kinds.check(handling(spec, f"agent-{stage}"))
+    if spec.agents % len(spec.stages):
+        raise SpecError(
+            f"{spec.agents} agents cannot be shared equally by {len(spec.stages)} stages",
+            f"use a multiple of {len(spec.stages)}",
+        )
+    if spec.breaker_wait_s > spec.breaker_wait_s_max:
+        raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
+
+
+def chain(spec: RingSpec) -> Stages:
+    """The stages of a swarm."""
+    return Stages(swarm=Subjects(spec.swarm), count=len(spec.stages))
+
+
+def lane_queue(spec: RingSpec, stage: int, paused_until_s: Callable[[], float] = lambda: 0.0) -> LaneQueue:
+    """What waits at a stage, by lane.
+
+    Args:
+        paused_until_s: See `LaneQueue`.
+    """
+    queue = chain(spec).lanes(stage, spec.pacing, pending_max=PENDING_PER_SLOT * spec.slots)
+    return dataclasses.replace(queue, paused_until_s=paused_until_s)
+
+
+def instances(spec: RingSpec, stage: int) -> list[str]:
+    """The instances of a stage."""
+    names = (f"agent-{number}" for number in range(1, spec.agents + 1))
+    return [name for name in names if stage_of(name, len(spec.stages)) == stage]
+
+
+def groups(spec: RingSpec) -> dict[str, list[str]]:
+    """The instances of each stage, by ``stage-<n>``."""
+    return {f"stage-{stage}": instances(spec, stage) for stage in range(1, len(spec.stages) + 1)}
+
+
+def first_route(spec: RingSpec, stage: int) -> Route:
+    """Who has which lane of a stage to begin with."""
+    return Route(epoch=1, owners=spread(instances(spec, stage)))
+
+
+def breaker_settings(spec: RingSpec) -> Settings:
+    """When a stage's breaker opens, and for how long; slow is half of an attempt's time."""
+    return Settings(
+        window_s=spec.breaker_window_s,
+        wait_s=spec.breaker_wait_s,
+        wait_max_s=spec.breaker_wait_s_max,
+        slow_s=spec.handler_timeout_s / 2,
+    )
+
+
+_OURS = Handling(name=pipeline.PASS_ON, parameters={}, environment=(), headers={})
+
+
+def handling(spec: RingSpec, node: str) -> Handling:
+    """The handler of an instance: that of its stage.
+
+    Where the spec names one handler for all, the last stage has it, and is given what came in.
+    """
+    stages, number = len(spec.stages), node.rsplit("-", 1)[-1]
+    stage = stage_of(node, stages) if number.isdecimal() else stages
+    if spec.handler == HANDLER:
+        return dataclasses.replace(spec.handling, name=spec.stages[stage - 1])
+    return spec.handling if stage == stages else _OURS
+
+
+def topology(spec: RingSpec) -> Topology:
+    """Who there is, and who may do what."""
+    stages = len(spec.stages)
+    return ring(spec.swarm, stages=stages, instances=max(1, spec.agents // stages), routers=spec.routers)
+
+
+def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
+    least, each, most = bounds
+    return min(max(least, each * tasks), most)
+
+
+def streams(spec: RingSpec) -> list[dict[str, Any]]:
+    """The streams, in the order in which they must be made: a source before what it feeds."""
+    swarm, seat = Subjects(spec.swarm), Subjects(spec.swarm).seat("ring")
+    common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
+    stages = chain(spec).streams(
+        queue_bytes_max=QUEUE_BYTES_MAX, register_bytes_max=_bounded(REGISTER_BYTES, spec.tasks)
+    )
+    results = register.stream_config(
+        swarm.stream("RES"), swarm.registers, bytes_max=_bounded(RESULT_BYTES, spec.tasks)
+    )
+    return [
+        parts.ingress(spec),  # trimmed below the oldest task that has not ended
+        *stages,
+        results,
+        {
+            "name": seat.stream,
+            "description": "who leads, and who should have which lane of which stage",
+            "subjects": [swarm.at("ring", ">")],
+            "retention": "limits",
+            "discard": "new",  # under discard-old the term's record would be evicted in the end
+            "max_msgs_per_subject": 1,
+            "max_bytes": CONTROL_BYTES_MAX,
+            "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
+            "allow_atomic": True,
+            "allow_direct": True,  # instances ask how their stage's breaker stands
+            **common,
+        },
+        attempts.stream_config(swarm, marks_max=MARKS_MAX),
+        {
+            "name": swarm.stream("DLQ"),
+            "description": parts.DEAD_LETTERS,
+            "subjects": [swarm.dead_letters],
+            "retention": "limits",
+            "discard": "old",
+            "max_bytes": DEAD_LETTER_BYTES_MAX,
+            "max_age": DEAD_LETTER_AGE_S * 10**9,
+            **common,
+        },
+    ]
+
+
+def consumers(spec: RingSpec, nodes: Topology) -> list[Consumer]:
+    """A consumer for each instance, with the lanes that it has first, and the gateway's.
+
+    Raises:
+        SpecError: Somebody has joined, or has left.
+    """
+    if len(nodes.of_role(AGENT)) != spec.agents:
+        raise SpecError("no instance can join or leave a ring yet", "choose `agents` in its swarm.toml")
+    made: list[Consumer] = []
+    for stage in range(1, len(spec.stages) + 1):
+        queue, route = lane_queue(spec, stage), first_route(spec, stage)
+        for name, lanes in route.wanted().items():
+            config = configured(queue, name, lanes, (), route.epoch)
+            made.append(Consumer(stream=queue.stream, name=name, config=config))
+    return [*made, parts.gateway(spec)]
+
+
+def workload(spec: RingSpec) -> Iterator[Submission]:
+    """The tasks a producer is to offer, in order."""
+    return independent(spec.seed, spec.tasks, accounts=spec.keys)
+
+
+def subject(swarm: Subjects, task: RunTask) -> str:
+    """Where a task is submitted.
+
+    Raises:
+        InvalidNameError: Its names cannot be used in subjects.
+    """
+    return swarm.submit_in(task.job, task.key, task.task)
+
+
+async def backlog(swarm: Swarm) -> Backlog:
+    """How far a swarm has come; it has drained when all that came in has ended and the gateway has all of it.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    observer, subjects = swarm.observer, swarm.swarm
+    ingress = await bus_log.state(observer, subjects.stream("IN"))
+    registers = await bus_log.state(observer, subjects.stream("RES"))
+    delivered = await parts.is_delivered(swarm)
+    submitted, ended = ingress["last_seq"], registers["messages"]
+    return Backlog(submitted, ended, drained=ended >= submitted and delivered)
+
+
+def emptied(swarm: Subjects) -> Sequence[Place]:
+    """What was submitted goes once it has ended."""
+    return (Place(swarm.stream("IN")),)
+
+
+async def read_back(swarm: Swarm, history: History) -> int:
+    """Write registers, what each stage took in and has left, and dead letters into the history."""
+    spec = swarm.spec_as(RingSpec)
+    ended = await reading.ended(swarm, history)
+    for stage in range(1, len(spec.stages) + 1):
+        state = await reading.state_of(swarm, chain(spec).waiting(stage))
+        facts = {"stage": stage, "arrivals": state["last_seq"], "left": state["messages"]}
+        history("final", "ok", what="stage", **facts)
+    await reading.dead_letters(swarm, history, ended.dead)
+    return ended.all
+
+
+async def show(swarm: Swarm, run: RunDirectory) -> None:
+    """Pause the leading router, if the spec says so."""
+    if swarm.spec_as(RingSpec).pause_leader:
+        await opening.pause_leader(swarm, run)
+
+
+PATTERN = Pattern(
+    name=NAME,
+    spec=RingSpec,
+    check=check,
+    topology=topology,
+    streams=streams,
+    consumers=consumers,
+    roles={
+        **parts.ENDS,
+        "router": "squall.services.roles.router",
+        "agent": "squall.services.roles.instance",
+    },
+    leader="router",
+    seat=lambda swarm: swarm.seat("ring"),
+    workload=workload,
+    subject=subject,
+    handling=handling,
+    groups=groups,
+    emptied=emptied,
+    backlog=backlog,
+    read_back=read_back,
+    opening=show,
+)

@@ -1,0 +1,144 @@
+"""The keeper of a stage's shared breaker: part of the router that leads.
+
+    heartbeats of the stage's instances ──► Breaker ──trips──► said, behind the fence ──► consumers are paused
+                                               └──probes ended──► said
+
+Once it is said that a breaker is open, and its consumers are paused until then, nobody is needed any more for
+it to end: the broker delivers again by itself, and instances know from what is said that they are to probe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from squall.bus import log as bus_log
+from squall.bus.codec import decode, encode
+from squall.bus.errors import RequestError
+from squall.bus.jetstream import Entry
+from squall.bus.lane_moves import pause
+from squall.bus.lanes import LaneQueue
+from squall.bus.log import Record
+from squall.bus.messages import Heartbeat
+from squall.services.node.service import Service
+from squall.services.roles.guarded import standing
+from squall.services.rules.breaker import Breaker, Changed, Settings
+from squall.services.rules.shared_breaker import Said, Totals
+
+log = logging.getLogger("squall")
+
+LOOK_S = 0.25
+"""How often it is looked whether something has changed. Higher opens later for instances that still call."""
+
+SAYING: tuple[str, ...] = ("trip", "passed", "failed")
+"""What of a breaker is said anew; what time alone does follows from what was said before."""
+
+
+class _Held(NamedTuple):
+    """What was said last, and when it ends by the broker's clock; 0 if it is not open."""
+
+    sequence: int
+    until_s: float
+
+
+class Keeper:
+    """Of one stage, for one term.
+
+    Args:
+        stage: Its number.
+        stream, subject: Where it is said how the breaker stands.
+        store: Stores one entry behind the fence, and nothing if a newer term exists; whether it is stored.
+        may_act: Whether this still leads.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        stage: int,
+        settings: Settings,
+        *,
+        stream: str,
+        subject: str,
+        store: Callable[[Entry], Awaitable[bool]],
+        may_act: Callable[[], bool],
+    ) -> None:
+        self._service = service
+        self._stage = stage
+        self._stream = stream
+        self._subject = subject
+        self._store = store
+        self._may_act = may_act
+        chance = random.Random(f"{service.spec.seed}/{service.node}/{service.start.incarnation}/{stage}")
+        self._breaker = Breaker(settings, chance, asyncio.get_running_loop().time())
+        self._totals = Totals()
+        self._held = _Held(0, 0.0)
+        self._unsaid: list[Changed] = []
+
+    def paused_until_s(self) -> float:
+        """Until when its consumers are to deliver nothing, by the broker's clock; 0 for not at all."""
+        return self._held.until_s
+
+    async def resume(self) -> None:
+        """Take over as it was said last."""
+        record = await self._newest()
+        if record is None:
+            return
+        said, now_s = decode(record.data, Said), asyncio.get_running_loop().time()
+        self._hold(record, said)
+        state, until_s = standing(said, record.stored_s, now_s)
+        self._tell(self._breaker.follow(now_s, state, until_s, said.opened))
+
+    def heard(self, heartbeat: Heartbeat) -> None:
+        """An instance of the stage has said what its calls came to."""
+        now_s = asyncio.get_running_loop().time()
+        more = self._totals.since(heartbeat.node, heartbeat.incarnation, heartbeat.counters)
+        self._changed(self._breaker.look(now_s))
+        self._changed(self._breaker.counted(now_s, more))
+
+    async def keep(self, queue: LaneQueue) -> None:
+        """Say what has changed, and have consumers be paused for as long as was said. Ends with its task."""
+        while True:
+            self._changed(self._breaker.look(asyncio.get_running_loop().time()))
+            try:
+                if self._unsaid and self._may_act():
+                    await self._say(self._unsaid.pop(0))
+                is_open = self._held.until_s - time.time() > LOOK_S and self._may_act()
+                if is_open and await pause(self._service.connection, queue, self._held.until_s):
+                    await self._service.at("router.paused")
+            except RequestError as error:
+                log.info("the breaker of stage %d: %s", self._stage, error)
+            await asyncio.sleep(LOOK_S)
+
+    async def _say(self, change: Changed) -> None:
+        for_s = 0.0 if change.until_s is None else round(change.until_s - change.at_s, 3)
+        said = Said(state=change.after, opened=change.opened, for_s=for_s, why=change.why)
+        stored = await self._store(Entry(self._subject, encode(said), self._held.sequence))
+        record = await self._newest()
+        if record is not None:
+            self._hold(record, decode(record.data, Said))
+        if stored:
+            await self._service.at("router.broken")
+
+    async def _newest(self) -> Record | None:
+        while True:
+            try:
+                return await bus_log.last(self._service.connection, self._stream, self._subject)
+            except RequestError:
+                await asyncio.sleep(LOOK_S)
+
+    def _hold(self, record: Record, said: Said) -> None:
+        self._held = _Held(record.sequence, record.stored_s + said.for_s if said.state == "open" else 0.0)
+
+    def _changed(self, changes: list[Changed]) -> None:
+        self._tell(changes)
+        self._unsaid += [change for change in changes if change.event in SAYING]
+
+    def _tell(self, changes: list[Changed]) -> None:
+        for change in changes:
+            facts = {"stage": self._stage, "event": change.event, "state": change.after, "why": change.why}
+            for_s = None if change.until_s is None else round(change.until_s - change.at_s, 3)
+            self._service.history("breaker", "ok", opened=change.opened, for_s=for_s, shared=True, **facts)

@@ -1,0 +1,226 @@
+"""Router: a fenced leader and its standby, which says which instance has which lane of which stage.
+
+    heartbeats ──► who is there ──► a route for each stage, written behind the fence
+    heartbeats ──► what calls of a stage come to ──► its breaker: see `breaker_keeper.py`
+    newest routes ──► have them be so, again and again ──► consumers of the instances
+    registers ──► tasks that have ended ──► letters of the dead, and room in the ingress: see `clearing.py`
+
+It decides nothing about a task. While nobody leads, lanes stay where they are and instances go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from nats.aio.msg import Msg
+
+from squall.bus import log as bus_log
+from squall.bus.codec import decode, encode
+from squall.bus.errors import DecodeError, RejectedError, RequestError
+from squall.bus.fenced import FencedWriter, Stored
+from squall.bus.jetstream import Entry
+from squall.bus.lane_moves import settle
+from squall.bus.lanes import LaneQueue, Route, Step, spread
+from squall.bus.messages import Heartbeat
+from squall.bus.subjects import ANY, last_token
+from squall.bus.tasks import task_group
+from squall.bus.topology.ring import breaker
+from squall.services.node.lead import Office, stand
+from squall.services.node.service import Service
+from squall.services.patterns.pattern import AGENT
+from squall.services.patterns.ring import RingSpec, breaker_settings, first_route, instances, lane_queue
+from squall.services.roles.breaker_keeper import Keeper
+from squall.services.roles.clearing import Clearing
+from squall.services.rules.placement import Presence
+from squall.services.run.spec import spec_as
+
+log = logging.getLogger("squall")
+
+POINTS: Final = {
+    "router.claimed": "a term is claimed, what went before is not read",
+    "router.resumed": "the newest routes are read, nothing is done about them",
+    "router.routed": "a route is written, no lane has moved by it",
+    "router.moved": "one step of a move is taken, the next is not",
+    "router.broken": "it is said how a stage's breaker stands, its consumers go on as they did",
+    "router.paused": "the consumers of a stage are paused, until a time that the broker keeps",
+    "router.trimmed": "the ingress is trimmed",
+}
+"""Where a fault can strike it, and what has happened there."""
+
+SELDOM: Final = ("router.routed", "router.moved", "router.broken", "router.paused")
+"""Passed only where lanes move, as an instance is silent for long or comes back, or where a stage fails."""
+
+LOOK_S = 0.5
+"""How often it is looked whether lanes are where they should be."""
+
+
+async def serve(service: Service) -> None:
+    """Stand for the leadership until asked to stop."""
+
+    async def lead(office: Office) -> None:
+        await _Router(service, office).lead()
+
+    await stand(service, service.swarm.seat("ring"), lead)
+
+
+class _Placed(NamedTuple):
+    """The newest route of a stage, and its place in the router's stream; 0 if it is not there."""
+
+    route: Route
+    sequence: int
+
+
+class _Router:
+    """One term of leadership."""
+
+    def __init__(self, service: Service, office: Office) -> None:
+        self._service = service
+        self._office = office
+        self._spec = spec_as(service.spec, RingSpec)
+        self._stages = range(1, len(self._spec.stages) + 1)
+        self._placed: dict[int, _Placed] = {}
+        self._writer = FencedWriter(service.connection, office.seat, office.leadership, refused=self._refused)
+        self._one_at_a_time = asyncio.Lock()
+        self._keepers = {stage: self._keeper(stage) for stage in self._stages}
+        self._stage_of = {name: stage for stage in self._stages for name in instances(self._spec, stage)}
+        self._present = Presence(
+            self._stage_of, asyncio.get_running_loop().time(), absent_s=self._spec.absent_s
+        )
+
+    async def lead(self) -> None:
+        """Lead until asked to leave.
+
+        Raises:
+            DeposedError: A newer term exists.
+        """
+        service, office = self._service, self._office
+        await service.at("router.claimed")
+        for stage in self._stages:
+            self._placed[stage] = await self._newest(stage)
+            await self._keepers[stage].resume()
+        epoch = max(placed.route.epoch for placed in self._placed.values())
+        service.history("resume", "ok", term=office.term, epoch=epoch)
+        await service.at("router.resumed")
+        office.caught_up()
+        stop = await service.connection.subscribe(service.swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
+        clearing = Clearing(service, point="router.trimmed")
+        try:
+            async with task_group() as tasks:
+                tasks.daemon(clearing.hear_submissions())
+                tasks.daemon(clearing.hear_registers())
+                tasks.daemon(clearing.keep_clear())
+                for stage in self._stages:
+                    tasks.daemon(self._keep(stage))
+                    if self._spec.breaker == "on":
+                        tasks.daemon(self._keepers[stage].keep(self._queue(stage)))
+                await office.leave.wait()
+        finally:
+            await stop()
+
+    def _on_heartbeat(self, message: Msg) -> None:
+        # Whose it is, the subject says: the rights of an instance hold it to its own name there.
+        name = last_token(message.subject)
+        self._present.heard(name, asyncio.get_running_loop().time())
+        try:
+            heartbeat = decode(message.data, Heartbeat)
+        except DecodeError:
+            return
+        if self._spec.breaker == "on" and heartbeat.node == name and name in self._stage_of:
+            self._keepers[self._stage_of[name]].heard(heartbeat)
+
+    # Breakers.
+
+    def _keeper(self, stage: int) -> Keeper:
+        return Keeper(
+            self._service,
+            stage,
+            breaker_settings(self._spec),
+            stream=self._office.seat.stream,
+            subject=breaker(self._service.swarm, stage),
+            store=self._store_one,
+            may_act=self._office.leadership.may_act,
+        )
+
+    async def _store_one(self, entry: Entry) -> bool:
+        async with self._one_at_a_time:
+            return isinstance(await self._writer.store([entry]), Stored)
+
+    def _queue(self, stage: int) -> LaneQueue:
+        return lane_queue(self._spec, stage, self._keepers[stage].paused_until_s)
+
+    # Routes.
+
+    def _subject(self, stage: int) -> str:
+        return self._service.swarm.at("ring", "route", f"s{stage}")
+
+    async def _newest(self, stage: int) -> _Placed:
+        """The newest route of a stage; the first one is written here, if nobody has."""
+        while True:
+            try:
+                stream, subject = self._office.seat.stream, self._subject(stage)
+                record = await bus_log.last(self._service.connection, stream, subject)
+            except RequestError:
+                await asyncio.sleep(LOOK_S)
+                continue
+            if record is not None:
+                return _Placed(decode(record.data, Route), record.sequence)
+            return await self._write(stage, first_route(self._spec, stage), 0)
+
+    async def _write(self, stage: int, route: Route, after: int) -> _Placed:
+        """Write a route behind the one that it follows.
+
+        Raises:
+            DeposedError: A newer term exists.
+        """
+        async with self._one_at_a_time:
+            stored = await self._writer.store([Entry(self._subject(stage), encode(route), after)])
+        if isinstance(stored, Stored):
+            await self._service.at("router.routed")
+            return _Placed(route, stored.last)
+        # Behind this term's own record nobody else writes; so it was read before it was there.
+        return await self._newest(stage)
+
+    async def _refused(self, error: RejectedError) -> None:
+        self._service.complaints("refused", str(error))
+
+    # Lanes.
+
+    def _may_move(self, among: Collection[str], owners: tuple[str, ...]) -> bool:
+        """Whether lanes may be moved to these owners: this leads, and knows of nothing better."""
+        now_s = asyncio.get_running_loop().time()
+        members = self._present.members(now_s, among=among, before=owners)
+        return self._office.leadership.may_act() and spread(members) == owners
+
+    async def _keep(self, stage: int) -> None:
+        """Have the lanes of a stage be where they should be, for as long as this leads."""
+        service, among = self._service, instances(self._spec, stage)
+        queue = self._queue(stage)
+
+        async def taken(step: Step) -> None:
+            facts = {"stage": stage, "epoch": self._placed[stage].route.epoch}
+            service.history("lanes", "ok", step=type(step).__name__.lower(), consumer=step.name, **facts)
+            await service.at("router.moved")
+
+        while True:
+            now_s = asyncio.get_running_loop().time()
+            route = self._placed[stage].route
+            members = self._present.members(now_s, among=among, before=route.owners)
+            if (owners := spread(members)) != route.owners:
+                route = Route(epoch=route.epoch + 1, owners=owners)
+                self._placed[stage] = await self._write(stage, route, self._placed[stage].sequence)
+            try:
+                await settle(
+                    service.connection,
+                    queue,
+                    self._placed[stage].route,
+                    patience_s=self._spec.drain_s,
+                    gone=self._present.absent(now_s),
+                    may_act=lambda: self._may_move(among, owners),
+                    taken=taken,
+                )
+            except RequestError as error:
+                log.info("lanes of stage %d: %s", stage, error)
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,81 @@
+"""Schedules of stages in a row: all checks pass, lanes move, and what breaks a promise is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+
+from squall.bus import lane_moves
+from squall.chaos.cli.setup import spec_of
+from squall.chaos.mutants.catalogues import catalogue_of
+from squall.chaos.plan.schedule import Interval, Schedule
+from squall.chaos.simulation.draw import TASKS
+from squall.chaos.simulation.outcome import Plan, outcome
+
+pytestmark = pytest.mark.simulation
+
+SCHEDULES = 3
+
+FAILING = (
+    Interval(fault="errors", target="stage-3", at_s=0.5, for_s=8.0),
+    Interval(fault="crash", target="leader", at_s=0.7, point="router.paused"),
+    Interval(fault="pause", target="agent-2", at_s=11.0, for_s=6.0),
+    Interval(fault="crash", target="leader", at_s=12.4, point="router.moved"),
+)
+"""A stage fails, and the router dies once it has paused it; an instance is silent for so long that its lanes
+go to the other, and the router dies between two steps."""
+
+
+def plan(intervals: tuple[Interval, ...], *, tasks: int, quiet_s: float, **changes: Any) -> Plan:
+    spec = spec_of("ring", tasks_of_load=tasks, rate_per_s=20.0, **changes)
+    return Plan(spec=spec, schedule=Schedule(seed=1, intervals=intervals, quiet_s=quiet_s), is_drawn=False)
+
+
+@pytest.mark.parametrize("order", ["strict", "relaxed"])
+def test_stages_that_fail_and_lanes_that_move_keep_every_promise_though_routers_die(
+    order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: Counter[str] = Counter()
+    take = lane_moves.take
+
+    async def counted(connection: Any, queue: Any, step: Any, epoch: int) -> bool:
+        steps[type(step).__name__] += 1
+        return await take(connection, queue, step, epoch)
+
+    monkeypatch.setattr(lane_moves, "take", counted)
+    found = outcome(plan(FAILING, tasks=460, quiet_s=21.0, order=order, absent_s=2.0, drain_s=3.0), 1)
+    assert found.verdict == "pass", found
+    assert {"R2", "R3", "R4", "E1", "L2", "U1", "U2"} <= {*found.passed}
+    assert ("R1" in found.passed) == (order == "strict")
+    assert {"Shrink", "Make", "Remove"} <= {*steps}
+    assert found.faults >= 4  # one of the routers at least
+
+
+def test_whatever_is_drawn_keeps_every_promise() -> None:
+    drawn = Plan(spec=spec_of("ring", tasks_of_load=TASKS))
+    found = [outcome(drawn, seed) for seed in range(1, SCHEDULES + 1)]
+    bad = [each for each in found if each.verdict != "pass"]
+    assert not bad, bad[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "begins-out-of-turn",
+        "half-open-lets-all-through",
+        *(
+            pytest.param(each.name, marks=pytest.mark.everything)
+            for each in catalogue_of("ring").mutants
+            if ".ring." in each.module
+        ),
+    ],
+)
+def test_a_known_bad_variant_is_caught_by_a_check_that_is_its_own(name: str) -> None:
+    (variant,) = (each for each in catalogue_of("ring").mutants if each.name == name)
+    good = plan(variant.intervals, tasks=240, quiet_s=12.0)
+    bad = outcome(msgspec.structs.replace(good, preload=variant.module), 1)
+    assert {check.id for check in bad.failed} & {*variant.checks}, bad
+    assert outcome(good, 1).verdict == "pass"
