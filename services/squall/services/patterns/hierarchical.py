@@ -168,18 +168,15 @@ async def backlog(swarm: Swarm) -> Backlog:
     Raises:
         RequestError: The broker did not answer.
     """
-    observer, subjects = swarm.observer, swarm.swarm
-    ingress = await bus_log.state(observer, subjects.stream("IN"))
-    registers = await bus_log.state(observer, subjects.stream("RES"))
     state = await _state(swarm)
-    delivered = await parts.is_delivered(swarm)
+    at = await parts.ends(swarm)
     drained = (
         state is not None
-        and state.ingress >= ingress["last_seq"]
+        and state.ingress >= at.submitted
         and all(job.done for job in state.jobs.values())
-        and delivered
+        and at.delivered
     )
-    return Backlog(ingress["last_seq"], registers["messages"], drained)
+    return Backlog(at.submitted, at.ended, drained)
 
 
 async def _state(swarm: Swarm) -> CoordinatorState | None:
@@ -202,17 +199,9 @@ async def read_back(swarm: Swarm, history: History) -> int:
     """Write registers, jobs, what became of the queue, and dead letters into the history."""
     ended = await reading.ended(swarm, history)
     state = await reading.patiently(lambda: _state(swarm))
-    work = await reading.state_of(swarm, "WK")
     for job, at in (state.jobs if state else {}).items():
         history("final", "ok", what="job", job=job, opened=True, **msgspec.structs.asdict(at))
-    history(
-        "final",
-        "ok",
-        what="queue",
-        dispatched=state.dispatched if state else 0,
-        arrivals=work["last_seq"],
-        left=work["messages"],
-    )
+    await reading.queue(swarm, history, dispatched=state.dispatched if state else 0)
     await reading.dead_letters(swarm, history, ended.dead)
     return ended.all
 

@@ -20,7 +20,6 @@ from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
-from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import task_group
 from squall.bus.topology.mesh import edges, mesh
@@ -196,26 +195,14 @@ def workload(spec: MeshSpec) -> Iterator[Submission]:
     return independent(spec.seed, spec.tasks)
 
 
-def subject(swarm: Subjects, task: RunTask) -> str:
-    """Where a task is submitted.
-
-    Raises:
-        InvalidNameError: Its names cannot be used in subjects.
-    """
-    return swarm.submit_in(task.job, task.key, task.task)
-
-
 async def backlog(swarm: Swarm) -> Backlog:
     """How far a swarm has come; it has drained when all that was submitted has ended and been carried out.
 
     Raises:
         RequestError: The broker did not answer.
     """
-    observer, subjects = swarm.observer, swarm.swarm
-    ingress = await bus_log.state(observer, subjects.stream("IN"))
-    registers = await bus_log.state(observer, subjects.stream("RES"))
-    drained = ingress["messages"] == 0 and await parts.is_delivered(swarm)
-    return Backlog(ingress["last_seq"], registers["messages"], drained)
+    at = await parts.ends(swarm)
+    return Backlog(at.submitted, at.ended, drained=at.waiting == 0 and at.delivered)
 
 
 def emptied(swarm: Subjects) -> Sequence[Place]:
@@ -302,7 +289,7 @@ PATTERN = Pattern(
     },
     roster=Roster(found=found, join=join, leave=leave, members=members),
     workload=workload,
-    subject=subject,
+    subject=parts.subject,
     emptied=emptied,
     backlog=backlog,
     read_back=read_back,

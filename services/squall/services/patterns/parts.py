@@ -8,11 +8,12 @@ Each is a default. What a pattern has otherwise it says itself, for instance ``{
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from squall.bus import queue
+from squall.bus import log, queue
 from squall.bus.codec import HEADER_BYTES_MAX, SUBMISSION_BYTES_MAX
 from squall.bus.jetstream import call
+from squall.bus.messages import RunTask
 from squall.bus.subjects import GATEWAY, Subjects
 from squall.services.patterns.pattern import Consumer
 from squall.services.run.spec import Spec
@@ -83,6 +84,45 @@ def gateway(spec: Spec) -> Consumer:
             "max_ack_pending": GATEWAY_PENDING_MAX,
         },
     )
+
+
+def subject(swarm: Subjects, task: RunTask) -> str:
+    """Where a task is submitted whose job and name stand in the subject.
+
+    Raises:
+        InvalidNameError: Its names cannot be used in subjects.
+    """
+    return swarm.submit_in(task.job, task.key, task.task)
+
+
+class Ends(NamedTuple):
+    """What stands at both ends of a swarm.
+
+    Attributes:
+        submitted: Records that the ingress has taken in.
+        waiting: Those that are still there.
+        ended: Registers.
+        delivered: Whether the gateway has carried out all that stands in them.
+    """
+
+    submitted: int
+    waiting: int
+    ended: int
+    delivered: bool
+
+
+async def ends(swarm: Swarm) -> Ends:
+    """What stands at both ends; the gateway is looked at last, as what ended before is its to carry out.
+
+    So a pattern looks at what it has in between before it asks for this.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    ingress = await log.state(swarm.observer, swarm.swarm.stream("IN"))
+    registers = await log.state(swarm.observer, swarm.swarm.stream("RES"))
+    delivered = await is_delivered(swarm)
+    return Ends(ingress["last_seq"], ingress["messages"], registers["messages"], delivered)
 
 
 async def is_delivered(swarm: Swarm) -> bool:

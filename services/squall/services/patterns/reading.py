@@ -107,6 +107,13 @@ async def submissions(swarm: Swarm, history: History) -> None:
     history("final", "ok", what="ingress", stored=int((await state_of(swarm, "IN"))["last_seq"]))
 
 
+async def queue(swarm: Swarm, history: History, *, dispatched: int) -> None:
+    """Write what came to the work queue into the history, beside what was to come, and what is left there."""
+    work = await state_of(swarm, "WK")
+    facts = {"dispatched": dispatched, "arrivals": work["last_seq"], "left": work["messages"]}
+    history("final", "ok", what="queue", **facts)
+
+
 async def consumers(swarm: Swarm, history: History, *, patience_s: float) -> None:
     """Write into the history what each consumer has not delivered, and what was not acknowledged.
 

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from squall.bus import attempts, register
-from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
 from squall.bus.lane_moves import configured
 from squall.bus.lanes import LaneQueue, Route, spread
-from squall.bus.messages import RunTask
 from squall.bus.stages import STAGES_MAX, Stages
 from squall.bus.subjects import Subjects
 from squall.bus.topology.model import Topology
@@ -258,27 +256,14 @@ def workload(spec: RingSpec) -> Iterator[Submission]:
     return independent(spec.seed, spec.tasks, accounts=spec.keys)
 
 
-def subject(swarm: Subjects, task: RunTask) -> str:
-    """Where a task is submitted.
-
-    Raises:
-        InvalidNameError: Its names cannot be used in subjects.
-    """
-    return swarm.submit_in(task.job, task.key, task.task)
-
-
 async def backlog(swarm: Swarm) -> Backlog:
     """How far a swarm has come; it has drained when all that came in has ended and the gateway has all of it.
 
     Raises:
         RequestError: The broker did not answer.
     """
-    observer, subjects = swarm.observer, swarm.swarm
-    ingress = await bus_log.state(observer, subjects.stream("IN"))
-    registers = await bus_log.state(observer, subjects.stream("RES"))
-    delivered = await parts.is_delivered(swarm)
-    submitted, ended = ingress["last_seq"], registers["messages"]
-    return Backlog(submitted, ended, drained=ended >= submitted and delivered)
+    at = await parts.ends(swarm)
+    return Backlog(at.submitted, at.ended, drained=at.ended >= at.submitted and at.delivered)
 
 
 def emptied(swarm: Subjects) -> Sequence[Place]:
@@ -319,7 +304,7 @@ PATTERN = Pattern(
     leader="router",
     seat=lambda swarm: swarm.seat("ring"),
     workload=workload,
-    subject=subject,
+    subject=parts.subject,
     handling=handling,
     groups=groups,
     emptied=emptied,

@@ -19,7 +19,7 @@ from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
-from squall.bus.messages import HubState, RunTask
+from squall.bus.messages import HubState
 from squall.bus.subjects import ANY, GATEWAY, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
@@ -215,34 +215,22 @@ def job(key: str) -> str:
     return CLASSES[zlib.crc32(key.encode()) % len(CLASSES)]
 
 
-def subject(swarm: Subjects, task: RunTask) -> str:
-    """Where a task is submitted.
-
-    Raises:
-        InvalidNameError: Its names cannot be used in subjects.
-    """
-    return swarm.submit_in(task.job, task.key, task.task)
-
-
 async def backlog(swarm: Swarm) -> Backlog:
     """How far a swarm has come; it has drained when all tasks are decided and the gateway has all decisions.
 
     Raises:
         RequestError: The broker did not answer.
     """
-    observer, subjects = swarm.observer, swarm.swarm
-    ingress = await bus_log.state(observer, subjects.stream("IN"))
-    registers = await bus_log.state(observer, subjects.stream("RES"))
-    state = await _snapshot(swarm)
-    delivered = await parts.is_delivered(swarm)
+    last = await _snapshot(swarm)
+    at = await parts.ends(swarm)
     drained = (
-        state is not None
-        and state[1].ingress >= ingress["last_seq"]
-        and not state[1].open
-        and registers["messages"] >= state[1].decided
-        and delivered
+        last is not None
+        and last[1].ingress >= at.submitted
+        and not last[1].open
+        and at.ended >= last[1].decided
+        and at.delivered
     )
-    return Backlog(ingress["last_seq"], registers["messages"], drained)
+    return Backlog(at.submitted, at.ended, drained)
 
 
 async def _snapshot(swarm: Swarm) -> tuple[int, HubState] | None:
@@ -277,15 +265,7 @@ async def read_back(swarm: Swarm, history: History) -> int:
             trimmed=state.trimmed,
             flattened=state.flattened,
         )
-    submitted, work = await reading.state_of(swarm, "IN"), await reading.state_of(swarm, "WK")
-    history(
-        "final",
-        "ok",
-        what="queue",
-        dispatched=submitted["last_seq"],
-        arrivals=work["last_seq"],
-        left=work["messages"],
-    )
+    await reading.queue(swarm, history, dispatched=(await reading.state_of(swarm, "IN"))["last_seq"])
     await reading.dead_letters(swarm, history, ended.dead)
     return ended.all
 
@@ -313,7 +293,7 @@ PATTERN = Pattern(
     seat=lambda swarm: swarm.hub_seat,
     workload=workload,
     job=job,
-    subject=subject,
+    subject=parts.subject,
     emptied=emptied,
     backlog=backlog,
     read_back=read_back,

@@ -36,15 +36,7 @@ async def read_back(swarm: Swarm, history: History) -> None:
                 history("final", "fail", what="unreadable", seq=stored.sequence, subject=subject)
             else:
                 history("final", "ok", seq=stored.sequence, time_s_stored=stored.stored_s, **facts)
-    work = await reading.state_of(swarm, "WK")
-    history(
-        "final",
-        "ok",
-        what="queue",
-        dispatched=decisions,
-        arrivals=work["last_seq"],
-        left=work["messages"],
-    )
+    await reading.queue(swarm, history, dispatched=decisions)
 
 
 def _facts(record: Record, data: bytes) -> dict[str, Any] | None:
