@@ -108,6 +108,7 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("router", "IN", s.ingress, "trims what has ended", by="trim")
     yield Link("router", "DLQ", letters, "gives up tasks")
     yield Link("agent", "router", s.heartbeat("agent", SOURCE), "says that it lives")
+    yield Link("gateway", "router", s.heartbeat(GATEWAY, SOURCE), "heartbeats, with how far it is behind")
     yield Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY)
 
 
