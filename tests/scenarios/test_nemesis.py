@@ -17,6 +17,9 @@ from squall.chaos.inject import nemesis as nemesis_module
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]
 
+GOES_ON = 30
+"""Tasks that end once a fault has healed: about half a second's."""
+
 
 def ended(swarm: Any) -> list[dict[str, Any]]:
     """The faults that have ended so far."""
@@ -42,7 +45,7 @@ async def faults_heal_whatever_happens_inside(swarm: Any, nemesis: Any) -> None:
     async with nemesis.stall("agent-2", lease_s=0.5) as strike:
         await until_ended(swarm, "stall")
         assert strike.verified
-    await swarm.progress(50)
+    await swarm.progress(GOES_ON)
     assert [(fault["kind"], fault["verified"]) for fault in ended(swarm)[before:]] == [
         ("blackhole-nofin", True),
         ("pause", True),
@@ -68,7 +71,7 @@ async def a_trap_that_was_given_up_holds_nobody(swarm: Any, nemesis: Any) -> Non
                 raise AssertionError("it passes the point too rarely for that")
         async with nemesis.pause("gateway", point="gateway.delivered") as strike:
             assert strike.verified
-    await swarm.progress(200)
+    await swarm.progress(GOES_ON)
 
 
 async def the_broker_itself_can_be_struck(swarm: Any, nemesis: Any) -> None:
@@ -76,7 +79,7 @@ async def the_broker_itself_can_be_struck(swarm: Any, nemesis: Any) -> None:
     for strike in (nemesis.pause("broker"), nemesis.restart("broker"), nemesis.crash("broker")):
         async with strike as struck:
             assert struck.verified
-        await swarm.progress(100)
+        await swarm.progress(GOES_ON)
     assert [(fault["kind"], fault["verified"]) for fault in ended(swarm)[before:]] == [
         ("pause", True),
         ("restart", True),
@@ -88,7 +91,7 @@ async def who_takes_over_can_be_caught_taking_over(swarm: Any, nemesis: Any) -> 
     for point in ("coordinator.claimed", "coordinator.resumed"):
         async with nemesis.crash("standby", point=point) as strike:
             assert strike.verified
-        await swarm.progress(100)
+        await swarm.progress(GOES_ON)
     struck = [fault for fault in swarm.history().faults if fault.point.startswith("coordinator.")]
     assert [fault.target for fault in struck] == ["standby", "standby"]
 
@@ -108,14 +111,14 @@ async def the_ends_can_be_struck(swarm: Any, nemesis: Any) -> None:
     ):
         async with strike as struck:
             assert struck.verified
-        await swarm.progress(100)
+        await swarm.progress(GOES_ON)
     assert all(fault["verified"] for fault in ended(swarm)[before:])
 
 
 async def a_leader_hands_over_in_good_order(swarm: Any, nemesis: Any) -> None:
     async with nemesis.hand_over("leader") as strike:
         assert strike.verified
-    await swarm.progress(50)
+    await swarm.progress(GOES_ON)
     history = swarm.history()
     previous, following = history.of(Lead)[-2:]
     fault = history.faults[-1]

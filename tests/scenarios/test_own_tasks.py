@@ -75,6 +75,36 @@ def test_each_ends_once_though_agents_and_producer_are_killed(squall_run: Any, t
     assert f"line {TASKS + 2} is not JSON" in said
     assert "1 of its records says what an earlier one says" in said
 
+    # The same file once more; and once more when the last result was written in part, and a task is new.
+    again = squall_again(tmp_path / "0", "--rate", "40")
+    assert again.returncode == 0, again.stderr
+    assert (
+        f"{TASKS + 1} of tasks.jsonl ended in an earlier run, and are not run again; nothing" in again.stderr
+    )
+    results = tmp_path / "0/results.jsonl"
+    torn = json.loads(results.read_bytes().splitlines()[-1])["id"]
+    results.write_bytes(results.read_bytes()[:-20])
+    with source.open("a") as more:
+        more.write('\n{"id": "new", "key": "ACME 1", "body": {"n": 1}}\n')
+    again = squall_again(tmp_path / "0", "--rate", "40", "--agents", "2")
+    assert again.returncode == 0, again.stderr
+    after = [json.loads(line) for line in results.read_text().splitlines()]
+    assert after[:-2] == lines[:-1]
+    assert {line["id"] for line in after[-2:]} == {torn, "new"}
+
+
+def squall_again(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The tasks of a folder with the results that it has, in another run."""
+    own = ("--tasks-from", "tasks.jsonl", "--results", "results.jsonl", "--handler", HANDLER)
+    return subprocess.run(
+        [SQUALL, "run", "hierarchical", *own, *options, "--quiet"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
 
 def test_a_star_takes_them_through_a_pipe_and_its_results_go_through_another(tmp_path: Path) -> None:
     source = write(tmp_path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests.scenarios.quick import AT_EASE
 from tests.scenarios.series_once import SQUALL
 from tests.screen import Screen
 
@@ -73,10 +74,9 @@ def _read(terminal: int) -> bytes:
     return b""
 
 
-@pytest.mark.alone  # its verdict asks that the machine has time left, which beside another swarm it has not
 def test_a_recording_of_chaos_shows_every_stage_and_what_is_known_at_it(tmp_path: Path) -> None:
     (tmp_path / "schedule.toml").write_text(SCHEDULE)
-    options = ("--schedule", "schedule.toml", "--seeds", "2", "--out", "out")
+    options = (*AT_EASE, "--schedule", "schedule.toml", "--seeds", "2", "--out", "out")
     code, screen = recorded(tmp_path, "chaos", "hierarchical", *options)
     seen = "\n".join(screen.frames)
     assert code == 0, screen.text

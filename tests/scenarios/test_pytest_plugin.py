@@ -134,7 +134,6 @@ def test_the_example_of_the_readme_passes_beside_every_other_plugin(tmp_path: Pa
     assert re.search(r"\b3 passed", said)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("handler", "first"),
     [

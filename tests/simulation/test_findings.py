@@ -14,8 +14,12 @@ from squall.bus.fenced import FencedWriter
 from squall.bus.messages import RunTask
 from squall.bus.pull import Puller
 from squall.bus.work_queue import Done, Failed
-from squall.chaos.inject import experiment
+from squall.chaos.evidence.lives import Start
+from squall.chaos.evidence.model import History
+from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
+from squall.chaos.judge.checks import leading, repeats
+from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
 from squall.services.roles import clearing
@@ -108,13 +112,40 @@ def every_decision_is_taken_for_its_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sweeper, "__init__", of_any_term)
 
 
+def poison_takes_no_time(patch: pytest.MonkeyPatch) -> None:
+    """The bound did not know of tasks that kill their agent one after the other, each in all its attempts."""
+    bound_s = draining.drain_bound_s
+    patch.setattr(draining, "drain_bound_s", lambda *args, poison: bound_s(*args))
+
+
+def an_attempt_ends_with_its_task(patch: pytest.MonkeyPatch) -> None:
+    """What waited for a last attempt, alone though its task had ended, was said to be let go."""
+    attempts = repeats.attempts
+
+    def with_their_tasks(history: History) -> Mapping[Start, list[Attempt]]:
+        for runs in history.executions.values():
+            for run in runs:
+                run.ended_s = run.failed_s
+        return attempts(history)
+
+    patch.setattr(repeats, "attempts", with_their_tasks)
+
+
+def a_hand_over_is_asked_for_in_one_term(patch: pytest.MonkeyPatch) -> None:
+    """Who died before it had handed over, led again, and then handed over, was followed for nothing."""
+    patch.setattr(leading, "HAND_OVER", "none")
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
+    "last_attempt_alone": (an_attempt_ends_with_its_task, "U2"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
+    "poison_in_a_row": (poison_takes_no_time, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
     "trimmed_by_the_hub_before": (what_the_hub_before_trimmed_is_not_known, "L1"),

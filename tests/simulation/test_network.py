@@ -114,6 +114,38 @@ def test_a_stall_holds_everything_and_loses_nothing() -> None:
     assert ends.heard == (["a", "b"], ["a", "b"])
 
 
+@pytest.mark.parametrize("side", ["near", "far"])
+def test_a_stall_holds_a_close_too_and_what_was_sent_before_it(side: str) -> None:
+    ends, toxics = Ends(), both(Bandwidth, rate_kb_per_s=0)
+
+    async def work() -> None:
+        await put(ends.way, toxics)
+        ends.send("a")
+        if side == "near":
+            ends.channel.close()
+        else:
+            ends.channel.closed_by_far()
+        await asyncio.sleep(3.0)
+        assert ends.heard == ([], [])
+        await take(ends.way, toxics)
+
+    ends.run(work)
+    assert ends.heard == ((["a", END], []) if side == "near" else ([], ["a", END]))
+
+
+def test_a_close_that_is_held_is_cut_with_its_way() -> None:
+    ends, toxics = Ends(), both(Bandwidth, rate_kb_per_s=0)
+
+    async def work() -> None:
+        await put(ends.way, toxics)
+        ends.send("a")
+        ends.channel.closed_by_far()
+        await ends.way.disable()
+
+    ends.run(work)
+    assert ends.heard == ([], [END])
+
+
 def test_a_timeout_swallows_what_is_sent_and_closes_when_it_is_removed() -> None:
     ends, toxics = Ends(), both(Timeout, timeout_ms=0)
 

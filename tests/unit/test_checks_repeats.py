@@ -212,11 +212,21 @@ def test_a_fault_keeps_deliveries_from_its_node_until_that_is_back(
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
 
 
-def waits(run: Run, *, attempts: int, until_s: float = 8.49) -> None:
-    """Who begins them has worked on another task since long before, when all agents were struck."""
+def waits(
+    run: Run, *, attempts: int, until_s: float = 8.49, number: int = 1, told_s: float | None = None
+) -> None:
+    """Who begins them has worked on another task since long before, when all agents were struck.
+
+    Args:
+        until_s: When that task ended.
+        number: Which attempt at it that was.
+        told_s: When the attempt itself ended, where somebody else's had ended the task.
+    """
     run.spec["attempts"] = attempts
     struck(run, "agent-1", "one-way-down", 6.0, 6.8)
-    run.line(7.3, "agent-2", "run", "invoke", task="slow-1", attempt=1)
+    run.line(7.3, "agent-2", "run", "invoke", task="slow-1", attempt=number)
+    if told_s is not None:
+        run.line(told_s, "agent-2", "commit", "fail", task="slow-1", attempt=number, reason="already")
     run.register(until_s, "slow-1", term=1)
 
 
@@ -226,6 +236,16 @@ def waits(run: Run, *, attempts: int, until_s: float = 8.49) -> None:
         ("a suspect lets what runs come to its end", {"attempts": 2}, "pass"),
         ("who is none waits for nothing", {"attempts": 5}, "fail"),
         ("what waits is begun at once then", {"attempts": 2, "until_s": 8.2}, "fail"),
+        (
+            "the task had ended, and its last attempt had not",
+            {"attempts": 2, "until_s": 7.2, "number": 2, "told_s": 8.49},
+            "pass",
+        ),
+        (
+            "both had ended before",
+            {"attempts": 2, "until_s": 7.2, "number": 2, "told_s": 8.2},
+            "fail",
+        ),
     ],
 )
 def test_what_waited_in_its_agent_was_delivered_before(
@@ -233,6 +253,25 @@ def test_what_waited_in_its_agent_was_delivered_before(
 ) -> None:
     run = let_go()
     waits(run, **waiting)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("what", "attempts", "until_s", "verdict"),
+    [
+        ("one ran alone until then", 2, 7.95, "pass"),
+        ("nothing ran alone", 5, 7.95, "fail"),
+        ("what ran alone had ended long before", 2, 7.5, "fail"),
+    ],
+)
+def test_what_waited_in_its_agent_may_have_been_delivered_again_since(
+    what: str, attempts: int, until_s: float, verdict: str, tmp_path: Path
+) -> None:
+    run = repeated()
+    run.spec["attempts"] = attempts
+    struck(run, "agent-1", "late", 5.0, 5.6)
+    run.line(6.0, "agent-1", "run", "invoke", task="slow-1", attempt=2)
+    run.line(until_s, "agent-1", "commit", "ok", task="slow-1", attempt=2, status="ok")
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
 
 

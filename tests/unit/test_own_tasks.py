@@ -10,7 +10,15 @@ import pytest
 
 from squall.bus.border import is_name
 from squall.services.errors import SpecError
-from squall.services.intake.records import BODY_BYTES_MAX, RecordError, from_json, key_name, task_name
+from squall.services.intake.earlier import whole_bytes
+from squall.services.intake.records import (
+    BODY_BYTES_MAX,
+    RecordError,
+    digest,
+    from_json,
+    key_name,
+    task_name,
+)
 from squall.services.intake.source import LINE_BYTES_MAX, read
 from squall.services.intake.store import Stored, Taken, stored, take_in
 from squall.services.run.directory import SET_ASIDE, TASKS
@@ -178,6 +186,84 @@ def test_no_more_are_taken_than_were_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "tasks.jsonl"
     file.write_bytes(b"".join(b'{"key":"a","body":%d}\n' % n for n in range(10)) + b"nonsense\n")
     assert take_in(str(file), tmp_path, tasks_max=4) == Taken(4)
+
+
+def result(identity: str, key: str, body: bytes, *, status: str = "ok") -> bytes:
+    """A line of results, as a run writes it."""
+    line = {"id": identity, "key": key, "status": status, "ended_s": 1.0, "input": digest(key, body)}
+    return json.dumps(line).encode() + b"\n"
+
+
+RECORDS = b'{"key":"a","body":1,"id":"x"}\n{"key":"a","body":2,"id":"y"}\n{"key":"a","body":3,"id":"z"}\n'
+
+BEFORE: list[tuple[str, bytes | None, Taken, list[str]]] = [
+    ("no file", None, Taken(3), ["x", "y", "z"]),
+    ("an empty file", b"", Taken(3), ["x", "y", "z"]),
+    ("one had ended", result("y", "a", b"2"), Taken(2, ended=1), ["x", "z"]),
+    ("one was dead", result("y", "a", b"2", status="dead"), Taken(2, ended=1), ["x", "z"]),
+    (
+        "all had ended",
+        result("x", "a", b"1") + result("y", "a", b"2") + result("z", "a", b"3") + result("other", "b", b"1"),
+        Taken(0, ended=3),
+        [],
+    ),
+    (
+        "a last line in part",
+        result("x", "a", b"1") + result("y", "a", b"2")[:-2],
+        Taken(2, ended=1),
+        ["y", "z"],
+    ),
+    ("no more than its beginning", result("x", "a", b"1") + b'{"i', Taken(2, ended=1), ["y", "z"]),
+    (
+        "another body under the same id",
+        result("y", "a", b"4"),
+        Taken(2, aside=1, first="line 2 has the id 'y' of an earlier one, and differs from it"),
+        ["x", "z"],
+    ),
+    (
+        "another key under the same id",
+        result("y", "b", b"2"),
+        Taken(2, aside=1, first="line 2 has the id 'y' of an earlier one, and differs from it"),
+        ["x", "z"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "before", "expected", "left"), BEFORE, ids=[what for what, *_ in BEFORE])
+def test_what_ended_in_an_earlier_run_is_not_run_again(
+    what: str, before: bytes | None, expected: Taken, left: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(RECORDS)
+    results = tmp_path / "results.jsonl"
+    if before is not None:
+        results.write_bytes(before)
+    assert take_in(str(tmp_path / "tasks.jsonl"), tmp_path, results=results) == expected
+    assert [task.id for task in stored(tmp_path / TASKS)] == left
+    whole = before is not None and before.endswith(b"\n")
+    assert whole_bytes(results) == (len(before or b"") if whole else (before or b"").rfind(b"\n") + 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"my notes", 1),
+        (b"my notes\n", 1),
+        (result("x", "a", b"1") + b"my notes\n", 2),
+        (b'{"id": "x"}\n', 1),
+        (b'{"id": "x", "status": "ok", "ended_s": 1.0, "input": 3}\n', 1),
+        (b"[" * 100_000 + b"\n", 1),
+        (b"\xff\n", 1),
+    ],
+)
+def test_a_file_that_holds_something_else_is_not_written_to(
+    content: bytes, line: int, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.jsonl").write_bytes(RECORDS)
+    (tmp_path / "notes").write_bytes(content)
+    with pytest.raises(SpecError) as error:
+        take_in(str(tmp_path / "tasks.jsonl"), tmp_path, results=tmp_path / "notes")
+    assert f"holds something already, and line {line} of it is no result" in str(error.value)
+    assert (tmp_path / "notes").read_bytes() == content
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

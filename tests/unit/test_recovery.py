@@ -20,7 +20,7 @@ from squall.chaos.judge.checks.recovery import as_before, each_recovery, is_ordi
 from squall.chaos.judge.decide import decide
 from squall.chaos.judge.episodes import episodes
 from squall.chaos.judge.tally import tally
-from squall.chaos.plan.bounds import Cause, causes_of, recovery_bound_s
+from squall.chaos.plan.bounds import START_S, Cause, causes_of, drain_bound_s, recovery_bound_s
 from squall.chaos.plan.kinds import KINDS
 from squall.services.patterns import PATTERNS
 
@@ -129,6 +129,13 @@ def test_each_kind_of_fault_has_a_bound_and_nothing_makes_it_smaller() -> None:
             assert recovery_bound_s([(causes, 0.0), (causes, 3.0)], **TIMERS) == alone_s
             assert recovery_bound_s([(causes, 3.0)], **TIMERS) < alone_s
     assert everything == {"link", "silence", "process", "lead", "delivery", "venue", "shut"}
+
+
+def test_each_poison_that_is_left_may_take_all_its_attempts_one_after_the_other() -> None:
+    spec = PATTERNS["star"].spec(pattern="star")
+    bound_s = [drain_bound_s(spec, 5, (), poison=poison) for poison in range(3)]
+    each_s = spec.attempts * max(spec.ack_wait_s, START_S)
+    assert bound_s == pytest.approx([bound_s[0] + poison * each_s for poison in range(3)])
 
 
 def test_only_tasks_that_take_no_time_of_their_own_are_timed() -> None:

@@ -19,6 +19,7 @@ SENTENCE_LENGTH_MAX = 230
 FILES = {
     "empty.toml": "",
     "bad.jsonl": "nonsense\n",
+    "good.jsonl": '{"key": "a", "body": 1}\n',
     "bad.csv": "id,body\n1,2\n",
     "own.toml": 'tasks = "own.jsonl"\nhandler = "mine:decide"\n',
     "seedless.toml": '[[interval]]\nfault = "crash"\ntarget = "leader"\n',
@@ -128,6 +129,10 @@ REFUSED = [
     ("run own.toml", "own.jsonl cannot be read: No such file"),
     ("run hierarchical --results no/such.jsonl", "there is no folder no; make it, or name another file"),
     ("run hierarchical --results bad.jsonl", "bad.jsonl holds something already; name another file"),
+    (
+        "run hierarchical --tasks-from good.jsonl --handler mine:decide --results bad.jsonl",
+        "bad.jsonl holds something already, and line 1 of it is no result; name another file with --results",
+    ),
     ("chaos own.toml", "own.jsonl cannot be read: No such file"),
     ("simulate own.toml --schedules 1", "own.jsonl cannot be read: No such file"),
     ("run hierarchical --tasks ''", "--tasks takes a whole number; see `squall run --help`"),

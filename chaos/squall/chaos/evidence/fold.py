@@ -170,20 +170,20 @@ class Fold:
             case "consider", kind:
                 task = decode(lines.task, line).task
                 self._lives.end(who, task, considered=True)
-                if kind == "fail":
-                    self._fail(self._considered, who, task, head.time_s)
+                self._end(self._considered, who, task, head.time_s, failed=kind == "fail")
             case "attempt", kind:
                 task = decode(lines.task, line).task
                 self._lives.end(who, task)
-                if kind == "fail":
-                    self._fail(self._executions, who, task, head.time_s)
+                self._end(self._executions, who, task, head.time_s, failed=kind == "fail")
             case "absent", "fail":
                 absent = decode(lines.absent, line)
                 considered = head.what == "consider"
                 self._lives.end(who, absent.task, considered=considered)
                 self._unbegin(self._considered if considered else self._executions, who, absent)
             case "commit", kind:
-                self._lives.end(who, decode(lines.task, line).task)
+                task = decode(lines.task, line).task
+                self._lives.end(who, task)
+                self._end(self._executions, who, task, head.time_s)
                 if kind == "fail":
                     self._suppressed += decode(lines.commit, line).reason == "already"
             case "refuse", "fail":
@@ -250,12 +250,20 @@ class Fold:
         if not runs:
             begun.pop(absent.task, None)
 
-    def _fail(
-        self, begun: Mapping[str, list[Execution]], who: tuple[str, int], task: str, time_s: float
+    def _end(
+        self,
+        begun: Mapping[str, list[Execution]],
+        who: tuple[str, int],
+        task: str,
+        time_s: float,
+        *,
+        failed: bool = False,
     ) -> None:
         for execution in reversed(begun.get(task, ())):
             if (execution.node, execution.incarnation) == who:
-                execution.failed_s = time_s
+                execution.ended_s = time_s
+                if failed:
+                    execution.failed_s = time_s
                 return
 
     def _outcome(self, answered: lines.Answered, head: lines.Line, outcome: Outcome) -> None:

@@ -113,6 +113,7 @@ class Execution:
     Attributes:
         attempt: Which attempt that was, as it was counted.
         failed_s: When it was told of as failed; None if it was not.
+        ended_s: When it was told of as ended, failed or not; None if it was not.
     """
 
     time_s: float
@@ -120,6 +121,7 @@ class Execution:
     incarnation: int
     attempt: int
     failed_s: float | None = None
+    ended_s: float | None = None
 
 
 @dataclass(slots=True)

@@ -18,12 +18,12 @@ from typing import Any
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
 from squall.chaos.errors import HarnessBrokenError
+from squall.chaos.inject.draining import draining
 from squall.chaos.inject.idle import Idle
 from squall.chaos.inject.nemesis import LEASE_S, Nemesis
 from squall.chaos.inject.network import WATCH_S, Network
 from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
-from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.load import CALM_S, check_load
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
@@ -134,8 +134,8 @@ async def experimenting(
                     async with Nemesis.running(driving.swarm, network, run, seed=spec.seed) as nemesis:
                         yield nemesis
                 if interrupt is None or not interrupt.is_set():
-                    backlog = await driving.open_tasks()
-                    bound_s = drain_bound_s(spec, backlog, nemesis.causes)
+                    offered = driving.swarm.offered() or 0
+                    backlog, bound_s = await draining(driving, nemesis.causes, offered=offered)
                     healed = {
                         "bound_s": bound_s,
                         "backlog": backlog,

@@ -16,7 +16,7 @@ acknowledged before, and the second is counted. Higher takes more for one wait."
 
 
 class Attempt(NamedTuple):
-    """When it was begun, when it had failed or its task had ended, and which attempt at the task it was."""
+    """When it was begun, when it or else its task had ended, and which attempt at the task it was."""
 
     begun_s: float
     ended_s: float
@@ -24,12 +24,16 @@ class Attempt(NamedTuple):
 
 
 def attempts(history: History) -> Mapping[Start, list[Attempt]]:
-    """What each start of an agent began, in order, and when the tasks had ended, whoever ended them."""
+    """What each start of an agent began, in order, and when that ended.
+
+    Of one that nobody told of as ended, that is when its task had, whoever ended it; a task may end before a
+    second attempt at it does, or even before that begins.
+    """
     ends = {register.task: register.stored_s for register in history.registers}
     found: Mapping[Start, list[Attempt]] = defaultdict(list)
     for task, runs in history.executions.items():
         for run in runs:
-            ended_s = run.failed_s or ends.get(task, float("inf"))
+            ended_s = run.ended_s or ends.get(task, float("inf"))
             found[run.node, run.incarnation].append(Attempt(run.time_s, ended_s, run.attempt))
     for mine in found.values():
         mine.sort()

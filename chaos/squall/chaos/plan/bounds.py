@@ -123,13 +123,15 @@ ALWAYS: frozenset[Cause] = frozenset(("link", "silence", "lead", "delivery"))
 """What draining may have to wait for whatever was struck; it leaves time for what handlers do, too."""
 
 
-def drain_bound_s(spec: Spec, backlog: int, causes: Collection[Cause]) -> float:
+def drain_bound_s(spec: Spec, backlog: int, causes: Collection[Cause], *, poison: int = 0) -> float:
     """How long everything accepted may take to end once all is healed, at the worst.
 
     Args:
         causes: What the faults of the run can have put in the way.
+        poison: How many tasks are still to end that kill whoever works on them. They may be of one agent, and
+            each runs alone: so one after the other, and each in all its attempts.
     """
-    return recovery_bound_s(
+    return poison * spec.attempts * max(spec.ack_wait_s, START_S) + recovery_bound_s(
         [(ALWAYS.union(causes), 0.0)],
         lease_s=spec.lease_s,
         ack_wait_s=spec.ack_wait_s,

@@ -147,7 +147,7 @@ class Channel:
 
     def close(self) -> None:
         """The near side closes it, or the operating system does, after a process that has died."""
-        self._way.channels.pop(self, None)
+        self._way.half_close(self)
         self.down.end()
         self.up.send(END, no_bytes)
 
@@ -157,9 +157,14 @@ class Channel:
         self.down.end()
         self.up.cut()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is on its way any more, and nothing can be."""
+        return self.up.is_over and self.down.is_over
+
     def closed_by_far(self) -> None:
         """The far side closes it."""
-        self._way.channels.pop(self, None)
+        self._way.half_close(self)
         self.up.end()
         self.down.send(END, no_bytes)
 
@@ -245,6 +250,7 @@ class Way:
         self.draw = chance.random
         self.address = f"{name}.way:1"
         self.channels: dict[Channel, None] = {}
+        self._half_closed: list[Channel] = []
         self.acting: dict[Stream, _Acting | None] = {"upstream": None, "downstream": None}
         self._upstream = upstream
         self._toxics: dict[str, ToxicState] = {}
@@ -274,6 +280,12 @@ class Way:
         else:
             self.channels[channel] = None
         return channel
+
+    def half_close(self, channel: Channel) -> None:
+        """One side of a channel has closed it, and what was sent before may still be held on its way."""
+        if self.channels.pop(channel, True) is None:
+            self._half_closed = [each for each in self._half_closed if not each.is_over]
+            self._half_closed.append(channel)
 
     def reset(self, pipe: Pipe) -> None:
         """Something was sent where connections are reset."""
@@ -335,10 +347,11 @@ class Way:
         for stream in self.acting:
             mine = [toxic for toxic in self._toxics.values() if toxic.stream == stream]
             self.acting[stream] = _Acting(mine) if mine else None
-        for channel in self.channels:
+        for channel in (*self.channels, *self._half_closed):
             channel.up.changed()
             channel.down.changed()
 
     def _cut_all(self) -> None:
-        for channel in list(self.channels):
+        for channel in (*self.channels, *self._half_closed):
             channel.cut()
+        self._half_closed = []

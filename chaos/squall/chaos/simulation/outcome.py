@@ -27,7 +27,7 @@ from squall.chaos.simulation.loop import WORLD, SimulationError
 from squall.chaos.simulation.run import simulate
 from squall.chaos.tell.documents import judge
 from squall.services.handlers.port import Handling
-from squall.services.intake.store import take_in
+from squall.services.intake.store import taken_in
 from squall.services.run.directory import claim
 from squall.services.run.result import HANDLER_CHECK, Check
 from squall.services.run.spec import Spec
@@ -150,7 +150,7 @@ def _in(spec: Spec, schedule: Schedule, path: Path, preload: str, *, keep: bool)
     try:
         with claim(spec, path) as directory:
             if spec.tasks_from:
-                spec = directory.with_tasks(spec, take_in(spec.tasks_from, path, tasks_max=spec.tasks).tasks)
+                spec, _ = taken_in(spec, directory)
             world = simulate(spec, schedule, directory, preload=preload)
     except HandlerError:
         raise  # every other schedule would come to the same

@@ -11,9 +11,9 @@ import asyncio
 
 from squall.chaos.errors import HandlerError
 from squall.chaos.inject import schedule_file
+from squall.chaos.inject.draining import draining
 from squall.chaos.inject.experiment import MARGIN_S, NAME, carry_out
 from squall.chaos.inject.nemesis import Nemesis, Patience
-from squall.chaos.plan.bounds import drain_bound_s
 from squall.chaos.plan.schedule import Schedule
 from squall.chaos.simulation.loop import StandsError
 from squall.chaos.simulation.stands import noticed, place_of
@@ -76,8 +76,7 @@ async def _experiment(world: World, spec: Spec, schedule: Schedule, directory: R
                 )
                 async with nemesis_running as nemesis:
                     await carry_out(schedule)(nemesis)
-                backlog = await run.open_tasks()
-                bound_s = drain_bound_s(spec, backlog, nemesis.causes)
+                backlog, bound_s = await draining(run, nemesis.causes, offered=spec.tasks)
                 facts = {"bound_s": bound_s, "backlog": backlog, "faults": nemesis.logged, "idle": None}
                 told("phase", "ok", what="healed", **facts)
                 await _loaded(run)

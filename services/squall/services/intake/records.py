@@ -103,7 +103,7 @@ def _record(key: str | int, body: bytes, identity: str | int | None, deadline: s
         raise RecordError(f"has a body of {len(body):,} bytes, and {BODY_BYTES_MAX:,} are allowed")
     made = identity is None
     return Record(
-        id=_digest(key.encode() + b"\0" + body) if made else _text("id", identity),
+        id=digest(key, body) if made else _text("id", identity),
         key=key,
         body=body,
         deadline_s=0.0 if deadline is None else _seconds(deadline),
@@ -168,6 +168,11 @@ def _name(kind: str, text: str) -> str:
         return text
     readable = re.sub(r"[^a-z0-9]+", "-", text.lower())[:READABLE_MAX].strip("-")
     return f"{readable or kind}-{_digest(text.encode(), 8)}"
+
+
+def digest(key: str, body: bytes) -> str:
+    """What a task is asked, in short: the same for the same key and body, and for no other."""
+    return _digest(key.encode() + b"\0" + body)
 
 
 def _digest(data: bytes, size: int = 16) -> str:

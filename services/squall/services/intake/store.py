@@ -14,9 +14,10 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
-from squall.services.intake.records import Record, key_name, task_name
+from squall.services.intake.earlier import ended
+from squall.services.intake.records import Record, digest, key_name, task_name
 from squall.services.intake.source import STDIN, Read, read, shown
-from squall.services.run.directory import SET_ASIDE, TASKS, open_private, writing
+from squall.services.run.directory import SET_ASIDE, TASKS, RunDirectory, open_private, writing
 from squall.services.run.spec import Spec
 
 TASKS_MAX = 10_000_000
@@ -33,6 +34,7 @@ _SCHEMA = """
         body BLOB NOT NULL
     );
     CREATE TABLE keys (key TEXT PRIMARY KEY, tasks INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE ended (id TEXT PRIMARY KEY, input TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -64,30 +66,45 @@ class Taken(NamedTuple):
 
     Attributes:
         tasks: How many there are to offer.
+        ended: Records of tasks that ended in an earlier run.
         repeated: Records that were there before, word for word.
         aside: Records of which no task can be made.
         first: Why not, of the first of them: ``line 3 has no key``.
     """
 
     tasks: int
+    ended: int = 0
     repeated: int = 0
     aside: int = 0
     first: str = ""
 
 
-def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX) -> Taken:
+def taken_in(spec: Spec, directory: RunDirectory, *, results: Path | None = None) -> tuple[Spec, Taken]:
+    """The spec with all tasks that its user brings, which are in its directory then; and what became of each.
+
+    Raises:
+        SpecError, DiskError: As `take_in` does.
+    """
+    taken = take_in(spec.tasks_from, directory.path, tasks_max=spec.tasks, results=results)
+    return directory.with_tasks(spec, taken.tasks), taken
+
+
+def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX, results: Path | None = None) -> Taken:
     """Read a source to its end, or until there are so many tasks, and keep them in a folder.
 
     Nothing of it is left there if it cannot be read.
 
+    Args:
+        results: Of earlier runs; a task that has ended by these is not offered again.
+
     Raises:
-        SpecError: It cannot be read, or there is no task in it.
+        SpecError: It cannot be read, or there is no task in it; or what is there are no results.
         DiskError: The folder cannot be written to.
     """
     try:
         with writing(folder):
-            taken = _take(source, folder, tasks_max)
-        if not taken.tasks:
+            taken = _take(source, folder, tasks_max, results)
+        if not taken.tasks and not taken.ended:
             why = f": {taken.first}" if taken.first else ""
             raise SpecError(f"{shown(source)} holds no task{why}", EXAMPLE)
     except BaseException:
@@ -114,10 +131,12 @@ def count(spec: Spec) -> int:
         return take_in(spec.tasks_from, Path(folder), tasks_max=spec.tasks).tasks
 
 
-def _take(source: str, folder: Path, tasks_max: int) -> Taken:
-    tasks = repeated = aside = 0
+def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Taken:
+    tasks = before = repeated = aside = 0
     first = ""
     with _made(folder / TASKS) as database, open_private(folder / SET_ASIDE, "wb") as file:
+        if results is not None:
+            database.executemany("INSERT OR IGNORE INTO ended VALUES (?, ?)", ended(results))
         for each in read(source):
             if tasks == tasks_max:
                 break
@@ -125,6 +144,7 @@ def _take(source: str, folder: Path, tasks_max: int) -> Taken:
             if each.record is not None:
                 kept = _keep(database, each.record)
                 tasks += kept == "new"
+                before += kept == "ended"
                 repeated += kept == "repeated"
                 if kept == "other":
                     reason = (
@@ -134,7 +154,7 @@ def _take(source: str, folder: Path, tasks_max: int) -> Taken:
                 aside += 1
                 first = first or f"line {each.line} {reason}"
                 file.write(_line(each, reason))
-    return Taken(tasks, repeated, aside, first)
+    return Taken(tasks, before, repeated, aside, first)
 
 
 @contextlib.contextmanager
@@ -145,11 +165,18 @@ def _made(path: Path) -> Iterator[sqlite3.Connection]:
         database.execute("BEGIN")
         yield database
         database.execute("DROP TABLE keys")
+        database.execute("DROP TABLE ended")
         database.execute("COMMIT")
 
 
 def _keep(database: sqlite3.Connection, record: Record) -> str:
-    """Keep a record, if it is ``new``; else whether it is ``repeated`` or an ``other`` of the same id."""
+    """Keep a record, if it is ``new``.
+
+    Else it had ``ended``, is ``repeated`` word for word, or is an ``other`` of the same id.
+    """
+    earlier = database.execute("SELECT input FROM ended WHERE id = ?", (record.id,)).fetchone()
+    if earlier is not None:
+        return "ended" if earlier == (digest(record.key, record.body),) else "other"
     task, key = task_name(record.id), key_name(record.key)
     before = database.execute("SELECT named, body FROM tasks WHERE task = ?", (task,)).fetchone()
     if before is not None:
@@ -180,6 +207,19 @@ def stored(path: Path) -> Iterator[Stored]:
             yield Stored(*row)
 
 
+class Named(NamedTuple):
+    """What a user calls a task.
+
+    Attributes:
+        id, key: Empty where a task is no user's.
+        input: A digest of what it is asked.
+    """
+
+    id: str
+    key: str = ""
+    input: str = ""
+
+
 class Names:
     """What a user calls the tasks of a run, for as long as the block lasts."""
 
@@ -195,7 +235,10 @@ class Names:
     ) -> None:
         self._database.close()
 
-    def of(self, task: str) -> tuple[str, str]:
-        """The id and the key of a task; of one that is none of these, its name and no key."""
-        row = self._database.execute("SELECT id, named FROM tasks WHERE task = ?", (task,)).fetchone()
-        return row or (task, "")
+    def of(self, task: str) -> Named:
+        """What a task is called; of one that is none of these, its name and nothing else."""
+        row = self._database.execute("SELECT id, named, body FROM tasks WHERE task = ?", (task,)).fetchone()
+        if row is None:
+            return Named(task)
+        identity, key, body = row
+        return Named(identity, key, digest(key, body))

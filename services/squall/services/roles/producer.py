@@ -88,7 +88,7 @@ async def serve(service: Service) -> None:
 def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
     """The workload, each submission with the name of its task."""
     for submission in _submissions(service):
-        yield submission.task or f"{submission.key}-{submission.number}", submission
+        yield submission.name, submission
 
 
 def _submissions(service: Service) -> Iterator[Submission]:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from squall.bus.tasks import task_group
-from squall.services.intake.store import take_in
+from squall.services.intake.store import taken_in
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.run.directory import RunDirectory
@@ -64,8 +64,7 @@ async def driven(
     """
     started_s = time.monotonic()
     if spec.tasks_from and not directory.tasks.exists():
-        taken = await asyncio.to_thread(take_in, spec.tasks_from, directory.path, tasks_max=spec.tasks)
-        spec = directory.with_tasks(spec, taken.tasks)
+        spec, _ = await asyncio.to_thread(taken_in, spec, directory)
     with History(directory.history, "squall", 1) as history:
         starting = running(
             spec,

@@ -1,9 +1,12 @@
 """Results out: what came of each task, one line of JSON each, as it ends.
 
     {"id": "order-17", "key": "AAPL", "status": "ok", "value": {"filled": 3}, "effects": [{"side": "buy"}],
-     "attempts": 1, "agent": "agent-2", "reason": null, "due_s": 1795795200.0, "ended_s": 1795795200.04}
+     "attempts": 1, "agent": "agent-2", "reason": null, "due_s": 1795795200.0, "ended_s": 1795795200.04,
+     "input": "5f6c…"}
 
-A task ends once, with its register, so there is one line of each, whatever is repeated or restarted.
+A task ends once, with its register, so there is one line of each, whatever is repeated or restarted. A file
+of results is also what a later run goes by: a user's task that has ended by it is not run again, and what
+comes of the others is added to it.
 """
 
 from __future__ import annotations
@@ -25,15 +28,19 @@ from squall.bus.messages import TaskResult
 from squall.bus.pull import Delivery
 from squall.bus.subjects import Subjects, last_token
 from squall.services.errors import SpecError
-from squall.services.intake.store import Names
+from squall.services.intake.earlier import whole_bytes
+from squall.services.intake.store import Named, Names
 from squall.services.printing import print_document
 from squall.services.run.directory import open_private, writing
 
 STDOUT = "-"
 
 
-def check_new(where: str) -> None:
+def check_place(where: str, *, adds: bool) -> None:
     """See that results can be written somewhere without anything being lost.
+
+    Args:
+        adds: Whether the file may hold results of the same tasks, to which these are added.
 
     Raises:
         SpecError: They cannot.
@@ -43,7 +50,7 @@ def check_new(where: str) -> None:
         return
     if not path.parent.is_dir():
         raise SpecError(f"there is no folder {printable(str(path.parent))}", "make it, or name another file")
-    if path.is_dir() or (path.is_file() and path.stat().st_size):
+    if path.is_dir() or (path.is_file() and path.stat().st_size and not adds):
         what = "is a folder" if path.is_dir() else "holds something already"
         raise SpecError(f"{printable(where)} {what}", "name another file with --results")
 
@@ -62,6 +69,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why it is dead; null if it is not.
         due_s, ended_s: When it was to be offered, and when the broker stored its result, in seconds since
             the epoch.
+        input: A digest of its key and body, for a later run; empty if it is no user's own.
     """
 
     id: str
@@ -74,6 +82,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     due_s: float | None = None
     ended_s: float
+    input: str = ""
 
 
 class _Ends(Protocol):
@@ -84,7 +93,7 @@ class _Ends(Protocol):
 
 
 class Results:
-    """Writes them inside the block, to a new file or the standard output.
+    """Writes them inside the block, to the end of a file or the standard output.
 
     Args:
         where: A path, or ``-``.
@@ -107,6 +116,7 @@ class Results:
             if self._where != STDOUT:
                 with writing(Path(self._where)):
                     self._file = held.enter_context(open_private(Path(self._where), "ab"))
+                    self._file.truncate(whole_bytes(Path(self._where)))
             if self._tasks is not None:
                 self._names = held.enter_context(Names(self._tasks))
             self._held = held.pop_all()
@@ -155,14 +165,21 @@ class Results:
 
     def _line(self, record: Delivery) -> Line:
         task = last_token(record.subject)  # whose register it is, its subject says
-        identity, key = self._names.of(task) if self._names is not None else (task, "")
+        named = self._names.of(task) if self._names is not None else Named(task)
         try:
             result = decode(record.data, TaskResult)
         except DecodeError as error:
-            return Line(id=identity, key=key, status="damaged", reason=str(error), ended_s=record.stored_s)
+            return Line(
+                id=named.id,
+                key=named.key,
+                status="damaged",
+                reason=str(error),
+                ended_s=record.stored_s,
+                input=named.input,
+            )
         return Line(
-            id=identity,
-            key=key or result.key,
+            id=named.id,
+            key=named.key or result.key,
             status=result.status,
             value=_readable(result.value) if result.value else None,
             effects=tuple(map(msgspec.Raw, result.effects)),
@@ -171,6 +188,7 @@ class Results:
             reason=result.reason or None,
             due_s=result.submit_s or None,
             ended_s=record.stored_s,
+            input=named.input,
         )
 
 

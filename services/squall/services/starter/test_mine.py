@@ -10,8 +10,9 @@ TASKS = Path(__file__).with_name("many.jsonl")
 
 
 def line(n: int) -> str:
-    body = {"side": "buy", "quantity": n, "price": 1.5}
-    return json.dumps({"id": f"test-{n}", "key": f"K{n % 9}", "body": body})
+    key = f"K{n % 9}"
+    body = {"symbol": key, "side": "buy", "quantity": n, "price": 1.5}
+    return json.dumps({"id": f"test-{n}", "key": key, "body": body})
 
 
 TASKS.write_text("\n".join(map(line, range(3000))))

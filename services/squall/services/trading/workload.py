@@ -34,7 +34,7 @@ class Submission(msgspec.Struct, frozen=True):
         job: The strategy's name.
         number: Its place within its key, from 1 without gaps.
         body: A `TradingTask` as msgpack, or whatever its user's handler reads.
-        task: Its name, where that is not made of key and number.
+        task: The name of its task, where that is not made of key and number; see `name`.
         named: Its key as its user calls it, where that can be no name.
         deadline_s: In seconds since the epoch; 0 is as long after it is due as its swarm says.
     """
@@ -46,6 +46,11 @@ class Submission(msgspec.Struct, frozen=True):
     task: str = ""
     named: str = ""
     deadline_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What its task is called."""
+        return self.task or f"{self.key}-{self.number}"
 
 
 class _Account:

@@ -274,7 +274,9 @@ def _asks_for(case: Case, fault: Injected, change: Takeover) -> bool:
     if fault.node not in (change.previous.node, BROKER) or fault.start_s > change.next.time_s:
         return False
     if fault.kind in FINAL and fault.node != BROKER:
-        return fault.start_s >= change.previous.time_s - AFTER_S
+        # Who is to hand over is asked until somebody else leads, so also in a term that it begins meanwhile.
+        told_s = (fault.end_s or fault.start_s) if fault.kind == HAND_OVER else fault.start_s
+        return told_s >= change.previous.time_s - AFTER_S
     end_s = fault.end_s if fault.end_s is not None else float("inf")
     if fault.node == BROKER:
         starts = [

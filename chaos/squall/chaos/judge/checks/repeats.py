@@ -97,17 +97,23 @@ def no_needless_repeat(case: Case) -> Finding:
 
 def repeats(history: History) -> list[Repeat]:
     """Each time that a task was run again, with what explains it."""
-    found, hold_ups = [], HoldUps(history)
+    found, hold_ups, begun = [], HoldUps(history), attempts(history)
     for task in history.executions:
         for before, again in itertools.pairwise(in_order(history, task)):
-            found.append(Repeat(task, _reason(history, hold_ups, before, again)))
+            waited_s = waited_since_s(history, begun[before.node, before.incarnation], before)
+            found.append(Repeat(task, _reason(history, hold_ups, before, again, waited_s)))
     return found
 
 
-def _reason(history: History, hold_ups: HoldUps, before: Execution, again: Execution) -> str:
+def _reason(
+    history: History, hold_ups: HoldUps, before: Execution, again: Execution, waited_since_s: float
+) -> str:
     """What explains it: the attempt failed, its agent ended, one of both or the broker was struck.
 
     Or the handler held up one of both.
+
+    Args:
+        waited_since_s: From when on the one before can have waited in its agent, where it was delivered to.
     """
     if before.failed_s is not None:
         return "the attempt had failed"
@@ -115,7 +121,7 @@ def _reason(history: History, hold_ups: HoldUps, before: Execution, again: Execu
         return "the agent had been put out"
     if any(gone.agent == before.node for gone in history.of(Leave)):
         return "the agent had left the swarm"
-    since_s = before.time_s - (history.asked.ack_wait_s or 0.0) - LATE_S
+    since_s = waited_since_s - (history.asked.ack_wait_s or 0.0) - LATE_S
     for node in (before.node, again.node, BROKER):
         for fault in history.faults:
             if fault.node == node and overlaps(fault, since_s, again.time_s):

@@ -16,7 +16,7 @@ def decide(task: Task) -> Result:
         raise PoisonError("a quantity is below zero")
     order = {
         "account": "mine",
-        "symbol": task.key,
+        "symbol": wanted["symbol"],
         "n": task.number,
         "side": wanted["side"],
         "quantity": wanted["quantity"],
