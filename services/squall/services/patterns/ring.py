@@ -209,7 +209,7 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
         results,
         {
             "name": seat.stream,
-            "description": "who leads, and who should have which lane of which stage",
+            "description": "who leads, who should have which lane, and how the breaker of each stage stands",
             "subjects": [swarm.at("ring", ">")],
             "retention": "limits",
             "discard": "new",  # under discard-old the term's record would be evicted in the end
