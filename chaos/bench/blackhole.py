@@ -34,7 +34,7 @@ from squall.chaos.inject.toxiproxy import Toxiproxy
 from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.series import EXPERIMENT
 from squall.chaos.tell.documents import history_of, judge
-from squall.services.cli.main import resolve
+from squall.services.cli.asked import resolve
 from squall.services.run.directory import claim
 
 FAULT_S = 4.0

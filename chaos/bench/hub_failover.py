@@ -29,7 +29,7 @@ from squall.chaos.judge.checks.star import PROMISES
 from squall.chaos.judge.figures import percentile
 from squall.chaos.plan.bounds import take_over_bound_s
 from squall.chaos.tell.documents import history_of, judge
-from squall.services.cli.main import resolve
+from squall.services.cli.asked import resolve
 from squall.services.run.directory import claim
 
 BETWEEN_S = 1.5

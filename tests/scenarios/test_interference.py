@@ -17,7 +17,7 @@ from squall.chaos.inject.experiment import experiment
 from squall.chaos.inject.nemesis import Nemesis
 from squall.chaos.inject.toxiproxy import server
 from squall.chaos.tell.documents import history_of, judge
-from squall.services.cli.main import resolve
+from squall.services.cli.asked import resolve
 from squall.services.run.directory import claim
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]

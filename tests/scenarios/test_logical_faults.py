@@ -20,7 +20,7 @@ from squall.chaos.cli.setup import experiment_of
 from squall.chaos.inject.experiment import experiment
 from squall.chaos.inject.nemesis import Nemesis
 from squall.chaos.tell.documents import history_of, judge
-from squall.services.cli.main import resolve
+from squall.services.cli.asked import resolve
 from squall.services.run.directory import claim
 
 pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow]

@@ -141,7 +141,7 @@ import asyncio
 from pathlib import Path
 
 from squall.chaos.mutants.catalogues import catalogue_of
-from squall.services.cli.main import resolve
+from squall.services.cli.asked import resolve
 from squall.services.run.directory import claim
 from squall.services.run.driven import driven
 from squall.services.run.result import judge

@@ -92,6 +92,20 @@ def never_begun(run: Run) -> None:
     run.drop("run", task="s-1", attempt=2)
 
 
+def ended(run: Run) -> None:
+    run.start(4.5, "agent-1", 2)
+
+
+def killed_by_a_neighbour(run: Run) -> None:
+    ended(run)
+    run.spec["handler"] = HANDLER
+
+
+def both_killed_by_neighbours(run: Run) -> None:
+    killed_by_a_neighbour(run)
+    run.start(5.9, "agent-2", 2)
+
+
 SPENT: list[tuple[str, Callable[[Run], Any], tuple[tuple[str, float, float], ...], str]] = [
     ("both were cut off", lambda run: None, (FIRST, SECOND), "pass"),
     ("the broker was", lambda run: None, (("broker", 3.2, 6.0),), "pass"),
@@ -102,6 +116,10 @@ SPENT: list[tuple[str, Callable[[Run], Any], tuple[tuple[str, float, float], ...
     ("others were", lambda run: None, (("agent-2", 3.2, 4.0), ("gateway", 4.7, 6.0)), "fail"),
     ("it was to have one more", fewer, (FIRST, SECOND), "fail"),
     ("it is dead for another reason", another_reason, (FIRST, SECOND), "fail"),
+    ("the first ended with its agent, which nothing killed", ended, (SECOND,), "fail"),
+    # Not a failure; but no poison was there to be judged.
+    ("the first ended with its agent, of poison", killed_by_a_neighbour, (SECOND,), "unknown"),
+    ("both did", both_killed_by_neighbours, (), "fail"),
     ("the last was never begun", never_begun, (FIRST, SECOND), "fail"),
 ]
 

@@ -25,19 +25,9 @@ from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.load import check_load
 from squall.chaos.plan.series import Plan
-from squall.services.cli.main import (
-    Agents,
-    AsJson,
-    Handler,
-    InsecureNats,
-    Quiet,
-    Rate,
-    Tasks,
-    a_path,
-    failing,
-    sentences,
-)
+from squall.services.cli.options import Agents, AsJson, Handler, InsecureNats, Quiet, Rate, Tasks, a_path
 from squall.services.cli.progress import show_progress
+from squall.services.cli.sentences import failing, sentences
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say

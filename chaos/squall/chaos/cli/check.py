@@ -19,7 +19,8 @@ from squall.chaos.tell.fate import GOOD
 from squall.chaos.tell.table import print_run, print_series
 from squall.chaos.tell.trace import Timeline, timeline
 from squall.services.cli.layout import Cell, Listing
-from squall.services.cli.main import AsJson, a_path, failing
+from squall.services.cli.options import AsJson, a_path
+from squall.services.cli.sentences import failing
 from squall.services.cli.table import print_table
 from squall.services.cli.terminal import Terminal, spaced, styled
 from squall.services.printing import print_document

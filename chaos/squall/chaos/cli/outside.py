@@ -20,7 +20,7 @@ from squall.chaos.errors import FaultError
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import Plan
 from squall.chaos.plan.surface import BROKER
-from squall.services.cli.main import check_url, named_apart
+from squall.services.cli.asked import check_url, named_apart
 from squall.services.errors import SpecError
 
 PORT = 4222

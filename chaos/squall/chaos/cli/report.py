@@ -18,7 +18,8 @@ from squall.chaos.judge.series import Judged, judged_of, series_result
 from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.page.notices import unwhole
 from squall.chaos.tell.page.page import page, series_page
-from squall.services.cli.main import a_path, failing, sentences
+from squall.services.cli.options import a_path
+from squall.services.cli.sentences import failing, sentences
 from squall.services.errors import DiskError, SpecError
 from squall.services.printing import print_line, say
 from squall.services.run.directory import replace, writing

@@ -20,8 +20,8 @@ from squall.chaos.plan.series import Plan
 from squall.chaos.plan.shrink import as_test, often_enough, shrink, within
 from squall.chaos.tell.documents import judge, judge_run, write_series
 from squall.chaos.tell.table import print_run, print_series
-from squall.services.cli.main import run_loop
 from squall.services.cli.progress import Shown
+from squall.services.cli.run import run_loop
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import HandlerError, NothingOfferedError, SpecError
 from squall.services.printing import print_document

@@ -13,7 +13,7 @@ import msgspec
 
 from squall.chaos.judge.checks import promises_of
 from squall.chaos.plan.series import EXPERIMENT, Plan, plans
-from squall.services.cli.main import is_file, resolve, said_in
+from squall.services.cli.asked import is_file, resolve, said_in
 from squall.services.errors import SpecError
 from squall.services.intake.store import count
 from squall.services.patterns import DEFAULT

@@ -26,9 +26,11 @@ from squall.chaos.simulation.handlers import anew, is_of_ours
 from squall.chaos.simulation.many import CHUNK, outcomes
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.simulation.smallest import smallest
+from squall.services.cli.asked import is_file
 from squall.services.cli.layout import Listing
-from squall.services.cli.main import Agents, AsJson, Handler, Quiet, Tasks, a_path, failing, is_file
+from squall.services.cli.options import Agents, AsJson, Handler, Quiet, Tasks, a_path
 from squall.services.cli.progress import Shown, show_progress
+from squall.services.cli.sentences import failing
 from squall.services.cli.signals import INTERRUPTED
 from squall.services.cli.terminal import Terminal
 from squall.services.effects.kinds import is_outside

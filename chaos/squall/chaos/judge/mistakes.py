@@ -23,6 +23,7 @@ from squall.chaos.evidence.facts import Mistake, Register
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import Execution, History
 from squall.chaos.judge.disturbance import START_S, is_struck
+from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import AGENT
 from squall.services.run.spec import is_own
@@ -223,7 +224,8 @@ def is_spent(history: History, register: Register) -> bool:
     """Whether all attempts at a dead task were begun, and failed or were cut off by a fault, the last one so.
 
     Then it is dead by nobody's mistake: so many attempts it was to have. The first is counted by its
-    delivery, so one that a dying agent had not begun counts as well.
+    delivery, so one that a dying agent had not begun counts as well. Where there is poison, an attempt before
+    the last may have ended with its agent, which a neighbour killed; the last is made alone.
     """
     attempts, runs = history.asked.attempts, in_order(history, register.task)
     if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
@@ -234,12 +236,15 @@ def is_spent(history: History, register: Register) -> bool:
     if len(numbers) < attempts - 1:
         return False
     until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
-    struck = [
-        is_struck(history, run.node, run.time_s, end_s) for run, end_s in zip(runs, until_s, strict=True)
-    ]
-    return struck[-1] and all(
-        is_cut or run.failed_s is not None for run, is_cut in zip(runs, struck, strict=True)
+    *before, last = zip(runs, until_s, strict=True)
+    cuts = _was_cut_off if is_poisoned(history.asked.handler) else _was_struck
+    return _was_struck(history, *last) and all(
+        run.failed_s is not None or cuts(history, run, end_s) for run, end_s in before
     )
+
+
+def _was_struck(history: History, run: Execution, until_s: float) -> bool:
+    return is_struck(history, run.node, run.time_s, until_s)
 
 
 def _was_cut_off(history: History, run: Execution, until_s: float) -> bool:

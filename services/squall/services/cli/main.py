@@ -8,58 +8,39 @@ verdict is unknown, 4 the harness or the broker is broken, 130 interrupted.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.metadata
-import re
-import secrets
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
-from urllib.parse import urlsplit
+from typing import Annotated, NoReturn
 
-import msgspec
 import typer
 from typer.exceptions import Abort, TyperException
 
-from squall.bus.border import NAME_LENGTH_MAX, printable
-from squall.bus.errors import SquallError, first_error
 from squall.bus.guard_process import seal
-from squall.bus.tls import is_clear_text
 from squall.services.cli import doctor as doctoring
 from squall.services.cli import explain as explaining
 from squall.services.cli import init as starting
 from squall.services.cli import plan as planning
+from squall.services.cli.asked import resolve
 from squall.services.cli.defects import BROKEN, end_with
-from squall.services.cli.help import Commands, default_of, width
-from squall.services.cli.progress import show_progress
-from squall.services.cli.signals import INTERRUPTED, interrupt, interrupting, on_interrupts
-from squall.services.cli.table import more_of, print_table
+from squall.services.cli.help import Commands, width
+from squall.services.cli.options import Agents, AsJson, Pattern, a_path
+from squall.services.cli.run import run
+from squall.services.cli.sentences import error_document, failing, sentences
+from squall.services.cli.signals import INTERRUPTED, interrupt, on_interrupts
 from squall.services.cli.terminal import Terminal
 from squall.services.cli.usage import told
-from squall.services.errors import SpecError
 from squall.services.installing import command_for
-from squall.services.intake.source import shown
-from squall.services.intake.store import Taken, taken_in
 from squall.services.node.logs import log_as_sentences
-from squall.services.patterns import DEFAULT
 from squall.services.printing import (
-    SENTENCE_LENGTH_MAX,
     guard_streams,
     print_document,
     print_line,
     say,
     unwritten,
 )
-from squall.services.run.directory import SET_ASIDE, RunDirectory, claim
-from squall.services.run.driven import run_once
-from squall.services.run.hints import command, named
-from squall.services.run.progress import Begun, Phase
-from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
-from squall.services.run.results import STDOUT, Results, check_place
-from squall.services.run.spec import Spec
-from squall.services.run.swarm_toml import convert, read, with_tasks
+from squall.services.run.hints import named
 from squall.services.words import words
 
 PATH_LENGTH_MAX = 100
@@ -72,52 +53,13 @@ app = typer.Typer(
 )
 
 
-PROCESSES = "processes"
-"""Where nodes run; the one place there is."""
-
-
-def a_path(text: str) -> Path:
-    """A path that somebody named: an empty one would be the current folder, which nobody means by it."""
-    if not text:
-        raise typer.BadParameter("it is empty, and a path is asked for")
-    return Path(text)
-
-
-Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
-TasksFrom = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Your own tasks: a file of JSON lines or .csv, or - for a pipe."),
-]
-ResultsTo = Annotated[
-    str | None,
-    typer.Option("--results", metavar="FILE", help="Where to write what came of each task; - for here."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-AGENTS_HELP = "How many agents."
-TASKS_HELP = "How many tasks to offer."
-RATE_HELP = "How many tasks to offer a second."
-HANDLER_HELP = (
-    "What a task is given to: package.module:function, path/to/file.py:function, "
-    "exec:COMMAND, or the URL of an HTTP service."
-)
-EFFECTS_HELP = (
-    "Where effects go: venue, none, the URL of an HTTP service, nats:SUBJECT of a stream of yours, "
-    "or package.module:function."
-)
-Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
-Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
-Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
-Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
-InsecureNats = Annotated[
-    bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
-]
-
-
 def _version(asked: bool) -> None:
     if asked:
         print_line(f"squall {importlib.metadata.version('squall')}")
         raise typer.Exit()
+
+
+app.command()(run)
 
 
 @app.callback()
@@ -127,254 +69,6 @@ def squall(
     ] = False,
 ) -> None:
     """Swarms of agents over NATS: run them, break them, see what survived."""
-
-
-def resolve(pattern: str, **overrides: Any) -> Spec:
-    """The spec that a PATTERN argument and options mean.
-
-    Raises:
-        SpecError: There is no such pattern or file, or it cannot be run.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if given.get("tasks_from") == "":
-        raise SpecError("--tasks-from names no file", "for instance --tasks-from tasks.jsonl")
-    if pattern.endswith(".py"):
-        named = printable(pattern, PATH_LENGTH_MAX)
-        raise SpecError(
-            f"{named} is no pattern", f"if its function is decide: {DEFAULT} --handler {named}:decide"
-        )
-    if is_file(pattern):
-        said = said_in(Path(pattern))
-        convert(said, pattern)  # so that what is wrong in it is said of it
-        return convert({**with_tasks(said), **given}, "the command line")
-    return convert({"pattern": pattern, **given}, "the command line")
-
-
-def said_in(path: Path) -> dict[str, Any]:
-    """What a `swarm.toml` says; that it says nothing is told, as nobody writes a file for that.
-
-    Raises:
-        SpecError: It cannot be read.
-    """
-    says = read(path)
-    if not says:
-        say(f"{path} says nothing, and all defaults of {DEFAULT} are taken")
-    return says
-
-
-def is_file(pattern: str) -> bool:
-    """Whether a PATTERN argument is the path of a file."""
-    return pattern.endswith(".toml") or "/" in pattern
-
-
-def failing(kind: str, message: str, remedy: str, code: int, *, as_json: bool) -> NoReturn:
-    """End with one sentence, and as a document where one was asked for."""
-    if as_json:
-        print_document(error_document(kind, message, remedy))
-    say(f"{message}{'; ' + remedy if remedy else ''}")
-    raise typer.Exit(code)
-
-
-def error_document(kind: str, message: str, remedy: str) -> dict[str, dict[str, str]]:
-    """What stands for a result where there is none."""
-    texts = {"kind": kind, "message": message, "remedy": remedy}
-    return {"error": {name: printable(text, SENTENCE_LENGTH_MAX) for name, text in texts.items()}}
-
-
-@contextlib.contextmanager
-def sentences(*, as_json: bool, prefer: type[SquallError] = SquallError) -> Iterator[None]:
-    """Turn what was raised inside into one sentence and an exit code.
-
-    Args:
-        prefer: Of several errors, one of this type is told.
-    """
-    try:
-        yield
-    except (SquallError, BaseExceptionGroup) as group:
-        error = first_error(group, prefer)
-        if not isinstance(error, SquallError):
-            raise
-        failing(error.kind, error.sentence, error.remedy, error.exit_code, as_json=as_json)
-
-
-@app.command()
-def run(
-    pattern: Pattern,
-    agents: Annotated[int | None, typer.Option(help=AGENTS_HELP, show_default=default_of("agents"))] = None,
-    tasks: Annotated[int | None, typer.Option(help=TASKS_HELP, show_default=default_of("tasks"))] = None,
-    tasks_from: TasksFrom = None,
-    results: ResultsTo = None,
-    rate: Annotated[float | None, typer.Option(help=RATE_HELP, show_default=default_of("rate_per_s"))] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Where the workload's randomness comes from.", show_default=default_of("seed")),
-    ] = None,
-    handler: Annotated[
-        str | None, typer.Option(help=HANDLER_HELP, show_default=default_of("handler"))
-    ] = None,
-    effects: Annotated[
-        str | None, typer.Option(help=EFFECTS_HELP, show_default=default_of("effects"))
-    ] = None,
-    on: Annotated[
-        str, typer.Option(metavar="PLACE", help=f"Where the nodes run; {PROCESSES} is the one there is.")
-    ] = PROCESSES,
-    nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
-    insecure_nats: InsecureNats = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Directory of the run.", show_default="runs/<id>", parser=a_path, metavar="PATH"),
-    ] = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
-    """Start a swarm, drive its workload, drain, judge, print what was measured."""
-    with sentences(as_json=as_json):
-        if on != PROCESSES:
-            where = printable(on, NAME_LENGTH_MAX)
-            raise SpecError(f"nodes cannot run on {where!r} yet", "leave --on out to run them as processes")
-        spec = resolve(
-            pattern,
-            agents=agents,
-            tasks=tasks,
-            tasks_from=tasks_from,
-            rate_per_s=rate,
-            seed=seed,
-            handler=handler,
-            effects=effects,
-        )
-        if nats is not None:
-            check_url(nats, insecure=insecure_nats)
-            spec = named_apart(spec)
-        if results is not None:
-            check_place(results, adds=bool(spec.tasks_from))
-        if results == STDOUT and as_json:
-            raise SpecError("--json and --results - both want the standard output", "name a file for results")
-        with contextlib.ExitStack() as held:
-            directory = held.enter_context(claim(spec, out))
-            own = None
-            if spec.tasks_from:
-                before = Path(results) if results not in (None, STDOUT) else None
-                spec, taken = taken_in(spec, directory, results=before)
-                _tell_of(taken, spec.tasks_from, directory)
-                if not taken.tasks:
-                    directory.leave_nothing()
-                    if as_json:
-                        print_document({"offered": 0, "ended_before": taken.ended})
-                    return
-                own = directory.tasks
-            written = held.enter_context(Results(results, own)) if results is not None else None
-            progress = held.enter_context(show_progress(quiet=quiet))
-            progress.tell(Begun(run=spec.pattern))
-            interrupted = run_loop(
-                lambda interrupt: run_once(
-                    spec, directory, url=nats, interrupt=interrupt, progress=progress.tell, results=written
-                )
-            )
-            progress.tell(Phase(stage="judging"))
-            try:
-                result = judge(directory.path)
-            except KeyboardInterrupt:
-                say(f"interrupted while it was judged; `{command('check', directory.path)}` judges it again")
-                raise
-        code = _report(result, directory.path, as_json=as_json, beside=results == STDOUT)
-    raise typer.Exit(INTERRUPTED if interrupted else code)
-
-
-def _tell_of(taken: Taken, tasks_from: str, directory: RunDirectory) -> None:
-    """Say what of a user's tasks is not offered."""
-    source = shown(tasks_from)
-    if taken.ended:
-        left = "" if taken.tasks else "; nothing is left to run"
-        say(f"{taken.ended:,} of {source} ended in an earlier run, and are not run again{left}")
-    kept = f"set aside in {named(directory.path / SET_ASIDE)}" if taken.tasks else "no task"
-    if taken.aside == 1:
-        say(f"a record of {source} is {kept}: {taken.first}")
-    elif taken.aside:
-        say(f"{taken.aside:,} records of {source} are {kept}, the first: {taken.first}")
-    if taken.repeated:
-        says = "says" if taken.repeated == 1 else "say"
-        say(f"{taken.repeated:,} of its records {says} what an earlier one says, which is run once")
-
-
-def named_apart(spec: Spec) -> Spec:
-    """The spec of a swarm whose streams are called like no other's, for a broker that others use too."""
-    return msgspec.structs.replace(spec, swarm=f"{spec.swarm[:30]}-{secrets.token_hex(4)}")
-
-
-def check_url(url: str, *, insecure: bool) -> None:
-    """See that an outside broker can be reached at a URL, and may be.
-
-    Args:
-        insecure: Whether clear text may pass a network.
-
-    Raises:
-        SpecError: It is no such URL, or would send in clear text what must not be.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222") from error
-    # What nats-py reads in a URL must be what is read here: so no upper case, and nothing that is left out.
-    ordinary = url.startswith(("nats://", "tls://")) and re.fullmatch(r"[!-~]+", url) is not None
-    if not ordinary or not parts.hostname or port == 0:
-        raise SpecError(f"{url!r} is no NATS URL", "for instance --nats nats://127.0.0.1:4222")
-    if parts.username or parts.password:
-        raise SpecError(
-            "credentials do not belong in a URL, which is logged", "name a credentials file in NATS_CREDS"
-        )
-    if is_clear_text(url) and not insecure:
-        raise SpecError(
-            f"{url} is another machine, and nats:// would send signatures and all traffic in clear text",
-            f"use tls://{parts.netloc}, or add --insecure-nats if the network is yours alone",
-        )
-
-
-def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool:
-    """Run to the end; whether the user, or a supervisor, interrupted. A second signal ends it at once.
-
-    Args:
-        work: Given an event that is set once the user wants an end.
-    """
-
-    async def interruptible() -> bool:
-        interrupt = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        task = asyncio.ensure_future(work(interrupt))
-
-        def asked() -> None:
-            if interrupt.is_set():
-                task.cancel()
-            else:
-                interrupt.set()
-                say("draining; once more to kill")
-
-        # The loop's own way would leave a moment, when it closes, in which a signal kills.
-        with interrupting(lambda number, frame: loop.call_soon_threadsafe(asked)):
-            try:
-                await task
-            except asyncio.CancelledError:
-                say("killed before it had drained")
-                raise typer.Exit(INTERRUPTED) from None
-        return interrupt.is_set()
-
-    return asyncio.run(interruptible())
-
-
-def _report(result: Result, path: Path, *, as_json: bool, beside: bool = False) -> int:
-    """Print a result, to standard error where something else has the standard output; its exit code."""
-    if as_json:
-        print_document(result)
-        if blame := blamed_on_handler(result):
-            say(blame)
-            say(more_of(result, path))
-    else:
-        tell = say if beside else print_line
-        print_table(result, Terminal(stderr=beside), path)
-        tell(f"run  {named(path)}")
-        if (path / REPORT).exists():
-            tell(f"report  {named(path / REPORT)}")
-    return exit_code(result)
 
 
 @app.command()
