@@ -245,10 +245,11 @@ class Bench:
 async def test_each_effect_is_sent_once_where_the_sink_takes_all() -> None:
     async with Bench(lambda key, nth: Carried()).running() as bench:
         registers = await bench.deliver(*(f"t-{n}" for n in range(600)), effects=2)
+        await bench.until(lambda: bench.counters["filled"] == 1200, "their ends")
     assert Counter(bench.sent) == Counter(f"t-{n}-{i}" for n in range(600) for i in range(2))
     assert not any(register.open for register in registers)
-    assert bench.counters["filled"] == 1200
-    assert bench.settled == []
+    left = {register.task for register in registers} & {*bench.settled}
+    assert len(left) == len(bench.settled) <= OPEN_MAX  # each at most once, and only what was left behind
 
 
 @pytest.mark.anyio

@@ -198,7 +198,7 @@ class _Books:
         )
         ledger = self._rows(
             "SELECT order_id, account, symbol, n, side, quantity, price FROM fills"
-            " WHERE account != '' ORDER BY order_id"  # what another sink carried out may be no order
+            " WHERE side IS NOT '' ORDER BY order_id"  # what another sink carried out may be no order
         )
         return Venue(
             fills={order_id: tuple(times) for order_id, times in fills.items()},

@@ -107,7 +107,7 @@ class Sink(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             super().finish()
 
-    def log_message(self, *said: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Nothing."""
 
 
@@ -117,7 +117,7 @@ class Quiet(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def handle_error(self, *who: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Nothing."""
 
 

@@ -80,7 +80,7 @@ def url_of(sending: Sending) -> str:
         is_fine = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
         has_secret = bool(parts.username or parts.password)
     except ValueError:
-        is_fine = has_secret = False
+        is_fine, has_secret, parts = False, False, urlsplit("")
     if has_secret:
         raise SpecError(
             "effects: credentials do not belong in a URL, which is logged",
