@@ -62,6 +62,7 @@ NOT_RUN = {
 RUN_ELSEWHERE = {
     "uv run squall run mesh": "tests/scenarios/test_mesh_membership.py",
     "uv run squall chaos hierarchical --schedule schedule.toml": "tests/scenarios/test_chaos.py",
+    "uv run squall chaos ring --fault errors@stage-3 --fault slow@stage-2": "tests/simulation/test_ring.py",
 }
 """What is run where everything is asked for only, and where else such a swarm is."""
 
