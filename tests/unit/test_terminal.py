@@ -48,8 +48,10 @@ DOORS = (
     "services/squall/services/node/logs.py",
     "services/squall/services/node/control.py",
     "chaos/squall/chaos/simulation/nature.py",
+    "services/squall/services/starter/exec/agent.py",
 )
-"""Who may write to standard output or standard error, and make what does; the last two for a node."""
+"""Who may write to standard output or standard error, and make what does; the last but one and the one before
+it for a node, the last in a program of its own, whose answers go there."""
 
 
 HOSTILE = (
