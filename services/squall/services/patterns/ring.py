@@ -89,7 +89,7 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     pattern: str = NAME
     agents: Annotated[int, Meta(ge=1, le=9 * 64)] = 8
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
-    rate_per_s: Annotated[float, Meta(gt=0)] = 200.0
+    rate_per_s: Annotated[float, Meta(gt=0)] = 100.0
     stages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=STAGES_MAX)] = pipeline.STAGES
     order: Literal["strict", "relaxed"] = "strict"
     on_poison: Literal["skip", "block"] = "skip"
