@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from squall.services.effects import venue as venue_client
-from squall.services.effects.venue import Absent, Answered, Unknown
+from squall.services.effects.venue import Answered
 from squall.services.node import venue_door
 from squall.services.node.venue_door import ANSWER_BYTES_MAX
+from squall.services.rules.sinks import Away, Unknown
 
 pytestmark = pytest.mark.anyio
 
@@ -134,4 +135,4 @@ async def test_a_proxy_that_the_environment_names_gets_nothing(monkeypatch: pyte
 async def test_where_nobody_listens_it_is_absent() -> None:
     async with listening(well) as gone:
         pass
-    assert isinstance(await ask(gone.url), Absent)
+    assert isinstance(await ask(gone.url), Away)

@@ -7,30 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import signal
 import sys
 from typing import Any
 
 import pytest
+from tests.simulation.simulated import SimulatedBus
 
 from squall.bus import feed, log
-from squall.bus.connection import Connection, connect
+from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import create_stream, publish
 from squall.bus.subjects import Subjects
 from squall.bus.topology.mesh import mesh
 from squall.bus.vote_log import log_stream_config
 from squall.bus.vote_subjects import VoteSubjects
-from squall.chaos.inject.toxiproxy.toxics import Latency, ResetPeer, Timeout, Toxic
-from squall.chaos.model.broker import Broker
-from squall.chaos.model.rights import rights_of
-from squall.chaos.simulation.brokers import URL, SimulatedBroker
-from squall.chaos.simulation.loop import VirtualLoop
-from squall.chaos.simulation.nature import EPOCH_S
-from squall.chaos.simulation.network import Channel, Sink
-from squall.chaos.simulation.ways import SimulatedWays
-from squall.chaos.simulation.wire import SimulatedWire
 
 SWARM = Subjects("squall")
 LOG = VoteSubjects(SWARM)
@@ -38,32 +29,14 @@ RECORDS = 300
 GIVE_UP_S = 600.0
 
 
-class World:
+class World(SimulatedBus):
     """A broker with a log, a peer that writes and one that reads."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.loop = VirtualLoop()
-        self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
-        topology = mesh(SWARM.swarm, agents=3)
-        self.broker = SimulatedBroker(
-            self.loop,
-            lambda clock: Broker(clock, random.Random(f"{seed}/broker"), epoch_s=EPOCH_S),
-            lambda name: rights_of(topology, name),
-            self.ways.by_node,
-            lambda starts: None,
-            lambda: self.chance.uniform(0.05, 0.4),
-        )
-        self.ways.broker = self.broker
+        super().__init__(seed, mesh(SWARM.swarm, agents=3))
         self.read: list[int] = []
         self.purged = 0
         self.last = 0
-
-    def dial(self, name: str, sink: Sink) -> Channel | None:
-        return self.ways.way(name).dial(sink, self.broker.listener(name))
-
-    def connected(self, name: str) -> contextlib.AbstractAsyncContextManager[Connection]:
-        return connect(URL, name, None, wire=lambda: SimulatedWire(self))
 
     async def write(self, writer: Connection) -> None:
         for number in range(RECORDS):
@@ -83,7 +56,6 @@ class World:
 
     async def trouble(self, registrar: Connection) -> None:
         """Cut, lose, end and purge, one after the other, for ever."""
-        kinds: list[type[Toxic]] = [Timeout, ResetPeer, Latency]
         way = self.ways.way("agent-2")
         while True:
             await asyncio.sleep(self.chance.expovariate(1.0))
@@ -96,15 +68,7 @@ class World:
                         self.purged = max(self.purged, below - 1)
                         await log.trim(registrar, LOG.stream, below=below)
                 case _:
-                    kind = self.chance.choice(kinds)
-                    fields = {"latency_ms": 700, "jitter_ms": 300} if kind is Latency else {"timeout_ms": 0}
-                    streams = self.chance.choice([["downstream"], ["upstream"], ["upstream", "downstream"]])
-                    toxics: list[Any] = [kind(stream=stream, **fields) for stream in streams]  # type: ignore[arg-type]
-                    for toxic in toxics:
-                        await way.add(toxic)
-                    await asyncio.sleep(self.chance.uniform(0.1, 6.0))
-                    for toxic in toxics:
-                        await way.remove(toxic)
+                    await self.strike(way, most_s=6.0)
 
     def interfere(self, handler: Any, message: Any) -> None:
         """Lose, repeat or reorder what has arrived."""

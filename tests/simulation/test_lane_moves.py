@@ -7,61 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import signal
 import sys
 from collections import Counter
-from typing import Any
 
 import pytest
 from tests.integration.laned import ACK_WAIT_S, AGENTS, QUEUE, STREAM, WK, Laned, topology
+from tests.simulation.simulated import SimulatedBus
 
-from squall.bus.connection import Connection, connect
+from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import create_stream
 from squall.bus.lane_moves import settle
 from squall.bus.lanes import Route, spread
-from squall.chaos.inject.toxiproxy.toxics import Latency, ResetPeer, Timeout, Toxic
-from squall.chaos.model.broker import Broker
-from squall.chaos.model.rights import rights_of
-from squall.chaos.simulation.brokers import URL, SimulatedBroker
-from squall.chaos.simulation.loop import VirtualLoop
-from squall.chaos.simulation.nature import EPOCH_S
-from squall.chaos.simulation.network import Channel, Sink
-from squall.chaos.simulation.ways import SimulatedWays
-from squall.chaos.simulation.wire import SimulatedWire
 
 TASKS = 300
 GIVE_UP_S = 900.0
 
 
-class World:
+class World(SimulatedBus):
     """A broker with a work queue of lanes, four agents, and one mover after the other."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.loop = VirtualLoop()
-        self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
-        nodes = topology()
-        self.broker = SimulatedBroker(
-            self.loop,
-            lambda clock: Broker(clock, random.Random(f"{seed}/broker"), epoch_s=EPOCH_S),
-            lambda name: rights_of(nodes, name),
-            self.ways.by_node,
-            lambda starts: None,
-            lambda: self.chance.uniform(0.05, 0.4),
-        )
-        self.ways.broker = self.broker
+        super().__init__(seed, topology())
         self.rig = Laned("", self.connected)
         self.epoch = 0
         self.deaths = 0
         self.looks = 0
-
-    def dial(self, name: str, sink: Sink) -> Channel | None:
-        return self.ways.way(name).dial(sink, self.broker.listener(name))
-
-    def connected(self, name: str) -> contextlib.AbstractAsyncContextManager[Connection]:
-        return connect(URL, name, None, wire=lambda: SimulatedWire(self))
 
     async def watch(self) -> None:
         """See in the broker itself that no lane has two owners."""
@@ -91,22 +63,13 @@ class World:
 
     async def trouble(self) -> None:
         """Cut, lose, delay and end, one after the other, for ever."""
-        kinds: list[type[Toxic]] = [Timeout, ResetPeer, Latency]
         while True:
             await asyncio.sleep(self.chance.expovariate(0.5))
             if self.chance.random() < 0.15:
                 self.broker.signal(signal.SIGKILL)
                 continue
             way = self.ways.way(self.chance.choice((*AGENTS, "mover", "producer")))
-            kind = self.chance.choice(kinds)
-            fields = {"latency_ms": 700, "jitter_ms": 300} if kind is Latency else {"timeout_ms": 0}
-            streams = self.chance.choice([["downstream"], ["upstream"], ["upstream", "downstream"]])
-            toxics: list[Any] = [kind(stream=stream, **fields) for stream in streams]  # type: ignore[arg-type]
-            for toxic in toxics:
-                await way.add(toxic)
-            await asyncio.sleep(self.chance.uniform(0.1, 6.0))
-            for toxic in toxics:
-                await way.remove(toxic)
+            await self.strike(way, most_s=6.0)
 
     async def live(self) -> None:
         async with (

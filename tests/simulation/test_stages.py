@@ -15,52 +15,27 @@ from typing import Any
 
 import pytest
 from tests.integration.staged import AGENTS, STAGES, TOPOLOGY, Staged, in_order, instances_of
+from tests.simulation.simulated import SimulatedBus
 
-from squall.bus.connection import Connection, connect
+from squall.bus.connection import Connection
 from squall.bus.errors import RequestError
 from squall.bus.messages import RunTask
 from squall.bus.subjects import lane_for
 from squall.bus.work_queue import Done, Failed
-from squall.chaos.inject.toxiproxy.toxics import Latency, ResetPeer, Timeout, Toxic
-from squall.chaos.model.broker import Broker
-from squall.chaos.model.rights import rights_of
-from squall.chaos.simulation.brokers import URL, SimulatedBroker
-from squall.chaos.simulation.loop import VirtualLoop
-from squall.chaos.simulation.nature import EPOCH_S
-from squall.chaos.simulation.network import Channel, Sink
-from squall.chaos.simulation.ways import SimulatedWays
-from squall.chaos.simulation.wire import SimulatedWire
 
 TASKS = 150
 GIVE_UP_S = 900.0
 
 
-class World:
+class World(SimulatedBus):
     """A broker, three stages of two instances, and somebody who moves their lanes."""
 
     def __init__(self, seed: int, *, strict: bool = True) -> None:
-        self.chance = random.Random(seed)
-        self.loop = VirtualLoop()
-        self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
-        self.broker = SimulatedBroker(
-            self.loop,
-            lambda clock: Broker(clock, random.Random(f"{seed}/broker"), epoch_s=EPOCH_S),
-            lambda name: rights_of(TOPOLOGY, name),
-            self.ways.by_node,
-            lambda starts: None,
-            lambda: self.chance.uniform(0.05, 0.4),
-        )
-        self.ways.broker = self.broker
+        super().__init__(seed, TOPOLOGY)
         self.rig = Staged(self.connected, self.handle, 0.1, strict, chance=random.Random(f"{seed}/instances"))
         self.running: dict[str, asyncio.Task[None]] = {}
         self.deaths = 0
         self.results: list[Any] = []
-
-    def dial(self, name: str, sink: Sink) -> Channel | None:
-        return self.ways.way(name).dial(sink, self.broker.listener(name))
-
-    def connected(self, name: str) -> contextlib.AbstractAsyncContextManager[Connection]:
-        return connect(URL, name, None, wire=lambda: SimulatedWire(self))
 
     async def handle(self, stage: int, task: RunTask, attempt: int) -> Done | Failed:
         """Some attempts fail; one that hangs for long is a process that stands still."""
@@ -92,22 +67,13 @@ class World:
             await asyncio.sleep(self.chance.uniform(0.0, 2.0))
 
     async def trouble(self) -> None:
-        kinds: list[type[Toxic]] = [Timeout, ResetPeer, Latency]
         while True:
             await asyncio.sleep(self.chance.expovariate(0.5))
             if self.chance.random() < 0.1:
                 self.broker.signal(signal.SIGKILL)
                 continue
             way = self.ways.way(self.chance.choice((*AGENTS, "router-1", "producer")))
-            kind = self.chance.choice(kinds)
-            fields = {"latency_ms": 700, "jitter_ms": 300} if kind is Latency else {"timeout_ms": 0}
-            streams = self.chance.choice([["downstream"], ["upstream"], ["upstream", "downstream"]])
-            toxics: list[Any] = [kind(stream=stream, **fields) for stream in streams]  # type: ignore[arg-type]
-            for toxic in toxics:
-                await way.add(toxic)
-            await asyncio.sleep(self.chance.uniform(0.1, 4.0))
-            for toxic in toxics:
-                await way.remove(toxic)
+            await self.strike(way, most_s=4.0)
 
     async def live(self) -> None:
         async with self.connected("router-1") as mover, self.connected("producer") as producer:

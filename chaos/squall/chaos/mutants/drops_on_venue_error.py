@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from squall.services.effects.forwarding import Forwarder
 from squall.services.effects.port import Effect
-from squall.services.effects.venue import Absent, Answer, Answered, Outcome, Unknown
+from squall.services.effects.venue import Answer, Answered, Outcome
+from squall.services.rules.sinks import Away, Unknown
 
 
 def install(node: str, role: str) -> None:
     async def once(self: Forwarder, batch: Sequence[Effect]) -> Outcome:
         outcome = await self._venue.post(batch)
-        if isinstance(outcome, Unknown | Absent):
+        if isinstance(outcome, Unknown | Away):
             return Answered([Answer(effect.order_id, "duplicate") for effect in batch])
         return outcome
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squall.services.effects.venue import Declined, Outcome, Unknown, VenueClient
+from squall.services.effects.venue import Outcome, VenueClient
 from squall.services.rules.effects import Sized
+from squall.services.rules.sinks import Refused, Unknown
 
 
 def install(node: str, role: str) -> None:
@@ -14,7 +15,7 @@ def install(node: str, role: str) -> None:
     async def posted(self: VenueClient, orders: Sequence[Sized]) -> Outcome:
         outcome = await post(self, orders)
         if isinstance(outcome, Unknown) and outcome.reason.startswith("the venue answered 5"):
-            return Declined(outcome.reason)
+            return Refused(outcome.reason)
         return outcome
 
     VenueClient.post = posted  # type: ignore[method-assign]

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 
 from squall.bus.border import printable
 from squall.services.effects.port import Effect, Register
-from squall.services.effects.venue import Absent, Answered, Declined, Outcome, Unknown, VenueClient
+from squall.services.effects.venue import Answered, Outcome, VenueClient
 from squall.services.rules.effects import (
     ASIDE_PAUSE_S_MAX,
     PAUSE_FIRST_S,
@@ -42,6 +42,7 @@ from squall.services.rules.effects import (
     pause_s,
     why_unsendable,
 )
+from squall.services.rules.sinks import Away, Refused, Unknown
 
 log = logging.getLogger("squall")
 
@@ -172,7 +173,7 @@ class Forwarder:
         unknown = 0
         for failures in itertools.count(1):
             outcome = await self._venue.post(batch)
-            if isinstance(outcome, Answered | Declined):
+            if isinstance(outcome, Answered | Refused):
                 return outcome
             self._counters["venue_errors"] += 1
             log.warning("the venue did not take %d orders: %s", len(batch), outcome.reason)
@@ -188,7 +189,7 @@ class Forwarder:
 
     async def _venue_is_well(self) -> bool:
         """Whether the venue answers on a batch that holds nothing."""
-        return isinstance(await self._venue.post(()), Answered | Declined)
+        return isinstance(await self._venue.post(()), Answered | Refused)
 
     # What is set aside.
 
@@ -230,10 +231,10 @@ class Forwarder:
                     else:
                         effect.register.open -= 1
                 return ()
-            case Declined(reason) if len(effects) == 1:
+            case Refused(reason) if len(effects) == 1:
                 self._refuse(effects[0], "declined", reason)
                 return ()
-            case Absent():
+            case Away():
                 return (effects,)
         return halves(effects) if len(effects) > 1 else (effects,)
 

@@ -1,9 +1,9 @@
 """The gateway's side of the venue's door: sends a batch of orders, and says what is known afterwards.
 
 post ──► Answered   one outcome for each order, in their order
-     ├─► Declined   the batch as it is will never be taken: the venue said so
+     ├─► Refused    the batch as it is will never be taken, and nothing of it was: the venue said so
      ├─► Unknown    it may have been taken or not, or may be later
-     └─► Absent     nothing was sent, nobody listens
+     └─► Away       nothing was sent, nobody listens
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from squall.bus.border import printable
 from squall.services.effects.port import Make, Opener, Sending, Way
 from squall.services.node.venue_door import Door, ShutError, UnansweredError
 from squall.services.rules.effects import ANSWER_TIMEOUT_S, Sized
+from squall.services.rules.sinks import Away, Refused, Unknown
 
 _NOT_ABOUT_CONTENT = {401, 403, 404, 405, 407, 408, 421, 425, 426, 429, 451}
 """Refusals for a reason other than what the orders hold; the same orders may be taken later."""
@@ -40,28 +41,7 @@ class Answered:
     answers: Sequence[Answer]
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """Definite: the venue does not take this batch, and took nothing of it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Indefinite: the venue may have taken it. Repeating is safe, since ids stay the same."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The venue cannot be reached at all, which is not for anything in this batch."""
-
-    reason: str
-
-
-Outcome = Answered | Declined | Unknown | Absent
+Outcome = Answered | Refused | Unknown | Away
 
 _answers = msgspec.json.Decoder(list[Answer])
 
@@ -81,7 +61,7 @@ class VenueClient:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 status, text = await self._door.exchange(content)
         except ShutError as error:
-            return Absent(printable(f"it cannot be reached: {error}"))
+            return Away(printable(f"it cannot be reached: {error}"))
         except UnansweredError as error:
             return Unknown(printable(str(error)))
         except TimeoutError:
@@ -90,7 +70,7 @@ class VenueClient:
             return _matched(orders, text)
         reason = printable(f"the venue answered {status}: {text.decode(errors='replace')}")
         if 400 <= status < 500 and status not in _NOT_ABOUT_CONTENT:
-            return Declined(reason)
+            return Refused(reason)
         return Unknown(reason)
 
 

@@ -12,16 +12,10 @@ from squall.chaos.evidence.operations import LEADING, Batch, Fenced
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
-from squall.chaos.judge.checks.explained import EXPLAINED
-from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
-from squall.chaos.judge.checks.memory import MEMORY
+from squall.chaos.judge.checks.of_all import ACCOUNTED, RECOVERING
 from squall.chaos.judge.checks.poison import containment
-from squall.chaos.judge.checks.reconnecting import RECONNECTING
-from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
-from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.taking_part import TAKING_PART
-from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unexercised, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
 from squall.chaos.plan.series import EXPERIMENT, further_runs
@@ -242,16 +236,9 @@ PROMISES = Promises(
             sometimes=True,
         ),
         LEDGER,
-        RECOVERY,
-        EACH_RECOVERY,
-        AS_BEFORE,
-        RECONNECTING,
+        *RECOVERING,
         TAKING_PART,
-        EXPLAINED,
-        REPEATS,
-        MEMORY,
-        WITNESS,
-        HANDLER,
+        *ACCOUNTED,
     ),
     operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,

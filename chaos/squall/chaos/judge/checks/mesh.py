@@ -10,15 +10,10 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Leave
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance, balance, effects
-from squall.chaos.judge.checks.explained import EXPLAINED
-from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
-from squall.chaos.judge.checks.memory import MEMORY
 from squall.chaos.judge.checks.minority import minority_stalls
+from squall.chaos.judge.checks.of_all import OF_ALL
 from squall.chaos.judge.checks.poison import letters, poison_of
-from squall.chaos.judge.checks.reconnecting import RECONNECTING
-from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
-from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.vote_log import (
     OPERATIONS,
     DecisionRead,
@@ -27,7 +22,6 @@ from squall.chaos.judge.checks.vote_log import (
     Seen,
     recount,
 )
-from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.judge.votes import Ruling
@@ -363,15 +357,7 @@ PROMISES = Promises(
             check=epoch_safety,
         ),
         LEDGER,
-        RECOVERY,
-        EACH_RECOVERY,
-        AS_BEFORE,
-        RECONNECTING,
-        EXPLAINED,
-        REPEATS,
-        MEMORY,
-        WITNESS,
-        HANDLER,
+        *OF_ALL,
     ),
     operations={"leave": Leave, **OPERATIONS},
     to_an_effect=(

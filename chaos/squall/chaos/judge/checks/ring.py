@@ -13,14 +13,9 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import LEADING
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
-from squall.chaos.judge.checks.explained import EXPLAINED
-from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.ledger import LEDGER
-from squall.chaos.judge.checks.memory import MEMORY
+from squall.chaos.judge.checks.of_all import OF_ALL
 from squall.chaos.judge.checks.poison import contained
-from squall.chaos.judge.checks.reconnecting import RECONNECTING
-from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
-from squall.chaos.judge.checks.repeats import REPEATS
 from squall.chaos.judge.checks.ring_attempts import spent
 from squall.chaos.judge.checks.ring_breakers import (
     OPERATIONS,
@@ -28,7 +23,6 @@ from squall.chaos.judge.checks.ring_breakers import (
     isolation,
     trips_and_heals,
 )
-from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.schedule import Interval, Schedule
@@ -208,15 +202,7 @@ PROMISES = Promises(
             shown_by=FAILING,
         ),
         LEDGER,
-        RECOVERY,
-        EACH_RECOVERY,
-        AS_BEFORE,
-        RECONNECTING,
-        EXPLAINED,
-        REPEATS,
-        MEMORY,
-        WITNESS,
-        HANDLER,
+        *OF_ALL,
     ),
     operations={
         **LEADING,

@@ -9,8 +9,6 @@ from msgspec.structs import replace
 from squall.chaos.evidence.operations import LEADING
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
-from squall.chaos.judge.checks.explained import EXPLAINED
-from squall.chaos.judge.checks.handler import HANDLER
 from squall.chaos.judge.checks.hub_change import Command, no_flapping, recovery_time, zombie_hub
 from squall.chaos.judge.checks.hub_log import (
     Claimed,
@@ -24,12 +22,8 @@ from squall.chaos.judge.checks.hub_log import (
     single_writer,
 )
 from squall.chaos.judge.checks.hub_loss import Degraded, degraded_mode
-from squall.chaos.judge.checks.memory import MEMORY
+from squall.chaos.judge.checks.of_all import OF_ALL
 from squall.chaos.judge.checks.poison import contained
-from squall.chaos.judge.checks.reconnecting import RECONNECTING
-from squall.chaos.judge.checks.recovery import AS_BEFORE, EACH_RECOVERY, RECOVERY
-from squall.chaos.judge.checks.repeats import REPEATS
-from squall.chaos.judge.checks.witness import WITNESS
 from squall.chaos.judge.decide import Finding, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
 from squall.chaos.plan.kinds import HAND_OVER
@@ -163,15 +157,7 @@ PROMISES = Promises(
             text="Decisions and ledger are what the harness computes from the requests of the hub's log.",
             check=ledger,
         ),
-        RECOVERY,
-        EACH_RECOVERY,
-        AS_BEFORE,
-        RECONNECTING,
-        EXPLAINED,
-        REPEATS,
-        MEMORY,
-        WITNESS,
-        HANDLER,
+        *OF_ALL,
     ),
     operations={
         **LEADING,
