@@ -42,6 +42,7 @@ from squall.services.run.hints import command, named
 from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.results import STDOUT, Results, check_place
+from squall.services.run.spec import Spec
 
 PROCESSES = "processes"
 """Where nodes run; the one place there is."""
@@ -94,6 +95,26 @@ def run(
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
             spec = named_apart(spec)
+    start(spec, nats=nats, results=results, out=out, quiet=quiet, as_json=as_json)
+
+
+def start(
+    spec: Spec,
+    *,
+    nats: str | None = None,
+    results: str | None = None,
+    out: Path | None = None,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Run a swarm to its verdict, print it, and end with its exit code.
+
+    Args:
+        nats: An outside broker.
+        results: Where to write what came of each task, a path or ``-``.
+        out: Directory of the run.
+    """
+    with sentences(as_json=as_json):
         if results is not None:
             check_place(results, adds=bool(spec.tasks_from))
         if results == STDOUT and as_json:
