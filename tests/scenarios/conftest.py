@@ -179,7 +179,7 @@ def is_alive() -> Callable[[int], bool]:
     return alive
 
 
-LONG = ("mesh",)
+LONG = ("mesh", "ring")
 """Patterns whose series takes minutes."""
 
 

@@ -33,6 +33,11 @@ LETTERS_S = 5.0
 
 LOOK_S = 0.25
 
+LEFT_ACK_WAITS = 3
+LEFT_S = 10.0
+"""After everything has ended: how many ack waits what was lost on its way may take to come again, and how
+long a handler may take with it once more."""
+
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask until there is an answer: the broker may be on its way back.
@@ -105,6 +110,17 @@ async def ended(swarm: Swarm, history: History) -> Counted:
 async def submissions(swarm: Swarm, history: History) -> None:
     """Write into the history how many records the broker took into the ingress, ends of jobs among them."""
     history("final", "ok", what="ingress", stored=int((await state_of(swarm, "IN"))["last_seq"]))
+
+
+async def settled(swarm: Swarm, plane: str) -> dict[str, Any]:
+    """The state of a queue once nothing is left in it; or as it is, if that takes too long.
+
+    An acknowledgement may have been lost, and what it was of comes again.
+    """
+    deadline = time.monotonic() + LEFT_ACK_WAITS * swarm.spec.ack_wait_s + LEFT_S
+    while (state := await state_of(swarm, plane))["messages"] and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_S)
+    return state
 
 
 async def queue(swarm: Swarm, history: History, *, dispatched: int) -> None:

@@ -276,7 +276,7 @@ async def read_back(swarm: Swarm, history: History) -> int:
     spec = swarm.spec_as(RingSpec)
     ended = await reading.ended(swarm, history)
     for stage in range(1, len(spec.stages) + 1):
-        state = await reading.state_of(swarm, chain(spec).waiting(stage))
+        state = await reading.settled(swarm, chain(spec).waiting(stage))
         facts = {"stage": stage, "arrivals": state["last_seq"], "left": state["messages"]}
         history("final", "ok", what="stage", **facts)
     await reading.dead_letters(swarm, history, ended.dead)

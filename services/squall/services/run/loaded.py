@@ -35,11 +35,6 @@ from squall.services.run.written import lines_by_writer, submitted
 LOOK_S = 0.25
 DRAIN_LOOK_S = 0.05
 
-LEFT_ACK_WAITS = 3
-LEFT_S = 10.0
-"""After everything has ended: how many ack waits what was lost on its way may take to come again, and how
-long a handler may take with it once more."""
-
 STEADY_S = 3.0
 """How long the swarm must keep up before anything is done to it."""
 
@@ -241,7 +236,9 @@ class Run:
             await self._keep_journal()
             registers = await self.swarm.pattern.read_back(self.swarm, self.history)
             await reading.submissions(self.swarm, self.history)
-            patience_s = LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + LEFT_S if drained else 0.0
+            patience_s = (
+                reading.LEFT_ACK_WAITS * self.swarm.spec.ack_wait_s + reading.LEFT_S if drained else 0.0
+            )
             await reading.consumers(self.swarm, self.history, patience_s=patience_s)
             await reading.places(self.swarm, self.history, patience_s=patience_s)
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)

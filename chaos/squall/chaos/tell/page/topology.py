@@ -1,7 +1,7 @@
 """Nodes and links, drawn from a topology's data: layered, what goes forward straight, the rest around. Pure.
 
-producer ─► IN ─► coordinator ─► JOB ─► WK ─► agent ─► …        across a wide page, down a narrow one
-                      ╰───────── answers, heartbeats ─╯         past the boxes
+producer ─► IN ─► coordinator ─► JOB ─► WK ─► agent ─► …        across a wide page, down a narrow one, and
+                      ╰───────── answers, heartbeats ─╯         down both where there are too many layers
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ NAMES_MAX = 6
 
 BOX = 116.0
 """How wide a box is, where there is room for it."""
+
+BOX_LEAST = 72.0
+"""With less a box has no room for its name."""
 
 TITLE, NAME = 26.0, 17.0
 SIDE_GAP = 18.0
@@ -85,13 +88,13 @@ class Spot:
 
 def topology(graph: Topology, width: float) -> Markup:
     """The drawing of a topology that has links, with the broker, and the venue."""
-    down = width <= NARROW
     graph = with_venue(graph)
     boxes, edges = boxes_of(graph), edges_of(graph)
     layer = layers([box.name for box in boxes], edges)
     stacked: list[list[Box]] = [[] for _ in range(1 + max(layer.values(), default=0))]
     for box in boxes:
         stacked[layer[box.name]].append(box)
+    down = width <= NARROW or _box_width(stacked, width, down=False) < BOX_LEAST
     wide = _box_width(stacked, width, down=down)
     spots = _spots(stacked, width, wide, down=down)
     straight = [edge for edge in edges if layer[edge.target] - layer[edge.source] == 1]
@@ -368,7 +371,7 @@ class _Pen:
         whole = max(width, size[0])
         shift = f"translate({(whole - size[0]) / 2 - self._low[0] + 2:.1f} {2 - self._low[1]:.1f})"
         moved = el("g", *self._drawn, *self._labels, transform=shift)
-        return drawing([moved], whole, size[1], about, narrow=self._down)
+        return drawing([moved], whole, size[1], about, narrow=width <= NARROW)
 
 
 def _kind(edge: Edge) -> str:
