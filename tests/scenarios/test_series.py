@@ -33,8 +33,9 @@ def test_every_fault_struck_and_nothing_was_lost(series: Series) -> None:
         assert [run[name] for name in ("lost", "duplicated", "conflicting")] == [0, 0, 0]
     seed = series.runs[f"seed-{SEED}"]
     assert seed["faults"]
-    steps = seed["recovery_s"] if pattern_of(series.pattern).leader else {"drain"}  # else nobody takes over
-    assert None not in [seed["recovery_s"][step] for step in steps]
+    leads, stores = pattern_of(series.pattern).leader, promises_of(series.pattern).batches is not None
+    timed = {"detect": bool(leads), "failover": stores, "drain": True}  # to what a leader stores first
+    assert {step: took_s is not None for step, took_s in seed["recovery_s"].items()} == timed
 
 
 def test_every_cell_of_the_coverage_table_is_told(series: Series) -> None:

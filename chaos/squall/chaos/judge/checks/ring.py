@@ -33,8 +33,8 @@ RATE_PER_S = 40.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
 
 
-POISON_S = 10.0
-POISONED = {"rate_per_s": 12.0, "attempts": 2}
+POISON_S = 20.0
+POISONED = {"rate_per_s": 20.0, "attempts": 2}
 """Whoever works on poison dies, and its lanes wait for it; there are two that it can take with it."""
 
 UNHURRIED_PER_S = 12.0
