@@ -39,7 +39,7 @@ def test_a_variant_is_caught_within_few_schedules_and_the_good_one_passes(patter
     bad = msgspec.structs.replace(good, preload=variant.module)
     with variant.staged():
         tried = (outcome(bad, seed) for seed in range(1, SEEDS_MAX + 1))
-        caught = next((each for each in tried if each.verdict != "pass"), None)
+        theirs = {*variant.checks}
+        caught = next((each for each in tried if theirs & {check.id for check in each.failed}), None)
     assert caught is not None, f"{name} survives {SEEDS_MAX} schedules"
-    assert {check.id for check in caught.failed} & set(variant.checks), caught
     assert outcome(good, caught.seed).verdict == "pass"

@@ -134,7 +134,8 @@ class Coordinator:
         await self._restore()
         self._office.caught_up()
         await self._service.at("coordinator.resumed")
-        async with self._pressed.heard(), task_group() as tasks:
+        async with task_group() as tasks:
+            tasks.daemon(self._pressed.listen())
             tasks.daemon(Slots(self._service, self._leadership.term, self._resize).hear())
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_registers())

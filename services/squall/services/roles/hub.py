@@ -133,7 +133,8 @@ class Hub:
         await service.at("hub.resumed")
         office.caught_up()
         writer = HubLog(service, office, standing, snapshot, tuple(self._owners))
-        async with self._pressed.heard(), task_group() as tasks:
+        async with task_group() as tasks:
+            tasks.daemon(self._pressed.listen())
             tasks.daemon(announce(service, office.term, self._spec.lease_s))
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_requests())

@@ -9,6 +9,7 @@ It is advice: one that is not heard, because it is being started again for insta
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -49,6 +50,11 @@ class Pressed:
             yield
         finally:
             await stop()
+
+    async def listen(self) -> None:
+        """Hear it, for ever; who leads does not wait for that."""
+        async with self.heard():
+            await asyncio.Event().wait()
 
     def _on_heartbeat(self, message: Msg) -> None:
         try:
