@@ -21,6 +21,7 @@ from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Pacing
 from squall.bus.stages import Stages, at_stage
 from squall.bus.subjects import Subjects, lane_of, last_token
+from squall.bus.tasks import wait_until
 from squall.bus.topology.ring import ring, stage_of
 from squall.bus.work_queue import Done, Failed, WorkQueue
 from squall.services.roles.guarded import Guarded
@@ -163,9 +164,12 @@ class Staged:
         return found
 
     async def all_done(self, observer: Connection, within_s: float) -> list[tuple[str, TaskResult]]:
-        async with asyncio.timeout(within_s):
-            while (await log.state(observer, SWARM.stream("RES")))["messages"] < self.submitted:
-                await asyncio.sleep(0.05)
+        await wait_until(
+            lambda: log.messages(observer, SWARM.stream("RES")),
+            lambda ended: ended >= self.submitted,
+            timeout_s=within_s,
+            what="a register of each task",
+        )
         return await self.results(observer)
 
 

@@ -17,7 +17,7 @@ import functools
 from collections.abc import Iterator
 
 from squall.bus.stages import STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Subjects
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
@@ -37,6 +37,16 @@ def stage_of(node: str, stages: int) -> int:
 def breaker(s: Subjects, stage: int | str) -> str:
     """Where it is said how the breaker of a stage stands; the stage may be a wildcard."""
     return s.at("ring", "breaker", f"s{stage}" if isinstance(stage, int) else stage)
+
+
+def route(s: Subjects, stage: int | str) -> str:
+    """Where it is said which instance of a stage should have which lane; the stage may be a wildcard."""
+    return s.at("ring", "route", f"s{stage}" if isinstance(stage, int) else stage)
+
+
+def seat(s: Subjects) -> Seat:
+    """Where the leadership of the routers is kept."""
+    return s.seat("ring")
 
 
 @functools.lru_cache(maxsize=16)
@@ -89,16 +99,16 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
 
 
 def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
-    seat, route, letters = s.seat("ring"), s.at("ring", "route", ANY), s.dead_letters
+    office, letters = seat(s), s.dead_letters
     yield Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted")
     yield Link("IN", "S1", s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
     for stage in range(1, chain.count):
         note = "sourced by the broker: what one stage has done waits at the next"
         yield Link(chain.done(stage), chain.waiting(stage + 1), chain.register(stage), note, by="source")
-    yield Link("router", "RING", seat.term, "claims the lead")
-    yield Link("router", "RING", seat.lease, "renews it")
-    yield Link("router", "RING", seat.snapshot, "stores what it knows")
-    yield Link("router", "RING", route, "says who should have which lane, fenced by its term")
+    yield Link("router", "RING", office.term, "claims the lead")
+    yield Link("router", "RING", office.lease, "renews it")
+    yield Link("router", "RING", office.snapshot, "stores what it knows")
+    yield Link("router", "RING", route(s, ANY), "says who should have which lane, fenced by its term")
     yield Link("router", "RING", breaker(s, ANY), "says how breakers stand, fenced by its term")
     yield Link("RING", "router", s.at("ring", ">"), "looks up its term, routes and breakers", by="get")
     yield Link("IN", "router", s.ingress, "reads what was submitted", by="read")

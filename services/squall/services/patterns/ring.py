@@ -20,7 +20,7 @@ from squall.bus.lanes import LaneQueue, Route, spread
 from squall.bus.stages import STAGES_MAX, Stages
 from squall.bus.subjects import Subjects
 from squall.bus.topology.model import Topology
-from squall.bus.topology.ring import ring, stage_of
+from squall.bus.topology.ring import ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
@@ -302,7 +302,7 @@ PATTERN = Pattern(
         "agent": "squall.services.roles.instance",
     },
     leader="router",
-    seat=lambda swarm: swarm.seat("ring"),
+    seat=seat,
     workload=workload,
     subject=parts.subject,
     handling=handling,

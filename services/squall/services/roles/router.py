@@ -27,7 +27,7 @@ from squall.bus.lanes import LaneQueue, Route, Step, spread
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
-from squall.bus.topology.ring import breaker
+from squall.bus.topology.ring import breaker, route, seat
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.pattern import AGENT
@@ -63,7 +63,7 @@ async def serve(service: Service) -> None:
     async def lead(office: Office) -> None:
         await _Router(service, office).lead()
 
-    await stand(service, service.swarm.seat("ring"), lead)
+    await stand(service, seat(service.swarm), lead)
 
 
 class _Placed(NamedTuple):
@@ -154,7 +154,7 @@ class _Router:
     # Routes.
 
     def _subject(self, stage: int) -> str:
-        return self._service.swarm.at("ring", "route", f"s{stage}")
+        return route(self._service.swarm, stage)
 
     async def _newest(self, stage: int) -> _Placed:
         """The newest route of a stage; the first one is written here, if nobody has."""
