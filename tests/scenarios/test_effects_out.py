@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.brokers import outside
 from tests.scenarios.quick import QUICK
-from tests.scenarios.test_outside_broker import outside
 
 from squall.bus.connection import connect
 from squall.bus.jetstream import call

@@ -11,8 +11,8 @@ from tests.unit.ported import GOOD, handling, opened, task
 
 from squall.bus.work_queue import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
-from squall.services.handlers.http import RETRY_AFTER_MAX_S, retry_after_s
 from squall.services.handlers.kinds import load
+from squall.services.handlers.statuses import RETRY_AFTER_MAX_S, retry_after_s
 
 pytestmark = pytest.mark.anyio
 

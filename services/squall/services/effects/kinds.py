@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
+from squall.services.users_broker import is_subject
 
 if TYPE_CHECKING:
     from squall.services.effects.port import Opener, Sending
@@ -24,8 +25,6 @@ NAME_LENGTH_MAX = 100
 """Of a sink's name in a sentence, in characters."""
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-SUBJECT = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +111,7 @@ def check(sending: Sending, said: Collection[str]) -> None:
         check_url(name, "effects")
     if kind is NATS:
         subject = name.removeprefix(NATS.prefix)
-        tokens = subject.split(".")
-        if not SUBJECT.fullmatch(subject) or not all(tokens) or {"*", ">"} & {*tokens}:
+        if not is_subject(subject):
             raise SpecError(f"effects = {shown} names no subject", f"for instance {NATS.example}")
     for field in FIELDS:
         if field in said and field not in kind.takes:

@@ -62,13 +62,34 @@ HTTP = Kind(
     prefix="http:",
     module="http",
     example="http://127.0.0.1:8080/decide",
-    takes=("headers",),
+    takes=("headers", "answer"),
     outside="a network",
 )
 
 HTTPS = replace(HTTP, prefix="https:", example="https://agent.example/decide")
 
-KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (PYTHON, EXEC, HTTP, HTTPS)}
+NATS = Kind(
+    name="responder",
+    prefix="nats:",
+    module="nats",
+    example="nats:prices.decide",
+    takes=("server", "credentials", "answer"),
+    outside="a network",
+)
+
+AGENT = Kind(
+    name="agent of the Synadia Agent Protocol",
+    prefix="agent:",
+    module="agent_protocol",
+    example="agent:pricer/me/main",
+    takes=("server", "credentials", "answer"),
+    outside="a network",
+)
+
+KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (PYTHON, AGENT, EXEC, HTTP, HTTPS, NATS)}
+
+FIELDS = ("parameters", "environment", "headers", "server", "credentials", "answer")
+"""What ``[handler]`` may say beside ``use``."""
 
 
 class _File(Protocol):
@@ -99,10 +120,10 @@ def check(handling: Handling) -> None:
             f"the handler {shown} names no function",
             "a handler is package.module:function or path/to/file.py:function, for instance mine:decide",
         )
-    for field in ("parameters", "environment", "headers"):
-        if getattr(handling, field) and field not in kind.takes:
+    for field in FIELDS:
+        if getattr(handling, field) not in ({}, (), "", "json") and field not in kind.takes:
             raise SpecError(
-                f"{field} are of no use to the handler {shown}, a {kind.name}",
+                f"{field} {_be(field)} of no use to the handler {shown}, a {kind.name}",
                 f"leave them out; it takes {' and '.join(kind.takes) or 'nothing'}",
             )
     try:
@@ -114,12 +135,17 @@ def check(handling: Handling) -> None:
             f"a parameter of the handler {shown} is nothing that JSON has",
             "give texts, finite numbers, true, false, lists and tables of these",
         )
-    for variable in (*handling.environment, *handling.headers.values()):
+    named = (*handling.environment, *handling.headers.values(), *filter(None, (handling.credentials,)))
+    for variable in named:
         if not VARIABLE.fullmatch(variable):
             raise SpecError(
                 f"the handler {shown} is to be told a variable whose name is none",
                 "give the name of an environment variable, never what it holds",
             )
+
+
+def _be(field: str) -> str:
+    return "is" if field in ("server", "answer") else "are"
 
 
 def _scheme(name: str) -> str:
@@ -128,6 +154,19 @@ def _scheme(name: str) -> str:
     rest = name[found.end() :] if found else ""
     is_function = all(part.isidentifier() for part in rest.split("."))
     return found[0] if found and rest and not is_function and ".py:" not in name else ""
+
+
+CUT_SHORT = (
+    "whole answers: the handler {handler} answers with text, in parts without numbers, so that one which is "
+    "stopped in the middle is taken for whole"
+)
+
+
+def limits_of(handling: Handling) -> list[str]:
+    """What is not known of what a handler answers, in words."""
+    if kind_of(handling.name) is AGENT and handling.answer == "text":
+        return [CUT_SHORT.format(handler=printable(handling.name, NAME_LENGTH_MAX))]
+    return []
 
 
 def load(handling: Handling, origin: Any = None) -> Loaded:
