@@ -354,10 +354,14 @@ class WorkQueue:
             RequestError: It cannot be counted.
         """
         lane = subjects.lane_of(delivery.subject)
-        before, sequence = await self._marks.read(lane, task.task)
+        mark = await self._marks.read(lane, task.task)
+        before, sequence = mark.tried, mark.sequence
         uncounted = before is None and delivery.attempt == 1
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
+        if tried is None and (open_s := mark.open_s(self._pacing.ack_wait_s, time.time())):
+            await self._put_off(delivery, open_s)  # its last attempt may be under way
+            return True
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._end(delivery, task, lost, self._pacing.attempts)

@@ -231,7 +231,7 @@ class Deciding:
         most = self._service.spec.attempts
         while True:
             try:
-                before, sequence = await self._marks.read(lane, task.task)
+                before, sequence, _ = await self._marks.read(lane, task.task)
             except RequestError as error:
                 await self._uncounted(task.task, error)
                 continue
