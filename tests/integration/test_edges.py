@@ -58,6 +58,8 @@ S = Subjects("squall")
 class Case:
     """A topology and what stands on its broker: streams in order, and the consumers that nodes find."""
 
+    before: Topology
+    joined: Node | None
     topology: Topology
     streams: Sequence[Mapping[str, Any]]
     consumers: Sequence[Consumer]
@@ -65,8 +67,16 @@ class Case:
     @classmethod
     def of(cls, pattern: Pattern, **changes: Any) -> Case:
         spec = pattern.spec(**{"agents": 3, **changes})
-        topology = pattern.topology(spec)
-        return cls(topology, pattern.streams(spec), pattern.consumers(spec, topology))
+        first = pattern.topology(spec)
+        if first.coming:  # who joins has links of its own
+            joined = next(iter(first.coming))
+            before, topology = first, first.with_node(joined)
+        elif changes:
+            before, joined, topology = first, None, first
+        else:
+            joined = first.of_role("agent")[-1]
+            before, topology = first.without_node(joined.name), first
+        return cls(before, joined, topology, pattern.streams(spec), pattern.consumers(spec, topology))
 
     def said_again_by(self, subject: str) -> str | None:
         """The stream whose records the broker says again on a subject; None if there is none."""
@@ -86,14 +96,12 @@ class Case:
 
 
 @contextlib.asynccontextmanager
-async def standing(case: Case, tmp_path: Path, *, joins: bool = True) -> AsyncIterator[dict[str, Connection]]:
+async def standing(case: Case, tmp_path: Path) -> AsyncIterator[dict[str, Connection]]:
     """A broker with a topology's streams and consumers, and a connection for each of its nodes.
 
-    Args:
-        joins: Whether the newest node joins while the broker runs.
+    Who joins does so while the broker runs.
     """
-    newest_agent = case.topology.of_role("agent")[-1]
-    authority = Authority.create(case.topology.without_node(newest_agent.name) if joins else case.topology)
+    authority = Authority.create(case.before)
     async with (
         Guard() as guard,
         Broker.running(
@@ -110,8 +118,8 @@ async def standing(case: Case, tmp_path: Path, *, joins: bool = True) -> AsyncIt
         )
         accounts = Accounts(authority, system)
         (await stack.enter_async_context(task_group())).daemon(accounts.run())
-        if joins:
-            accounts.admit(newest_agent)
+        if case.joined is not None:
+            accounts.admit(case.joined)
         assert await accounts.settled(5)
         nodes = {
             node.name: await stack.enter_async_context(
@@ -411,7 +419,7 @@ async def test_each_edge_delivers_and_what_is_none_is_refused(
     name: str, changes: dict[str, int], tmp_path: Path
 ) -> None:
     case = Case.of(PATTERNS[name], **changes)
-    async with standing(case, tmp_path, joins=not changes) as nodes:
+    async with standing(case, tmp_path) as nodes:
         walk = Walk(case, nodes)
         await walk.listen()
         wrong: list[str] = []

@@ -10,19 +10,20 @@ import pytest
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.judge.checks.vote_log import TrimRead, recount
 from squall.chaos.plan.schedule import Interval, Schedule
-from squall.chaos.simulation.outcome import Plan, outcome
+from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.tell.documents import history_of
 from squall.services.patterns import mesh
 from squall.services.roles import log_trimming
 
 pytestmark = pytest.mark.simulation
 
-TASKS = 400
 LOG_BYTES = 350_000
-"""A bound that this load would pass."""
+"""A bound that these loads would pass several times."""
 
-SEED = 3
-"""In some others the log is full of what is open before it can be trimmed, and nothing more is decided."""
+BYTES_EACH = 3500
+"""What a task takes of it, when nothing goes wrong."""
+
+SEEDS = (3, *(pytest.param(seed, marks=pytest.mark.everything) for seed in (1, 2, 4, 5, 6)))
 
 FAULTS = (
     Interval(fault="pause", target="agent-2", at_s=2.0, for_s=6.0),
@@ -35,22 +36,46 @@ FAULTS = (
 )
 
 
-def test_a_log_that_its_load_would_fill_is_trimmed_and_all_count_alike(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mesh, "LOG_BYTES", (LOG_BYTES, 0, LOG_BYTES))
-    monkeypatch.setattr(log_trimming, "LOOK_S", 0.3)
+def run(seed: int, *, tasks: int, rate_per_s: float, out: Path) -> Outcome:
+    """A load on a log of that bound, under faults."""
     spec = msgspec.structs.replace(
-        spec_of("mesh", tasks_of_load=TASKS), tasks=TASKS, rate_per_s=30.0, seed=SEED
+        spec_of("mesh", tasks_of_load=tasks), tasks=tasks, rate_per_s=rate_per_s, seed=seed
     )
     plan = Plan(spec=spec, is_drawn=False, schedule=Schedule(seed=spec.seed, intervals=FAULTS))
-    found = outcome(plan, spec.seed, out=tmp_path / "run")
+    return outcome(plan, spec.seed, out=out)
+
+
+@pytest.fixture(autouse=True)
+def _small_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh, "LOG_BYTES", (LOG_BYTES, 0, LOG_BYTES))
+    monkeypatch.setattr(log_trimming, "LOOK_S", 0.3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_that_its_load_would_fill_is_trimmed_and_all_count_alike(seed: int, tmp_path: Path) -> None:
+    tasks = 240
+    found = run(seed, tasks=tasks, rate_per_s=6.0, out=tmp_path / "run")
     assert found.verdict == "pass", found
-    assert found.accepted == TASKS
+    assert found.accepted == tasks
     assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
     history = history_of(tmp_path / "run")
     trims = history.of(TrimRead)
     assert trims, "nothing was trimmed"
     assert [epoch.number for epoch in recount(history).epochs] == [1, 2, 3]
-    assert len(history.registers) == TASKS
-    assert 0 < len(recount(history).rulings) < TASKS
+    assert len(history.registers) == tasks
+    assert 0 < len(recount(history).rulings) < tasks
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_log_that_is_offered_more_than_it_has_room_for_refuses_some_and_decides_the_rest(
+    seed: int, tmp_path: Path
+) -> None:
+    tasks = 400
+    found = run(seed, tasks=tasks, rate_per_s=30.0, out=tmp_path / "run")
+    assert found.verdict == "pass", found
+    assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
+    history = history_of(tmp_path / "run")
+    assert history.of(TrimRead), "nothing was trimmed"
+    # More than the log holds at a time, and less than was offered: it was full, and went on.
+    assert LOG_BYTES / BYTES_EACH < found.accepted < tasks
+    assert len(history.registers) == found.accepted

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from squall.bus.subjects import Subjects, fetch, matches
 from squall.bus.topology.link import Node
 from squall.bus.topology.mesh import edges, mesh
+from squall.bus.topology.model import Topology
 from squall.bus.topology.rights import Permissions
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.errors import SpecError
 from squall.services.patterns.mesh import MeshSpec, check
+from squall.services.patterns.mesh import neighbours as neighbours_of
 
 S = Subjects("squall")
 V = VoteSubjects(S)
@@ -128,8 +130,46 @@ def test_only_its_own_are_imported_and_a_question_for_many_may_be_answered_by_ma
     assert many == {fetch(LOG), f"$JS.API.CONSUMER.MSG.NEXT.{WK}.pool"}
 
 
+def joins_so_that(neighbours: int, joined: int, left: str = "") -> Topology:
+    """A mesh of six from the start, which one has left, and that so many have joined."""
+    topology = mesh("squall", agents=6, neighbours=neighbours, seed=3, joins=3)
+    topology = topology.without_node(left) if left else topology
+    for number in range(7, 7 + joined):
+        topology = topology.with_node(Node(f"agent-{number}", "agent", isolated=True))
+    return topology
+
+
+@pytest.mark.parametrize("left", ["", "agent-2"])
+@pytest.mark.parametrize("joined", [1, 2, 3])
+@pytest.mark.parametrize("neighbours", [2, 3, 4])
+def test_who_joins_a_partial_mesh_reaches_its_neighbours_and_nobody_else(
+    neighbours: int, joined: int, left: str
+) -> None:
+    topology = joins_so_that(neighbours, joined, left)
+    names = [node.name for node in topology.of_role("agent")]
+    spec = MeshSpec(agents=6, neighbours=neighbours, seed=3)
+    for a, b in itertools.permutations(names, 2):
+        says = any(matches(right, V.link(a, b, "ping")) for right in topology.permissions[a].publish)
+        hears = any(matches(right, V.told(b, a, "ack")) for right in topology.permissions[a].subscribe)
+        assert says == hears == (b in neighbours_of(spec, a, names)), (a, b)
+    first = [name for name in names if int(name[-1]) <= 6]
+    for name in names[len(first) :]:
+        mine = neighbours_of(spec, name, [f"agent-{number}" for number in range(1, 7)])
+        assert len(mine) == neighbours
+        assert {*neighbours_of(spec, name, names)} == {*mine} & {*first}
+
+
+@pytest.mark.parametrize("neighbours", [2, 3])
+def test_what_who_joins_needs_of_the_others_their_accounts_say_from_the_start(neighbours: int) -> None:
+    before, after = joins_so_that(neighbours, 0), joins_so_that(neighbours, 2)
+    assert {*after.exports} == {*before.exports}
+    for node in before.nodes:
+        assert after.permissions[node.name] == before.permissions[node.name]
+    assert before.links == after.without_node("agent-8").without_node("agent-7").links
+
+
 @pytest.mark.parametrize("neighbours", [0, 3])
-def test_who_joins_needs_nothing_that_core_does_not_offer(neighbours: int) -> None:
+def test_who_joins_unforeseen_needs_nothing_that_core_does_not_offer(neighbours: int) -> None:
     topology = mesh("squall", agents=6, neighbours=neighbours)
     grown = topology.with_node(Node("agent-7", "agent", isolated=True))
     assert {*grown.exports} == {*topology.exports}

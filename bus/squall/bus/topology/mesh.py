@@ -30,15 +30,16 @@ from squall.bus.vote_subjects import FEED, PLANE, VoteSubjects
 PATTERN = "mesh"
 
 
-def mesh(swarm: str, *, agents: int, neighbours: int = 0, seed: int = 0) -> Topology:
+def mesh(swarm: str, *, agents: int, neighbours: int = 0, seed: int = 0, joins: int = 0) -> Topology:
     """The topology of peers.
 
     Args:
         swarm: Its name.
         agents: How many peers, ``agent-1`` and up.
         neighbours: How many others each is linked with; 0 is all. Where both this and ``agents`` are odd,
-            one has a neighbour more. A peer that joins later has no links, except where all are linked.
+            one has a neighbour more.
         seed: Chooses the neighbours.
+        joins: How many peers that may join have neighbours, too; where all are linked, any have.
 
     Raises:
         InvalidNameError: The swarm's name cannot be used in subjects.
@@ -60,6 +61,7 @@ def mesh(swarm: str, *, agents: int, neighbours: int = 0, seed: int = 0) -> Topo
             Node("observer", "observer"),
         ),
         links=(*_links(s), *_between(s, names, neighbours, seed)),
+        coming=_coming(s, names, neighbours, seed, joins),
         layout="circle",
         administration={
             "launcher": launcher(),
@@ -97,15 +99,46 @@ def edges(names: list[str], neighbours: int, seed: int) -> list[tuple[str, str]]
     return sorted((min(a, b), max(a, b)) for a, b in ((around[a], around[b % count]) for a, b in pairs))
 
 
-def _between(s: Subjects, names: list[str], neighbours: int, seed: int) -> Iterator[Link]:
-    v, note = VoteSubjects(s), "asks whether it is there, and tells who is"
-    said, heard = v.link(SOURCE, TARGET, ANY), v.told(SOURCE, TARGET, ANY)
+def edges_of_one_more(name: str, names: list[str], neighbours: int, seed: int) -> list[tuple[str, str]]:
+    """Whom a peer that joins is linked with: so many of the first, the same in every process.
+
+    As the newest leave first, who joined is linked with nobody who did.
+    """
+    chosen = random.Random(f"{seed}/{name}").sample(names, min(neighbours or len(names), len(names)))
+    return sorted((min(name, other), max(name, other)) for other in chosen)
+
+
+def _coming(
+    s: Subjects, names: list[str], neighbours: int, seed: int, joins: int
+) -> dict[Node, tuple[Link, ...]]:
     if neighbours == 0 or neighbours >= len(names) - 1:
-        yield Link("agent", "agent", said, note, heard=heard)
-        return
-    for a, b in edges(names, neighbours, seed):
-        yield Link(a, b, said, note, heard=heard)
-        yield Link(b, a, said, note, heard=heard)
+        return {}
+    more = [f"agent-{n}" for n in range(len(names) + 1, len(names) + 1 + joins)]
+    return {
+        Node(name, "agent", isolated=True): tuple(
+            _both_ways(s, edges_of_one_more(name, names, neighbours, seed))
+        )
+        for name in more
+    }
+
+
+def _between(s: Subjects, names: list[str], neighbours: int, seed: int) -> Iterator[Link]:
+    if neighbours == 0 or neighbours >= len(names) - 1:
+        yield _link(s, "agent", "agent")
+    else:
+        yield from _both_ways(s, edges(names, neighbours, seed))
+
+
+def _both_ways(s: Subjects, pairs: list[tuple[str, str]]) -> Iterator[Link]:
+    for a, b in pairs:
+        yield _link(s, a, b)
+        yield _link(s, b, a)
+
+
+def _link(s: Subjects, source: str, target: str) -> Link:
+    v, note = VoteSubjects(s), "asks whether it is there, and tells who is"
+    heard = v.told(SOURCE, TARGET, ANY)
+    return Link(source, target, v.link(SOURCE, TARGET, ANY), note, heard=heard)
 
 
 def _links(s: Subjects) -> tuple[Link, ...]:

@@ -17,7 +17,7 @@ leaves makes another of it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -39,6 +39,8 @@ class Topology:
         nodes: In the order to start them.
         links: Who is connected to whom.
         administration: What roles in account CORE may do beyond their links, by role.
+        coming: Nodes that may join, with the links that name them, beside those of their role. What the
+            others need for these, the broker is told from the start.
         layout: How it is drawn: in ``layers`` along the way of a task; as a ``wheel``, whoever leads in the
             middle of those that run handlers; or as a ``circle`` of those, where nobody leads.
 
@@ -52,6 +54,7 @@ class Topology:
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     administration: Mapping[str, Permissions] = field(default_factory=dict[str, Permissions])
+    coming: Mapping[Node, tuple[Link, ...]] = field(default_factory=dict[Node, tuple[Link, ...]])
     layout: Literal["layers", "wheel", "circle"] = "layers"
 
     def __post_init__(self) -> None:
@@ -59,16 +62,16 @@ class Topology:
         for node in self.nodes:
             check_name(node.name, "node name")
             check_name(node.role, "role")
-        names = {node.name: node for node in self.nodes}
-        if len(names) != len(self.nodes):
+        names = {node.name: node for node in self._all_nodes}
+        if len(names) != len(self._all_nodes):
             raise ValueError(f"two nodes of swarm {self.swarm} have the same name")
-        isolated = {role: {n.isolated for n in self.nodes if n.role == role} for role in self._roles}
+        isolated = {role: {n.isolated for n in self._all_nodes if n.role == role} for role in self._roles}
         if mixed := [role for role, kinds in isolated.items() if len(kinds) > 1]:
             raise ValueError(f"the nodes of role {mixed[0]} are isolated, or they are not")
         for role in self.administration:
             if True in isolated.get(role, ()):
                 raise ValueError(f"an isolated node administers nothing: {role}")
-        for link in self.links:
+        for link in self._all_links:
             for end in link.ends:
                 if not is_plane(end) and end not in self._roles and end not in names:
                     raise ValueError(f"a link ends at {end}, which is no node, role or stream")
@@ -80,15 +83,23 @@ class Topology:
                 raise ValueError(f"{link.target} is isolated, and pulls instead of reading")
 
     @functools.cached_property
+    def _all_nodes(self) -> tuple[Node, ...]:
+        return (*self.nodes, *self.coming)
+
+    @functools.cached_property
+    def _all_links(self) -> tuple[Link, ...]:
+        return (*self.links, *(link for links in self.coming.values() for link in links))
+
+    @functools.cached_property
     def _roles(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(node.role for node in self.nodes))
+        return tuple(dict.fromkeys(node.role for node in self._all_nodes))
 
     @functools.cached_property
     def _named(self) -> frozenset[str]:
         """The ends of links that stand for one node."""
-        several = {node.role for node in self.nodes if node.role != node.name}
-        names = {node.name for node in self.nodes}
-        return frozenset(end for link in self.links for end in link.ends if end in names - several)
+        several = {node.role for node in self._all_nodes if node.role != node.name}
+        names = {node.name for node in self._all_nodes}
+        return frozenset(end for link in self._all_links for end in link.ends if end in names - several)
 
     # What the broker is told.
 
@@ -97,10 +108,10 @@ class Topology:
         """With `ME`: by role, and by node where a link names it."""
         subjects = Subjects(self.swarm)
         found: dict[str, Permissions] = {}
-        for node in self.nodes:
+        for node in self._all_nodes:
             who = node.name if node.name in self._named else node.role
             if who not in found:
-                linked = rights.permissions(subjects, node, self.links, self._named)
+                linked = rights.permissions(subjects, node, self._all_links, self._named)
                 more = self.administration.get(node.role, Permissions())
                 found[who] = Permissions(linked.publish + more.publish, linked.subscribe + more.subscribe)
         return found
@@ -121,7 +132,7 @@ class Topology:
     @functools.cached_property
     def exports(self) -> tuple[Export, ...]:
         """What account CORE offers."""
-        return rights.exports(self._rights_of(node) for node in self.nodes if node.isolated)
+        return rights.exports(self._rights_of(node) for node in self._all_nodes if node.isolated)
 
     @functools.cached_property
     def imports(self) -> Mapping[str, tuple[Import, ...]]:
@@ -135,13 +146,16 @@ class Topology:
     # Its nodes.
 
     def with_node(self, node: Node) -> Topology:
-        """The topology that it is once a node has joined: the links of its role are its own, too.
+        """The topology that it is once a node has joined: the links of its role are its own, too, and those
+        that were kept for it.
 
         Raises:
             InvalidNameError: A name that must not reach a subject.
             ValueError: There is a node of this name, or nodes of its role are not as isolated.
         """
-        return replace(self, nodes=(*self.nodes, node))
+        links = (*self.links, *self.coming.get(node, ()))
+        coming = {other: kept for other, kept in self.coming.items() if other != node}
+        return replace(self, nodes=(*self.nodes, node), links=links, coming=coming)
 
     def without_node(self, name: str) -> Topology:
         """The topology that it is once a node has left, with the links that named it.
@@ -151,10 +165,15 @@ class Topology:
             ValueError: It is the last of its role, and links end there.
         """
         gone = self.node(name)
+
+        def without(links: Iterable[Link]) -> tuple[Link, ...]:
+            return tuple(link for link in links if gone.role in link.ends or name not in link.ends)
+
         return replace(
             self,
             nodes=tuple(node for node in self.nodes if node is not gone),
-            links=tuple(link for link in self.links if gone.role in link.ends or name not in link.ends),
+            links=without(self.links),
+            coming={node: without(links) for node, links in self.coming.items()},
         )
 
     def node(self, name: str) -> Node:

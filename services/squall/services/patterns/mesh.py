@@ -22,7 +22,7 @@ from squall.bus.codec import decode
 from squall.bus.connection import Connection
 from squall.bus.subjects import POOL, Subjects
 from squall.bus.tasks import task_group
-from squall.bus.topology.mesh import edges, mesh
+from squall.bus.topology.mesh import edges, edges_of_one_more, mesh
 from squall.bus.topology.model import Topology
 from squall.bus.vote_log import link_stream_config, log_stream_config
 from squall.bus.vote_messages import EpochRecord, FoundRoster, JoinRoster, LeaveRoster, Member, Rule
@@ -32,6 +32,7 @@ from squall.services.patterns import parts, reading, vote_facts
 from squall.services.patterns.asking import ask_registrar
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
+from squall.services.rules import log_room
 from squall.services.run.spec import Seconds, Spec
 from squall.services.trading.workload import Submission, independent
 
@@ -51,8 +52,11 @@ LINKS_BYTES_MAX = 1024**2
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 """Bounds of the log and of the registers: at least, for each task, at most. Registers stay for the life of
-the swarm; the log is trimmed once it is half full. With five peers a task with one small effect takes about
-3,500 bytes of the one, and 700 of the other."""
+the swarm; the log is trimmed once it is nearly half full. With five peers a task with one small effect takes
+about 3,500 bytes of the one, and 700 of the other."""
+
+JOINS_MAX = 4
+"""Peers beyond those of the file that may join and have links; the accounts of all say so from the start."""
 
 DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 DEAD_LETTER_AGE_S = 14 * 24 * 3600
@@ -132,7 +136,13 @@ def weight_of(spec: MeshSpec, peer: str) -> int:
 
 def topology(spec: MeshSpec) -> Topology:
     """Who there is, and who may do what."""
-    return mesh(spec.swarm, agents=spec.agents, neighbours=spec.neighbours, seed=spec.seed)
+    return mesh(
+        spec.swarm,
+        agents=spec.agents,
+        neighbours=spec.neighbours,
+        seed=spec.seed,
+        joins=len(spec.joins_at_s) + JOINS_MAX,
+    )
 
 
 def neighbours(spec: MeshSpec, peer: str, members: Sequence[str]) -> list[str]:
@@ -141,6 +151,8 @@ def neighbours(spec: MeshSpec, peer: str, members: Sequence[str]) -> list[str]:
     if spec.neighbours == 0 or spec.neighbours >= len(first) - 1:
         return [name for name in members if name != peer]
     linked = edges(first, spec.neighbours, spec.seed)
+    for name in {peer, *members} - {*first}:
+        linked += edges_of_one_more(name, first, spec.neighbours, spec.seed)
     return [name for name in members if (peer, name) in linked or (name, peer) in linked]
 
 
@@ -153,9 +165,13 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
     """The streams, in the order in which they must be made: a source before what it feeds."""
     swarm = Subjects(spec.swarm)
     votes = VoteSubjects(swarm)
+    log_bytes = _bounded(LOG_BYTES, spec.tasks)
+    ingress = parts.ingress(spec)  # trimmed below the oldest task that has not ended
+    # What is let in can be decided: the log has room for it, and for what is said of it.
+    open_max = log_room.open_max(log_bytes, spec.agents + len(spec.joins_at_s))
     return [
-        parts.ingress(spec),  # trimmed below the oldest task that has not ended
-        log_stream_config(votes, bytes_max=_bounded(LOG_BYTES, spec.tasks)),
+        {**ingress, "max_msgs": min(ingress["max_msgs"], open_max)},
+        log_stream_config(votes, bytes_max=log_bytes),
         {**link_stream_config(votes), "max_bytes": LINKS_BYTES_MAX},
         queue.stream_config(
             swarm.stream("WK"), source=votes.stream, transform=votes.work_transform, bytes_max=QUEUE_BYTES_MAX

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -56,10 +57,18 @@ class Clearing:
 
     Args:
         point: What has happened once the ingress is trimmed, of the role that clears it.
+        has_room: Whether what comes next has room behind the ingress; nothing is removed while it has none.
     """
 
-    def __init__(self, service: Service, *, point: str = "registrar.trimmed") -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        point: str = "registrar.trimmed",
+        has_room: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
         self._service = service
+        self._has_room = has_room
         self._point = point
         self._places: dict[int, _Submitted] = {}
         self._waiting: set[str] = set()
@@ -132,7 +141,7 @@ class Clearing:
             if submitted.task in self._dead:
                 break
             below = place + 1
-        if below <= self._trimmed:
+        if below <= self._trimmed or (self._has_room is not None and not await self._has_room()):
             return False
         await bus_log.trim(self._service.connection, self._service.swarm.stream("IN"), below=below)
         self._trimmed = below

@@ -1,8 +1,8 @@
 """Keeps the log of votes from filling: removes what stands of tasks that are over, alike for all who count.
 
-    half full ─► mark: where the oldest task that has not ended stands; how far queue and registers have come
-                   │ both carried out so far
-                   ▼
+    part full ─► mark: where the oldest task that has not ended stands; how far queue and registers have come
+                     │ both carried out so far
+                     ▼
               a record that all before that place is over ─► the broker removes it, but for the epochs
 
 The record is one of the log, so whoever counts forgets the same tasks at the same place, however far it lags.
@@ -23,13 +23,14 @@ from squall.bus.subjects import ANY, GATEWAY, last_token
 from squall.bus.vote_messages import Trim
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
+from squall.services.rules.log_room import has_room
 
 log = logging.getLogger("squall")
 
 LOOK_S = 2.0
 """How often it is looked how full the log is."""
 
-FULL = 0.5
+FULL = 0.4
 """Which share of its bound the log may have before it is trimmed. Higher keeps more for whoever wants to
 count it again; lower leaves more room for a time in which nothing ends."""
 
@@ -76,6 +77,14 @@ class LogTrimming:
                 await self._look()
             except RequestError as error:
                 log.info("the log is not trimmed: %s", error)
+
+    async def has_room(self) -> bool:
+        """Whether the log has room for another ingress full of tasks.
+
+        Raises:
+            RequestError: No answer.
+        """
+        return has_room(await bus_log.fullness(self._service.connection, self._subjects.stream))
 
     async def _look(self) -> None:
         """Trim up to the mark, if what it waits for has come; make one, if there is none.

@@ -2,7 +2,7 @@
 
     found, join, leave ─► the newest epoch ─► the next one, if nobody wrote one meanwhile ─► answer
     registers ─► tasks that have ended ─► letters of the dead, and room in the ingress: see `clearing.py`
-    a log that is half full ─► what is over goes: see `log_trimming.py`
+    a log that is nearly half full ─► what is over goes: see `log_trimming.py`
 
 Two of them do no harm: an epoch is written behind the one that was read, or not at all.
 """
@@ -53,7 +53,8 @@ VERBS: dict[str, type[FoundRoster] | type[JoinRoster] | type[LeaveRoster]] = {
 
 async def serve(service: Service) -> None:
     """Write epochs and trim until asked to stop."""
-    registrar, clearing = _Registrar(service), Clearing(service)
+    registrar, trimming = _Registrar(service), LogTrimming(service)
+    clearing = Clearing(service, has_room=trimming.has_room)
     async with task_group() as tasks:
         waiting: asyncio.Queue[Command] = asyncio.Queue(64)
 
@@ -74,7 +75,7 @@ async def serve(service: Service) -> None:
         tasks.daemon(clearing.hear_submissions())
         tasks.daemon(clearing.hear_registers())
         tasks.daemon(clearing.keep_clear())
-        tasks.daemon(LogTrimming(service).keep_trimmed())
+        tasks.daemon(trimming.keep_trimmed())
         service.ready()
         await service.stop.wait()
 

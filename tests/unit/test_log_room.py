@@ -1,0 +1,95 @@
+"""What the log of votes keeps for open tasks: whatever is let in can be decided, and trimmed then."""
+
+from __future__ import annotations
+
+import pytest
+
+from squall.bus.codec import encode
+from squall.bus.subjects import Subjects
+from squall.bus.vote_messages import Close, Decide, Propose, Vote
+from squall.bus.vote_subjects import VoteSubjects
+from squall.services.patterns import PATTERNS
+from squall.services.patterns.mesh import LOG_BYTES, MeshSpec, streams
+from squall.services.roles.log_trimming import FULL
+from squall.services.rules import log_room
+from squall.services.rules.log_room import OPEN_SHARE, SPARE_SHARE, has_room, need_bytes, open_max
+
+BROKER_BYTES = 30 + 120
+"""What nats-server stores beside subject and data, and the longest headers that a peer writes."""
+
+
+@pytest.mark.parametrize(
+    ("log_bytes", "peers", "most"),
+    [
+        (350_000, 5, 7),
+        (1024**3, 5, 24_385),
+        (1024**3, 9, 13_736),
+        (1024**3, 3, 39_819),
+        (10_000, 5, 1),
+        (1, 9, 1),
+    ],
+)
+def test_so_many_tasks_may_be_open(log_bytes: int, peers: int, most: int) -> None:
+    assert open_max(log_bytes, peers) == most
+
+
+@pytest.mark.parametrize("peers", [3, 5, 9])
+@pytest.mark.parametrize("log_bytes", [100_000, 350_000, 10**7, 1024**3])
+def test_whatever_is_let_in_has_room_to_be_decided(log_bytes: int, peers: int) -> None:
+    fullest = 1 - OPEN_SHARE - SPARE_SHARE  # from here on nothing more is let in
+    assert has_room(fullest)
+    assert not has_room(fullest + 1e-9)
+    needed = open_max(log_bytes, peers) * need_bytes(peers)
+    assert fullest * log_bytes + needed <= (1 - SPARE_SHARE) * log_bytes
+
+
+def test_once_all_that_is_open_is_over_there_is_room_again() -> None:
+    # Trimming begins before nothing more is let in, and leaves no more than what may still be open.
+    assert FULL < 1 - OPEN_SHARE - SPARE_SHARE
+    assert has_room(OPEN_SHARE + SPARE_SHARE)
+
+
+def test_what_a_peer_may_say_of_an_attempt_is_no_more_than_is_counted() -> None:
+    votes = VoteSubjects(Subjects("a-swarm-of-traders"))
+    big, task = 2**31, "t-0123456789"
+    written = {
+        votes.proposal("agent-9", task, 2): Propose(epoch=99, effects=(b"e" * 200,), reason="r" * 80),
+        votes.vote("agent-9", task, 2): Vote(
+            epoch=99,
+            proposal=big,
+            verdict="abstain",
+            reason="r" * 80,
+            confidence=0.123456,
+            signature=b"s" * 64,
+        ),
+        votes.closing("agent-9", task, 2): Close(proposal=big, why="its deadline is over"),
+        votes.decision("agent-9", "key", task, 2): Decide(outcome="approve", epoch=99, proposal=big, at=big),
+    }
+    took = sum(len(subject) + len(encode(record)) + BROKER_BYTES for subject, record in written.items())
+    assert log_room.EACH_BYTES / 2 < took <= log_room.EACH_BYTES
+
+
+@pytest.mark.parametrize(("tasks", "log_bytes"), [(1000, LOG_BYTES[0]), (10**7, LOG_BYTES[2])])
+def test_the_ingress_of_a_mesh_is_no_wider_than_its_log_has_room_for(tasks: int, log_bytes: int) -> None:
+    spec = MeshSpec(agents=9, tasks=tasks, joins_at_s=(1.0,), ingress_max=1_000_000)
+    ingress, log = streams(spec)[:2]
+    assert log["max_bytes"] == log_bytes
+    assert ingress["max_msgs"] == open_max(log_bytes, 10)
+    assert streams(MeshSpec())[0]["max_msgs"] == MeshSpec().ingress_max
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_registers_stay_and_have_a_bound(name: str) -> None:
+    """One that were removed could be written twice: in every pattern they stay, and refuse when full."""
+    pattern = PATTERNS[name]
+    for tasks in (1, 10**7):
+        spec = pattern.spec(pattern=name, agents=4, tasks=tasks)
+        made = {config["name"]: config for config in pattern.streams(spec)}
+        registers = made[Subjects(spec.swarm).stream("RES")]
+        assert 512 * 1024**2 <= registers["max_bytes"] <= 12 * 1024**3
+        assert (registers["discard"], registers["deny_delete"], registers["deny_purge"]) == (
+            "new",
+            True,
+            True,
+        )
+        assert "max_age" not in registers
