@@ -36,10 +36,14 @@ FAULTS = (
 )
 
 
-def run(seed: int, *, tasks: int, rate_per_s: float, out: Path) -> Outcome:
+def run(seed: int, *, tasks: int, rate_per_s: float, patience_s: float, out: Path) -> Outcome:
     """A load on a log of that bound, under faults."""
     spec = msgspec.structs.replace(
-        spec_of("mesh", tasks_of_load=tasks), tasks=tasks, rate_per_s=rate_per_s, seed=seed
+        spec_of("mesh", tasks_of_load=tasks),
+        tasks=tasks,
+        rate_per_s=rate_per_s,
+        patience_s=patience_s,
+        seed=seed,
     )
     plan = Plan(spec=spec, is_drawn=False, schedule=Schedule(seed=spec.seed, intervals=FAULTS))
     return outcome(plan, spec.seed, out=out)
@@ -54,7 +58,7 @@ def _small_log(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_log_that_its_load_would_fill_is_trimmed_and_all_count_alike(seed: int, tmp_path: Path) -> None:
     tasks = 240
-    found = run(seed, tasks=tasks, rate_per_s=6.0, out=tmp_path / "run")
+    found = run(seed, tasks=tasks, rate_per_s=6.0, patience_s=60.0, out=tmp_path / "run")
     assert found.verdict == "pass", found
     assert found.accepted == tasks
     assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
@@ -71,7 +75,7 @@ def test_a_log_that_is_offered_more_than_it_has_room_for_refuses_some_and_decide
     seed: int, tmp_path: Path
 ) -> None:
     tasks = 400
-    found = run(seed, tasks=tasks, rate_per_s=30.0, out=tmp_path / "run")
+    found = run(seed, tasks=tasks, rate_per_s=30.0, patience_s=1.0, out=tmp_path / "run")
     assert found.verdict == "pass", found
     assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
     history = history_of(tmp_path / "run")

@@ -5,8 +5,8 @@
                                                      ingress, full of tasks       epochs, trims
 
 A task is open while it stands in the ingress, and each that stands there writes no more than `need_bytes` to
-the log. So the ingress is given no room unless the log has some for all that it may hold: whatever was let in can
-be decided, after which it is over, and is trimmed.
+the log. So the ingress is given no room unless the log has some for all that it may hold: whatever was let in
+can be decided, after which it is over, and is trimmed.
 """
 
 from __future__ import annotations
