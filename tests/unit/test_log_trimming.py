@@ -56,3 +56,36 @@ def test_a_place_that_is_none_to_trim_at_is_ignored(belows: tuple[int, ...], sai
     fold, told = folded(THREE, Tasked("t", "k"), Tasked("u", "k"), *trims)
     assert told[-1] == said
     assert {*fold.tasks} == ({"t", "u"} if said == "premature" else {"u"})
+
+
+@pytest.mark.parametrize(
+    ("task", "at", "forgotten"),
+    [
+        ("t", 5, True),  # decided before the place below which all is over
+        ("t", 8, True),  # decided behind it, and over all the same
+        ("t", 11, False),  # said to have been decided after that was written: nobody has read so far
+        ("none", 8, True),
+        ("u", 5, False),  # it is known, and can be held against the log
+        ("u", 9, False),
+    ],
+)
+def test_a_decision_of_what_is_forgotten_accuses_nobody(task: str, at: int, *, forgotten: bool) -> None:
+    fold, told = folded(
+        THREE,
+        Tasked("t", "k"),
+        Tasked("u", "k"),
+        Proposed("a", "t", 1),
+        Proposed("a", "u", 1),
+        *(vote(peer, 4) for peer in "ab"),
+        decided("a", proposal=4, at=7),
+        vote("c", 4),
+        Trimmed(below=3),
+    )
+    assert told[-1] is None
+    assert {*fold.tasks} == {"u"}
+    assert fold.is_forgotten(task, at) is forgotten
+
+
+def test_before_anything_was_removed_nothing_is_forgotten() -> None:
+    fold, _ = folded(*OPEN)
+    assert not fold.is_forgotten("none", 1)

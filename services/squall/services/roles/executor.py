@@ -135,11 +135,10 @@ class Executor:
         except DecodeError:
             await self._refuse(delivery, task, "it cannot be read")
             return
-        if told.at < self._counted.fold.trimmed:
-            await self._acknowledge(delivery)  # its task is over, and was forgotten
-            return
         proposal = await self._proven(task, told)
-        if proposal is None:
+        if self._counted.fold.is_forgotten(task, told.at):
+            await self._acknowledge(delivery)  # perhaps while it waited here
+        elif proposal is None:
             await self._give_back(delivery)
         elif isinstance(proposal, str):
             await self._refuse(delivery, task, proposal)

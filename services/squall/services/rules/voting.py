@@ -274,6 +274,7 @@ class Fold:
         self.tasks: dict[str, Standing] = {}
         self.sequence = 0
         self.trimmed = 0
+        self._trimmed_at = 0
         self.ignored: Counter[str] = Counter()
         self.past: set[str] = set()
 
@@ -326,7 +327,7 @@ class Fold:
     def _trim(self, place: Place, record: Trimmed) -> Ignored | None:
         if not self.trimmed < record.below <= place.sequence:
             return "late" if record.below <= self.trimmed else "premature"
-        self.trimmed = record.below
+        self.trimmed, self._trimmed_at = record.below, place.sequence
         for task in [task for task, at in self.tasks.items() if at.place.sequence < record.below]:
             del self.tasks[task]
         return None
@@ -396,6 +397,14 @@ class Fold:
             return "premature"
         proposal.outcome, proposal.at = "abort", place.sequence
         return None
+
+    def is_forgotten(self, task: str, at: int) -> bool:
+        """Whether nothing is left to be done about a decision of an unknown task: it is over, or never was.
+
+        Args:
+            at: Where the decision is said to have been made.
+        """
+        return task not in self.tasks and at <= self._trimmed_at
 
     def may_close(self, proposal: Proposal, stored_s: float) -> bool:
         """Whether a close that is stored then ends an open proposal."""
