@@ -8,9 +8,9 @@
 
 A register that was decided to reduce does so after those before it. Where one of the same symbol is kept
 back, it is not known to reduce any more what the venue holds, so it waits behind that one. One before it may
-also have been lost with a link; so after a new link nothing is sent until that would have come again. And what
-comes again may have been overtaken, while a hub led, by what stands behind it: then it waits too. What was
-sent before, and had no answer, is not repeated as it was: it goes through the same gate.
+also have been lost with a link; so after a new link nothing is sent until that would have come again. What
+comes again may have been overtaken, while a hub led, by what stands behind it: then it waits too. And what
+was sent before, and had no answer, is not repeated as it was: it goes through the same gate.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ MISSING_S = 0.25
 
 
 Admit = Callable[[int, TaskResult], bool]
-"""Whether a register may be sent just now, by its place in the stream and what it says; asked of all that wait,
-in their order."""
+"""Whether a register may be sent just now, by its place in the stream and what it says; asked of all that
+wait, in their order."""
 
 
 def singles_first() -> Admit:
