@@ -47,7 +47,7 @@ def program(request: pytest.FixtureRequest) -> Iterator[Program]:
 @pytest.mark.parametrize(
     ("program", "handler"),
     [
-        ("responder_under_test.py", "nats:prices.decide"),
+        pytest.param("responder_under_test.py", "nats:prices.decide", marks=pytest.mark.everything),
         ("agent_under_test.py", "agent:pricer/me/main"),
     ],
     indirect=["program"],

@@ -26,6 +26,7 @@ from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
 from squall.services.roles import clearing
 from squall.services.roles.deciding import Deciding
+from squall.services.roles.gated_gateway import Gate
 from squall.services.roles.hub_log import HubLog
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import Standing
@@ -148,6 +149,11 @@ def last_attempts_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Mark, "open_s", lambda self, ack_wait_s, now_s: 0.0)
 
 
+def what_was_overtaken_is_not_known(patch: pytest.MonkeyPatch) -> None:
+    """A reduction that was lost with a link came again, and was sent after orders that stood behind it."""
+    patch.setattr(Gate, "newest", property(lambda self: 0, lambda self, newest: None), raising=False)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
@@ -159,6 +165,7 @@ FOUND: Mapping[str, tuple[Before, str]] = {
     "last_attempt_under_way": (last_attempts_are_not_waited_for, "H5"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
+    "overtaken_reduction": (what_was_overtaken_is_not_known, "S5"),
     "poison_in_a_row": (poison_takes_no_time, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),

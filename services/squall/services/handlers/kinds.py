@@ -7,7 +7,6 @@ it is imported only where a handler of its kind is.
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,37 +17,25 @@ import msgspec
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers.port import Handling, Loaded
-
-NAME_LENGTH_MAX = 100
-"""Of a handler's name in a sentence, in characters."""
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class HandlerKind(Kind):
     """A kind of handler.
 
     Attributes:
-        name: What it is called in a sentence.
-        prefix: How names of it begin; empty for the kind of all other names.
-        module: The file.
-        example: A name of this kind.
-        takes: Which fields of ``[handler]`` it has a use for.
         outside: What it needs that no simulated world has; empty if nothing.
     """
 
-    name: str
-    prefix: str
-    module: str
-    example: str
-    takes: tuple[str, ...] = ()
     outside: str = ""
 
 
-PYTHON = Kind(name="Python handler", prefix="", module="python", example="mine:decide", takes=("parameters",))
+PYTHON = HandlerKind(
+    name="Python handler", prefix="", module="python", example="mine:decide", takes=("parameters",)
+)
 
-EXEC = Kind(
+EXEC = HandlerKind(
     name="program",
     prefix="exec:",
     module="exec",
@@ -57,7 +44,7 @@ EXEC = Kind(
     outside="a process of its own",
 )
 
-HTTP = Kind(
+HTTP = HandlerKind(
     name="service",
     prefix="http:",
     module="http",
@@ -68,7 +55,7 @@ HTTP = Kind(
 
 HTTPS = replace(HTTP, prefix="https:", example="https://agent.example/decide")
 
-NATS = Kind(
+NATS = HandlerKind(
     name="responder",
     prefix="nats:",
     module="nats",
@@ -77,7 +64,7 @@ NATS = Kind(
     outside="a network",
 )
 
-AGENT = Kind(
+AGENT = HandlerKind(
     name="agent of the Synadia Agent Protocol",
     prefix="agent:",
     module="agent_protocol",
@@ -86,7 +73,7 @@ AGENT = Kind(
     outside="a network",
 )
 
-KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (PYTHON, AGENT, EXEC, HTTP, HTTPS, NATS)}
+KINDS: Mapping[str, HandlerKind] = {kind.prefix: kind for kind in (PYTHON, AGENT, EXEC, HTTP, HTTPS, NATS)}
 
 FIELDS = ("parameters", "environment", "headers", "server", "credentials", "answer")
 """What ``[handler]`` may say beside ``use``."""
@@ -96,7 +83,7 @@ class _File(Protocol):
     def load(self, handling: Handling, origin: Any) -> Loaded: ...
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> HandlerKind:
     """The kind of handler that a name is of."""
     return next((kind for kind in KINDS.values() if kind.prefix and name.startswith(kind.prefix)), PYTHON)
 
@@ -136,12 +123,7 @@ def check(handling: Handling) -> None:
             "give texts, finite numbers, true, false, lists and tables of these",
         )
     named = (*handling.environment, *handling.headers.values(), *filter(None, (handling.credentials,)))
-    for variable in named:
-        if not VARIABLE.fullmatch(variable):
-            raise SpecError(
-                f"the handler {shown} is to be told a variable whose name is none",
-                "give the name of an environment variable, never what it holds",
-            )
+    check_variables(f"the handler {shown}", named)
 
 
 def _be(field: str) -> str:
@@ -179,5 +161,4 @@ def load(handling: Handling, origin: Any = None) -> Loaded:
         SpecError: It cannot work.
     """
     check(handling)
-    found = importlib.import_module(f"squall.services.handlers.{kind_of(handling.name).module}")
-    return cast(_File, found).load(handling, origin)
+    return cast(_File, kind_of(handling.name).file(__package__)).load(handling, origin)

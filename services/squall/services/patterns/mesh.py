@@ -58,8 +58,6 @@ about 3,500 bytes of the one, and 700 of the other."""
 JOINS_MAX = 4
 """Peers beyond those of the file that may join and have links; the accounts of all say so from the start."""
 
-DEAD_LETTER_BYTES_MAX = 128 * 1024**2
-DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were open when a peer ended."""
@@ -180,18 +178,7 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
             swarm.stream("RES"), swarm.registers, bytes_max=_bounded(REGISTER_BYTES, spec.tasks)
         ),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
-        {
-            "name": swarm.stream("DLQ"),
-            "description": parts.DEAD_LETTERS,
-            "subjects": [swarm.dead_letters],
-            "retention": "limits",
-            "discard": "old",
-            "max_bytes": DEAD_LETTER_BYTES_MAX,
-            "max_age": DEAD_LETTER_AGE_S * 10**9,
-            "storage": "file",
-            "num_replicas": 1,
-            "deny_delete": True,
-        },
+        parts.dead_letters(swarm, {"subjects": [swarm.dead_letters]}),
     ]
 
 
