@@ -28,8 +28,8 @@ from tests.integration.responders import (
 from tests.unit.ported import GOOD, opened, task
 
 from squall.bus.broker import Broker
+from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.bus.tasks import wait_until
-from squall.bus.work_queue import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import agent_protocol
 from squall.services.handlers.answers import ANSWER_BYTES_MAX

@@ -47,8 +47,8 @@ def program(request: pytest.FixtureRequest) -> Iterator[Program]:
 @pytest.mark.parametrize(
     ("program", "handler"),
     [
-        pytest.param("responder_under_test.py", "nats:prices.decide", marks=pytest.mark.everything),
-        ("agent_under_test.py", "agent:pricer/me/main"),
+        pytest.param("documented_responder.py", "nats:prices.decide", marks=pytest.mark.everything),
+        ("hosted_agent.py", "agent:pricer/me/main"),
     ],
     indirect=["program"],
     ids=["responder", "agent"],

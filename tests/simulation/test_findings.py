@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from squall.bus.attempts import Mark
+from squall.bus.ended import Done, Failed
 from squall.bus.fenced import FencedWriter
 from squall.bus.messages import RunTask
 from squall.bus.pull import Puller
-from squall.bus.work_queue import Done, Failed
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from squall.bus.work_queue import WORKERS_DIED
+from squall.bus.ended import WORKERS_DIED
 from squall.chaos.evidence.facts import Mistake, Register
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import Execution, History

@@ -190,4 +190,4 @@ def load(sending: Sending, origin: Any = None) -> Opener:
     Raises:
         SpecError: It cannot work.
     """
-    return cast(_File, kind_of(sending.name).file(__package__)).load(sending, origin)
+    return cast(_File, kind_of(sending.name).file("squall.services.effects")).load(sending, origin)

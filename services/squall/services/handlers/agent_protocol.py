@@ -24,6 +24,7 @@ from nats.aio.msg import Msg
 
 from squall.bus.border import printable
 from squall.bus.connection import Connection
+from squall.bus.ended import Ended, NotThere
 from squall.bus.errors import (
     BusError,
     ConnectionLostError,
@@ -32,7 +33,6 @@ from squall.bus.errors import (
     RequestTimeoutError,
 )
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Ended, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import PoisonError, answers, outcome
 from squall.services.handlers.agent_stream import AgentStream

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from squall.bus.work_queue import Done
+from squall.bus.ended import Done
 from squall.services.handlers import answers
 from squall.services.handlers.answers import ANSWER_BYTES_MAX, AnswerError
 from squall.services.handlers.mistakes import Mistake

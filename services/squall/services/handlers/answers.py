@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 
 from squall.bus.border import printable
+from squall.bus.ended import Done
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done
 from squall.services.handlers import PoisonError, Result
 from squall.services.handlers.mistakes import Kind, Mistake
 from squall.services.handlers.outcome import RESULT_BYTES_MAX, raised, returned

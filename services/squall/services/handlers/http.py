@@ -27,8 +27,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from squall.bus.border import printable
+from squall.bus.ended import Done, Ended, NotThere
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Ended, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
 from squall.services.handlers.mistakes import Mistake

@@ -161,4 +161,4 @@ def load(handling: Handling, origin: Any = None) -> Loaded:
         SpecError: It cannot work.
     """
     check(handling)
-    return cast(_File, kind_of(handling.name).file(__package__)).load(handling, origin)
+    return cast(_File, kind_of(handling.name).file("squall.services.handlers")).load(handling, origin)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from squall.bus.ended import Ended
 from squall.bus.errors import BusError
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Ended
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
 from squall.services.handlers.over_nats import Reached, broker_of, failed, health, subject_of

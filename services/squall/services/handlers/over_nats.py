@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 
 from squall.bus.connection import Connection, connect
+from squall.bus.ended import Failed, NotThere
 from squall.bus.errors import (
     AuthorizationError,
     BusError,
@@ -19,7 +20,6 @@ from squall.bus.errors import (
     NoRespondersError,
     NotConnectedError,
 )
-from squall.bus.work_queue import Failed, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
 from squall.services.handlers.port import Handling

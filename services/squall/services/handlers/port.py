@@ -16,8 +16,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from squall.bus.ended import Ended
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Ended
 from squall.services.handlers import Voter
 from squall.services.handlers.mistakes import Frame, IsOwn
 

@@ -1,4 +1,4 @@
-"""A responder as the documentation of nats-py shows one: ``python responder_under_test.py URL``."""
+"""A responder as the documentation of nats-py shows one: ``python documented_responder.py URL``."""
 
 from __future__ import annotations
 

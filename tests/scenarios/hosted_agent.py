@@ -1,4 +1,4 @@
-"""An agent hosted with the package of the Synadia Agent Protocol: ``python agent_under_test.py URL``.
+"""An agent hosted with the package of the Synadia Agent Protocol: ``python hosted_agent.py URL``.
 
 Told to stop, it stops as its package has it: with a part of an answer, and an end like any other.
 """
