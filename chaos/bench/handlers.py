@@ -27,8 +27,8 @@ from typing import Any
 
 import msgspec
 
+from squall.bus.ended import Done
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done
 from squall.services.handlers import Task
 from squall.services.handlers.kinds import load
 from squall.services.handlers.port import Handling, Host, Port

@@ -144,3 +144,17 @@ def executable(path: Path, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
     return path
+
+
+@contextlib.asynccontextmanager
+async def outside(folder: Path, config: str = "") -> AsyncIterator[Broker]:
+    """A broker of somebody else's, which lets anybody in unless its configuration says otherwise."""
+
+    async def listens(url: str) -> None:
+        """That it listens is enough; the credentials are another test's matter."""
+
+    async with (
+        Guard() as guard,
+        Broker.running(folder, lambda: config, guard=guard, log=folder / "log", probe=listens) as broker,
+    ):
+        yield broker

@@ -20,7 +20,7 @@ from squall.bus.lane_moves import look, settle
 from squall.bus.lanes import ALL, LaneQueue, Route, is_settled
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import ANY, LANES, Subjects, every_ack, lane_of, last_token, next_message
-from squall.bus.tasks import task_group
+from squall.bus.tasks import task_group, wait_until
 from squall.bus.topology.administration import lane_mover, launcher
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
@@ -121,6 +121,7 @@ class Laned:
                 newest = held[delivery.sequence].reply
                 await connection.request(newest, b"+ACK", timeout_s=0.5)
             held.pop(delivery.sequence, None)
+            puller.wake()
 
         async with self.connect(name) as connection, task_group() as tasks:
 
@@ -133,23 +134,28 @@ class Laned:
 
             puller = Puller(connection, WK, name, take, lambda: 8 - len(held))
             tasks.daemon(puller.run())
-            waking = tasks.daemon(self._wake(puller))
-            try:
-                yield
-            finally:
-                waking.cancel()
+            yield
 
-    async def _wake(self, puller: Puller) -> None:
-        while True:
-            await asyncio.sleep(0.05)
-            puller.wake()
+    @contextlib.asynccontextmanager
+    async def silent(self, name: str, count: int) -> AsyncIterator[tuple[Connection, list[Delivery]]]:
+        """Somebody who does nothing with what it is delivered; as much as is to be published."""
+        held: list[Delivery] = []
+
+        async def delivered() -> int:
+            return len(held)
+
+        async with self.connect(name) as connection, task_group() as tasks:
+            tasks.daemon(Puller(connection, WK, name, held.append, lambda: 8 - len(held)).run())
+            async with self.connect("producer") as producer:
+                await self.produce(producer, count)
+            await wait_until(delivered, lambda there: there >= count, timeout_s=20, what="what it is to hold")
+            yield connection, held
 
     async def watch(self, watcher: Connection) -> None:
-        """See from the broker's own configurations that no lane has two owners, again and again."""
+        """See from the broker's own configurations that no lane has two owners, one look after the other."""
         while True:
             owners = Counter(lane for holder in await look(watcher, QUEUE) for lane in holder.lanes)
             self.crowded |= {lane for lane, count in owners.items() if count > 1}
-            await asyncio.sleep(0.005)
 
     async def move(self, mover: Connection, route: Route, *, patience_s: float = 20.0) -> None:
         async with asyncio.timeout(60):
@@ -185,9 +191,10 @@ class Laned:
         return True
 
     async def all_done(self) -> None:
-        async with asyncio.timeout(60):
-            while len(self.done) < self.published:
-                await asyncio.sleep(0.02)
+        async def count() -> int:
+            return len(self.done)
+
+        await wait_until(count, lambda done: done >= self.published, timeout_s=60, what="all tasks done")
 
 
 @contextlib.asynccontextmanager

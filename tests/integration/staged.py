@@ -13,6 +13,7 @@ from typing import Any
 from squall.bus import attempts, log, register
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
+from squall.bus.ended import Done, Failed
 from squall.bus.jetstream import create_stream, publish
 from squall.bus.lane_moves import settle
 from squall.bus.lane_order import HANDS_PER_SLOT, LaneTurns
@@ -23,7 +24,7 @@ from squall.bus.stages import Stages, at_stage
 from squall.bus.subjects import Subjects, lane_of, last_token
 from squall.bus.tasks import wait_until
 from squall.bus.topology.ring import ring, stage_of
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import WorkQueue
 from squall.services.roles.guarded import Guarded
 
 STAGES, INSTANCES = 3, 2

@@ -22,7 +22,7 @@ from squall.services.node.points import Points
 from squall.services.node.service import NodeStart, Service, VenueToken
 from squall.services.patterns import star
 from squall.services.roles import gated_gateway, venue
-from squall.services.roles.gated_gateway import Reductions
+from squall.services.roles.gated_gateway import Gate, Reductions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -51,13 +51,25 @@ KEPT = {
 
 @pytest.mark.parametrize(("registers", "passes"), KEPT.values(), ids=KEPT)
 def test_only_what_is_known_to_reduce_passes(registers: list[TaskResult], passes: list[bool]) -> None:
-    admits = Reductions()
-    assert [admits(register) for register in registers] == passes
+    admits = Reductions(Gate())
+    assert [admits(sequence, register) for sequence, register in enumerate(registers, 1)] == passes
+
+
+def test_what_was_overtaken_while_a_hub_led_is_not_known_to_reduce() -> None:
+    """It was lost with a link, and comes again; what stands behind it was sent, and the venue holds something
+    else than it was decided for."""
+    gate = Gate()
+    assert gate.opened(9, made(BUY))
+    admits = Reductions(gate)
+    passes = [
+        admits(sequence, made(each, reduces=True)) for sequence, each in ((8, SELL), (10, SELL), (11, OTHER))
+    ]
+    assert passes == [False, False, True]
 
 
 def test_where_one_before_may_be_missing_nothing_is_known_to_reduce() -> None:
-    admits = Reductions(complete=False)
-    assert [admits(made(SELL, reduces=True)), admits(made(status="dead"))] == [False, True]
+    admits = Reductions(Gate(), complete=False)
+    assert [admits(1, made(SELL, reduces=True)), admits(2, made(status="dead"))] == [False, True]
 
 
 @contextlib.asynccontextmanager

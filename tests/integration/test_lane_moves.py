@@ -18,8 +18,8 @@ from squall.bus.errors import RejectedError
 from squall.bus.jetstream import FILTERS_OVERLAP, call
 from squall.bus.lane_moves import look, pause, settle, take
 from squall.bus.lanes import ALL, Make, Route, Shrink, spread
-from squall.bus.pull import MISSING_CONSUMER_PAUSE_S, Delivery, Puller
-from squall.bus.tasks import task_group
+from squall.bus.pull import MISSING_CONSUMER_PAUSE_S, Puller
+from squall.bus.tasks import task_group, wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -84,15 +84,9 @@ async def test_wherever_a_mover_is_killed_the_next_one_goes_on_and_no_task_is_lo
 
 
 async def test_a_fast_move_waits_for_nobody_and_what_is_done_twice_is_known(tmp_path: Path) -> None:
-    async with laned(tmp_path) as rig, rig.connect("mover") as mover, rig.connect("producer") as producer:
+    async with laned(tmp_path) as rig, rig.connect("mover") as mover:
         await rig.move(mover, route(1, AGENTS[0]))
-        held: list[Delivery] = []
-        async with rig.connect(AGENTS[0]) as silent, task_group() as tasks:
-            tasks.daemon(Puller(silent, WK, AGENTS[0], held.append, lambda: 8 - len(held)).run())
-            await rig.produce(producer, 8)
-            async with asyncio.timeout(20):
-                while len(held) < 8:
-                    await asyncio.sleep(0.01)
+        async with rig.silent(AGENTS[0], 8) as (_, held):
             await rig.move(mover, route(2, AGENTS[1], fast=True))
             async with rig.agent(AGENTS[1]):
                 await rig.all_done()
@@ -103,17 +97,15 @@ async def test_a_fast_move_waits_for_nobody_and_what_is_done_twice_is_known(tmp_
 async def test_one_that_holds_messages_is_waited_for_as_long_as_the_patience_lasts(tmp_path: Path) -> None:
     async with laned(tmp_path) as rig, rig.connect("mover") as mover, rig.connect("producer") as producer:
         await rig.move(mover, route(1, AGENTS[0]))
-        held: list[Delivery] = []
-        async with rig.connect(AGENTS[0]) as silent, task_group() as tasks:
-            tasks.daemon(Puller(silent, WK, AGENTS[0], held.append, lambda: 8 - len(held)).run())
-            await rig.produce(producer, 2)
-            async with asyncio.timeout(20):
-                while len(held) < 2:
-                    await asyncio.sleep(0.01)
+        async with rig.silent(AGENTS[0], 2) as (silent, held), task_group() as tasks:
             moving = tasks.start(rig.move(mover, route(2, AGENTS[1])))
-            async with rig.connect("mover") as watcher, asyncio.timeout(20):
-                while not any(holder.left for holder in await look(watcher, QUEUE)):
-                    await asyncio.sleep(0.01)
+            async with rig.connect("mover") as watcher:
+                await wait_until(
+                    lambda: look(watcher, QUEUE),
+                    lambda holders: any(holder.left for holder in holders),
+                    timeout_s=20,
+                    what="somebody who leaves",
+                )
                 for _ in range(20):
                     assert not any(holder.name == AGENTS[1] for holder in await look(watcher, QUEUE))
                     await asyncio.sleep(0.01)

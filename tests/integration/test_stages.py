@@ -25,12 +25,12 @@ from tests.integration.staged import (
 
 from squall.bus import log
 from squall.bus.connection import Connection, connect
+from squall.bus.ended import Done, Failed
 from squall.bus.errors import ForbiddenError
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask
 from squall.bus.stages import DEAD_BEFORE
 from squall.bus.tasks import wait_until
-from squall.bus.work_queue import Done, Failed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 

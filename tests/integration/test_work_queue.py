@@ -25,11 +25,12 @@ from tests.integration.working import (
 from squall.bus import log
 from squall.bus.absence import BASE_S
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
+from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Ended, Failed, NotThere, WorkQueue
+from squall.bus.work_queue import WorkQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 

@@ -21,12 +21,12 @@ from tests.integration.working import (
 
 from squall.bus import log, pull, register
 from squall.bus.codec import encode
+from squall.bus.ended import WORKERS_DIED, Done, Failed
 from squall.bus.errors import ConnectionLostError
 from squall.bus.jetstream import publish
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import POOL, lane_for
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import WORKERS_DIED, Done, Failed
 from squall.services.patterns import hierarchical
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]

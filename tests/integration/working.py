@@ -12,10 +12,11 @@ from typing import Any
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
+from squall.bus.ended import Done, Ended
 from squall.bus.jetstream import Entry, publish_batch
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.tasks import task_group, wait_until
-from squall.bus.work_queue import Done, Ended, WorkQueue
+from squall.bus.work_queue import WorkQueue
 from squall.services.patterns import hierarchical
 
 FAST = {"ack_wait_s": 1.0, "attempts": 3, "retry_base_s": 0.1, "retry_cap_s": 0.3, "agents": 2}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.brokers import outside
 from tests.scenarios.quick import AT_EASE
 from tests.scenarios.series_once import SQUALL
-from tests.scenarios.test_outside_broker import outside
 
 from squall.bus.connection import connect
 from squall.bus.jetstream import call

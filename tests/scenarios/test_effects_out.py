@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.brokers import outside
 from tests.scenarios.quick import QUICK
-from tests.scenarios.test_outside_broker import outside
 
 from squall.bus.connection import connect
 from squall.bus.jetstream import call
@@ -129,7 +129,10 @@ def more_than(run: Any, count: int) -> None:
     run.wait_for(lambda: len(run.lines("commit")) > count, f"{count} results")
 
 
-@pytest.mark.parametrize("pattern", ["hierarchical", "star", "mesh"])
+OTHERS = [pytest.param(name, marks=pytest.mark.everything) for name in ("star", "mesh")]
+
+
+@pytest.mark.parametrize("pattern", ["hierarchical", *OTHERS])
 def test_a_failing_service_has_each_once_though_worker_gateway_and_itself_are_killed(
     squall_run: Any, sink: Sink, tmp_path: Path, pattern: str
 ) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.brokers import outside
 
-from squall.bus.broker import Broker
 from squall.bus.connection import connect
-from squall.bus.guard import Guard
 from squall.bus.identity import Authority
 from squall.bus.jetstream import call
 from squall.bus.topology.hierarchical import hierarchical
@@ -20,18 +17,6 @@ from squall.bus.topology.hierarchical import hierarchical
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 SPEC = {"pattern": "hierarchical", "tasks": 300, "rate_per_s": 300, "pause_leader": False}
-
-
-@contextlib.asynccontextmanager
-async def outside(folder: Path, config: str = "") -> AsyncIterator[Broker]:
-    async def listens(url: str) -> None:
-        """That it listens is enough; the credentials are another test's matter."""
-
-    async with (
-        Guard() as guard,
-        Broker.running(folder, lambda: config, guard=guard, log=folder / "log", probe=listens) as broker,
-    ):
-        yield broker
 
 
 async def test_an_open_broker_serves_two_runs_and_is_left_as_it_was(

@@ -10,20 +10,23 @@ from typing import Any
 
 import pytest
 
+from squall.bus.attempts import Mark
+from squall.bus.ended import Done, Failed
 from squall.bus.fenced import FencedWriter
 from squall.bus.messages import RunTask
 from squall.bus.pull import Puller
-from squall.bus.work_queue import Done, Failed
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import leading, repeats
+from squall.chaos.judge.checks import leading, poison, repeats
+from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.patterns import reading
 from squall.services.roles import clearing
 from squall.services.roles.deciding import Deciding
+from squall.services.roles.gated_gateway import Gate
 from squall.services.roles.hub_log import HubLog
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.rules.hub import Standing
@@ -136,15 +139,33 @@ def a_hand_over_is_asked_for_in_one_term(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leading, "HAND_OVER", "none")
 
 
+def a_broker_remembers_all_it_delivered(patch: pytest.MonkeyPatch) -> None:
+    """Poison that a broker had forgotten to have delivered was taken to have been begun too often."""
+    patch.setattr(poison, "counted", in_order)
+
+
+def last_attempts_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
+    """A task was given up as dead in the moment in which a worker that had stood still began it."""
+    patch.setattr(Mark, "open_s", lambda self, ack_wait_s, now_s: 0.0)
+
+
+def what_was_overtaken_is_not_known(patch: pytest.MonkeyPatch) -> None:
+    """A reduction that was lost with a link came again, and was sent after orders that stood behind it."""
+    patch.setattr(Gate, "newest", property(lambda self: 0, lambda self, newest: None), raising=False)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "forgotten_delivery": (a_broker_remembers_all_it_delivered, "H5"),
     "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "last_attempt_alone": (an_attempt_ends_with_its_task, "U2"),
+    "last_attempt_under_way": (last_attempts_are_not_waited_for, "H5"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
+    "overtaken_reduction": (what_was_overtaken_is_not_known, "S5"),
     "poison_in_a_row": (poison_takes_no_time, "L1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),

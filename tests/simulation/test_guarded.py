@@ -11,9 +11,9 @@ import pytest
 from tests.integration.staged import AGENTS, Staged, in_order, instances_of
 from tests.simulation.test_stages import World
 
+from squall.bus.ended import Done, Failed
 from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed
 from squall.services.roles.guarded import Guarded
 from squall.services.rules.breaker import Breaker, Changed, Settings, shares
 

@@ -18,10 +18,10 @@ from tests.integration.staged import AGENTS, STAGES, TOPOLOGY, Staged, in_order,
 from tests.simulation.simulated import SimulatedBus
 
 from squall.bus.connection import Connection
+from squall.bus.ended import Done, Failed
 from squall.bus.errors import RequestError
 from squall.bus.messages import RunTask
 from squall.bus.subjects import lane_for
-from squall.bus.work_queue import Done, Failed
 
 TASKS = 150
 GIVE_UP_S = 900.0

@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.unit.histories import Run, T
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import effect_id
 from squall.services.handlers.loading import load
 from squall.services.handlers.mistakes import begins

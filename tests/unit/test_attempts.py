@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from squall.bus import attempts, log
-from squall.bus.attempts import FIRST, Marks, Quarantine, begin, is_suspect, not_made
+from squall.bus.attempts import FIRST, Mark, Marks, Quarantine, begin, is_suspect, not_made
 from squall.bus.codec import encode
 from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Outcome
 from squall.bus.log import Record
@@ -141,3 +141,17 @@ def test_a_first_attempt_that_was_not_made_is_made_as_the_first() -> None:
     again = begin(not_made(FIRST), 5)
     assert again is not None
     assert (again.attempts, again.deaths) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("mark", "open_s"),
+    [
+        (Mark(None, 0, 0.0), 0.0),
+        (Mark(FIRST, 7, 100.0), 4.0),
+        (Mark(FIRST, 7, 99.0), 3.0),
+        (Mark(FIRST, 7, 95.0), 0.0),
+        (Mark(not_made(FIRST), 7, 100.0), 0.0),
+    ],
+)
+def test_an_attempt_is_under_way_until_its_worker_would_have_been_missed(mark: Mark, open_s: float) -> None:
+    assert mark.open_s(5.0, 101.0) == open_s

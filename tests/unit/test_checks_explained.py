@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.histories import Run, T, case_in, good_run
 
-from squall.bus.work_queue import WORKERS_DIED
+from squall.bus.ended import WORKERS_DIED
 from squall.chaos.judge.checks.explained import NEVER, nothing_unexplained
 from squall.chaos.plan.poison import HANDLER, is_poison
 from squall.chaos.tell.documents import judge

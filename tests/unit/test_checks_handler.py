@@ -11,7 +11,7 @@ import pytest
 from tests.unit.handled import handled
 from tests.unit.histories import Run, T
 
-from squall.bus.work_queue import WORKERS_DIED
+from squall.bus.ended import WORKERS_DIED
 from squall.chaos.evidence.task import gather
 from squall.chaos.tell.documents import judge
 from squall.chaos.tell.trace import timeline

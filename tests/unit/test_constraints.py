@@ -38,7 +38,7 @@ def direct(project: dict[str, Any]) -> dict[str, str]:
     named = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["chaos"],
-        *(each for group in project["dependency-groups"].values() for each in group),
+        *(each for group in project["dependency-groups"].values() for each in group if isinstance(each, str)),
         *project["build-system"]["requires"],
     ]
     pinned = {}

@@ -18,7 +18,7 @@ from tests.unit import answering_services as services
 from tests.unit.answering_services import says, serving
 from tests.unit.ported import GOOD, command, handling, opened, task
 
-from squall.bus.work_queue import Done, Failed, NotThere
+from squall.bus.ended import Done, Failed, NotThere
 from squall.services.handlers import Task
 from squall.services.handlers.answers import ANSWER_BYTES_MAX
 from squall.services.handlers.outcome import RESULT_BYTES_MAX

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from tests.unit.ported import GOOD, PROGRAM, command, handling, opened, task
 
+from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.bus.tasks import wait_until
-from squall.bus.work_queue import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import port as port_module
 from squall.services.handlers.kinds import load

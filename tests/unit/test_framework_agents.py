@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from squall.bus.ended import Done, Ended, Failed
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Ended, Failed
 from squall.services.errors import SpecError
 from squall.services.handlers.loading import check
 from squall.services.handlers.mistakes import begins

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from squall.bus.ended import Done
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done
 from squall.chaos.simulation.handlers import anew
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds

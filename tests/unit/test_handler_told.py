@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from squall.bus.work_queue import Done, Failed
+from squall.bus.ended import Done, Failed
 from squall.services.handlers.loading import load
 from squall.services.handlers.mistakes import Frame, Mistake, begins
 from squall.services.roles.handler_told import LOGGED_EACH, HandlerTold

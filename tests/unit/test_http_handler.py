@@ -9,10 +9,10 @@ import pytest
 from tests.unit.answering_services import Seen, says, serving, twice
 from tests.unit.ported import GOOD, handling, opened, task
 
-from squall.bus.work_queue import Done, Ended, Failed, NotThere
+from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.services.errors import SpecError
-from squall.services.handlers.http import RETRY_AFTER_MAX_S, retry_after_s
 from squall.services.handlers.kinds import load
+from squall.services.handlers.statuses import RETRY_AFTER_MAX_S, retry_after_s
 
 pytestmark = pytest.mark.anyio
 

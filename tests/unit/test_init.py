@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,10 @@ def test_what_it_writes_is_a_swarm_with_ten_tasks(
     monkeypatch.chdir(tmp_path / "a/b")
     spec = load(Path("swarm.toml"))
     assert spec.handler == init.FLAVOURS[agent].handler
-    assert f'handler="{spec.handler}"' in Path("test_mine.py").read_text()
+    assert (spec.handler_server, f'handler="{spec.handler}"' in Path("test_mine.py").read_text()) == (
+        init.FLAVOURS[agent].server,
+        True,
+    )
     (tmp_path / "run").mkdir()
     assert take_in(spec.tasks_from, tmp_path / "run") == Taken(10)
 
@@ -49,7 +53,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     ("agent", "remedy"),
     [
         ("pydantic", "did you mean pydantic-ai?"),
-        ("../x", "there are python, exec, http, pydantic-ai, langgraph"),
+        ("../x", "there are python, exec, http, nats, pydantic-ai, langgraph"),
     ],
 )
 def test_a_flavour_that_is_none_is_one_sentence(agent: str, remedy: str, tmp_path: Path) -> None:
@@ -84,15 +88,17 @@ def test_all_of_it_passes_as_it_is(agent: str, tmp_path: Path) -> None:
                 [bin_ / command[0], *command[1:]], cwd=folder, capture_output=True, text=True, check=False
             )
             assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
-            if command[1] == "init" and agent == "http":
-                held.enter_context(service(tmp_path / "demo/agent.py"))
+            if command[1] == "init" and agent == "nats":
+                held.enter_context(running("nats-server", "--addr", "127.0.0.1", "--port", "8766"))
+            if command[1] == "init" and agent in ("http", "nats"):
+                held.enter_context(running(sys.executable, tmp_path / "demo/agent.py"))
 
 
 @contextlib.contextmanager
-def service(program: Path) -> Iterator[None]:
-    """As the steps say, it is started before the swarm."""
-    with subprocess.Popen([sys.executable, program]) as running:
+def running(*command: Any) -> Iterator[None]:
+    """As the steps say, it is started before the swarm, and a client that comes first tries again."""
+    with subprocess.Popen(command) as process:
         try:
             yield
         finally:
-            running.kill()
+            process.kill()

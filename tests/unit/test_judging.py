@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
 from squall.bus.vote_messages import Propose
-from squall.bus.work_queue import Done, Failed
 from squall.services.errors import SpecError
 from squall.services.handlers import Proposal, Task, Vote
 from squall.services.handlers.loading import load, vote_of

@@ -17,8 +17,8 @@ import pytest
 
 from squall.bus.border import REASON_LENGTH_MAX
 from squall.bus.codec import decode, encode
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import EFFECTS_MAX, TaskResult
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import PoisonError, Result, outcome
 from squall.services.handlers.bounded import TooLargeError, count
 from squall.services.handlers.outcome import DEPTH_MAX, RESULT_BYTES_MAX, raised, returned

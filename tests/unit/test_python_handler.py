@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from squall.bus.codec import decode, encode
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import EFFECTS_MAX, RunTask, TaskResult
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import PoisonError, Result, Task, python
 from squall.services.handlers.mistakes import Frame, Mistake
 from squall.services.handlers.python import PythonHandler

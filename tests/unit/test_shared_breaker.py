@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from squall.bus.codec import decode, encode
-from squall.bus.work_queue import Done, Ended, Failed, NotThere
+from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.services.roles.guarded import class_of
 from squall.services.rules.breaker import Counts, End
 from squall.services.rules.shared_breaker import Said, Totals

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -99,6 +99,30 @@ def stream_config(swarm: Subjects, *, marks_max: int, replicas: int = 1) -> dict
     }
 
 
+class Mark(NamedTuple):
+    """What is on record of a task's attempts.
+
+    Attributes:
+        tried: What it says; None if there is none that could be read.
+        sequence: Its place; 0 if there is none.
+        stored_s: When it was stored, by the broker's clock.
+    """
+
+    tried: TaskTried | None
+    sequence: int
+    stored_s: float
+
+    def open_s(self, ack_wait_s: float, now_s: float) -> float:
+        """How long an attempt that it tells of may yet be under way, though nobody has said so; 0 if not.
+
+        Whoever makes it tells the broker of it within an ack wait. A worker that stood still begins late what
+        it was given long before, and the task is given to somebody else in that very moment.
+        """
+        if self.tried is None or not self.tried.running:
+            return 0.0
+        return max(0.0, self.stored_s + ack_wait_s - now_s)
+
+
 class Marks:
     """Reads and writes the marks of a queue's tasks.
 
@@ -111,8 +135,8 @@ class Marks:
         self._swarm = swarm
         self._queue = queue
 
-    async def read(self, lane: str, task: str) -> tuple[TaskTried | None, int]:
-        """A task's mark and its sequence; None and 0 if it has none.
+    async def read(self, lane: str, task: str) -> Mark:
+        """A task's mark.
 
         One that cannot be read, which any worker of the queue may write, counts as none; it is written over.
 
@@ -122,11 +146,11 @@ class Marks:
         subject = self._swarm.tried(self._queue, lane, task)
         record = await log.direct(self._connection, self._swarm.stream("TRY"), subject)
         if record is None:
-            return None, 0
+            return Mark(None, 0, 0.0)
         try:
-            return decode(record.data, TaskTried), record.sequence
+            return Mark(decode(record.data, TaskTried), record.sequence, record.stored_s)
         except DecodeError:
-            return None, record.sequence
+            return Mark(None, record.sequence, record.stored_s)
 
     async def write(self, lane: str, task: str, tried: TaskTried, expected: int) -> bool:
         """Write a task's mark, if the newest is still the one that was read.
@@ -157,7 +181,7 @@ class Marks:
         if outcome.tries == 1:
             return False
         # An earlier try of this very write may have been stored.
-        newest, _ = await self.read(lane, task)
+        newest = (await self.read(lane, task)).tried
         return newest is not None and newest.write == tried.write
 
     async def end(self, lane: str, task: str, attempt: int) -> None:
@@ -166,7 +190,7 @@ class Marks:
         Raises:
             RequestError: It is not known.
         """
-        newest, sequence = await self.read(lane, task)
+        newest, sequence, _ = await self.read(lane, task)
         tried = newest or FIRST
         if tried.attempts == attempt and tried.running:
             ended = replace(tried, running=False, write=secrets.token_hex(8))
@@ -178,7 +202,7 @@ class Marks:
         Raises:
             RequestError: It is not known.
         """
-        newest, sequence = await self.read(lane, task)
+        newest, sequence, _ = await self.read(lane, task)
         if newest is not None and newest.attempts == attempt and newest.running:
             cleared = TaskTried(attempts=0, running=False, write=secrets.token_hex(8))
             await self.write(lane, task, cleared, sequence)
@@ -192,7 +216,7 @@ class Marks:
         Raises:
             RequestError: It is not known.
         """
-        newest, sequence = await self.read(lane, task)
+        newest, sequence, _ = await self.read(lane, task)
         if newest is None or newest.write == tried.write:
             await self.write(lane, task, not_made(tried), sequence)
 

@@ -22,8 +22,8 @@ import contextlib
 import random
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, 
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
+from squall.bus.ended import WORKERS_DIED, Asked, Done, Failed, NotThere, Observer, Run, straight
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
 from squall.bus.lane_order import Turns
@@ -62,77 +63,6 @@ UNHEARD_S = 1.0
 
 RETURNED_MAX = 10_000
 """Tasks of which it is known how often they were given back because it was not their turn."""
-
-
-class Done(msgspec.Struct, frozen=True):
-    """An attempt that succeeded."""
-
-    effects: tuple[bytes, ...] = ()
-    value: bytes = b""
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """An attempt that did not.
-
-    Attributes:
-        reason: In one sentence.
-        final: True when another attempt would fail alike: the task is dead now.
-        after_s: The next attempt is to be made no sooner than this, whatever the pacing says.
-        excused: It says nothing of the task, which has as many attempts as before.
-    """
-
-    reason: str
-    final: bool = False
-    after_s: float = 0.0
-    excused: bool = False
-
-
-class NotThere(msgspec.Struct, frozen=True):
-    """No attempt was made, for there was nobody to make it. Definite: nothing has happened.
-
-    The task is given back and has as many attempts as before; see `absence.py` for what its worker does.
-
-    Attributes:
-        reason: In one sentence.
-        after_s: The worker is to pull nothing for so long at least.
-    """
-
-    reason: str
-    after_s: float = 0.0
-
-
-Ended = Done | Failed | NotThere
-"""What an attempt may come to."""
-
-
-class Run(Protocol):
-    """Makes one attempt of a task. What a handler raises is an outcome, so an error of this is a defect of
-    ours: it ends the worker, and whoever takes the task over counts the attempt."""
-
-    def __call__(self, task: RunTask, attempt: int, /) -> Awaitable[Ended]: ...
-
-
-class Observer(Protocol):
-    """Told of what happened, as a line of a history: an operation, its type and its facts."""
-
-    def __call__(
-        self, op: str, kind: Literal["invoke", "ok", "fail", "unknown"], /, **facts: Any
-    ) -> None: ...
-
-
-class Asked(Protocol):
-    """Told that something is being asked for; awaits it, and returns what it returns."""
-
-    def __call__(self, step: str, asking: Coroutine[Any, Any, T], /) -> Awaitable[T]: ...
-
-
-async def straight(step: str, asking: Coroutine[Any, Any, T], /) -> T:
-    """Nobody needs to be told."""
-    return await asking
-
-
-WORKERS_DIED = "no result: its workers died or hung"
-"""Why a task is dead that nobody lived to end; who judges a run knows such a task by it."""
 
 
 def _is_final(ended: Done | Failed) -> bool:
@@ -354,10 +284,14 @@ class WorkQueue:
             RequestError: It cannot be counted.
         """
         lane = subjects.lane_of(delivery.subject)
-        before, sequence = await self._marks.read(lane, task.task)
+        mark = await self._marks.read(lane, task.task)
+        before, sequence = mark.tried, mark.sequence
         uncounted = before is None and delivery.attempt == 1
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
+        if tried is None and (open_s := mark.open_s(self._pacing.ack_wait_s, time.time())):
+            await self._put_off(delivery, open_s)  # its last attempt may be under way
+            return True
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._end(delivery, task, lost, self._pacing.attempts)

@@ -31,7 +31,8 @@ from squall.chaos.evidence.facts import (
     Weighed,
 )
 from squall.chaos.evidence.lives import Lives
-from squall.services.effects.kinds import NAME_LENGTH_MAX, is_outside
+from squall.services.effects.kinds import is_outside
+from squall.services.kind import NAME_LENGTH_MAX
 from squall.services.run import handled
 from squall.services.run.result import Busy, Environment
 from squall.services.trading.orders import Row

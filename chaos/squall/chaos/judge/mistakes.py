@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from squall.bus.work_queue import WORKERS_DIED
+from squall.bus.ended import WORKERS_DIED
 from squall.chaos.evidence.facts import Mistake, Register
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import Execution, History
@@ -168,6 +168,23 @@ def in_order(history: History, task: str) -> list[Execution]:
     return sorted(history.executions.get(task, ()), key=lambda run: run.time_s)
 
 
+def counted(history: History, task: str) -> list[Execution]:
+    """The attempts at a task in order of time, but for those that a broker which ended may have forgotten.
+
+    The first is counted by its delivery alone. A broker that comes back may not know that there was one: then
+    the next attempt has the number of the one before it.
+    """
+    brokers = [start.started_s for start in history.nodes if start.node == BROKER and start.incarnation > 1]
+    runs = in_order(history, task)
+    return [
+        run
+        for run, again in itertools.zip_longest(runs, runs[1:])
+        if again is None
+        or again.attempt != run.attempt
+        or not any(run.time_s - START_S <= started_s <= again.time_s for started_s in brokers)
+    ]
+
+
 def _views(history: History, register: Register) -> list[tuple[Register, Sequence[Execution]]]:
     """A dead register and the attempts that it tells of.
 
@@ -227,7 +244,7 @@ def is_spent(history: History, register: Register) -> bool:
     delivery, so one that a dying agent had not begun counts as well. Where there is poison, an attempt before
     the last may have ended with its agent, which a neighbour killed; the last is made alone.
     """
-    attempts, runs = history.asked.attempts, in_order(history, register.task)
+    attempts, runs = history.asked.attempts, counted(history, register.task)
     if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
         return False
     numbers = [run.attempt for run in runs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squall.bus.work_queue import Done
+from squall.bus.ended import Done
 from squall.services.handlers import outcome
 from squall.services.handlers.mistakes import IsOwn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from squall.bus.work_queue import Done
+from squall.bus.ended import Done
 from squall.services.handlers import outcome
 from squall.services.handlers.mistakes import Mistake
 

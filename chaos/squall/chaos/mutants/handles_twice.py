@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers.python import PythonHandler
 
 

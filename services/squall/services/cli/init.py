@@ -22,19 +22,29 @@ class Flavour:
 
     Attributes:
         handler: Its name in the swarm.
+        server: The broker where it is reached, if it is.
         files: What is written beside the files of all; they are in the folder of the flavour's name.
         before: What has to be done before the swarm runs, as lines for a shell.
     """
 
     handler: str
+    server: str = ""
     files: tuple[str, ...] = ("mine.py",)
     before: tuple[str, ...] = ()
 
 
 FLAVOURS: Mapping[str, Flavour] = {
     "python": Flavour(HANDLER),
-    "exec": Flavour("exec:python3 agent.py", ("agent.py",)),
-    "http": Flavour("http://127.0.0.1:8765/", ("agent.py", "conftest.py"), ("python3 agent.py &",)),
+    "exec": Flavour("exec:python3 agent.py", files=("agent.py",)),
+    "http": Flavour(
+        "http://127.0.0.1:8765/", files=("agent.py", "conftest.py"), before=("python3 agent.py &",)
+    ),
+    "nats": Flavour(
+        "nats:mine.decide",
+        server="nats://127.0.0.1:8766",
+        files=("agent.py", "conftest.py"),
+        before=("nats-server --addr 127.0.0.1 --port 8766 &", "python3 agent.py &"),
+    ),
     "pydantic-ai": Flavour("mine:agent", before=("uv pip install pydantic-ai-slim",)),
     "langgraph": Flavour("mine:graph", before=("uv pip install langgraph",)),
 }
@@ -67,7 +77,7 @@ def write(folder: Path, agent: str = "python") -> list[str]:
     """
     flavour = flavour_of(agent)
     source = resources.files("squall.services") / "starter"
-    contents = {name: (source / name).read_text().replace(HANDLER, flavour.handler) for name in SHARED}
+    contents = {name: _named((source / name).read_text(), flavour) for name in SHARED}
     contents |= {name: (source / agent / name).read_text() for name in flavour.files}
     there = [name for name in contents if (folder / name).exists()]
     if there:
@@ -79,6 +89,15 @@ def write(folder: Path, agent: str = "python") -> list[str]:
     except OSError as error:
         raise SpecError(f"{printable(str(folder))} cannot be written: {error.strerror}") from error
     return list(contents)
+
+
+def _named(text: str, flavour: Flavour) -> str:
+    """A file that all flavours share, with the handler of one."""
+    if flavour.server:
+        in_toml = f'handler = {{use = "{flavour.handler}", server = "{flavour.server}"}}'
+        in_python = f'handler="{flavour.handler}", handler_server="{flavour.server}"'
+        text = text.replace(f'handler = "{HANDLER}"', in_toml).replace(f'handler="{HANDLER}"', in_python)
+    return text.replace(HANDLER, flavour.handler)
 
 
 def next_steps(folder: Path, agent: str = "python") -> list[str]:

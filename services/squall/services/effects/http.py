@@ -20,9 +20,10 @@ from squall.bus.border import printable
 from squall.services.effects.each import Each
 from squall.services.effects.port import Make, Opener, Sending, Ties, Way
 from squall.services.errors import SpecError
-from squall.services.handlers.http import CONNECT_S, REASON_BYTES_MAX, retry_after_s, variable
+from squall.services.handlers.http import CONNECT_S, REASON_BYTES_MAX, variable
 from squall.services.handlers.http import said_by as said
 from squall.services.handlers.http import without_connection as why_no_connection
+from squall.services.handlers.statuses import retry_after_s
 from squall.services.jsonl import LINE_BYTES_MAX
 from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Outcome, Unknown, of_status
 

@@ -7,7 +7,6 @@ it is imported only where a sink of its kind is.
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -16,43 +15,28 @@ from urllib.parse import urlsplit
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
+from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
+from squall.services.users_broker import is_subject
 
 if TYPE_CHECKING:
     from squall.services.effects.port import Opener, Sending
 
-NAME_LENGTH_MAX = 100
-"""Of a sink's name in a sentence, in characters."""
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-SUBJECT = re.compile(r"[!-~]+")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class SinkKind(Kind):
     """A kind of sink.
 
     Attributes:
-        name: What it is called in a sentence.
-        prefix: How names of it begin; empty for the kind of all other names.
-        module: The file.
-        example: A name of this kind.
-        takes: Which fields of ``[effects]`` it has a use for.
         is_outside: Whether it is somebody else's, who is not in the swarm's hands.
     """
 
-    name: str
-    prefix: str
-    module: str
-    example: str
-    takes: tuple[str, ...] = ()
     is_outside: bool = True
 
 
-VENUE = Kind(name="venue", prefix="venue", module="venue", example="venue", is_outside=False)
-NONE = Kind(name="sink that is none", prefix="none", module="none", example="none", is_outside=False)
+VENUE = SinkKind(name="venue", prefix="venue", module="venue", example="venue", is_outside=False)
+NONE = SinkKind(name="sink that is none", prefix="none", module="none", example="none", is_outside=False)
 
-HTTP = Kind(
+HTTP = SinkKind(
     name="service",
     prefix="http:",
     module="http",
@@ -61,7 +45,7 @@ HTTP = Kind(
 )
 HTTPS = replace(HTTP, prefix="https:")
 
-NATS = Kind(
+NATS = SinkKind(
     name="stream",
     prefix="nats:",
     module="nats",
@@ -69,20 +53,20 @@ NATS = Kind(
     takes=("server", "credentials", "journal", "together"),
 )
 
-PYTHON = Kind(
+PYTHON = SinkKind(
     name="Python function", prefix="", module="python", example="mine:send", takes=("journal", "together")
 )
 
 WORDS = (VENUE, NONE)
 """Kinds of which there is one, by a name of its own."""
 
-KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (VENUE, HTTP, HTTPS, NATS, NONE, PYTHON)}
+KINDS: Mapping[str, SinkKind] = {kind.prefix: kind for kind in (VENUE, HTTP, HTTPS, NATS, NONE, PYTHON)}
 
 FIELDS = ("headers", "server", "credentials", "journal", "together")
 """What ``[effects]`` may say beside ``use``."""
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> SinkKind:
     """The kind of sink that a name is of."""
     for kind in KINDS.values():
         if name == kind.prefix if kind in WORDS else kind.prefix and name.startswith(kind.prefix):
@@ -112,8 +96,7 @@ def check(sending: Sending, said: Collection[str]) -> None:
         check_url(name, "effects")
     if kind is NATS:
         subject = name.removeprefix(NATS.prefix)
-        tokens = subject.split(".")
-        if not SUBJECT.fullmatch(subject) or not all(tokens) or {"*", ">"} & {*tokens}:
+        if not is_subject(subject):
             raise SpecError(f"effects = {shown} names no subject", f"for instance {NATS.example}")
     for field in FIELDS:
         if field in said and field not in kind.takes:
@@ -121,12 +104,7 @@ def check(sending: Sending, said: Collection[str]) -> None:
             raise SpecError(
                 f"{field} is of no use to effects = {shown}, a {kind.name}", f"leave it out; it takes {takes}"
             )
-    for variable in (*sending.headers.values(), *filter(None, (sending.credentials,))):
-        if not VARIABLE.fullmatch(variable):
-            raise SpecError(
-                f"effects = {shown} is to be told a variable whose name is none",
-                "give the name of an environment variable, never what it holds",
-            )
+    check_variables(f"effects = {shown}", (*sending.headers.values(), *filter(None, (sending.credentials,))))
     if sending.journal.startswith(("http:", "https:")):
         check_url(sending.journal, "the journal of effects")
 
@@ -212,5 +190,4 @@ def load(sending: Sending, origin: Any = None) -> Opener:
     Raises:
         SpecError: It cannot work.
     """
-    found = importlib.import_module(f"squall.services.effects.{kind_of(sending.name).module}")
-    return cast(_File, found).load(sending, origin)
+    return cast(_File, kind_of(sending.name).file("squall.services.effects")).load(sending, origin)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from squall.bus import log as bus_log
 from squall.bus.border import printable
@@ -23,18 +21,12 @@ from squall.bus.errors import (
     RejectedError,
     RequestError,
 )
-from squall.bus.identity import Credentials
 from squall.bus.jetstream import NO_MESSAGE_FOUND, call, outcome_of
-from squall.bus.tls import is_clear_text
-from squall.services.credentials import given, text_of
 from squall.services.effects.each import Each
 from squall.services.effects.kinds import NATS
 from squall.services.effects.port import Make, Opener, Sending, Ties, Way
-from squall.services.errors import SpecError
 from squall.services.rules.sinks import SEND_TIMEOUT_S, WAIT_S_MAX, Away, Outcome, Unknown, Wait, of_publish
-
-SERVER = "NATS_URL"
-"""The variable that names the server where a spec does not, as it does for the command ``nats``."""
+from squall.services.users_broker import UsersBroker
 
 PATIENCE_S = 20.0
 """How long a broker may take to answer when the gateway is started."""
@@ -46,12 +38,13 @@ def load(sending: Sending, origin: Any) -> Opener:
     Raises:
         SpecError: It is not said where its broker is, or not so that it can be reached.
     """
-    subject, url = sending.name.removeprefix(NATS.prefix), url_of(sending)
-    credentials_of(sending, "effects")
+    subject, broker = sending.name.removeprefix(NATS.prefix), broker_of(sending)
+    url = broker.url()
+    broker.credentials("effects")
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
-        who = credentials_of(sending, way.node)
+        who = broker.credentials(way.node)
         async with connect(url, way.node, who, patience_s=PATIENCE_S) as connection:
             stream = Stream(connection, subject)
 
@@ -63,57 +56,14 @@ def load(sending: Sending, origin: Any) -> Opener:
     return opened
 
 
-def url_of(sending: Sending) -> str:
-    """Where the broker of a stream answers.
-
-    Raises:
-        SpecError: Nobody says so, or it is no URL for it.
-    """
-    url = sending.server or os.environ.get(SERVER, "")
-    if not url:
-        raise SpecError(
-            f"it is not said where the broker of effects = {printable(sending.name, 100)!r} is",
-            f"[effects] server = 'nats://127.0.0.1:4222', or the variable {SERVER}",
-        )
-    try:
-        parts = urlsplit(url)
-        is_fine = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
-        has_secret = bool(parts.username or parts.password)
-    except ValueError:
-        is_fine, has_secret, parts = False, False, urlsplit("")
-    if has_secret:
-        raise SpecError(
-            "effects: credentials do not belong in a URL, which is logged",
-            "name the variable that names a credentials file: [effects] credentials = 'SINK_CREDS'",
-        )
-    if not is_fine or not url.isprintable():
-        raise SpecError(
-            f"effects: {printable(url, 100)} is no NATS URL", "for instance nats://127.0.0.1:4222"
-        )
-    if sending.credentials and is_clear_text(url):
-        raise SpecError(
-            f"effects: {printable(url, 100)} is another machine, and would be sent signatures in clear text",
-            f"use tls://{parts.netloc}",
-        )
-    return url
-
-
-def credentials_of(sending: Sending, node: str) -> Credentials | None:
-    """What a stream's broker knows us by; None if it lets anybody in.
-
-    Raises:
-        SpecError: The variable is not set, or names no credentials file.
-    """
-    name = sending.credentials
-    if not name:
-        return None
-    path = os.environ.get(name, "")
-    if not path:
-        raise SpecError(
-            f"the variable {name}, which is to name the credentials of effects, is not set",
-            f"set {name} to the path of a credentials file, or leave credentials out",
-        )
-    return given(text_of(name, path), name, path, node)
+def broker_of(sending: Sending) -> UsersBroker:
+    """Where the stream of a sink is."""
+    return UsersBroker(
+        table="effects",
+        whose=f"effects = {printable(sending.name, 100)!r}",
+        server=sending.server,
+        variable=sending.credentials,
+    )
 
 
 class Stream:
@@ -148,7 +98,8 @@ async def stored(sending: Sending) -> AsyncIterator[tuple[str, float, bytes]]:
         SpecError, BusError: It cannot be read.
     """
     subject = sending.name.removeprefix(NATS.prefix)
-    async with connect(url_of(sending), "journal", credentials_of(sending, "journal")) as connection:
+    broker = broker_of(sending)
+    async with connect(broker.url(), "journal", broker.credentials("journal")) as connection:
         names = await call(connection, "STREAM", "NAMES", request={"subject": subject})
         for stream in names.get("streams") or ():
             place = 0

@@ -20,11 +20,12 @@ from typing import Any
 import msgspec
 
 from squall.bus.border import printable
+from squall.bus.ended import Done
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done
 from squall.services.handlers import PoisonError, Result
 from squall.services.handlers.mistakes import Kind, Mistake
 from squall.services.handlers.outcome import RESULT_BYTES_MAX, raised, returned
+from squall.services.handlers.port import Form
 
 ANSWER_BYTES_MAX = RESULT_BYTES_MAX + 64 * 1024
 """Of one answer: what a result may have, and room for names and white space."""
@@ -121,6 +122,29 @@ def _result(said: dict[str, Any]) -> Done | Mistake:
     if "final" in said:
         raise AnswerError("has final and no error")
     return returned(Result(tuple(effects), b"" if value is None else msgspec.json.encode(value)))
+
+
+def of_one(text: bytes, task: str, form: Form) -> Done | Mistake:
+    """What an answer means that came where only the answer to this question can come.
+
+    Args:
+        task: What was asked for; such an answer need not say so.
+        form: ``text`` takes it as it is, for the value of a result without effects.
+    """
+    if len(text) > ANSWER_BYTES_MAX:
+        return too_long()
+    if form == "text":
+        try:
+            return returned(Result((), msgspec.json.encode(text.decode())))
+        except UnicodeDecodeError:
+            return no_answer(AnswerError(f"is not UTF-8: {shown(text)}"))
+    try:
+        answer = read(text)
+    except AnswerError as error:
+        return no_answer(error)
+    if answer.id not in ("", task):
+        return mistake("broke", of_another(answer.id, task))
+    return answer.came_of
 
 
 def mistake(kind: Kind, what: str, *, final: bool = False, after_s: float = 0.0) -> Mistake:

@@ -23,8 +23,8 @@ from typing import Any
 
 from squall.bus.backoff import bound_s
 from squall.bus.border import printable
+from squall.bus.ended import Ended, Failed, NotThere
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Ended, Failed, NotThere
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
 from squall.services.handlers.port import Handling, Host, Loaded, told_of

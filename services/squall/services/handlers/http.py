@@ -20,7 +20,6 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,24 +27,16 @@ from urllib.parse import urlsplit
 import httpx
 
 from squall.bus.border import printable
+from squall.bus.ended import Done, Ended, NotThere
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Ended, NotThere
 from squall.services.errors import SpecError
-from squall.services.handlers import PoisonError, answers, outcome
+from squall.services.handlers import answers
 from squall.services.handlers.mistakes import Mistake
-from squall.services.handlers.port import Handling, Host, Loaded, told_of
+from squall.services.handlers.port import Form, Handling, Host, Loaded, told_of
+from squall.services.handlers.statuses import refused, retry_after_s
 
 CONNECT_S = 5.0
 """How long a connection may take to be made; then nobody is there."""
-
-RETRY_AFTER_MAX_S = 60.0
-"""No service is waited for longer because it asks for it."""
-
-AGAIN = (408, 425, 429)
-"""Statuses of 4xx that say nothing against the task."""
-
-GIVEN_UP = (400, 422)
-"""Statuses by which a service gives a task up, as a function does by `PoisonError`."""
 
 REASON_BYTES_MAX = 4096
 """Of the body of an answer that is no success, as much is read."""
@@ -63,7 +54,7 @@ def load(handling: Handling, origin: Any) -> Loaded:
         httpx.Headers(headers)
     except (ValueError, UnicodeEncodeError) as error:
         raise SpecError("a header of the handler cannot be sent", "see [handler.headers]") from error
-    return Loaded(open=lambda host: Service(url, headers, host))
+    return Loaded(open=lambda host: Service(url, headers, host, handling.answer))
 
 
 def _url(handler: str) -> str:
@@ -117,8 +108,9 @@ class _Way:
 class Service:
     """A service that is asked, by no more connections than attempts at a time."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], host: Host) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], host: Host, form: Form) -> None:
         self._url = url
+        self._form: Form = form
         self._host = host
         self._headers = {
             "Accept": "application/json",
@@ -185,15 +177,16 @@ class Service:
         except (httpx.HTTPError, httpx.StreamError) as error:
             return answers.mistake("broke", f"broke off before it had answered: {said_by(error)}")
         if response.is_success:
-            return _answer(task, response.status_code, bytes(text))
-        return _refusal(response.status_code, response.headers.get("Retry-After", ""), bytes(text))
+            return _answer(task, response.status_code, bytes(text), self._form)
+        after_s = retry_after_s(response.headers.get("Retry-After", ""), time.time())
+        return refused(response.status_code, bytes(text), after_s)
 
     async def close(self) -> None:
         """Let go of its connections."""
         await self._way.client.aclose()
 
 
-def _answer(task: RunTask, status: int, text: bytes) -> Done | Mistake:
+def _answer(task: RunTask, status: int, text: bytes, form: Form) -> Done | Mistake:
     """What an answer of success means.
 
     Raises:
@@ -203,6 +196,8 @@ def _answer(task: RunTask, status: int, text: bytes) -> Done | Mistake:
         return answers.too_long()
     if status == HTTPStatus.NO_CONTENT:
         return Done()
+    if form == "text":
+        return answers.of_one(text, task.task, form)
     try:
         answer = answers.read(text)
     except answers.AnswerError as error:
@@ -210,37 +205,6 @@ def _answer(task: RunTask, status: int, text: bytes) -> Done | Mistake:
     if answer.id != task.task:
         raise _OutOfStepError(answers.of_another(answer.id, task.task))
     return answer.came_of
-
-
-def _refusal(status: int, retry_after: str, text: bytes) -> Mistake:
-    """What an answer of no success means."""
-    name = next((f"{status} {known.phrase}" for known in HTTPStatus if known == status), str(status))
-    why = f": {answers.shown(text)}" if text.strip() else ""
-    said = f"answered {name}{why}"
-    if 300 <= status < 400:
-        said = f"answered {name}, and nobody is followed elsewhere: name the URL that it leads to"
-        return answers.mistake("answered", said, final=True)
-    if status in GIVEN_UP:
-        return outcome.raised(PoisonError(f"it {said}"))
-    if 400 <= status < 500 and status not in AGAIN:
-        return answers.mistake("answered", said, final=True)
-    return answers.mistake("broke", said, after_s=retry_after_s(retry_after, time.time()))
-
-
-def retry_after_s(said: str, now_s: float) -> float:
-    """How long a service asks to be left alone, by its ``Retry-After``: seconds, or a date; within a bound.
-
-    Args:
-        now_s: In seconds since the epoch.
-    """
-    if said.strip().isdecimal() and len(said) < 20:
-        asked_s = float(said)
-    else:
-        try:
-            asked_s = parsedate_to_datetime(said).timestamp() - now_s
-        except (ValueError, TypeError, OverflowError):
-            return 0.0
-    return min(max(0.0, asked_s), RETRY_AFTER_MAX_S)
 
 
 def without_connection(error: Exception) -> str:

@@ -7,7 +7,6 @@ it is imported only where a handler of its kind is.
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,37 +17,25 @@ import msgspec
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.handlers.port import Handling, Loaded
-
-NAME_LENGTH_MAX = 100
-"""Of a handler's name in a sentence, in characters."""
-
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class HandlerKind(Kind):
     """A kind of handler.
 
     Attributes:
-        name: What it is called in a sentence.
-        prefix: How names of it begin; empty for the kind of all other names.
-        module: The file.
-        example: A name of this kind.
-        takes: Which fields of ``[handler]`` it has a use for.
         outside: What it needs that no simulated world has; empty if nothing.
     """
 
-    name: str
-    prefix: str
-    module: str
-    example: str
-    takes: tuple[str, ...] = ()
     outside: str = ""
 
 
-PYTHON = Kind(name="Python handler", prefix="", module="python", example="mine:decide", takes=("parameters",))
+PYTHON = HandlerKind(
+    name="Python handler", prefix="", module="python", example="mine:decide", takes=("parameters",)
+)
 
-EXEC = Kind(
+EXEC = HandlerKind(
     name="program",
     prefix="exec:",
     module="exec",
@@ -57,25 +44,46 @@ EXEC = Kind(
     outside="a process of its own",
 )
 
-HTTP = Kind(
+HTTP = HandlerKind(
     name="service",
     prefix="http:",
     module="http",
     example="http://127.0.0.1:8080/decide",
-    takes=("headers",),
+    takes=("headers", "answer"),
     outside="a network",
 )
 
 HTTPS = replace(HTTP, prefix="https:", example="https://agent.example/decide")
 
-KINDS: Mapping[str, Kind] = {kind.prefix: kind for kind in (PYTHON, EXEC, HTTP, HTTPS)}
+NATS = HandlerKind(
+    name="responder",
+    prefix="nats:",
+    module="nats",
+    example="nats:prices.decide",
+    takes=("server", "credentials", "answer"),
+    outside="a network",
+)
+
+AGENT = HandlerKind(
+    name="agent of the Synadia Agent Protocol",
+    prefix="agent:",
+    module="agent_protocol",
+    example="agent:pricer/me/main",
+    takes=("server", "credentials", "answer"),
+    outside="a network",
+)
+
+KINDS: Mapping[str, HandlerKind] = {kind.prefix: kind for kind in (PYTHON, AGENT, EXEC, HTTP, HTTPS, NATS)}
+
+FIELDS = ("parameters", "environment", "headers", "server", "credentials", "answer")
+"""What ``[handler]`` may say beside ``use``."""
 
 
 class _File(Protocol):
     def load(self, handling: Handling, origin: Any) -> Loaded: ...
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> HandlerKind:
     """The kind of handler that a name is of."""
     return next((kind for kind in KINDS.values() if kind.prefix and name.startswith(kind.prefix)), PYTHON)
 
@@ -99,10 +107,10 @@ def check(handling: Handling) -> None:
             f"the handler {shown} names no function",
             "a handler is package.module:function or path/to/file.py:function, for instance mine:decide",
         )
-    for field in ("parameters", "environment", "headers"):
-        if getattr(handling, field) and field not in kind.takes:
+    for field in FIELDS:
+        if getattr(handling, field) not in ({}, (), "", "json") and field not in kind.takes:
             raise SpecError(
-                f"{field} are of no use to the handler {shown}, a {kind.name}",
+                f"{field} {_be(field)} of no use to the handler {shown}, a {kind.name}",
                 f"leave them out; it takes {' and '.join(kind.takes) or 'nothing'}",
             )
     try:
@@ -114,12 +122,12 @@ def check(handling: Handling) -> None:
             f"a parameter of the handler {shown} is nothing that JSON has",
             "give texts, finite numbers, true, false, lists and tables of these",
         )
-    for variable in (*handling.environment, *handling.headers.values()):
-        if not VARIABLE.fullmatch(variable):
-            raise SpecError(
-                f"the handler {shown} is to be told a variable whose name is none",
-                "give the name of an environment variable, never what it holds",
-            )
+    named = (*handling.environment, *handling.headers.values(), *filter(None, (handling.credentials,)))
+    check_variables(f"the handler {shown}", named)
+
+
+def _be(field: str) -> str:
+    return "is" if field in ("server", "answer") else "are"
 
 
 def _scheme(name: str) -> str:
@@ -128,6 +136,19 @@ def _scheme(name: str) -> str:
     rest = name[found.end() :] if found else ""
     is_function = all(part.isidentifier() for part in rest.split("."))
     return found[0] if found and rest and not is_function and ".py:" not in name else ""
+
+
+CUT_SHORT = (
+    "whole answers: the handler {handler} answers with text, in parts without numbers, so that one which is "
+    "stopped in the middle is taken for whole"
+)
+
+
+def limits_of(handling: Handling) -> list[str]:
+    """What is not known of what a handler answers, in words."""
+    if kind_of(handling.name) is AGENT and handling.answer == "text":
+        return [CUT_SHORT.format(handler=printable(handling.name, NAME_LENGTH_MAX))]
+    return []
 
 
 def load(handling: Handling, origin: Any = None) -> Loaded:
@@ -140,5 +161,4 @@ def load(handling: Handling, origin: Any = None) -> Loaded:
         SpecError: It cannot work.
     """
     check(handling)
-    found = importlib.import_module(f"squall.services.handlers.{kind_of(handling.name).module}")
-    return cast(_File, found).load(handling, origin)
+    return cast(_File, kind_of(handling.name).file("squall.services.handlers")).load(handling, origin)

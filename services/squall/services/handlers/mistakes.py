@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import squall
 from squall.bus.border import printable
-from squall.bus.work_queue import Failed
+from squall.bus.ended import Failed
 from squall.services.handlers.frameworks import Adapted
 
 Kind = Literal["raised", "gave-up", "returned", "late", "order", "error", "broke", "answered"]

@@ -22,8 +22,8 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.bus.codec import MESSAGE_BYTES_MAX
+from squall.bus.ended import Done
 from squall.bus.messages import EFFECTS_MAX
-from squall.bus.work_queue import Done
 from squall.services.handlers import PoisonError, Result
 from squall.services.handlers.bounded import TooDeepError, TooLargeError, count
 from squall.services.handlers.mistakes import Frame, IsOwn, Kind, Mistake, frames_of, places

@@ -13,13 +13,16 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
+from squall.bus.ended import Ended
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Ended
 from squall.services.handlers import Voter
 from squall.services.handlers.mistakes import Frame, IsOwn
+
+Form = Literal["json", "text"]
+"""What an answer is: one JSON object as in `answers.py`, or any text, which is the value of a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +34,18 @@ class Handling:
         parameters: What it is given beside the task.
         environment: Names of variables that its program has.
         headers: By header, the name of the variable that holds its value.
+        server: The URL of the broker where it is reached.
+        credentials: The name of the variable that holds the path of a credentials file for that broker.
+        answer: What it answers with, where that is bytes.
     """
 
     name: str
-    parameters: Mapping[str, Any]
-    environment: tuple[str, ...]
-    headers: Mapping[str, str]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    environment: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
+    credentials: str = ""
+    answer: Form = "json"
 
 
 class Running(Protocol):

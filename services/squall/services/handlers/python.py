@@ -22,8 +22,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import Handler, Task, loading, mistakes, outcome
 from squall.services.handlers.port import RUNNING_S, Handling, Host, Loaded, Running, not_told
 from squall.services.node.control import FORKED

@@ -37,9 +37,8 @@ WINDOW_MAX = 100_000
 
 QUEUE_BYTES_MAX = 512 * 1024**2
 LOG_BYTES_MAX = 1024**3
-DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made, so they are no larger than needed.
-The queue is trimmed; of dead letters the oldest go first."""
+The queue is trimmed."""
 
 REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
 """Bound of the registers: at least, for each task, at most. They stay for the life of the swarm. One takes
@@ -47,8 +46,6 @@ about 600 bytes where a task has one small effect."""
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
-
-DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 
 class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -118,16 +115,7 @@ def streams(spec: HierarchicalSpec) -> list[dict[str, Any]]:
         ),
         register.stream_config(swarm.stream("RES"), swarm.registers, bytes_max=register_bytes_max(spec)),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
-        {
-            "name": swarm.stream("DLQ"),
-            "description": parts.DEAD_LETTERS,
-            "retention": "limits",
-            "discard": "old",
-            "max_bytes": DEAD_LETTER_BYTES_MAX,
-            "max_age": DEAD_LETTER_AGE_S * 10**9,
-            **sourced(swarm.stream("JOB"), swarm.dead_letter_transform),
-            **common,
-        },
+        parts.dead_letters(swarm, sourced(swarm.stream("JOB"), swarm.dead_letter_transform)),
     ]
 
 

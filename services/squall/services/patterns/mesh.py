@@ -54,8 +54,6 @@ REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 the swarm; the log is trimmed once it is half full. With five peers a task with one small effect takes about
 3,500 bytes of the one, and 700 of the other."""
 
-DEAD_LETTER_BYTES_MAX = 128 * 1024**2
-DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were open when a peer ended."""
@@ -164,18 +162,7 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
             swarm.stream("RES"), swarm.registers, bytes_max=_bounded(REGISTER_BYTES, spec.tasks)
         ),
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
-        {
-            "name": swarm.stream("DLQ"),
-            "description": parts.DEAD_LETTERS,
-            "subjects": [swarm.dead_letters],
-            "retention": "limits",
-            "discard": "old",
-            "max_bytes": DEAD_LETTER_BYTES_MAX,
-            "max_age": DEAD_LETTER_AGE_S * 10**9,
-            "storage": "file",
-            "num_replicas": 1,
-            "deny_delete": True,
-        },
+        parts.dead_letters(swarm, {"subjects": [swarm.dead_letters]}),
     ]
 
 

@@ -28,7 +28,9 @@ ENDS: Mapping[str, str] = {
 }
 """The roles at both ends of every pattern, with the modules that serve them."""
 
-DEAD_LETTERS = "dead letters: tasks that were given up, with their input and the reason"
+DEAD_LETTER_BYTES_MAX = 128 * 1024**2
+DEAD_LETTER_AGE_S = 14 * 24 * 3600
+"""Bounds of the dead letters; the oldest go first."""
 
 INGRESS_BYTES_MAX = 128 * 1024**2
 """Bound of the ingress. The broker sets it aside when the stream is made, so it is no larger than needed."""
@@ -39,6 +41,26 @@ DUPLICATE_WINDOW_S = 120
 GATEWAY_PENDING_MAX = 32_768
 """Registers delivered and not acknowledged: twice what a gateway holds, so that one that was started anew
 need not wait for those of the one before."""
+
+
+def dead_letters(swarm: Subjects, come: Mapping[str, Any]) -> dict[str, Any]:
+    """The stream of dead letters.
+
+    Args:
+        come: How they come there: by ``subjects``, or from another stream.
+    """
+    return {
+        "name": swarm.stream("DLQ"),
+        "description": "dead letters: tasks that were given up, with their input and the reason",
+        "retention": "limits",
+        "discard": "old",
+        "max_bytes": DEAD_LETTER_BYTES_MAX,
+        "max_age": DEAD_LETTER_AGE_S * 10**9,
+        "storage": "file",
+        "num_replicas": 1,
+        "deny_delete": True,
+        **come,
+    }
 
 
 def ingress(spec: Spec) -> dict[str, Any]:

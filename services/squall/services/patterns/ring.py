@@ -50,8 +50,6 @@ for some 700,000 tasks; then stages wait, and nothing is lost."""
 
 CONTROL_BYTES_MAX = 64 * 1024**2
 MARKS_MAX = 100_000
-DEAD_LETTER_BYTES_MAX = 128 * 1024**2
-DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 PENDING_PER_SLOT = 32
 """What an instance may hold or have given back for later, for each of its slots. Higher lets more other lanes
@@ -221,16 +219,7 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
             **common,
         },
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
-        {
-            "name": swarm.stream("DLQ"),
-            "description": parts.DEAD_LETTERS,
-            "subjects": [swarm.dead_letters],
-            "retention": "limits",
-            "discard": "old",
-            "max_bytes": DEAD_LETTER_BYTES_MAX,
-            "max_age": DEAD_LETTER_AGE_S * 10**9,
-            **common,
-        },
+        parts.dead_letters(swarm, {"subjects": [swarm.dead_letters]}),
     ]
 
 

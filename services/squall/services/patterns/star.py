@@ -46,7 +46,6 @@ WINDOW_MAX = 100_000
 
 QUEUE_BYTES_MAX = 512 * 1024**2
 REQUEST_BYTES_MAX = 128 * 1024**2
-DEAD_LETTER_BYTES_MAX = 128 * 1024**2
 """Bounds of the streams. The broker sets them aside when a stream is made: no larger than needed. What spokes
 ask for while nobody leads goes into the hub's log all the same, beyond the share up to which a hub lets that
 grow: so requests may take no more than what is left, or nobody could claim the next term."""
@@ -59,8 +58,6 @@ the one and 700 of the other. All streams together must fit what the broker may 
 
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
-
-DEAD_LETTER_AGE_S = 14 * 24 * 3600
 
 
 class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -171,16 +168,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
             **sourced(hub, swarm.decision_transform),
         },
         attempts.stream_config(swarm, marks_max=MARKS_MAX),
-        {
-            "name": swarm.stream("DLQ"),
-            "description": parts.DEAD_LETTERS,
-            "retention": "limits",
-            "discard": "old",
-            "max_bytes": DEAD_LETTER_BYTES_MAX,
-            "max_age": DEAD_LETTER_AGE_S * 10**9,
-            **sourced(hub, swarm.hub_dead_letter_transform),
-            **common,
-        },
+        parts.dead_letters(swarm, sourced(hub, swarm.hub_dead_letter_transform)),
     ]
 
 

@@ -119,7 +119,7 @@ async def serve(service: Service) -> None:
 
     def sieve() -> gateway.Admit:
         singles = gateway.singles_first()
-        return lambda result: waits.are_over(result) and singles(result)
+        return lambda sequence, result: waits.are_over(result) and singles(sequence, result)
 
     async with task_group() as tasks:
         tasks.daemon(read())

@@ -21,11 +21,11 @@ from collections.abc import Callable
 from squall.bus.absence import Absence
 from squall.bus.attempts import Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.border import printable
+from squall.bus.ended import WORKERS_DIED, Done, Ended, Failed, NotThere
 from squall.bus.errors import RequestError
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import lane_for
 from squall.bus.tasks import Tasks
-from squall.bus.work_queue import WORKERS_DIED, Done, Ended, Failed, NotThere
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -231,7 +231,7 @@ class Deciding:
         most = self._service.spec.attempts
         while True:
             try:
-                before, sequence = await self._marks.read(lane, task.task)
+                before, sequence, _ = await self._marks.read(lane, task.task)
             except RequestError as error:
                 await self._uncounted(task.task, error)
                 continue

@@ -9,6 +9,7 @@
 A register that was decided to reduce does so after those before it. Where one of the same symbol is kept
 back, it is not known to reduce any more what the venue holds, so it waits behind that one. One before it may
 also have been lost with a link; so after a new link nothing is sent until that would have come again. What
+comes again may have been overtaken, while a hub led, by what stands behind it: then it waits too. And what
 was sent before, and had no answer, is not repeated as it was: it goes through the same gate.
 """
 
@@ -32,6 +33,22 @@ ACK_WAITS = 2
 means more certainty on a slow machine, and a longer wait."""
 
 
+class Gate:
+    """What has gone through the gate so far.
+
+    Attributes:
+        newest: The place of the newest register that did; what stands before it and comes now was overtaken.
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0
+
+    def opened(self, sequence: int, result: TaskResult) -> bool:
+        """Nothing is kept back."""
+        self.newest = max(self.newest, sequence)
+        return True
+
+
 class Reductions:
     """Tells reductions from what has to wait; asked of all that waits, in its order.
 
@@ -39,19 +56,20 @@ class Reductions:
         complete: Whether nothing before any of it can be missing.
     """
 
-    def __init__(self, *, complete: bool = True) -> None:
+    def __init__(self, gate: Gate, *, complete: bool = True) -> None:
+        self._gate = gate
         self._complete = complete
         self._kept: set[str] = set()
 
-    def __call__(self, result: TaskResult) -> bool:
+    def __call__(self, sequence: int, result: TaskResult) -> bool:
         """Whether a register may be sent while nobody leads."""
         if result.status != "ok":
             return True
         if not self._complete:
             return False
         symbols = symbols_of(result.effects)
-        if result.reduces and not symbols & self._kept:
-            return True
+        if result.reduces and sequence > self._gate.newest and not symbols & self._kept:
+            return self._gate.opened(sequence, result)
         self._kept |= symbols
         return False
 
@@ -60,6 +78,7 @@ async def serve(service: Service) -> None:
     """Forward until asked to stop."""
     wake = asyncio.Event()
     announced = Announced(service, service.spec.lease_s, "reduce-only", wake.set)
+    gate = Gate()
     settle_s = ACK_WAITS * service.spec.ack_wait_s
     complete_s = time.monotonic() + settle_s
 
@@ -70,8 +89,8 @@ async def serve(service: Service) -> None:
 
     def sieve() -> gateway.Admit:
         if not announced.degraded:
-            return gateway.everything
-        return Reductions(complete=time.monotonic() >= complete_s)
+            return gate.opened
+        return Reductions(gate, complete=time.monotonic() >= complete_s)
 
     on_link()
     service.connection.on_link(on_link)

@@ -62,20 +62,16 @@ MISSING_S = 0.25
 """How long what came waits for what was sent before it; see `rules/consecutive.py`."""
 
 
-Admit = Callable[[TaskResult], bool]
-"""Whether a register may be sent just now; asked of all that wait, in their order."""
-
-
-def everything(result: TaskResult) -> bool:
-    """Nothing is kept back."""
-    return True
+Admit = Callable[[int, TaskResult], bool]
+"""Whether a register may be sent just now, by its place in the stream and what it says; asked of all that
+wait, in their order."""
 
 
 def singles_first() -> Admit:
     """Registers of one effect, and a few of those that have several: nobody waits for a heap of these."""
     several = 0
 
-    def admit(result: TaskResult) -> bool:
+    def admit(sequence: int, result: TaskResult) -> bool:
         nonlocal several
         if len(result.effects) <= 1:
             return True
@@ -233,7 +229,7 @@ class _Gateway:
             kept: list[tuple[Delivery, TaskResult | None]] = []
             while self._waiting and len(batch) < BATCH_MAX:
                 delivery, result = self._waiting.popleft()
-                admitted = result is None or admits(result)
+                admitted = result is None or admits(delivery.sequence, result)
                 (batch if admitted else kept).append((delivery, result))
             self._waiting.extendleft(reversed(kept))
             if batch:

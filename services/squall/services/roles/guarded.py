@@ -20,11 +20,11 @@ import msgspec
 from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.connection import Connection
+from squall.bus.ended import Done, Ended, Failed, NotThere, Run
 from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask
 from squall.bus.pull import Delivery
 from squall.bus.subjects import last_token
-from squall.bus.work_queue import Done, Ended, Failed, NotThere, Run
 from squall.services.rules.breaker import Breaker, Changed, End, Permit, State
 from squall.services.rules.shared_breaker import CALLS, Said
 

@@ -14,7 +14,7 @@ from collections import Counter
 from typing import Protocol
 
 from squall.bus.border import printable
-from squall.bus.work_queue import Done, Ended
+from squall.bus.ended import Done, Ended
 from squall.services.handlers import effect_id
 from squall.services.handlers.mistakes import Frame, Kind, Mistake
 from squall.services.node.history import MISTAKE

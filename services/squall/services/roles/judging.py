@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
 from squall.bus.vote_messages import Propose
-from squall.bus.work_queue import Done, Failed
 from squall.services.handlers import Proposal as Proposed
 from squall.services.handlers import Vote
 from squall.services.handlers.mistakes import Mistake

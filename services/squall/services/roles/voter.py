@@ -20,11 +20,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 from squall.bus.border import printable
+from squall.bus.ended import Done, Failed
 from squall.bus.errors import MessageTooLargeError
 from squall.bus.subjects import ANY
 from squall.bus.tasks import Tasks
 from squall.bus.vote_messages import Close, Decide, Propose, Vote
-from squall.bus.work_queue import Done, Failed
 from squall.services.node.service import Service
 from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.deciding import Deciding

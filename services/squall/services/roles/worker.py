@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 from typing import Any, Final
 
+from squall.bus.ended import Ended, Failed, Observer, Run
 from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
-from squall.bus.work_queue import Ended, Failed, Observer, Run, WorkQueue
+from squall.bus.work_queue import WorkQueue
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 from squall.bus import absence
 from squall.bus.errors import RequestError
+from squall.services.effects import kinds as sinks
 from squall.services.effects.journal import FETCH_S, JournalError, keep
-from squall.services.effects.kinds import limits_of
 from squall.services.errors import HandlerError, NothingOfferedError, SteadyStateError
+from squall.services.handlers import kinds
 from squall.services.node.history import History
 from squall.services.patterns import reading
 from squall.services.patterns.pattern import Backlog
@@ -374,7 +375,8 @@ class Run:
 def _limits(swarm: Swarm) -> list[str]:
     return [
         *swarm.limits,
-        *limits_of(swarm.spec.sending),
+        *kinds.limits_of(swarm.spec.handling),
+        *sinks.limits_of(swarm.spec.sending),
         f"durability {DURABILITY}: one server, synced to disk every two minutes; "
         "a power loss may lose accepted tasks",
     ]

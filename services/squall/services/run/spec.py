@@ -18,7 +18,7 @@ from squall.services.effects import kinds as sinks
 from squall.services.effects.port import Sending
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
-from squall.services.handlers.port import Handling
+from squall.services.handlers.port import Form, Handling
 from squall.services.run.toml_writer import as_toml
 
 HELD_UP_S = 10.0
@@ -65,7 +65,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         seed: All randomness of the workload comes from it.
         agents: Nodes that run the handler.
         handler: What a task is given to, as ``--handler`` takes it; see `handlers.kinds`.
-        handler_parameters, handler_environment, handler_headers: What ``[handler]`` says beside it.
+        handler_parameters, handler_environment, handler_headers, handler_server, handler_credentials,
+            handler_answer: What ``[handler]`` says beside it; see `Handling`.
         workload: ``independent``: quantities do not depend on earlier orders; ``own``: a user's tasks.
         tasks: How many are offered; of a user's own at most.
         tasks_from: Where a user's own tasks are read, a path or ``-``; empty for the pattern's workload.
@@ -94,6 +95,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     handler_parameters: dict[str, Any] = {}
     handler_environment: tuple[str, ...] = ()
     handler_headers: dict[str, str] = {}
+    handler_server: str = ""
+    handler_credentials: str = ""
+    handler_answer: Form = "json"
     workload: Literal["independent", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
     tasks_from: Annotated[str, Meta(max_length=4096)] = ""
@@ -124,6 +128,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             parameters=self.handler_parameters,
             environment=self.handler_environment,
             headers=self.handler_headers,
+            server=self.handler_server,
+            credentials=self.handler_credentials,
+            answer=self.handler_answer,
         )
 
     @property

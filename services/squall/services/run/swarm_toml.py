@@ -12,6 +12,7 @@ import msgspec
 
 from squall.services.effects.kinds import FIELDS
 from squall.services.errors import SpecError
+from squall.services.handlers import kinds
 from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
 from squall.services.run.spec import OWN, Spec, check_common
@@ -77,7 +78,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
     return spec
 
 
-HANDLER_FIELDS = ("use", "parameters", "environment", "headers")
+HANDLER_FIELDS = ("use", *kinds.FIELDS)
 """What ``[handler]`` may say."""
 
 

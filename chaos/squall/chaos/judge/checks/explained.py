@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from squall.bus.border import printable
-from squall.bus.work_queue import WORKERS_DIED
+from squall.bus.ended import WORKERS_DIED
 from squall.chaos.evidence.facts import Injected, NodeStart
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.plural import plural

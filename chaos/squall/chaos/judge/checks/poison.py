@@ -9,7 +9,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import Finding, named, tasks, unknown
-from squall.chaos.judge.mistakes import HoldUps, in_order, is_spent
+from squall.chaos.judge.mistakes import HoldUps, counted, is_spent
 from squall.chaos.plan.poison import is_poison, is_poisoned
 
 FEWER_MIN = 3
@@ -51,14 +51,14 @@ def contained(case: Case, spent_elsewhere: Collection[str] = ()) -> Balance:
     attempts = history.asked.attempts
     early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
-    begun = {r.task: len(history.executions.get(r.task, ())) for r in dead if r.task in offered}
+    begun = {r.task: len(counted(history, r.task)) for r in dead if r.task in offered}
     more, fewer = _miscounted(begun, attempts or 0)
     hold_ups = HoldUps(history)
     often = [
         r.task
         for r in dead
         if r.task in failed
-        and len(runs := in_order(history, r.task)) - hold_ups.repeats(runs) > (attempts or 0)
+        and len(runs := counted(history, r.task)) - hold_ups.repeats(runs) > (attempts or 0)
     ]
     more += named(often, "failed task", f"been begun more than {attempts} times")
     shown += more

@@ -66,7 +66,8 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
         tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
-        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S),
+        # In a strict order all of a key would wait for one that takes long, in the calm as before the faults.
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, order="relaxed"),
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
     )

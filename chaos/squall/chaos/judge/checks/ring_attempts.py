@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from squall.bus.ended import WORKERS_DIED
 from squall.bus.stages import DEAD_BEFORE
-from squall.bus.work_queue import WORKERS_DIED
 from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Operations

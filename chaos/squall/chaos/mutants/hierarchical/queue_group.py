@@ -13,9 +13,10 @@ from nats.aio.msg import Msg
 
 from squall.bus import register
 from squall.bus.codec import decode, encode
+from squall.bus.ended import NotThere
 from squall.bus.messages import RunTask
 from squall.bus.subjects import lane_for
-from squall.bus.work_queue import NotThere, WorkQueue
+from squall.bus.work_queue import WorkQueue
 from squall.services.roles.job_writer import JobWriter
 
 VERB = "run"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from squall.bus.ended import Done, Failed
 from squall.bus.messages import RunTask
-from squall.bus.work_queue import Done, Failed, WorkQueue
+from squall.bus.work_queue import WorkQueue
 from squall.services.handlers.python import PythonHandler
 
 WORK_ACK_WAITS = 12

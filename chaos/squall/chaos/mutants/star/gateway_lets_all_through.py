@@ -7,7 +7,7 @@ from squall.services.roles.gated_gateway import Reductions
 
 
 def install(node: str, role: str) -> None:
-    def everything(self: Reductions, result: TaskResult) -> bool:
+    def everything(self: Reductions, sequence: int, result: TaskResult) -> bool:
         return True
 
     Reductions.__call__ = everything  # type: ignore[method-assign]
