@@ -50,6 +50,6 @@ Left out: accounts proper, credentials and their expiry, who may connect; cluste
 consumers, other acknowledgement and delivery policies, ``max_deliver``, other changes of a
 consumer, changes of a stream; mirrors, roll-ups, time to live of messages, counters, schedules; queue
 groups; message tracing; system events and statistics; bounds of accounts and of the server, payload and
-control line among them; slow consumers, back-pressure and write deadlines; lame duck mode; the loss of unsynced
-messages when the machine, not the process, dies; streams in memory over a kill.
+control line among them; slow consumers, back-pressure and write deadlines; lame duck mode; the loss of
+unsynced messages when the machine, not the process, dies; streams in memory over a kill.
 """
