@@ -18,20 +18,52 @@ import msgspec
 from squall.chaos.cli.setup import spec_of
 from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.mutants.mutant import Mutant
-from squall.chaos.plan.schedule import Schedule
+from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.simulation.draw import TASKS
 from squall.chaos.simulation.outcome import Plan, outcome
+from squall.services.run.spec import Spec
 
-TASKS_AIMED = 250
+RATE_AIMED_PER_S = 25.0
 LOAD_AIMED_S = 10.0
-"""The load while faults strike that are aimed at a variant, some of which come after seconds."""
+AFTER_S = 2.0
+"""The load while faults strike that are aimed at a variant: at least so long, and longer than any."""
 
 OUTSIDE = {
     "memory-leak": "the operating system's word on a process's memory",
     "keeps-old-credentials": "credentials that expire",
     "short-flush": "nats-py's read loop",
+    "slow-after-error": "a steady state of real latencies",
+    "handles-twice": "the nodes' logs, in which handlers witness",
+    "key-from-attempt": "somebody else's HTTP service",
+    "refused-for-ever": "somebody else's HTTP service",
 }
 """Variants that need what no simulation has."""
+
+HEAVIER = {
+    **dict.fromkeys(("waits-for-what-expired", "stops-saying-so", "retries-at-once"), 200.0),
+    **dict.fromkeys(("window-without-bound", "skips-in-flight", "refuses-at-once"), 200.0),
+    **dict.fromkeys(("reduces-for-ever", "repeats-while-degraded"), 200.0),
+    "newest-first": 1000.0,
+}
+"""Tasks a second where something must be full, or must wait in numbers, as it does on a real machine."""
+
+HERE = {
+    # On the real thing a producer is late by itself now and then; here it is only if something keeps it.
+    "dates-as-it-sends": (Interval(fault="pause", target="producer", at_s=1.0, for_s=1.5),),
+}
+"""Faults under which a variant shows here, where they are others than on the real thing."""
+
+
+def aimed(spec: Spec, variant: Mutant, plan: Plan) -> Plan:
+    """The usual swarm, and the faults under which a variant shows."""
+    intervals = HERE.get(variant.name, variant.intervals)
+    rate_per_s = HEAVIER.get(variant.name, variant.setting.get("rate_per_s", RATE_AIMED_PER_S))
+    load_s = max([LOAD_AIMED_S, *(each.at_s + (each.for_s or 0.0) + AFTER_S for each in intervals)])
+    spec = msgspec.structs.replace(
+        spec, **{**variant.setting, "tasks": int(rate_per_s * load_s), "rate_per_s": rate_per_s}
+    )
+    schedule = Schedule(seed=spec.seed, intervals=intervals)
+    return msgspec.structs.replace(plan, spec=spec, is_drawn=False, schedule=schedule)
 
 
 def row(pattern: str, variant: Mutant, limit: int, *, is_aimed: bool = False) -> str:
@@ -41,10 +73,7 @@ def row(pattern: str, variant: Mutant, limit: int, *, is_aimed: bool = False) ->
     spec = msgspec.structs.replace(spec_of(pattern, tasks_of_load=TASKS), **variant.spec)
     plan = Plan(spec=spec, preload=variant.module)
     if is_aimed:
-        load = {"tasks": TASKS_AIMED, "rate_per_s": TASKS_AIMED / LOAD_AIMED_S}
-        spec = msgspec.structs.replace(spec, **{**load, **variant.setting})
-        schedule = Schedule(seed=spec.seed, intervals=variant.intervals)
-        plan = msgspec.structs.replace(plan, spec=spec, is_drawn=False, schedule=schedule)
+        plan = aimed(spec, variant, plan)
     begun_s = time.process_time()
     with variant.staged():
         for seed in range(1, limit + 1):

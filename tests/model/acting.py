@@ -81,7 +81,9 @@ class Acting:
     def both(self, frame: ToBroker) -> None: ...
 
     @abstractmethod
-    async def ask(self, subject: str, body: Any = b"", headers: Headers = None) -> Msg | None: ...
+    async def ask(
+        self, subject: str, body: Any = b"", headers: Headers = None, *, wakes: bool = False
+    ) -> Msg | None: ...
 
     def begin_acting(self) -> None:
         self.is_steady = True
@@ -150,8 +152,11 @@ class Acting:
                         0  # what becomes of one without filters beside others is not known over restarts
                     )
                 subject, request = layout.changed(self.prefix, which, filters, pending, metadata)
-                await self.ask(subject, {**request, **({"action": action} if action else {})})
-                await self.see_state("QUE", f"spoke-{which + 1}")
+                name = f"spoke-{which + 1}"
+                await self.ask(subject, {**request, **({"action": action} if action else {})}, wakes=True)
+                await self.see_state("QUE", name)
+                await self.keep_clear()
+                await self.ask(f"$JS.API.CONSUMER.INFO.{self.prefix}QUE.{name}")
             case List(where):
                 await self.ask(f"$JS.API.CONSUMER.LIST.{self.prefix}{(*self.streams, 'NONE')[where]}")
             case Oldest():

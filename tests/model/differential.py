@@ -105,6 +105,7 @@ class Run(Acting):
         self._compared: defaultdict[str, int] = defaultdict(int)
         self._copied: dict[str, int] = {}
         self._asked = 0
+        self._waking: set[str] = set()
         self._done: list[str] = []
         self.begin_acting()
 
@@ -324,10 +325,19 @@ class Run(Acting):
         self.clock.advance(self.now())
         self.session.receive(frame)
 
-    async def ask(self, subject: str, body: Any = b"", headers: Headers = None) -> Msg | None:
-        """Ask both, compare the answers, and return the model's."""
+    async def ask(
+        self, subject: str, body: Any = b"", headers: Headers = None, *, wakes: bool = False
+    ) -> Msg | None:
+        """Ask both, compare the answers, and return the model's.
+
+        Args:
+            wakes: Whether it has a consumer deliver, while it is answered: then what the answer tells of
+                deliveries may be of before or after them.
+        """
         self._asked += 1
         reply = f"_INBOX.{self.prefix}.r.{self._asked}"
+        if wakes:
+            self._waking.add(reply)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.both(Pub(subject, reply, headers, data))
         await self.settle()
@@ -369,6 +379,8 @@ class Run(Acting):
         body: Any = message.data.decode(errors="replace")
         if message.sid == ANSWERS and body.startswith("{"):
             body = _steady(json.loads(body))
+            if message.subject in self._waking:
+                body = {key: value for key, value in body.items() if key not in (*STATE, "delivered")}
         return [message.subject, reply, headers, body]
 
 

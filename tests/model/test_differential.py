@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.model import sequences
 from tests.model.differential import Run
-from tests.model.operations import Operation
+from tests.model.operations import Change, Operation, Publish, Pull
 from tests.model.operations import sequences as sequence
 from tests.model.together import differences, differences_over_restarts, own_server
 from tests.model.wire import Server
@@ -74,6 +74,31 @@ def test_nor_does_a_restart(loop: asyncio.Runner, running: Server) -> None:
         assert not found, found[0]
 
     agree()
+
+
+PUT = Publish(where=0, subject=2, expected=0, message_id=0, fence=False, size=3, last=0)
+WIDE = Pull(consumer=3, batch=4, expires=15, heartbeat=False, no_wait=False, bytes_max=0)
+AT_ONCE = Pull(consumer=3, batch=4, expires=15, heartbeat=False, no_wait=True, bytes_max=0)
+OTHER = Pull(consumer=2, batch=4, expires=15, heartbeat=False, no_wait=False, bytes_max=0)
+NOBODY = Publish(where=0, subject=4, expected=0, message_id=0, fence=False, size=3, last=0)
+"""What no consumer delivers, unless it is given other filters."""
+
+BEFORE: tuple[list[Operation], ...] = ([PUT, PUT, WIDE], [PUT, AT_ONCE], [OTHER, NOBODY])
+CHANGES = [
+    Change(consumer, filters, pending, metadata=1, action="")
+    for consumer in range(2)
+    for filters in (0, 2, 5)
+    for pending in range(4)
+]
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=["full", "at once", "waiting"])
+def test_nor_does_a_consumer_that_is_changed_while_somebody_waits(
+    loop: asyncio.Runner, running: Server, before: list[Operation]
+) -> None:
+    # A long run found it: a lower bound of what may be pending wakes a consumer too, after the answer.
+    found = loop.run(differences(running, [[*before, change] for change in CHANGES]))
+    assert not found, found[0]
 
 
 def test_what_is_too_old_is_gone_on_both(loop: asyncio.Runner, running: Server) -> None:

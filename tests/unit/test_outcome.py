@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import math
+import re
 from collections import UserDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from squall.bus.border import REASON_LENGTH_MAX
 from squall.bus.codec import decode, encode
 from squall.bus.ended import Done, Failed
 from squall.bus.messages import EFFECTS_MAX, TaskResult
-from squall.services.handlers import PoisonError, Result
+from squall.services.handlers import PoisonError, Result, outcome
+from squall.services.handlers.bounded import TooLargeError, count
 from squall.services.handlers.outcome import DEPTH_MAX, RESULT_BYTES_MAX, raised, returned
 
 
@@ -229,7 +231,8 @@ UNSENDABLE = "the handler returned what cannot be sent: "
         (msgspec.Raw(b'{},{"order_id":1}'), "it is not one JSON value: "),
         ({"a": msgspec.Raw(b"\xff")}, "it is not one JSON value: "),
         (circle(), "it contains itself, or is nested too deeply"),
-        (deep(5000), "it contains itself, or is nested too deeply"),
+        ({"self": [circle()]}, "it contains itself, or is nested too deeply"),
+        (deep(5000), f"it is nested more than {DEPTH_MAX} levels deep"),
         ({"deep": deep(DEPTH_MAX)}, f"it is nested more than {DEPTH_MAX} levels deep"),
         ([{}] * (EFFECTS_MAX + 1), f"{EFFECTS_MAX + 1} effects, and a task may have {EFFECTS_MAX}"),
     ],
@@ -254,6 +257,75 @@ def test_a_result_that_is_too_large_says_so(value: Any) -> None:
     assert isinstance(ended, Failed)
     assert ended.final
     assert ended.reason.startswith("the result is too large")
+
+
+@dataclass
+class Pair:
+    left: Any
+    right: Any
+
+
+def doubled(levels: int) -> Any:
+    """A few small objects, each of which is twice in the next."""
+    made: Any = "x"
+    for _ in range(levels // 2):
+        made = Pair([made, made], {"left": made, "right": {made if isinstance(made, str) else "y"}})
+    return made
+
+
+def padded_circle() -> dict[str, Any]:
+    """What reaches the bound on size before it is nested too deeply."""
+    made: dict[str, Any] = {"padding": "x" * 30_000}
+    made["again"] = made
+    return made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        padded_circle(),
+        doubled(DEPTH_MAX - 10),
+        [[{"a": 1}] * 1000, [padded_circle()]],
+        {"raw": [msgspec.Raw(b'"' + b"x" * 1000 + b'"')] * 100_000},
+        [{"bytes": [b"x" * 100_000] * 100_000}, {"a": 1}],
+    ],
+    ids=["circle", "doubled", "second effect", "raw", "bytes"],
+)
+def test_what_holds_the_same_over_and_over_is_refused_before_it_is_all_written(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    class Watched:
+        def encode(self, effect: Any) -> bytes:
+            encoded = msgspec.json.encode(effect)
+            written.append(len(encoded))
+            return encoded
+
+    monkeypatch.setattr(outcome, "_encoder", Watched())
+    ended = returned(value)
+    assert isinstance(ended, Failed)
+    assert ended.final
+    assert re.match("the result is too large: at least [0-9,]+ bytes, and there may be", ended.reason)
+    assert sum(written) < RESULT_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [1, 2.5, None, True, "é", {}, [], {"a": {1, 2}}, Pair(1, Pair("é", (1,)))],
+        {1: "a", "": [[[]]], "b": b"bytes"},
+        [msgspec.Raw(b"{}"), "plain"],
+        {"": ""},
+        [],
+        "",
+    ],
+)
+def test_nothing_is_counted_as_larger_than_it_is(value: Any) -> None:
+    size = len(msgspec.json.encode(value))
+    count(value, size, DEPTH_MAX)
+    with pytest.raises(TooLargeError):
+        count([value] * 100, size, DEPTH_MAX)
 
 
 def test_the_largest_result_fits_into_its_message() -> None:

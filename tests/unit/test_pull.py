@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nats.aio.msg import Msg
 
-from squall.bus.pull import parse_delivery
+from squall.bus.pull import _number, parse_delivery
 from squall.bus.subjects import acks
 
 PREFIX = acks("SQUALL_RES", "gateway")
@@ -51,3 +51,11 @@ def test_a_delivery_is_one_whatever_its_headers_say() -> None:
 )
 def test_what_is_of_another_consumer_is_none_of_this(reply: str) -> None:
     assert parse_delivery(message(reply), PREFIX) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(None, 0), ("", 0), ("12", 12), ("-1", 0), ("many", 0), ("1" * 19, int("1" * 19)), ("1" * 20, 0)],
+)
+def test_a_header_that_is_no_number_counts_for_nothing(text: str | None, number: int) -> None:
+    assert _number(text) == number

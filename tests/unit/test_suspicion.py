@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -179,6 +180,23 @@ def test_one_that_hears_that_it_is_suspect_says_that_it_is_not() -> None:
     assert ("agent-1", "alive", 7) in [
         (told.node, told.condition, told.incarnation) for told in answer.gossip
     ]
+
+
+def test_who_has_left_is_told_of_once_and_an_old_word_of_it_does_not_count() -> None:
+    me = Swarm(3).peers["agent-1"]
+    assert me.false_alarms == 0
+    numbers = itertools.count(1)
+
+    def told(condition: Literal["alive", "left"], incarnation: int) -> list[str]:
+        rumour = Rumour(node="agent-3", condition=condition, incarnation=incarnation, by="agent-3")
+        steps = me.heard("agent-2", Ping(number=next(numbers), incarnation=1, gossip=(rumour,)), 1.0)
+        return [step.standing for step in steps if isinstance(step, Turned) and step.node == "agent-3"]
+
+    told("alive", 5)
+    assert told("left", 4) == []
+    assert told("left", 5) == ["left"]
+    assert told("left", 5) == []
+    assert told("left", 6) == []
 
 
 def slow_link(jitter_s: float) -> Delay:

@@ -36,6 +36,7 @@ ONLY: Mapping[str, tuple[str, ...]] = {
     "roles/job_writer": ("hierarchical",),
     "roles/restore": ("hierarchical",),
     "roles/sweeper": ("hierarchical",),
+    "rules/admission": ("hierarchical",),
     "rules/dispatch": ("hierarchical",),
     "roles/announced": ("star",),
     "roles/gated_gateway": ("star",),
@@ -44,6 +45,14 @@ ONLY: Mapping[str, tuple[str, ...]] = {
     "rules/hub": ("star",),
     "rules/exposure": ("star",),
     "rules/degrade": ("star",),
+    "rules/gossip": ("mesh",),
+    "rules/proposing": ("mesh",),
+    "rules/quorum": ("mesh",),
+    "rules/suspicion": ("mesh",),
+    "rules/vot": ("mesh",),
+    "rules/breaker": ("ring",),
+    "rules/placement": ("ring",),
+    "rules/shared_breaker": ("ring",),
 }
 """Which patterns run it, by how its path begins; all, if it is not here. The warden is not simulated."""
 

@@ -28,7 +28,7 @@ Modelled, and held to the server:
   refuses; from where they begin; batches, bytes and heartbeats of a request, expiry with what is left,
   ``no_wait``; bounds of what waits, of what is pending, of a request; ack wait, nak with and without
   delay, +WPI, +TERM; attempts; what a limit, a purge or a deletion does to what is pending; pause; the
-  end of a consumer; the same one made again
+  end of a consumer; the same one made again; other filters, and another bound of what is pending
 * a killed process: what is stored stays, consumers in memory go, what was pending comes again, ids are
   known by what is stored
 
@@ -47,9 +47,9 @@ timers happens in no time, one thing after the other. Which of several things th
 comes first is drawn nowhere; the network around the model is where time passes.
 
 Left out: accounts proper, credentials and their expiry, who may connect; clusters and replicas; pushing
-consumers, other acknowledgement and delivery policies, ``max_deliver``, changes of a consumer or a
-stream; mirrors, roll-ups, time to live of messages, counters, schedules, republishing; queue groups;
-message tracing; system events and statistics; bounds of accounts and of the server, payload and control
-line among them; slow consumers, back-pressure and write deadlines; lame duck mode; the loss of unsynced
-messages when the machine, not the process, dies; streams in memory over a kill.
+consumers, other acknowledgement and delivery policies, ``max_deliver``, other changes of a
+consumer, changes of a stream; mirrors, roll-ups, time to live of messages, counters, schedules; queue
+groups; message tracing; system events and statistics; bounds of accounts and of the server, payload and
+control line among them; slow consumers, back-pressure and write deadlines; lame duck mode; the loss of
+unsynced messages when the machine, not the process, dies; streams in memory over a kill.
 """

@@ -228,10 +228,12 @@ class Api:
             refusal = _overlap(stream, name, config) or _unchangeable(existing.config, config)
             if refusal is not None:
                 return refusal
-            if existing.config != config:
-                existing.change(config)
-            told, existing.first_told = existing.first_told, None
-            return told or telling.consumer_info(existing, self._jetstream.alarms)
+            wakes = existing.config != config and existing.change(config)
+            told = existing.first_told or telling.consumer_info(existing, self._jetstream.alarms)
+            existing.first_told = None
+            if wakes:
+                existing.pump()
+            return told
         if request.action == "update":
             return refusals.CONSUMER_MISSING
         refusal = _not_unique(stream, name, config)

@@ -125,22 +125,25 @@ class Consumer:
     def is_in_memory(self) -> bool:
         return self.config.mem_storage or self.stream.config.storage == "memory"
 
-    def change(self, config: ConsumerConfig) -> None:
+    def change(self, config: ConsumerConfig) -> bool:
         """Take on another configuration, whose changes are allowed and right.
 
         What it holds it keeps, also of subjects that it delivers no more; what it has passed does not come
         back, though it was of no subject of its own then.
+
+        Returns:
+            Whether it is to be pumped, which the server does after it has answered: another bound of what may
+            be pending wakes it, be it higher or lower, and other filters alone do not.
         """
         filtered = config.filters != self.config.filters
-        roomier = config.max_ack_pending > self.config.max_ack_pending
+        bounded = config.max_ack_pending != self.config.max_ack_pending
         self.config = config
         if filtered:
             # One that loses all of its filters is told of no new message: it finds them when it looks.
             self._deaf = not config.filters
             self._matches = matcher(*config.filters)
             self._look_ahead()
-        if roomier:
-            self.pump()
+        return bounded
 
     # The stream tells.
 

@@ -25,6 +25,7 @@ from squall.bus.codec import MESSAGE_BYTES_MAX
 from squall.bus.ended import Done
 from squall.bus.messages import EFFECTS_MAX
 from squall.services.handlers import PoisonError, Result
+from squall.services.handlers.bounded import TooDeepError, TooLargeError, count
 from squall.services.handlers.mistakes import Frame, IsOwn, Kind, Mistake, frames_of, places
 
 RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 8 * 1024
@@ -32,6 +33,9 @@ RESULT_BYTES_MAX = MESSAGE_BYTES_MAX - 8 * 1024
 
 DEPTH_MAX = 64
 """Levels of lists and objects in one effect. Every reader must be able to follow, on a smaller stack."""
+
+TOO_DEEP = f"it is nested more than {DEPTH_MAX} levels deep"
+CIRCLE = "it contains itself, or is nested too deeply"
 
 
 class _Refused(Exception):
@@ -92,7 +96,7 @@ def returned(value: object) -> Done | Mistake:
     except _Refused as refusal:
         reason = str(refusal)
     except RecursionError:
-        reason = "it contains itself, or is nested too deeply"
+        reason = CIRCLE
     except BaseException as error:  # the value's own code ran, and may raise anything
         reason = describe(error)
     return _mistake("returned", "the handler returned what cannot be sent: ", reason, (), final=True)
@@ -138,17 +142,37 @@ def _done(value: object) -> Done | Mistake:
     size = len(extra)
     for place, effect in enumerate(intended):
         try:
-            encoded = _encoder.encode(effect)
-            size += len(encoded)
-            if size <= RESULT_BYTES_MAX:
-                _check(effect, encoded)
+            encoded = _encoded(effect, RESULT_BYTES_MAX - size)
+        except TooLargeError as error:
+            size += error.bytes_min
+            said = f"the result is too large: at least {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}"
+            return _mistake("returned", "", said, (), final=True)
         except _Refused as refusal:
             raise _Refused(f"effect {place + 1}: {refusal}" if len(intended) > 1 else str(refusal)) from None
+        size += len(encoded)
         effects.append(encoded)
     if size > RESULT_BYTES_MAX:
         said = f"the result is too large: {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}"
         return _mistake("returned", "", said, (), final=True)
     return Done(tuple(effects), extra)
+
+
+def _encoded(effect: object, bytes_max: int) -> bytes:
+    """An effect as JSON.
+
+    Raises:
+        TooLargeError: It takes more bytes than so many.
+        _Refused: It cannot be sent.
+    """
+    try:
+        count(effect, bytes_max, DEPTH_MAX)
+    except TooDeepError as error:
+        raise _Refused(CIRCLE if error.is_circle else TOO_DEEP) from None
+    encoded = _encoder.encode(effect)
+    if len(encoded) > bytes_max:
+        raise TooLargeError(len(encoded))
+    _check(effect, encoded)
+    return encoded
 
 
 def _parts(value: object) -> tuple[tuple[Any, ...], bytes]:
@@ -220,7 +244,7 @@ def _check(effect: object, encoded: bytes) -> None:
     if unreadable:
         raise _Refused(f"it is not one JSON value: {unreadable}")
     if encoded.count(b"[") + encoded.count(b"{") > DEPTH_MAX and _is_deeper(read, DEPTH_MAX):
-        raise _Refused(f"it is nested more than {DEPTH_MAX} levels deep")
+        raise _Refused(TOO_DEEP)
 
 
 def _not_finite(value: Any, place: str) -> str | None:

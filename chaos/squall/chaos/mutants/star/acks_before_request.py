@@ -12,7 +12,7 @@ def install(node: str, role: str) -> None:
 
     async def acknowledged_first(self: WorkQueue, delivery: Any, task: Any, ended: Any, attempt: int) -> bool:
         await self._connection.request(delivery.reply, b"+ACK", timeout_s=5)
-        self._at("acknowledged")
+        await self._at("acknowledged")
         return await commit(self, delivery, task, ended, attempt)
 
     WorkQueue._commit = acknowledged_first  # type: ignore[method-assign]
