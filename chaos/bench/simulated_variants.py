@@ -57,7 +57,7 @@ HERE = {
 def aimed(spec: Spec, variant: Mutant, plan: Plan) -> Plan:
     """The usual swarm, and the faults under which a variant shows."""
     intervals = HERE.get(variant.name, variant.intervals)
-    rate_per_s = HEAVIER.get(variant.name, variant.setting.get("rate_per_s", RATE_AIMED_PER_S))
+    rate_per_s = HEAVIER.get(variant.name) or variant.setting.get("rate_per_s") or RATE_AIMED_PER_S
     load_s = max([LOAD_AIMED_S, *(each.at_s + (each.for_s or 0.0) + AFTER_S for each in intervals)])
     spec = msgspec.structs.replace(
         spec, **{**variant.setting, "tasks": int(rate_per_s * load_s), "rate_per_s": rate_per_s}
