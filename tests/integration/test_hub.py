@@ -437,6 +437,12 @@ async def test_the_log_is_trimmed_only_when_it_nears_its_bound(
         await wait_until(s.registers, lambda there: len(there) == len(tasks), timeout_s=30, what="registers")
         assert await log.last(s.observer, s.log, s.names.hub_seat.term) is not None
         assert await log.last(s.observer, s.log, s.names.hub_seat.lease) is not None
+        service.stop.set()
+        async with s.hub("hub-2"):  # what is left is enough for whoever leads next
+            await s.submit("after")
+            await s.ask("after", order("buy", 1))
+            restored = await s.until(lambda state: "after" not in state.open and state.decided > len(tasks))
+    assert restored.positions == {"wti": 151}
     assert state.trimmed > 0
     assert state.decided == len(tasks)
     assert state.positions == {"wti": 150}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from squall.bus import log, term
 from squall.bus.codec import encode
 from squall.bus.connection import Connection
 from squall.bus.errors import DeposedError, RejectedError, RequestError
-from squall.bus.jetstream import Entry, Outcome, publish_batch
+from squall.bus.jetstream import FENCE_BUSY, Entry, Outcome, publish_batch
 from squall.bus.messages import RunTask, TermClaimed
 from squall.bus.subjects import Seat
 from squall.bus.tasks import task_group, wait_until
@@ -96,6 +97,21 @@ async def test_a_claim_whose_answer_was_lost_leads_if_it_was_stored(
         newest = await log.last(one, seat_of(b).stream, seat_of(b).term)
     assert newest is not None
     assert claimed == (newest.sequence if is_leader else None)
+
+
+async def test_a_busy_fence_is_tried_again_at_once(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another write is on its way, which is over in a moment; its code comes out of an answer."""
+    busy = json.loads(str(FENCE_BUSY))
+    answers = [Outcome("refused", code=busy)] * term.BUSY_TRIES
+    async with bus() as b, b.connect("coordinator-1") as one:
+        leader = await claim(b, one, [])
+
+        async def publish(*asked: Any, **how: Any) -> Outcome:
+            return answers.pop() if answers else await publish_batch(*asked, **how)
+
+        monkeypatch.setattr(term, "publish_batch", publish)
+        assert await leader.write([entry(b, "a")], timeout_s=5) > 0
+    assert answers == []
 
 
 async def test_a_candidate_looks_again_after_a_pause(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.bus.jetstream import call
 from squall.bus.messages import RunTask
+from squall.bus.pull import Delivery
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.work_queue import WorkQueue
@@ -300,3 +301,35 @@ async def test_a_worker_whose_handler_is_away_looks_for_it_ever_more_rarely(bus:
         # As many as there are slots at once, then one after each pause.
         await wait_until(looked, lambda times: times >= 2 + 3, timeout_s=GIVE_UP_S, what="looks")
     assert looked_s[4] - looked_s[0] >= 2 * BASE_S + 4 * BASE_S + 8 * BASE_S
+
+
+class Later:
+    """A turn that has come when it is asked for the third time."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def enter(self, delivery: Delivery) -> None:
+        """Nothing depends on what else is in hand."""
+
+    leave = enter
+
+    async def wait(self, delivery: Delivery) -> float:
+        self._asked += 1
+        return 0.05 if self._asked < 3 else 0.0
+
+
+async def test_what_came_before_its_turn_was_no_attempt(bus: Any) -> None:
+    seen = Seen()
+    async with (
+        bus(**FAST) as b,
+        b.connect("observer") as observer,
+        b.connect("agent-1") as connection,
+        task_group() as tasks,
+    ):
+        queue = queue_of(b, connection, succeed, seen, turns=Later())
+        tasks.daemon(queue.serve(asyncio.Event(), grace_s=1))
+        await dispatch(b, "t")
+        result = await registered(b, observer, "t")
+    assert queue.counters["out_of_turn"] == 2
+    assert (result.attempt, seen.runs("t")) == (1, [1])

@@ -460,14 +460,14 @@ def test_whatever_the_effects_hold_each_ends_once_and_good_ones_are_filled(effec
 def test_a_register_of_one_effect_waits_for_no_heap_of_them() -> None:
     admit = gateway.singles_first()
     one, heap = (TaskResult(task="t", key="k", job="j", status="ok", effects=(b"1",) * n) for n in (1, 256))
-    assert [admit(result) for result in (heap, heap, one, heap, one)] == [True, False, True, False, True]
+    assert [admit(1, result) for result in (heap, heap, one, heap, one)] == [True, False, True, False, True]
 
 
 def test_of_registers_with_several_effects_some_go_each_time() -> None:
     admit = gateway.singles_first()
     pair = TaskResult(task="t", key="k", job="j", status="ok", effects=(b"1",) * 2)
-    assert sum(admit(pair) for _ in range(1000)) == gateway.SEVERAL_MAX / 2
-    assert gateway.singles_first()(pair)  # those kept back go with the next batches
+    assert sum(admit(place, pair) for place in range(1000)) == gateway.SEVERAL_MAX / 2
+    assert gateway.singles_first()(1, pair)  # those kept back go with the next batches
 
 
 @pytest.mark.anyio

@@ -38,7 +38,7 @@ OWN = {"MARK", "PYTHONHASHSEED"}
 """What only processes of ours set, for processes of ours."""
 
 NAMED_BY_THE_USER = {"name"}
-"""What ``[handler]`` names, and code has in a variable of this name."""
+"""What a table of a spec names, and code has in a variable of this name."""
 
 
 def test_every_variable_that_is_read_is_told_of(tmp_path: Path) -> None:

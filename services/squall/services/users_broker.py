@@ -77,15 +77,16 @@ class UsersBroker:
         Raises:
             SpecError: The variable is not set, or names no credentials file.
         """
-        if not self.variable:
+        name = self.variable
+        if not name:
             return None
-        path = os.environ.get(self.variable, "")
+        path = os.environ.get(name, "")
         if not path:
             raise SpecError(
-                f"the variable {self.variable}, which is to name the credentials of {self.table}, is not set",
-                f"set {self.variable} to the path of a credentials file, or leave credentials out",
+                f"the variable {name}, which is to name the credentials of {self.table}, is not set",
+                f"set {name} to the path of a credentials file, or leave credentials out",
             )
-        return given(text_of(self.variable, path), self.variable, path, node)
+        return given(text_of(name, path), name, path, node)
 
 
 def is_subject(text: str) -> bool:

@@ -19,7 +19,7 @@ COLUMNS_MIN = 30
 
 ENVIRONMENT: Mapping[str, str] = {
     "NATS_SERVER": "The nats-server to run; otherwise the one installed with Squall, not one on PATH.",
-    "NATS_URL": "The server of a stream that takes effects, where [effects] names none.",
+    "NATS_URL": "The broker of effects or of a handler, where their table in a spec names none.",
     "NATS_CREDS": "With --nats: a file of credentials for that broker; otherwise none are sent.",
     "NATS_CA": "With --nats tls://...: a file of certificate authorities; otherwise the system's.",
     "TOXIPROXY_SERVER": "The toxiproxy-server to run; otherwise one on PATH, otherwise one built once.",
