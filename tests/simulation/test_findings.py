@@ -23,6 +23,7 @@ from squall.chaos.judge.checks import leading, poison, repeats
 from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
+from squall.services.node.history import History as Written
 from squall.services.patterns import reading
 from squall.services.roles import clearing
 from squall.services.roles.deciding import Deciding
@@ -154,10 +155,23 @@ def what_was_overtaken_is_not_known(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gate, "newest", property(lambda self: 0, lambda self, newest: None), raising=False)
 
 
+def what_came_second_says_no_more(patch: pytest.MonkeyPatch) -> None:
+    """An attempt that failed for good, as somebody's result was there, told nobody that it had failed."""
+    told = Written.__call__
+
+    def untold(self: Written, op: str, kind: Any, /, **facts: Any) -> None:
+        if facts.get("reason") == "already":
+            facts.pop("status", None)
+        told(self, op, kind, **facts)
+
+    patch.setattr(Written, "__call__", untold)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
+    "failed_and_came_second": (what_came_second_says_no_more, "R3"),
     "forgotten_delivery": (a_broker_remembers_all_it_delivered, "H5"),
     "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),

@@ -145,6 +145,24 @@ def test_what_opens_late_or_for_nothing_or_stays_open_fails(
     assert (verdict, why in detail) == ("fail", True), detail
 
 
+@pytest.mark.parametrize(("status", "is_failure"), [("dead", True), ("ok", False)])
+def test_an_attempt_whose_result_came_second_says_what_it_came_to(
+    tmp_path: Path, status: str, is_failure: bool
+) -> None:
+    """Its breaker counted it, though somebody else's result is its task's."""
+
+    def last_of_the_row(run: Run) -> None:
+        told = {"stage": 3, "task": f"x-{ROW - 1}"}
+        run.rows = [row for row in run.rows if row.get("task") != told["task"] or row["op"] == "submit"]
+        run.line(31.0, "agent-3", "stage-run", "invoke", attempt=5, **told)
+        facts = {"status": status, "reason": "already", "attempt": 5}
+        run.line(31.02, "agent-3", "stage-commit", "fail", **facts, **told)
+
+    verdict, detail = shown(trips_and_heals, failing(tmp_path, last_of_the_row))
+    assert (verdict != "fail") is is_failure, detail
+    assert ("opened after 9 failed attempts, not 10" in detail) is not is_failure
+
+
 def test_one_probe_more_than_its_share_fails(tmp_path: Path) -> None:
     def one_more(run: Run) -> None:
         attempt(run, 36.2, "y-9", "failed", took_s=0.1)

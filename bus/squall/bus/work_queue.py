@@ -411,7 +411,7 @@ class WorkQueue:
             self._observer("commit", "ok", status=result.status, **facts)
         elif written == "already":
             self.counters["suppressed"] += 1
-            self._observer("commit", "fail", reason="already", **facts)
+            self._observer("commit", "fail", reason="already", status=result.status, **facts)
         else:
             self._observer("commit", "unknown", reason="settled", **facts)
         return True

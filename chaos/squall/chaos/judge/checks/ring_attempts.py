@@ -68,8 +68,10 @@ def attempts_of(history: History, last: int, most: int) -> Mapping[int, list[Att
             under_way[who] = (line.stage or last, line.time_s)
         elif who in under_way:
             stage, begin_s = under_way.pop(who)
-            ok, dead = line.status == "ok" or line.reason == "already", line.status == "dead"
-            failed = (line.type == "fail" and not ok) or (dead and line.attempt >= most)
+            # Whose result came second says all the same what its attempt came to.
+            second, dead = line.reason == "already", line.status == "dead"
+            ok = line.status == "ok" or (second and not dead)
+            failed = (line.type == "fail" and not second) or (dead and line.attempt >= most)
             made = not line.reason.startswith(LEFT_ALONE)
             found[stage].append(
                 Attempt(line.task, line.node, begin_s, line.time_s, failed and made, ok, made)
