@@ -158,4 +158,4 @@ async def whole(peer: Peer, asked: dict[str, Any], message: Msg) -> None:
 
 
 async def silent(peer: Peer, asked: dict[str, Any], message: Msg) -> None:
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
