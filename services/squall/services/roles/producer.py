@@ -3,7 +3,8 @@
 Open loop: a task is due at a fixed time whatever became of those before it, and
 its latency counts from then. The broker's answer decides: *stored* is accepted;
 *refused* (no room) is offered again until patience ends; *unknown* is sent again
-with the same id.
+with the same id. A refusal says nothing of what was sent before it and not answered:
+that may have been stored, and be done already.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ CLOSE_PATIENCE_S = 20.0
 async def serve(service: Service) -> None:
     """Offer every task, then say of each job that no more will come, where somebody needs to know."""
     spec = service.spec
-    settled = _settled_before(service)
+    begun, settled = _before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
     service.ready()
     jobs: set[str] = set()
@@ -78,7 +79,7 @@ async def serve(service: Service) -> None:
                 body=submission.body,
                 named=submission.named or None,
             )
-            offered = tasks.start(_offer(service, message, chance))
+            offered = tasks.start(_offer(service, message, chance, may_be_stored=task in begun))
             offered.add_done_callback(lambda _: limit.release())
     if service.pattern.close is not None:
         for job in sorted(jobs):
@@ -107,19 +108,25 @@ def _submissions(service: Service) -> Iterator[Submission]:
         )
 
 
-def _settled_before(service: Service) -> set[str]:
-    """Tasks that an earlier incarnation brought to an end; the rest is sent again, with the same ids."""
+def _before(service: Service) -> tuple[set[str], set[str]]:
+    """Tasks that an earlier incarnation offered, and those of them that it brought to an end.
+
+    The others are offered again, with the same ids.
+    """
+    begun: set[str] = set()
+    settled: set[str] = set()
     path = Path(service.start.history)
     if service.start.incarnation == 1 or not service.start.history:
-        return set()
-    settled = set()
+        return begun, settled
     with path.open("rb") as lines:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 fact = json.loads(line)
-                if fact["op"] == "submit" and fact["type"] in ("ok", "fail"):
-                    settled.add(fact["task"])
-    return settled
+                if fact["op"] == "submit":
+                    begun.add(fact["task"])
+                    if fact["type"] in ("ok", "fail"):
+                        settled.add(fact["task"])
+    return begun, settled
 
 
 async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
@@ -130,8 +137,12 @@ async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
                 await stop.wait()
 
 
-async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
-    """Submit one task until it is accepted, refused for good, or unknown for too long."""
+async def _offer(service: Service, message: RunTask, chance: random.Random, *, may_be_stored: bool) -> None:
+    """Submit one task until it is accepted, refused for good, or unknown for too long.
+
+    Args:
+        may_be_stored: Whether it was sent before, by an earlier incarnation that knew no answer.
+    """
     history = service.history
     service.counters["offered"] += 1
     history(
@@ -161,6 +172,7 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
             timeout_s=UNKNOWN_S,
             chance=chance,
         )
+        may_be_stored = may_be_stored or outcome.tries > 1
         if outcome.kind != "refused":
             break
         refusals += 1
@@ -171,7 +183,7 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
     if outcome.accepted:
         service.counters["accepted"] += 1
         history("submit", "ok", task=message.task, seq=outcome.sequence, refusals=refusals)
-    elif outcome.kind == "refused":
+    elif outcome.kind == "refused" and not may_be_stored:
         service.counters["refused"] += 1
         history("submit", "fail", task=message.task, reason=outcome.reason, refusals=refusals)
     else:
