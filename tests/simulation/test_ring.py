@@ -20,7 +20,7 @@ FAILING = (
     Interval(fault="errors", target="stage-3", at_s=0.5, for_s=8.0),
     Interval(fault="crash", target="leader", at_s=0.7, point="router.paused"),
     Interval(fault="pause", target="agent-2", at_s=11.0, for_s=6.0),
-    Interval(fault="crash", target="leader", at_s=12.4, point="router.moved"),
+    Interval(fault="crash", target="leader", at_s=12.4, point="router.shrunk"),
 )
 """A stage fails, and the router dies once it has paused it; an instance is silent for so long that its lanes
 go to the other, and the router dies between two steps."""

@@ -49,7 +49,7 @@ FAILING_INTERVALS = (
     Interval(fault="crash", target="leader", at_s=6.0, point="router.paused"),
     Interval(fault="pause", target="agent-2", at_s=26.0, for_s=9.0),
     Interval(fault="crash", target="leader", at_s=26.1, point="router.routed"),
-    Interval(fault="crash", target="leader", at_s=29.0, point="router.moved"),
+    Interval(fault="crash", target="leader", at_s=29.0, point="router.shrunk"),
     Interval(fault="errors", target="stage-2", at_s=42.0, for_s=20.0),
     Interval(fault="slow", target="stage-4", at_s=68.0, for_s=3.0),
 )
