@@ -1,4 +1,4 @@
-"""What must hold of stages in a row: R1 to R5, and that the ledger is as computed. Pure."""
+"""What must hold of stages in a row: R1 to R5, R7, and that the ledger is as computed. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from squall.chaos.judge.checks.ring_breakers import (
     isolation,
     trips_and_heals,
 )
+from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
+from squall.chaos.judge.checks.ring_lanes import ownership
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.schedule import Interval, Schedule
@@ -202,6 +204,14 @@ PROMISES = Promises(
             sometimes=True,
             shown_by=FAILING,
         ),
+        Promise(
+            id="R7",
+            name="one-owner",
+            text="No lane has two owners at any time, and while lanes move none is without one for long.",
+            check=ownership,
+            sometimes=True,
+            shown_by=FAILING,
+        ),
         LEDGER,
         *OF_ALL,
     ),
@@ -210,6 +220,7 @@ PROMISES = Promises(
         "submit": Submitted,
         "resume": Resume,
         "lanes": Lanes,
+        **LANES,
         **OPERATIONS,
         "final/stage": Stage,
     },

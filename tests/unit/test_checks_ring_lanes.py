@@ -1,0 +1,115 @@
+"""What the check of lanes' owners says of a good history, and of doctored ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from tests.unit.histories import Run, T, case_in
+from tests.unit.test_checks_ring import good_run
+
+from squall.chaos.judge.checks.ring_lanes import bound_s, ownership
+from squall.chaos.judge.decide import Finding
+from squall.services.patterns.ring import RingSpec
+
+BOUND_S = bound_s(RingSpec())
+MOVED = (90, 100)
+"""The lanes of stage 4 that move from one instance to another, from 5.0 to 5.4."""
+
+
+def lanes(*numbers: Iterable[int]) -> str:
+    return " ".join(str(number) for some in numbers for number in some)
+
+
+def look(run: Run, at_s: float, stage: int, **owners: str) -> None:
+    told = {name.replace("_", "-"): owned for name, owned in owners.items()}
+    run.line(at_s, "squall", "owners", "ok", stage=stage, owners=told)
+
+
+def moving_run(*, back_s: float = 5.4) -> Run:
+    """Of the last stage some lanes move: they are with their old owner, with nobody, with their new one."""
+    run = good_run()
+    for stage in range(1, 5):
+        look(run, 0.0, stage, **{f"agent_{stage}": lanes(range(100))})
+    look(run, 5.0, 4, agent_4=lanes(range(90)))
+    look(run, back_s, 4, agent_4=lanes(range(90)), agent_8=lanes(range(*MOVED)))
+    return run
+
+
+def found(run: Run, tmp_path: Path) -> Finding:
+    run.rows.sort(key=lambda row: row["time_s"])
+    return ownership(case_in(run.write(tmp_path / "run")))
+
+
+def struck(run: Run, node: str, at_s: float, healed_s: float) -> None:
+    times = {"start_s": T + at_s, "verified_s": T + at_s, "end_s": T + healed_s, "healed_s": T + healed_s}
+    run.faults.append({"id": "1/x", "kind": "pause", "target": node, "node": node, "verified": True, **times})
+
+
+def test_lanes_that_move_with_nobody_for_a_moment_pass(tmp_path: Path) -> None:
+    finding = found(moving_run(), tmp_path)
+    assert finding.verdict == "pass", finding
+    assert "10 lanes moved" in finding.detail
+    assert "more than 0.4 s" in finding.detail
+
+
+def two_owners(run: Run) -> None:
+    look(run, 5.2, 4, agent_4=lanes(range(91)), agent_8=lanes(range(*MOVED)))
+
+
+def no_filter_at_all(run: Run) -> None:
+    look(run, 6.0, 4, agent_4=lanes(range(100)), agent_8=lanes(range(*MOVED)))
+
+
+def never_given(run: Run) -> None:
+    """Those of the first look after it are with nobody to the end, which is far away."""
+    look(run, 5.5, 4, agent_4=lanes(range(89)), agent_8=lanes(range(*MOVED)))
+    run.find("final", what="complete")["time_s"] += 3 * BOUND_S
+
+
+@pytest.mark.parametrize(
+    ("doctor", "why"),
+    [
+        (two_owners, "lane 90 of stage 4 of agent-4 and agent-8"),
+        (no_filter_at_all, "two owners at a time"),
+        (never_given, "lane 89 of stage 4"),
+    ],
+)
+def test_two_owners_and_none_for_long_fail(tmp_path: Path, doctor: Callable[[Run], None], why: str) -> None:
+    run = moving_run()
+    doctor(run)
+    finding = found(run, tmp_path)
+    assert (finding.verdict, why in finding.detail) == ("fail", True), finding
+
+
+@pytest.mark.parametrize(("over_s", "verdict"), [(-0.5, "pass"), (0.5, "fail")])
+def test_none_may_be_without_an_owner_for_longer_than_the_bound(
+    tmp_path: Path, over_s: float, verdict: str
+) -> None:
+    finding = found(moving_run(back_s=5.0 + BOUND_S + over_s), tmp_path)
+    assert finding.verdict == verdict, finding
+
+
+@pytest.mark.parametrize(("node", "verdict"), [("router-1", "pass"), ("broker", "pass"), ("agent-4", "fail")])
+def test_while_nobody_can_move_lanes_the_bound_does_not_run(tmp_path: Path, node: str, verdict: str) -> None:
+    run = moving_run(back_s=5.0 + BOUND_S + 3.0)
+    struck(run, node, 6.0, 9.5)
+    struck(run, node, 6.5, 8.0)  # what overlaps counts once
+    finding = found(run, tmp_path)
+    assert finding.verdict == verdict, finding
+
+
+def test_where_no_lane_moved_nothing_is_said(tmp_path: Path) -> None:
+    run = good_run()
+    for stage in range(1, 5):
+        look(run, 0.0, stage, **{f"agent_{stage}": lanes(range(100))})
+    finding = found(run, tmp_path)
+    assert (finding.verdict, finding.exercised) == ("unknown", False), finding
+
+
+def test_a_stage_that_nobody_looked_at_leaves_it_open(tmp_path: Path) -> None:
+    run = moving_run()
+    run.rows = [row for row in run.rows if row["op"] != "owners" or row["stage"] != 2]
+    finding = found(run, tmp_path)
+    assert (finding.verdict, "stage 2" in finding.detail) == ("unknown", True), finding
