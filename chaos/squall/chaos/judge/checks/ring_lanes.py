@@ -3,8 +3,8 @@
     owners of lanes, by the broker's own configurations, look after look ─┐
     when routers and broker were struck ──────────────────────────────────┴─► never two; none not for long
 
-No line of who moves lanes is believed. How long a lane has no owner is counted from the look that found none to
-the next that found one, without the times in which nobody may have been there to move it.
+No line of who moves lanes is believed. A lane has no owner from the look that found none to the next that
+found one, without the times in which nobody may have been there to move it.
 """
 
 from __future__ import annotations
