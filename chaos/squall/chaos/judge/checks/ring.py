@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -27,6 +28,7 @@ from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import ownership
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
+from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.services.run.spec import Spec
@@ -61,9 +63,37 @@ then a stage fails with nothing else amiss, for long."""
 
 FAILING_QUIET_S = 74.0
 
+MOVING = "moving"
+"""The run in which instances leave and join again, and whoever moves their lanes is struck at each step."""
+
+STEPS = ("router.routed", "router.shrunk", "router.drained", "router.made", "router.recorded")
+MOVE_EVERY_S = 6.0
+"""From when one leaves until the next does: it is away for half of that, and its lanes go and come back."""
+
+
+def moving() -> tuple[Interval, ...]:
+    """One after the other leaves and joins again; as lanes move, the leading router is killed, stands still
+    or is cut off at each step once."""
+    found: list[Interval] = []
+    for turn, (step, strike) in enumerate(itertools.product(STEPS, STRIKES)):
+        at_s, agent = turn * MOVE_EVERY_S, turn % 8 + 1
+        struck_s = max(0.0, at_s - 0.1)
+        lasts_s = 2.0 if strike != "kill" else 0.0
+        found += [
+            Interval(fault="leave", target=f"agent-{agent}", at_s=at_s, for_s=MOVE_EVERY_S / 2),
+            Interval(
+                fault=STRIKES[strike],
+                target="leader",
+                at_s=at_s - 0.1 if turn else 0.0,
+                for_s=lasts_s,
+                point=step,
+            ),
+        ]
+    return tuple(sorted(found, key=lambda interval: interval.at_s))
+
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
-    """Poison; a struck tail; handlers that do all they may; an outage; and stages that fail."""
+    """Poison; a struck tail; handlers that do all they may; an outage; stages that fail; lanes that move."""
     failing = Schedule(seed=seed, quiet_s=FAILING_QUIET_S, intervals=FAILING_INTERVALS)
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
@@ -72,6 +102,7 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
         varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, order="relaxed"),
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
+        Plan(MOVING, replace(spec, seed=seed), Schedule(seed=seed, intervals=moving())),
     )
 
 
@@ -210,7 +241,7 @@ PROMISES = Promises(
             text="No lane has two owners at any time, and while lanes move none is without one for long.",
             check=ownership,
             sometimes=True,
-            shown_by=FAILING,
+            shown_by=MOVING,
         ),
         LEDGER,
         *OF_ALL,
