@@ -67,7 +67,7 @@ MOVING = "moving"
 """The run in which instances leave and join again, and whoever moves their lanes is struck at each step."""
 
 STEPS = ("router.routed", "router.shrunk", "router.drained", "router.made", "router.recorded")
-MOVE_EVERY_S = 6.0
+MOVE_EVERY_S = 8.0
 """From when one leaves until the next does: it is away for half of that, and its lanes go and come back."""
 
 
@@ -81,13 +81,7 @@ def moving() -> tuple[Interval, ...]:
         lasts_s = 2.0 if strike != "kill" else 0.0
         found += [
             Interval(fault="leave", target=f"agent-{agent}", at_s=at_s, for_s=MOVE_EVERY_S / 2),
-            Interval(
-                fault=STRIKES[strike],
-                target="leader",
-                at_s=at_s - 0.1 if turn else 0.0,
-                for_s=lasts_s,
-                point=step,
-            ),
+            Interval(fault=STRIKES[strike], target="leader", at_s=struck_s, for_s=lasts_s, point=step),
         ]
     return tuple(sorted(found, key=lambda interval: interval.at_s))
 
