@@ -14,13 +14,13 @@ from squall.bus.queue import Pacing
 from squall.bus.stages import DEAD_BEFORE, STAGES_MAX, Stages, at_stage, read_done
 from squall.bus.subjects import Subjects, lane_for, lane_of
 from squall.bus.topology.link import Node
-from squall.bus.topology.ring import ring, stage_of
+from squall.bus.topology.ring import next_number, of_stage, ring, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import Result, Task
 from squall.services.handlers.loading import load
 from squall.services.patterns import ring as pattern
+from squall.services.patterns.lane_members import Members, changed
 from squall.services.patterns.ring import RingSpec
-from squall.services.patterns.ring_members import Members, changed, next_number, of_stage
 from squall.services.trading import pipeline
 from squall.services.trading.orders import Order
 from squall.services.trading.strategies import TradingTask

@@ -14,7 +14,7 @@ from its number.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from squall.bus.stages import STAGES_MAX, Stages
 from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
@@ -32,7 +32,26 @@ def stage_of(node: str, stages: int) -> int:
     Args:
         node: Its name, ``agent-1`` and up.
     """
-    return (int(node.rsplit("-", 1)[1]) - 1) % stages + 1
+    return (_number(node) - 1) % stages + 1
+
+
+def of_stage(names: Collection[str], stage: int, stages: int) -> list[str]:
+    """The instances of one stage, in the order of their numbers. Pure."""
+    return sorted((name for name in names if stage_of(name, stages) == stage), key=_number)
+
+
+def next_number(names: Collection[str], least: int, stages: int) -> int:
+    """The number of who joins next: the least one that belongs to the stage with the fewest. Pure.
+
+    Args:
+        least: No number below has not been had.
+    """
+    fewest = min(range(1, stages + 1), key=lambda stage: len(of_stage(names, stage, stages)))
+    return next(number for number in range(least, least + stages) if stage_of(f"-{number}", stages) == fewest)
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("-", 1)[1])
 
 
 def breaker(s: Subjects, stage: int | str) -> str:
@@ -125,6 +144,7 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("router", "RING", office.snapshot, "stores what it knows")
     yield Link("router", "RING", route(s, ANY), "says who should have which lane, fenced by its term")
     yield Link("launcher", "RING", members(s), "says who joins and who leaves")
+    yield Link("RING", "launcher", members(s), "looks up who the instances are", by="get")
     yield Link("router", "RING", breaker(s, ANY), "says how breakers stand, fenced by its term")
     yield Link(
         "RING", "router", s.at("ring", ">"), "looks up its term, members, routes and breakers", by="get"

@@ -21,12 +21,13 @@ from squall.bus.lanes import LaneQueue, Route, spread
 from squall.bus.stages import STAGES_MAX, Stages
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import task_group
+from squall.bus.topology import ring as rings
 from squall.bus.topology.model import Topology
-from squall.bus.topology.ring import ring, seat, stage_of
+from squall.bus.topology.ring import of_stage, ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
-from squall.services.patterns import lane_facts, opening, parts, reading, ring_members
+from squall.services.patterns import lane_facts, lane_members, opening, parts, reading
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
@@ -161,7 +162,7 @@ def first_instances(spec: RingSpec) -> list[str]:
 
 def instances(spec: RingSpec, stage: int) -> list[str]:
     """The instances that a stage begins with."""
-    return ring_members.of_stage(first_instances(spec), stage, len(spec.stages))
+    return of_stage(first_instances(spec), stage, len(spec.stages))
 
 
 def groups(spec: RingSpec) -> dict[str, list[str]]:
@@ -256,7 +257,7 @@ def consumers(spec: RingSpec, nodes: Topology) -> list[Consumer]:
         SpecError: A stage has no instance, or one has joined that nothing was drawn up for.
     """
     names, stages = [node.name for node in nodes.of_role(AGENT)], len(spec.stages)
-    if empty := [stage for stage in range(1, stages + 1) if not ring_members.of_stage(names, stage, stages)]:
+    if empty := [stage for stage in range(1, stages + 1) if not of_stage(names, stage, stages)]:
         raise SpecError(f"stage {empty[0]} would have no instance", "have another join before")
     if strangers := [name for name in names if not any(name in link.ends for link in nodes.links)]:
         most = len(spec.joins_at_s) + JOINS_MAX
@@ -311,6 +312,11 @@ async def found(swarm: Swarm, connection: Connection, keys: Mapping[str, str]) -
     """Nothing is written of those that the swarm begins with."""
 
 
+def members_place(swarm: Subjects) -> lane_members.Place:
+    """Where it is said who the instances are."""
+    return lane_members.Place(swarm.stream("RING"), rings.members(swarm))
+
+
 async def join(swarm: Swarm, connection: Connection, node: str, key: str) -> None:
     """Have an instance that serves be a member, and wait until lanes have come to it.
 
@@ -318,11 +324,8 @@ async def join(swarm: Swarm, connection: Connection, node: str, key: str) -> Non
         LaunchError: None did.
         RequestError: The broker does not say whether it is one.
     """
-    spec = swarm.spec_as(RingSpec)
-    await ring_members.write(swarm, connection, first_instances(spec), node, member=True)
-    stage = stage_of(node, len(spec.stages))
-    there = ring_members.of_stage([*await members(swarm)], stage, len(spec.stages))
-    await ring_members.lanes_came(swarm, chain(spec).waiting(stage), there, node)
+    stage, there = await _changed(swarm, connection, node, member=True)
+    await lane_members.lanes_came(swarm, stage, there, node)
 
 
 async def leave(swarm: Swarm, connection: Connection, node: str) -> None:
@@ -332,11 +335,20 @@ async def leave(swarm: Swarm, connection: Connection, node: str) -> None:
         LaunchError: They did not go.
         RequestError: The broker does not say whether it is one.
     """
+    stage, there = await _changed(swarm, connection, node, member=False)
+    if there:
+        await lane_members.lanes_went(swarm, stage, node)
+
+
+async def _changed(
+    swarm: Swarm, connection: Connection, node: str, *, member: bool
+) -> tuple[str, Sequence[str]]:
+    """Have it be a member, or none; where its stage's tasks wait, and who its members are then."""
     spec = swarm.spec_as(RingSpec)
-    await ring_members.write(swarm, connection, first_instances(spec), node, member=False)
+    place, first = members_place(swarm.swarm), first_instances(spec)
+    now = await lane_members.write(connection, place, first, node, member=member)
     stage = stage_of(node, len(spec.stages))
-    if ring_members.of_stage([*await members(swarm)], stage, len(spec.stages)):
-        await ring_members.lanes_went(swarm, chain(spec).waiting(stage), node)
+    return chain(spec).waiting(stage), of_stage(now.names, stage, len(spec.stages))
 
 
 async def members(swarm: Swarm) -> Sequence[str]:
@@ -346,13 +358,13 @@ async def members(swarm: Swarm) -> Sequence[str]:
         RequestError: The broker did not answer.
     """
     first = first_instances(swarm.spec_as(RingSpec))
-    now, _ = await ring_members.newest(swarm.observer, swarm.swarm.stream("RING"), swarm.swarm, first)
+    now, _ = await lane_members.newest(swarm.observer, members_place(swarm.swarm), first)
     return now.names
 
 
 def next_number(spec: RingSpec, names: Sequence[str], least: int) -> int:
     """The number of the instance that joins next."""
-    return ring_members.next_number(names, least, len(spec.stages))
+    return rings.next_number(names, least, len(spec.stages))
 
 
 def watch(swarm: Swarm, history: History) -> Coroutine[Any, Any, None]:

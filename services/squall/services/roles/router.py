@@ -28,9 +28,10 @@ from squall.bus.lanes import Clear, LaneQueue, Make, Remove, Route, Shrink, Step
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
-from squall.bus.topology.ring import breaker, route, seat, stage_of
+from squall.bus.topology.ring import breaker, of_stage, route, seat, stage_of
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
+from squall.services.patterns.lane_members import newest
 from squall.services.patterns.pattern import AGENT
 from squall.services.patterns.ring import (
     RingSpec,
@@ -39,8 +40,8 @@ from squall.services.patterns.ring import (
     first_route,
     instances,
     lane_queue,
+    members_place,
 )
-from squall.services.patterns.ring_members import newest, of_stage
 from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
 from squall.services.rules.placement import Presence
@@ -193,10 +194,10 @@ class _Router:
     # Members.
 
     async def _newest_members(self) -> Collection[str]:
-        connection, stream = self._service.connection, self._office.seat.stream
+        place, first = members_place(self._service.swarm), first_instances(self._spec)
         while True:
             try:
-                now, _ = await newest(connection, stream, self._service.swarm, first_instances(self._spec))
+                now, _ = await newest(self._service.connection, place, first)
             except RequestError:
                 await asyncio.sleep(LOOK_S)
             else:

@@ -25,7 +25,7 @@ from squall.chaos.judge.checks.ring_breakers import (
     trips_and_heals,
 )
 from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
-from squall.chaos.judge.checks.ring_lanes import ownership
+from squall.chaos.judge.checks.ring_lanes import grown, ownership
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
@@ -170,7 +170,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case, spent(history))
+    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     fewer = [

@@ -117,6 +117,19 @@ def _moved(seen: Sequence[Owners]) -> set[str]:
     return {lane for lane, names in owners.items() if len(names) > 1}
 
 
+def grown(history: History) -> list[tuple[str, float]]:
+    """Who came to have more lanes, and when that was seen: its consumer was made anew."""
+    before: dict[int, Mapping[str, str]] = {}
+    found: list[tuple[str, float]] = []
+    for look in history.of(Owners):
+        known = before.get(look.stage)
+        for name, lanes in look.owners.items():
+            if known is not None and not {*lanes.split()} <= {*known.get(name, "").split()}:
+                found.append((name, look.time_s))
+        before[look.stage] = look.owners
+    return found
+
+
 def _gaps(
     looks: Mapping[int, Sequence[Owners]], struck: Sequence[tuple[float, float]], end_s: float
 ) -> Iterator[Gap]:

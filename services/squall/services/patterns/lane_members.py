@@ -1,4 +1,4 @@
-"""Who the instances of a ring are: the newest record says so, whoever has lanes just now.
+"""Who may have lanes: the newest record says so, whoever has them just now.
 
     launcher ──the next record, or nothing if somebody wrote one meanwhile──► broker ──► router: lanes move
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from msgspec import Meta
 
@@ -22,8 +22,6 @@ from squall.bus.errors import RejectedError, RequestError
 from squall.bus.jetstream import CONSUMER_NOT_FOUND, WRONG_LAST_SEQUENCE, call, publish
 from squall.bus.lanes import Name, spread
 from squall.bus.messages import Count, Message
-from squall.bus.subjects import Subjects
-from squall.bus.topology.ring import members, stage_of
 from squall.services.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -40,8 +38,8 @@ MOVED_S = 60.0
 LOOK_S = 0.1
 
 
-class Members(Message, frozen=True, kw_only=True, tag="ring-members"):
-    """The instances of all stages, from one epoch to the next.
+class Members(Message, frozen=True, kw_only=True, tag="lane-members"):
+    """Those that may have lanes, from one epoch to the next.
 
     Attributes:
         epoch: Its number, from 1.
@@ -59,62 +57,51 @@ def changed(now: Members, name: str, *, member: bool) -> Members:
     return now if names == now.names else Members(epoch=now.epoch + 1, names=names)
 
 
-def of_stage(names: Collection[str], stage: int, stages: int) -> list[str]:
-    """The instances of one stage, in the order of their numbers. Pure."""
-    return sorted((name for name in names if stage_of(name, stages) == stage), key=_number)
-
-
-def next_number(names: Collection[str], least: int, stages: int) -> int:
-    """The number of who joins next: the least one that belongs to the stage with the fewest. Pure.
-
-    Args:
-        least: No number below has not been had.
-    """
-    fewest = min(range(1, stages + 1), key=lambda stage: len(of_stage(names, stage, stages)))
-    return next(number for number in range(least, least + stages) if stage_of(f"-{number}", stages) == fewest)
-
-
 def _number(name: str) -> int:
     return int(name.rsplit("-", 1)[1])
 
 
-async def newest(
-    connection: Connection, stream: str, swarm: Subjects, first: Sequence[str]
-) -> tuple[Members, int]:
+class Place(NamedTuple):
+    """Where the record is kept."""
+
+    stream: str
+    subject: str
+
+
+async def newest(connection: Connection, at: Place, first: Sequence[str]) -> tuple[Members, int]:
     """The newest record and its place; without one those that the swarm began with, at place 0.
 
     Raises:
         RequestError: The broker did not answer.
     """
-    record = await log.last(connection, stream, members(swarm))
+    record = await log.last(connection, at.stream, at.subject)
     if record is None:
         return Members(epoch=0, names=tuple(first)), 0
     return decode(record.data, Members), record.sequence
 
 
 async def write(
-    swarm: Swarm, connection: Connection, first: Sequence[str], name: str, *, member: bool
-) -> None:
-    """Have the newest record say that somebody is a member, or is none. Done again, it changes nothing.
+    connection: Connection, at: Place, first: Sequence[str], name: str, *, member: bool
+) -> Members:
+    """Have the newest record say that somebody is a member, or is none; it. Done again, it changes nothing.
 
     Raises:
         RequestError: It is not known whether it does.
     """
-    stream = swarm.swarm.stream("RING")
     while True:
-        now, place = await newest(swarm.observer, stream, swarm.swarm, first)
+        now, place = await newest(connection, at, first)
         then = changed(now, name, member=member)
         if then is now:
-            return
+            return now
         outcome = await publish(
             connection,
-            members(swarm.swarm),
+            at.subject,
             encode(then),
             timeout_s=WRITE_S,
             headers={"Nats-Expected-Last-Subject-Sequence": str(place)},
         )
         if outcome.kind == "unknown" or (outcome.kind == "refused" and outcome.code != WRONG_LAST_SEQUENCE):
-            raise RequestError(members(swarm.swarm), f"the record is not stored: {outcome.reason}")
+            raise RequestError(at.subject, f"the record is not stored: {outcome.reason}")
 
 
 async def lanes_came(swarm: Swarm, plane: str, there: Collection[str], name: str) -> None:
