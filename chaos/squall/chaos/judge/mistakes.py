@@ -194,3 +194,143 @@ def counted(history: History, task: str, anew: Collection[tuple[str, float]] = (
         for run, again in itertools.zip_longest(runs, runs[1:])
         if again is None or again.attempt != run.attempt or not may_be_forgotten(run, again)
     ]
+
+
+def _views(history: History, register: Register) -> list[tuple[Register, Sequence[Execution]]]:
+    """A dead register and the attempts that it tells of.
+
+    Where agents vote, each makes attempts of its own, and what one of them came to was what they agreed on:
+    then there is a view for each.
+    """
+    by_agent: dict[str, list[Execution]] = {}
+    for run in sorted(history.considered.get(register.task, ()), key=lambda run: run.time_s):
+        by_agent.setdefault(run.node, []).append(run)
+    if not by_agent:
+        return [(register, in_order(history, register.task))]
+    return [
+        (replace(register, agent=agent, attempt=runs[-1].attempt), runs) for agent, runs in by_agent.items()
+    ]
+
+
+Attempt = tuple[str, str, int, int]
+"""A task, the node and the start of it that made an attempt, and which attempt."""
+
+
+def _failed(
+    history: History,
+    hold_ups: HoldUps,
+    register: Register,
+    runs: Sequence[Execution],
+    told: Mapping[Attempt, Mistake],
+) -> Mistake | None:
+    """The mistake that a dead register tells of, if that is what all attempts came to."""
+    mine = [told.get((register.task, run.node, run.incarnation, run.attempt)) for run in runs]
+    last = next(
+        (
+            mistake
+            for run, mistake in zip(runs, mine, strict=True)
+            if mistake is not None
+            and (run.node, run.attempt, mistake.reason) == (register.agent, register.attempt, register.reason)
+        ),
+        None,
+    )
+    if last is None or last.is_final:
+        return last
+    attempts = history.asked.attempts
+    if attempts is None or register.attempt != attempts:
+        return None
+    for (run, following), mistake in zip(itertools.pairwise(runs), mine, strict=False):
+        cut_off = hold_ups.excuse_repeat(run, following) or _was_cut_off(history, run, following.time_s)
+        if mistake is None and not cut_off:
+            return None
+    begun = {run.attempt for run in runs}
+    held_up = hold_ups.excuse_any(runs[0].time_s, register.stored_s)
+    return last if len(begun) >= attempts or held_up or _was_disturbed(history) else None
+
+
+def is_spent(history: History, register: Register) -> bool:
+    """Whether all attempts at a dead task were begun, and failed or were cut off by a fault, the last one so.
+
+    Then it is dead by nobody's mistake: so many attempts it was to have. The first is counted by its
+    delivery, so one that a dying agent had not begun counts as well. Where there is poison, an attempt before
+    the last may have ended with its agent, which a neighbour killed; the last is made alone.
+    """
+    attempts, runs = history.asked.attempts, counted(history, register.task)
+    if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
+        return False
+    numbers = [run.attempt for run in runs]
+    if len(numbers) > attempts or numbers != [*range(attempts + 1 - len(numbers), attempts + 1)]:
+        return False
+    if len(numbers) < attempts - 1:
+        return False
+    until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
+    *before, last = zip(runs, until_s, strict=True)
+    cuts = _was_cut_off if is_poisoned(history.asked.handler) else _was_struck
+    return _was_struck(history, *last) and all(
+        run.failed_s is not None or cuts(history, run, end_s) for run, end_s in before
+    )
+
+
+def _was_struck(history: History, run: Execution, until_s: float) -> bool:
+    return is_struck(history, run.node, run.time_s, until_s)
+
+
+def _was_cut_off(history: History, run: Execution, until_s: float) -> bool:
+    """Whether an attempt could not come to its end: its agent ended, or was struck, or the broker was."""
+    ended = run.node in history.lives.expelled or any(
+        start.node == run.node
+        and start.incarnation > run.incarnation
+        and start.started_s <= until_s + START_S
+        for start in history.nodes
+    )
+    return ended or is_struck(history, run.node, run.time_s, until_s)
+
+
+def _was_disturbed(history: History) -> bool:
+    """Whether anything happened for which an attempt may be counted that nobody came to begin."""
+    agents = {start.node for start in history.nodes if start.role == AGENT}
+    again = any(start.role == AGENT and start.incarnation > 1 for start in history.nodes)
+    return again or any(fault.node in agents or fault.node == BROKER for fault in history.faults)
+
+
+def _killed(
+    history: History,
+    hold_ups: HoldUps,
+    register: Register,
+    runs: Sequence[Execution],
+    told: Mapping[Attempt, Mistake],
+) -> str:
+    """How a task ended, or held up, the last agent that ran it, in words, if no attempt of it ended well.
+
+    The last attempt must have run alone, as it does where there is more than one: or it may have been any of
+    its neighbours'.
+    """
+    task, attempts = register.task, history.asked.attempts
+    # Who votes has no delivery that would tell it that its first attempt was one.
+    uncounted = 1 if history.considered else 0
+    if not runs or attempts is None or len(runs) - hold_ups.repeats(runs) > attempts + uncounted:
+        return ""
+    for run, following in itertools.pairwise(runs):
+        failed = (task, run.node, run.incarnation, run.attempt) in told
+        cut_off = hold_ups.excuse_repeat(run, following) or _was_cut_off(history, run, following.time_s)
+        if not failed and not cut_off:
+            return ""
+    who = (runs[-1].node, runs[-1].incarnation)
+    held = history.lives.in_hand.get(who, frozenset())
+    is_alone = held == {task} or (attempts == 1 and task in held)
+    if end := end_of(history, who) if is_alone else "":
+        return end
+    return HELD_FOR_ALL if hold_ups.excuse(who, runs[-1].time_s, register.stored_s) else ""
+
+
+def end_of(history: History, who: Start) -> str:
+    """How a start of an agent was ended by what it had in hand, in words; empty if nothing says so."""
+    if not history.lives.in_hand.get(who):
+        return ""
+    reason, status = history.lives.reasons.get(who, ""), history.lives.statuses.get(who)
+    if reason.startswith(HELD_UP):
+        return f"{reason.removeprefix('its handler ')}, and was ended; its log says where it stood"
+    if status is None or status in NODES_OWN_STATUSES or status in SENT_SIGNALS:
+        return ""
+    how = f"signal {-status}" if status < 0 else f"status {status}"
+    return f"ended its agent's process with {how}"
