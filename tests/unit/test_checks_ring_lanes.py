@@ -9,8 +9,9 @@ import pytest
 from tests.unit.histories import Run, T, case_in
 from tests.unit.test_checks_ring import good_run
 
-from squall.chaos.judge.checks.ring_lanes import bound_s, ownership
+from squall.chaos.judge.checks.ring_lanes import bound_s, grown, ownership
 from squall.chaos.judge.decide import Finding
+from squall.chaos.judge.mistakes import counted
 from squall.services.patterns.ring import RingSpec
 
 BOUND_S = bound_s(RingSpec())
@@ -102,6 +103,25 @@ def test_while_nobody_can_move_lanes_the_bound_does_not_run(
     struck(run, node, 6.5, 8.0)  # what overlaps counts once
     finding = found(run, tmp_path)
     assert (finding.verdict == "fail") is is_held, finding
+
+
+def test_who_came_to_have_more_lanes_had_its_consumer_made_anew(tmp_path: Path) -> None:
+    run = moving_run()
+    look(run, 7.0, 4, agent_4=lanes(range(100)))
+    history = case_in(run.write(tmp_path / "run")).history
+    assert grown(history) == [("agent-8", T + 5.4), ("agent-4", T + 7.0)]
+
+
+@pytest.mark.parametrize(
+    ("node", "at_s", "counts"), [("agent-4", 4.0, 1), ("agent-4", 9.0, 2), ("agent-3", 4.0, 2)]
+)
+def test_an_attempt_of_before_a_consumer_was_made_anew_need_not_count(
+    tmp_path: Path, node: str, at_s: float, counts: int
+) -> None:
+    run = good_run()
+    run.line(5.0, "agent-4", "run", "invoke", task="a-1", attempt=1)  # as the one at 2.1 had been
+    history = case_in(run.write(tmp_path / "run")).history
+    assert len(counted(history, "a-1", [(node, T + at_s)])) == counts
 
 
 def test_where_no_lane_moved_nothing_is_said(tmp_path: Path) -> None:
