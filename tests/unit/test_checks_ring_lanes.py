@@ -94,6 +94,15 @@ def test_none_may_be_without_an_owner_for_longer_than_the_bound(
     assert finding.verdict == verdict, finding
 
 
+def test_lanes_that_nobody_but_their_first_owner_ever_had_are_missed_too(tmp_path: Path) -> None:
+    run = moving_run()
+    run.rows = [row for row in run.rows if row["op"] != "owners" or row["stage"] != 4]
+    for at_s, owned in ((0.0, range(100)), (5.0, range(90)), (5.5 + BOUND_S, range(100))):
+        look(run, at_s, 4, agent_4=lanes(owned))
+    finding = found(run, tmp_path)
+    assert (finding.verdict, "of stage 4 for" in finding.detail) == ("fail", True), finding
+
+
 @pytest.mark.parametrize(("node", "is_held"), [("router-1", False), ("broker", False), ("agent-4", True)])
 def test_while_nobody_can_move_lanes_the_bound_does_not_run(
     tmp_path: Path, node: str, *, is_held: bool

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -108,13 +109,13 @@ def _several(look: Owners) -> list[str]:
 
 
 def _moved(seen: Sequence[Owners]) -> set[str]:
-    """Lanes that more than one consumer had, one after the other."""
-    owners: defaultdict[str, set[str]] = defaultdict(set)
-    for look in seen:
-        for name, lanes in look.owners.items():
-            for lane in lanes.split():
-                owners[lane].add(name)
-    return {lane for lane, names in owners.items() if len(names) > 1}
+    """Lanes whose owner changed, also to nobody."""
+    found: set[str] = set()
+    for before, after in pairwise(seen):
+        for name in before.owners.keys() | after.owners.keys():
+            had, has = ({*look.owners.get(name, "").split()} for look in (before, after))
+            found |= had ^ has
+    return found
 
 
 def grown(history: History) -> list[tuple[str, float]]:
