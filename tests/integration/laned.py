@@ -16,8 +16,8 @@ from tests.integration.brokers import running
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RequestError
 from squall.bus.jetstream import create_stream, publish
-from squall.bus.lane_moves import look, settle
-from squall.bus.lanes import ALL, LaneQueue, Route, is_settled
+from squall.bus.lane_moves import LOOK_S, look, settle
+from squall.bus.lanes import ALL, Holder, LaneQueue, Route, is_settled
 from squall.bus.pull import Delivery, Puller
 from squall.bus.subjects import ANY, LANES, Subjects, every_ack, lane_of, last_token, next_message
 from squall.bus.tasks import task_group, wait_until
@@ -189,6 +189,25 @@ class Laned:
         finally:
             mover.request = request  # type: ignore[method-assign]
         return True
+
+    async def looks(self, watcher: Connection, count: int) -> list[list[Holder]]:
+        """What so many looks show; between any two a mover that waits has had time for one of its own."""
+        looked: list[list[Holder]] = []
+
+        async def again() -> int:
+            looked.append(await look(watcher, QUEUE))
+            return len(looked)
+
+        await wait_until(
+            again, lambda done: done >= count, timeout_s=20, what="all looks", every_s=2 * LOOK_S
+        )
+        return looked
+
+    async def some_done(self, least: int) -> None:
+        async def count() -> int:
+            return len(self.done)
+
+        await wait_until(count, lambda done: done >= least, timeout_s=60, what="some tasks done")
 
     async def all_done(self) -> None:
         async def count() -> int:

@@ -144,7 +144,7 @@ def a_hand_over_is_asked_for_in_one_term(patch: pytest.MonkeyPatch) -> None:
 
 def a_broker_remembers_all_it_delivered(patch: pytest.MonkeyPatch) -> None:
     """Poison that a broker had forgotten to have delivered was taken to have been begun too often."""
-    patch.setattr(poison, "counted", in_order)
+    patch.setattr(poison, "counted", lambda history, task, anew=(): in_order(history, task))
 
 
 def last_attempts_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:

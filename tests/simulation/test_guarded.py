@@ -15,7 +15,7 @@ from squall.bus.ended import Done, Failed
 from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask
 from squall.services.roles.guarded import Guarded
-from squall.services.rules.breaker import Breaker, Changed, Settings, shares
+from squall.services.rules.breaker import Breaker, Changed, Settings, share
 
 STAGE = 2
 SETTINGS = Settings(
@@ -49,9 +49,9 @@ class Failing(World):
         if stage != STAGE:
             return None
         there = instances_of(stage)
-        share = shares(SETTINGS.probes, len(there))[there.index(name)]
+        mine = share(SETTINGS.probes, there, name).probes
         chance = random.Random(name)
-        breaker = self.breakers[name] = Breaker(SETTINGS, chance, self.loop.time(), probes=share)
+        breaker = self.breakers[name] = Breaker(SETTINGS, chance, self.loop.time(), probes=mine)
         changed = lambda change: self.changes.append((name, change))  # noqa: E731
         return Guarded(breaker, turns, now_s=self.loop.time, changed=changed)
 

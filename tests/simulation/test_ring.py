@@ -10,7 +10,9 @@ import pytest
 
 from squall.bus import lane_moves
 from squall.chaos.cli.setup import spec_of
+from squall.chaos.judge.checks.ring import MOVING, STEPS, runs
 from squall.chaos.mutants.catalogues import catalogue_of
+from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.simulation.outcome import Plan, outcome
 
@@ -20,7 +22,7 @@ FAILING = (
     Interval(fault="errors", target="stage-3", at_s=0.5, for_s=8.0),
     Interval(fault="crash", target="leader", at_s=0.7, point="router.paused"),
     Interval(fault="pause", target="agent-2", at_s=11.0, for_s=6.0),
-    Interval(fault="crash", target="leader", at_s=12.4, point="router.moved"),
+    Interval(fault="crash", target="leader", at_s=12.4, point="router.shrunk"),
 )
 """A stage fails, and the router dies once it has paused it; an instance is silent for so long that its lanes
 go to the other, and the router dies between two steps."""
@@ -49,6 +51,26 @@ def test_stages_that_fail_and_lanes_that_move_keep_every_promise_though_routers_
     assert ("R1" in found.passed) == (order == "strict")
     assert {"Shrink", "Make", "Remove"} <= {*steps}
     assert found.faults >= 4  # one of the routers at least
+
+
+@pytest.mark.parametrize("point", STEPS)
+def test_instances_leave_and_join_again_though_the_router_dies_at_each_step(point: str) -> None:
+    intervals = (
+        Interval(fault="crash", target="leader", at_s=0.9, point=point),
+        Interval(fault="leave", target="agent-2", at_s=1.0, for_s=5.0),
+        Interval(fault="leave", target="agent-7", at_s=9.0, for_s=4.0),
+        Interval(fault="crash", target="leader", at_s=12.9, point=point),  # as it comes back
+    )
+    found = outcome(plan(intervals, tasks=400, quiet_s=4.0), 1)
+    assert found.verdict == "pass", found
+    assert {"R1", "R2", "R7", "E1"} <= {*found.passed}
+    assert found.faults == len(intervals)
+
+
+def test_the_moving_run_strikes_the_router_at_each_step_in_every_way() -> None:
+    of_series = next(each for each in runs(spec_of("ring"), 1) if each.name == MOVING)
+    struck = {(each.point, each.fault) for each in of_series.schedule.intervals if each.point}
+    assert struck == {(point, fault) for point in STEPS for fault in STRIKES.values()}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from squall.services.rules.breaker import (
     State,
     Verb,
     judged,
-    shares,
+    share,
 )
 
 SETTINGS = Settings(failures_in_a_row=100)
@@ -331,11 +331,22 @@ def test_whatever_happens_it_keeps_its_bounds(
         assert of.state == last
 
 
-@given(st.integers(1, 20), st.integers(1, 20))
-def test_instances_share_the_probes_and_make_no_more_of_them(probes: int, instances: int) -> None:
-    given_out = shares(probes, instances)
-    assert (len(given_out), sum(given_out)) == (instances, probes)
-    assert max(given_out) - min(given_out) <= 1
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 3))
+def test_instances_share_the_probes_of_each_turn_and_make_no_more_of_them(
+    probes: int, instances: int, joined: int
+) -> None:
+    names = [f"agent-{number}" for number in range(instances)]
+    given_out = [share(probes, names, name) for name in [*names, *(f"new-{n}" for n in range(joined))]]
+    turns = {each.turn for each in given_out}
+    assert all(each.probes >= 1 for each in given_out)
+    for turn in turns:
+        mine = [each.probes for each in given_out[:instances] if each.turn == turn]
+        assert sum(mine) <= probes
+        assert max(mine, default=0) - min(mine, default=0) <= 1
+    assert all(
+        each.turn > max(known.turn for known in given_out[:instances]) for each in given_out[instances:]
+    )
+    assert sum(each.probes for each in given_out[:instances] if each.turn == 0) == probes
 
 
 def test_one_without_a_share_of_the_probes_makes_none() -> None:

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from squall.bus.errors import InvalidNameError
 from squall.bus.lanes import (
     ALL,
     NONE,
+    Clear,
     Drains,
     Holder,
     Lanes,
@@ -26,6 +28,7 @@ from squall.bus.lanes import (
     Remove,
     Route,
     Shrink,
+    Stamp,
     Step,
     is_settled,
     spread,
@@ -53,7 +56,12 @@ class Table:
         match step:
             case Remove(name=name):
                 self.holders.pop(name, None)
-            case Shrink(name=name, lanes=lanes, left=left):
+            case Stamp(name=name, lanes=lanes):
+                if before is not None:
+                    assert lanes == before.lanes
+                    assert not before.left
+                    self.holders[name] = msgspec.structs.replace(before, epoch=epoch)
+            case Shrink(name=name, lanes=lanes, left=left) | Clear(name=name, lanes=lanes, left=left):
                 if before is not None:
                     assert lanes <= before.lanes  # in place nothing may grow
                     self.holders[name] = Holder(
@@ -145,7 +153,7 @@ def test_a_lane_is_taken_first_then_waited_for_then_given_then_nothing_is_left()
     assert steps(moved, [waits]) == []
     assert not is_settled(moved, [waits])
     assert steps(moved, [waits], {NAMES[0]}) == [
-        Shrink(name=NAMES[0], lanes=gives),
+        Clear(name=NAMES[0], lanes=gives),
         Make(name=NAMES[1], lanes=gets),
     ]
     there = [Holder(name=name, lanes=lanes, epoch=2) for name, lanes in moved.wanted().items()]
@@ -181,7 +189,7 @@ def test_one_that_must_grow_keeps_what_it_holds_of_lanes_that_it_gave_up() -> No
 
 def test_a_lane_that_comes_back_before_it_was_given_to_another_is_not_waited_for() -> None:
     [giver] = two(frozenset({"5"}), delivered=9, floor=1, pending=3)
-    assert steps(route(3, NAMES[0]), [giver]) == [Shrink(name=NAMES[0], lanes=ALL - {"5"}, left=NONE)]
+    assert steps(route(3, NAMES[0]), [giver]) == [Clear(name=NAMES[0], lanes=ALL - {"5"})]
     back = Holder(name=NAMES[0], lanes=ALL - {"5"}, epoch=3, delivered=9, floor=1, pending=3)
     assert steps(route(3, NAMES[0]), [back]) == [Make(name=NAMES[0], lanes=ALL)]
 

@@ -22,7 +22,11 @@ def test_where_nobody_is_heard_of_all_stays_as_it_is() -> None:
     assert there.members(99.0, among=STAGE, before=("agent-5", "agent-1")) == ("agent-1", "agent-5")
 
 
-def test_who_could_not_be_there_is_not_heard() -> None:
+def test_who_joins_is_there_once_it_was_heard_and_not_before() -> None:
     there = Presence(STAGE, 0.0, absent_s=3.0)
-    there.heard("agent-9", 1.0)
-    assert there.absent(5.0) == set(STAGE)
+    more = (*STAGE, "agent-7")
+    assert there.members(1.0, among=more, before=STAGE) == STAGE
+    assert there.absent(9.0) == set(STAGE)
+    there.heard("agent-7", 1.0)
+    assert there.members(1.5, among=more, before=STAGE) == more
+    assert there.members(1.5, among=STAGE, before=STAGE) == STAGE

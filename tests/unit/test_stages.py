@@ -13,11 +13,13 @@ from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Pacing
 from squall.bus.stages import DEAD_BEFORE, STAGES_MAX, Stages, at_stage, read_done
 from squall.bus.subjects import Subjects, lane_for, lane_of
-from squall.bus.topology.ring import ring, stage_of
+from squall.bus.topology.link import Node
+from squall.bus.topology.ring import next_number, of_stage, ring, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import Result, Task
 from squall.services.handlers.loading import load
 from squall.services.patterns import ring as pattern
+from squall.services.patterns.lane_members import Members, changed
 from squall.services.patterns.ring import RingSpec
 from squall.services.trading import pipeline
 from squall.services.trading.orders import Order
@@ -154,8 +156,36 @@ def test_consumers_begin_with_the_lanes_of_the_first_route() -> None:
     assert sum(lanes) == 4 * 100
     assert min(lanes) > 20
     assert lane_for("k").isdecimal()
-    joined = pattern.topology(spec).with_node(
-        pattern.topology(spec).node("agent-1").__class__("agent-9", "agent", True)
-    )
-    with pytest.raises(SpecError, match="can join"):
-        pattern.consumers(spec, joined)
+
+
+def test_who_joins_has_a_consumer_from_whoever_moves_lanes_and_no_stage_is_left_empty() -> None:
+    spec = RingSpec(swarm="demo", agents=8, joins_at_s=(1.0,))
+    first = pattern.topology(spec)
+    joined = first.with_node(Node("agent-9", "agent", isolated=True))
+    assert pattern.consumers(spec, joined) == pattern.consumers(spec, first)
+    assert "$JS.API.CONSUMER.MSG.NEXT.DEMO_S1.agent-9" in joined.permissions["agent-9"].publish
+    assert joined.exports == first.exports  # a broker that is given others forgets every pull
+    with pytest.raises(SpecError, match="cannot join"):
+        pattern.consumers(spec, first.with_node(Node("agent-99", "agent", isolated=True)))
+    with pytest.raises(SpecError, match="stage 1 would have no instance"):
+        pattern.consumers(spec, first.without_node("agent-1").without_node("agent-5"))
+    with pytest.raises(SpecError, match="would leave that the swarm began with"):
+        pattern.check(RingSpec(agents=8, joins_at_s=(2.0,), leaves_at_s=(1.0,)))
+
+
+def test_who_joins_is_of_the_stage_with_the_fewest_and_has_a_number_that_nobody_had() -> None:
+    names = [f"agent-{number}" for number in range(1, 9)]
+    assert next_number(names, 9, 4) == 9
+    assert next_number([*names, "agent-9"], 10, 4) == 10
+    assert next_number(names, 10, 4) == 13  # agent-9 has left
+    assert next_number([name for name in names if name != "agent-7"], 9, 4) == 11
+    assert [*of_stage([*names, "agent-13", "agent-10"], 1, 4)] == ["agent-1", "agent-5", "agent-13"]
+
+
+def test_the_record_of_members_says_each_change_once() -> None:
+    first = Members(epoch=0, names=("agent-1", "agent-2"))
+    more = changed(first, "agent-10", member=True)
+    assert (more.epoch, more.names) == (1, ("agent-1", "agent-2", "agent-10"))
+    assert changed(more, "agent-10", member=True) is more
+    assert changed(more, "agent-3", member=False) is more
+    assert changed(more, "agent-1", member=False).names == ("agent-2", "agent-10")

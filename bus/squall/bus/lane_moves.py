@@ -17,6 +17,7 @@ from squall.bus.errors import RejectedError
 from squall.bus.jetstream import CONSUMER_EXISTS, CONSUMER_MISSING, CONSUMER_NOT_FOUND, FILTERS_OVERLAP, call
 from squall.bus.lanes import (
     ALL,
+    Clear,
     Drains,
     Holder,
     LaneQueue,
@@ -24,6 +25,7 @@ from squall.bus.lanes import (
     Remove,
     Route,
     Shrink,
+    Stamp,
     Step,
     is_settled,
     steps,
@@ -86,8 +88,10 @@ async def take(connection: Connection, queue: LaneQueue, step: Step, epoch: int)
     """
     try:
         match step:
-            case Shrink(name=name, lanes=lanes, left=left):
+            case Shrink(name=name, lanes=lanes, left=left) | Clear(name=name, lanes=lanes, left=left):
                 await _configure(connection, queue, name, lanes, left, epoch, "update")
+            case Stamp(name=name, lanes=lanes):
+                await _configure(connection, queue, name, lanes, (), epoch, "update")
             case Make(name=name, lanes=lanes):
                 await _delete(connection, queue, name)
                 await _configure(connection, queue, name, lanes, (), epoch, "create")

@@ -152,6 +152,21 @@ class Shrink(msgspec.Struct, frozen=True, kw_only=True):
     left: Lanes = NONE
 
 
+class Clear(msgspec.Struct, frozen=True, kw_only=True):
+    """Note with a consumer, which keeps its lanes, of which others it may still hold messages: of fewer."""
+
+    name: str
+    lanes: Lanes
+    left: Lanes = NONE
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """Note with a consumer by which route it has the lanes that it has."""
+
+    name: str
+    lanes: Lanes
+
+
 class Make(msgspec.Struct, frozen=True, kw_only=True):
     """Make a consumer with these lanes, anew where it is there already."""
 
@@ -165,7 +180,7 @@ class Remove(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-Step = Shrink | Make | Remove
+Step = Shrink | Clear | Stamp | Make | Remove
 
 
 def steps(route: Route, holders: Iterable[Holder], drained: Collection[str] = ()) -> list[Step]:
@@ -187,10 +202,12 @@ def steps(route: Route, holders: Iterable[Holder], drained: Collection[str] = ()
         keeps = holder.lanes & wanted.get(name, NONE)
         if name not in wanted and not keeps and not holder.lanes and not given_up[name]:
             todo.append(Remove(name=name))
-        elif keeps != holder.lanes or given_up[name] != holder.left:
+        elif keeps != holder.lanes or given_up[name] - holder.left:
             todo.append(Shrink(name=name, lanes=keeps, left=given_up[name]))
+        elif given_up[name] != holder.left:
+            todo.append(Clear(name=name, lanes=keeps, left=given_up[name]))
         elif keeps == wanted.get(name) and holder.epoch != route.epoch:
-            todo.append(Shrink(name=name, lanes=keeps))
+            todo.append(Stamp(name=name, lanes=keeps))
     changing = {step.name for step in todo}
     for name, lanes in sorted(wanted.items()):
         has = found.get(name, Holder(name=name)).lanes

@@ -14,13 +14,14 @@ from its number.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from squall.bus.stages import STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
+from squall.bus.topology.rights import Permissions
 
 PATTERN = "ring"
 
@@ -31,7 +32,26 @@ def stage_of(node: str, stages: int) -> int:
     Args:
         node: Its name, ``agent-1`` and up.
     """
-    return (int(node.rsplit("-", 1)[1]) - 1) % stages + 1
+    return (_number(node) - 1) % stages + 1
+
+
+def of_stage(names: Collection[str], stage: int, stages: int) -> list[str]:
+    """The instances of one stage, in the order of their numbers. Pure."""
+    return sorted((name for name in names if stage_of(name, stages) == stage), key=_number)
+
+
+def next_number(names: Collection[str], least: int, stages: int) -> int:
+    """The number of who joins next: the least one that belongs to the stage with the fewest. Pure.
+
+    Args:
+        least: No number below has not been had.
+    """
+    fewest = min(range(1, stages + 1), key=lambda stage: len(of_stage(names, stage, stages)))
+    return next(number for number in range(least, least + stages) if stage_of(f"-{number}", stages) == fewest)
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("-", 1)[1])
 
 
 def breaker(s: Subjects, stage: int | str) -> str:
@@ -44,13 +64,18 @@ def route(s: Subjects, stage: int | str) -> str:
     return s.at("ring", "route", f"s{stage}" if isinstance(stage, int) else stage)
 
 
+def members(s: Subjects) -> str:
+    """Where it is said who the instances are."""
+    return s.at("ring", "members")
+
+
 def seat(s: Subjects) -> Seat:
     """Where the leadership of the routers is kept."""
     return s.seat("ring")
 
 
 @functools.lru_cache(maxsize=16)
-def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topology:
+def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: int = 0) -> Topology:
     """The topology of stages in a row.
 
     Args:
@@ -58,6 +83,7 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
         stages: How many there are.
         instances: Of each stage; together they are ``agent-1`` and up.
         routers: How many candidates for leadership, ``router-1`` and up; one of them leads.
+        joins: How many instances may join, of whichever stages.
 
     Raises:
         InvalidNameError: The swarm's name cannot be used in subjects.
@@ -69,7 +95,9 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
         raise ValueError(f"a {PATTERN} has at most {STAGES_MAX} stages")
     s = Subjects(swarm)
     chain = Stages(swarm=s, count=stages)
+    planes = [chain.waiting(stage) for stage in range(1, stages + 1)]
     agents = [f"agent-{n}" for n in range(1, stages * instances + 1)]
+    more = [f"agent-{n}" for n in range(len(agents) + 1, len(agents) + stages * joins + 1)]
     return Topology(
         pattern=PATTERN,
         swarm=swarm,
@@ -82,20 +110,26 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
             Node("observer", "observer"),
         ),
         links=(*_common(s, chain), *(link for name in agents for link in _instance(s, chain, name))),
+        coming={Node(name, "agent", isolated=True): tuple(_instance(s, chain, name)) for name in more},
         administration={
             "launcher": launcher(),
-            "observer": observer(
-                s,
-                [
-                    ("IN", s.ingress),
-                    ("RING", s.at("ring", ">")),
-                    ("RES", s.registers),
-                    ("DLQ", s.dead_letters),
-                ],
-            ),
-            "router": lane_mover(s, *map(chain.waiting, range(1, stages + 1))),
+            "observer": _observer(s, planes),
+            "router": lane_mover(s, *planes),
         },
     )
+
+
+def _observer(s: Subjects, planes: Sequence[str]) -> Permissions:
+    """Sees who has which lanes, too."""
+    reads = [
+        ("IN", s.ingress),
+        ("RING", s.at("ring", ">")),
+        ("RES", s.registers),
+        ("DLQ", s.dead_letters),
+    ]
+    watches = observer(s, reads)
+    looks = tuple(api("CONSUMER", "LIST", s.stream(plane)) for plane in planes)
+    return Permissions((*watches.publish, *looks), watches.subscribe)
 
 
 def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
@@ -109,8 +143,12 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("router", "RING", office.lease, "renews it")
     yield Link("router", "RING", office.snapshot, "stores what it knows")
     yield Link("router", "RING", route(s, ANY), "says who should have which lane, fenced by its term")
+    yield Link("launcher", "RING", members(s), "says who joins and who leaves")
+    yield Link("RING", "launcher", members(s), "looks up who the instances are", by="get")
     yield Link("router", "RING", breaker(s, ANY), "says how breakers stand, fenced by its term")
-    yield Link("RING", "router", s.at("ring", ">"), "looks up its term, routes and breakers", by="get")
+    yield Link(
+        "RING", "router", s.at("ring", ">"), "looks up its term, members, routes and breakers", by="get"
+    )
     yield Link("IN", "router", s.ingress, "reads what was submitted", by="read")
     yield Link("IN", "router", s.ingress, "looks up the inputs of dead letters", by="get")
     yield Link("RES", "router", s.registers, "reads what has ended", by="read")

@@ -13,7 +13,7 @@ each attempt took its agent's process with it. Runs of before there were such li
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -168,20 +168,31 @@ def in_order(history: History, task: str) -> list[Execution]:
     return sorted(history.executions.get(task, ()), key=lambda run: run.time_s)
 
 
-def counted(history: History, task: str) -> list[Execution]:
-    """The attempts at a task in order of time, but for those that a broker which ended may have forgotten.
+SEEN_S = 1.0
+"""Until it is seen that a consumer was made anew."""
+
+
+def counted(history: History, task: str, anew: Collection[tuple[str, float]] = ()) -> list[Execution]:
+    """The attempts at a task in order of time, but for those that the broker may have forgotten.
 
     The first is counted by its delivery alone. A broker that comes back may not know that there was one: then
-    the next attempt has the number of the one before it.
+    the next attempt has the number of the one before it. So it is if what an agent pulls from was made anew.
+
+    Args:
+        anew: The agents whose consumer was made anew, and when.
     """
     brokers = [start.started_s for start in history.nodes if start.node == BROKER and start.incarnation > 1]
     runs = in_order(history, task)
+
+    def may_be_forgotten(run: Execution, again: Execution) -> bool:
+        return any(run.time_s - START_S <= started_s <= again.time_s for started_s in brokers) or any(
+            node == again.node and run.time_s <= made_s <= again.time_s + SEEN_S for node, made_s in anew
+        )
+
     return [
         run
         for run, again in itertools.zip_longest(runs, runs[1:])
-        if again is None
-        or again.attempt != run.attempt
-        or not any(run.time_s - START_S <= started_s <= again.time_s for started_s in brokers)
+        if again is None or again.attempt != run.attempt or not may_be_forgotten(run, again)
     ]
 
 

@@ -106,7 +106,8 @@ DOES: Mapping[str, str] = {
     "errors": "whatever is asked is answered with an error, sometimes after it was carried out; attempts "
     "of a stage fail, as what they depend on answers so",
     "slow": "some attempts of a stage take longer, as what they depend on is slow",
-    "leave": "the member leaves the roster, so that its votes count no more, and joins again",
+    "leave": "the member leaves the roster, so that its votes count no more, or its lanes go to others, "
+    "and joins again",
 }
 """What each kind does, in words."""
 

@@ -78,7 +78,7 @@ def main() -> None:
         # Before the loop runs, so that the module may run one of its own.
         try:
             handler = load(handling, start.origin)
-            if pattern.roster is not None:
+            if pattern.roster is not None and pattern.roster.votes:
                 handler.vote()
         except SpecError as error:
             _end(_refused(control, error))

@@ -86,7 +86,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
         origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
-        signing: What an agent signs with, where the pattern has a roster.
+        signing: What an agent signs with, where those of the pattern vote.
     """
 
     spec: Spec

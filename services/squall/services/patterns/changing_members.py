@@ -51,8 +51,8 @@ async def change_members(swarm: Swarm, asked: Sequence[Change]) -> None:
         await asyncio.sleep(max(0.0, begun_s + change.at_s - time.monotonic()))
         if change.what == "join":
             peer = await swarm.add(AGENT)
-            swarm.tell(Notice(f"{peer} has joined; from here on it votes"))
+            swarm.tell(Notice(f"{peer} has joined"))
         else:
             peer = swarm.of_role(AGENT)[-1]
             await swarm.remove(peer)
-            swarm.tell(Notice(f"{peer} has left; from here on its votes do not count"))
+            swarm.tell(Notice(f"{peer} has left"))

@@ -114,9 +114,13 @@ class Backlog:
     drained: bool
 
 
+def _the_least(spec: Any, names: Sequence[str], least: int) -> int:
+    return least
+
+
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """How a pattern keeps who its members are: its agents, of whom each has a key to sign with.
+    """How a pattern keeps who its members are: its agents.
 
     Each raises LaunchError if what it asks for was not done, and is given a connection of the launcher.
 
@@ -125,12 +129,17 @@ class Roster:
         join: Has an agent that serves be a member.
         leave: Has an agent be none any more, before it ends.
         members: Who they are now; raises RequestError if the broker does not answer.
+        next_number: The number of the next that joins, for a spec, given all names and the least that nobody
+            has had: that one, or one above it.
+        votes: Whether they vote, so that each has a key to sign with.
     """
 
     found: Callable[[Swarm, Connection, Mapping[str, str]], Awaitable[None]]
     join: Callable[[Swarm, Connection, str, str], Awaitable[None]]
     leave: Callable[[Swarm, Connection, str], Awaitable[None]]
     members: Callable[[Swarm], Awaitable[Collection[str]]]
+    next_number: Callable[[Any, Sequence[str], int], int] = _the_least
+    votes: bool = True
 
 
 def _own_job(key: str) -> str:
@@ -156,6 +165,10 @@ def _nothing_to_check(spec: Any) -> None:
 
 def _not_said(swarm: Subjects) -> Sequence[Place]:
     return ()
+
+
+async def _nothing_to_watch(swarm: Swarm, history: History) -> None:
+    pass
 
 
 async def _nothing_to_show(swarm: Swarm, run: RunDirectory) -> None:
@@ -189,6 +202,7 @@ class Pattern:
         emptied: Where no record is left, soon after a swarm has drained.
         backlog: How far a swarm has come. Raises RequestError if the broker does not answer.
         read_back: Writes what the broker holds in the end into the history; how many registers there are.
+        watch: Writes what is seen of a swarm that serves into the history, until it is cancelled.
         opening: What ``squall run`` does to a swarm at work, to show what the pattern survives.
     """
 
@@ -211,6 +225,7 @@ class Pattern:
     emptied: Callable[[Subjects], Sequence[Place]] = _not_said
     backlog: Callable[[Swarm], Awaitable[Backlog]]
     read_back: Callable[[Swarm, History], Awaitable[int]]
+    watch: Callable[[Swarm, History], Coroutine[Any, Any, None]] = _nothing_to_watch
     opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show
 
     def module(self, role: str) -> ModuleType:

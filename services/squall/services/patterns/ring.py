@@ -8,26 +8,30 @@ A double line is the broker's own copying; see `squall.bus.stages`. A router say
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
 from squall.bus import attempts, register
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
+from squall.bus.connection import Connection
 from squall.bus.lane_moves import configured
 from squall.bus.lanes import LaneQueue, Route, spread
 from squall.bus.stages import STAGES_MAX, Stages
 from squall.bus.subjects import Subjects
+from squall.bus.tasks import task_group
+from squall.bus.topology import ring as rings
 from squall.bus.topology.model import Topology
-from squall.bus.topology.ring import ring, seat, stage_of
+from squall.bus.topology.ring import of_stage, ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
-from squall.services.patterns import opening, parts, reading
-from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
+from squall.services.patterns import lane_facts, lane_members, opening, parts, reading
+from squall.services.patterns.changing_members import change_members, changes, fewest
+from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
-from squall.services.run.spec import HANDLER, Spec
+from squall.services.run.spec import HANDLER, Seconds, Spec
 from squall.services.trading import pipeline
 from squall.services.trading.workload import Submission, independent
 
@@ -56,6 +60,10 @@ PENDING_PER_SLOT = 32
 go on while one stands; lower keeps less at the broker to be looked through."""
 
 
+JOINS_MAX = 4
+"""Instances beyond those of the file that may join; the rights of all are drawn up from the start."""
+
+
 SHUT_SLACK_S = 2.0
 """Until it is known that a breaker has closed, and what was put off comes again."""
 
@@ -81,6 +89,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             when it would be. ``off``: neither.
         breaker_window_s: How far back attempts count.
         breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
+        joins_at_s, leaves_at_s: When, after the load of `squall run` begins, an instance joins the stage that
+            has the fewest, and when the newest that there is leaves.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
     """
 
@@ -99,6 +109,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_window_s: Annotated[float, Meta(gt=0)] = 30.0
     breaker_wait_s: Annotated[float, Meta(gt=0)] = 5.0
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
+    joins_at_s: tuple[Seconds, ...] = ()
+    leaves_at_s: tuple[Seconds, ...] = ()
     pause_leader: bool = True
 
     @property
@@ -120,6 +132,10 @@ def check(spec: RingSpec) -> None:
             f"{spec.agents} agents cannot be shared equally by {len(spec.stages)} stages",
             f"use a multiple of {len(spec.stages)}",
         )
+    if fewest(spec.agents, changes(spec.joins_at_s, spec.leaves_at_s)) < spec.agents:
+        raise SpecError(
+            "an instance would leave that the swarm began with", "have one join before each leaves"
+        )
     if spec.breaker_wait_s > spec.breaker_wait_s_max:
         raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
 
@@ -139,14 +155,18 @@ def lane_queue(spec: RingSpec, stage: int, paused_until_s: Callable[[], float] =
     return dataclasses.replace(queue, paused_until_s=paused_until_s)
 
 
+def first_instances(spec: RingSpec) -> list[str]:
+    """The instances that the swarm begins with, of all stages."""
+    return [f"agent-{number}" for number in range(1, spec.agents + 1)]
+
+
 def instances(spec: RingSpec, stage: int) -> list[str]:
-    """The instances of a stage."""
-    names = (f"agent-{number}" for number in range(1, spec.agents + 1))
-    return [name for name in names if stage_of(name, len(spec.stages)) == stage]
+    """The instances that a stage begins with."""
+    return of_stage(first_instances(spec), stage, len(spec.stages))
 
 
 def groups(spec: RingSpec) -> dict[str, list[str]]:
-    """The instances of each stage, by ``stage-<n>``."""
+    """The instances that each stage begins with, by ``stage-<n>``."""
     return {f"stage-{stage}": instances(spec, stage) for stage in range(1, len(spec.stages) + 1)}
 
 
@@ -182,8 +202,13 @@ def handling(spec: RingSpec, node: str) -> Handling:
 
 def topology(spec: RingSpec) -> Topology:
     """Who there is, and who may do what."""
-    stages = len(spec.stages)
-    return ring(spec.swarm, stages=stages, instances=max(1, spec.agents // stages), routers=spec.routers)
+    return ring(
+        spec.swarm,
+        stages=len(spec.stages),
+        instances=max(1, spec.agents // len(spec.stages)),
+        routers=spec.routers,
+        joins=len(spec.joins_at_s) + JOINS_MAX,
+    )
 
 
 def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
@@ -224,15 +249,23 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
 
 
 def consumers(spec: RingSpec, nodes: Topology) -> list[Consumer]:
-    """A consumer for each instance, with the lanes that it has first, and the gateway's.
+    """A consumer for each instance that the swarm begins with, with its first lanes, and the gateway's.
+
+    One that joins has its consumer from whoever moves lanes to it, and one that leaves has none by then.
 
     Raises:
-        SpecError: Somebody has joined, or has left.
+        SpecError: A stage has no instance, or one has joined that nothing was drawn up for.
     """
-    if len(nodes.of_role(AGENT)) != spec.agents:
-        raise SpecError("no instance can join or leave a ring yet", "choose `agents` in its swarm.toml")
+    names, stages = [node.name for node in nodes.of_role(AGENT)], len(spec.stages)
+    if empty := [stage for stage in range(1, stages + 1) if not of_stage(names, stage, stages)]:
+        raise SpecError(f"stage {empty[0]} would have no instance", "have another join before")
+    if strangers := [name for name in names if not any(name in link.ends for link in nodes.links)]:
+        most = len(spec.joins_at_s) + JOINS_MAX
+        raise SpecError(
+            f"{strangers[0]} cannot join: {most} have", "give more of joins_at_s in its swarm.toml"
+        )
     made: list[Consumer] = []
-    for stage in range(1, len(spec.stages) + 1):
+    for stage in range(1, stages + 1):
         queue, route = lane_queue(spec, stage), first_route(spec, stage)
         for name, lanes in route.wanted().items():
             config = configured(queue, name, lanes, (), route.epoch)
@@ -272,10 +305,82 @@ async def read_back(swarm: Swarm, history: History) -> int:
     return ended.all
 
 
+# Members.
+
+
+async def found(swarm: Swarm, connection: Connection, keys: Mapping[str, str]) -> None:
+    """Nothing is written of those that the swarm begins with."""
+
+
+def members_place(swarm: Subjects) -> lane_members.Place:
+    """Where it is said who the instances are."""
+    return lane_members.Place(swarm.stream("RING"), rings.members(swarm))
+
+
+async def join(swarm: Swarm, connection: Connection, node: str, key: str) -> None:
+    """Have an instance that serves be a member, and wait until lanes have come to it.
+
+    Raises:
+        LaunchError: None did.
+        RequestError: The broker does not say whether it is one.
+    """
+    stage, there = await _changed(swarm, connection, node, member=True)
+    await lane_members.lanes_came(swarm, stage, there, node)
+
+
+async def leave(swarm: Swarm, connection: Connection, node: str) -> None:
+    """Have an instance be no member, and wait until its lanes have gone; the last of a stage keeps them.
+
+    Raises:
+        LaunchError: They did not go.
+        RequestError: The broker does not say whether it is one.
+    """
+    stage, there = await _changed(swarm, connection, node, member=False)
+    if there:
+        await lane_members.lanes_went(swarm, stage, node)
+
+
+async def _changed(
+    swarm: Swarm, connection: Connection, node: str, *, member: bool
+) -> tuple[str, Sequence[str]]:
+    """Have it be a member, or none; where its stage's tasks wait, and who its members are then."""
+    spec = swarm.spec_as(RingSpec)
+    place, first = members_place(swarm.swarm), first_instances(spec)
+    now = await lane_members.write(connection, place, first, node, member=member)
+    stage = stage_of(node, len(spec.stages))
+    return chain(spec).waiting(stage), of_stage(now.names, stage, len(spec.stages))
+
+
+async def members(swarm: Swarm) -> Sequence[str]:
+    """Who the members are, by the newest record.
+
+    Raises:
+        RequestError: The broker did not answer.
+    """
+    first = first_instances(swarm.spec_as(RingSpec))
+    now, _ = await lane_members.newest(swarm.observer, members_place(swarm.swarm), first)
+    return now.names
+
+
+def next_number(spec: RingSpec, names: Sequence[str], least: int) -> int:
+    """The number of the instance that joins next."""
+    return rings.next_number(names, least, len(spec.stages))
+
+
+def watch(swarm: Swarm, history: History) -> Coroutine[Any, Any, None]:
+    """Write into the history who has which lanes, whenever that has changed."""
+    spec = swarm.spec_as(RingSpec)
+    queues = {stage: lane_queue(spec, stage) for stage in range(1, len(spec.stages) + 1)}
+    return lane_facts.watch(swarm.observer, queues, history)
+
+
 async def show(swarm: Swarm, run: RunDirectory) -> None:
-    """Pause the leading router, if the spec says so."""
-    if swarm.spec_as(RingSpec).pause_leader:
-        await opening.pause_leader(swarm, run)
+    """Have instances join and leave, and pause the leading router, if the spec says so."""
+    spec = swarm.spec_as(RingSpec)
+    async with task_group() as tasks:
+        tasks.start(change_members(swarm, changes(spec.joins_at_s, spec.leaves_at_s)))
+        if spec.pause_leader:
+            tasks.start(opening.pause_leader(swarm, run))
 
 
 PATTERN = Pattern(
@@ -292,6 +397,8 @@ PATTERN = Pattern(
     },
     leader="router",
     seat=seat,
+    roster=Roster(found=found, join=join, leave=leave, members=members, next_number=next_number, votes=False),
+    watch=watch,
     workload=workload,
     subject=parts.subject,
     handling=handling,

@@ -13,8 +13,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
@@ -43,6 +45,7 @@ class _Held(NamedTuple):
 
     sequence: int
     until_s: float
+    probers: tuple[str, ...] = ()
 
 
 class Keeper:
@@ -53,6 +56,7 @@ class Keeper:
         stream, subject: Where it is said how the breaker stands.
         store: Stores one entry behind the fence, and nothing if a newer term exists; whether it is stored.
         may_act: Whether this still leads.
+        first: The instances that the swarm began with, who share probes until it is said otherwise.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Keeper:
         subject: str,
         store: Callable[[Entry], Awaitable[bool]],
         may_act: Callable[[], bool],
+        first: Sequence[str],
     ) -> None:
         self._service = service
         self._stage = stage
@@ -75,8 +80,14 @@ class Keeper:
         chance = random.Random(f"{service.spec.seed}/{service.node}/{service.start.incarnation}/{stage}")
         self._breaker = Breaker(settings, chance, asyncio.get_running_loop().time())
         self._totals = Totals()
-        self._held = _Held(0, 0.0)
+        self._first = tuple(first)
+        self._probers = self._first
+        self._held = _Held(0, 0.0, self._first)
         self._unsaid: list[Changed] = []
+
+    def share_among(self, instances: Sequence[str]) -> None:
+        """These have lanes from now on, and share its probes; said with whatever is said next, or alone."""
+        self._probers = tuple(instances)
 
     def paused_until_s(self) -> float:
         """Until when its consumers are to deliver nothing, by the broker's clock; 0 for not at all."""
@@ -106,6 +117,9 @@ class Keeper:
             try:
                 if self._unsaid and self._may_act():
                     await self._say(self._unsaid.pop(0))
+                elif self._breaker.state == "closed" and self._probers != self._held.probers:
+                    # While probes may be under way, nobody's share of them changes.
+                    await self._store_said(Said(state="closed", opened=self._breaker.opened))
                 is_open = self._held.until_s - time.time() > LOOK_S and self._may_act()
                 if is_open and await pause(self._service.connection, queue, self._held.until_s):
                     await self._service.at("router.paused")
@@ -116,12 +130,17 @@ class Keeper:
     async def _say(self, change: Changed) -> None:
         for_s = 0.0 if change.until_s is None else round(change.until_s - change.at_s, 3)
         said = Said(state=change.after, opened=change.opened, for_s=for_s, why=change.why)
+        if await self._store_said(said):
+            await self._service.at("router.broken")
+
+    async def _store_said(self, said: Said) -> bool:
+        """Say it, with who shares the probes; whether it is stored."""
+        said = replace(said, probers=self._probers)
         stored = await self._store(Entry(self._subject, encode(said), self._held.sequence))
         record = await self._newest()
         if record is not None:
             self._hold(record, decode(record.data, Said))
-        if stored:
-            await self._service.at("router.broken")
+        return stored
 
     async def _newest(self) -> Record | None:
         while True:
@@ -131,7 +150,8 @@ class Keeper:
                 await asyncio.sleep(LOOK_S)
 
     def _hold(self, record: Record, said: Said) -> None:
-        self._held = _Held(record.sequence, record.stored_s + said.for_s if said.state == "open" else 0.0)
+        until_s = record.stored_s + said.for_s if said.state == "open" else 0.0
+        self._held = _Held(record.sequence, until_s, said.probers or self._first)
 
     def _changed(self, changes: list[Changed]) -> None:
         self._tell(changes)
@@ -141,4 +161,5 @@ class Keeper:
         for change in changes:
             facts = {"stage": self._stage, "event": change.event, "state": change.after, "why": change.why}
             for_s = None if change.until_s is None else round(change.until_s - change.at_s, 3)
-            self._service.history("breaker", "ok", opened=change.opened, for_s=for_s, shared=True, **facts)
+            more = {"opened": change.opened, "for_s": for_s, "probers": self._probers}
+            self._service.history("breaker", "ok", shared=True, **more, **facts)

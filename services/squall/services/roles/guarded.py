@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -25,7 +25,7 @@ from squall.bus.lane_order import LaneTurns
 from squall.bus.messages import RunTask
 from squall.bus.pull import Delivery
 from squall.bus.subjects import last_token
-from squall.services.rules.breaker import Breaker, Changed, End, Permit, State
+from squall.services.rules.breaker import Breaker, Changed, End, Permit, Share, State
 from squall.services.rules.shared_breaker import CALLS, Said
 
 SOON_S = 0.25
@@ -66,14 +66,25 @@ class Shared:
 
     Args:
         stream, subject: Where it is said how it stands.
-        after_s: How much later than it says this instance probes, whose share of probes is of a later turn.
+        share: This instance's share of probes, given who shares them.
+        probe_s: How long a turn of probes lasts.
     """
 
-    def __init__(self, connection: Connection, stream: str, subject: str, *, after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        subject: str,
+        *,
+        share: Callable[[Sequence[str]], Share],
+        probe_s: float,
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._subject = subject
-        self._after_s = after_s
+        self._share = share
+        self._probe_s = probe_s
+        self._said = Said(state="closed")
         self._sequence = 0
         self._read_s = float("-inf")
         self._reading = asyncio.Lock()
@@ -93,10 +104,16 @@ class Shared:
             if record is None or record.sequence <= self._sequence:
                 return []
             self._sequence = record.sequence
-            said = decode(record.data, Said)
+            before, said = self._said, decode(record.data, Said)
+            self._said = said
+            mine = self._share(said.probers)
+            if said.is_of_probers_only(before):
+                breaker.probes = mine.probes
+                return []
             state, until_s = standing(said, record.stored_s, now_s())
             if until_s is not None:
-                until_s += self._after_s
+                until_s += mine.turn * self._probe_s
+            breaker.probes = mine.probes
             return breaker.follow(now_s(), state, until_s, said.opened)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from squall.bus.lane_order import HANDS_PER_SLOT, LaneTurns
@@ -20,7 +21,7 @@ from squall.services.node.service import Service
 from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handling, instances
 from squall.services.roles.guarded import Guarded, Shared
 from squall.services.roles.worker import POINTS, Worker
-from squall.services.rules.breaker import Breaker, Changed, shares
+from squall.services.rules.breaker import Breaker, Changed, Share, share
 from squall.services.run.spec import spec_as
 
 __all__ = ["POINTS", "serve"]
@@ -72,21 +73,26 @@ def _shared(service: Service, spec: RingSpec, stage: int) -> Shared | None:
     """The breaker of its stage, which there is where breakers are on."""
     if spec.breaker != "on":
         return None
-    settings, there = breaker_settings(spec), instances(spec, stage)
-    # Those that have no share of the probes have theirs in a later turn, once those before are over.
-    turn = there.index(service.node) // settings.probes
     stream, subject = service.swarm.stream("RING"), breaker(service.swarm, stage)
-    return Shared(service.connection, stream, subject, after_s=turn * settings.probe_s)
+    return Shared(
+        service.connection,
+        stream,
+        subject,
+        share=lambda probers: _share(service, spec, stage, probers),
+        probe_s=breaker_settings(spec).probe_s,
+    )
+
+
+def _share(service: Service, spec: RingSpec, stage: int, probers: Sequence[str] = ()) -> Share:
+    """Its share of its stage's probes."""
+    return share(breaker_settings(spec).probes, probers or instances(spec, stage), service.node)
 
 
 def _breaker(service: Service, spec: RingSpec, stage: int) -> Breaker:
     """The breaker of an instance, which may make its share of its stage's probes."""
-    settings, there = breaker_settings(spec), instances(spec, stage)
-    share = shares(settings.probes, len(there))[there.index(service.node)]
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/breaker")
     now_s = asyncio.get_running_loop().time()
-    # One without a share would never learn that it may close, so each has one probe at least.
-    own = Breaker(settings, chance, now_s, probes=max(1, share))
+    own = Breaker(breaker_settings(spec), chance, now_s, probes=_share(service, spec, stage).probes)
     if spec.breaker != "on":
         own.operate(now_s, "observe" if spec.breaker == "observe" else "disable")
     return own

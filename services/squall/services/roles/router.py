@@ -1,6 +1,7 @@
 """Router: a fenced leader and its standby, which says which instance has which lane of which stage.
 
-    heartbeats ──► who is there ──► a route for each stage, written behind the fence
+    heartbeats ──► who is there ──┐
+    members ───► who may be there ┴─► a route for each stage, written behind the fence
     heartbeats ──► what calls of a stage come to ──► its breaker: see `breaker_keeper.py`
     newest routes ──► have them be so, again and again ──► consumers of the instances
     registers ──► tasks that have ended ──► letters of the dead, and room in the ingress: see `clearing.py`
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from nats.aio.msg import Msg
@@ -23,15 +24,24 @@ from squall.bus.errors import DecodeError, RejectedError, RequestError
 from squall.bus.fenced import FencedWriter, Stored
 from squall.bus.jetstream import Entry
 from squall.bus.lane_moves import settle
-from squall.bus.lanes import LaneQueue, Route, Step, spread
+from squall.bus.lanes import Clear, LaneQueue, Make, Remove, Route, Shrink, Step, spread
 from squall.bus.messages import Heartbeat
 from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
-from squall.bus.topology.ring import breaker, route, seat
+from squall.bus.topology.ring import breaker, of_stage, route, seat, stage_of
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
+from squall.services.patterns.lane_members import newest
 from squall.services.patterns.pattern import AGENT
-from squall.services.patterns.ring import RingSpec, breaker_settings, first_route, instances, lane_queue
+from squall.services.patterns.ring import (
+    RingSpec,
+    breaker_settings,
+    first_instances,
+    first_route,
+    instances,
+    lane_queue,
+    members_place,
+)
 from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
 from squall.services.rules.placement import Presence
@@ -43,15 +53,34 @@ POINTS: Final = {
     "router.claimed": "a term is claimed, what went before is not read",
     "router.resumed": "the newest routes are read, nothing is done about them",
     "router.routed": "a route is written, no lane has moved by it",
-    "router.moved": "one step of a move is taken, the next is not",
+    "router.shrunk": "an instance has given up lanes, nobody has them yet",
+    "router.drained": "it is noted of one that gave up lanes that it holds nothing of them, or it is removed",
+    "router.made": "lanes have come to an instance, not all are where they should be, or nobody has seen it",
+    "router.recorded": "all lanes of a stage are where its route says, and their consumers are of its epoch",
     "router.broken": "it is said how a stage's breaker stands, its consumers go on as they did",
     "router.paused": "the consumers of a stage are paused, until a time that the broker keeps",
     "router.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there."""
 
-SELDOM: Final = ("router.routed", "router.moved", "router.broken", "router.paused")
+SELDOM: Final = (
+    "router.routed",
+    "router.shrunk",
+    "router.drained",
+    "router.made",
+    "router.recorded",
+    "router.broken",
+    "router.paused",
+)
 """Passed only where lanes move, as an instance is silent for long or comes back, or where a stage fails."""
+
+EDGES: Final[Mapping[type[Step], str]] = {
+    Shrink: "router.shrunk",
+    Clear: "router.drained",
+    Remove: "router.drained",
+    Make: "router.made",
+}
+"""Where it stands once it has taken a step of a move."""
 
 LOOK_S = 0.5
 """How often it is looked whether lanes are where they should be."""
@@ -85,10 +114,8 @@ class _Router:
         self._writer = FencedWriter(service.connection, office.seat, office.leadership, refused=self._refused)
         self._one_at_a_time = asyncio.Lock()
         self._keepers = {stage: self._keeper(stage) for stage in self._stages}
-        self._stage_of = {name: stage for stage in self._stages for name in instances(self._spec, stage)}
-        self._present = Presence(
-            self._stage_of, asyncio.get_running_loop().time(), absent_s=self._spec.absent_s
-        )
+        self._members: Collection[str] = ()
+        self._present = Presence((), asyncio.get_running_loop().time(), absent_s=self._spec.absent_s)
 
     async def lead(self) -> None:
         """Lead until asked to leave.
@@ -98,9 +125,15 @@ class _Router:
         """
         service, office = self._service, self._office
         await service.at("router.claimed")
+        self._members = await self._newest_members()
         for stage in self._stages:
             self._placed[stage] = await self._newest(stage)
             await self._keepers[stage].resume()
+            self._share_probes(stage)
+        # Whoever should be there counts as heard of from now on, as nobody was listened to before.
+        owners = {owner for placed in self._placed.values() for owner in placed.route.owners}
+        now_s = asyncio.get_running_loop().time()
+        self._present = Presence({*self._members, *owners}, now_s, absent_s=self._spec.absent_s)
         epoch = max(placed.route.epoch for placed in self._placed.values())
         service.history("resume", "ok", term=office.term, epoch=epoch)
         await service.at("router.resumed")
@@ -112,6 +145,7 @@ class _Router:
                 tasks.daemon(clearing.hear_submissions())
                 tasks.daemon(clearing.hear_registers())
                 tasks.daemon(clearing.keep_clear())
+                tasks.daemon(self._follow_members())
                 for stage in self._stages:
                     tasks.daemon(self._keep(stage))
                     if self._spec.breaker == "on":
@@ -128,8 +162,8 @@ class _Router:
             heartbeat = decode(message.data, Heartbeat)
         except DecodeError:
             return
-        if self._spec.breaker == "on" and heartbeat.node == name and name in self._stage_of:
-            self._keepers[self._stage_of[name]].heard(heartbeat)
+        if self._spec.breaker == "on" and heartbeat.node == name:
+            self._keepers[stage_of(name, len(self._stages))].heard(heartbeat)
 
     # Breakers.
 
@@ -142,6 +176,7 @@ class _Router:
             subject=breaker(self._service.swarm, stage),
             store=self._store_one,
             may_act=self._office.leadership.may_act,
+            first=instances(self._spec, stage),
         )
 
     async def _store_one(self, entry: Entry) -> bool:
@@ -150,6 +185,29 @@ class _Router:
 
     def _queue(self, stage: int) -> LaneQueue:
         return lane_queue(self._spec, stage, self._keepers[stage].paused_until_s)
+
+    def _share_probes(self, stage: int) -> None:
+        """Have those that should have lanes share the probes of their stage's breaker."""
+        owners = {*self._placed[stage].route.owners}
+        self._keepers[stage].share_among(of_stage(owners, stage, len(self._stages)))
+
+    # Members.
+
+    async def _newest_members(self) -> Collection[str]:
+        place, first = members_place(self._service.swarm), first_instances(self._spec)
+        while True:
+            try:
+                now, _ = await newest(self._service.connection, place, first)
+            except RequestError:
+                await asyncio.sleep(LOOK_S)
+            else:
+                return now.names
+
+    async def _follow_members(self) -> None:
+        """Know who may have lanes, for as long as this leads."""
+        while True:
+            self._members = await self._newest_members()
+            await asyncio.sleep(LOOK_S)
 
     # Routes.
 
@@ -188,39 +246,49 @@ class _Router:
 
     # Lanes.
 
-    def _may_move(self, among: Collection[str], owners: tuple[str, ...]) -> bool:
-        """Whether lanes may be moved to these owners: this leads, and knows of nothing better."""
+    def _owners(self, stage: int, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Who should have the lanes of a stage, by all that is known now."""
+        among = of_stage(self._members, stage, len(self._stages))
         now_s = asyncio.get_running_loop().time()
-        members = self._present.members(now_s, among=among, before=owners)
-        return self._office.leadership.may_act() and spread(members) == owners
+        return spread(self._present.members(now_s, among=among, before=before))
+
+    def _may_move(self, stage: int, owners: tuple[str, ...]) -> bool:
+        """Whether lanes may be moved to these owners: this leads, and knows of nothing better."""
+        return self._office.leadership.may_act() and self._owners(stage, owners) == owners
 
     async def _keep(self, stage: int) -> None:
         """Have the lanes of a stage be where they should be, for as long as this leads."""
-        service, among = self._service, instances(self._spec, stage)
-        queue = self._queue(stage)
+        service, queue = self._service, self._queue(stage)
+        moved = False
 
         async def taken(step: Step) -> None:
+            nonlocal moved
+            moved = True
             facts = {"stage": stage, "epoch": self._placed[stage].route.epoch}
             service.history("lanes", "ok", step=type(step).__name__.lower(), consumer=step.name, **facts)
-            await service.at("router.moved")
+            if point := EDGES.get(type(step)):
+                await service.at(point)
 
         while True:
-            now_s = asyncio.get_running_loop().time()
-            route = self._placed[stage].route
-            members = self._present.members(now_s, among=among, before=route.owners)
-            if (owners := spread(members)) != route.owners:
-                route = Route(epoch=route.epoch + 1, owners=owners)
+            before = self._placed[stage].route
+            if (owners := self._owners(stage, before.owners)) != before.owners:
+                route = Route(epoch=before.epoch + 1, owners=owners)
                 self._placed[stage] = await self._write(stage, route, self._placed[stage].sequence)
+                self._share_probes(stage)
+            moved = False
             try:
-                await settle(
+                is_settled = await settle(
                     service.connection,
                     queue,
                     self._placed[stage].route,
                     patience_s=self._spec.drain_s,
-                    gone=self._present.absent(now_s),
-                    may_act=lambda: self._may_move(among, owners),
+                    gone=self._present.absent(asyncio.get_running_loop().time()),
+                    may_act=lambda: self._may_move(stage, owners),
                     taken=taken,
                 )
             except RequestError as error:
                 log.info("lanes of stage %d: %s", stage, error)
+            else:
+                if is_settled and moved:
+                    await service.at("router.recorded")
             await asyncio.sleep(LOOK_S)

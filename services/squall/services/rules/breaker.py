@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -200,6 +200,7 @@ class Breaker:
         probes: How many of the settings' probes this one may make; fewer where several share them.
 
     Attributes:
+        probes: How many probes it may make.
         state: Where it stands, as of the last time that it was told of.
         until_s: When an open breaker ends by itself; None in every other state.
         opened: How often it has been open without being clean since.
@@ -210,7 +211,7 @@ class Breaker:
     ) -> None:
         self._settings = settings
         self._chance = chance
-        self._probes = settings.probes if probes is None else probes
+        self.probes = settings.probes if probes is None else probes
         self._window = Window(settings.window_s)
         self._period = 0
         self._since_s = now_s
@@ -235,7 +236,7 @@ class Breaker:
             return [self._go(now_s, "waited", "its time is over")]
         if self.state == "half-open" and self._first_probe_s is not None:
             if now_s - self._first_probe_s >= self._settings.probe_s:
-                unended = self._probes - self._passed - self._failed
+                unended = self.probes - self._passed - self._failed
                 return [self._go(now_s, "failed", f"{unended} probes did not end in time")]
         elif self.state == "closed" and self.opened and now_s - self._since_s >= self._settings.clean_s:
             self.opened = 0
@@ -247,7 +248,7 @@ class Breaker:
             return None
         if self.state != "half-open":
             return Permit(self._period, is_probe=False)
-        if self._begun >= self._probes:
+        if self._begun >= self.probes:
             return None
         self._begun += 1
         if self._first_probe_s is None:
@@ -289,7 +290,7 @@ class Breaker:
         self._passed += passed
         self._failed += failed
         ended = self._passed + self._failed
-        if ended < self._probes:
+        if ended < self.probes:
             return []
         event: Event = "passed" if self._passed >= self._settings.pass_share * ended else "failed"
         return [self._go(now_s, event, f"{self._passed} of {ended} probes ended well")]
@@ -350,6 +351,27 @@ def judged(settings: Settings, counts: Counts) -> str:
     return ""
 
 
-def shares(probes: int, instances: int) -> list[int]:
-    """How many of a shared breaker's probes each instance may make, in the order of their names."""
-    return [probes // instances + (place < probes % instances) for place in range(instances)]
+class Share(NamedTuple):
+    """What one instance may do of a shared breaker's probes.
+
+    Attributes:
+        probes: How many it may make; at least one, as it would never learn otherwise that it may close.
+        turn: In which turn, from 0: who has none of the first has its own once those before are over.
+    """
+
+    probes: int
+    turn: int
+
+
+def share(probes: int, instances: Sequence[str], name: str) -> Share:
+    """The share of one instance.
+
+    Args:
+        probes: Of all instances together.
+        instances: All of them, in one order for all. One that is not among them has come since, and has a
+            turn after all of them.
+    """
+    if name not in instances:
+        return Share(1, -(-len(instances) // probes))
+    place = instances.index(name)
+    return Share(max(1, probes // len(instances) + (place < probes % len(instances))), place // probes)

@@ -15,7 +15,7 @@ class Presence:
     """Who is there, as one listener hears it, by a monotonic clock.
 
     Args:
-        names: All there could be; each counts as heard of when this begins to listen.
+        names: Those that were there before; each counts as heard of when this begins to listen.
         absent_s: Silence after which one is absent. Higher moves fewer lanes needlessly; lower leaves lanes
             for a shorter time with one that has died.
     """
@@ -25,13 +25,16 @@ class Presence:
         self._heard_s = dict.fromkeys(names, now_s)
 
     def heard(self, name: str, now_s: float) -> None:
-        """One has said that it lives; who could not be there is not heard."""
-        if name in self._heard_s:
-            self._heard_s[name] = now_s
+        """One has said that it lives."""
+        self._heard_s[name] = now_s
 
     def absent(self, now_s: float) -> frozenset[str]:
-        """Those that have been silent for too long."""
+        """Those that have been silent for too long; not who was never heard."""
         return frozenset(n for n, heard_s in self._heard_s.items() if now_s - heard_s >= self._absent_s)
+
+    def is_present(self, name: str, now_s: float) -> bool:
+        """Whether it was heard, and lately."""
+        return now_s - self._heard_s.get(name, float("-inf")) < self._absent_s
 
     def members(self, now_s: float, *, among: Iterable[str], before: Iterable[str]) -> tuple[str, ...]:
         """Those of a stage that should have lanes.
@@ -40,6 +43,5 @@ class Presence:
             among: The instances of the stage.
             before: Those that have lanes now, who keep them where nobody is present.
         """
-        absent = self.absent(now_s)
-        present = tuple(sorted(name for name in among if name not in absent))
+        present = tuple(sorted(name for name in among if self.is_present(name, now_s)))
         return present or tuple(sorted(set(before)))

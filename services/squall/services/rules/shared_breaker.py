@@ -15,6 +15,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from squall.bus.lanes import Name
 from squall.bus.messages import Count, Message, Sentence
 from squall.services.rules.breaker import Counts, State
 
@@ -30,12 +31,19 @@ class Said(Message, frozen=True, kw_only=True, tag="breaker"):
         opened: How often it has been open without being clean since.
         for_s: How long it is open.
         why: In one sentence without its full stop.
+        probers: The instances that share the probes, in the order of their turns: those that had lanes as
+            this was said. Empty for those that the swarm began with.
     """
 
     state: State
     opened: Count = 0
     for_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     why: Sentence = ""
+    probers: tuple[Name, ...] = ()
+
+    def is_of_probers_only(self, before: Said) -> bool:
+        """Whether it stands as it did before, and only others share its probes from now on."""
+        return self.state == before.state == "closed" and self.opened == before.opened
 
     def left_s(self, stored_s: float, now_s: float) -> float:
         """How much of its time is left: no more than all of it, whatever clocks say."""

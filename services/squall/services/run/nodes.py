@@ -146,7 +146,8 @@ class Nodes:
         self._preload = preload
         self._origin = origin
         self._history = history
-        self._has_roster = pattern_of(spec).roster is not None
+        roster = pattern_of(spec).roster
+        self._votes = roster is not None and roster.votes
         self._venue = ""
         self._venue_port = 0
         self._venue_token = VenueToken(secrets.token_urlsafe(32))
@@ -270,7 +271,7 @@ class Nodes:
             port=self._venue_port if is_venue else 0,
             preload=self._preload,
             origin=self._origin if role in (AGENT, GATEWAY) else None,
-            signing=self.key(kept.node) if role == AGENT and self._has_roster else None,
+            signing=self.key(kept.node) if role == AGENT and self._votes else None,
         )
 
     async def _live(self, kept: _Kept, unit: Unit, launched_s: float) -> int:

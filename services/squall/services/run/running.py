@@ -151,6 +151,7 @@ async def on_broker(
         ingress = swarm.swarm.stream("IN")
         names = [name for each in swarm.pattern.streams(spec) if (name := each["name"]) != ingress]
         tasks.daemon(watches.bounds(swarm.observer, names, history, progress))
+        tasks.daemon(swarm.pattern.watch(swarm, history))
         yield swarm
         progress(Phase(stage="stopping", at_most_s=STOP_S))
         await swarm.stop()

@@ -241,7 +241,10 @@ class Swarm:
         if role not in self.pattern.roles or role in (PRODUCER, VENUE) or not others:
             raise SpecError(f"no node of role {role!r} can join a swarm of the pattern {self.pattern.name}")
         numbers = [int(end) for name in self.of_role(role) if (end := name.rpartition("-")[2]).isdigit()]
-        self._numbers[role] = max([self._numbers.get(role, 0), *numbers]) + 1
+        number = max([self._numbers.get(role, 0), *numbers]) + 1
+        if self.pattern.roster is not None and role == AGENT:
+            number = self.pattern.roster.next_number(self.spec, self.of_role(role), number)
+        self._numbers[role] = number
         return Node(f"{role}-{self._numbers[role]}", role, isolated=others[0].isolated)
 
     async def enrol(self, node: str, *, member: bool) -> None:

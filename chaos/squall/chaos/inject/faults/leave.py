@@ -1,6 +1,7 @@
-"""Leave: a member leaves the roster in good order, so that its votes count no more; healed by joining again.
+"""Leave: a member leaves the roster in good order, so that its votes count no more, or its lanes go away.
 
-Its process goes on, and observes. So what changes is who votes, under proposals that are open.
+It is healed by joining again. Its process goes on, and observes. So what changes is who votes, under
+proposals that are open; or who has which lanes, under load.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ def containment(case: Case) -> Finding:
     return contained(case).decided(case)
 
 
-def contained(case: Case, spent_elsewhere: Collection[str] = ()) -> Balance:
+def contained(
+    case: Case, spent_elsewhere: Collection[str] = (), anew: Collection[tuple[str, float]] = ()
+) -> Balance:
     """What is wrong with the dead letters.
 
     Where no poison is offered, nothing may be dead-lettered but what the user's own handler failed with, and
@@ -33,6 +35,7 @@ def contained(case: Case, spent_elsewhere: Collection[str] = ()) -> Balance:
     Args:
         spent_elsewhere: Dead tasks whose attempts were used up by faults, before anybody that this looks at
             had them.
+        anew: Agents whose consumer was made anew, and when; see `counted`.
     """
     history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
@@ -51,14 +54,14 @@ def contained(case: Case, spent_elsewhere: Collection[str] = ()) -> Balance:
     attempts = history.asked.attempts
     early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
-    begun = {r.task: len(counted(history, r.task)) for r in dead if r.task in offered}
+    begun = {r.task: len(counted(history, r.task, anew)) for r in dead if r.task in offered}
     more, fewer = _miscounted(begun, attempts or 0)
     hold_ups = HoldUps(history)
     often = [
         r.task
         for r in dead
         if r.task in failed
-        and len(runs := counted(history, r.task)) - hold_ups.repeats(runs) > (attempts or 0)
+        and len(runs := counted(history, r.task, anew)) - hold_ups.repeats(runs) > (attempts or 0)
     ]
     more += named(often, "failed task", f"been begun more than {attempts} times")
     shown += more

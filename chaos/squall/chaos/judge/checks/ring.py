@@ -1,7 +1,8 @@
-"""What must hold of stages in a row: R1 to R5, and that the ledger is as computed. Pure."""
+"""What must hold of stages in a row: R1 to R5, R7, and that the ledger is as computed. Pure."""
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -23,8 +24,11 @@ from squall.chaos.judge.checks.ring_breakers import (
     isolation,
     trips_and_heals,
 )
+from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
+from squall.chaos.judge.checks.ring_lanes import grown, ownership
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
+from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.services.run.spec import Spec
@@ -49,7 +53,7 @@ FAILING_INTERVALS = (
     Interval(fault="crash", target="leader", at_s=6.0, point="router.paused"),
     Interval(fault="pause", target="agent-2", at_s=26.0, for_s=9.0),
     Interval(fault="crash", target="leader", at_s=26.1, point="router.routed"),
-    Interval(fault="crash", target="leader", at_s=29.0, point="router.moved"),
+    Interval(fault="crash", target="leader", at_s=29.0, point="router.shrunk"),
     Interval(fault="errors", target="stage-2", at_s=42.0, for_s=20.0),
     Interval(fault="slow", target="stage-4", at_s=68.0, for_s=3.0),
 )
@@ -59,9 +63,31 @@ then a stage fails with nothing else amiss, for long."""
 
 FAILING_QUIET_S = 74.0
 
+MOVING = "moving"
+"""The run in which instances leave and join again, and whoever moves their lanes is struck at each step."""
+
+STEPS = ("router.routed", "router.shrunk", "router.drained", "router.made", "router.recorded")
+MOVE_EVERY_S = 8.0
+"""From when one leaves until the next does: it is away for half of that, and its lanes go and come back."""
+
+
+def moving() -> tuple[Interval, ...]:
+    """One after the other leaves and joins again; as lanes move, the leading router is killed, stands still
+    or is cut off at each step once."""
+    found: list[Interval] = []
+    for turn, (step, strike) in enumerate(itertools.product(STEPS, STRIKES)):
+        at_s, agent = turn * MOVE_EVERY_S, turn % 8 + 1
+        struck_s = max(0.0, at_s - 0.1)
+        lasts_s = 2.0 if strike != "kill" else 0.0
+        found += [
+            Interval(fault="leave", target=f"agent-{agent}", at_s=at_s, for_s=MOVE_EVERY_S / 2),
+            Interval(fault=STRIKES[strike], target="leader", at_s=struck_s, for_s=lasts_s, point=step),
+        ]
+    return tuple(sorted(found, key=lambda interval: interval.at_s))
+
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
-    """Poison; a struck tail; handlers that do all they may; an outage; and stages that fail."""
+    """Poison; a struck tail; handlers that do all they may; an outage; stages that fail; lanes that move."""
     failing = Schedule(seed=seed, quiet_s=FAILING_QUIET_S, intervals=FAILING_INTERVALS)
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
@@ -70,6 +96,7 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
         varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, order="relaxed"),
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
+        Plan(MOVING, replace(spec, seed=seed), Schedule(seed=seed, intervals=moving())),
     )
 
 
@@ -143,7 +170,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case, spent(history))
+    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     fewer = [
@@ -202,6 +229,14 @@ PROMISES = Promises(
             sometimes=True,
             shown_by=FAILING,
         ),
+        Promise(
+            id="R7",
+            name="one-owner",
+            text="No lane has two owners at any time, and while lanes move none is without one for long.",
+            check=ownership,
+            sometimes=True,
+            shown_by=MOVING,
+        ),
         LEDGER,
         *OF_ALL,
     ),
@@ -210,6 +245,7 @@ PROMISES = Promises(
         "submit": Submitted,
         "resume": Resume,
         "lanes": Lanes,
+        **LANES,
         **OPERATIONS,
         "final/stage": Stage,
     },

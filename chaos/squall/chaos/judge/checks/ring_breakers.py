@@ -24,7 +24,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.ring_attempts import STAGE_ATTEMPTS, Attempt, attempts_of
 from squall.chaos.judge.decide import Finding, decide, unexercised, unknown
 from squall.services.patterns.ring import RingSpec, breaker_settings, instances
-from squall.services.rules.breaker import Settings, shares
+from squall.services.rules.breaker import Settings, share
 
 ADMITTED_S = 1.0
 """How long after a breaker opened an attempt may begin that was let through before."""
@@ -44,6 +44,7 @@ class Turned(Operation, frozen=True, kw_only=True):
 
     Attributes:
         shared: Whether it is the one of all instances of the stage, by the router's word.
+        probers: Who shares its probes then, if it is.
         for_s: How long it is open.
     """
 
@@ -54,6 +55,7 @@ class Turned(Operation, frozen=True, kw_only=True):
     why: str
     for_s: float | None = None
     shared: bool = False
+    probers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ class Told:
         return self.spec.agents // len(self.spec.stages)
 
     def share(self, node: str) -> int:
-        """How many probes an instance may make before it has decided."""
-        there = sorted(
-            (name for name in instances(self.spec, stage_of(node, len(self.spec.stages)))),
-            key=lambda name: int(name.rsplit("-", 1)[1]),
+        """How many probes an instance may make before it has decided, at most: who shares them, changes."""
+        stage = stage_of(node, len(self.spec.stages))
+        said = {turn.probers for turn in self.turns.get(stage, ()) if turn.probers}
+        return max(
+            share(self.settings.probes, probers, node).probes
+            for probers in (*said, instances(self.spec, stage))
         )
-        return max(1, shares(self.settings.probes, len(there))[there.index(node)])
 
 
 def told(history: History) -> Told | None:
