@@ -90,7 +90,7 @@ def test_a_log_that_is_offered_more_than_it_has_room_for_refuses_some_and_decide
     assert len(history.registers) == found.accepted
 
 
-LARGE_BYTES = 10_000
+LARGE_BYTES = 200_000
 
 
 async def verbose(task: Task) -> Result:
@@ -99,10 +99,10 @@ async def verbose(task: Task) -> Result:
 
 
 def test_large_results_do_not_fill_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks, log_bytes = 400, 200 * LARGE_BYTES  # half of what all proposals take
+    tasks, log_bytes = 300, 160 * LARGE_BYTES  # half of what all proposals take
     monkeypatch.setattr(mesh, "LOG_BYTES", (log_bytes, 0, log_bytes))
     own = {"handler": f"{__file__}:verbose", "effects": "none"}
-    found = run(3, tasks=tasks, rate_per_s=20.0, patience_s=60.0, out=tmp_path / "run", **own)
+    found = run(3, tasks=tasks, rate_per_s=100.0, patience_s=60.0, out=tmp_path / "run", **own)
     assert found.verdict == "pass", found
     assert found.accepted == tasks
     registers = history_of(tmp_path / "run").registers
