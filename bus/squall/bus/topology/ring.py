@@ -17,10 +17,11 @@ import functools
 from collections.abc import Iterator
 
 from squall.bus.stages import STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
+from squall.bus.topology.rights import Permissions
 
 PATTERN = "ring"
 
@@ -93,6 +94,8 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2) -> Topolo
                     ("DLQ", s.dead_letters),
                 ],
             ),
+            # It asks how far the broker has its acknowledgements, where orders follow each other.
+            "gateway": Permissions(publish=(api("CONSUMER", "INFO", s.stream("RES"), GATEWAY),)),
             "router": lane_mover(s, *map(chain.waiting, range(1, stages + 1))),
         },
     )

@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What the venue made of one order, and why if it rejected it."""
 
     order_id: str
-    outcome: Literal["filled", "duplicate", "rejected"]
+    outcome: Literal["filled", "duplicate", "passed", "rejected"]
     reason: str = ""
 
 
@@ -90,14 +90,19 @@ def _matched(orders: Sequence[Sized], text: bytes) -> Answered | Unknown:
 
 def load(sending: Sending, origin: Any) -> Opener:
     """The venue, which the swarm has started itself."""
-    from squall.services.effects.forwarding import Forwarder  # which is made of what is in here
+    from squall.services.effects.forwarding import ASIDE_MAX, Forwarder  # which is made of what is in here
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
         async with way.door() as door:
             venue = VenueClient(door)
             yield lambda ties: Forwarder(
-                venue, ties.record, ties.counters, ties.settled, keeps_back=ties.keeps_back
+                venue,
+                ties.record,
+                ties.counters,
+                ties.settled,
+                keeps_back=ties.keeps_back,
+                aside_max=0 if ties.in_order else ASIDE_MAX,
             )
 
     return opened

@@ -3,7 +3,8 @@
 Open loop: a task is due at a fixed time whatever became of those before it, and
 its latency counts from then. The broker's answer decides: *stored* is accepted;
 *refused* (no room) is offered again until patience ends; *unknown* is sent again
-with the same id.
+with the same id. In a sequenced workload patience does not end, and what has one key
+is offered one after the other.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -51,6 +54,7 @@ async def serve(service: Service) -> None:
     settled = _settled_before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
     service.ready()
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     jobs: set[str] = set()
     limit = asyncio.Semaphore(IN_FLIGHT_MAX)
     begin_s = time.time()
@@ -78,7 +82,10 @@ async def serve(service: Service) -> None:
                 body=submission.body,
                 named=submission.named or None,
             )
-            offered = tasks.start(_offer(service, message, chance))
+            if spec.is_sequenced:
+                offered = tasks.start(_offer_in_turn(service, message, chance, turns[message.key]))
+            else:
+                offered = tasks.start(_offer(service, message, chance))
             offered.add_done_callback(lambda _: limit.release())
     if service.pattern.close is not None:
         for job in sorted(jobs):
@@ -113,11 +120,12 @@ def _settled_before(service: Service) -> set[str]:
     if service.start.incarnation == 1 or not service.start.history:
         return set()
     settled = set()
+    ends = ("ok",) if service.spec.is_sequenced else ("ok", "fail")
     with path.open("rb") as lines:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 fact = json.loads(line)
-                if fact["op"] == "submit" and fact["type"] in ("ok", "fail"):
+                if fact["op"] == "submit" and fact["type"] in ends:
                     settled.add(fact["task"])
     return settled
 
@@ -130,8 +138,23 @@ async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
                 await stop.wait()
 
 
+async def _offer_in_turn(
+    service: Service, message: RunTask, chance: random.Random, turn: asyncio.Lock
+) -> None:
+    """Submit one task behind those before it of its key, each of which was accepted.
+
+    It is offered until it is, too: what follows it would be a gap. A lock is had in the order of asking.
+    """
+    async with turn:
+        if not service.stop.is_set():
+            await _offer(service, message, chance)
+
+
 async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
-    """Submit one task until it is accepted, refused for good, or unknown for too long."""
+    """Submit one task until it is accepted, refused for good, or unknown for too long.
+
+    In a sequenced workload neither of the two ends it, but only that it is accepted, or that it is to stop.
+    """
     history = service.history
     service.counters["offered"] += 1
     history(
@@ -149,7 +172,8 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
         service.counters["unusable"] += 1
         history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
         return
-    patience_ends = time.monotonic() + service.spec.patience_s
+    patience_s = math.inf if service.spec.is_sequenced else service.spec.patience_s
+    patience_ends = time.monotonic() + patience_s
     backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
     refusals = 0
     while True:
@@ -161,6 +185,8 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
             timeout_s=UNKNOWN_S,
             chance=chance,
         )
+        if outcome.kind == "unknown" and patience_s == math.inf and not service.stop.is_set():
+            continue
         if outcome.kind != "refused":
             break
         refusals += 1
