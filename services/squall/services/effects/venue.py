@@ -90,7 +90,7 @@ def _matched(orders: Sequence[Sized], text: bytes) -> Answered | Unknown:
 
 def load(sending: Sending, origin: Any) -> Opener:
     """The venue, which the swarm has started itself."""
-    from squall.services.effects.forwarding import ASIDE_MAX, Forwarder  # which is made of what is in here
+    from squall.services.effects.forwarding import Forwarder  # which is made of what is in here
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
@@ -102,7 +102,7 @@ def load(sending: Sending, origin: Any) -> Opener:
                 ties.counters,
                 ties.settled,
                 keeps_back=ties.keeps_back,
-                aside_max=0 if ties.in_order else ASIDE_MAX,
+                in_order=ties.in_order,
             )
 
     return opened
