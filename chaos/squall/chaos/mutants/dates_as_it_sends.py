@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 
@@ -15,7 +16,9 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     as_due = producer._offer
 
-    async def as_sent(service: Service, message: RunTask, chance: random.Random) -> None:
-        await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance)
+    async def as_sent(
+        service: Service, message: RunTask, chance: random.Random, turn: asyncio.Lock | None = None
+    ) -> None:
+        await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance, turn)
 
     producer._offer = as_sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import random
 
@@ -15,9 +16,11 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     patient = producer._offer
 
-    async def once(service: Service, message: RunTask, chance: random.Random) -> None:
+    async def once(
+        service: Service, message: RunTask, chance: random.Random, turn: asyncio.Lock | None = None
+    ) -> None:
         hasty = copy.copy(service)
         hasty.spec = msgspec.structs.replace(service.spec, patience_s=0.0)
-        await patient(hasty, message, chance)
+        await patient(hasty, message, chance, turn)
 
     producer._offer = once

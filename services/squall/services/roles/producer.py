@@ -82,10 +82,8 @@ async def serve(service: Service) -> None:
                 body=submission.body,
                 named=submission.named or None,
             )
-            if spec.is_sequenced:
-                offered = tasks.start(_offer_in_turn(service, message, chance, turns[message.key]))
-            else:
-                offered = tasks.start(_offer(service, message, chance))
+            turn = turns[message.key] if spec.is_sequenced else None
+            offered = tasks.start(_offer(service, message, chance, turn))
             offered.add_done_callback(lambda _: limit.release())
     if service.pattern.close is not None:
         for job in sorted(jobs):
@@ -138,22 +136,14 @@ async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
                 await stop.wait()
 
 
-async def _offer_in_turn(
-    service: Service, message: RunTask, chance: random.Random, turn: asyncio.Lock
+async def _offer(
+    service: Service, message: RunTask, chance: random.Random, turn: asyncio.Lock | None = None
 ) -> None:
-    """Submit one task behind those before it of its key, each of which was accepted.
-
-    It is offered until it is, too: what follows it would be a gap. A lock is had in the order of asking.
-    """
-    async with turn:
-        if not service.stop.is_set():
-            await _offer(service, message, chance)
-
-
-async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
     """Submit one task until it is accepted, refused for good, or unknown for too long.
 
-    In a sequenced workload neither of the two ends it, but only that it is accepted, or that it is to stop.
+    Args:
+        turn: Had, in the order of asking, by one task of its key at a time. Where there are turns a task is
+            offered until it is accepted, as what follows it would be a gap, or until the producer is to stop.
     """
     history = service.history
     service.counters["offered"] += 1
@@ -166,13 +156,23 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
         submit_s=message.submit_s,
         input=zlib.crc32(message.body),
     )
+    async with turn or contextlib.nullcontext():
+        await _offered(service, message, chance, math.inf if turn else service.spec.patience_s)
+
+
+async def _offered(service: Service, message: RunTask, chance: random.Random, patience_s: float) -> None:
+    """Submit one task that was told of, and tell what came of it."""
+    history = service.history
+    if patience_s == math.inf and service.stop.is_set():
+        service.counters["refused"] += 1
+        history("submit", "fail", task=message.task, reason="the producer was to stop", refusals=0)
+        return
     try:
         subject, data = _addressed(service, message)
     except (InvalidNameError, MessageTooLargeError) as error:
         service.counters["unusable"] += 1
         history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
         return
-    patience_s = math.inf if service.spec.is_sequenced else service.spec.patience_s
     patience_ends = time.monotonic() + patience_s
     backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
     refusals = 0
