@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from squall.bus.errors import BusError
@@ -33,6 +35,9 @@ KILLED_AT = ("registrar.asked", "registrar.written")
 """An epoch is asked for, and nobody knows whether it is stored; it is stored, and nobody was told so."""
 
 EACH_POINT = 3
+FROZEN_S = 8.0
+"""Longer than one that does not answer is waited for."""
+
 OWN = ("M1", "M2", "M4", "M5", "M6", "E1")
 
 
@@ -79,6 +84,35 @@ def test_a_file_says_when_peers_join_and_leave(squall_run: Any) -> None:
     assert members[-1] == ["agent-1", "agent-2", "agent-3", "agent-4"]
     votes = {line["agent"] for line in run.lines("final") if line["what"] == "vote"}
     assert "agent-4" in votes
+
+
+async def join_and_be_missed(nemesis: Nemesis) -> None:
+    """One more joins, and does not answer for longer than it takes to be suspect."""
+    swarm = nemesis._swarm
+    unit = swarm.units.get(await swarm.add("agent"))
+    assert unit is not None
+    assert await swarm.launcher.freeze(unit)
+    try:
+        await asyncio.sleep(FROZEN_S)
+    finally:
+        assert await swarm.launcher.thaw(unit)
+    await asyncio.sleep(FROZEN_S)  # until all have heard that it is back
+
+
+def test_who_joins_a_partial_mesh_is_missed_over_its_links_once_it_is_silent(tmp_path: Path) -> None:
+    first = {"agent-1", "agent-2", "agent-3", "agent-4"}
+    asked = {"agents": len(first), "neighbours": 2, "tasks": 600, "rate_per_s": 30.0}
+    spec = msgspec.structs.replace(spec_of("mesh"), **asked)
+    with claim(spec, tmp_path / "run") as directory:
+        asyncio.run(experiment(spec, directory, join_and_be_missed, progress=lambda step: None, steady_s=2.0))
+    verdicts = {check.id: check.verdict for check in judge(tmp_path / "run").checks}
+    assert {check: verdicts[check] for check in OWN} == dict.fromkeys(OWN, "pass")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_bytes().splitlines()]
+    told = [line for line in lines if line["op"] == "presence" and line["agent"] == "agent-5"]
+    # Two have links with it and find out; from them all others hear of it, and hear that it is back.
+    assert {line["node"] for line in told if line["standing"] == "suspect"} == first
+    newest = {line["node"]: line["standing"] for line in told if line["node"] in first}
+    assert newest == dict.fromkeys(first, "alive")
 
 
 def test_epochs_never_mix_however_often_they_change_and_who_dies_over_it(tmp_path: Path) -> None:
