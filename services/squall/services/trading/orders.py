@@ -27,7 +27,7 @@ Row = tuple[str, str, str, int, str, int, float]
 """A filled order in the ledger of the venue: order_id, account, symbol, n, side, quantity, price."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 
     Attributes:
@@ -36,6 +36,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         side: ``none`` with quantity 0: stand aside.
         quantity: Units, 0 to `INTEGER_MAX`.
         price: The last close, in the symbol's own unit; finite.
+        after: The n of the order of its account and symbol that it follows: the venue refuses it where
+            another one is the last. None: it follows none.
+        target: Of one that follows another: the units to be held after it, below 0 where they are owed. Its
+            side and quantity, none and 0, are worked out by the venue. None: they are as they say.
+        passed: Nothing is ordered, as its task is dead; what follows it may go on.
     """
 
     account: str
@@ -44,6 +49,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     side: Side
     quantity: int
     price: float
+    after: int | None = None
+    target: int | None = None
+    passed: bool = False
+
+
+def following(order: Order, after: int | msgspec.UnsetType) -> Order:
+    """The order of a task; of one that follows another, to hold what it would have traded."""
+    if after is msgspec.UNSET:
+        return order
+    units = {"buy": order.quantity, "sell": -order.quantity, "none": 0}[order.side]
+    return msgspec.structs.replace(order, side="none", quantity=0, after=after, target=units)
 
 
 _decoder = msgspec.json.Decoder(Order, strict=True)
@@ -66,8 +82,19 @@ def read_order(body: bytes) -> Order | str:
         and 0 <= order.n <= INTEGER_MAX
         and 0 <= order.quantity <= INTEGER_MAX
     ):
-        return order
+        return _why_not_following(order) or order
     return _why_none(body)
+
+
+def _why_not_following(order: Order) -> str:
+    """What is wrong with what an order says of the one before it; empty if nothing is."""
+    if order.after is None:
+        return "" if order.target is None and not order.passed else "a target, or passed, needs after"
+    if not 0 <= order.after < order.n:
+        return f"after must be a whole number from 0 to below n, which is {order.n}"
+    if abs(order.target or 0) > INTEGER_MAX // 2:
+        return "target is out of range"
+    return ""
 
 
 def _is_name(value: object) -> bool:
