@@ -16,7 +16,7 @@ from squall.services.patterns.ring import RingSpec, check
 from squall.services.roles.gateway_in_order import InOrder, passing
 from squall.services.roles.venue import Answer, Offer, Venue
 from squall.services.rules.following import GAP
-from squall.services.trading.orders import read_order
+from squall.services.trading.orders import read_following
 from squall.services.trading.strategies import TradingTask, order
 from squall.services.trading.workload import sequenced
 
@@ -49,7 +49,7 @@ def _expected(tasks: int, without: frozenset[str] = frozenset()) -> list[tuple[o
 
 
 def test_in_order_the_ledger_is_what_the_oracle_computes(tmp_path: Path) -> None:
-    venue, offers = Venue(tmp_path / "venue.db"), _offers(90)
+    venue, offers = Venue(tmp_path / "venue.db", sequenced=True), _offers(90)
     assert {answer.outcome for answer in _taken(venue, offers)} == {"filled"}
     assert {answer.outcome for answer in _taken(venue, offers)} == {"duplicate"}
     assert _rows(venue) == _expected(90)
@@ -57,7 +57,7 @@ def test_in_order_the_ledger_is_what_the_oracle_computes(tmp_path: Path) -> None
 
 
 def test_what_comes_before_its_turn_is_refused_as_a_gap_and_stays_refused(tmp_path: Path) -> None:
-    venue, offers = Venue(tmp_path / "venue.db"), _offers(9)
+    venue, offers = Venue(tmp_path / "venue.db", sequenced=True), _offers(9)
     own = offers[0::ACCOUNTS]
     answers = _taken(venue, [own[1], own[0], own[1], own[2]])
     assert [answer.outcome for answer in answers] == ["rejected", "filled", "rejected", "rejected"]
@@ -66,7 +66,7 @@ def test_what_comes_before_its_turn_is_refused_as_a_gap_and_stays_refused(tmp_pa
 
 
 def test_the_place_of_a_dead_task_is_passed_and_nothing_is_traded_for_it(tmp_path: Path) -> None:
-    venue, offers = Venue(tmp_path / "venue.db"), _offers(30)
+    venue, offers = Venue(tmp_path / "venue.db", sequenced=True), _offers(30)
     dead = offers[ACCOUNTS].order_id.removesuffix("-0")
     ((order_id, body),) = passing(dead)
     offers[ACCOUNTS] = Offer(order_id, msgspec.Raw(body))
@@ -79,7 +79,7 @@ def test_the_place_of_a_dead_task_is_passed_and_nothing_is_traded_for_it(tmp_pat
 
 
 def test_an_order_that_follows_none_is_filled_wherever_it_comes(tmp_path: Path) -> None:
-    venue = Venue(tmp_path / "venue.db")
+    venue = Venue(tmp_path / "venue.db", sequenced=True)
     body = b'{"account":"a","symbol":"s","n":7,"side":"buy","quantity":1,"price":1.0}'
     assert _taken(venue, [Offer("x-0", msgspec.Raw(body))])[0].outcome == "filled"
     venue.close()
@@ -88,7 +88,7 @@ def test_an_order_that_follows_none_is_filled_wherever_it_comes(tmp_path: Path) 
 @pytest.mark.parametrize("more", [b'"target":3', b'"passed":true', b'"after":7', b'"after":-1'])
 def test_an_order_that_says_half_of_it_is_none(more: bytes) -> None:
     body = b'{"account":"a","symbol":"s","n":7,"side":"none","quantity":0,"price":1.0,' + more + b"}"
-    assert isinstance(read_order(body), str)
+    assert isinstance(read_following(body), str)
 
 
 def test_the_gateway_sends_what_stands_next_and_what_was_sent_before() -> None:

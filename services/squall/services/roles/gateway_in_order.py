@@ -27,7 +27,7 @@ from squall.services.handlers import effect_id
 from squall.services.node.service import Service
 from squall.services.roles import gateway
 from squall.services.roles.gateway import POINTS
-from squall.services.trading.orders import Order
+from squall.services.trading.orders import Following
 
 __all__ = ["POINTS", "InOrder", "passing", "serve"]
 
@@ -73,7 +73,7 @@ def passing(task: str) -> Sequence[tuple[str, bytes]]:
     if not (account and symbol and number.isdecimal() and int(number)):
         return ()
     n = int(number)
-    order = Order(
+    order = Following(
         account=account, symbol=symbol, n=n, side="none", quantity=0, price=0.0, after=n - 1, passed=True
     )
     return ((effect_id(task, 0), msgspec.json.encode(order)),)

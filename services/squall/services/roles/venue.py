@@ -38,7 +38,7 @@ from squall.services.node.points import Points
 from squall.services.node.service import LEAVE_S, Alone
 from squall.services.rules.following import Standing, filled, follow
 from squall.services.trading.books import SCHEMA
-from squall.services.trading.orders import Order, read_order
+from squall.services.trading.orders import Following, Order, read_following, read_order
 
 POINTS: Final = {
     "venue.journaled": "a request is written down, nothing of it is filled",
@@ -82,10 +82,12 @@ class Venue:
     Args:
         path: Its database; made if missing, continued if not.
         dumb: Fill repeats too.
+        sequenced: Whether orders may follow each other. Else what they say of that is nothing to it.
     """
 
-    def __init__(self, path: Path, *, dumb: bool = False) -> None:
+    def __init__(self, path: Path, *, dumb: bool = False, sequenced: bool = False) -> None:
         self._dumb = dumb
+        self._read = read_following if sequenced else read_order
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(SCHEMA)
         index = "INDEX" if dumb else "UNIQUE INDEX"
@@ -99,7 +101,7 @@ class Venue:
 
         A kill in between is repaired by the sender's repeat.
         """
-        read = [_read(offer) for offer in offers]
+        read = [_read(offer, self._read) for offer in offers]
         self.journal(offers, read)
         await at("venue.journaled")
         answers = self.fill(offers, read)
@@ -112,7 +114,7 @@ class Venue:
         rows = [
             (now_s, _shown(offer.order_id), *_columns(order), bytes(offer.order).decode(errors="replace"))
             for offer, order in zip(offers, read, strict=True)
-            if isinstance(order, str) or not order.passed
+            if not (isinstance(order, Following) and order.passed)
         ]
         with self._transaction():
             self._database.executemany(
@@ -131,13 +133,13 @@ class Venue:
         return answers
 
     def _fill(self, order_id: str, order: Order | str, now_s: float) -> Answer:
-        if isinstance(order, Order) and order.after is not None:
+        if isinstance(order, Following) and order.after is not None:
             return self._fill_following(order_id, order, now_s)
         if isinstance(order, str):
             return self._reject(_shown(order_id), order, now_s)
         return Answer(order_id, "filled" if self._insert(order_id, order, now_s) else "duplicate")
 
-    def _fill_following(self, order_id: str, order: Order, now_s: float) -> Answer:
+    def _fill_following(self, order_id: str, order: Following, now_s: float) -> Answer:
         """Fill an order behind the one that it follows, or pass its place; refuse it where it is not next."""
         if why := self._one("SELECT reason FROM refusals WHERE order_id = ?", order_id):
             return Answer(order_id, "rejected", *why)  # also where the one before it has come meanwhile
@@ -185,11 +187,11 @@ class Venue:
 _offers = msgspec.json.Decoder(list[Offer])
 
 
-def _read(offer: Offer) -> Order | str:
+def _read(offer: Offer, read: Callable[[bytes], Order | str] = read_order) -> Order | str:
     """The order in an offer, or in a sentence why there is none."""
     if not offer.order_id or offer.order_id != _shown(offer.order_id):
         return f"an order id has 1 to {ORDER_ID_LENGTH_MAX} printable characters"
-    return read_order(bytes(offer.order))
+    return read(bytes(offer.order))
 
 
 def _shown(order_id: str) -> str:
@@ -300,6 +302,7 @@ async def serve_alone(alone: Alone) -> None:
             Path(start.path),
             token=start.venue_token.value if start.venue_token is not None else "",
             dumb=start.spec.venue == "dumb",
+            sequenced=start.spec.is_sequenced,
             port=start.port,
             ready=alone.ready,
             at=alone.at,
@@ -320,6 +323,7 @@ async def serve(
     *,
     token: str,
     dumb: bool = False,
+    sequenced: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None],
@@ -335,7 +339,7 @@ async def serve(
         ready: Told the URL once orders are taken.
         at, failing: See `application`.
     """
-    venue = Venue(path, dumb=dumb)
+    venue = Venue(path, dumb=dumb, sequenced=sequenced)
     try:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from squall.services.trading.orders import Order
+from squall.services.trading.orders import Following
 
 GAP = "a gap: "
 """What the reason begins with where an order is refused for its place."""
@@ -31,7 +31,7 @@ class Standing(NamedTuple):
     units: int = 0
 
 
-def follow(order: Order, at: Standing) -> tuple[Order, Standing] | str:
+def follow(order: Following, at: Standing) -> tuple[Following, Standing] | str:
     """An order that says what it follows, as it is filled, and what the account stands at then.
 
     Returns:
@@ -43,7 +43,7 @@ def follow(order: Order, at: Standing) -> tuple[Order, Standing] | str:
     return filled(order, at)
 
 
-def filled(order: Order, at: Standing) -> tuple[Order, Standing]:
+def filled(order: Following, at: Standing) -> tuple[Following, Standing]:
     """The same of a venue that fills whatever comes."""
     if order.passed:
         return order, Standing(order.n, at.units)

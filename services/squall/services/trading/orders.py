@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -27,6 +27,9 @@ Row = tuple[str, str, str, int, str, int, float]
 """A filled order in the ledger of the venue: order_id, account, symbol, n, side, quantity, price."""
 
 
+Kind = TypeVar("Kind", bound="Order")
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 
@@ -36,11 +39,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         side: ``none`` with quantity 0: stand aside.
         quantity: Units, 0 to `INTEGER_MAX`.
         price: The last close, in the symbol's own unit; finite.
-        after: The n of the order of its account and symbol that it follows: the venue refuses it where
-            another one is the last. None: it follows none.
-        target: Of one that follows another: the units to be held after it, below 0 where they are owed. Its
-            side and quantity, none and 0, are worked out by the venue. None: they are as they say.
-        passed: Nothing is ordered, as its task is dead; what follows it may go on.
     """
 
     account: str
@@ -49,6 +47,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     side: Side
     quantity: int
     price: float
+
+
+class Following(Order, frozen=True, kw_only=True, omit_defaults=True):
+    """An order of a sequenced workload, which may follow the one before it of its account and symbol.
+
+    Attributes:
+        after: The n of the order that it follows: the venue refuses it where another one is the last. None:
+            it follows none.
+        target: Of one that follows another: the units to be held after it, below 0 where they are owed. Its
+            side and quantity, none and 0, are worked out by the venue. None: they are as they say.
+        passed: Nothing is ordered, as its task is dead; what follows it may go on.
+    """
+
     after: int | None = None
     target: int | None = None
     passed: bool = False
@@ -59,10 +70,20 @@ def following(order: Order, after: int | msgspec.UnsetType) -> Order:
     if after is msgspec.UNSET:
         return order
     units = {"buy": order.quantity, "sell": -order.quantity, "none": 0}[order.side]
-    return msgspec.structs.replace(order, side="none", quantity=0, after=after, target=units)
+    return Following(
+        account=order.account,
+        symbol=order.symbol,
+        n=order.n,
+        side="none",
+        quantity=0,
+        price=order.price,
+        after=after,
+        target=units,
+    )
 
 
 _decoder = msgspec.json.Decoder(Order, strict=True)
+_following = msgspec.json.Decoder(Following, strict=True)
 
 
 def read_order(body: bytes) -> Order | str:
@@ -70,10 +91,20 @@ def read_order(body: bytes) -> Order | str:
 
     Fields that an order does not have are allowed: a rationale, for instance.
     """
+    return _read(body, _decoder)
+
+
+def read_following(body: bytes) -> Following | str:
+    """The same where orders may follow each other."""
+    order = _read(body, _following)
+    return order if isinstance(order, str) else _why_not_following(order) or order
+
+
+def _read(body: bytes, decoder: msgspec.json.Decoder[Kind]) -> Kind | str:
     if len(body) > ORDER_BYTES_MAX:
         return f"an order has at most {ORDER_BYTES_MAX:,} bytes, this has {len(body):,}"
     try:
-        order = _decoder.decode(body)
+        order = decoder.decode(body)
     except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         return _why_none(body)
     if (
@@ -82,11 +113,11 @@ def read_order(body: bytes) -> Order | str:
         and 0 <= order.n <= INTEGER_MAX
         and 0 <= order.quantity <= INTEGER_MAX
     ):
-        return _why_not_following(order) or order
+        return order
     return _why_none(body)
 
 
-def _why_not_following(order: Order) -> str:
+def _why_not_following(order: Following) -> str:
     """What is wrong with what an order says of the one before it; empty if nothing is."""
     if order.after is None:
         return "" if order.target is None and not order.passed else "a target, or passed, needs after"
