@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import leading, poison, repeats
+from squall.chaos.judge.checks import hub_loss, leading, poison, repeats
 from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
@@ -201,6 +202,16 @@ def clocks_agree(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def a_crash_lasts_as_long_as_its_fault(patch: pytest.MonkeyPatch) -> None:
+    """A hub that was killed, and led as soon as it was started again, was taken to be silent still."""
+    is_silent = hub_loss._is_silent
+
+    def without_starts(history: History, node: str, time_s: float) -> bool:
+        return is_silent(dataclasses.replace(history, nodes=()), node, time_s)
+
+    patch.setattr(hub_loss, "_is_silent", without_starts)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
@@ -210,6 +221,7 @@ FOUND: Mapping[str, tuple[Before, str]] = {
     "gathered_long_ago": (gathered_is_dispatched, "H1"),
     "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
+    "killed_and_started_again": (a_crash_lasts_as_long_as_its_fault, "S5"),
     "last_attempt_alone": (an_attempt_ends_with_its_task, "U2"),
     "last_attempt_under_way": (last_attempts_are_not_waited_for, "H5"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
