@@ -1,4 +1,4 @@
-"""Orders that follow each other: a ring keeps their order through its gateway's deaths, and E1 sees where not."""
+"""Orders that follow each other do so through deaths of the gateway; where they do not, E1 sees it."""
 
 from __future__ import annotations
 
