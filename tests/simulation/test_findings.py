@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from squall.bus.attempts import Mark
+from squall.bus.attempts import Doubts, Mark
 from squall.bus.ended import Done, Failed
 from squall.bus.fenced import FencedWriter
-from squall.bus.messages import RunTask
+from squall.bus.messages import RunTask, TaskTried
 from squall.bus.pull import Puller
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import leading, poison, repeats
+from squall.chaos.judge.checks import hub_loss, leading, poison, repeats
 from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.services.node.history import History as Written
 from squall.services.patterns import reading
-from squall.services.roles import clearing
+from squall.services.roles import clearing, producer
+from squall.services.roles.coordinator import Coordinator
 from squall.services.roles.deciding import Deciding
 from squall.services.roles.gated_gateway import Gate
 from squall.services.roles.hub_log import HubLog
@@ -81,12 +84,12 @@ def counted_once_others_run(patch: pytest.MonkeyPatch) -> None:
     """What ran alone, and ended well, was counted so once others ran: one of them ended the peer before."""
     mark_end = Deciding._mark_end
 
-    async def once_others_run(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
+    async def once_others_run(self: Deciding, task: RunTask, tried: TaskTried, ended: Done | Failed) -> None:
         await asyncio.sleep(0.2)
-        await mark_end(self, task, attempt, ended)
+        await mark_end(self, task, tried, ended)
 
-    async def later(self: Deciding, task: RunTask, attempt: int, ended: Done | Failed) -> None:
-        self._tasks.daemon(once_others_run(self, task, attempt, ended))
+    async def later(self: Deciding, task: RunTask, tried: TaskTried, ended: Done | Failed) -> None:
+        self._tasks.daemon(once_others_run(self, task, tried, ended))
 
     patch.setattr(Deciding, "_mark_end", later)
 
@@ -148,6 +151,7 @@ def a_broker_remembers_all_it_delivered(patch: pytest.MonkeyPatch) -> None:
 def last_attempts_are_not_waited_for(patch: pytest.MonkeyPatch) -> None:
     """A task was given up as dead in the moment in which a worker that had stood still began it."""
     patch.setattr(Mark, "open_s", lambda self, ack_wait_s, now_s: 0.0)
+    every_delivery_is_new(patch)
 
 
 def what_was_overtaken_is_not_known(patch: pytest.MonkeyPatch) -> None:
@@ -167,20 +171,66 @@ def what_came_second_says_no_more(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Written, "__call__", untold)
 
 
+def what_is_refused_was_never_stored(patch: pytest.MonkeyPatch) -> None:
+    """A task that was stored, its answer lost, was refused when it came again, and taken for refused."""
+    publish = producer.publish
+
+    async def said_once(*args: Any, **options: Any) -> Any:
+        return msgspec.structs.replace(await publish(*args, **options), tries=1)
+
+    patch.setattr(producer, "publish", said_once)
+
+
+def gathered_is_dispatched(patch: pytest.MonkeyPatch) -> None:
+    """A task that it took long to have stored was taken for lost before the broker could have copied it."""
+    patch.setattr(Coordinator, "_on_their_way", lambda self, tasks: None)
+
+
+def every_delivery_is_new(patch: pytest.MonkeyPatch) -> None:
+    """A delivery that had lain in a link gave up a task whose last attempt had begun meanwhile."""
+    patch.setattr(Doubts, "has", lambda self, sequence, order, mark: False)
+
+
+def clocks_agree(patch: pytest.MonkeyPatch) -> None:
+    """A worker whose clock had jumped put a task off for ten minutes."""
+    patch.setattr(
+        Mark,
+        "open_s",
+        lambda self, ack_wait_s, now_s: (
+            max(0.0, self.stored_s + ack_wait_s - now_s) if self.tried and self.tried.running else 0.0
+        ),
+    )
+
+
+def a_crash_lasts_as_long_as_its_fault(patch: pytest.MonkeyPatch) -> None:
+    """A hub that was killed, and led as soon as it was started again, was taken to be silent still."""
+    is_silent = hub_loss._is_silent
+
+    def without_starts(history: History, node: str, time_s: float) -> bool:
+        return is_silent(dataclasses.replace(history, nodes=()), node, time_s)
+
+    patch.setattr(hub_loss, "_is_silent", without_starts)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
     "end_of_a_full_ingress": (the_load_ends_however_long_it_takes, "L1"),
     "failed_and_came_second": (what_came_second_says_no_more, "R3"),
     "forgotten_delivery": (a_broker_remembers_all_it_delivered, "H5"),
+    "gathered_long_ago": (gathered_is_dispatched, "H1"),
     "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
+    "killed_and_started_again": (a_crash_lasts_as_long_as_its_fault, "S5"),
     "last_attempt_alone": (an_attempt_ends_with_its_task, "U2"),
     "last_attempt_under_way": (last_attempts_are_not_waited_for, "H5"),
     "letter_on_its_way": (letters_are_not_waited_for, "H5"),
     "lost_tail": (heartbeats_say_nothing, "L1"),
+    "older_than_the_last_attempt": (every_delivery_is_new, "H5"),
     "overtaken_reduction": (what_was_overtaken_is_not_known, "S5"),
     "poison_in_a_row": (poison_takes_no_time, "L1"),
+    "put_off_by_another_clock": (clocks_agree, "L1"),
+    "refused_after_unknown": (what_is_refused_was_never_stored, "E1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
     "trimmed_by_the_hub_before": (what_the_hub_before_trimmed_is_not_known, "L1"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from squall.bus import attempts, log
-from squall.bus.attempts import FIRST, Mark, Marks, Quarantine, begin, is_suspect, not_made
+from squall.bus.attempts import FIRST, Doubts, Mark, Marks, Quarantine, begin, is_suspect, not_made
 from squall.bus.codec import encode
 from squall.bus.jetstream import WRONG_LAST_SEQUENCE, Outcome
 from squall.bus.log import Record
@@ -151,7 +151,27 @@ def test_a_first_attempt_that_was_not_made_is_made_as_the_first() -> None:
         (Mark(FIRST, 7, 99.0), 3.0),
         (Mark(FIRST, 7, 95.0), 0.0),
         (Mark(not_made(FIRST), 7, 100.0), 0.0),
+        (Mark(FIRST, 7, 701.0), 5.0),  # our clock is ten minutes behind
     ],
 )
 def test_an_attempt_is_under_way_until_its_worker_would_have_been_missed(mark: Mark, open_s: float) -> None:
     assert mark.open_s(5.0, 101.0) == open_s
+
+
+def test_a_delivery_older_than_the_last_attempt_is_believed_at_its_second_coming() -> None:
+    tried = replace(FIRST, order=40)
+    mark, doubts = Mark(tried, 7, 100.0), Doubts()
+    assert not doubts.has(sequence=3, order=41, mark=mark)  # given out after it: whoever made it is missed
+    assert doubts.has(sequence=3, order=39, mark=mark)
+    assert not doubts.has(sequence=3, order=39, mark=mark)
+    assert doubts.has(sequence=4, order=39, mark=mark)
+    assert doubts.has(sequence=3, order=39, mark=Mark(tried, 8, 101.0))  # another attempt was begun meanwhile
+    assert not doubts.has(sequence=5, order=1, mark=Mark(None, 0, 0.0))
+
+
+def test_doubts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "DOUBTED_MAX", 2)
+    mark, doubts = Mark(replace(FIRST, order=40), 7, 100.0), Doubts()
+    assert all(doubts.has(sequence, 1, mark) for sequence in (1, 2, 3))
+    assert doubts.has(1, 1, mark)  # forgotten, and so doubted once more
+    assert not doubts.has(3, 1, mark)

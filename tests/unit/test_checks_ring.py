@@ -92,6 +92,11 @@ def test_a_relaxed_run_is_not_held_to_an_order(tmp_path: Path) -> None:
     assert not PROMISES.promises[0].when(relaxed.history)
 
 
+def test_what_a_broker_copied_once_more_into_a_stage_is_no_loss_at_the_next(tmp_path: Path) -> None:
+    again = case(tmp_path, lambda run: run.find("final", stage=1).update(arrivals=8))
+    assert no_loss(again).verdict == "pass"
+
+
 @pytest.mark.parametrize(
     ("doctor", "why"),
     [
@@ -99,7 +104,10 @@ def test_a_relaxed_run_is_not_held_to_an_order(tmp_path: Path) -> None:
         (lambda run: run.fills.pop(), "1 intent"),
         (lambda run: run.fills.append(("a-1.0", T + 9.0)), "more than one fill"),
         (lambda run: run.find("final", stage=2).update(left=1), "stage 2 has 1"),
-        (lambda run: run.find("final", stage=3).update(arrivals=5), "stage 3 took in 5 of 6"),
+        (
+            lambda run: run.find("final", stage=3).update(arrivals=5),
+            "stage 3 took in 5, and 6 tasks have ended",
+        ),
         (lambda run: run.find("final", task="b-1").update(status="dead", effects=[], reason="why"), "why"),
     ],
 )

@@ -124,6 +124,20 @@ def opened_for_what_was_not_made(run: Run) -> None:
     opened_for_nothing(run)
 
 
+def seldom(run: Run, *, well: bool) -> None:
+    """A row of failures over a long time, and whether an attempt ended well in the middle of them."""
+    for n in range(ROW):
+        attempt(run, 10.0 + 1.5 * n, f"v-{n}", "ok" if well and n == ROW // 2 else "failed")
+    why = f"{ROW} calls failed one after the other"
+    turn(run, 10.1 + 1.5 * ROW, "trip", "open", for_s=1.5, why=why)
+
+
+def test_failures_one_after_the_other_open_a_breaker_however_long_they_take(tmp_path: Path) -> None:
+    assert is_fine(shown(trips_and_heals, failing(tmp_path / "row", lambda run: seldom(run, well=False))))
+    verdict, why = shown(trips_and_heals, failing(tmp_path / "no-row", lambda run: seldom(run, well=True)))
+    assert (verdict, "opened after" in why) == ("fail", True), why
+
+
 def stays_open(run: Run) -> None:
     run.rows = [row for row in run.rows if not str(row.get("task", "")).startswith("z-")]
     attempt(run, 90.0, "v-1", "failed")

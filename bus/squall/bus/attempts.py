@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -38,6 +39,9 @@ MARK_BYTES_MAX = 1024
 
 DEATHS_TOGETHER = 2
 """Deaths at which a task may have been before it runs alone."""
+
+DOUBTED_MAX = 10_000
+"""Tasks of which it is known that a delivery of theirs was given back for being old."""
 
 FIRST = TaskTried(attempts=1, deaths=0, running=True)
 """What a task without a mark has behind it when it is delivered again."""
@@ -117,10 +121,39 @@ class Mark(NamedTuple):
 
         Whoever makes it tells the broker of it within an ack wait. A worker that stood still begins late what
         it was given long before, and the task is given to somebody else in that very moment.
+
+        Args:
+            now_s: By our own clock, which may differ from the broker's: never longer than an ack wait, so.
         """
         if self.tried is None or not self.tried.running:
             return 0.0
-        return max(0.0, self.stored_s + ack_wait_s - now_s)
+        return min(ack_wait_s, max(0.0, self.stored_s + ack_wait_s - now_s))
+
+
+class Doubts:
+    """Which deliveries are older than the newest attempt of their task, and so do not say that it is over.
+
+    One may have lain in a link that stood still while its task was given to somebody else, who is at work on
+    it. It is given back for an ack wait: whoever is at work says so meanwhile, and then it does not come
+    again. One that does come again is believed.
+    """
+
+    def __init__(self) -> None:
+        self._given_back: OrderedDict[int, int] = OrderedDict()
+
+    def has(self, sequence: int, order: int, mark: Mark) -> bool:
+        """Whether to give a delivery back that finds all attempts used up.
+
+        Args:
+            sequence: The place of its message in the stream.
+            order: Its own place among the deliveries of its consumer.
+        """
+        if mark.tried is None or order > mark.tried.order or self._given_back.get(sequence) == mark.sequence:
+            return False
+        self._given_back[sequence] = mark.sequence
+        if len(self._given_back) > DOUBTED_MAX:
+            self._given_back.popitem(last=False)
+        return True
 
 
 class Marks:

@@ -24,7 +24,13 @@ from squall.bus import subjects
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
-from squall.bus.errors import ForbiddenError, RejectedError, RequestError
+from squall.bus.errors import (
+    ForbiddenError,
+    NoRespondersError,
+    NotConnectedError,
+    RejectedError,
+    RequestError,
+)
 
 WRONG_LAST_SEQUENCE = 10071
 FENCE_BUSY = 10164
@@ -55,7 +61,8 @@ class Outcome(msgspec.Struct, frozen=True):
         sequence: Where the stream holds it; 0 when refused or unknown.
         code: The error code of a refusal, else 0.
         reason: The broker's or the connection's words, when there were any.
-        tries: How often it was sent; a refusal after the first may be due to an earlier try of one's own.
+        tries: How often it was sent. One that is refused after the first may have been stored by an earlier
+            try, which can even be why it is refused.
     """
 
     kind: Literal["stored", "duplicate", "refused", "unknown"]
@@ -113,9 +120,11 @@ async def publish_once(
         answer = await connection.request(subject, data, timeout_s=timeout_s, headers=headers)
     except ForbiddenError:
         raise
+    except (NotConnectedError, NoRespondersError) as error:
+        # It did not happen this time, but the broker did not refuse it either, so it is tried again like any
+        # unknown.
+        return Outcome("unknown", reason=str(error), tries=0)
     except RequestError as error:
-        # Nothing was listening or nothing was sent: it did not happen this time, but the broker did not
-        # refuse it either, so it is tried again like any unknown.
         return Outcome("unknown", reason=str(error))
     return outcome_of(answer.data)
 
@@ -151,12 +160,12 @@ async def publish(
     backoff: Backoff | None = None
     tries = 0
     while True:
-        tries += 1
         outcome = await publish_once(
             connection, subject, data, timeout_s=min(try_s, max(0.05, deadline - loop.time())), headers=wanted
         )
+        tries += outcome.tries
         if outcome.kind != "unknown" or loop.time() >= deadline:
-            return msgspec.structs.replace(outcome, tries=tries) if tries > 1 else outcome
+            return msgspec.structs.replace(outcome, tries=tries)
         if backoff is None:
             backoff = Backoff(*RETRY_PAUSE_S, floor_s=RETRY_PAUSE_S[0], chance=chance)
         await asyncio.sleep(min(backoff.pause_s(), max(0.0, deadline - loop.time())))

@@ -206,7 +206,7 @@ def steps(route: Route, holders: Iterable[Holder], drained: Collection[str] = ()
             todo.append(Shrink(name=name, lanes=keeps, left=given_up[name]))
         elif given_up[name] != holder.left:
             todo.append(Clear(name=name, lanes=keeps, left=given_up[name]))
-        elif keeps == wanted.get(name) and holder.epoch != route.epoch:
+        elif keeps == wanted.get(name) and not given_up[name] and holder.epoch != route.epoch:
             todo.append(Stamp(name=name, lanes=keeps))
     changing = {step.name for step in todo}
     for name, lanes in sorted(wanted.items()):

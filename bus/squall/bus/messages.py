@@ -128,12 +128,14 @@ class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):
         attempts: How many have begun.
         deaths: How many of those before the newest neither committed nor failed: their worker died or hung.
         running: The newest has not failed.
+        order: Of the delivery by which the newest began, its place among those of its consumer.
         write: Which write this was, so that its writer knows it again.
     """
 
     attempts: Annotated[int, Meta(ge=0, le=1000)]
     deaths: Annotated[int, Meta(ge=0, le=1000)] = 0
     running: bool = True
+    order: Count = 0
     write: Short = ""
 
 

@@ -29,7 +29,7 @@ import msgspec
 
 from squall.bus import register, subjects
 from squall.bus.absence import Absence
-from squall.bus.attempts import FIRST, Marks, Quarantine, begin, first_counted, is_suspect
+from squall.bus.attempts import FIRST, Doubts, Mark, Marks, Quarantine, begin, first_counted, is_suspect
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
@@ -129,6 +129,7 @@ class WorkQueue:
         self._endless = endless
         self._returned: OrderedDict[int, int] = OrderedDict()
         self._marks = Marks(connection, swarm, queue.marks or queue.consumer)
+        self._doubts = Doubts()
         self._quarantine = Quarantine()
         self._absence = Absence()
         self._held: dict[str, Delivery] = {}
@@ -289,14 +290,22 @@ class WorkQueue:
         uncounted = before is None and delivery.attempt == 1
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
-        if tried is None and (open_s := mark.open_s(self._pacing.ack_wait_s, time.time())):
-            await self._put_off(delivery, open_s)  # its last attempt may be under way
+        if tried is None and (open_s := self._open_s(delivery, mark)):
+            await self._put_off(delivery, open_s)
             return True
         if tried is None:
             lost = Failed(WORKERS_DIED, final=True)
             await self._end(delivery, task, lost, self._pacing.attempts)
             return True
+        tried = msgspec.structs.replace(tried, order=delivery.order)
         return await self._run_once(delivery, task, tried, expected=sequence)
+
+    def _open_s(self, delivery: Delivery, mark: Mark) -> float:
+        """How long the last attempt of a task may yet be under way, for all that is known; 0 if it is not."""
+        ack_wait_s = self._pacing.ack_wait_s
+        if open_s := mark.open_s(ack_wait_s, time.time()):
+            return open_s
+        return ack_wait_s if self._doubts.has(delivery.sequence, delivery.order, mark) else 0.0
 
     async def _run_once(
         self, delivery: Delivery, task: RunTask, tried: TaskTried, *, expected: int | None

@@ -114,6 +114,8 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: in
         administration={
             "launcher": launcher(),
             "observer": _observer(s, planes),
+            # It asks how far the broker has its acknowledgements, where orders follow each other.
+            "gateway": Permissions(publish=(api("CONSUMER", "INFO", s.stream("RES"), GATEWAY),)),
             "router": lane_mover(s, *planes),
         },
     )

@@ -19,13 +19,16 @@ days behind its first one, and begins anew where the data ends. What it holds ag
 A signal below the account's threshold orders nothing. Else its units at risk are taken half as often as the
 signal is of the threshold's size, rounded down, and four times at most: bought for a positive signal, sold
 for a negative one, at the last close.
+
+Where orders follow each other, that is what the account is to hold of the symbol after the order, of which it
+trades what it lacks after the one before it.
 """
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import isqrt
 from typing import NamedTuple
@@ -178,6 +181,20 @@ class Workload:
         """The one order of the task at a place, as a row of the ledger."""
         turn, account = divmod(place, len(self._turn))
         return self._account(account).row(turn + 1)
+
+
+def following(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows of one account's orders that follow each other.
+
+    Args:
+        rows: What each would be if it followed none, in their order; without those that are never placed.
+    """
+    held = 0
+    for order_id, account, symbol, n, side, quantity, price in rows:
+        wanted = -quantity if side == "sell" else quantity
+        lacks, held = wanted - held, wanted
+        trades = "none" if not lacks else "buy" if lacks > 0 else "sell"
+        yield (order_id, account, symbol, n, trades, abs(lacks), price)
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     as_due = producer._offer
 
-    async def as_sent(service: Service, message: RunTask, chance: random.Random) -> None:
-        await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance)
+    async def as_sent(service: Service, message: RunTask, chance: random.Random, **facts: Any) -> None:
+        await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance, **facts)
 
     producer._offer = as_sent

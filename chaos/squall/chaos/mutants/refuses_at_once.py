@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,9 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     patient = producer._offer
 
-    async def once(service: Service, message: RunTask, chance: random.Random) -> None:
+    async def once(service: Service, message: RunTask, chance: random.Random, **facts: Any) -> None:
         hasty = copy.copy(service)
         hasty.spec = msgspec.structs.replace(service.spec, patience_s=0.0)
-        await patient(hasty, message, chance)
+        await patient(hasty, message, chance, **facts)
 
     producer._offer = once

@@ -28,7 +28,7 @@ from squall.chaos.plan.surface import Surface, possible, surface_of
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import VENUE
-from squall.services.run.spec import HANDLER, Spec
+from squall.services.run.spec import HANDLER, INDEPENDENT, OWN, Spec
 
 TASKS = 60
 FAULTS = 4
@@ -87,6 +87,8 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
         drawn = {field: chance.choice(values) for field, values in CHOICES.items()}
         drawn |= {field: chance.choice(values) for field, values in _own(spec, agents).items()}
         drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
+        if len(workloads := _workloads(spec, drawn["handler"])) > 1:
+            drawn["workload"] = chance.choice(workloads)
         if agents is not None:
             drawn["agents"] = agents
         if spec.handler != HANDLER:
@@ -99,6 +101,16 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
         if _keeps_up(made) or spec.handler != HANDLER:
             return made
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
+
+
+def _workloads(spec: Spec, handler: str) -> Sequence[str]:
+    """Those that are drawn from, if a user's own or another one is not asked for.
+
+    Handlers of all sorts place several orders, or none, so nothing could follow them.
+    """
+    if spec.workload != INDEPENDENT or varied.is_varied(handler):
+        return (spec.workload,)
+    return [workload for workload in spec.workloads if workload != OWN]
 
 
 def _keeps_up(spec: Spec) -> bool:

@@ -45,7 +45,7 @@ class Venues:
     async def serve(self, alone: Alone, process: Process) -> None:
         """Take orders until asked to stop."""
         start = alone.start
-        venue = Venue(Path(start.path), dumb=start.spec.venue == "dumb")
+        venue = Venue(Path(start.path), dumb=start.spec.venue == "dumb", sequenced=start.spec.is_sequenced)
         process.leaves.append(venue.close)
         self._desk, self._process = Desk(venue, alone.at, alone.failing), process
         alone.ready(URL)

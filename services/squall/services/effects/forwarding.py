@@ -75,6 +75,7 @@ class Forwarder:
         settled: Called with a register that was set aside, once all its effects are told of.
         keeps_back: Whether effects are kept back just now, so that nothing is to be repeated.
         pause_first_s: The first pause before a repeat; see `rules.effects.pause_s`.
+        in_order: Nothing is set aside; all wait for the first that has no answer.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Forwarder:
         *,
         keeps_back: Callable[[], bool] = lambda: False,
         pause_first_s: float = PAUSE_FIRST_S,
+        in_order: bool = False,
     ) -> None:
         self._venue = venue
         self._keeps_back = keeps_back
@@ -93,6 +95,7 @@ class Forwarder:
         self._counters = counters
         self._settled = settled
         self._pause_first_s = pause_first_s
+        self._in_order = in_order
         self._items: list[_Aside] = []
         self._places = itertools.count()
         self._changed = asyncio.Event()
@@ -194,7 +197,7 @@ class Forwarder:
     # What is set aside.
 
     def _has_room(self, effects: Sequence[Effect]) -> bool:
-        return self.aside + len(effects) <= ASIDE_MAX
+        return not self._in_order and self.aside + len(effects) <= ASIDE_MAX
 
     def _put_aside(self, effects: Sequence[Effect], failures: int) -> None:
         wait_s = pause_s(failures, self._pause_first_s, ASIDE_PAUSE_S_MAX, random)
@@ -223,6 +226,8 @@ class Forwarder:
             case Answered(answers):
                 kinds = Counter(answer.outcome for answer in answers)
                 facts = {kind: kinds[kind] for kind in ("filled", "duplicate", "rejected")}
+                if kinds["passed"]:
+                    facts["passed"] = kinds["passed"]
                 self._counters.update(facts)
                 self._record("deliver", "ok", orders=len(answers), **facts)
                 for effect, answer in zip(effects, answers, strict=True):

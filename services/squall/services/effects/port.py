@@ -91,12 +91,14 @@ class Ties:
         counters: Counts what happened.
         settled: Called with a register that was left behind, once all its effects are told of.
         keeps_back: Whether effects are kept back just now, so that nothing is to be sent again.
+        in_order: Whether none may be carried out before those that were handed over before it.
     """
 
     record: Callable[..., None]
     counters: Counter[str]
     settled: Callable[[Register], Awaitable[None]]
     keeps_back: Callable[[], bool] = lambda: False
+    in_order: bool = False
 
 
 Make = Callable[[Ties], Carrier]

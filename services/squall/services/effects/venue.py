@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What the venue made of one order, and why if it rejected it."""
 
     order_id: str
-    outcome: Literal["filled", "duplicate", "rejected"]
+    outcome: Literal["filled", "duplicate", "passed", "rejected"]
     reason: str = ""
 
 
@@ -97,7 +97,12 @@ def load(sending: Sending, origin: Any) -> Opener:
         async with way.door() as door:
             venue = VenueClient(door)
             yield lambda ties: Forwarder(
-                venue, ties.record, ties.counters, ties.settled, keeps_back=ties.keeps_back
+                venue,
+                ties.record,
+                ties.counters,
+                ties.settled,
+                keeps_back=ties.keeps_back,
+                in_order=ties.in_order,
             )
 
     return opened

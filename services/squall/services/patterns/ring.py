@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -31,9 +31,9 @@ from squall.services.patterns import lane_facts, lane_members, opening, parts, r
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
-from squall.services.run.spec import HANDLER, Seconds, Spec
+from squall.services.run.spec import HANDLER, INDEPENDENT, OWN, SEQUENCED, Seconds, Spec
 from squall.services.trading import pipeline
-from squall.services.trading.workload import Submission, independent
+from squall.services.trading.workload import Submission, independent, sequenced
 
 if TYPE_CHECKING:
     from squall.services.node.history import History
@@ -94,6 +94,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
     """
 
+    workloads: ClassVar[Sequence[str]] = (INDEPENDENT, SEQUENCED, OWN)
+
     pattern: str = NAME
     agents: Annotated[int, Meta(ge=1, le=9 * 64)] = 8
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
@@ -135,6 +137,16 @@ def check(spec: RingSpec) -> None:
     if fewest(spec.agents, changes(spec.joins_at_s, spec.leaves_at_s)) < spec.agents:
         raise SpecError(
             "an instance would leave that the swarm began with", "have one join before each leaves"
+        )
+    if spec.is_sequenced and spec.order != "strict":
+        raise SpecError(
+            "orders of a sequenced workload follow each other, and in a relaxed order they would be refused",
+            'use order = "strict", or workload = "independent"',
+        )
+    if spec.is_sequenced and not spec.has_venue:
+        raise SpecError(
+            "only the swarm's own venue sees that orders of a sequenced workload follow each other",
+            'leave effects out, or use workload = "independent"',
         )
     if spec.breaker_wait_s > spec.breaker_wait_s_max:
         raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
@@ -275,7 +287,8 @@ def consumers(spec: RingSpec, nodes: Topology) -> list[Consumer]:
 
 def workload(spec: RingSpec) -> Iterator[Submission]:
     """The tasks a producer is to offer, in order."""
-    return independent(spec.seed, spec.tasks, accounts=spec.keys)
+    made = sequenced if spec.is_sequenced else independent
+    return made(spec.seed, spec.tasks, accounts=spec.keys)
 
 
 async def backlog(swarm: Swarm) -> Backlog:
@@ -392,6 +405,7 @@ PATTERN = Pattern(
     consumers=consumers,
     roles={
         **parts.ENDS,
+        "gateway": "squall.services.roles.gateway_in_order",
         "router": "squall.services.roles.router",
         "agent": "squall.services.roles.instance",
     },

@@ -299,6 +299,7 @@ class Coordinator:
                     writer.store(tasks, letters, finished, repeats=repeats, snapshot=snapshot),
                 )
                 if tasks:
+                    self._on_their_way(tasks)
                     await self._service.at("coordinator.dispatched")
                 for letter in letters:
                     self._dead.pop(letter.task.task, None)
@@ -313,6 +314,12 @@ class Coordinator:
             if tasks or self._dead:
                 continue
             await look_again(self._wake, TRIM_S)
+
+    def _on_their_way(self, tasks: list[RunTask]) -> None:
+        """From now on they are on their way to the queue, however long it took to have them stored."""
+        for task in tasks:
+            if self._since.pop(task.task, None) is not None:
+                self._since[task.task] = time.monotonic()
 
     def _gather(self, bytes_max: int) -> tuple[list[RunTask], dict[str, int], bool]:
         """As many tasks as fit the window and a batch, up to the end of a job.

@@ -67,6 +67,10 @@ Admit = Callable[[int, TaskResult], bool]
 wait, in their order."""
 
 
+Instead = Callable[[str], Sequence[tuple[str, bytes]]]
+"""Ids and bodies of effects, by the name of a task."""
+
+
 def singles_first() -> Admit:
     """Registers of one effect, and a few of those that have several: nobody waits for a heap of these."""
     several = 0
@@ -95,6 +99,8 @@ async def carry(
     keeps_back: Callable[[], bool] = lambda: False,
     *,
     refuses: Callable[[TaskResult], str] = lambda result: "",
+    in_order: bool = False,
+    instead: Instead = lambda task: (),
 ) -> None:
     """Forward what a sieve admits, until asked to stop.
 
@@ -104,6 +110,8 @@ async def carry(
         keeps_back: Whether it may keep anything back just now. Then what the sink gave no answer on goes
             through it once more before it is repeated.
         refuses: Why no effect of a register that is admitted may ever be sent; empty if they may.
+        in_order: None is carried out before those that the sieve has admitted before it.
+        instead: The ids and bodies of what is sent of a task that is dead.
     """
     token = service.start.venue_token
     way = Way(
@@ -112,7 +120,7 @@ async def carry(
     )
     opener = load(service.spec.sending, service.start.origin)
     async with opener(way) as make, task_group() as tasks:
-        gateway = _Gateway(service, make, sieve, wake, keeps_back, refuses)
+        gateway = _Gateway(service, make, sieve, wake, keeps_back, refuses, in_order, instead)
         service.vitals = lambda: {"in_flight": len(gateway.held), "slots": gateway.held_max}
         pulling = tasks.daemon(gateway.puller.run())
         daemons = [
@@ -145,9 +153,12 @@ class _Gateway:
         wake: asyncio.Event,
         keeps_back: Callable[[], bool],
         refuses: Callable[[TaskResult], str],
+        in_order: bool,
+        instead: Instead,
     ) -> None:
         self._service = service
         self._refuses = refuses
+        self._instead = instead
         self._sieve = sieve
         self._wake = wake
         self._keeps_back = keeps_back
@@ -164,6 +175,7 @@ class _Gateway:
                 counters=service.counters,
                 settled=self._acknowledge,
                 keeps_back=keeps_back,
+                in_order=in_order,
             )
         )
         self.puller = Puller(
@@ -171,9 +183,13 @@ class _Gateway:
             service.swarm.stream("RES"),
             GATEWAY,
             self._take,
-            lambda: self.held_max - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0,
+            # Where all wait for one that comes again, there must be room for it; the broker bounds how many.
+            lambda: max(self._room(), int(in_order)),
             chunk=BATCH_MAX // 2,
         )
+
+    def _room(self) -> int:
+        return self.held_max - len(self.held) if self._waiting_bytes < WAITING_BYTES_MAX else 0
 
     def _take(self, delivery: Delivery) -> None:
         self._came.came(delivery.order, asyncio.get_running_loop().time())
@@ -255,7 +271,7 @@ class _Gateway:
     def _intended(self, task: str, result: TaskResult | None) -> Sequence[tuple[str, bytes]]:
         """The ids and bodies of what is to be sent of a register."""
         if result is None or result.status != "ok":
-            return []
+            return self._instead(task) if result is not None and result.status == "dead" else []
         orders = orders_of(task, result)
         reason = self._refuses(result) if orders else ""
         for order_id, _ in orders if reason else ():

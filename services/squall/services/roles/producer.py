@@ -3,7 +3,9 @@
 Open loop: a task is due at a fixed time whatever became of those before it, and
 its latency counts from then. The broker's answer decides: *stored* is accepted;
 *refused* (no room) is offered again until patience ends; *unknown* is sent again
-with the same id.
+with the same id. A refusal says nothing of what was sent before it and not answered:
+that may have been stored, and be done already. In a sequenced workload patience does
+not end, and what has one key is offered one after the other.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import random
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
@@ -48,9 +52,10 @@ CLOSE_PATIENCE_S = 20.0
 async def serve(service: Service) -> None:
     """Offer every task, then say of each job that no more will come, where somebody needs to know."""
     spec = service.spec
-    settled = _settled_before(service)
+    begun, settled = _before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
     service.ready()
+    turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     jobs: set[str] = set()
     limit = asyncio.Semaphore(IN_FLIGHT_MAX)
     begin_s = time.time()
@@ -78,7 +83,8 @@ async def serve(service: Service) -> None:
                 body=submission.body,
                 named=submission.named or None,
             )
-            offered = tasks.start(_offer(service, message, chance))
+            turn = turns[message.key] if spec.is_sequenced else None
+            offered = tasks.start(_offer(service, message, chance, turn=turn, may_be_stored=task in begun))
             offered.add_done_callback(lambda _: limit.release())
     if service.pattern.close is not None:
         for job in sorted(jobs):
@@ -107,19 +113,26 @@ def _submissions(service: Service) -> Iterator[Submission]:
         )
 
 
-def _settled_before(service: Service) -> set[str]:
-    """Tasks that an earlier incarnation brought to an end; the rest is sent again, with the same ids."""
+def _before(service: Service) -> tuple[set[str], set[str]]:
+    """Tasks that an earlier incarnation offered, and those of them that it brought to an end.
+
+    The others are offered again, with the same ids.
+    """
+    begun: set[str] = set()
+    settled: set[str] = set()
     path = Path(service.start.history)
     if service.start.incarnation == 1 or not service.start.history:
-        return set()
-    settled = set()
+        return begun, settled
+    ends = ("ok",) if service.spec.is_sequenced else ("ok", "fail")
     with path.open("rb") as lines:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 fact = json.loads(line)
-                if fact["op"] == "submit" and fact["type"] in ("ok", "fail"):
-                    settled.add(fact["task"])
-    return settled
+                if fact["op"] == "submit":
+                    begun.add(fact["task"])
+                    if fact["type"] in ends:
+                        settled.add(fact["task"])
+    return begun, settled
 
 
 async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
@@ -130,8 +143,21 @@ async def _sleep_until(due_s: float, stop: asyncio.Event) -> None:
                 await stop.wait()
 
 
-async def _offer(service: Service, message: RunTask, chance: random.Random) -> None:
-    """Submit one task until it is accepted, refused for good, or unknown for too long."""
+async def _offer(
+    service: Service,
+    message: RunTask,
+    chance: random.Random,
+    *,
+    turn: asyncio.Lock | None = None,
+    may_be_stored: bool = False,
+) -> None:
+    """Submit one task until it is accepted, refused for good, or unknown for too long.
+
+    Args:
+        turn: Had, in the order of asking, by one task of its key at a time. Where there are turns a task is
+            offered until it is accepted, as what follows it would be a gap, or until the producer is to stop.
+        may_be_stored: Whether it was sent before, by an earlier incarnation that knew no answer.
+    """
     history = service.history
     service.counters["offered"] += 1
     history(
@@ -143,13 +169,28 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
         submit_s=message.submit_s,
         input=zlib.crc32(message.body),
     )
+    async with turn or contextlib.nullcontext():
+        patience_s = math.inf if turn else service.spec.patience_s
+        await _offered(service, message, chance, patience_s, may_be_stored=may_be_stored)
+
+
+async def _offered(
+    service: Service, message: RunTask, chance: random.Random, patience_s: float, *, may_be_stored: bool
+) -> None:
+    """Submit one task that was told of, and tell what came of it."""
+    history = service.history
+    if patience_s == math.inf and service.stop.is_set():
+        became: Literal["unknown", "fail"] = "unknown" if may_be_stored else "fail"
+        service.counters["unknown" if may_be_stored else "refused"] += 1
+        history("submit", became, task=message.task, reason="the producer was to stop", refusals=0)
+        return
     try:
         subject, data = _addressed(service, message)
     except (InvalidNameError, MessageTooLargeError) as error:
         service.counters["unusable"] += 1
         history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
         return
-    patience_ends = time.monotonic() + service.spec.patience_s
+    patience_ends = time.monotonic() + patience_s
     backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
     refusals = 0
     while True:
@@ -161,6 +202,10 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
             timeout_s=UNKNOWN_S,
             chance=chance,
         )
+        unanswered = outcome.tries - (outcome.kind != "unknown")
+        may_be_stored = may_be_stored or unanswered > 0
+        if outcome.kind == "unknown" and patience_s == math.inf and not service.stop.is_set():
+            continue
         if outcome.kind != "refused":
             break
         refusals += 1
@@ -171,7 +216,7 @@ async def _offer(service: Service, message: RunTask, chance: random.Random) -> N
     if outcome.accepted:
         service.counters["accepted"] += 1
         history("submit", "ok", task=message.task, seq=outcome.sequence, refusals=refusals)
-    elif outcome.kind == "refused":
+    elif outcome.kind == "refused" and not may_be_stored:
         service.counters["refused"] += 1
         history("submit", "fail", task=message.task, reason=outcome.reason, refusals=refusals)
     else:

@@ -2,7 +2,8 @@
 
     POST /orders ──► journal (every request as received, no constraint) ──commit──► fills ──commit──► answer
 
-An exchange: it fills an order id at most once and refuses a repeat. Started
+An exchange: it fills an order id at most once and refuses a repeat, and one that
+says which it follows only behind that (`rules/following.py`). Started
 ``dumb`` it fills whatever comes, which is how we know that a count of duplicates
 can rise. What was lost, doubled, refused or in conflict is counted from its database,
 never from what the swarm believes.
@@ -23,7 +24,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import uvicorn
@@ -35,8 +36,9 @@ from starlette.routing import Route
 from squall.bus.border import printable
 from squall.services.node.points import Points
 from squall.services.node.service import LEAVE_S, Alone
+from squall.services.rules.following import Standing, filled, follow
 from squall.services.trading.books import SCHEMA
-from squall.services.trading.orders import Order, read_order
+from squall.services.trading.orders import Following, Order, read_following, read_order
 
 POINTS: Final = {
     "venue.journaled": "a request is written down, nothing of it is filled",
@@ -56,6 +58,9 @@ ORDER_ID_LENGTH_MAX = 280
 """Of an order id, in characters: the longest id of a task, and a number."""
 
 
+_FILLED = "SELECT 1 FROM fills WHERE order_id = ?"
+
+
 class Offer(msgspec.Struct, frozen=True):
     """One order as it arrives: its id, and its body untouched."""
 
@@ -64,7 +69,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of it: ``filled``, ``duplicate`` or ``rejected``."""
+    """What became of it: ``filled``, ``duplicate``, ``passed`` or ``rejected``."""
 
     order_id: str
     outcome: str
@@ -77,9 +82,12 @@ class Venue:
     Args:
         path: Its database; made if missing, continued if not.
         dumb: Fill repeats too.
+        sequenced: Whether orders may follow each other. Else what they say of that is nothing to it.
     """
 
-    def __init__(self, path: Path, *, dumb: bool = False) -> None:
+    def __init__(self, path: Path, *, dumb: bool = False, sequenced: bool = False) -> None:
+        self._dumb = dumb
+        self._read = read_following if sequenced else read_order
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.executescript(SCHEMA)
         index = "INDEX" if dumb else "UNIQUE INDEX"
@@ -89,8 +97,11 @@ class Venue:
         self._database.close()
 
     async def take(self, offers: Sequence[Offer], at: Points) -> list[Answer]:
-        """Journal orders, then fill them. A kill in between is repaired by the sender's repeat."""
-        read = [_read(offer) for offer in offers]
+        """Journal orders, but for what is only passed, then fill them.
+
+        A kill in between is repaired by the sender's repeat.
+        """
+        read = [_read(offer, self._read) for offer in offers]
         self.journal(offers, read)
         await at("venue.journaled")
         answers = self.fill(offers, read)
@@ -103,6 +114,7 @@ class Venue:
         rows = [
             (now_s, _shown(offer.order_id), *_columns(order), bytes(offer.order).decode(errors="replace"))
             for offer, order in zip(offers, read, strict=True)
+            if not (isinstance(order, Following) and order.passed)
         ]
         with self._transaction():
             self._database.executemany(
@@ -117,19 +129,49 @@ class Venue:
         answers = []
         with self._transaction():
             for offer, order in zip(offers, read, strict=True):
-                if isinstance(order, str):
-                    order_id = _shown(offer.order_id)
-                    self._database.execute(
-                        "INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (order_id, now_s, order)
-                    )
-                    answers.append(Answer(order_id, "rejected", order))
-                    continue
-                filled = self._database.execute(
-                    "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (offer.order_id, *_columns(order), now_s),
-                ).rowcount
-                answers.append(Answer(offer.order_id, "filled" if filled else "duplicate"))
+                answers.append(self._fill(offer.order_id, order, now_s))
         return answers
+
+    def _fill(self, order_id: str, order: Order | str, now_s: float) -> Answer:
+        if isinstance(order, Following) and order.after is not None:
+            return self._fill_following(order_id, order, now_s)
+        if isinstance(order, str):
+            return self._reject(_shown(order_id), order, now_s)
+        return Answer(order_id, "filled" if self._insert(order_id, order, now_s) else "duplicate")
+
+    def _fill_following(self, order_id: str, order: Following, now_s: float) -> Answer:
+        """Fill an order behind the one that it follows, or pass its place; refuse it where it is not next."""
+        if why := self._one("SELECT reason FROM refusals WHERE order_id = ?", order_id):
+            return Answer(order_id, "rejected", *why)  # also where the one before it has come meanwhile
+        of = order.account, order.symbol
+        at = Standing(*self._one("SELECT n, units FROM standings WHERE account = ? AND symbol = ?", *of))
+        before = order.n <= at.n if order.passed else bool(self._one(_FILLED, order_id))
+        if before and not self._dumb:
+            return Answer(order_id, "duplicate")
+        followed = filled(order, at) if self._dumb else follow(order, at)
+        if isinstance(followed, str):
+            return self._reject(order_id, followed, now_s)
+        order, at = followed
+        self._database.execute("INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?)", (*of, *at))
+        if order.passed:
+            return Answer(order_id, "passed")
+        self._insert(order_id, order, now_s)
+        return Answer(order_id, "filled")
+
+    def _reject(self, order_id: str, why: str, now_s: float) -> Answer:
+        self._database.execute("INSERT OR IGNORE INTO refusals VALUES (?, ?, ?)", (order_id, now_s, why))
+        return Answer(order_id, "rejected", why)
+
+    def _insert(self, order_id: str, order: Order, now_s: float) -> int:
+        """Write a fill down; 0 if there is one of this id."""
+        return self._database.execute(
+            "INSERT OR IGNORE INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (order_id, *_columns(order), now_s),
+        ).rowcount
+
+    def _one(self, question: str, *of: str) -> tuple[Any, ...]:
+        """The one row that answers; empty if there is none."""
+        return self._database.execute(question, of).fetchone() or ()
 
     @contextlib.contextmanager
     def _transaction(self):  # type: ignore[no-untyped-def]
@@ -145,11 +187,11 @@ class Venue:
 _offers = msgspec.json.Decoder(list[Offer])
 
 
-def _read(offer: Offer) -> Order | str:
+def _read(offer: Offer, read: Callable[[bytes], Order | str] = read_order) -> Order | str:
     """The order in an offer, or in a sentence why there is none."""
     if not offer.order_id or offer.order_id != _shown(offer.order_id):
         return f"an order id has 1 to {ORDER_ID_LENGTH_MAX} printable characters"
-    return read_order(bytes(offer.order))
+    return read(bytes(offer.order))
 
 
 def _shown(order_id: str) -> str:
@@ -260,6 +302,7 @@ async def serve_alone(alone: Alone) -> None:
             Path(start.path),
             token=start.venue_token.value if start.venue_token is not None else "",
             dumb=start.spec.venue == "dumb",
+            sequenced=start.spec.is_sequenced,
             port=start.port,
             ready=alone.ready,
             at=alone.at,
@@ -280,6 +323,7 @@ async def serve(
     *,
     token: str,
     dumb: bool = False,
+    sequenced: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None],
@@ -295,7 +339,7 @@ async def serve(
         ready: Told the URL once orders are taken.
         at, failing: See `application`.
     """
-    venue = Venue(path, dumb=dumb)
+    venue = Venue(path, dumb=dumb, sequenced=sequenced)
     try:
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

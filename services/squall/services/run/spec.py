@@ -6,7 +6,8 @@ becomes a spec is in `swarm_toml.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -43,6 +44,12 @@ TOGETHER = 16
 lower asks less of it."""
 
 
+INDEPENDENT = "independent"
+"""The workload whose orders can be carried out in any order."""
+
+SEQUENCED = "sequenced"
+"""The workload whose orders follow each other."""
+
 OWN = "own"
 """The workload that a user brings."""
 
@@ -67,7 +74,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         handler: What a task is given to, as ``--handler`` takes it; see `handlers.kinds`.
         handler_parameters, handler_environment, handler_headers, handler_server, handler_credentials,
             handler_answer: What ``[handler]`` says beside it; see `Handling`.
-        workload: ``independent``: quantities do not depend on earlier orders; ``own``: a user's tasks.
+        workload: ``independent``: quantities do not depend on earlier orders; ``sequenced``: each order
+            follows the one before it of its key, where a pattern keeps that order; ``own``: a user's tasks.
         tasks: How many are offered; of a user's own at most.
         tasks_from: Where a user's own tasks are read, a path or ``-``; empty for the pattern's workload.
         rate_per_s: How many are offered a second; latencies count from the moment a task was due.
@@ -98,7 +106,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     handler_server: str = ""
     handler_credentials: str = ""
     handler_answer: Form = "json"
-    workload: Literal["independent", "own"] = "independent"
+    workload: Literal["independent", "sequenced", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
     tasks_from: Annotated[str, Meta(max_length=4096)] = ""
     rate_per_s: Seconds = 1000.0
@@ -120,6 +128,14 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     effects_journal: str = ""
     effects_together: Annotated[int, Meta(ge=1, le=256)] = TOGETHER
     venue: Literal["idempotent", "dumb"] = "idempotent"
+
+    workloads: ClassVar[Sequence[str]] = (INDEPENDENT, OWN)
+    """Which workloads swarms of this kind can have."""
+
+    @property
+    def is_sequenced(self) -> bool:
+        """Whether each order follows the one before it of its key."""
+        return self.workload == SEQUENCED
 
     @property
     def handling(self) -> Handling:
@@ -193,6 +209,10 @@ def check_common(spec: Spec) -> None:
         check_name(spec.swarm, "swarm name")
     except InvalidNameError as error:
         raise SpecError(str(error)) from error
+    if spec.workload not in spec.workloads:
+        raise SpecError(
+            f"{spec.workload!r} is no workload of {spec.pattern}", f"use one of {', '.join(spec.workloads)}"
+        )
     if (spec.workload == OWN) is not bool(spec.tasks_from):
         raise SpecError(
             "the workload is 'own' where tasks_from says where it is read, and nowhere else",

@@ -15,6 +15,10 @@ CREATE TABLE IF NOT EXISTS fills (
     side TEXT NOT NULL, quantity INTEGER NOT NULL, price REAL NOT NULL, time_s REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS refusals (order_id TEXT PRIMARY KEY, time_s REAL NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS standings (
+    account TEXT NOT NULL, symbol TEXT NOT NULL, n INTEGER NOT NULL, units INTEGER NOT NULL,
+    PRIMARY KEY (account, symbol)
+);
 CREATE VIEW IF NOT EXISTS ledger AS
     SELECT order_id, account, symbol, n, side, quantity, price FROM fills ORDER BY order_id;
 """

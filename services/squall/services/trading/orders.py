@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -27,7 +27,10 @@ Row = tuple[str, str, str, int, str, int, float]
 """A filled order in the ledger of the venue: order_id, account, symbol, n, side, quantity, price."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+Kind = TypeVar("Kind", bound="Order")
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 
     Attributes:
@@ -46,7 +49,41 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     price: float
 
 
+class Following(Order, frozen=True, kw_only=True, omit_defaults=True):
+    """An order of a sequenced workload, which may follow the one before it of its account and symbol.
+
+    Attributes:
+        after: The n of the order that it follows: the venue refuses it where another one is the last. None:
+            it follows none.
+        target: Of one that follows another: the units to be held after it, below 0 where they are owed. Its
+            side and quantity, none and 0, are worked out by the venue. None: they are as they say.
+        passed: Nothing is ordered, as its task is dead; what follows it may go on.
+    """
+
+    after: int | None = None
+    target: int | None = None
+    passed: bool = False
+
+
+def following(order: Order, after: int | msgspec.UnsetType) -> Order:
+    """The order of a task; of one that follows another, to hold what it would have traded."""
+    if after is msgspec.UNSET:
+        return order
+    units = {"buy": order.quantity, "sell": -order.quantity, "none": 0}[order.side]
+    return Following(
+        account=order.account,
+        symbol=order.symbol,
+        n=order.n,
+        side="none",
+        quantity=0,
+        price=order.price,
+        after=after,
+        target=units,
+    )
+
+
 _decoder = msgspec.json.Decoder(Order, strict=True)
+_following = msgspec.json.Decoder(Following, strict=True)
 
 
 def read_order(body: bytes) -> Order | str:
@@ -54,10 +91,20 @@ def read_order(body: bytes) -> Order | str:
 
     Fields that an order does not have are allowed: a rationale, for instance.
     """
+    return _read(body, _decoder)
+
+
+def read_following(body: bytes) -> Following | str:
+    """The same where orders may follow each other."""
+    order = _read(body, _following)
+    return order if isinstance(order, str) else _why_not_following(order) or order
+
+
+def _read(body: bytes, decoder: msgspec.json.Decoder[Kind]) -> Kind | str:
     if len(body) > ORDER_BYTES_MAX:
         return f"an order has at most {ORDER_BYTES_MAX:,} bytes, this has {len(body):,}"
     try:
-        order = _decoder.decode(body)
+        order = decoder.decode(body)
     except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
         return _why_none(body)
     if (
@@ -68,6 +115,17 @@ def read_order(body: bytes) -> Order | str:
     ):
         return order
     return _why_none(body)
+
+
+def _why_not_following(order: Following) -> str:
+    """What is wrong with what an order says of the one before it; empty if nothing is."""
+    if order.after is None:
+        return "" if order.target is None and not order.passed else "a target, or passed, needs after"
+    if not 0 <= order.after < order.n:
+        return f"after must be a whole number from 0 to below n, which is {order.n}"
+    if abs(order.target or 0) > INTEGER_MAX // 2:
+        return "target is out of range"
+    return ""
 
 
 def _is_name(value: object) -> bool:

@@ -13,7 +13,7 @@ import math
 import msgspec
 
 from squall.services.handlers import Result, Task
-from squall.services.trading.orders import Order, Side
+from squall.services.trading.orders import Order, Side, following
 from squall.services.trading.strategies import SIGNALS, TradingTask
 
 STAGES = tuple(f"{__name__}:{stage}" for stage in ("ingest", "signal", "risk", "order"))
@@ -26,7 +26,7 @@ class Signalled(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy says of one task.
 
     Attributes:
-        account, symbol, n: As in `TradingTask`.
+        account, symbol, n, after: As in `TradingTask`.
         price: The last close.
         signal: In the strategy's own unit.
         threshold, risk: The account's settings.
@@ -39,6 +39,7 @@ class Signalled(msgspec.Struct, frozen=True, kw_only=True):
     signal: float
     threshold: float
     risk: int
+    after: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Sized(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,7 @@ class Sized(msgspec.Struct, frozen=True, kw_only=True):
     price: float
     side: Side
     quantity: int
+    after: int | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,6 +81,7 @@ async def signal(task: Task) -> Result:
         signal=SIGNALS[given.strategy](given),
         threshold=given.threshold,
         risk=given.risk,
+        after=given.after,
     )
     return Result(value=_encode(said))
 
@@ -90,7 +93,13 @@ async def risk(task: Task) -> Result:
     quantity = 0 if strength < 1.0 else min(4 * said.risk, math.floor(said.risk * strength / 2))
     side: Side = "none" if quantity == 0 else ("buy" if said.signal > 0 else "sell")
     sized = Sized(
-        account=said.account, symbol=said.symbol, n=said.n, price=said.price, side=side, quantity=quantity
+        account=said.account,
+        symbol=said.symbol,
+        n=said.n,
+        price=said.price,
+        side=side,
+        quantity=quantity,
+        after=said.after,
     )
     return Result(value=_encode(sized))
 
@@ -106,4 +115,4 @@ async def order(task: Task) -> Result:
         quantity=sized.quantity,
         price=sized.price,
     )
-    return Result(effects=(made,))
+    return Result(effects=(following(made, sized.after),))

@@ -14,7 +14,7 @@ import msgspec
 
 from squall.services.handlers import Task
 from squall.services.trading.market import Bar
-from squall.services.trading.orders import Order
+from squall.services.trading.orders import Order, following
 
 Strategy = Literal["momentum", "mean-reversion", "pairs", "arbitrage"]
 
@@ -29,6 +29,7 @@ class TradingTask(msgspec.Struct, frozen=True, kw_only=True):
         other: Closes of a second symbol over the same number of days, for the strategies that compare.
         threshold: How strong a signal must be to act on, in the strategy's own unit.
         risk: Units at a signal of twice the threshold; the most is four times that.
+        after: The n whose order this one's follows; unset if it follows none.
     """
 
     account: str
@@ -39,6 +40,7 @@ class TradingTask(msgspec.Struct, frozen=True, kw_only=True):
     other: tuple[float, ...] = ()
     threshold: float
     risk: int
+    after: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -97,7 +99,7 @@ def order(task: TradingTask) -> Order:
     signal = SIGNALS[task.strategy](task)
     strength = abs(signal) / task.threshold
     quantity = 0 if strength < 1.0 else min(4 * task.risk, math.floor(task.risk * strength / 2))
-    return Order(
+    made = Order(
         account=task.account,
         symbol=task.symbol,
         n=task.n,
@@ -105,6 +107,7 @@ def order(task: TradingTask) -> Order:
         quantity=quantity,
         price=task.window[-1].close,
     )
+    return following(made, task.after)
 
 
 _tasks = msgspec.msgpack.Decoder(TradingTask)

@@ -2,6 +2,9 @@
 
 ``independent``: quantities do not depend on earlier orders, so any order of
 execution gives the same ledger.
+
+``sequenced``: an order brings the account to a position, and follows the one before it of its key. What is
+traded depends on all before it, so only the right order of execution gives the right ledger.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ class _Account:
         self.risk = draw.randint(1, 50)
         self.offset = draw.randrange(len(bars(self.symbol)))
 
-    def task(self, n: int) -> TradingTask:
+    def task(self, n: int, *, follows: bool) -> TradingTask:
         own = bars(self.symbol)
         last = self._day(self.offset + n, len(own))
         window = own[last - self.lookback + 1 : last + 1]
@@ -84,6 +87,7 @@ class _Account:
             other=other,
             threshold=self.threshold,
             risk=self.risk,
+            after=n - 1 if follows else msgspec.UNSET,
         )
 
     def _day(self, day: int, days: int) -> int:
@@ -99,6 +103,19 @@ def independent(seed: int, tasks: int, *, accounts: int = ACCOUNTS) -> Iterator[
         tasks: How many; the accounts take turns, each in an order of its own drawn from the seed.
         accounts: How many keys there are.
     """
+    return _replayed(seed, tasks, accounts, follows=False)
+
+
+def sequenced(seed: int, tasks: int, *, accounts: int) -> Iterator[Submission]:
+    """The tasks of a run where the order of each follows that of the one before it of its key.
+
+    Args:
+        seed, tasks, accounts: See `independent`.
+    """
+    return _replayed(seed, tasks, accounts, follows=True)
+
+
+def _replayed(seed: int, tasks: int, accounts: int, *, follows: bool) -> Iterator[Submission]:
     encode = msgspec.msgpack.Encoder().encode
     turn = [*range(1, accounts + 1)]
     random.Random(f"{seed}/turns").shuffle(turn)
@@ -110,4 +127,5 @@ def independent(seed: int, tasks: int, *, accounts: int = ACCOUNTS) -> Iterator[
                 return
             made += 1
             account = drawn.get(number) or drawn.setdefault(number, _Account(seed, number))
-            yield Submission(f"{account.name}-{account.symbol}", account.strategy, n, encode(account.task(n)))
+            body = encode(account.task(n, follows=follows))
+            yield Submission(f"{account.name}-{account.symbol}", account.strategy, n, body)

@@ -232,12 +232,17 @@ def _venue_is_held_up(history: History, time_s: float) -> bool:
 
 
 def _is_silent(history: History, node: str, time_s: float) -> bool:
-    """Whether nothing that a node said can have been on its way any more, and it was not healed yet."""
+    """Whether nothing that a node said can have been on its way any more, and it was not healed yet.
+
+    One that was killed is silent until it is started again, however long the fault is said to have lasted.
+    """
+    started_s = [start.started_s for start in history.nodes if start.node == node]
     return any(
         fault.node == node
         and fault.kind in SILENCING
         and fault.verified
         and fault.start_s + FLIGHT_S < time_s < (fault.end_s or 0.0) - HEALING_S
+        and not (fault.kind == "crash" and any(fault.start_s < at_s <= time_s for at_s in started_s))
         for fault in history.faults
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 
 from squall.bus.border import printable
@@ -10,12 +11,13 @@ from squall.chaos.evidence.model import History
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance
 from squall.chaos.judge.decide import NAMED_MAX, Finding, named, tasks, unknown
-from squall.chaos.judge.oracle import ACCOUNTS, workload_of
+from squall.chaos.judge.oracle import ACCOUNTS, following, workload_of
 from squall.chaos.judge.promise import Promise
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.series import is_unhurried
 from squall.chaos.plan.varied import is_varied, rows_of
-from squall.services.run.spec import OWN
+from squall.services.rules.following import GAP
+from squall.services.run.spec import OWN, SEQUENCED
 from squall.services.trading.orders import Row
 
 ORDINARY_HANDLER = "squall.services.trading.strategies:decide"
@@ -44,7 +46,22 @@ def computed(history: History) -> dict[str, list[Row]]:
         if (place := workload.place(task)) is not None:
             row = workload.row(place)
             demanded[task] = rows_of(task, row) if is_varied(history.asked.handler) else [row]
-    return demanded
+    return _following(history, demanded) if history.asked.workload == SEQUENCED else demanded
+
+
+def _following(history: History, demanded: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """The same where each order follows the one before it of its key; of what is dead there is none."""
+    without = {register.task for register in history.registers if register.status != "ok"}
+    of_key: defaultdict[tuple[str, str], list[tuple[str, Row]]] = defaultdict(list)
+    for task, rows in demanded.items():
+        of_key[rows[0][1:3]].extend((task, row) for row in rows if task not in without)
+    found: dict[str, list[Row]] = {task: [] for task in demanded}
+    for placed in of_key.values():
+        placed.sort(key=lambda each: each[1][3])
+        rows_after = following(row for _, row in placed)
+        for (task, _), row in zip(placed, rows_after, strict=True):
+            found[task].append(row)
+    return found
 
 
 def _accounts(history: History) -> int:
@@ -117,7 +134,8 @@ def differences(
     # an order, and wrote nothing down of it, is the gateway's word alone; of a good order it is no reason.
     absent = [order_id for order_id in expected if order_id not in there]
     declined = {refusal.order_id for refusal in history.refusals if refusal.what == "declined"}
-    reasons = counted.refused_effects.keys() - declined
+    gaps = {order_id for order_id, why in counted.refused_effects.items() if why.startswith(GAP)}
+    reasons = counted.refused_effects.keys() - declined - gaps
     refused = [order_id for order_id in absent if order_id in reasons]
     missing = [order_id for order_id in absent if order_id not in reasons]
     passed = f"{len(there):,} rows, each as computed from the input of an accepted task."
@@ -127,6 +145,7 @@ def differences(
     return Balance(
         shown=[
             *named(changed, "order", "another content than its input demands"),
+            *named(sorted(gaps), "order", "been refused by the venue as a gap"),
             *named(offered, "order", "no accepted task that demands it"),
         ],
         inferred=[

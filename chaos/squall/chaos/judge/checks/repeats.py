@@ -10,10 +10,12 @@ wears out what it failed for.
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from squall.bus.lane_order import BACK_S_MAX
 from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import Execution, History
 from squall.chaos.evidence.operations import Leave
@@ -62,15 +64,7 @@ def no_needless_repeat(case: Case) -> Finding:
         return unknown("nothing is known of what was run")
     needless = [repeat.task for repeat in repeats(history) if not repeat.reason]
     hold_ups = HoldUps(history)
-    begun = attempts(history)
-    let_go = [
-        task
-        for task, first in _late_firsts(history)
-        if not _was_disturbed(
-            history, first, waited_since_s(history, begun[first.node, first.incarnation], first)
-        )
-        and not hold_ups.excuse_any(first.time_s, first.time_s)
-    ]
+    let_go = list(_let_go(history, hold_ups))
     sent, sent_again = _sent_again(history)
     repeated = sum(len(runs) > 1 for runs in history.executions.values())
     ran = len(history.executions)
@@ -165,6 +159,26 @@ def _sent_again(history: History) -> tuple[int, int]:
     if history.is_outside:  # who gave no answer is asked again
         needless = max(0, needless - history.unanswered_effects)
     return history.venue.received - len(again), needless
+
+
+def _let_go(history: History, hold_ups: HoldUps) -> Iterator[str]:
+    """Tasks that were delivered before they were begun, for no reason on record."""
+    begun, excused_s = attempts(history), dict[str, float]()
+    in_turn = history.spec.get("order") == "strict"
+    back_s = BACK_S_MAX if in_turn else 0.0  # what comes out of turn is given back for a while
+    again_s = (history.asked.ack_wait_s or 0.0) + LATE_S + back_s
+    for task, first in sorted(_late_firsts(history), key=lambda each: each[1].time_s):
+        waited_s = waited_since_s(history, begun[first.node, first.incarnation], first)
+        # In a strict order it may have waited for one before it, which comes again as late as that one did.
+        behind = in_turn and first.time_s - excused_s.get(first.node, -math.inf) <= again_s
+        if (
+            behind
+            or _was_disturbed(history, first, waited_s - back_s)
+            or hold_ups.excuse_any(first.time_s, first.time_s)
+        ):
+            excused_s[first.node] = first.time_s
+        else:
+            yield task
 
 
 def _late_firsts(history: History) -> Iterator[tuple[str, Execution]]:

@@ -31,7 +31,7 @@ from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
-from squall.services.run.spec import Spec
+from squall.services.run.spec import INDEPENDENT, Spec
 
 RATE_PER_S = 40.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
@@ -92,8 +92,9 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
         tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
-        # In a strict order all of a key would wait for one that takes long, in the calm as before the faults.
-        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, order="relaxed"),
+        # In a strict order all of a key would wait for one that takes long, in the calm as before the faults;
+        # and what these handlers order follows nothing.
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, order="relaxed", workload=INDEPENDENT),
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
         Plan(MOVING, replace(spec, seed=seed), Schedule(seed=seed, intervals=moving())),
@@ -173,10 +174,12 @@ def no_loss(case: Case) -> Finding:
     accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
+    # A broker that is started again may copy once more what has left a stage, so none has a bound above.
+    ended = len({register.task for register in history.registers})
     fewer = [
-        f"stage {after.stage} took in {after.arrivals:,} of {before.arrivals:,}"
-        for before, after in pairwise(stages)
-        if after.arrivals < before.arrivals - before.left
+        f"stage {stage.stage} took in {stage.arrivals:,}, and {ended:,} tasks have ended"
+        for stage in stages
+        if stage.arrivals < ended
     ]
     return decide(
         case,
