@@ -65,6 +65,14 @@ def no_filter_at_all(run: Run) -> None:
     look(run, 6.0, 4, agent_4=lanes(range(100)), agent_8=lanes(range(*MOVED)))
 
 
+def begun_by_both(run: Run) -> None:
+    run.start(-1.0, "agent-7")
+    told = {"stage": 3, "task": "t-1-9", "attempt": 1}
+    run.line(5.0, "agent-3", "stage-run", "invoke", **told)
+    run.line(5.5, "agent-7", "stage-run", "invoke", **told)
+    run.line(6.0, "agent-3", "stage-commit", "fail", reason="already", **told)
+
+
 def never_given(run: Run) -> None:
     """Those of the first look after it are with nobody to the end, which is far away."""
     look(run, 5.5, 4, agent_4=lanes(range(89)), agent_8=lanes(range(*MOVED)))
@@ -76,6 +84,7 @@ def never_given(run: Run) -> None:
     [
         (two_owners, "lane 90 of stage 4 of agent-4 and agent-8"),
         (no_filter_at_all, "two owners at a time"),
+        (begun_by_both, "t-1-9 at stage 3 by agent-7 0.5 s after agent-3"),
         (never_given, "lane 89 of stage 4"),
     ],
 )
@@ -146,3 +155,23 @@ def test_a_stage_that_nobody_looked_at_leaves_it_open(tmp_path: Path) -> None:
     run.rows = [row for row in run.rows if row["op"] != "owners" or row["stage"] != 2]
     finding = found(run, tmp_path)
     assert (finding.verdict, "stage 2" in finding.detail) == ("unknown", True), finding
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_held"), [("pause", False), ("leave", True), ("slow", True), ("errors", True)]
+)
+def test_who_is_away_is_not_waited_for_and_who_only_leaves_or_is_slow_is(
+    tmp_path: Path, kind: str, *, is_held: bool
+) -> None:
+    run = moving_run()
+    begun_by_both(run)
+    struck(run, "agent-3", 4.0, 5.4)
+    run.faults[-1]["kind"] = kind
+    assert (found(run, tmp_path).verdict == "fail") is is_held
+
+
+def test_who_has_ended_before_the_next_begins_had_it_alone(tmp_path: Path) -> None:
+    run = moving_run()
+    begun_by_both(run)
+    run.find("stage-commit", task="t-1-9")["time_s"] -= 0.6
+    assert found(run, tmp_path).verdict == "pass"

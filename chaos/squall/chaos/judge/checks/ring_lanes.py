@@ -1,7 +1,8 @@
 """What must hold of lanes while they move: R7. Pure.
 
     owners of lanes, by the broker's own configurations, look after look ─┐
-    when routers and broker were struck ──────────────────────────────────┴─► never two; none not for long
+    when routers and broker were struck ──────────────────────────────────┼─► never two; none not for long
+    who had which task under way: see `ring_handovers` ───────────────────┘
 
 No line of who moves lanes is believed. A lane has no owner from the look that found none to the next that
 found one, without the times in which nobody may have been there to move it.
@@ -21,6 +22,7 @@ from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.ring_handovers import begun_early
 from squall.chaos.judge.decide import Finding, decide, some, unexercised, unknown
 from squall.chaos.plan.bounds import START_S, take_over_bound_s
 from squall.chaos.plan.surface import BROKER
@@ -93,12 +95,19 @@ def ownership(case: Case) -> Finding:
         most_s = max(most_s, gap.took_s)
         if gap.took_s > bound_s(spec):
             gaps.append(f"lane {gap.lane} of stage {gap.stage} for {gap.took_s:.1f} s")
+    early = begun_early(history, spec)
+    shown = [f"lanes had two owners at a time: {some(several)}"] if several else []
+    late = [f"lanes had no owner, and {bound_s(spec):.1f} s may be: {some(gaps)}"] if gaps else []
+    for told, which in ((shown, early.shown), (late, early.late)):
+        if which:
+            told.append(f"tasks were begun while their lanes' last owner was at them: {some(which)}")
     return decide(
         case,
-        shown=[f"lanes had two owners at a time: {some(several)}"] if several else [],
-        late=[f"lanes had no owner, and {bound_s(spec):.1f} s may be: {some(gaps)}"] if gaps else [],
+        shown=shown,
+        late=late,
         passed=f"{len(moved)} lanes moved, as the broker's own configurations show; none had two owners at a "
-        f"time, and none was without one for more than {most_s:.1f} s ({bound_s(spec):.1f} s may be).",
+        f"time, and none was without one for more than {most_s:.1f} s ({bound_s(spec):.1f} s may be). "
+        "No task was begun by one while another had it.",
     )
 
 

@@ -16,6 +16,18 @@ SOMETIMES = twice("errors", "stage-2", 2.0, magnitude={"every": 3})
 WHOLLY = (Interval(fault="errors", target="stage-3", at_s=0.5, for_s=9.0),)
 """All attempts of a stage fail, for longer than it may take until it is left alone, and is tried again."""
 
+LEAVING = (
+    Interval(fault="leave", target="agent-2", at_s=1.0, for_s=5.0),
+    Interval(fault="leave", target="agent-7", at_s=2.0, for_s=5.0),
+)
+"""Instances of two stages leave under load and join again: their lanes go to others and come back."""
+
+COMING_BACK = (
+    Interval(fault="slow", target="agent-6", at_s=0.2, for_s=14.0, magnitude={"every": 1, "delay_ms": 1000}),
+    Interval(fault="leave", target="agent-2", at_s=1.0, for_s=5.0),
+)
+"""An instance leaves and comes back, to lanes of which another has attempts under way that take long."""
+
 
 def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
     module = f"{HERE}.{name.replace('-', '_')}"
@@ -48,6 +60,15 @@ CATALOGUE = Catalogue(
         _service("never-opens", "goes on calling what fails", ("R3",), *WHOLLY),
         _service("never-closes", "leaves alone for ever what has failed once", ("R3", "L1", "L2"), *WHOLLY),
         _service("counts-what-was-well", "opens a breaker though nothing failed", ("R3",), *LATE),
+        _service(
+            "grows-before-drained",
+            "gives lanes to the next while the one before holds messages of them",
+            ("R7",),
+            *COMING_BACK,
+        ),
+        _service(
+            "leaves-no-filter", "leaves a consumer that has no lane without a filter", ("R7",), *LEAVING
+        ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
         *(
             mutant

@@ -1,0 +1,72 @@
+"""Tasks that two instances of a stage had under way at a time, their lane having moved too early. Pure.
+
+An instance has a consumer of its own, so what it does not acknowledge comes to it again. That another begins
+the same task is a move of the lane; and a lane is given to nobody before who gave it up holds nothing of it,
+unless that one is away, or was waited for as long as it may be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import pairwise
+from typing import NamedTuple
+
+from squall.chaos.evidence.model import History
+from squall.chaos.judge.checks.ring_attempts import Attempt, attempts_of
+from squall.chaos.plan.kinds import LEAVE, SLOW
+from squall.chaos.plan.surface import BROKER
+from squall.services.patterns.ring import RingSpec
+
+HEARTBEAT_S = 1.0
+"""How old the last word of an instance may be that is at work."""
+
+STAYS = frozenset({LEAVE, SLOW, "errors"})
+"""Faults of an instance under which it is there all the same, and holds what it was given."""
+
+
+class Early(NamedTuple):
+    """Tasks that were begun at another instance while the one before was still at them.
+
+    Attributes:
+        shown: In words; sooner than anybody can have been taken to be away.
+        late: In words; on a busy machine somebody may have been silent for so long.
+    """
+
+    shown: list[str]
+    late: list[str]
+
+
+def begun_early(history: History, spec: RingSpec) -> Early:
+    """Which tasks two had under way at a time, though nothing had struck the first."""
+    found = Early([], [])
+    for stage, attempts in attempts_of(history, len(spec.stages), spec.attempts).items():
+        by_task: defaultdict[str, list[Attempt]] = defaultdict(list)
+        for attempt in attempts:
+            by_task[attempt.task].append(attempt)
+        for task, made in by_task.items():
+            for before, after in pairwise(made):
+                waited_s = after.begin_s - before.begin_s
+                if (
+                    before.node == after.node
+                    or not after.begin_s < before.end_s < math.inf
+                    or waited_s >= spec.drain_s
+                    or _was_away(history, spec, before, after.begin_s)
+                ):
+                    continue
+                said = f"{task} at stage {stage} by {after.node} {waited_s:.1f} s after {before.node}"
+                is_sooner = waited_s < spec.absent_s - HEARTBEAT_S
+                (found.shown if is_sooner else found.late).append(said)
+    return found
+
+
+def _was_away(history: History, spec: RingSpec, before: Attempt, until_s: float) -> bool:
+    """Whether who had the task, or the broker, was struck so that it may not have been there."""
+    since_s = before.begin_s - spec.absent_s
+    return any(
+        fault.kind not in STAYS
+        and fault.node in (before.node, BROKER)
+        and fault.start_s <= until_s
+        and (fault.healed_s or fault.end_s or math.inf) >= since_s
+        for fault in history.faults
+    )
