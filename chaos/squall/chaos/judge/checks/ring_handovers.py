@@ -2,7 +2,7 @@
 
 An instance has a consumer of its own, so what it does not acknowledge comes to it again. That another begins
 the same task is a move of the lane; and a lane is given to nobody before who gave it up holds nothing of it,
-unless that one is away, or was waited for as long as it may be.
+unless one of them is away, or was waited for as long as it may be.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def begun_early(history: History, spec: RingSpec) -> Early:
                     before.node == after.node
                     or not after.begin_s < before.end_s < math.inf
                     or waited_s >= spec.drain_s
-                    or _was_away(history, spec, before, after.begin_s)
+                    or _was_away(history, spec, before, after)
                 ):
                     continue
                 said = f"{task} at stage {stage} by {after.node} {waited_s:.1f} s after {before.node}"
@@ -60,13 +60,16 @@ def begun_early(history: History, spec: RingSpec) -> Early:
     return found
 
 
-def _was_away(history: History, spec: RingSpec, before: Attempt, until_s: float) -> bool:
-    """Whether who had the task, or the broker, was struck so that it may not have been there."""
-    since_s = before.begin_s - spec.absent_s
+def _was_away(history: History, spec: RingSpec, before: Attempt, after: Attempt) -> bool:
+    """Whether one of the two, or the broker, was struck so that it may not have been there.
+
+    The second may have been given the task long before, and begin it once it is back.
+    """
+    since_s = before.begin_s - spec.absent_s - spec.ack_wait_s
     return any(
         fault.kind not in STAYS
-        and fault.node in (before.node, BROKER)
-        and fault.start_s <= until_s
+        and fault.node in (before.node, after.node, BROKER)
+        and fault.start_s <= after.begin_s
         and (fault.healed_s or fault.end_s or math.inf) >= since_s
         for fault in history.faults
     )
