@@ -17,11 +17,12 @@ from squall.bus.ended import Done, Failed
 from squall.bus.fenced import FencedWriter
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.pull import Puller
+from squall.bus.work_queue import WorkQueue
 from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import hub_loss, leading, poison, repeats
+from squall.chaos.judge.checks import hub_loss, leading, poison, repeats, ring
 from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
@@ -191,6 +192,16 @@ def every_delivery_is_new(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Doubts, "has", lambda self, sequence, order, mark: False)
 
 
+def a_broker_knows_who_is_at_work(patch: pytest.MonkeyPatch) -> None:
+    """A broker that was started again gave a task out whose last attempt was under way: it was given up."""
+    patch.setattr(WorkQueue, "_link_changed", lambda self: None)
+
+
+def poison_is_tried_as_poison(patch: pytest.MonkeyPatch) -> None:
+    """Poison whose attempts at an early stage a fault had failed was missed where poison kills."""
+    patch.setattr(ring, "spent", lambda history: frozenset())
+
+
 def clocks_agree(patch: pytest.MonkeyPatch) -> None:
     """A worker whose clock had jumped put a task off for ten minutes."""
     patch.setattr(
@@ -219,6 +230,7 @@ FOUND: Mapping[str, tuple[Before, str]] = {
     "failed_and_came_second": (what_came_second_says_no_more, "R3"),
     "forgotten_delivery": (a_broker_remembers_all_it_delivered, "H5"),
     "gathered_long_ago": (gathered_is_dispatched, "H1"),
+    "given_up_after_a_restart": (a_broker_knows_who_is_at_work, "H5"),
     "handed_over_in_the_next_term": (a_hand_over_is_asked_for_in_one_term, "S6"),
     "heard_of_while_it_clears": (all_that_is_heard_of_meanwhile, "U1"),
     "killed_and_started_again": (a_crash_lasts_as_long_as_its_fault, "S5"),
@@ -229,6 +241,7 @@ FOUND: Mapping[str, tuple[Before, str]] = {
     "older_than_the_last_attempt": (every_delivery_is_new, "H5"),
     "overtaken_reduction": (what_was_overtaken_is_not_known, "S5"),
     "poison_in_a_row": (poison_takes_no_time, "L1"),
+    "poison_that_errors_struck": (poison_is_tried_as_poison, "R2"),
     "put_off_by_another_clock": (clocks_agree, "L1"),
     "refused_after_unknown": (what_is_refused_was_never_stored, "E1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),

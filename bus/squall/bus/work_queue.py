@@ -140,6 +140,7 @@ class WorkQueue:
         self._taking.set()
         self._wake: Callable[[], None] = lambda: None
         self._began_s = time.time()  # by the clock that the broker's stamps are compared with
+        self._linked_s = float("-inf")  # when the newest link to the broker took over from one before
         self._last_order = 0
         self.counters = counters
         self.service_ms = 0.0
@@ -155,7 +156,8 @@ class WorkQueue:
             stop: Set to stop; nothing new is taken then.
             grace_s: How long what is in flight may take; what is not finished is delivered again elsewhere.
         """
-        async with task_group() as tasks:
+        async with task_group() as tasks, contextlib.AsyncExitStack() as stack:
+            stack.callback(self._connection.on_link(self._link_changed))
             puller = Puller(
                 self._connection,
                 self._queue.stream,
@@ -178,6 +180,9 @@ class WorkQueue:
                     await self._idle.wait()
             except TimeoutError:
                 self.counters["abandoned"] += len(self._held)
+
+    def _link_changed(self) -> None:
+        self._linked_s = time.monotonic()
 
     def hold(self, on: bool) -> None:
         """Take no more work, or go on. What has begun is finished, and what arrives meanwhile waits here."""
@@ -305,6 +310,9 @@ class WorkQueue:
         ack_wait_s = self._pacing.ack_wait_s
         if open_s := mark.open_s(ack_wait_s, time.time()):
             return open_s
+        # A broker that was started again delivers at once what it has not heard of while it was away.
+        if time.monotonic() - self._linked_s < ack_wait_s:
+            return ack_wait_s
         return ack_wait_s if self._doubts.has(delivery.sequence, delivery.order, mark) else 0.0
 
     async def _run_once(

@@ -52,9 +52,10 @@ def contained(
     ended = [r for r in history.registers if r.task in offered and r.status == "ok"]
     shown += named([register.task for register in ended], "poison task", "a result")
     attempts = history.asked.attempts
-    early = [r.task for r in dead if r.task in offered and r.attempt != attempts]
+    tried = [r for r in dead if r.task in offered and r.task not in spent_elsewhere]
+    early = [r.task for r in tried if r.attempt != attempts]
     shown += named(early, "poison task", f"ended after other than {attempts} attempts")
-    begun = {r.task: len(counted(history, r.task, anew)) for r in dead if r.task in offered}
+    begun = {r.task: len(counted(history, r.task, anew)) for r in tried}
     more, fewer = _miscounted(begun, attempts or 0)
     hold_ups = HoldUps(history)
     often = [
