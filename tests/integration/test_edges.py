@@ -76,7 +76,10 @@ class Case:
         else:
             joined = first.of_role("agent")[-1]
             before, topology = first.without_node(joined.name), first
-        return cls(before, joined, topology, pattern.streams(spec), pattern.consumers(spec, topology))
+        consumers = pattern.consumers(spec, topology)
+        if joined is not None:
+            consumers = with_lanes_of_its_own(consumers, topology, joined.name)
+        return cls(before, joined, topology, pattern.streams(spec), consumers)
 
     def said_again_by(self, subject: str) -> str | None:
         """The stream whose records the broker says again on a subject; None if there is none."""
@@ -93,6 +96,28 @@ class Case:
                 alone = consumer.config.get("filter_subject")
                 return [alone] if alone else consumer.config.get("filter_subjects", ())
         return ()
+
+
+def with_lanes_of_its_own(
+    consumers: Sequence[Consumer], topology: Topology, joined: str
+) -> Sequence[Consumer]:
+    """The consumers, with half of what another has moved to one that joined and has none, if it pulls."""
+    pulls = [link for link in topology.links if link.by == "pull" and link.target == joined]
+    if not pulls or any(consumer.name == joined for consumer in consumers):
+        return consumers
+    stream = S.stream(pulls[0].source)
+    giver = next(consumer for consumer in consumers if consumer.stream == stream)
+    lanes = giver.config["filter_subjects"]
+    parts = {giver.name: lanes[::2], joined: lanes[1::2]}
+    shared = [
+        Consumer(
+            stream=stream,
+            name=name,
+            config={**giver.config, "durable_name": name, "filter_subjects": part},
+        )
+        for name, part in parts.items()
+    ]
+    return [*(consumer for consumer in consumers if consumer is not giver), *shared]
 
 
 @contextlib.asynccontextmanager

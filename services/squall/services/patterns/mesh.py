@@ -52,7 +52,7 @@ LINKS_BYTES_MAX = 1024**2
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 """Bounds of the log and of the registers: at least, for each task, at most. Registers stay for the life of
-the swarm; the log is trimmed once it is nearly half full. With five peers a task with one small effect takes
+the swarm; the log is trimmed once it is a tenth full. With five peers a task with one small effect takes
 about 3,500 bytes of the one, and 700 of the other."""
 
 JOINS_MAX = 4
