@@ -25,7 +25,7 @@ from tests.integration.responders import (
     silent,
     whole,
 )
-from tests.unit.ported import GOOD, opened, task
+from tests.unit.ported import AGAIN, DONE, FINAL, is_as_said, opened, task
 
 from squall.bus.broker import Broker
 from squall.bus.ended import Done, Ended, Failed, NotThere
@@ -41,7 +41,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 TIMEOUT_S = 2.0
 """Of what hangs, and of what is late."""
 
-AGAIN, FINAL, DONE = "again", "final", "done"
 LATE = f"the handler did not answer within {TIMEOUT_S:g} s"
 MUCH = f"the handler answered with more than {ANSWER_BYTES_MAX:,} bytes, the most there may be"
 
@@ -190,18 +189,6 @@ async def outcomes(port: Port) -> tuple[Ended, list[Ended]]:
         port.run(task(), 1), *(port.run(task(f"t-{n}", bad=False), 1) for n in (2, 3))
     )
     return ended, [*others, await port.run(task("t-4", bad=False), 1)]
-
-
-def is_as_said(ended: Ended, others: list[Ended], end: str, sentence: str) -> None:
-    assert [each.effects for each in others if isinstance(each, Done)] == [GOOD] * 3, others
-    if end == DONE:
-        assert isinstance(ended, Done), ended
-        assert ended.effects == GOOD
-        return
-    assert isinstance(ended, Failed), ended
-    assert sentence in ended.reason
-    assert "\x1b" not in ended.reason
-    assert ended.final is (end == FINAL)
 
 
 @pytest.mark.parametrize("how", RESPONDERS)

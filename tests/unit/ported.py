@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from squall.bus.ended import Done, Ended, Failed
 from squall.bus.messages import RunTask
 from squall.services.handlers.kinds import load
 from squall.services.handlers.port import Handling, Host, Loaded, Port
 
 PROGRAM = Path(__file__).parent / "answering.py"
+
+FINAL, AGAIN, DONE, NOT_BEGUN = "final", "again", "done", "not begun"
+"""What became of an attempt: failed for good, failed for now, made, or not even begun."""
 
 NUMBER = 7
 GOOD = (b'{"n":7}',)
@@ -46,3 +50,16 @@ async def opened(handler: Handling | Loaded, *, timeout_s: float = 10.0) -> Asyn
         yield port
     finally:
         await port.close()
+
+
+def is_as_said(ended: Ended, others: list[Ended], end: str, sentence: str) -> None:
+    """See that a task came to an end, in a sentence, and that three neighbours of it were done."""
+    assert [each.effects for each in others if isinstance(each, Done)] == [GOOD] * 3, others
+    if end == DONE:
+        assert isinstance(ended, Done), ended
+        assert ended.effects == GOOD
+        return
+    assert isinstance(ended, Failed), ended
+    assert sentence in ended.reason
+    assert "\x1b" not in ended.reason
+    assert ended.final is (end == FINAL)

@@ -16,9 +16,19 @@ from typing import Any
 import pytest
 from tests.unit import answering_services as services
 from tests.unit.answering_services import says, serving
-from tests.unit.ported import GOOD, command, handling, opened, task
+from tests.unit.ported import (
+    AGAIN,
+    DONE,
+    FINAL,
+    NOT_BEGUN,
+    command,
+    handling,
+    is_as_said,
+    opened,
+    task,
+)
 
-from squall.bus.ended import Done, Failed, NotThere
+from squall.bus.ended import Failed, NotThere
 from squall.services.handlers import Task
 from squall.services.handlers.answers import ANSWER_BYTES_MAX
 from squall.services.handlers.outcome import RESULT_BYTES_MAX
@@ -35,7 +45,6 @@ LATE = f"the handler did not answer within {TIMEOUT_S:g} s"
 REMAINS = "the handler broke off before it had answered"
 
 # What a task comes to: the sentence, and whether it is dead at once; or that it is done, or not begun.
-FINAL, AGAIN, DONE, NOT_BEGUN = "final", "again", "done", "not begun"
 
 TABLE: list[tuple[str, str, str, str]] = [
     (
@@ -175,12 +184,4 @@ async def test_what_a_handler_does_is_an_outcome_of_its_own_task(
         assert {type(each) for each in others} == {NotThere}
         assert ended.reason.startswith(sentence)
         return
-    assert [each.effects for each in others if isinstance(each, Done)] == [GOOD] * 3
-    if end == DONE:
-        assert isinstance(ended, Done), ended
-        assert ended.effects == GOOD
-        return
-    assert isinstance(ended, Failed), ended
-    assert sentence in ended.reason
-    assert "\x1b" not in ended.reason
-    assert ended.final is (end == FINAL)
+    is_as_said(ended, others, end, sentence)
