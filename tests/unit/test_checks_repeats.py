@@ -212,6 +212,33 @@ def test_a_fault_keeps_deliveries_from_its_node_until_that_is_back(
     assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("what", "order", "each_s", "verdict"),
+    [
+        ("each waits for the one before it", "strict", 3.0, "pass"),
+        ("nobody waits for it that long", "strict", 3.6, "fail"),
+        ("nobody waits for another", "relaxed", 3.0, "fail"),
+    ],
+)
+def test_in_a_strict_order_tasks_wait_behind_one_that_comes_again(
+    what: str, order: str, each_s: float, verdict: str, tmp_path: Path
+) -> None:
+    run = good_run()
+    run.faults.clear()
+    run.spec |= {"ack_wait_s": 1.0, "order": order}
+    struck(run, "agent-1", "pause", 2.0, 4.2)
+    for n in range(AGAIN + 1):
+        run.line(6.0 + each_s * n, "agent-2", "run", "invoke", task=f"b-{n}", attempt=2)
+        run.register(6.1 + each_s * n, f"b-{n}", term=1)
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == verdict
+
+
+def test_a_strict_order_excuses_nobody_where_nothing_happened(tmp_path: Path) -> None:
+    run = let_go()
+    run.spec["order"] = "strict"
+    assert no_needless_repeat(case_in(run.write(tmp_path))).verdict == "fail"
+
+
 def waits(
     run: Run, *, attempts: int, until_s: float = 8.49, number: int = 1, told_s: float | None = None
 ) -> None:
