@@ -8,23 +8,11 @@ from squall.bus.codec import encode
 from squall.bus.subjects import Subjects
 from squall.bus.vote_messages import Close, Decide, Propose, Vote
 from squall.bus.vote_subjects import VoteSubjects
-from squall.services.patterns import PATTERNS, parts
+from squall.services.patterns import PATTERNS
 from squall.services.patterns.mesh import LOG_BYTES, MeshSpec, streams
 from squall.services.roles.log_trimming import FULL
 from squall.services.rules import log_room
-from squall.services.rules.log_room import (
-    INPUT_SHARE,
-    LARGE_SHARE,
-    OLDEST_SHARE,
-    OPEN_SHARE,
-    SMALL_BYTES,
-    SPARE_SHARE,
-    LargeProposals,
-    has_room,
-    input_bytes_max,
-    need_bytes,
-    open_max,
-)
+from squall.services.rules.log_room import OPEN_SHARE, SPARE_SHARE, has_room, need_bytes, open_max
 
 BROKER_BYTES = 30 + 120
 """What nats-server stores beside subject and data, and the longest headers that a peer writes."""
@@ -33,10 +21,10 @@ BROKER_BYTES = 30 + 120
 @pytest.mark.parametrize(
     ("log_bytes", "peers", "most"),
     [
-        (350_000, 5, 2),
-        (1024**3, 5, 8_388),
-        (1024**3, 9, 4_660),
-        (1024**3, 3, 13_981),
+        (350_000, 5, 7),
+        (1024**3, 5, 24_385),
+        (1024**3, 9, 13_736),
+        (1024**3, 3, 39_819),
         (10_000, 5, 1),
         (1, 9, 1),
     ],
@@ -46,39 +34,19 @@ def test_so_many_tasks_may_be_open(log_bytes: int, peers: int, most: int) -> Non
 
 
 @pytest.mark.parametrize("peers", [3, 5, 9])
-@pytest.mark.parametrize("log_bytes", [350_000, 10**7, 1024**3])
+@pytest.mark.parametrize("log_bytes", [100_000, 350_000, 10**7, 1024**3])
 def test_whatever_is_let_in_has_room_to_be_decided(log_bytes: int, peers: int) -> None:
-    kept = OPEN_SHARE + LARGE_SHARE + OLDEST_SHARE + INPUT_SHARE + SPARE_SHARE
-    fullest = 1 - kept  # from here on nothing more is let in
+    fullest = 1 - OPEN_SHARE - SPARE_SHARE  # from here on nothing more is let in
     assert has_room(fullest)
     assert not has_room(fullest + 1e-9)
     needed = open_max(log_bytes, peers) * need_bytes(peers)
-    needed += int((LARGE_SHARE + OLDEST_SHARE) * log_bytes) + input_bytes_max(log_bytes)
     assert fullest * log_bytes + needed <= (1 - SPARE_SHARE) * log_bytes
 
 
 def test_once_all_that_is_open_is_over_there_is_room_again() -> None:
-    # Trimming begins before nothing more is let in, and before large proposals have to wait.
-    assert FULL < LARGE_SHARE
-    assert has_room(OPEN_SHARE + LARGE_SHARE + OLDEST_SHARE + INPUT_SHARE + SPARE_SHARE)
-
-
-def test_large_proposals_have_a_part_of_the_log_and_the_oldest_task_more() -> None:
-    log_bytes, large = 160_000, LargeProposals()  # so 20,000 for all, and 10,000 for the oldest
-    assert large.has_room(20_000, log_bytes, is_oldest=False)
-    large.add(7, 12_000)
-    large.add(8, SMALL_BYTES)
-    large.add(9, 5000)
-    assert large.has_room(3000, log_bytes, is_oldest=False)
-    assert not large.has_room(3001, log_bytes, is_oldest=False)
-    assert large.has_room(13_000, log_bytes, is_oldest=True)
-    assert not large.has_room(13_001, log_bytes, is_oldest=True)
-    assert large.has_room(SMALL_BYTES, 1, is_oldest=False)
-    large.trim(8)
-    assert large.has_room(15_000, log_bytes, is_oldest=False)
-    large.trim(10)
-    assert large.has_room(20_000, log_bytes, is_oldest=False)
-    assert not large.has_room(20_001, log_bytes, is_oldest=False)
+    # Trimming begins before nothing more is let in, and leaves no more than what may still be open.
+    assert FULL < 1 - OPEN_SHARE - SPARE_SHARE
+    assert has_room(OPEN_SHARE + SPARE_SHARE)
 
 
 def test_what_a_peer_may_say_of_an_attempt_is_no_more_than_is_counted() -> None:
@@ -107,7 +75,6 @@ def test_the_ingress_of_a_mesh_is_no_wider_than_its_log_has_room_for(tasks: int,
     ingress, log = streams(spec)[:2]
     assert log["max_bytes"] == log_bytes
     assert ingress["max_msgs"] == open_max(log_bytes, 10)
-    assert ingress["max_bytes"] == min(input_bytes_max(log_bytes), parts.INGRESS_BYTES_MAX)
     assert streams(MeshSpec())[0]["max_msgs"] == MeshSpec().ingress_max
 
 

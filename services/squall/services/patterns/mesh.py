@@ -52,7 +52,7 @@ LINKS_BYTES_MAX = 1024**2
 LOG_BYTES = (1024**3, 8 * 1024, 6 * 1024**3)
 REGISTER_BYTES = (512 * 1024**2, 1024, 6 * 1024**3)
 """Bounds of the log and of the registers: at least, for each task, at most. Registers stay for the life of
-the swarm; the log is trimmed once it is a tenth full. With five peers a task with one small effect takes
+the swarm; the log is trimmed once it is nearly half full. With five peers a task with one small effect takes
 about 3,500 bytes of the one, and 700 of the other."""
 
 JOINS_MAX = 4
@@ -159,24 +159,16 @@ def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
     return min(max(least, each * tasks), most)
 
 
-def log_bytes_max(spec: MeshSpec) -> int:
-    """The bound of the log."""
-    return _bounded(LOG_BYTES, spec.tasks)
-
-
 def streams(spec: MeshSpec) -> list[dict[str, Any]]:
     """The streams, in the order in which they must be made: a source before what it feeds."""
     swarm = Subjects(spec.swarm)
     votes = VoteSubjects(swarm)
-    log_bytes = log_bytes_max(spec)
+    log_bytes = _bounded(LOG_BYTES, spec.tasks)
     ingress = parts.ingress(spec)  # trimmed below the oldest task that has not ended
     # What is let in can be decided: the log has room for it, and for what is said of it.
-    bounds = {
-        "max_msgs": log_room.open_max(log_bytes, spec.agents + len(spec.joins_at_s)),
-        "max_bytes": log_room.input_bytes_max(log_bytes),
-    }
+    open_max = log_room.open_max(log_bytes, spec.agents + len(spec.joins_at_s))
     return [
-        {**ingress, **{name: min(ingress[name], bound) for name, bound in bounds.items()}},
+        {**ingress, "max_msgs": min(ingress["max_msgs"], open_max)},
         log_stream_config(votes, bytes_max=log_bytes),
         {**link_stream_config(votes), "max_bytes": LINKS_BYTES_MAX},
         queue.stream_config(

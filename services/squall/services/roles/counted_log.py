@@ -16,9 +16,8 @@ from squall.bus.messages import RunTask
 from squall.bus.vote_messages import Propose
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.node.service import Service
-from squall.services.rules.log_room import LargeProposals
 from squall.services.rules.vote_records import entry, verifier
-from squall.services.rules.voting import Fold, Ignored, Place, Proposal, Proposed, Record, Trimmed
+from squall.services.rules.voting import Fold, Ignored, Place, Proposal, Record, Trimmed
 
 ORDINARY: tuple[Ignored, ...] = ("late", "doubled")
 """Reasons that honest peers give, too: of what several say at a time the first counts."""
@@ -53,7 +52,6 @@ class CountedLog:
     Attributes:
         subjects: Of the log.
         fold: What it comes to.
-        large: What large proposals it has, those included that do not count.
         tasks: What the tasks are, where they could be read; of a settled one without its input.
     """
 
@@ -63,14 +61,11 @@ class CountedLog:
         self._told: Counter[str] = Counter()
         self.subjects = VoteSubjects(service.swarm)
         self.fold = Fold(deadline_s=deadline_s, verify=verifier(service.spec.swarm))
-        self.large = LargeProposals()
         self.tasks: dict[str, RunTask] = {}
 
     def take(self, stored: Stored) -> Record | None:
         """Take in the next record; None if it does not count."""
         read = entry(self.subjects, stored.subject, stored.data)
-        if isinstance(read.record, Proposed):
-            self.large.add(stored.sequence, len(stored.data))
         ignored = self.fold.apply(Place(stored.sequence, stored.stored_s), read.record)
         if ignored is not None:
             self._tell(ignored, stored)
@@ -78,7 +73,6 @@ class CountedLog:
         if read.task is not None:
             self.tasks[read.task.task] = read.task
         if isinstance(read.record, Trimmed):
-            self.large.trim(read.record.below)
             self.tasks = {name: task for name, task in self.tasks.items() if name in self.fold.tasks}
         return read.record
 

@@ -30,10 +30,9 @@ log = logging.getLogger("squall")
 LOOK_S = 2.0
 """How often it is looked how full the log is."""
 
-FULL = 0.1
+FULL = 0.4
 """Which share of its bound the log may have before it is trimmed. Higher keeps more for whoever wants to
-count it again; lower leaves more room for a time in which nothing ends, and has room again sooner for large
-proposals: less than these may take, so that it is trimmed before they wait."""
+count it again; lower leaves more room for a time in which nothing ends."""
 
 WRITE_S = 5.0
 

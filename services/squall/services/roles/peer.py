@@ -17,7 +17,7 @@ from typing import Any, Final
 from squall.bus.feed import follow
 from squall.bus.tasks import task_group
 from squall.services.node.service import Service
-from squall.services.patterns.mesh import MeshSpec, log_bytes_max, neighbours, pool
+from squall.services.patterns.mesh import MeshSpec, neighbours, pool
 from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.deciding import Deciding
 from squall.services.roles.executor import Executor
@@ -60,13 +60,7 @@ async def serve(service: Service) -> None:
         counted = CountedLog(service, deadline_s=spec.deadline_s)
         deciding = Deciding(service, tasks, counted.is_given_up)
         voter = Voter(
-            service,
-            tasks,
-            counted,
-            deciding,
-            deadline_s=spec.deadline_s,
-            open_max=spec.proposals_max,
-            log_bytes=log_bytes_max(spec),
+            service, tasks, counted, deciding, deadline_s=spec.deadline_s, open_max=spec.proposals_max
         )
         executor = Executor(service, tasks, counted, pool(service.swarm))
         timers = Timers(

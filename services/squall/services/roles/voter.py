@@ -20,7 +20,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 from squall.bus.border import printable
-from squall.bus.codec import encode
 from squall.bus.ended import Done, Failed
 from squall.bus.errors import MessageTooLargeError
 from squall.bus.subjects import ANY
@@ -31,7 +30,6 @@ from squall.services.roles.counted_log import CountedLog
 from squall.services.roles.deciding import Deciding
 from squall.services.roles.judging import Judging
 from squall.services.roles.writing import write, write_new
-from squall.services.rules.log_room import SMALL_BYTES
 from squall.services.rules.proposing import Due, Turns, ranking
 from squall.services.rules.vote_records import signed_by_voter
 from squall.services.rules.voting import (
@@ -65,7 +63,6 @@ class Voter:
         deciding: Its own opinions.
         deadline_s: How long a proposal waits for votes.
         open_max: Proposals of its own that may be open.
-        log_bytes: The bound of the log.
     """
 
     def __init__(
@@ -77,7 +74,6 @@ class Voter:
         *,
         deadline_s: float,
         open_max: int,
-        log_bytes: int,
     ) -> None:
         assert service.start.signing is not None
         self._service = service
@@ -88,8 +84,6 @@ class Voter:
         self._signing = service.start.signing
         self._deadline_s = deadline_s
         self._most = open_max
-        self._log_bytes = log_bytes
-        self._large = asyncio.Lock()
         self._turns = Turns(service.node, deadline_s)
         self._suspects: frozenset[str] = frozenset()
         self._touched: dict[str, None] = {}
@@ -226,16 +220,18 @@ class Voter:
         ended = (
             await opinion.ended() if opinion is not None else Failed("its input cannot be read", final=True)
         )
-        size = len(encode(self._proposal(ended)))
-        if size <= SMALL_BYTES:
-            await self._write_proposal(at, due, ended)
-        else:
-            async with self._large:  # one at a time, so that each is in the log before there is another
-                if has_room := self._has_room(due.task, size):
-                    await self._write_proposal(at, due, ended)
-            if not has_room:
-                self._service.counters["waited_for_room"] += 1
-                await asyncio.sleep(AGAIN_S)
+        is_written = False
+        if at.awaited == due.attempt and self._is_member(None):
+            subject = self._counted.subjects.proposal(self._service.node, due.task, due.attempt)
+            await self._service.at("agent.proposing")
+            try:
+                is_written = await write_new(self._service.connection, subject, self._proposal(ended))
+            except MessageTooLargeError as error:
+                refused = self._proposal(Failed(f"the result is too large: {error}", final=True))
+                is_written = await write_new(self._service.connection, subject, refused)
+            if is_written:
+                await self._service.at("agent.proposed")
+                await self._found(lambda: at.awaited != due.attempt)
         if at.awaited == due.attempt:  # not there, or not by a member any more
             self._mine.discard((due.task, due.attempt))
             self._touched[due.task] = None
@@ -243,29 +239,7 @@ class Voter:
         elif at.proposals[due.attempt - 1].peer != self._service.node:
             self._mine.discard((due.task, due.attempt))
 
-    def _has_room(self, task: str, size: int) -> bool:
-        is_oldest = next(iter(self._unsettled), None) == task
-        return self._counted.large.has_room(size, self._log_bytes, is_oldest=is_oldest)
-
-    async def _write_proposal(self, at: Standing, due: Due, ended: Done | Failed) -> None:
-        if at.awaited != due.attempt or not self._is_member(None):
-            return
-        subject = self._counted.subjects.proposal(self._service.node, due.task, due.attempt)
-        await self._service.at("agent.proposing")
-        if await write_new(self._service.connection, subject, self._proposal(ended)):
-            await self._service.at("agent.proposed")
-            await self._found(lambda: at.awaited != due.attempt)
-
     def _proposal(self, ended: Done | Failed) -> Propose:
-        """What to propose of a task; one whose result is too large for a message ends as dead."""
-        made = self._proposed(ended)
-        try:
-            encode(made)
-        except MessageTooLargeError as error:
-            return self._proposed(Failed(f"the result is too large: {error}", final=True))
-        return made
-
-    def _proposed(self, ended: Done | Failed) -> Propose:
         epoch = self._counted.fold.epoch
         number = epoch.number if epoch is not None else 0
         wait_ms = int(self._deadline_s * 1e3)
