@@ -45,26 +45,16 @@ async def order_alone(task: Task) -> Result:
     return await _through(task, 4)
 
 
-async def order_alone_waiting(task: Task) -> Result:
-    await asyncio.sleep(WAIT_S)
-    return await _through(task, 4)
+def _waiting(stage: Stage) -> Stage:
+    async def waiting(task: Task) -> Result:
+        await asyncio.sleep(WAIT_S)
+        return await stage(task)
+
+    return waiting
 
 
-async def ingest_waiting(task: Task) -> Result:
-    await asyncio.sleep(WAIT_S)
-    return await pipeline.ingest(task)
-
-
-async def signal_waiting(task: Task) -> Result:
-    await asyncio.sleep(WAIT_S)
-    return await pipeline.signal(task)
-
-
-async def risk_waiting(task: Task) -> Result:
-    await asyncio.sleep(WAIT_S)
-    return await pipeline.risk(task)
-
-
-async def order_waiting(task: Task) -> Result:
-    await asyncio.sleep(WAIT_S)
-    return await pipeline.order(task)
+order_alone_waiting = _waiting(order_alone)
+ingest_waiting = _waiting(pipeline.ingest)
+signal_waiting = _waiting(pipeline.signal)
+risk_waiting = _waiting(pipeline.risk)
+order_waiting = _waiting(pipeline.order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -52,9 +53,11 @@ async def test_an_agent_answers_with_the_highest_term_and_counts_what_is_no_comm
             await leader.publish(b.swarm.command(AGENT, "lead"), data)
 
         async with asyncio.timeout(PATIENT_S):
-            while answers.empty():  # it may not listen yet
+            while 1 not in heard:  # it may not listen yet, so it is said until it answers
                 await say(encode(AnnounceLeader(holder="coordinator-1", term=1, token="first")))
-                await asyncio.sleep(0.1)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        heard.append((await answers.get()).term)
             await say(b"\xff no command")
             await say(encode(AnnounceLeader(holder="coordinator-1", term=9, token="in*valid")))
             for term in (5, 3, 7):

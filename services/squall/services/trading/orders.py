@@ -30,7 +30,7 @@ Row = tuple[str, str, str, int, str, int, float]
 Kind = TypeVar("Kind", bound="Order")
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order for the venue. Its id is made from the task: see `squall.services.handlers.effect_id`.
 
     Attributes:
