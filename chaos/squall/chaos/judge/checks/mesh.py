@@ -29,6 +29,7 @@ from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.chaos.plan.surface import surface_of
+from squall.chaos.plan.varied import LARGE_BYTES
 from squall.services.run.spec import Spec
 
 OPEN_S = 5.0
@@ -292,7 +293,9 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
         tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
-        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S),
+        varied_run(
+            spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S, result_bytes_max=2 * LARGE_BYTES
+        ),
         outage(spec, seed),
         Plan("members", replace(spec, seed=seed), members),
     )
