@@ -379,8 +379,6 @@ class Run(Acting):
         body: Any = message.data.decode(errors="replace")
         if message.sid == ANSWERS and body.startswith("{"):
             body = _steady(json.loads(body))
-            if _lost_its_filters(body):
-                del body["num_pending"]
             if message.subject in self._waking:
                 body = {key: value for key, value in body.items() if key not in (*STATE, "delivered")}
         return [message.subject, reply, headers, body]
@@ -389,15 +387,6 @@ class Run(Acting):
 def _orders(beat: Msg) -> str:
     """How much was delivered; how far it has looked in the stream depends on what else made it look."""
     return (beat.headers or {})["Nats-Last-Consumer"]
-
-
-def _lost_its_filters(answer: Any) -> bool:
-    """Whether an answer tells of a consumer that had filters once, and has none; what is left for such a one
-    the server counts anew at times of its own."""
-    if not isinstance(answer, dict) or "num_pending" not in answer:
-        return False
-    config = answer["config"]
-    return answer["name"].startswith("spoke-") and not {"filter_subject", "filter_subjects"} & config.keys()
 
 
 def _apart(one: Any, other: Any) -> tuple[Any, Any]:
