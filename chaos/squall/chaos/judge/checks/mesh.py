@@ -293,9 +293,7 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
     return (
         poison(spec, seed, quiet_s=POISON_S, **POISONED),
         tail(spec, seed, rate_per_s=UNHURRIED_PER_S),
-        varied_run(
-            spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S, result_bytes_max=2 * LARGE_BYTES
-        ),
+        varied_run(spec, seed, rate_per_s=UNHURRIED_PER_S, deadline_s=PATIENT_S),
         outage(spec, seed),
         Plan("members", replace(spec, seed=seed), members),
     )
@@ -374,6 +372,11 @@ PROMISES = Promises(
         "agent.committed",
         *DELIVERING,
     ),
-    experiment={**EXPERIMENT, "rate_per_s": RATE_PER_S, "strike_peers": False},
+    experiment={
+        **EXPERIMENT,
+        "rate_per_s": RATE_PER_S,
+        "strike_peers": False,
+        "result_bytes_max": 2 * LARGE_BYTES,  # what the handlers of one of the runs return
+    },
     runs=runs,
 )
