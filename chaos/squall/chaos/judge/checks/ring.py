@@ -26,6 +26,7 @@ from squall.chaos.judge.checks.ring_breakers import (
 )
 from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import grown, ownership
+from squall.chaos.judge.checks.ring_tracks import tracks
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
@@ -252,6 +253,7 @@ PROMISES = Promises(
         **OPERATIONS,
         "final/stage": Stage,
     },
+    tracks=tracks,
     to_an_effect=(
         "agent.delivered",
         "agent.executed",
