@@ -11,17 +11,17 @@ from tests.unit.test_checks_ring_breakers import failing_run, turn
 from tests.unit.test_checks_ring_lanes import lanes, look, moving_run
 
 from squall.chaos.judge.checks.ring_tracks import tracks
-from squall.chaos.judge.track import Band, Level, Standing
+from squall.chaos.judge.track import Band, Level, Standing, Track
 from squall.chaos.tell.page.lanes import Window
 from squall.chaos.tell.page.plots import Setting
 from squall.chaos.tell.page.tracks import drawn, highest, standings
 
 
-def told(run: Run, tmp_path: Path) -> dict[str, Level | Band]:
+def told(run: Run, tmp_path: Path) -> dict[str, Track]:
     return {row.name: row for row in tracks(case_in(run.write(tmp_path / "run")).history)}
 
 
-def stretches(row: Level | Band) -> list[tuple[float, float, Standing, str]]:
+def stretches(row: Track) -> list[tuple[float, float, Standing, str]]:
     assert isinstance(row, Band)
     return [
         (round(each.since_s - T, 3), round(each.until_s - T, 3), each.standing, each.about)

@@ -56,4 +56,17 @@ class Level:
     changes: Sequence[tuple[float, int]]
 
 
-Track = Band | Level
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How often something happened.
+
+    Attributes:
+        name: What.
+        times_s: When, each time.
+    """
+
+    name: str
+    times_s: Sequence[float]
+
+
+Track = Band | Level | Counts

@@ -11,6 +11,7 @@ from squall.chaos.evidence.operations import Leave
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import Balance, balance, effects
 from squall.chaos.judge.checks.ledger import LEDGER
+from squall.chaos.judge.checks.mesh_tracks import tracks
 from squall.chaos.judge.checks.minority import minority_stalls
 from squall.chaos.judge.checks.of_all import OF_ALL
 from squall.chaos.judge.checks.poison import letters, poison_of
@@ -361,6 +362,7 @@ PROMISES = Promises(
         *OF_ALL,
     ),
     operations={"leave": Leave, **OPERATIONS},
+    tracks=tracks,
     to_an_effect=(
         "agent.executed",
         "agent.proposed",

@@ -107,6 +107,12 @@ class Seen(Operation, frozen=True, kw_only=True):
     at: int
 
 
+class EpochCounted(Operation, frozen=True, kw_only=True):
+    """A peer has read an epoch, and counts by it from now on."""
+
+    epoch: Count
+
+
 class Standing(Operation, frozen=True, kw_only=True):
     """A peer takes another to be alive, suspect, failed, or gone."""
 
@@ -124,6 +130,7 @@ class Ignored(Operation, frozen=True, kw_only=True):
 
 OPERATIONS: Mapping[str, type[Operation]] = {
     "decided": Seen,
+    "epoch": EpochCounted,
     "presence": Standing,
     "ignored": Ignored,
     "final/epoch": EpochRead,

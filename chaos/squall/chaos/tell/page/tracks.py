@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from squall.chaos.judge.track import Band, Level, Standing, Stretch, Track
+from squall.chaos.judge.track import Band, Counts, Level, Standing, Stretch, Track
 from squall.chaos.tell.page import words
 from squall.chaos.tell.page.buckets import nice
 from squall.chaos.tell.page.frame import GLYPH, NARROW, Frame, drawing, lead_lines, seconds_axis, shading
@@ -40,9 +40,12 @@ def drawn(rows: Sequence[Track], seen: Window, setting: Setting, width: float) -
     for row in rows:
         if isinstance(row, Level):
             levels = highest(row, seen, bucket_s)
-            most = max(levels, default=0)
-            said = f"{row.name}: at most {words.count(most)}"
-            children += _levels(row, levels, max(1, most), frame, bucket_s, top + LABEL)
+            said = f"{row.name}: at most {words.count(max(levels))}"
+            children += _bars(row.name, levels, frame, bucket_s, top + LABEL)
+            high = HEIGHT
+        elif isinstance(row, Counts):
+            said = f"{words.count(len(row.times_s))} {row.name}"
+            children += _bars(row.name, happened(row, seen, bucket_s), frame, bucket_s, top + LABEL)
             high = HEIGHT
         else:
             said = row.name
@@ -78,11 +81,18 @@ def highest(row: Level, seen: Window, bucket_s: float) -> list[int]:
     return found
 
 
-def _levels(
-    row: Level, levels: Sequence[int], most: int, frame: Frame, bucket_s: float, top: float
-) -> list[Markup]:
-    """A bar for each stretch in which there was any."""
-    base = top + HEIGHT
+def happened(row: Counts, seen: Window, bucket_s: float) -> list[int]:
+    """How often in each stretch of so many seconds, to the end of the window."""
+    last = int(seen.length_s // bucket_s)
+    found = [0] * (last + 1)
+    for time_s in row.times_s:
+        found[min(last, max(0, int(seen.at(time_s) // bucket_s)))] += 1
+    return found
+
+
+def _bars(name: str, levels: Sequence[int], frame: Frame, bucket_s: float, top: float) -> list[Markup]:
+    """A bar for each stretch in which there was any, as high as its share of the highest."""
+    base, most = top + HEIGHT, max(1, *levels)
     bars = [el("path", class_="base", d=f"M{frame.left:.1f} {base:.1f}H{frame.end:.1f}")]
     for bucket, level in enumerate(levels):
         if level <= 0:
@@ -92,7 +102,7 @@ def _levels(
         high = max(1.0, level / most * HEIGHT)
         over = f"{bucket * bucket_s:,.2f} to {(bucket + 1) * bucket_s:,.2f} s"
         shape = {"x": x, "y": base - high, "width": wide, "height": high}
-        about = f"{words.count(level)} {row.name}, {over}"
+        about = f"{words.count(level)} {name}, {over}"
         bars.append(el("rect", el("title", about), class_="outcome filled", **shape))
     return bars
 
