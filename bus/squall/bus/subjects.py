@@ -321,7 +321,7 @@ def lane_of(subject: str) -> str:
 
 
 def lap_of(subject: str) -> int:
-    """The lap of a task or register of a closed row of stages, which stands before its task; 0 if none does."""
+    """The lap of a task or register of closed stages, which stands before its task; 0 if none does."""
     lap = subject.rsplit(".", 2)[1]
     return int(lap) if lap.isdecimal() else 0
 

@@ -399,7 +399,7 @@ class WorkQueue:
         """Write a task's register; whether it has one now, so that its delivery is done with."""
         result = self._result(delivery, task, ended, attempt)
         place = self._queue.place(result)
-        facts = told_of(task, attempt) | ({"again": True} if result.again else {})
+        facts = told_of(task, attempt) | ({"again": True} if isinstance(ended, Done) and ended.again else {})
         pauses, until_s = Backoff(*REFUSED_PAUSE_S), time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
