@@ -12,9 +12,10 @@ keeps the order of registers, lane by lane. What is dead at one stage is passed 
 
 A row may be closed: then a task that has passed the last stage ends, or goes round again, in laps.
 
-    IN ═► S1 ─► stage 1 ─► D1 ═► … ═► Sn ─► stage n ─► Dn ═► RES
-    Dn ═► S1                                           what goes round again, as long as it may
+    IN ═► D0 ═► S1 ─► stage 1 ─► D1 ═► … ═► Sn ─► stage n ─► Dn ═► RES
+    Dn ═► D0                                                 what goes round again, as long as it may
 
+    d0.<lane>.<lap>.<task>              has come to its first lap, or round to the next one
     s<n>.<lane>.<lap>.<task>            waits at stage n, in this lap
     d<n>.<lane>.<lap>.<task>            its register of stage n in this lap, but of the last, which is one of
     d<n>.<lane>.end.<lap>.<task>          it has ended, and
@@ -22,6 +23,11 @@ A row may be closed: then a task that has passed the last stage ends, or goes ro
 
 The broker counts the laps, as it copies what has gone round in one lap to the beginning of the next. It
 copies nothing out of the last lap that there may be, so nobody goes round for ever, whatever anybody writes.
+
+Nothing is copied from two streams into one that forgets. A broker that was started again goes on, for each
+stream that it copies, behind the newest copy that is there, and where there is none, behind the time of the
+last one from anywhere: of two streams it would pass over what was on its way out of the other. D0 forgets
+nothing, so each has its place there.
 """
 
 from __future__ import annotations
@@ -54,6 +60,9 @@ HOP_BOUND = "hop bound"
 
 END, AGAIN = "end", "again"
 
+_LANE = f"{{{{partition({LANES},2)}}}}"
+"""The lane of a submission, by its key."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
@@ -83,7 +92,7 @@ class Stages:
         return self.swarm.at(f"s{stage}", lane, *self._lap(lap), task)
 
     def register(self, stage: int, lane: str = ANY, task: str = ANY, lap: int | str = ANY) -> str:
-        """Where a task's register of a stage is; each token may be a wildcard.
+        """Where a task's register of a stage is; each token may be a wildcard. That of stage 0: it came in.
 
         Of the last stage of a closed row of stages it is that of a task that has ended.
         """
@@ -112,8 +121,9 @@ class Stages:
     def streams(self, *, queue_bytes_max: int, register_bytes_max: int) -> list[dict[str, Any]]:
         """The streams behind queues and registers but for RES, each after the one that feeds it."""
         made: list[dict[str, Any]] = []
-        # What goes round feeds the first stage, so it is there before that is.
-        last = [self._done_stream(self.count, self.last(ANY), register_bytes_max)] if self.laps else []
+        if self.laps:
+            last = self._done_stream(self.count, self.last(ANY), register_bytes_max)
+            made += [last, self._entry_stream(register_bytes_max)]
         for stage in range(1, self.count + 1):
             source, transform = self._fed(stage)
             waiting = queue.stream_config(
@@ -122,12 +132,10 @@ class Stages:
                 transform=transform,
                 bytes_max=queue_bytes_max,
             )
-            if stage == 1 and self.laps > 1:
-                waiting["sources"] = [*waiting["sources"], *self._round()["sources"]]
             made.append({**waiting, "allow_direct": True})
             if stage < self.count:
                 made.append(self._done_stream(stage, self.register(stage), register_bytes_max))
-        return [*last, *made]
+        return made
 
     def results(self, *, bytes_max: int) -> dict[str, Any]:
         """The stream of what has ended, after those that feed it."""
@@ -141,18 +149,23 @@ class Stages:
     def _done_stream(self, stage: int, written: str, bytes_max: int) -> dict[str, Any]:
         return register.stream_config(self.swarm.stream(self.done(stage)), written, bytes_max=bytes_max)
 
-    def _round(self) -> dict[str, Any]:
-        """What feeds the first stage beside the ingress: what went round in each lap but the last."""
-        laps = [
-            (self.last(AGAIN, lap=lap), self.tasks(1, "{{wildcard(1)}}", "{{wildcard(2)}}", lap + 1))
+    def _entry_stream(self, bytes_max: int) -> dict[str, Any]:
+        """The stream of what has come to a lap: to the first from the ingress, to others by going round."""
+        becomes = self.register(0, _LANE, "{{wildcard(3)}}", 1)
+        fed = sourced(self.swarm.stream("IN"), (self.swarm.submissions_in(ANY), becomes))["sources"]
+        rounds = [
+            (self.last(AGAIN, lap=lap), self.register(0, "{{wildcard(1)}}", "{{wildcard(2)}}", lap + 1))
             for lap in range(1, self.laps)
         ]
-        return sourced(self.swarm.stream(self.done(self.count)), *laps)
+        if rounds:
+            fed += sourced(self.swarm.stream(self.done(self.count)), *rounds)["sources"]
+        made = register.stream_config(self.swarm.stream(self.done(0)), bytes_max=bytes_max)
+        return {**made, "description": "what has come to a lap, in order", "sources": fed}
 
     def _fed(self, stage: int) -> tuple[str, tuple[str, str]]:
         """What feeds a stage's queue: a plane, and which of its subjects become what."""
-        if stage == 1:
-            becomes = self.tasks(1, f"{{{{partition({LANES},2)}}}}", "{{wildcard(3)}}", 1)
+        if stage == 1 and not self.laps:
+            becomes = self.swarm.at("s1", _LANE, "{{wildcard(3)}}")
             return "IN", (self.swarm.submissions_in(ANY), becomes)
         tokens = [f"{{{{wildcard({place})}}}}" for place in range(1, 3 + bool(self.laps))]
         becomes = self.swarm.at(f"s{stage}", *tokens)

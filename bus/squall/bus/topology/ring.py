@@ -142,16 +142,20 @@ def _observer(s: Subjects, chain: Stages, planes: Sequence[str]) -> Permissions:
 def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     office, letters = seat(s), s.dead_letters
     yield Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted")
-    yield Link("IN", "S1", s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
+    first = chain.done(0) if chain.laps else "S1"
+    yield Link("IN", first, s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
     for stage in range(1, chain.count):
         note = "sourced by the broker: what one stage has done waits at the next"
         yield Link(chain.done(stage), chain.waiting(stage + 1), chain.register(stage), note, by="source")
     done = chain.done(chain.count)
     if chain.laps:
+        yield Link(
+            first, "S1", chain.register(0), "sourced by the broker: what has come to a lap", by="source"
+        )
         yield Link(done, "RES", chain.last(END), "sourced by the broker: what has ended", by="source")
     for lap in range(1, chain.laps):
         note = f"sourced by the broker: what goes round after lap {lap}"
-        yield Link(done, "S1", chain.last(AGAIN, lap=lap), note, by="source")
+        yield Link(done, first, chain.last(AGAIN, lap=lap), note, by="source")
     yield Link("router", "RING", office.term, "claims the lead")
     yield Link("router", "RING", office.lease, "renews it")
     yield Link("router", "RING", office.snapshot, "stores what it knows")
