@@ -35,7 +35,7 @@ DEPTH_MAX = 64
 """Levels of lists and objects in one effect. Every reader must be able to follow, on a smaller stack."""
 
 TOO_DEEP = f"it is nested more than {DEPTH_MAX} levels deep"
-NO_WAY_ROUND = "only the last stage of a closed row of stages has a task go round"
+NO_WAY_ROUND = "only the last of stages that are closed has a task go round"
 CIRCLE = "it contains itself, or is nested too deeply"
 
 

@@ -65,7 +65,7 @@ def check(spec: Closable) -> None:
 def why_not_again(spec: Closable, stage: int) -> str:
     """Why no task can go round again from a stage; empty if one can."""
     if not spec.closed:
-        return f"{NO_WAY_ROUND}, and these are not closed"
+        return f"{NO_WAY_ROUND}, and these are not"
     return "" if stage == len(spec.stages) else ONLY_LAST
 
 

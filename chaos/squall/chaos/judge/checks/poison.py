@@ -78,7 +78,12 @@ def contained(
     inferred = [*fewer, *accounts.inferred]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
-    rest = f"the other {len(history.registers) - len(dead):,} ended well."
+    rest = f"the other {len(history.registers) - len(dead) - len(bounded):,} ended well."
+    if bounded:
+        rest = f"{tasks(len(bounded))} ended by a bound; {rest}"
+        passed = (
+            f"{tasks(len(bounded))} dead-lettered by a bound, and no other among {len(history.registers):,}."
+        )
     if failed:
         what = "each failed by its handler in every attempt that ended"
         passed = f"{tasks(len(dead) - len(spent))} dead-lettered, {what}; {rest}"

@@ -167,7 +167,10 @@ def places(history: History) -> Mapping[str, int]:
 
 
 def order(case: Case) -> Finding:
-    """R1: in strict order, the tasks of each key end in the order in which they came in."""
+    """R1: in strict order, the tasks of each key end in the order in which they came in.
+
+    Where the stages are closed: of those that make as many laps, and none after one that makes more.
+    """
     history = case.history
     came_in, sink = places(history), defaultdict[str, list[str]](list)
     for register in history.registers:
@@ -179,12 +182,14 @@ def order(case: Case) -> Finding:
     late = [said for tasks in sink.values() for said in _overtaken(tasks, came_in, laps)]
     several = {key: tasks for key, tasks in sink.items() if len(tasks) > 1}
     total = sum(map(len, several.values()))
+    round_again = f", {len(laps):,} of them after more laps than one" if laps else ""
     return decide(
         case,
         shown=[f"{len(late)} tasks ended before one of their key that had come in earlier: {some(late)}"]
         if late
         else [],
-        passed=f"{total:,} tasks of {len(several):,} keys ended in the order in which they came in.",
+        passed=f"{total:,} tasks of {len(several):,} keys ended in the order in which they came in"
+        f"{round_again}.",
         idle="" if several else "no key had two tasks",
     )
 
@@ -239,7 +244,8 @@ PROMISES = Promises(
         Promise(
             id="R1",
             name="order",
-            text="In strict order, the tasks of each key end in the order in which they came in.",
+            text="In strict order, the tasks of each key end in the order in which they came in; who goes "
+            "round may be overtaken, and overtakes nobody.",
             check=order,
             when=is_strict,
         ),
