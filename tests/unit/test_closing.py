@@ -71,6 +71,13 @@ def test_no_stream_that_forgets_is_fed_from_two() -> None:
             assert len(config["sources"]) == 1
 
 
+def test_what_comes_twice_holds_up_nothing_that_the_broker_copies() -> None:
+    for config in pattern.streams(RingSpec(agents=4, closed=True, laps_max=2)):
+        if "sources" in config:
+            assert not config.get("discard_new_per_subject"), config["name"]
+            assert config.get("max_msgs_per_subject", -1) == -1, config["name"]
+
+
 def test_one_lap_has_no_way_round() -> None:
     made = Stages(swarm=SWARM, count=2, laps=1).streams(queue_bytes_max=1, register_bytes_max=2)
     assert [*sources(next(config for config in made if config["name"] == "DEMO_D0"))] == ["DEMO_IN"]

@@ -60,6 +60,11 @@ HOP_BOUND = "hop bound"
 
 END, AGAIN = "end", "again"
 
+_TAKES_ALL = {"max_msgs_per_subject": -1, "discard_new_per_subject": False}
+"""Of a stream that the broker copies into: one that refused the second of a subject would hold up all that is
+behind it. Who submits a task twice, or an instance that writes an end in two laps, is to hold up nobody; of a
+task that comes twice the registers of each stage take the first."""
+
 _LANE = f"{{{{partition({LANES},2)}}}}"
 """The lane of a submission, by its key."""
 
@@ -144,7 +149,7 @@ class Stages:
             return register.stream_config(name, written, bytes_max=bytes_max)
         becomes = self.swarm.at("res", "{{wildcard(1)}}", "{{wildcard(3)}}")
         ended = sourced(self.swarm.stream(self.done(self.count)), (self.last(END), becomes))
-        return {**register.stream_config(name, bytes_max=bytes_max), **ended}
+        return {**register.stream_config(name, bytes_max=bytes_max), **ended, **_TAKES_ALL}
 
     def _done_stream(self, stage: int, written: str, bytes_max: int) -> dict[str, Any]:
         return register.stream_config(self.swarm.stream(self.done(stage)), written, bytes_max=bytes_max)
@@ -160,7 +165,7 @@ class Stages:
         if rounds:
             fed += sourced(self.swarm.stream(self.done(self.count)), *rounds)["sources"]
         made = register.stream_config(self.swarm.stream(self.done(0)), bytes_max=bytes_max)
-        return {**made, "description": "what has come to a lap, in order", "sources": fed}
+        return {**made, "description": "what has come to a lap, in order", "sources": fed, **_TAKES_ALL}
 
     def _fed(self, stage: int) -> tuple[str, tuple[str, str]]:
         """What feeds a stage's queue: a plane, and which of its subjects become what."""

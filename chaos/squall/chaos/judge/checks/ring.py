@@ -117,9 +117,9 @@ ROUND = "round"
 
 ROUND_LAPS = 3
 ROUND_INTERVALS = (
-    Interval(fault="crash", target="stage-4", at_s=0.5, point="agent.committed"),
-    Interval(fault="crash", target="stage-1", at_s=2.0, point="agent.committed"),
-    Interval(fault="sever", target="stage-4", at_s=3.5, for_s=1.5, point="agent.asked"),
+    Interval(fault="crash", target="agent-4", at_s=0.5, point="agent.committed"),
+    Interval(fault="crash", target="agent-1", at_s=2.0, point="agent.committed"),
+    Interval(fault="sever", target="agent-4", at_s=3.5, for_s=1.5, point="agent.asked"),
     Interval(fault="restart", target="broker", at_s=6.0),
 )
 """The last stage dies between having a task go round and acknowledging it, the first one as it has taken it

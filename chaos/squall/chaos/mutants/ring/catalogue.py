@@ -79,7 +79,7 @@ CATALOGUE = Catalogue(
             "hop-bound-ignored",
             "has a task go round however many laps it has made",
             ("R6",),
-            *twice("crash", "stage-4", point="agent.committed"),
+            *twice("crash", "agent-4", point="agent.committed"),
             setting=CLOSED,
         ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
