@@ -147,10 +147,6 @@ class Acting:
                 await self.ask(f"$JS.API.CONSUMER.DELETE.{self.prefix}{stream}.{name}")
                 await self.ask(*layout.consumer(self.prefix, which))
             case Change(which, filters, pending, metadata, action):
-                if self.durable and filters == 5:
-                    filters = (
-                        0  # what becomes of one without filters beside others is not known over restarts
-                    )
                 subject, request = layout.changed(self.prefix, which, filters, pending, metadata)
                 name = f"spoke-{which + 1}"
                 await self.ask(subject, {**request, **({"action": action} if action else {})}, wakes=True)

@@ -287,7 +287,8 @@ def operations(*, evenly: bool = False) -> st.SearchStrategy[Operation]:
         (1, st.builds(Remake, _number(4))),
         (
             2,
-            st.builds(Change, _number(1), _number(5), _number(3), _number(2), _often("", "create", "update")),
+            # Not the last of the filters, which are none: see what the model leaves out.
+            st.builds(Change, _number(1), _number(4), _number(3), _number(2), _often("", "create", "update")),
         ),
         (1, st.builds(List, _number(9))),
         (1, st.builds(Oldest, _number(6), _number(3), _number(9), st.booleans())),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.model import sequences
 from tests.model.differential import Run
-from tests.model.operations import Change, Operation, Publish, Pull
+from tests.model.operations import Answer, Change, Look, Operation, Publish, Pull, Wait
 from tests.model.operations import sequences as sequence
 from tests.model.together import differences, differences_over_restarts, own_server
 from tests.model.wire import Server
@@ -98,6 +98,32 @@ def test_nor_does_a_consumer_that_is_changed_while_somebody_waits(
 ) -> None:
     # A long run found it: a lower bound of what may be pending wakes a consumer too, after the answer.
     found = loop.run(differences(running, [[*before, change] for change in CHANGES]))
+    assert not found, found[0]
+
+
+MINE = Publish(where=0, subject=0, expected=0, message_id=0, fence=False, size=3, last=0)
+OTHERS = Publish(where=0, subject=1, expected=0, message_id=0, fence=False, size=3, last=0)
+TAKE = Pull(consumer=2, batch=2, expires=9, heartbeat=False, no_wait=False, bytes_max=0)
+SWAPPED: tuple[Operation, ...] = (
+    Change(0, filters=1, pending=2, metadata=1, action=""),
+    Change(1, filters=3, pending=1, metadata=1, action=""),
+    Pull(consumer=3, batch=1, expires=6, heartbeat=False, no_wait=False, bytes_max=0),
+    Answer(pick=0, kind=0, confirmed=True),
+)
+AFTER_ITS_WAIT: tuple[Operation, ...] = (Wait(15), Look())
+
+
+def test_nor_what_a_consumer_still_holds_of_filters_that_it_has_no_more(
+    loop: asyncio.Runner, running: Server
+) -> None:
+    # A long run found it: who does not deliver a subject is not told that a message of it is gone.
+    held: list[list[Operation]] = [
+        [MINE, TAKE, *SWAPPED, Look(), *AFTER_ITS_WAIT],
+        [MINE, MINE, TAKE, *SWAPPED, *AFTER_ITS_WAIT, TAKE, Look()],
+        [OTHERS, MINE, TAKE, *SWAPPED, Look(), *AFTER_ITS_WAIT],
+        [OTHERS, MINE, TAKE, *SWAPPED, Wait(15), TAKE, Look(), *AFTER_ITS_WAIT],
+    ]
+    found = loop.run(differences(running, held * 2))
     assert not found, found[0]
 
 

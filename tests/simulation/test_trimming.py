@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from squall.chaos.judge.checks.vote_log import TrimRead, recount
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
 from squall.chaos.tell.documents import history_of
+from squall.services.handlers import Result, Task
 from squall.services.patterns import mesh
 from squall.services.roles import log_trimming
 
@@ -36,14 +38,19 @@ FAULTS = (
 )
 
 
-def run(seed: int, *, tasks: int, rate_per_s: float, patience_s: float, out: Path) -> Outcome:
-    """A load on a log of that bound, under faults."""
+def run(seed: int, *, tasks: int, rate_per_s: float, patience_s: float, out: Path, **own: Any) -> Outcome:
+    """A load on a log of that bound, under faults.
+
+    Args:
+        own: Other fields of the spec.
+    """
     spec = msgspec.structs.replace(
         spec_of("mesh", tasks_of_load=tasks),
         tasks=tasks,
         rate_per_s=rate_per_s,
         patience_s=patience_s,
         seed=seed,
+        **{"result_bytes_max": 1024, **own},
     )
     plan = Plan(spec=spec, is_drawn=False, schedule=Schedule(seed=spec.seed, intervals=FAULTS))
     return outcome(plan, spec.seed, out=out)
@@ -74,7 +81,7 @@ def test_a_log_that_its_load_would_fill_is_trimmed_and_all_count_alike(seed: int
 def test_a_log_that_is_offered_more_than_it_has_room_for_refuses_some_and_decides_the_rest(
     seed: int, tmp_path: Path
 ) -> None:
-    tasks = 400
+    tasks = 600
     found = run(seed, tasks=tasks, rate_per_s=30.0, patience_s=1.0, out=tmp_path / "run")
     assert found.verdict == "pass", found
     assert {"M1", "M2", "M4", "M5", "M6", "E1", "L1", "U1", "U2"} <= {*found.passed}
@@ -83,3 +90,32 @@ def test_a_log_that_is_offered_more_than_it_has_room_for_refuses_some_and_decide
     # More than the log holds at a time, and less than was offered: it was full, and went on.
     assert LOG_BYTES / BYTES_EACH < found.accepted < tasks
     assert len(history.registers) == found.accepted
+
+
+LARGE_BYTES = 100_000
+
+
+async def verbose(task: Task) -> Result:
+    """A handler that returns much."""
+    return Result(value=task.body.ljust(LARGE_BYTES))
+
+
+def test_results_as_large_as_they_may_be_do_not_fill_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, log_bytes = 150, 60 * LARGE_BYTES  # less than half of what all proposals take
+    monkeypatch.setattr(mesh, "LOG_BYTES", (log_bytes, 0, log_bytes))
+    own = {"handler": f"{__file__}:verbose", "result_bytes_max": LARGE_BYTES, "effects": "none"}
+    found = run(3, tasks=tasks, rate_per_s=30.0, patience_s=60.0, out=tmp_path / "run", **own)
+    assert found.verdict == "pass", found
+    assert found.accepted == tasks
+    registers = history_of(tmp_path / "run").registers
+    assert [register.status for register in registers] == ["ok"] * tasks
+
+
+def test_a_result_that_is_larger_than_the_mesh_takes_ends_as_dead_and_stops_nobody(tmp_path: Path) -> None:
+    own = {"handler": f"{__file__}:verbose", "effects": "none"}
+    found = run(3, tasks=20, rate_per_s=20.0, patience_s=60.0, out=tmp_path / "run", **own)
+    assert found.accepted == 20, found
+    registers = history_of(tmp_path / "run").registers
+    assert [register.status for register in registers] == ["dead"] * 20

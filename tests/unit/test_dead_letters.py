@@ -96,6 +96,12 @@ def ended(run: Run) -> None:
     run.start(4.5, "agent-1", 2)
 
 
+def counted_and_never_begun(run: Run) -> None:
+    """Its first agent was started again at 4.5 s, and nobody began it after that."""
+    ended(run)
+    never_begun(run)
+
+
 def killed_by_a_neighbour(run: Run) -> None:
     ended(run)
     run.spec["handler"] = HANDLER
@@ -121,6 +127,9 @@ SPENT: list[tuple[str, Callable[[Run], Any], tuple[tuple[str, float, float], ...
     ("the first ended with its agent, of poison", killed_by_a_neighbour, (SECOND,), "unknown"),
     ("both did", both_killed_by_neighbours, (), "fail"),
     ("the last was never begun", never_begun, (FIRST, SECOND), "fail"),
+    ("the last was struck before it was begun", counted_and_never_begun, (FIRST, SECOND), "pass"),
+    ("the last was never begun, and nothing struck", counted_and_never_begun, (FIRST,), "fail"),
+    ("the last was struck, and the first by nothing", counted_and_never_begun, (SECOND,), "fail"),
 ]
 
 

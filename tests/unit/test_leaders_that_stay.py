@@ -11,7 +11,7 @@ from tests.unit.histories import Run, T, case_in, good_run
 
 from squall.chaos.judge.checks.hierarchical import coordinator_failover
 
-SAYS = "coordinator-1 was asked to hand over and led again 0.15 s after it had resigned"
+SAYS = "coordinator-1 was asked to hand over and led again"
 
 
 def stays(run: Run) -> None:
@@ -22,6 +22,15 @@ def stays(run: Run) -> None:
     for op in ("lead", "dispatch"):
         run.find(op, term=10)["node"] = "coordinator-1"
     run.faults[0].update(kind="hand-over", start_s=T + 3.0, end_s=T + 18.0, verified=False)
+
+
+def resigned(run: Run, at_s: float) -> None:
+    run.find("resign", term=2)["time_s"] = T + at_s
+    run.faults[0]["start_s"] = T + at_s - 0.1
+
+
+def stood_down(run: Run, node: str, at_s: float) -> None:
+    run.line(at_s, node, "resign", "ok", term=1)
 
 
 def struck(run: Run, node: str) -> None:
@@ -35,7 +44,10 @@ Doctor = Callable[[Run], Any]
 
 CASES: list[tuple[str, Doctor, bool]] = [
     ("at once", lambda r: None, True),
-    ("after a lease", lambda r: r.find("resign", term=2).update(time_s=T + 2.1), False),
+    ("after a lease in which nobody followed", lambda r: resigned(r, 2.1), True),
+    ("before it was asked", lambda r: r.find("resign", term=2).update(time_s=T + 2.1), False),
+    ("the standby had just stood down, too", lambda r: stood_down(r, "coordinator-2", 2.8), False),
+    ("the standby had stood down long ago", lambda r: stood_down(r, "coordinator-2", 1.9), True),
     ("the standby was held up", lambda r: struck(r, "coordinator-2"), False),
     ("the broker was held up", lambda r: struck(r, "broker"), False),
     ("the standby was just started", lambda r: r.start(3.0, "coordinator-2", 2), False),

@@ -260,27 +260,44 @@ def is_spent(history: History, register: Register) -> bool:
     """Whether all attempts at a dead task were begun, and failed or were cut off by a fault, the last one so.
 
     Then it is dead by nobody's mistake: so many attempts it was to have. The first is counted by its
-    delivery, so one that a dying agent had not begun counts as well. Where there is poison, an attempt before
-    the last may have ended with its agent, which a neighbour killed; the last is made alone.
+    delivery, so one that a dying agent had not begun counts as well; and a later one before it is begun, so
+    that a fault may strike in between. Where there is poison, an attempt before the last may have ended with
+    its agent, which a neighbour killed; the last is made alone.
     """
     attempts, runs = history.asked.attempts, counted(history, register.task)
     if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
         return False
     numbers = [run.attempt for run in runs]
-    if len(numbers) > attempts or numbers != [*range(attempts + 1 - len(numbers), attempts + 1)]:
-        return False
-    if len(numbers) < attempts - 1:
-        return False
     until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
-    *before, last = zip(runs, until_s, strict=True)
+    ends = [*zip(runs, until_s, strict=True)]
     cuts = _was_cut_off if is_poisoned(history.asked.handler) else _was_struck
-    return _was_struck(history, *last) and all(
-        run.failed_s is not None or cuts(history, run, end_s) for run, end_s in before
+    if numbers == [*range(1, attempts)]:
+        is_last_struck = _was_struck_unbegun(history, runs[-1], register)
+    elif numbers in ([*range(1, attempts + 1)], [*range(2, attempts + 1)]):
+        is_last_struck = _was_struck(history, *ends.pop())
+    else:
+        return False
+    return is_last_struck and all(
+        run.failed_s is not None or cuts(history, run, end_s) for run, end_s in ends
     )
 
 
 def _was_struck(history: History, run: Execution, until_s: float) -> bool:
     return is_struck(history, run.node, run.time_s, until_s)
+
+
+def _was_struck_unbegun(history: History, before: Execution, register: Register) -> bool:
+    """Whether an agent or the broker was struck after an attempt had ended, and before its task was dead.
+
+    The next attempt may have been counted by then, and not begun.
+    """
+    again = [s.started_s for s in history.nodes if s.node == before.node and s.started_s > before.time_s]
+    ended_s = min(again, default=register.stored_s) if before.failed_s is None else before.failed_s
+    agents = {start.node for start in history.nodes if start.role == AGENT}
+    return any(
+        fault.node in agents | {BROKER} and ended_s <= fault.start_s <= register.stored_s
+        for fault in history.faults
+    )
 
 
 def _was_cut_off(history: History, run: Execution, until_s: float) -> bool:

@@ -47,9 +47,10 @@ timers happens in no time, one thing after the other. Which of several things th
 comes first is drawn nowhere; the network around the model is where time passes.
 
 Left out: accounts proper, credentials and their expiry, who may connect; clusters and replicas; pushing
-consumers, other acknowledgement and delivery policies, ``max_deliver``, other changes of a
-consumer, changes of a stream; mirrors, roll-ups, time to live of messages, counters, schedules; queue
-groups; message tracing; system events and statistics; bounds of accounts and of the server, payload and
-control line among them; slow consumers, back-pressure and write deadlines; lame duck mode; the loss of
-unsynced messages when the machine, not the process, dies; streams in memory over a kill.
+consumers, other acknowledgement and delivery policies, ``max_deliver``, other changes of a consumer, when one
+that has lost all of its filters looks for messages and what is left for it, changes of a stream; mirrors,
+roll-ups, time to live of messages, counters, schedules; queue groups; message tracing; system events and
+statistics; bounds of accounts and of the server, payload and control line among them; slow consumers, back-
+pressure and write deadlines; lame duck mode; the loss of unsynced messages when the machine, not the process,
+dies; streams in memory over a kill.
 """

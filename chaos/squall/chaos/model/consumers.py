@@ -160,8 +160,14 @@ class Consumer:
                 self.pump()
 
     def removed(self, message: Stored) -> None:
-        """A limit or an acknowledgement removed one message."""
-        if message.seq >= self.next and self._matches(message.subject):
+        """A limit or an acknowledgement removed one message.
+
+        A consumer whose filters were changed meanwhile is not told. What it holds of another subject stays
+        pending until it would come again.
+        """
+        if not self._matches(message.subject):
+            return
+        if message.seq >= self.next:
             self.left -= 1
         if message.seq in self.progress.pending:
             self._settle(message.seq)
@@ -233,7 +239,7 @@ class Consumer:
                 break
             message, attempt = found
             if attempt == 1:
-                self.left = self.left - 1 if self.left else len(self._upcoming)
+                self.left = self.left - 1 if self.left else 0 if self._deaf else len(self._upcoming)
             reply = (
                 f"{self._ack_prefix}{attempt}.{message.seq}.{progress.order}.{message.stamp_ns}.{self.left}"
             )
@@ -367,7 +373,9 @@ class Consumer:
 
     def _look(self) -> None:
         self._alarm_at, self._alarm = float("inf"), None
-        self.progress.expire(self._alarms.time())
+        for seq in self.progress.expire(self._alarms.time()):
+            if seq < self.stream.first:
+                self._settle(seq)
         self._watch()
         if self.progress.again:
             self.pump()

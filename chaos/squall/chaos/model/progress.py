@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -128,8 +129,8 @@ class Progress:
         heapq.heappush(self._waits, (due, seq))
         return True
 
-    def expire(self, now: float) -> None:
-        """See which have waited long enough to come again."""
+    def expire(self, now: float) -> Sequence[int]:
+        """See which have waited long enough to come again, in the order of the stream."""
         waits, expired = self._waits, []
         while waits and waits[0][0] <= now:
             due, seq = heapq.heappop(waits)
@@ -142,6 +143,7 @@ class Progress:
             self.pending[seq] = (self.pending[seq][0], due)
             heapq.heappush(waits, (due, seq))
             self.again.setdefault(seq)
+        return expired
 
     def next_due(self) -> float | None:
         """When something may come again, if nothing is heard; None if nothing is pending."""

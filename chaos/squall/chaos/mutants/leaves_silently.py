@@ -11,6 +11,6 @@ def install(node: str, role: str) -> None:
     write = Leadership.write
 
     async def written(self: Leadership, *entries: Any, released: bool = False, **more: Any) -> Any:
-        return await write(self, *entries, **more)
+        return self.term if released else await write(self, *entries, **more)
 
     Leadership.write = written  # type: ignore[method-assign]

@@ -65,6 +65,9 @@ CHOICES: Mapping[str, Sequence[Any]] = {
 OWN_MAX = 4
 """How far above its least a number may be that only one pattern has; its default is drawn as often as all."""
 
+COUNT_MIN = 64
+"""What may not be less than this counts no things but bytes, and its least is nothing that anybody uses."""
+
 THROUGH_S = 10.0
 """How long a swarm may take for all its tasks: what the ingress holds is let in each time that a leader trims
 it, and a handler takes its time in each slot."""
@@ -160,6 +163,8 @@ def _small_numbers(kind: type[Spec]) -> Mapping[str, Sequence[int]]:
         if field.name in common or not isinstance(number, msgspec.inspect.IntType):
             continue
         least = number.ge if number.ge is not None else 1
+        if least >= COUNT_MIN:
+            continue
         most = min(number.le if number.le is not None else least + OWN_MAX, least + OWN_MAX)
         found[field.name] = range(int(least), int(most) + 1)
     return found

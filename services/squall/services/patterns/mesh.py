@@ -28,6 +28,7 @@ from squall.bus.vote_log import link_stream_config, log_stream_config
 from squall.bus.vote_messages import EpochRecord, FoundRoster, JoinRoster, LeaveRoster, Member, Rule
 from squall.bus.vote_subjects import VoteSubjects
 from squall.services.errors import SpecError
+from squall.services.handlers.outcome import RESULT_BYTES_MAX
 from squall.services.patterns import parts, reading, vote_facts
 from squall.services.patterns.asking import ask_registrar
 from squall.services.patterns.changing_members import change_members, changes, fewest
@@ -75,6 +76,8 @@ class MeshSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             lets slow voters have their say; lower finds out sooner that there is no quorum.
         neighbours: How many others each peer has links with, for who is there; 0 is all.
         proposals_max: Proposals of one peer that are open at a time.
+        result_bytes_max: What a handler may return for one task, in bytes. Higher leaves the log room for
+            fewer tasks at a time, as each peer may propose it twice.
         heartbeat_s: Between two pings of a peer.
         suspect_s_min, suspect_s_max: For how long a peer that does not answer is suspect before it is taken
             for failed: while many find so, and while one does.
@@ -93,6 +96,7 @@ class MeshSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     deadline_s: Annotated[float, Meta(ge=0.05, le=600)] = 0.5
     neighbours: Annotated[int, Meta(ge=0, le=8)] = 0
     proposals_max: Annotated[int, Meta(ge=1, le=256)] = 16
+    result_bytes_max: Annotated[int, Meta(ge=1024, le=RESULT_BYTES_MAX)] = 8 * 1024
     heartbeat_s: Seconds = 0.5
     suspect_s_min: Seconds = 2.0
     suspect_s_max: Seconds = 12.0
@@ -166,9 +170,10 @@ def streams(spec: MeshSpec) -> list[dict[str, Any]]:
     log_bytes = _bounded(LOG_BYTES, spec.tasks)
     ingress = parts.ingress(spec)  # trimmed below the oldest task that has not ended
     # What is let in can be decided: the log has room for it, and for what is said of it.
-    open_max = log_room.open_max(log_bytes, spec.agents + len(spec.joins_at_s))
+    open_max = log_room.open_max(log_bytes, spec.agents + len(spec.joins_at_s), spec.result_bytes_max)
+    bounds = {"max_msgs": open_max, "max_bytes": log_room.input_bytes_max(log_bytes)}
     return [
-        {**ingress, "max_msgs": min(ingress["max_msgs"], open_max)},
+        {**ingress, **{name: min(ingress[name], bound) for name, bound in bounds.items()}},
         log_stream_config(votes, bytes_max=log_bytes),
         {**link_stream_config(votes), "max_bytes": LINKS_BYTES_MAX},
         queue.stream_config(

@@ -26,10 +26,12 @@ from squall.bus.errors import RequestError
 from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import lane_for
 from squall.bus.tasks import Tasks
+from squall.services.handlers.mistakes import Mistake
 from squall.services.handlers.outcome import gone_round
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
+from squall.services.rules.log_room import too_large
 
 log = logging.getLogger("squall")
 
@@ -73,6 +75,7 @@ class Deciding:
     Args:
         is_given_up: Whether the log has a proposal that a task is dead. Then this peer dies of it no further
             time to find that out.
+        result_bytes_max: What a handler may return for one task.
 
     Attributes:
         told: Told what the handler does wrong.
@@ -80,7 +83,12 @@ class Deciding:
     """
 
     def __init__(
-        self, service: Service, tasks: Tasks, is_given_up: Callable[[str], bool] = lambda task: False
+        self,
+        service: Service,
+        tasks: Tasks,
+        *,
+        is_given_up: Callable[[str], bool],
+        result_bytes_max: int,
     ) -> None:
         spec = service.spec
         assert service.handler is not None
@@ -89,6 +97,7 @@ class Deciding:
         self._service = service
         self._tasks = tasks
         self._is_given_up = is_given_up
+        self._result_bytes_max = result_bytes_max
         self._grace_s = spec.handler_timeout_s + GRACE_S
         self._handler = service.handler.open(
             Host(
@@ -217,6 +226,8 @@ class Deciding:
         except BaseException:
             tell("consider", "unknown", **facts)
             raise
+        if isinstance(ended, Done) and (why := self._too_large(ended)):
+            ended = Mistake(why, final=True, kind="returned", said=why)
         self.told.ended(task.task, attempt, ended)
         self.told.health(self._handler.health)
         if isinstance(ended, NotThere):
@@ -225,6 +236,9 @@ class Deciding:
             return ended
         tell("consider", "ok" if isinstance(ended, Done) else "fail", **facts)
         return ended
+
+    def _too_large(self, done: Done) -> str:
+        return too_large(len(done.value) + sum(map(len, done.effects)), self._result_bytes_max)
 
     async def _counted(self, opinion: Opinion) -> Ended:
         """One attempt of a task that may have been what this peer died of: counted before it is begun."""

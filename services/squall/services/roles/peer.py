@@ -58,7 +58,9 @@ async def serve(service: Service) -> None:
     async with task_group() as tasks:
         spec = spec_as(service.spec, MeshSpec)
         counted = CountedLog(service, deadline_s=spec.deadline_s)
-        deciding = Deciding(service, tasks, counted.is_given_up)
+        deciding = Deciding(
+            service, tasks, is_given_up=counted.is_given_up, result_bytes_max=spec.result_bytes_max
+        )
         voter = Voter(
             service, tasks, counted, deciding, deadline_s=spec.deadline_s, open_max=spec.proposals_max
         )

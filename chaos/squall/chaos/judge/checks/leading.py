@@ -215,22 +215,25 @@ def needless(case: Case) -> list[str]:
 def kept(case: Case) -> list[str]:
     """Leaders that were asked to hand over and took the next term themselves, though others were there.
 
-    Who gives a term up does not stand again for a lease.
+    Who gives a term up does not stand again for a lease, and the others know at once that it is free. One
+    that leads again even later was followed by nobody in all that time.
     """
     history, found = case.history, []
     lease_s = history.asked.lease_s or 0.0
     for fault in history.faults:
-        others = _candidates(case, fault.node or "")
-        if fault.kind != HAND_OVER or not others:
+        if fault.kind != HAND_OVER:
             continue
         # It is asked again until somebody else leads.
         for resign in history.of(Resign):
             if resign.node != fault.node or not fault.start_s <= resign.time_s <= (fault.end_s or 0.0):
                 continue
             lead = next((lead for lead in case.succession.terms if lead.time_s > resign.time_s), None)
-            if lead is None or lead.node != fault.node or lead.time_s - resign.time_s >= lease_s:
+            if lead is None or lead.node != fault.node:
                 continue
-            if not _are_obstructed(case, others | {BROKER}, resign.time_s - AFTER_S, lead.time_s):
+            others = _candidates(case, fault.node) - {
+                gone.node for gone in history.of(Resign) if -lease_s <= gone.time_s - resign.time_s < 0.0
+            }
+            if others and not _are_obstructed(case, others | {BROKER}, resign.time_s - AFTER_S, lead.time_s):
                 ago_s = lead.time_s - resign.time_s
                 found.append(
                     f"{fault.node} was asked to hand over and led again {ago_s:.2f} s after it had resigned"

@@ -29,6 +29,7 @@ from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.chaos.plan.surface import surface_of
+from squall.chaos.plan.varied import LARGE_BYTES
 from squall.services.run.spec import Spec
 
 OPEN_S = 5.0
@@ -371,6 +372,11 @@ PROMISES = Promises(
         "agent.committed",
         *DELIVERING,
     ),
-    experiment={**EXPERIMENT, "rate_per_s": RATE_PER_S, "strike_peers": False},
+    experiment={
+        **EXPERIMENT,
+        "rate_per_s": RATE_PER_S,
+        "strike_peers": False,
+        "result_bytes_max": 2 * LARGE_BYTES,  # what the handlers of one of the runs return
+    },
     runs=runs,
 )
