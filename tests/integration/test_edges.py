@@ -438,10 +438,11 @@ class Walk:
         *((name, {}) for name in PATTERNS if name != "ring"),
         ("mesh", {"agents": 5, "neighbours": 2}),
         ("ring", {"agents": 4}),
+        ("ring", {"agents": 4, "closed": True, "laps_max": 3}),
     ],
 )
 async def test_each_edge_delivers_and_what_is_none_is_refused(
-    name: str, changes: dict[str, int], tmp_path: Path
+    name: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     case = Case.of(PATTERNS[name], **changes)
     async with standing(case, tmp_path) as nodes:

@@ -18,10 +18,15 @@ T = TypeVar("T")
 
 
 class Done(msgspec.Struct, frozen=True):
-    """An attempt that succeeded."""
+    """An attempt that succeeded.
+
+    Attributes:
+        again: Its task is to go round a closed row of stages once more; then it has no effects.
+    """
 
     effects: tuple[bytes, ...] = ()
     value: bytes = b""
+    again: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -71,6 +76,14 @@ class Observer(Protocol):
     def __call__(
         self, op: str, kind: Literal["invoke", "ok", "fail", "unknown"], /, **facts: Any
     ) -> None: ...
+
+
+def told_of(task: RunTask, attempt: int = 0) -> dict[str, Any]:
+    """What each line of an attempt says: whose it is, which, and in which lap, if there are any."""
+    facts: dict[str, Any] = {"task": task.task}
+    if attempt:
+        facts["attempt"] = attempt
+    return {**facts, "lap": task.lap} if task.lap else facts
 
 
 class Asked(Protocol):

@@ -52,6 +52,9 @@ RETRY_PAUSE_S = (0.05, 2.0)
 EXPECT_NEW: Mapping[str, str] = {"Nats-Expected-Last-Subject-Sequence": "0"}
 """Headers of a message that must be the first on its subject."""
 
+EXPECT_ON = "Nats-Expected-Last-Subject-Sequence-Subject"
+"""Of which subject, or of which pattern of subjects, a sequence is expected; of its own, without."""
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a publish.
@@ -192,17 +195,15 @@ async def call(
     return decoded
 
 
-def sourced(stream: str, transform: tuple[str, str]) -> dict[str, Any]:
+def sourced(stream: str, *transforms: tuple[str, str]) -> dict[str, Any]:
     """The part of a stream's configuration that has the broker feed it from another stream.
 
     Args:
         stream: The other one.
-        transform: Which of its subjects, and what they become.
+        transforms: Which of its subjects, and what they become; what falls under none is not copied.
     """
-    source, destination = transform
-    return {
-        "sources": [{"name": stream, "subject_transforms": [{"src": source, "dest": destination}]}],
-    }
+    renamed = [{"src": source, "dest": destination} for source, destination in transforms]
+    return {"sources": [{"name": stream, "subject_transforms": renamed}]}
 
 
 async def create_stream(connection: Connection, config: Mapping[str, Any]) -> None:
@@ -266,7 +267,7 @@ async def publish_batch(
         # One message is whole anyway; as a batch it would take the broker ten times as long.
         headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)} if len(entries) > 1 else {}
         if number == 1 and fence is not None:
-            headers["Nats-Expected-Last-Subject-Sequence-Subject"] = fence[0]
+            headers[EXPECT_ON] = fence[0]
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
         elif entry.expected is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(entry.expected)

@@ -58,6 +58,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
         again: How often it had been dispatched before: its work was lost without a result.
         body: The handler's input.
         named: The key as its user calls it, where that can be no token; for the handler alone.
+        lap: In a closed row of stages, its lap, from 1: by the subject under which it waits, not by this.
     """
 
     task: TaskId
@@ -71,6 +72,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     again: Count = 0
     body: bytes = b""
     named: TaskId | None = None
+    lap: Count = 0
 
 
 class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):
@@ -99,6 +101,8 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
         request: Of a decision: the sequence of the request that it answers.
         reduces: Of a decision: each order of it reduces exposure, or does nothing.
         denied: Of a decision: why it allows less than the request asked for, or empty.
+        lap: In a closed row of stages, the lap that this came of, from 1.
+        again: Of the last stage of a closed row of stages: it goes round again, and has not ended.
     """
 
     task: TaskId
@@ -119,6 +123,8 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     request: Count = 0
     reduces: bool = False
     denied: Sentence = ""
+    lap: Count = 0
+    again: bool = False
 
 
 class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):

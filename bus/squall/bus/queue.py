@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from squall.bus import subjects
 from squall.bus.backoff import bound_s
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
-from squall.bus.messages import RunTask
+from squall.bus.messages import RunTask, TaskResult
 from squall.bus.pull import EXPIRES_S
 
 
@@ -45,6 +45,17 @@ class Pacing(msgspec.Struct, frozen=True):
         return chance.uniform(0.0, bound_s(self.retry_base_s, self.retry_cap_s, attempt))
 
 
+class Place(NamedTuple):
+    """Where a result is written.
+
+    Attributes:
+        alone: Where there is more than one subject that it may be written on, the pattern of all of them.
+    """
+
+    subject: str
+    alone: str = ""
+
+
 def read_task(data: bytes) -> tuple[RunTask, str]:
     """A task as it was submitted or dispatched.
 
@@ -66,6 +77,8 @@ class Queue:
         marks: Under which name attempts are counted: that of the consumer, unless the tasks can move from one
             consumer to another.
         read: The task in what is delivered, and why it is not to be run, if so. Raises DecodeError.
+        in_lap: Where tasks come in laps, each with a register of its own: where a result is written. Then the
+            token before a task's name is its lap.
     """
 
     stream: str
@@ -74,6 +87,7 @@ class Queue:
     register: Callable[[str, str], str]
     marks: str = ""
     read: Callable[[bytes], tuple[RunTask, str]] = read_task
+    in_lap: Callable[[TaskResult], Place] | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -82,6 +96,21 @@ class Queue:
     def delivers(self, subject: str) -> bool:
         """Whether a task of this queue may lie under a subject."""
         return any(subjects.matches(pattern, subject) for pattern in self.tasks)
+
+    def place(self, result: TaskResult) -> Place:
+        """Where a result is written."""
+        if self.in_lap is not None:
+            return self.in_lap(result)
+        return Place(self.register(result.lane, result.task))
+
+    def lap(self, subject: str) -> int:
+        """The lap of a task by where it waits; 0 where there are none."""
+        return 0 if self.in_lap is None else subjects.lap_of(subject)
+
+    def counted(self, subject: str) -> str:
+        """Under which lane the attempts of a task are counted: those of each lap by themselves."""
+        lane, lap = subjects.lane_of(subject), self.lap(subject)
+        return f"{lane}-{lap}" if lap else lane
 
 
 def stream_config(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode, encode
 from squall.bus.connection import Connection
 from squall.bus.errors import RejectedError
-from squall.bus.jetstream import EXPECT_NEW, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
+from squall.bus.jetstream import EXPECT_NEW, EXPECT_ON, STORE_REFUSED, WRONG_LAST_SEQUENCE, publish
 from squall.bus.messages import Message
 
 Written = Literal["won", "already", "settled", "unknown"]
@@ -45,9 +45,12 @@ def stream_config(stream: str, *written: str, bytes_max: int, replicas: int = 1)
 
 
 async def write(
-    connection: Connection, subject: str, record: Message, *, timeout_s: float
+    connection: Connection, subject: str, record: Message, *, timeout_s: float, alone: str = ""
 ) -> tuple[Written, str]:
     """Write a register if nobody has.
+
+    Args:
+        alone: Where there is more than one subject that it may be written on, the pattern of all of them.
 
     Returns:
         What came of it, and the broker's words where it is unknown.
@@ -59,7 +62,8 @@ async def write(
     """
     data = encode(record)
     decode(data, type(record))
-    outcome = await publish(connection, subject, data, timeout_s=timeout_s, headers=EXPECT_NEW)
+    headers = {**EXPECT_NEW, **({EXPECT_ON: alone} if alone else {})}
+    outcome = await publish(connection, subject, data, timeout_s=timeout_s, headers=headers)
     if outcome.accepted:
         return "won", ""
     if outcome.code == WRONG_LAST_SEQUENCE or (

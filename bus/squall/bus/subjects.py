@@ -320,6 +320,12 @@ def lane_of(subject: str) -> str:
     return subject.split(".", 4)[3]
 
 
+def lap_of(subject: str) -> int:
+    """The lap of a task or register of closed stages, which stands before its task; 0 if none does."""
+    lap = subject.rsplit(".", 2)[1]
+    return int(lap) if lap.isdecimal() else 0
+
+
 def last_token(subject: str) -> str:
     """The last token: the task of a work, register or dispatch subject, the verb of a command."""
     return subject.rsplit(".", 1)[1]

@@ -23,7 +23,7 @@ import random
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -33,7 +33,7 @@ from squall.bus.attempts import FIRST, Doubts, Mark, Marks, Quarantine, begin, f
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
-from squall.bus.ended import WORKERS_DIED, Asked, Done, Failed, NotThere, Observer, Run, straight
+from squall.bus.ended import WORKERS_DIED, Asked, Done, Failed, NotThere, Observer, Run, straight, told_of
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
 from squall.bus.lane_order import Turns
@@ -268,6 +268,7 @@ class WorkQueue:
                 raise DecodeError(f"task {printable(task.task, 40)} lies where {name} should")
         except DecodeError as error:
             task, ended = RunTask(task=name, key=name, job="unreadable"), str(error)
+        task = msgspec.structs.replace(task, lap=self._queue.lap(delivery.subject))
         if ended:
             await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
@@ -281,7 +282,7 @@ class WorkQueue:
         except RequestError as error:
             # Not counted, so not run; not acknowledged, so delivered again.
             self.counters["uncounted"] += 1
-            self._observer("attempt", "unknown", task=task.task, reason=str(error))
+            self._observer("attempt", "unknown", reason=str(error), **told_of(task))
 
     async def _repeat(self, delivery: Delivery, task: RunTask) -> bool:
         """Make the next attempt of a task that may have been tried; False if somebody counts one as well.
@@ -289,8 +290,7 @@ class WorkQueue:
         Raises:
             RequestError: It cannot be counted.
         """
-        lane = subjects.lane_of(delivery.subject)
-        mark = await self._marks.read(lane, task.task)
+        mark = await self._marks.read(self._queue.counted(delivery.subject), task.task)
         before, sequence = mark.tried, mark.sequence
         uncounted = before is None and delivery.attempt == 1
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
@@ -327,11 +327,11 @@ class WorkQueue:
         await self._quarantine.enter(alone=alone)
         try:
             if expected is not None and not await self._marks.write(
-                subjects.lane_of(delivery.subject), task.task, tried, expected
+                self._queue.counted(delivery.subject), task.task, tried, expected
             ):
                 return False
             started_s = time.monotonic()
-            self._observer("run", "invoke", task=task.task, attempt=number)
+            self._observer("run", "invoke", **told_of(task, number))
             with self._telling(task, number):
                 await self._at("delivered")
                 ended = await self._run(task, number)
@@ -348,7 +348,7 @@ class WorkQueue:
             if isinstance(ended, Failed) and failed:
                 self.counters["failed"] += 1
                 reason = printable(ended.reason)
-                self._observer("attempt", "fail", task=task.task, attempt=number, reason=reason)
+                self._observer("attempt", "fail", reason=reason, **told_of(task, number))
                 if excused:
                     await self._excuse(delivery, task, tried, ended)
                 else:
@@ -366,7 +366,7 @@ class WorkQueue:
             yield
         except BaseException:
             reason = "its worker stopped before it ended"
-            self._observer("attempt", "unknown", task=task.task, attempt=number, reason=reason)
+            self._observer("attempt", "unknown", reason=reason, **told_of(task, number))
             raise
 
     def _result(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> TaskResult:
@@ -385,6 +385,8 @@ class WorkQueue:
             status="ok" if isinstance(ended, Done) else "dead",
             effects=ended.effects if isinstance(ended, Done) else (),
             value=ended.value if isinstance(ended, Done) else b"",
+            lap=task.lap,
+            again=isinstance(ended, Done) and ended.again,
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
         return self._complete(result)
@@ -396,13 +398,17 @@ class WorkQueue:
     async def _commit(self, delivery: Delivery, task: RunTask, ended: Done | Failed, attempt: int) -> bool:
         """Write a task's register; whether it has one now, so that its delivery is done with."""
         result = self._result(delivery, task, ended, attempt)
-        register_subject = self._queue.register(result.lane, result.task)
-        facts: dict[str, Any] = {"task": task.task, "attempt": attempt}
+        place = self._queue.place(result)
+        facts = told_of(task, attempt) | ({"again": True} if isinstance(ended, Done) and ended.again else {})
         pauses, until_s = Backoff(*REFUSED_PAUSE_S), time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
                 writing = register.write(
-                    self._connection, register_subject, result, timeout_s=COMMIT_TIMEOUT_S
+                    self._connection,
+                    place.subject,
+                    result,
+                    timeout_s=COMMIT_TIMEOUT_S,
+                    alone=place.alone,
                 )
                 written, why = await self._asked("asked", writing)
                 break
@@ -444,23 +450,23 @@ class WorkQueue:
     async def _again(self, delivery: Delivery, task: RunTask, attempt: int, *, after_s: float = 0.0) -> None:
         """Have it delivered again after a pause. If this is lost, the ack wait sees to it."""
         pause_s = max(after_s, self._pacing.pause_s(attempt, self._chance))
-        marking = self._marks.end(subjects.lane_of(delivery.subject), task.task, attempt)
+        marking = self._marks.end(self._queue.counted(delivery.subject), task.task, attempt)
         await self._give_back(delivery, pause_s, marking)
 
     async def _not_there(self, delivery: Delivery, task: RunTask, tried: TaskTried, why: NotThere) -> None:
         """Give a task back that nobody began, and pull nothing for a while."""
         self.counters["absent"] += 1
         reason = printable(why.reason)
-        self._observer("absent", "fail", task=task.task, attempt=tried.attempts, reason=reason)
+        self._observer("absent", "fail", reason=reason, **told_of(task, tried.attempts))
         pause_s = self._absence.missed(time.monotonic(), why.after_s)
         asyncio.get_running_loop().call_later(pause_s, self._wake)
-        marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
+        marking = self._marks.take_back(self._queue.counted(delivery.subject), task.task, tried)
         await self._give_back(delivery, ABSENT_PAUSE_S, marking)
 
     async def _excuse(self, delivery: Delivery, task: RunTask, tried: TaskTried, ended: Failed) -> None:
         """Have it delivered again after a pause, with as many attempts as before."""
         pause_s = max(ended.after_s, self._pacing.pause_s(tried.attempts, self._chance))
-        marking = self._marks.take_back(subjects.lane_of(delivery.subject), task.task, tried)
+        marking = self._marks.take_back(self._queue.counted(delivery.subject), task.task, tried)
         await self._give_back(delivery, pause_s, marking)
 
     async def _give_back(self, delivery: Delivery, pause_s: float, marking: Awaitable[object]) -> None:

@@ -6,9 +6,10 @@
 
 An instance pulls from a consumer of its own, which has the lanes that a router gave it, and may write the
 registers of its stage. What goes from stage to stage the broker copies, so nobody puts anything into another
-stage's queue. The instances of a stage are one trust domain, as lanes go from one to the other; those of two
-stages are not. The role of an instance is ``agent``, as of every node that runs a handler; its stage follows
-from its number.
+stage's queue. Where the ring is closed, the last stage writes as well what goes round again, and RES is the
+broker's copy of what has ended. The instances of a stage are one trust domain, as lanes go from one to the
+other; those of two stages are not. The role of an instance is ``agent``, as of every node that runs a
+handler; its stage follows from its number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterator, Sequence
 
-from squall.bus.stages import STAGES_MAX, Stages
+from squall.bus.stages import AGAIN, END, STAGES_MAX, Stages
 from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
@@ -75,7 +76,9 @@ def seat(s: Subjects) -> Seat:
 
 
 @functools.lru_cache(maxsize=16)
-def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: int = 0) -> Topology:
+def ring(
+    swarm: str, *, stages: int, instances: int, routers: int = 2, joins: int = 0, laps: int = 0
+) -> Topology:
     """The topology of stages in a row.
 
     Args:
@@ -84,6 +87,7 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: in
         instances: Of each stage; together they are ``agent-1`` and up.
         routers: How many candidates for leadership, ``router-1`` and up; one of them leads.
         joins: How many instances may join, of whichever stages.
+        laps: See `Stages`.
 
     Raises:
         InvalidNameError: The swarm's name cannot be used in subjects.
@@ -94,7 +98,7 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: in
     if stages > STAGES_MAX:
         raise ValueError(f"a {PATTERN} has at most {STAGES_MAX} stages")
     s = Subjects(swarm)
-    chain = Stages(swarm=s, count=stages)
+    chain = Stages(swarm=s, count=stages, laps=laps)
     planes = [chain.waiting(stage) for stage in range(1, stages + 1)]
     agents = [f"agent-{n}" for n in range(1, stages * instances + 1)]
     more = [f"agent-{n}" for n in range(len(agents) + 1, len(agents) + stages * joins + 1)]
@@ -113,7 +117,7 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: in
         coming={Node(name, "agent", isolated=True): tuple(_instance(s, chain, name)) for name in more},
         administration={
             "launcher": launcher(),
-            "observer": _observer(s, planes),
+            "observer": _observer(s, chain, planes),
             # It asks how far the broker has its acknowledgements, where orders follow each other.
             "gateway": Permissions(publish=(api("CONSUMER", "INFO", s.stream("RES"), GATEWAY),)),
             "router": lane_mover(s, *planes),
@@ -121,13 +125,14 @@ def ring(swarm: str, *, stages: int, instances: int, routers: int = 2, joins: in
     )
 
 
-def _observer(s: Subjects, planes: Sequence[str]) -> Permissions:
-    """Sees who has which lanes, too."""
+def _observer(s: Subjects, chain: Stages, planes: Sequence[str]) -> Permissions:
+    """Sees who has which lanes, too, and in a closed ring what went round."""
     reads = [
         ("IN", s.ingress),
         ("RING", s.at("ring", ">")),
         ("RES", s.registers),
         ("DLQ", s.dead_letters),
+        *([(chain.done(chain.count), chain.last(AGAIN))] if chain.laps else ()),
     ]
     watches = observer(s, reads)
     looks = tuple(api("CONSUMER", "LIST", s.stream(plane)) for plane in planes)
@@ -137,10 +142,20 @@ def _observer(s: Subjects, planes: Sequence[str]) -> Permissions:
 def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     office, letters = seat(s), s.dead_letters
     yield Link("producer", "IN", s.submissions_in(ANY), "submits tasks; stored is accepted")
-    yield Link("IN", "S1", s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
+    first = chain.done(0) if chain.laps else "S1"
+    yield Link("IN", first, s.submissions_in(ANY), "sourced by the broker, by lane", by="source")
     for stage in range(1, chain.count):
         note = "sourced by the broker: what one stage has done waits at the next"
         yield Link(chain.done(stage), chain.waiting(stage + 1), chain.register(stage), note, by="source")
+    done = chain.done(chain.count)
+    if chain.laps:
+        yield Link(
+            first, "S1", chain.register(0), "sourced by the broker: what has come to a lap", by="source"
+        )
+        yield Link(done, "RES", chain.last(END), "sourced by the broker: what has ended", by="source")
+    for lap in range(1, chain.laps):
+        note = f"sourced by the broker: what goes round after lap {lap}"
+        yield Link(done, first, chain.last(AGAIN, lap=lap), note, by="source")
     yield Link("router", "RING", office.term, "claims the lead")
     yield Link("router", "RING", office.lease, "renews it")
     yield Link("router", "RING", office.snapshot, "stores what it knows")
@@ -169,5 +184,9 @@ def _instance(s: Subjects, chain: Stages, name: str) -> Iterator[Link]:
     yield Link(waiting, name, chain.tasks(stage), "asks what is first of a lane", by="fetch")
     yield Link("RING", name, breaker(s, stage), "asks how its stage's breaker stands", by="newest")
     yield Link(name, chain.done(stage), chain.register(stage), "writes what it has done; the first wins")
+    if chain.laps and stage == chain.count:
+        yield Link(
+            name, chain.done(stage), chain.last(AGAIN), "has what is not done go round; the first wins"
+        )
     yield Link(name, "TRY", tries, "counts the attempts of what is delivered again")
     yield Link("TRY", name, tries, "asks how often a task was tried", by="newest")

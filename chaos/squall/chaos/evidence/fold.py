@@ -166,7 +166,7 @@ class Fold:
             case "run", "invoke":
                 run = decode(lines.run, line)
                 self._lives.begin(who, run.task)
-                execution = Execution(head.time_s, *who, run.attempt)
+                execution = Execution(head.time_s, *who, run.attempt, lap=run.lap)
                 self._executions.setdefault(run.task, []).append(execution)
             case "consider", "invoke":  # a handler is asked for an opinion, which is no run of its task
                 run = decode(lines.run, line)

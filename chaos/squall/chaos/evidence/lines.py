@@ -56,6 +56,7 @@ class Answered(msgspec.Struct):
 class Run(msgspec.Struct):
     task: str
     attempt: Count = 0
+    lap: Count = 0
 
 
 class Offer(msgspec.Struct):

@@ -117,6 +117,7 @@ class Execution:
         attempt: Which attempt that was, as it was counted.
         failed_s: When it was told of as failed; None if it was not.
         ended_s: When it was told of as ended, failed or not; None if it was not.
+        lap: Where tasks come in laps, in which; each has attempts of its own.
     """
 
     time_s: float
@@ -125,6 +126,7 @@ class Execution:
     attempt: int
     failed_s: float | None = None
     ended_s: float | None = None
+    lap: int = 0
 
 
 @dataclass(slots=True)

@@ -164,8 +164,16 @@ def mistakes(history: History, refused: Mapping[str, str]) -> Mistakes:
 
 
 def in_order(history: History, task: str) -> list[Execution]:
-    """The attempts at a task that were begun, in order of time."""
-    return sorted(history.executions.get(task, ()), key=lambda run: run.time_s)
+    """The attempts at a task that were begun, in order of time; where it made laps, those in its last."""
+    return [*by_lap(history, task).values()][-1] if task in history.executions else []
+
+
+def by_lap(history: History, task: str) -> Mapping[int, list[Execution]]:
+    """The attempts at a task in each lap that it made, in order of time; all in one where there are none."""
+    found: dict[int, list[Execution]] = {}
+    for run in sorted(history.executions.get(task, ()), key=lambda run: (run.lap, run.time_s)):
+        found.setdefault(run.lap, []).append(run)
+    return found
 
 
 SEEN_S = 1.0

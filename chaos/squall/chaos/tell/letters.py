@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from squall.chaos.evidence.model import Execution, History
+from squall.chaos.judge.mistakes import in_order
 from squall.services.intake.store import Named, Stored, stored
 
 REPLAY = "replay.jsonl"
@@ -78,7 +79,7 @@ def letters(history: History, named: Callable[[str], Named]) -> list[Letter]:
             key=called.key or register.key,
             reason=register.reason,
             agent=register.agent,
-            attempts=tuple(_tried(history.executions.get(register.task, ()))),
+            attempts=tuple(_tried(in_order(history, register.task))),
             ended_s=register.stored_s,
         )
         for register in dead
@@ -95,7 +96,7 @@ def letters(history: History, named: Callable[[str], Named]) -> list[Letter]:
 
 
 def _tried(runs: Sequence[Execution]) -> Iterator[Tried]:
-    for run in sorted(runs, key=lambda run: run.time_s):
+    for run in runs:
         yield Tried(
             attempt=run.attempt,
             agent=run.node,

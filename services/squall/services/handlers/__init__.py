@@ -53,10 +53,13 @@ class Result(msgspec.Struct, frozen=True):
     Attributes:
         effects: A tuple of them, also for one.
         value: Bytes; encode a text.
+        again: At the last of stages that are closed: the task goes round again, and the first stage is given
+            the value. What goes round has no effects; those of its last lap count.
     """
 
     effects: tuple[Any, ...] = ()
     value: bytes = b""
+    again: bool = False
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
                 "body": {…}}                               the body as it is, if it is JSON
                 "body_base64": "gqNh…"}                    else in base64
     answered   {"id": "t-1", "effects": [{…}, …], "value": …}      both may be left out
+               {"id": "t-1", "value": …, "again": true}            round a closed row of stages once more
                {"id": "t-1", "error": "why", "final": true}        no attempt of this task can succeed
                {"id": "t-1", "error": "why"}                       another attempt may
 
@@ -30,7 +31,7 @@ from squall.services.handlers.port import Form
 ANSWER_BYTES_MAX = RESULT_BYTES_MAX + 64 * 1024
 """Of one answer: what a result may have, and room for names and white space."""
 
-FIELDS = ("id", "effects", "value", "error", "final")
+FIELDS = ("id", "effects", "value", "again", "error", "final")
 
 SHOWN_LENGTH_MAX = 80
 
@@ -107,8 +108,8 @@ def _error(said: dict[str, Any]) -> Mistake:
     error, final = said["error"], said.get("final", False)
     if not isinstance(error, str) or not isinstance(final, bool):
         raise AnswerError("has an error that is no text, or a final that is neither true nor false")
-    if "effects" in said or "value" in said:
-        raise AnswerError("has an error, and effects or a value too")
+    if "effects" in said or "value" in said or "again" in said:
+        raise AnswerError("has an error, and effects, a value or again too")
     if final:
         return raised(PoisonError(error))
     which = printable(error) or "and does not say which"
@@ -116,12 +117,14 @@ def _error(said: dict[str, Any]) -> Mistake:
 
 
 def _result(said: dict[str, Any]) -> Done | Mistake:
-    effects, value = said.get("effects", []), said.get("value")
+    effects, value, again = said.get("effects", []), said.get("value"), said.get("again", False)
     if not isinstance(effects, list):
         raise AnswerError("has effects that are no list")
+    if not isinstance(again, bool):
+        raise AnswerError("has again that is neither true nor false")
     if "final" in said:
         raise AnswerError("has final and no error")
-    return returned(Result(tuple(effects), b"" if value is None else msgspec.json.encode(value)))
+    return returned(Result(tuple(effects), b"" if value is None else msgspec.json.encode(value), again))
 
 
 def of_one(text: bytes, task: str, form: Form) -> Done | Mistake:

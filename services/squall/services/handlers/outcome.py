@@ -22,7 +22,7 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.bus.codec import MESSAGE_BYTES_MAX
-from squall.bus.ended import Done
+from squall.bus.ended import Done, Ended
 from squall.bus.messages import EFFECTS_MAX
 from squall.services.handlers import PoisonError, Result
 from squall.services.handlers.bounded import TooDeepError, TooLargeError, count
@@ -35,6 +35,7 @@ DEPTH_MAX = 64
 """Levels of lists and objects in one effect. Every reader must be able to follow, on a smaller stack."""
 
 TOO_DEEP = f"it is nested more than {DEPTH_MAX} levels deep"
+NO_WAY_ROUND = "only the last of stages that are closed has a task go round"
 CIRCLE = "it contains itself, or is nested too deeply"
 
 
@@ -102,6 +103,17 @@ def returned(value: object) -> Done | Mistake:
     return _mistake("returned", "the handler returned what cannot be sent: ", reason, (), final=True)
 
 
+def gone_round(ended: Ended, why_not: str = NO_WAY_ROUND) -> Ended:
+    """What an attempt came to, where its task may be to go round again.
+
+    Args:
+        why_not: Why it cannot here; empty if it can.
+    """
+    if not why_not or not isinstance(ended, Done) or not ended.again:
+        return ended
+    return _mistake("returned", "the handler returned again=True, and ", why_not, (), final=True)
+
+
 def describe(error: BaseException) -> str:
     """An exception as one printable text: its type, and what it says of itself.
 
@@ -136,6 +148,7 @@ def _type_name(value: object) -> str:
 
 def _done(value: object) -> Done | Mistake:
     intended, extra = _parts(value)
+    again = _again(value, intended)
     if len(intended) > EFFECTS_MAX:
         raise _Refused(f"{len(intended)} effects, and a task may have {EFFECTS_MAX}")
     effects = []
@@ -154,7 +167,17 @@ def _done(value: object) -> Done | Mistake:
     if size > RESULT_BYTES_MAX:
         said = f"the result is too large: {size:,} bytes, and there may be {RESULT_BYTES_MAX:,}"
         return _mistake("returned", "", said, (), final=True)
-    return Done(tuple(effects), extra)
+    return Done(tuple(effects), extra, again)
+
+
+def _again(value: object, intended: tuple[Any, ...]) -> bool:
+    """Whether a return value says that its task is to go round again."""
+    again = value.again if isinstance(value, Result) else False
+    if not isinstance(again, bool):
+        raise _Refused(f"Result.again is of type {_type_name(again)}; give True or False")
+    if again and intended:
+        raise _Refused("effects with again=True; only what ends has effects, and this goes round once more")
+    return again
 
 
 def _encoded(effect: object, bytes_max: int) -> bytes:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from squall.bus import attempts, register
+from squall.bus import attempts
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
 from squall.bus.connection import Connection
 from squall.bus.lane_moves import configured
 from squall.bus.lanes import LaneQueue, Route, spread
-from squall.bus.stages import STAGES_MAX, Stages
+from squall.bus.stages import LAPS_MAX, STAGES_MAX, Stages
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import task_group
 from squall.bus.topology import ring as rings
@@ -27,7 +27,15 @@ from squall.bus.topology.ring import of_stage, ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
-from squall.services.patterns import lane_facts, lane_members, opening, operating_breakers, parts, reading
+from squall.services.patterns import (
+    closing,
+    lane_facts,
+    lane_members,
+    opening,
+    operating_breakers,
+    parts,
+    reading,
+)
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
@@ -77,6 +85,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             value; what the last one returns has the effects.
         order: ``strict``: what has one key begins at a stage once everything before it there is done.
             ``relaxed``: in any order.
+        closed: The last stage may have a task go round again, which then begins anew at the first stage, with
+            what the last one returned, behind all of its key that is there.
+        laps_max: How many laps a task of a closed ring may make. One that is to go round after the last of
+            them is a dead letter, whose reason begins with ``hop bound``, whatever ``on_poison`` says.
         on_poison: What becomes of a task whose attempts at a stage are used up. ``skip``: it is a dead
             letter, and what comes after it goes on. ``block``: it is tried for ever, and in a strict order
             its lane waits for it.
@@ -102,6 +114,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     rate_per_s: Annotated[float, Meta(gt=0)] = 100.0
     stages: Annotated[tuple[str, ...], Meta(min_length=1, max_length=STAGES_MAX)] = pipeline.STAGES
     order: Literal["strict", "relaxed"] = "strict"
+    closed: bool = False
+    laps_max: Annotated[int, Meta(ge=1, le=LAPS_MAX)] = 1
     on_poison: Literal["skip", "block"] = "skip"
     keys: Annotated[int, Meta(ge=1, le=100_000)] = 10
     routers: Annotated[int, Meta(ge=1, le=5)] = 2
@@ -148,13 +162,14 @@ def check(spec: RingSpec) -> None:
             "only the swarm's own venue sees that orders of a sequenced workload follow each other",
             'leave effects out, or use workload = "independent"',
         )
+    closing.check(spec)
     if spec.breaker_wait_s > spec.breaker_wait_s_max:
         raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
 
 
 def chain(spec: RingSpec) -> Stages:
     """The stages of a swarm."""
-    return Stages(swarm=Subjects(spec.swarm), count=len(spec.stages))
+    return Stages(swarm=Subjects(spec.swarm), count=len(spec.stages), laps=closing.laps(spec))
 
 
 def lane_queue(spec: RingSpec, stage: int, paused_until_s: Callable[[], float] = lambda: 0.0) -> LaneQueue:
@@ -225,6 +240,7 @@ def topology(spec: RingSpec) -> Topology:
         instances=max(1, spec.agents // len(spec.stages)),
         routers=spec.routers,
         joins=len(spec.joins_at_s) + JOINS_MAX,
+        laps=closing.laps(spec),
     )
 
 
@@ -238,11 +254,10 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
     swarm, seat = Subjects(spec.swarm), Subjects(spec.swarm).seat("ring")
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
     stages = chain(spec).streams(
-        queue_bytes_max=QUEUE_BYTES_MAX, register_bytes_max=_bounded(REGISTER_BYTES, spec.tasks)
+        queue_bytes_max=QUEUE_BYTES_MAX,
+        register_bytes_max=_bounded(REGISTER_BYTES, spec.tasks * spec.laps_max),
     )
-    results = register.stream_config(
-        swarm.stream("RES"), swarm.registers, bytes_max=_bounded(RESULT_BYTES, spec.tasks)
-    )
+    results = chain(spec).results(bytes_max=_bounded(RESULT_BYTES, spec.tasks))
     return [
         parts.ingress(spec),  # trimmed below the oldest task that has not ended
         *stages,
@@ -319,6 +334,7 @@ async def read_back(swarm: Swarm, history: History) -> int:
         state = await reading.settled(swarm, chain(spec).waiting(stage))
         facts = {"stage": stage, "arrivals": state["last_seq"], "left": state["messages"]}
         history("final", "ok", what="stage", **facts)
+    await closing.read_back(swarm, chain(spec), history)
     await reading.dead_letters(swarm, history, ended.dead)
     return ended.all
 

@@ -27,6 +27,7 @@ from squall.bus.messages import RunTask, TaskTried
 from squall.bus.subjects import lane_for
 from squall.bus.tasks import Tasks
 from squall.services.handlers.mistakes import Mistake
+from squall.services.handlers.outcome import gone_round
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -221,7 +222,7 @@ class Deciding:
         tell, facts = self._service.history, {"task": task.task, "attempt": attempt}
         tell("consider", "invoke", **facts)
         try:
-            ended = await self._handler.run(task, attempt)
+            ended = gone_round(await self._handler.run(task, attempt))
         except BaseException:
             tell("consider", "unknown", **facts)
             raise

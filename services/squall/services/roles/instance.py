@@ -18,6 +18,7 @@ from squall.bus.stages import at_stage
 from squall.bus.topology.ring import breaker, stage_of
 from squall.services.node.history import Kind
 from squall.services.node.service import Service
+from squall.services.patterns.closing import why_not_again
 from squall.services.patterns.ring import RingSpec, breaker_settings, chain, handling, instances
 from squall.services.roles.guarded import Guarded, Shared
 from squall.services.roles.worker import POINTS, Worker
@@ -59,7 +60,8 @@ async def serve(service: Service) -> None:
         service,
         queue,
         handler=handling(spec, service.node).name,
-        complete=lambda result: at_stage(result, stage, stages.count),
+        complete=lambda result: at_stage(result, stage, stages.count, stages.laps),
+        stays=why_not_again(spec, stage),
         observer=tell,
         turns=guarded,
         hands=hands,

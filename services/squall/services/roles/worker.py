@@ -12,6 +12,7 @@ from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
 from squall.bus.work_queue import WorkQueue
+from squall.services.handlers.outcome import NO_WAY_ROUND, gone_round
 from squall.services.handlers.port import Host
 from squall.services.node.service import Service
 from squall.services.roles.handler_told import HandlerTold
@@ -41,6 +42,7 @@ class Worker:
         observer: Told of attempts and commits; without, they are lines of the node's history.
         turns, hands, endless: See `WorkQueue`.
         around: Given what makes attempts; returns what is to make them.
+        stays: Why no task can go round again here; empty if one can.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Worker:
         hands: int = 0,
         around: Callable[[Run], Run] = lambda run: run,
         endless: bool = False,
+        stays: str = NO_WAY_ROUND,
     ) -> None:
         spec = service.spec
         self._service = service
@@ -81,7 +84,7 @@ class Worker:
             struck = "" if service.interference is None else await service.interference.attempt()
             if struck:
                 return Failed(struck)
-            ended = await opened.run(task, attempt)
+            ended = gone_round(await opened.run(task, attempt), stays)
             told.ended(task.task, attempt, ended)
             told.health(opened.health)
             return ended

@@ -25,7 +25,10 @@ def containment(case: Case) -> Finding:
 
 
 def contained(
-    case: Case, spent_elsewhere: Collection[str] = (), anew: Collection[tuple[str, float]] = ()
+    case: Case,
+    spent_elsewhere: Collection[str] = (),
+    anew: Collection[tuple[str, float]] = (),
+    bounded: Collection[str] = (),
 ) -> Balance:
     """What is wrong with the dead letters.
 
@@ -36,10 +39,14 @@ def contained(
         spent_elsewhere: Dead tasks whose attempts were used up by faults, before anybody that this looks at
             had them.
         anew: Agents whose consumer was made anew, and when; see `counted`.
+        bounded: Dead tasks that a bound of the pattern ended, as it was to.
     """
     history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
-    dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
+    dead = sorted(
+        (r for r in history.registers if r.status == "dead" and r.task not in bounded),
+        key=lambda r: r.stored_s,
+    )
     others = [register for register in dead if register.task not in offered | failed]
     spent = [r for r in others if r.task in spent_elsewhere or is_spent(history, r)]
     innocent = [register for register in others if register not in spent]
@@ -71,7 +78,12 @@ def contained(
     inferred = [*fewer, *accounts.inferred]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
-    rest = f"the other {len(history.registers) - len(dead):,} ended well."
+    rest = f"the other {len(history.registers) - len(dead) - len(bounded):,} ended well."
+    if bounded:
+        rest = f"{tasks(len(bounded))} ended by a bound; {rest}"
+        passed = (
+            f"{tasks(len(bounded))} dead-lettered by a bound, and no other among {len(history.registers):,}."
+        )
     if failed:
         what = "each failed by its handler in every attempt that ended"
         passed = f"{tasks(len(dead) - len(spent))} dead-lettered, {what}; {rest}"

@@ -24,7 +24,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.reconnecting import BOUND_S
 from squall.chaos.judge.decide import Finding, decide, some, tasks, unknown
 from squall.chaos.judge.disturbance import START_S, is_delivery_disturbed
-from squall.chaos.judge.mistakes import LATE_S, HoldUps, in_order
+from squall.chaos.judge.mistakes import LATE_S, HoldUps, by_lap
 from squall.chaos.judge.promise import Promise
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.judge.under_way import attempts, waited_since_s
@@ -66,7 +66,9 @@ def no_needless_repeat(case: Case) -> Finding:
     hold_ups = HoldUps(history)
     let_go = list(_let_go(history, hold_ups))
     sent, sent_again = _sent_again(history)
-    repeated = sum(len(runs) > 1 for runs in history.executions.values())
+    repeated = sum(
+        any(len(runs) > 1 for runs in by_lap(history, task).values()) for task in history.executions
+    )
     ran = len(history.executions)
     allowed = max(UNEXPLAINED, UNEXPLAINED_SHARE * ran)
     shown: list[str] = []
@@ -94,9 +96,10 @@ def repeats(history: History) -> list[Repeat]:
     """Each time that a task was run again, with what explains it."""
     found, hold_ups, begun = [], HoldUps(history), attempts(history)
     for task in history.executions:
-        for before, again in itertools.pairwise(in_order(history, task)):
-            waited_s = waited_since_s(history, begun[before.node, before.incarnation], before)
-            found.append(Repeat(task, _reason(history, hold_ups, before, again, waited_s)))
+        for runs in by_lap(history, task).values():
+            for before, again in itertools.pairwise(runs):
+                waited_s = waited_since_s(history, begun[before.node, before.incarnation], before)
+                found.append(Repeat(task, _reason(history, hold_ups, before, again, waited_s)))
     return found
 
 

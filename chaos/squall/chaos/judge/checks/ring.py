@@ -1,11 +1,10 @@
-"""What must hold of stages in a row: R1 to R5, R7, and that the ledger is as computed. Pure."""
+"""What must hold of stages in a row: R1 to R7, and that the ledger is as computed. Pure."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -26,6 +25,8 @@ from squall.chaos.judge.checks.ring_breakers import (
 )
 from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import grown, ownership
+from squall.chaos.judge.checks.ring_laps import OPERATIONS as LAPS
+from squall.chaos.judge.checks.ring_laps import hop_bound, laps_made, over
 from squall.chaos.judge.checks.ring_tracks import tracks
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
@@ -33,6 +34,7 @@ from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
 from squall.services.run.spec import INDEPENDENT, Spec
+from squall.services.trading import rounds
 
 RATE_PER_S = 40.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
@@ -99,7 +101,32 @@ def runs(spec: Spec, seed: int) -> Sequence[Plan]:
         outage(spec, seed),
         Plan(FAILING, replace(spec, seed=seed), failing),
         Plan(MOVING, replace(spec, seed=seed), Schedule(seed=seed, intervals=moving())),
+        _round(spec, seed),
     )
+
+
+def _round(spec: Spec, seed: int) -> Plan:
+    """A run whose stages are closed, and whose last one has tasks go round while instances die."""
+    closed = replace(
+        spec, seed=seed, workload=INDEPENDENT, closed=True, laps_max=ROUND_LAPS, stages=rounds.STAGES
+    )
+    return Plan(ROUND, closed, Schedule(seed=seed, quiet_s=ROUND_QUIET_S, intervals=ROUND_INTERVALS))
+
+
+ROUND = "round"
+"""The run whose stages are closed."""
+
+ROUND_LAPS = 3
+ROUND_INTERVALS = (
+    Interval(fault="crash", target="agent-4", at_s=0.5, point="agent.committed"),
+    Interval(fault="crash", target="agent-1", at_s=2.0, point="agent.committed"),
+    Interval(fault="sever", target="agent-4", at_s=3.5, for_s=1.5, point="agent.asked"),
+    Interval(fault="restart", target="broker", at_s=6.0),
+)
+"""The last stage dies between having a task go round and acknowledging it, the first one as it has taken it
+in, and a way is cut while the answer is on it; then the broker ends."""
+
+ROUND_QUIET_S = 12.0
 
 
 class Submitted(Operation, frozen=True, kw_only=True):
@@ -141,7 +168,10 @@ def places(history: History) -> Mapping[str, int]:
 
 
 def order(case: Case) -> Finding:
-    """R1: in strict order, the tasks of each key end in the order in which they came in."""
+    """R1: in strict order, the tasks of each key end in the order in which they came in.
+
+    Where the stages are closed: of those that make as many laps, and none after one that makes more.
+    """
     history = case.history
     came_in, sink = places(history), defaultdict[str, list[str]](list)
     for register in history.registers:
@@ -149,22 +179,39 @@ def order(case: Case) -> Finding:
             sink[register.task.rpartition("-")[0]].append(register.task)
     if not sink:
         return unknown("of no task both ends are on record")
-    late = [
-        f"{after} before {before}"
-        for tasks in sink.values()
-        for after, before in pairwise(tasks)
-        if came_in[after] > came_in[before]
-    ]
+    laps = laps_made(history)
+    late = [said for tasks in sink.values() for said in _overtaken(tasks, came_in, laps)]
     several = {key: tasks for key, tasks in sink.items() if len(tasks) > 1}
     total = sum(map(len, several.values()))
+    round_again = f", {len(laps):,} of them after more laps than one" if laps else ""
     return decide(
         case,
         shown=[f"{len(late)} tasks ended before one of their key that had come in earlier: {some(late)}"]
         if late
         else [],
-        passed=f"{total:,} tasks of {len(several):,} keys ended in the order in which they came in.",
+        passed=f"{total:,} tasks of {len(several):,} keys ended in the order in which they came in"
+        f"{round_again}.",
         idle="" if several else "no key had two tasks",
     )
+
+
+def _overtaken(tasks: Sequence[str], came_in: Mapping[str, int], laps: Mapping[str, int]) -> Iterator[str]:
+    """Which tasks of a key ended before one that had come in earlier, and made no more laps than they.
+
+    What goes round is behind all of its key that was there, so only who made more laps may be overtaken.
+
+    Args:
+        tasks: In the order in which they ended.
+    """
+    newest: dict[int, str] = {}  # of those that made at least so many laps
+    for task in tasks:
+        made = laps.get(task, 1)
+        before = newest.get(made)
+        if before is not None and came_in[before] > came_in[task]:
+            yield f"{before} before {task}"
+        for lap in range(1, made + 1):
+            if lap not in newest or came_in[newest[lap]] < came_in[task]:
+                newest[lap] = task
 
 
 def no_loss(case: Case) -> Finding:
@@ -172,7 +219,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history))
+    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history), over(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     # A broker that is started again may copy once more what has left a stage, so none has a bound above.
@@ -198,7 +245,8 @@ PROMISES = Promises(
         Promise(
             id="R1",
             name="order",
-            text="In strict order, the tasks of each key end in the order in which they came in.",
+            text="In strict order, the tasks of each key end in the order in which they came in; who goes "
+            "round may be overtaken, and overtakes nobody.",
             check=order,
             when=is_strict,
         ),
@@ -234,6 +282,14 @@ PROMISES = Promises(
             shown_by=FAILING,
         ),
         Promise(
+            id="R6",
+            name="no-infinite-loop",
+            text="No task goes round more often than it may, and one that was to is dead, and says so.",
+            check=hop_bound,
+            sometimes=True,
+            shown_by=ROUND,
+        ),
+        Promise(
             id="R7",
             name="one-owner",
             text="No lane has two owners at any time, and while lanes move none is without one for long.",
@@ -251,6 +307,7 @@ PROMISES = Promises(
         "lanes": Lanes,
         **LANES,
         **OPERATIONS,
+        **LAPS,
         "final/stage": Stage,
     },
     tracks=tracks,

@@ -24,11 +24,17 @@ from squall.services.roles.guarded import LEFT_ALONE
 
 
 class AtStage(Operation, frozen=True, kw_only=True):
-    """An attempt at a stage begins, or is over; without a stage, at the last one."""
+    """An attempt at a stage begins, or is over; without a stage, at the last one, and without a lap in none.
+
+    Attributes:
+        again: By its handler's word the task was to go round again.
+    """
 
     task: str
     stage: Count = 0
     attempt: Count = 0
+    lap: Count = 0
+    again: bool = False
     status: str = ""
     reason: str = ""
 
@@ -42,6 +48,7 @@ class Attempt:
         failed: Whether another attempt might have ended well.
         ok: Whether it ended well.
         made: Whether anything was called at all.
+        lap: In which lap; 0 where there are none.
     """
 
     task: str
@@ -51,6 +58,7 @@ class Attempt:
     failed: bool = False
     ok: bool = False
     made: bool = True
+    lap: int = 0
 
 
 def attempts_of(history: History, last: int, most: int) -> Mapping[int, list[Attempt]]:
@@ -60,10 +68,10 @@ def attempts_of(history: History, last: int, most: int) -> Mapping[int, list[Att
         last: The last stage.
         most: How many attempts a task has at a stage; one that dies with an earlier one gave up by itself.
     """
-    under_way: dict[tuple[str, int, str], tuple[int, float]] = {}
+    under_way: dict[tuple[str, int, str, int], tuple[int, float]] = {}
     found: defaultdict[int, list[Attempt]] = defaultdict(list)
     for line in history.of(AtStage):
-        who = (line.node, line.incarnation, line.task)
+        who = (line.node, line.incarnation, line.task, line.lap)
         if line.type == "invoke":
             under_way[who] = (line.stage or last, line.time_s)
         elif who in under_way:
@@ -74,10 +82,10 @@ def attempts_of(history: History, last: int, most: int) -> Mapping[int, list[Att
             failed = (line.type == "fail" and not second) or (dead and line.attempt >= most)
             made = not line.reason.startswith(LEFT_ALONE)
             found[stage].append(
-                Attempt(line.task, line.node, begin_s, line.time_s, failed and made, ok, made)
+                Attempt(line.task, line.node, begin_s, line.time_s, failed and made, ok, made, line.lap)
             )
-    for (node, _, task), (stage, begin_s) in under_way.items():
-        found[stage].append(Attempt(task, node, begin_s))
+    for (node, _, task, lap), (stage, begin_s) in under_way.items():
+        found[stage].append(Attempt(task, node, begin_s, lap=lap))
     for attempts in found.values():
         attempts.sort(key=lambda attempt: attempt.begin_s)
     return found
@@ -100,11 +108,11 @@ def spent(history: History) -> frozenset[str]:
     }
     found: set[str] = set()
     for attempts in attempts_of(history, len(spec.stages), spec.attempts).values():
-        by_task: defaultdict[str, list[Attempt]] = defaultdict(list)
+        by_lap: defaultdict[tuple[str, int], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
             if attempt.task in dead and attempt.made:
-                by_task[attempt.task].append(attempt)
-        for task, made in by_task.items():
+                by_lap[attempt.task, attempt.lap].append(attempt)
+        for (task, _), made in by_lap.items():
             until_s = [*(after.begin_s for after in made[1:]), made[-1].end_s]
             cut = [
                 attempt.failed or is_struck(history, attempt.node, attempt.begin_s, min(end_s, attempt.end_s))

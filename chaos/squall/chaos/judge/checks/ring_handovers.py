@@ -41,10 +41,10 @@ def begun_early(history: History, spec: RingSpec) -> Early:
     """Which tasks two had under way at a time, though nothing had struck the first."""
     found = Early([], [])
     for stage, attempts in attempts_of(history, len(spec.stages), spec.attempts).items():
-        by_task: defaultdict[str, list[Attempt]] = defaultdict(list)
+        by_lap: defaultdict[tuple[str, int], list[Attempt]] = defaultdict(list)
         for attempt in attempts:
-            by_task[attempt.task].append(attempt)
-        for task, made in by_task.items():
+            by_lap[attempt.task, attempt.lap].append(attempt)
+        for (task, _), made in by_lap.items():
             for before, after in pairwise(made):
                 waited_s = after.begin_s - before.begin_s
                 if (

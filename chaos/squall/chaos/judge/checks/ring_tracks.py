@@ -35,7 +35,7 @@ def tracks(history: History) -> Sequence[Track]:
     stages = range(1, len(spec.stages) + 1)
     rows: list[Track] = []
     for stage in stages:
-        rows.append(Level(f"waiting at stage {stage}", _waiting(history, stage, last=len(stages))))
+        rows.append(Level(f"waiting at stage {stage}", _waiting(history, spec, stage)))
         rows += [
             Band(name, stretches)
             for name, stretches in (
@@ -47,23 +47,25 @@ def tracks(history: History) -> Sequence[Track]:
     return rows
 
 
-def _waiting(history: History, stage: int, *, last: int) -> list[tuple[float, int]]:
-    """When tasks came to a stage, and were done there; of several lines of one task the first counts."""
+def _waiting(history: History, spec: RingSpec, stage: int) -> list[tuple[float, int]]:
+    """When tasks came to a stage, and were done there; of several lines of one in one lap the first counts."""
+    last = len(spec.stages)
     came = [
         (offer.intended_s, 1)
         for offer in history.submissions.values()
         if stage == 1 and offer.outcome == "accepted" and offer.intended_s is not None
     ]
     gone: list[tuple[float, int]] = []
-    told: set[tuple[int, str]] = set()
+    told: set[tuple[int, str, int]] = set()
     for line in history.of(AtStage):
-        done = (line.stage or last, line.task)
+        done = (line.stage or last, line.task, line.lap)
         if line.type != "ok" or not line.status or done in told:
             continue
         told.add(done)
         if done[0] == stage:
             gone.append((line.time_s, -1))
-        elif done[0] == stage - 1 and line.status == "ok":
+        goes_round = line.again and line.lap < spec.laps_max
+        if line.status == "ok" and (goes_round and stage == 1 if line.again else done[0] == stage - 1):
             came.append((line.time_s, 1))
     return [*came, *gone]
 

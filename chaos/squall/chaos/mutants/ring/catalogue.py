@@ -7,6 +7,8 @@ from typing import Any
 from squall.chaos.mutants.delivering import delivering
 from squall.chaos.mutants.mutant import LATE, Catalogue, Mutant, twice
 from squall.chaos.plan.schedule import Interval
+from squall.services.run.spec import INDEPENDENT
+from squall.services.trading import rounds
 
 HERE = "squall.chaos.mutants.ring"
 
@@ -27,6 +29,10 @@ COMING_BACK = (
     Interval(fault="leave", target="agent-2", at_s=1.0, for_s=5.0),
 )
 """An instance leaves and comes back, to lanes of which another has attempts under way that take long."""
+
+
+CLOSED = {"closed": True, "laps_max": 2, "stages": rounds.STAGES, "workload": INDEPENDENT}
+"""Stages that are closed: of each key every fourth task is to go round more often than it may."""
 
 
 def _service(name: str, what: str, checks: tuple[str, ...], *intervals: Interval, **more: Any) -> Mutant:
@@ -68,6 +74,13 @@ CATALOGUE = Catalogue(
         ),
         _service(
             "leaves-no-filter", "leaves a consumer that has no lane without a filter", ("R7",), *LEAVING
+        ),
+        _service(
+            "hop-bound-ignored",
+            "has a task go round however many laps it has made",
+            ("R6",),
+            *twice("crash", "agent-4", point="agent.committed"),
+            setting=CLOSED,
         ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
         *(
