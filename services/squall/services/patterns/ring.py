@@ -31,6 +31,7 @@ from squall.services.patterns import lane_facts, lane_members, opening, parts, r
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
+from squall.services.rules.shedding import Policy
 from squall.services.run.spec import HANDLER, INDEPENDENT, OWN, SEQUENCED, Seconds, Spec
 from squall.services.trading import pipeline
 from squall.services.trading.workload import Submission, independent, sequenced
@@ -89,6 +90,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             when it would be. ``off``: neither.
         breaker_window_s: How far back attempts count.
         breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
+        shed: What becomes of what comes in while a stage is left alone. ``reject-new``: it waits, and once
+            ``ingress_max`` tasks are under way no more are accepted. ``drop-oldest``: where more than
+            ``backlog_max`` wait at the stage, the oldest of them end as dead letters, unrun.
+        backlog_max: How many may wait at a stage that is left alone; 0 with ``reject-new``.
         joins_at_s, leaves_at_s: When, after the load of `squall run` begins, an instance joins the stage that
             has the fewest, and when the newest that there is leaves.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
@@ -111,6 +116,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_window_s: Annotated[float, Meta(gt=0)] = 30.0
     breaker_wait_s: Annotated[float, Meta(gt=0)] = 5.0
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
+    shed: Policy = "reject-new"
+    backlog_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     joins_at_s: tuple[Seconds, ...] = ()
     leaves_at_s: tuple[Seconds, ...] = ()
     pause_leader: bool = True
@@ -150,6 +157,27 @@ def check(spec: RingSpec) -> None:
         )
     if spec.breaker_wait_s > spec.breaker_wait_s_max:
         raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
+    check_shedding(spec)
+
+
+def check_shedding(spec: RingSpec) -> None:
+    """See that what sheds has a mark and a breaker, and that nothing else has a mark.
+
+    Raises:
+        SpecError: It is not so.
+    """
+    if spec.shed == "reject-new" and spec.backlog_max:
+        raise SpecError(
+            "backlog_max is where a stage begins to shed, and reject-new sheds nothing",
+            'use shed = "drop-oldest", or bound what is under way by ingress_max',
+        )
+    if spec.shed != "reject-new" and not spec.backlog_max:
+        raise SpecError(f"{spec.shed} needs to know how many may wait", "set backlog_max")
+    if spec.shed != "reject-new" and spec.breaker != "on":
+        raise SpecError(
+            f"{spec.shed} sheds while a breaker is open, and breakers are {spec.breaker}",
+            'use breaker = "on", or shed = "reject-new"',
+        )
 
 
 def chain(spec: RingSpec) -> Stages:
@@ -220,6 +248,7 @@ def topology(spec: RingSpec) -> Topology:
         instances=max(1, spec.agents // len(spec.stages)),
         routers=spec.routers,
         joins=len(spec.joins_at_s) + JOINS_MAX,
+        sheds=bool(spec.backlog_max),
     )
 
 
