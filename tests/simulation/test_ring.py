@@ -78,6 +78,7 @@ def test_the_moving_run_strikes_the_router_at_each_step_in_every_way() -> None:
     [
         "begins-out-of-turn",
         "half-open-lets-all-through",
+        "sheds-newest",
         *(
             pytest.param(each.name, marks=pytest.mark.everything)
             for each in catalogue_of("ring").mutants
@@ -87,7 +88,7 @@ def test_the_moving_run_strikes_the_router_at_each_step_in_every_way() -> None:
 )
 def test_a_known_bad_variant_is_caught_by_a_check_that_is_its_own(name: str) -> None:
     (variant,) = (each for each in catalogue_of("ring").mutants if each.name == name)
-    good = plan(variant.intervals, tasks=240, quiet_s=12.0)
+    good = plan(variant.intervals, tasks=240, quiet_s=12.0, **variant.setting)
     bad = outcome(msgspec.structs.replace(good, preload=variant.module), 1)
     assert {check.id for check in bad.failed} & {*variant.checks}, bad
     assert outcome(good, 1).verdict == "pass"

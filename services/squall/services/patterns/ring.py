@@ -27,7 +27,7 @@ from squall.bus.topology.ring import of_stage, ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
-from squall.services.patterns import lane_facts, lane_members, opening, parts, reading
+from squall.services.patterns import lane_facts, lane_members, opening, parts, reading, waiting_facts
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
@@ -410,10 +410,20 @@ def next_number(spec: RingSpec, names: Sequence[str], least: int) -> int:
 
 
 def watch(swarm: Swarm, history: History) -> Coroutine[Any, Any, None]:
-    """Write into the history who has which lanes, whenever that has changed."""
+    """Write into the history who has which lanes, and where tasks are shed how many wait."""
     spec = swarm.spec_as(RingSpec)
     queues = {stage: lane_queue(spec, stage) for stage in range(1, len(spec.stages) + 1)}
-    return lane_facts.watch(swarm.observer, queues, history)
+    of_lanes = lane_facts.watch(swarm.observer, queues, history)
+    if not spec.backlog_max:
+        return of_lanes
+    streams = {stage: queue.stream for stage, queue in queues.items()}
+    return _both(of_lanes, waiting_facts.watch(swarm.observer, streams, history))
+
+
+async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    async with task_group() as tasks:
+        tasks.start(one)
+        tasks.start(other)
 
 
 async def show(swarm: Swarm, run: RunDirectory) -> None:

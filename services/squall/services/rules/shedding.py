@@ -47,7 +47,9 @@ def excess(waiting: int, mark: int) -> int:
 
 def reason(shed: Shed) -> str:
     """Why it is dead, in one sentence."""
-    return f"shed: it was the oldest of {shed.waiting} that waited at stage {shed.stage}, where {shed.mark} may"
+    return (
+        f"shed: it was the oldest of {shed.waiting} that waited at stage {shed.stage}, where {shed.mark} may"
+    )
 
 
 def read_reason(text: str) -> Shed | None:

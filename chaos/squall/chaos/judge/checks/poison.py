@@ -25,7 +25,10 @@ def containment(case: Case) -> Finding:
 
 
 def contained(
-    case: Case, spent_elsewhere: Collection[str] = (), anew: Collection[tuple[str, float]] = ()
+    case: Case,
+    spent_elsewhere: Collection[str] = (),
+    anew: Collection[tuple[str, float]] = (),
+    shed: Collection[str] = (),
 ) -> Balance:
     """What is wrong with the dead letters.
 
@@ -36,10 +39,13 @@ def contained(
         spent_elsewhere: Dead tasks whose attempts were used up by faults, before anybody that this looks at
             had them.
         anew: Agents whose consumer was made anew, and when; see `counted`.
+        shed: Dead tasks that were ended unrun, as they were to be.
     """
     history, failed = case.history, case.mistakes.dead
     offered = poison_of(history)
-    dead = sorted((r for r in history.registers if r.status == "dead"), key=lambda r: r.stored_s)
+    unrun = [r for r in history.registers if r.status == "dead" and r.task in shed]
+    dead = [r for r in history.registers if r.status == "dead" and r.task not in shed]
+    dead.sort(key=lambda r: r.stored_s)
     others = [register for register in dead if register.task not in offered | failed]
     spent = [r for r in others if r.task in spent_elsewhere or is_spent(history, r)]
     innocent = [register for register in others if register not in spent]
@@ -71,7 +77,7 @@ def contained(
     inferred = [*fewer, *accounts.inferred]
     unseen = ["no poison was accepted"] if is_poisoned(history.asked.handler) and not offered else []
     passed = f"No dead letters among {len(history.registers):,} registers."
-    rest = f"the other {len(history.registers) - len(dead):,} ended well."
+    rest = f"the other {len(history.registers) - len(dead) - len(unrun):,} ended well."
     if failed:
         what = "each failed by its handler in every attempt that ended"
         passed = f"{tasks(len(dead) - len(spent))} dead-lettered, {what}; {rest}"
@@ -83,6 +89,8 @@ def contained(
         what = f"as each of its {attempts} attempts failed, or {cut_off}"
         said = f"{tasks(len(spent))} dead-lettered, {what}"
         passed = f"{said}. {passed}" if failed or offered else f"{said}; {rest}"
+    if unrun:
+        passed = f"{tasks(len(unrun))} shed, as too many waited. {passed}"
     return Balance(shown=shown, inferred=inferred, unseen=unseen, passed=passed)
 
 

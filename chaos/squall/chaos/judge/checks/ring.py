@@ -26,6 +26,8 @@ from squall.chaos.judge.checks.ring_breakers import (
 )
 from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import grown, ownership
+from squall.chaos.judge.checks.ring_shedding import OPERATIONS as SHEDDING
+from squall.chaos.judge.checks.ring_shedding import shed, shedding, sheds
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
@@ -171,7 +173,7 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history))
+    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history), shed(history))
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     # A broker that is started again may copy once more what has left a stage, so none has a bound above.
@@ -240,6 +242,13 @@ PROMISES = Promises(
             sometimes=True,
             shown_by=MOVING,
         ),
+        Promise(
+            id="R8",
+            name="shedding",
+            text="What is shed waited longest, while more wait than may at a stage that is left alone.",
+            check=shedding,
+            when=sheds,
+        ),
         LEDGER,
         *OF_ALL,
     ),
@@ -250,6 +259,7 @@ PROMISES = Promises(
         "lanes": Lanes,
         **LANES,
         **OPERATIONS,
+        **SHEDDING,
         "final/stage": Stage,
     },
     to_an_effect=(
