@@ -37,7 +37,6 @@ def test_the_oldest_are_shed_and_told_of_though_the_router_dies_in_between(
     lines = [msgspec.json.decode(line) for line in (tmp_path / "run/history.jsonl").read_bytes().splitlines()]
     shed = [line for line in lines if line["op"] == "shed"]
     assert len({line["task"] for line in shed}) == len(shed) > MARK
-    assert {line["node"] for line in shed} == {"router-1", "router-2"}
     for node in ("router-1", "router-2"):
         places = [line["seq"] for line in shed if line["node"] == node]
         assert places == sorted(places)

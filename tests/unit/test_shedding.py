@@ -48,7 +48,7 @@ def test_a_reason_says_what_it_was_made_of(shed: Shed) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "the handler failed", "shed: it was the oldest", reason(Shed(9, 1, 5)) + "."]
+    "text", ["", "the handler failed", "shed: it was among the oldest", reason(Shed(9, 1, 5)) + "."]
 )
 def test_other_reasons_say_nothing_of_it(text: str) -> None:
     assert read_reason(text) is None

@@ -25,6 +25,7 @@ from squall.services.cli import plan as planning
 from squall.services.cli.asked import resolve
 from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, width
+from squall.services.cli.operate import operate
 from squall.services.cli.options import Agents, AsJson, Pattern, a_path
 from squall.services.cli.run import run
 from squall.services.cli.sentences import error_document, failing, sentences
@@ -60,6 +61,7 @@ def _version(asked: bool) -> None:
 
 
 app.command()(run)
+app.command()(operate)
 
 
 @app.callback()

@@ -113,10 +113,23 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
     nth: int = 1
 
 
+class Operate(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants of whoever leads.
+
+    Attributes:
+        target: Of what it is said, in the pattern's own words, for instance ``stage-3``.
+        verb: What is to be done.
+    """
+
+    target: str
+    verb: str
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """A further line on a node's standard input.
 
     Attributes:
+        operate: An operator says something; for whoever leads.
         fail: Answer every request with an error from now on, or no more; for the venue.
         stop: Drain and end.
         step_down: If it leads, finish what it has begun, give the seat up, and stand again one lease later.
@@ -126,6 +139,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Credentials | None = None
     halt: Halt | None = None
     interfere: Interfere | None = None
+    operate: Operate | None = None
     fail: bool | None = None
     stop: bool = False
     step_down: bool = False
@@ -194,6 +208,10 @@ class Alone:
             self.stop.set()
 
 
+def _nobody_leads(said: Operate) -> None:
+    """Whoever does not lead leaves it to the one who does."""
+
+
 class Service:
     """What a role is given.
 
@@ -208,6 +226,7 @@ class Service:
         around: What its node has around it.
         stop: Set when it should drain and return.
         step_down: Set when it should give up the seat that it holds; see `node/lead.py`.
+        operated: Told what an operator says, by a role that can be operated, while it leads.
         state: Where a role that has states stands; sent with each heartbeat.
         counters: Its own counts, sent with each heartbeat.
         complaints: Told what was wrong with something that came in.
@@ -240,6 +259,7 @@ class Service:
         self.around = around
         self.stop = asyncio.Event()
         self.step_down = asyncio.Event()
+        self.operated: Callable[[Operate], None] = _nobody_leads
         self.state = ""
         self.counters: Counter[str] = Counter()
         self.complaints = Complaints(self.counters)

@@ -46,6 +46,8 @@ class Serving:
             self._points.halt(order.halt.point, order.halt.nth)
         if order.interfere is not None:
             self._interference.begin(order.interfere)
+        if order.operate is not None:
+            service.operated(order.operate)
         if order.step_down:
             service.step_down.set()
         if order.stop:

@@ -204,6 +204,9 @@ class Pattern:
         read_back: Writes what the broker holds in the end into the history; how many registers there are.
         watch: Writes what is seen of a swarm that serves into the history, until it is cancelled.
         opening: What ``squall run`` does to a swarm at work, to show what the pattern survives.
+        operate: Has whoever leads do what an operator says of a target, and returns how that stands then, in
+            words. Raises SpecError for what it does not know, LaunchError if nobody did it; None if there is
+            nothing to operate.
     """
 
     name: str
@@ -227,6 +230,7 @@ class Pattern:
     read_back: Callable[[Swarm, History], Awaitable[int]]
     watch: Callable[[Swarm, History], Coroutine[Any, Any, None]] = _nothing_to_watch
     opening: Callable[[Swarm, RunDirectory], Coroutine[Any, Any, None]] = _nothing_to_show
+    operate: Callable[[Swarm, str, str], Awaitable[str]] | None = None
 
     def module(self, role: str) -> ModuleType:
         """The module that serves a role.

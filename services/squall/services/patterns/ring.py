@@ -8,7 +8,7 @@ A double line is the broker's own copying; see `squall.bus.stages`. A router say
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
@@ -27,7 +27,15 @@ from squall.bus.topology.ring import of_stage, ring, seat, stage_of
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
-from squall.services.patterns import lane_facts, lane_members, opening, parts, reading, waiting_facts
+from squall.services.patterns import (
+    lane_facts,
+    lane_members,
+    opening,
+    operating_breakers,
+    parts,
+    reading,
+    waiting_facts,
+)
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
@@ -205,9 +213,14 @@ def instances(spec: RingSpec, stage: int) -> list[str]:
     return of_stage(first_instances(spec), stage, len(spec.stages))
 
 
+def stage_name(stage: int) -> str:
+    """What a stage is called where its instances are meant together."""
+    return f"stage-{stage}"
+
+
 def groups(spec: RingSpec) -> dict[str, list[str]]:
-    """The instances that each stage begins with, by ``stage-<n>``."""
-    return {f"stage-{stage}": instances(spec, stage) for stage in range(1, len(spec.stages) + 1)}
+    """The instances that each stage begins with, by the name of the stage."""
+    return {stage_name(stage): instances(spec, stage) for stage in range(1, len(spec.stages) + 1)}
 
 
 def first_route(spec: RingSpec, stage: int) -> Route:
@@ -426,6 +439,16 @@ async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]
         tasks.start(other)
 
 
+def operate(swarm: Swarm, target: str, verb: str) -> Awaitable[str]:
+    """Have the breaker of a stage stand as an operator says; see `operating_breakers.py`."""
+    spec = swarm.spec_as(RingSpec)
+    if spec.breaker != "on":
+        raise SpecError(f"this ring has no breakers: breaker is {spec.breaker}", 'write breaker = "on"')
+    stages = range(1, len(spec.stages) + 1)
+    subjects = {stage_name(stage): rings.breaker(swarm.swarm, stage) for stage in stages}
+    return operating_breakers.operate(swarm, seat(swarm.swarm).stream, subjects, target, verb)
+
+
 async def show(swarm: Swarm, run: RunDirectory) -> None:
     """Have instances join and leave, and pause the leading router, if the spec says so."""
     spec = swarm.spec_as(RingSpec)
@@ -460,4 +483,5 @@ PATTERN = Pattern(
     backlog=backlog,
     read_back=read_back,
     opening=show,
+    operate=operate,
 )

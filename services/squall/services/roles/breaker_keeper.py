@@ -1,7 +1,7 @@
 """The keeper of a stage's shared breaker: part of the router that leads.
 
     heartbeats of the stage's instances ──► Breaker ──trips──► said, behind the fence ──► consumers are paused
-                                               └──probes ended──► said
+    operator: force-open, disable, … ──────────┘ └──probes ended──► said
 
 Once it is said that a breaker is open, and its consumers are paused until then, nobody is needed any more for
 it to end: the broker delivers again by itself, and instances know from what is said that they are to probe.
@@ -28,7 +28,7 @@ from squall.bus.log import Record
 from squall.bus.messages import Heartbeat
 from squall.services.node.service import Service
 from squall.services.roles.guarded import standing
-from squall.services.rules.breaker import Breaker, Changed, Settings
+from squall.services.rules.breaker import VERBS, Breaker, Changed, Settings, Verb
 from squall.services.rules.shared_breaker import Said, Totals
 
 log = logging.getLogger("squall")
@@ -36,16 +36,27 @@ log = logging.getLogger("squall")
 LOOK_S = 0.25
 """How often it is looked whether something has changed. Higher opens later for instances that still call."""
 
-SAYING: tuple[str, ...] = ("trip", "passed", "failed")
+SAYING: tuple[str, ...] = ("trip", "passed", "failed", *VERBS)
 """What of a breaker is said anew; what time alone does follows from what was said before."""
+
+FORCED_PAUSE_S = 3.0
+"""For how long consumers are paused at a time where an operator has forced the breaker open. Higher delivers
+later once that is over; and lower asks the broker oftener."""
+
+RESUMED_S = 0.5
+"""For how long one that was forced open is open by itself before it is probed, so that all know by then."""
 
 
 class _Held(NamedTuple):
-    """What was said last, and when it ends by the broker's clock; 0 if it is not open."""
+    """What was said last, and until when nothing is delivered by the broker's clock; 0 if it is not open.
+
+    One that is forced open has no end of its own: that is put off again and again while somebody leads.
+    """
 
     sequence: int
     until_s: float
     probers: tuple[str, ...] = ()
+    is_forced: bool = False
 
 
 class Keeper:
@@ -103,6 +114,12 @@ class Keeper:
         state, until_s = standing(said, record.stored_s, now_s)
         self._tell(self._breaker.follow(now_s, state, until_s, said.opened))
 
+    def operate(self, verb: Verb) -> None:
+        """An operator says what the breaker is to do."""
+        now_s = asyncio.get_running_loop().time()
+        self._changed(self._breaker.look(now_s))
+        self._changed(self._breaker.operate(now_s, verb))
+
     def heard(self, heartbeat: Heartbeat) -> None:
         """An instance of the stage has said what its calls came to."""
         now_s = asyncio.get_running_loop().time()
@@ -120,6 +137,8 @@ class Keeper:
                 elif self._breaker.state == "closed" and self._probers != self._held.probers:
                     # While probes may be under way, nobody's share of them changes.
                     await self._store_said(Said(state="closed", opened=self._breaker.opened))
+                if self._held.is_forced and self._held.until_s - time.time() < FORCED_PAUSE_S / 2:
+                    self._held = self._held._replace(until_s=time.time() + FORCED_PAUSE_S)
                 is_open = self._held.until_s - time.time() > LOOK_S and self._may_act()
                 if is_open and await pause(self._service.connection, queue, self._held.until_s):
                     await self._service.at("router.paused")
@@ -130,6 +149,9 @@ class Keeper:
     async def _say(self, change: Changed) -> None:
         for_s = 0.0 if change.until_s is None else round(change.until_s - change.at_s, 3)
         said = Said(state=change.after, opened=change.opened, for_s=for_s, why=change.why)
+        if change.event == "resume" and change.after == "half-open":
+            # Open for a moment, so that probes begin when all know of it, each in its turn.
+            said = replace(said, state="open", opened=max(1, change.opened), for_s=RESUMED_S)
         if await self._store_said(said):
             await self._service.at("router.broken")
 
@@ -151,7 +173,8 @@ class Keeper:
 
     def _hold(self, record: Record, said: Said) -> None:
         until_s = record.stored_s + said.for_s if said.state == "open" else 0.0
-        self._held = _Held(record.sequence, until_s, said.probers or self._first)
+        is_forced = said.state == "forced-open"
+        self._held = _Held(record.sequence, until_s, said.probers or self._first, is_forced)
 
     def _changed(self, changes: list[Changed]) -> None:
         self._tell(changes)

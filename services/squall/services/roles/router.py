@@ -30,7 +30,7 @@ from squall.bus.subjects import ANY, last_token
 from squall.bus.tasks import task_group
 from squall.bus.topology.ring import breaker, of_stage, route, seat, stage_of
 from squall.services.node.lead import Office, stand
-from squall.services.node.service import Service
+from squall.services.node.service import Operate, Service
 from squall.services.patterns.lane_members import newest
 from squall.services.patterns.pattern import AGENT
 from squall.services.patterns.ring import (
@@ -42,10 +42,12 @@ from squall.services.patterns.ring import (
     instances,
     lane_queue,
     members_place,
+    stage_name,
 )
 from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
 from squall.services.roles.shedder import Shedder
+from squall.services.rules.breaker import VERBS
 from squall.services.rules.placement import Presence
 from squall.services.run.spec import spec_as
 
@@ -143,6 +145,7 @@ class _Router:
         await service.at("router.resumed")
         office.caught_up()
         stop = await service.connection.subscribe(service.swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
+        service.operated = self._operated
         clearing = Clearing(service, point="router.trimmed")
         try:
             async with task_group() as tasks:
@@ -188,6 +191,16 @@ class _Router:
     async def _store_one(self, entry: Entry) -> bool:
         async with self._one_at_a_time:
             return isinstance(await self._writer.store([entry]), Stored)
+
+    def _operated(self, said: Operate) -> None:
+        """An operator says something of a stage's breaker; what it is, whoever passed it on has looked at."""
+        for stage, keeper in self._keepers.items():
+            for verb in VERBS:
+                if (said.target, said.verb) == (
+                    stage_name(stage),
+                    verb,
+                ) and self._office.leadership.may_act():
+                    keeper.operate(verb)
 
     def _queue(self, stage: int) -> LaneQueue:
         return lane_queue(self._spec, stage, self._keepers[stage].paused_until_s)

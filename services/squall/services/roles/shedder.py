@@ -92,7 +92,6 @@ class Shedder:
             if oldest is None:
                 return
             await self._shed(oldest, waiting)
-            waiting -= 1
 
     async def _shed(self, oldest: Record, waiting: int) -> None:
         """End one, unless it has ended, and take it out of what waits.

@@ -37,6 +37,8 @@ Event = Literal["trip", "waited", "passed", "failed", "told", "force-open", "dis
 Verb = Literal["force-open", "disable", "observe", "resume"]
 """What an operator can say."""
 
+VERBS: Final[Sequence[Verb]] = ("force-open", "disable", "observe", "resume")
+
 End = Literal["ok", "transient", "poison", "bug", "shed"]
 """How a call ended. Only ``transient`` is a failure of what is called."""
 

@@ -27,7 +27,7 @@ class Said(Message, frozen=True, kw_only=True, tag="breaker"):
     """How a stage's shared breaker stands, from when it is stored.
 
     Attributes:
-        state: ``closed`` or ``open``; half-open is what follows open by itself.
+        state: ``closed`` or ``open``, after which it is half-open by itself; or as an operator had it.
         opened: How often it has been open without being clean since.
         for_s: How long it is open.
         why: In one sentence without its full stop.

@@ -17,11 +17,11 @@ LOW = 0.9
 BATCH_MAX = 500
 """Of one look. Higher gets down sooner, and leaves what else the shedder has to do waiting for longer."""
 
-_REASON = re.compile(r"shed: it was the oldest of (\d+) that waited at stage (\d+), where (\d+) may")
+_REASON = re.compile(r"shed: it was among the oldest of (\d+) that waited at stage (\d+), where (\d+) may")
 
 
 class Shed(NamedTuple):
-    """Why a task was shed: how many waited with it at which stage, and how many may."""
+    """Why a task was shed: how many waited at which stage as it was looked, and how many may."""
 
     waiting: int
     stage: int
@@ -47,9 +47,7 @@ def excess(waiting: int, mark: int) -> int:
 
 def reason(shed: Shed) -> str:
     """Why it is dead, in one sentence."""
-    return (
-        f"shed: it was the oldest of {shed.waiting} that waited at stage {shed.stage}, where {shed.mark} may"
-    )
+    return f"shed: it was among the oldest of {shed.waiting} that waited at stage {shed.stage}, where {shed.mark} may"
 
 
 def read_reason(text: str) -> Shed | None:

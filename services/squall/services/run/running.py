@@ -26,6 +26,7 @@ from squall.services.run.access import Access, Own
 from squall.services.run.counters import Counters
 from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Nodes, Route, Starts, straight
+from squall.services.run.operating import listening
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
@@ -98,6 +99,7 @@ async def running(
                 progress=progress,
             )
             swarm = await stack.enter_async_context(serving)
+            await stack.enter_async_context(listening(swarm, run.path))
             yield swarm
 
 

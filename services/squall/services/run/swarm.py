@@ -18,6 +18,7 @@ from squall.bus.topology.model import Topology
 from squall.services.errors import LaunchError, SpecError
 from squall.services.launch import Launcher, Unit
 from squall.services.node.history import History
+from squall.services.node.service import Operate, Order
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE, Backlog, Consumer
 from squall.services.rules.conduct import Suspicion
@@ -330,6 +331,13 @@ class Swarm:
         None if the broker does not say.
         """
         return await self._access.heard(node)
+
+    async def tell_leaders(self, target: str, verb: str) -> None:
+        """Pass on what an operator says to all who may lead; the one that does listens."""
+        said = Order(operate=Operate(target=target, verb=verb))
+        for name in self.of_role(self.pattern.leader):
+            if (unit := self.units.get(name)) is not None:
+                await self.launcher.tell(unit, said)
 
     async def leader(self) -> tuple[str, int] | None:
         """Who holds the newest term, and the term.

@@ -24,7 +24,7 @@ from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.ring_attempts import STAGE_ATTEMPTS, Attempt, attempts_of
 from squall.chaos.judge.decide import Finding, decide, unexercised, unknown
 from squall.services.patterns.ring import RingSpec, breaker_settings, instances
-from squall.services.rules.breaker import Settings, share
+from squall.services.rules.breaker import VERBS, Settings, share
 
 ADMITTED_S = 1.0
 """How long after a breaker opened an attempt may begin that was let through before."""
@@ -124,6 +124,8 @@ def outages(history: History, of: Told) -> list[Outage]:
         stage = int(group[0].target.removeprefix("stage-"))
         begin_s = max(fault.verified_s or fault.start_s for fault in group)
         end_s = min(fault.held_s or fault.end_s or math.inf for fault in group)
+        if any(turn.event in VERBS and turn.time_s <= end_s for turn in of.turns.get(stage, ())):
+            continue  # an operator had it stand otherwise
         within = [a for a in of.attempts.get(stage, ()) if begin_s <= a.begin_s and a.end_s <= end_s]
         if end_s < math.inf and not any(attempt.ok for attempt in within):
             found.append(Outage(stage, begin_s, end_s))
@@ -280,7 +282,7 @@ def _tried_by_breakers(history: History, of: Told, stage: int) -> tuple[list[lis
             ]
             if turn.state == "half-open":
                 trials.append([attempt for attempt in begun if attempt.ok or attempt.failed])
-            elif turn.state == "open":
+            elif turn.state in ("open", "forced-open"):
                 early += [a for a in begun if a.begin_s > turn.time_s + ADMITTED_S]
     return trials, early
 

@@ -22,7 +22,7 @@ from squall.chaos.judge.checks.ring_attempts import AtStage
 from squall.chaos.judge.checks.ring_breakers import ERRORS, Turned
 from squall.chaos.judge.decide import Finding, decide, named, some, unexercised, unknown
 from squall.services.patterns.ring import RingSpec
-from squall.services.rules.shedding import Shed, low_mark, read_reason
+from squall.services.rules.shedding import Shed, read_reason
 
 SLACK_S = 3.0
 """Between what is said of a breaker and what is done about it: two looks, and calls of a busy broker."""
@@ -73,9 +73,7 @@ def shedding(case: Case) -> Finding:
     by_register, lines = shed(history), {line.task: line for line in history.of(Told)}
     told = {task: line for task, line in lines.items() if line.type == "ok"}
     early = [
-        task
-        for task, why in by_register.items()
-        if why.mark != spec.backlog_max or why.waiting <= low_mark(why.mark)
+        task for task, why in by_register.items() if why.mark != spec.backlog_max or why.waiting <= why.mark
     ]
     ended = {register.task for register in history.registers}
     another = [task for task in told if task in ended and task not in by_register]

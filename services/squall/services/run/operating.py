@@ -1,0 +1,149 @@
+"""What an operator says to a swarm that runs: through a socket in the directory of its run.
+
+    squall operate RUN TARGET VERB ─► RUN/operate.sock ─► the command that runs it ─► whoever leads
+                                   ◄── how it stands then, or why not ◄──┘
+
+The socket is there for as long as the swarm serves, and for its user alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from squall.bus.errors import SquallError
+from squall.services.errors import LaunchError, SpecError
+
+if TYPE_CHECKING:
+    from squall.services.run.swarm import Swarm
+
+SOCKET = "operate.sock"
+
+LINE_BYTES_MAX = 4 * 1024
+READ_S = 5.0
+"""How long whoever connects may take to say something."""
+
+ANSWERED_S = 120.0
+"""Longer than any pattern takes to do what it is told, or to find that nobody does."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator says."""
+
+    target: Annotated[str, Meta(max_length=100)]
+    verb: Annotated[str, Meta(max_length=100)]
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """How it stands then; or why not, with a remedy and the exit code that it means for a command."""
+
+    stands: str = ""
+    error: str = ""
+    remedy: str = ""
+    code: int = 0
+
+
+# In the command that runs the swarm.
+
+
+@contextlib.asynccontextmanager
+async def listening(swarm: Swarm, directory: Path) -> AsyncIterator[None]:
+    """Hear operators inside the block, one at a time."""
+    one_at_a_time = asyncio.Lock()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            async with one_at_a_time:
+                answered = await _answered(swarm, reader)
+            writer.write(msgspec.json.encode(answered) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    path = directory / SOCKET
+    with _reached(path) as short:
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)  # nothing else makes a file meanwhile: nothing is awaited in between
+        try:
+            bound = socket.socket(socket.AF_UNIX)
+            bound.bind(short)
+        finally:
+            os.umask(before)
+    server = await asyncio.start_unix_server(hear, sock=bound, limit=LINE_BYTES_MAX)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
+
+
+async def _answered(swarm: Swarm, reader: asyncio.StreamReader) -> Answered:
+    """Do what an operator says, or say why not."""
+    try:
+        async with asyncio.timeout(READ_S):
+            asked = msgspec.json.decode(await reader.readline(), type=Asked)
+    except (TimeoutError, ValueError) as error:
+        return Answered(error=f"what was said cannot be read: {error}", remedy="use `squall operate`", code=2)
+    if swarm.pattern.operate is None:
+        said = f"there is nothing to operate in a swarm of the pattern {swarm.pattern.name}"
+        return Answered(error=said, remedy="only a pattern whose stages have breakers has any", code=2)
+    try:
+        return Answered(stands=await swarm.pattern.operate(swarm, asked.target, asked.verb))
+    except SquallError as error:
+        return Answered(error=str(error), remedy=error.remedy, code=error.exit_code)
+
+
+# In the operator's command.
+
+
+def say(directory: Path, target: str, verb: str) -> str:
+    """Say something to the swarm that runs in a directory; how it stands then, in words.
+
+    Raises:
+        SpecError: No swarm runs there, or it does not know what was said.
+        LaunchError: It was not done, or it is not known whether it was.
+    """
+    asked = msgspec.json.encode(Asked(target=target, verb=verb)) + b"\n"
+    try:
+        with _reached(directory / SOCKET) as short, socket.socket(socket.AF_UNIX) as to_it:
+            to_it.settimeout(ANSWERED_S)
+            to_it.connect(short)
+            to_it.sendall(asked)
+            line = to_it.makefile("rb").readline(LINE_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        raise SpecError(
+            f"no swarm runs in {directory}",
+            "name the directory of a run that goes on, as `squall run` told it",
+        ) from None
+    except OSError as error:
+        raise LaunchError(f"the swarm in {directory} does not answer: {error}", "say it again") from None
+    try:
+        answered = msgspec.json.decode(line, type=Answered)
+    except ValueError:
+        raise LaunchError(
+            f"the swarm in {directory} ended before it answered", "see what it says of itself"
+        ) from None
+    if answered.error:
+        kind = SpecError if answered.code == SpecError.exit_code else LaunchError
+        raise kind(answered.error, answered.remedy)
+    return answered.stands
+
+
+@contextlib.contextmanager
+def _reached(path: Path) -> Iterator[str]:
+    """A path to a socket by which it can be bound and reached, however long its own is: that may have 107
+    bytes at most."""
+    with contextlib.ExitStack() as stack:
+        if Path("/proc/self/fd").is_dir():
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, folder)
+            yield f"/proc/self/fd/{folder}/{path.name}"
+        else:
+            yield str(path)
