@@ -127,8 +127,8 @@ class Shedder:
             return
         if written != "already" and not ended:
             service.counters["shed"] += 1
-            kind = "ok" if written == "won" else "unknown"
-            service.history("shed", kind, task=name, stage=self._stage, waiting=waiting, seq=oldest.sequence)
+            facts = {"stage": self._stage, "waiting": waiting, "seq": oldest.sequence}
+            service.history("shed", "ok" if written == "won" else "unknown", task=name, **facts)
         await service.at("router.shed")
         # Its register is there, so whatever becomes of it at an instance now is suppressed.
         await bus_log.trim(

@@ -47,7 +47,8 @@ def excess(waiting: int, mark: int) -> int:
 
 def reason(shed: Shed) -> str:
     """Why it is dead, in one sentence."""
-    return f"shed: it was among the oldest of {shed.waiting} that waited at stage {shed.stage}, where {shed.mark} may"
+    waited = f"{shed.waiting} that waited at stage {shed.stage}"
+    return f"shed: it was among the oldest of {waited}, where {shed.mark} may"
 
 
 def read_reason(text: str) -> Shed | None:

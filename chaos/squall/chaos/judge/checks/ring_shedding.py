@@ -110,7 +110,7 @@ def shedding(case: Case) -> Finding:
 
 
 def _routers_struck(history: History) -> int:
-    return sum(fault.node.startswith("router") for fault in history.faults)
+    return sum((fault.node or "").startswith("router") for fault in history.faults)
 
 
 def _is_open(history: History, line: Told) -> bool:
@@ -150,8 +150,8 @@ def _passed_over(history: History, told: Mapping[str, Told], last: int) -> Itera
     """
     begun, won = _at_stages(history, last)
     for task, line in told.items():
-        came_s = begun.get((line.stage - 1, task))
-        for (stage, other), (begin_s, _) in won.items() if came_s is not None else ():
+        came_s = begun.get((line.stage - 1, task), 0.0)
+        for (stage, other), (begin_s, _) in won.items():
             before = won.get((line.stage - 1, other))
             if stage == line.stage and begin_s > line.time_s and before and before[1] < came_s:
                 yield task, other
@@ -161,10 +161,7 @@ def _passed_over(history: History, told: Mapping[str, Told], last: int) -> Itera
 def _at_stages(
     history: History, last: int
 ) -> tuple[Mapping[tuple[int, str], float], Mapping[tuple[int, str], tuple[float, float]]]:
-    """By stage and task: when it was begun there first, and when the attempt began and ended that won.
-
-    Before the first stage stands its offer.
-    """
+    """By stage and task: when it was begun there first, and when the attempt began and ended that won."""
     begun: dict[tuple[int, str], float] = {}
     won: dict[tuple[int, str], tuple[float, float]] = {}
     by_node: dict[tuple[str, int, str], float] = {}
