@@ -69,8 +69,7 @@ def test_once_all_that_is_open_is_over_there_is_room_again() -> None:
 def test_a_result_has_a_bound_and_the_sentence_says_which_field_raises_it() -> None:
     assert not too_large(8192, 8192)
     assert too_large(8193, 8192) == (
-        "the result is too large: 8,193 bytes, and this mesh takes 8,192; "
-        "raise result_bytes_max in its swarm.toml"
+        "the result is too large: 8,193 bytes, and there may be 8,192; raise result_bytes_max in swarm.toml"
     )
 
 

@@ -15,7 +15,7 @@ from squall.services.run.operating import say
 
 def operate(
     run: Annotated[Path, typer.Argument(help="The directory of a run that goes on.", parser=a_path)],
-    target: Annotated[str, typer.Argument(help="Of what, for instance stage-3 of a ring.")],
+    target: Annotated[str, typer.Argument(help="Of what, for instance stage-3.")],
     verb: Annotated[str, typer.Argument(help="A breaker: force-open, disable, observe, or resume.")],
     as_json: AsJson = False,
 ) -> None:

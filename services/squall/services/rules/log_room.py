@@ -67,6 +67,6 @@ def too_large(size: int, result_bytes: int) -> str:
     if size <= result_bytes:
         return ""
     return (
-        f"the result is too large: {size:,} bytes, and this mesh takes {result_bytes:,}; "
-        "raise result_bytes_max in its swarm.toml"
+        f"the result is too large: {size:,} bytes, and there may be {result_bytes:,}; "
+        "raise result_bytes_max in swarm.toml"
     )

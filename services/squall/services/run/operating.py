@@ -12,18 +12,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from squall.bus.errors import SquallError
 from squall.services.errors import LaunchError, SpecError
-
-if TYPE_CHECKING:
-    from squall.services.run.swarm import Swarm
 
 SOCKET = "operate.sock"
 
@@ -33,6 +30,10 @@ READ_S = 5.0
 
 ANSWERED_S = 120.0
 """Longer than any pattern takes to do what it is told, or to find that nobody does."""
+
+
+Operate = Callable[[str, str], Awaitable[str]]
+"""Does what is said of a target, and tells how that stands then; see `Swarm.operate`."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,14 +56,14 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.asynccontextmanager
-async def listening(swarm: Swarm, directory: Path) -> AsyncIterator[None]:
+async def listening(directory: Path, operate: Operate) -> AsyncIterator[None]:
     """Hear operators inside the block, one at a time."""
     one_at_a_time = asyncio.Lock()
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             async with one_at_a_time:
-                answered = await _answered(swarm, reader)
+                answered = await _answered(operate, reader)
             writer.write(msgspec.json.encode(answered) + b"\n")
             await writer.drain()
         writer.close()
@@ -84,18 +85,15 @@ async def listening(swarm: Swarm, directory: Path) -> AsyncIterator[None]:
         path.unlink(missing_ok=True)
 
 
-async def _answered(swarm: Swarm, reader: asyncio.StreamReader) -> Answered:
+async def _answered(operate: Operate, reader: asyncio.StreamReader) -> Answered:
     """Do what an operator says, or say why not."""
     try:
         async with asyncio.timeout(READ_S):
             asked = msgspec.json.decode(await reader.readline(), type=Asked)
     except (TimeoutError, ValueError) as error:
         return Answered(error=f"what was said cannot be read: {error}", remedy="use `squall operate`", code=2)
-    if swarm.pattern.operate is None:
-        said = f"there is nothing to operate in a swarm of the pattern {swarm.pattern.name}"
-        return Answered(error=said, remedy="only a pattern whose stages have breakers has any", code=2)
     try:
-        return Answered(stands=await swarm.pattern.operate(swarm, asked.target, asked.verb))
+        return Answered(stands=await operate(asked.target, asked.verb))
     except SquallError as error:
         return Answered(error=str(error), remedy=error.remedy, code=error.exit_code)
 

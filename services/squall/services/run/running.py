@@ -99,7 +99,7 @@ async def running(
                 progress=progress,
             )
             swarm = await stack.enter_async_context(serving)
-            await stack.enter_async_context(listening(swarm, run.path))
+            await stack.enter_async_context(listening(run.path, swarm.operate))
             yield swarm
 
 

@@ -332,6 +332,20 @@ class Swarm:
         """
         return await self._access.heard(node)
 
+    async def operate(self, target: str, verb: str) -> str:
+        """Have whoever leads do what an operator says; how the target stands then, in words.
+
+        Raises:
+            SpecError: There is nothing of the kind to operate.
+            LaunchError: Nobody did it.
+        """
+        if self.pattern.operate is None:
+            raise SpecError(
+                f"there is nothing to operate in a swarm of the pattern {self.pattern.name}",
+                "only patterns whose stages have breakers can be operated",
+            )
+        return await self.pattern.operate(self, target, verb)
+
     async def tell_leaders(self, target: str, verb: str) -> None:
         """Pass on what an operator says to all who may lead; the one that does listens."""
         said = Order(operate=Operate(target=target, verb=verb))

@@ -1,0 +1,129 @@
+"""What an operator's command makes of who answers at the socket of a run, or does not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squall.services.errors import LaunchError, ServiceError, SpecError
+from squall.services.run import operating
+from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, listening, say
+
+LONG = "a-folder-with-a-long-name-" * 8
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Any]:
+    """``answering(data)``: somebody else's socket in a directory, which says that and hangs up."""
+    servers: list[socket.socket] = []
+
+    def make(data: bytes) -> Path:
+        server = socket.socket(socket.AF_UNIX)
+        servers.append(server)
+        server.bind(str(tmp_path / SOCKET))
+        server.listen(1)
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(LINE_BYTES_MAX)
+                connection.sendall(data)
+
+        threading.Thread(target=answer, daemon=True).start()
+        return tmp_path
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("folder", ["", "not/there"])
+def test_where_no_swarm_runs_that_is_said(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(SpecError, match="no swarm runs in"):
+        say(tmp_path / folder, "stage-1", "resume")
+
+
+def test_a_socket_that_nobody_listens_at_any_more_is_no_swarm(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / SOCKET))
+    with pytest.raises(SpecError, match="no swarm runs in"):
+        say(tmp_path, "stage-1", "resume")
+
+
+@pytest.mark.parametrize("data", [b"", b"yes\n", b"[]\n", b"x" * 3 * LINE_BYTES_MAX])
+def test_an_answer_that_is_none_is_unknown(answering: Any, data: bytes) -> None:
+    with pytest.raises(LaunchError):
+        say(answering(data), "stage-1", "resume")
+
+
+def test_who_does_not_answer_in_time_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "ANSWERED_S", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / SOCKET))
+        silent.listen(1)
+        with pytest.raises(LaunchError, match="does not answer"):
+            say(tmp_path, "stage-1", "resume")
+
+
+async def operated(target: str, verb: str) -> str:
+    """As a pattern does it: what it knows, what it does not, and what nobody did."""
+    if verb == "never":
+        raise SpecError("it is not known", "say another")
+    if verb == "later":
+        raise LaunchError("nobody did it", "say it again")
+    return f"{target} is {verb}"
+
+
+def said(folder: Path, target: str, verb: str) -> str | ServiceError:
+    """What is answered to an operator by the end that a running swarm has."""
+
+    async def live() -> str:
+        async with listening(folder, operated):
+            return await asyncio.to_thread(say, folder, target, verb)
+
+    try:
+        return asyncio.run(live())
+    except ServiceError as error:
+        return error
+
+
+def test_what_a_pattern_makes_of_it_is_what_the_operator_hears(tmp_path: Path) -> None:
+    assert said(tmp_path, "stage-1", "open") == "stage-1 is open"
+    assert not (tmp_path / SOCKET).exists()
+    unknown, undone = (
+        said(tmp_path, "stage-1", "never"),
+        said(tmp_path, "stage-1", "later"),
+    )
+    assert (type(unknown), str(unknown)) == (SpecError, "it is not known")
+    assert (type(undone), str(undone)) == (LaunchError, "nobody did it")
+    assert "cannot be read" in str(said(tmp_path, "s" * 101, "open"))
+
+
+def test_a_directory_may_have_a_name_longer_than_a_socket_may(tmp_path: Path) -> None:
+    folder = tmp_path / LONG
+    folder.mkdir()
+    assert said(folder, "stage-1", "open") == "stage-1 is open"
+
+
+def test_who_says_nothing_keeps_others_waiting_for_so_long_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "READ_S", 0.1)
+
+    async def live() -> str:
+        async with listening(tmp_path, operated):
+            _, silent = await asyncio.open_unix_connection(str(tmp_path / SOCKET))
+            try:
+                return await asyncio.to_thread(say, tmp_path, "stage-1", "open")
+            finally:
+                silent.close()
+
+    assert asyncio.run(live()) == "stage-1 is open"
