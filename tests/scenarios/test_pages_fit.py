@@ -10,6 +10,8 @@ from playwright.sync_api import Browser
 from tests.scenarios.browser import SCHEMES, SIZES, chromium, misplaced, opened
 from tests.unit.eventful import eventful_run
 from tests.unit.histories import good_run
+from tests.unit.test_checks_ring_breakers import failing_run
+from tests.unit.test_checks_ring_lanes import lanes, look
 
 from squall.chaos.evidence.series import Planned, begin
 from squall.chaos.judge.series import series_result
@@ -31,6 +33,23 @@ def run_page(folder: Path) -> Path:
     return folder / "run" / "report.html"
 
 
+def ring_page(folder: Path) -> Path:
+    """Stages, a breaker that opens, lanes that move, and a verdict that this made-up run has not earned."""
+    run = failing_run()
+    for stage in range(1, 5):
+        look(
+            run,
+            0.0,
+            stage,
+            **{f"agent_{stage}": lanes(range(60)), f"agent_{stage + 4}": lanes(range(60, 100))},
+        )
+    look(run, 25.0, 4, agent_4=lanes(range(60)))
+    look(run, 25.4, 4, agent_4=lanes(range(100)))
+    run.write(folder / "run")
+    judge(folder / "run")
+    return folder / "run" / "report.html"
+
+
 def series_page(folder: Path) -> Path:
     """A run that passed, one that failed, one that was cut short, and one that is missing."""
     planned = Planned(runs=("seed-1", "seed-2", "seed-3", "seed-4"), all_faults=True)
@@ -46,7 +65,7 @@ def series_page(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("page", [run_page, series_page], ids=["run", "series"])
+@pytest.mark.parametrize("page", [run_page, ring_page, series_page], ids=["run", "ring", "series"])
 def test_a_page_fits(browser: Browser, tmp_path: Path, page: object, width: int, height: int) -> None:
     assert callable(page)
     path = page(tmp_path)

@@ -199,6 +199,32 @@ def test_an_attempt_while_its_breaker_is_open_fails_but_for_what_was_let_through
     assert is_fine(shown(half_open_discipline, failing(tmp_path / "soon", soon)))
 
 
+@pytest.mark.parametrize("verb", ["force-open", "disable", "observe"])
+def test_a_breaker_that_an_operator_had_stand_otherwise_is_not_held_to_its_rule(
+    tmp_path: Path, verb: str
+) -> None:
+    def operated(run: Run) -> None:
+        never_open(run)
+        turn(run, 29.0, verb, "operated", node="router-1", shared=True)
+
+    assert is_fine(shown(trips_and_heals, failing(tmp_path / "before", operated)))
+
+    def operated_later(run: Run) -> None:
+        never_open(run)
+        turn(run, 41.0, verb, "operated", node="router-1", shared=True)
+
+    assert shown(trips_and_heals, failing(tmp_path / "after", operated_later))[0] == "fail"
+
+
+def test_an_attempt_while_its_breaker_is_forced_open_fails(tmp_path: Path) -> None:
+    def forced(run: Run) -> None:
+        turn(run, 50.0, "told", "forced-open")
+        attempt(run, 55.0, "v-1", "ok")
+
+    verdict, detail = shown(half_open_discipline, failing(tmp_path, forced))
+    assert (verdict, "was open" in detail) == ("fail", True), detail
+
+
 def test_the_stage_before_that_stands_still_meanwhile_fails(tmp_path: Path) -> None:
     def stands(run: Run) -> None:
         run.rows = [

@@ -16,6 +16,7 @@ from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Batch, Operations
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding
+from squall.chaos.judge.track import Track
 from squall.chaos.plan.series import EXPERIMENT, Plan
 
 DELIVERING = ("gateway.delivered", "gateway.filled", "venue.journaled", "venue.filled")
@@ -64,6 +65,10 @@ def _no_more_runs(spec: Any, seed: int) -> Sequence[Plan]:
     return ()
 
 
+def _nothing_over_time(history: History) -> Sequence[Track]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Promises:
     """All that judging a pattern takes; registered in `squall.chaos.judge.checks`.
@@ -77,6 +82,7 @@ class Promises:
             in every way.
         experiment: How a swarm is set up for ``squall chaos``: fields of its spec.
         runs: The runs that a series of all faults has beside its seeds; given the spec and the first seed.
+        tracks: What the pattern tells of itself over time, for the page of a run; see `track.py`.
     """
 
     pattern: str
@@ -86,6 +92,7 @@ class Promises:
     to_an_effect: Sequence[str] = ()
     experiment: Mapping[str, Any] = field(default_factory=lambda: EXPERIMENT)
     runs: Callable[[Any, int], Sequence[Plan]] = _no_more_runs
+    tracks: Callable[[History], Sequence[Track]] = _nothing_over_time
 
     def of(self, check: str) -> Promise | None:
         """The promise of an id."""

@@ -28,6 +28,7 @@ from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import grown, ownership
 from squall.chaos.judge.checks.ring_shedding import OPERATIONS as SHEDDING
 from squall.chaos.judge.checks.ring_shedding import shed, shedding, sheds
+from squall.chaos.judge.checks.ring_tracks import tracks
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
@@ -262,6 +263,7 @@ PROMISES = Promises(
         **SHEDDING,
         "final/stage": Stage,
     },
+    tracks=tracks,
     to_an_effect=(
         "agent.delivered",
         "agent.executed",

@@ -12,7 +12,9 @@ from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.figures import latencies_ms
 from squall.chaos.judge.succession import terms
 from squall.chaos.judge.tally import Tally
+from squall.chaos.judge.track import Track
 from squall.chaos.tell.page import buckets, plots, rail, strips
+from squall.chaos.tell.page import tracks as rows
 from squall.chaos.tell.page.frame import NARROW, WIDE, Led
 from squall.chaos.tell.page.lanes import Strike, Window, lanes, shown
 from squall.chaos.tell.page.markup import Markup, join
@@ -105,6 +107,20 @@ def outcomes(history: History, found: Sequence[Outcome], seen: Window, around: S
         return strips.drawn(rows, around, width)
 
     return section(title, about, _both(draw, 0), pairs(strips.key(rows), "does"))
+
+
+def tracks(found: Sequence[Track], seen: Window, around: Setting) -> Markup | None:
+    """What the pattern tells of itself over time; None if that is nothing."""
+    if not found:
+        return None
+
+    def draw(width: float, _: int) -> Markup:
+        return rows.drawn(found, seen, around, width)
+
+    keys = [(f"stands {standing}", rows.MEANINGS[standing]) for standing in rows.standings(found)]
+    keys += _shared_keys(around)
+    about = "How many waited, and how each part stood; seconds since the first task was due"
+    return section("Its parts over time", about, legend(keys), _both(draw, 0))
 
 
 def _shared_keys(around: Setting) -> list[tuple[str, str]]:

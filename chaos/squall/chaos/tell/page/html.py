@@ -9,12 +9,14 @@ Topology ────────┴─ topology                                
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from squall.bus.topology.model import Topology
 from squall.chaos.evidence.model import History
+from squall.chaos.judge.checks import promises_of
 from squall.chaos.judge.tally import tally
+from squall.chaos.judge.track import Track
 from squall.chaos.tell.page import course, evidence, tables, traced, words
 from squall.chaos.tell.page.document import checks, document, heading
 from squall.chaos.tell.page.figures import figures
@@ -89,6 +91,7 @@ def render(content: PageContent) -> bytes:
             course.outcomes(history, found, seen, around),
             course.latency(history, counted, found, seen, around),
             course.throughput(history, seen, around),
+            course.tracks(_tracks(result.pattern, history), seen, around),
             course.nodes_over_time(history, seen, around),
             *traced.sections(
                 chosen(found), content.traces, shlex.quote(content.path), failed=verdict == "fail"
@@ -108,6 +111,11 @@ def render(content: PageContent) -> bytes:
             section("Again", "The same run, and the same judgment of this one", _commands(content)),
         ),
     )
+
+
+def _tracks(pattern: str | None, history: History) -> Sequence[Track]:
+    promises = promises_of(pattern)
+    return () if promises is None else promises.tracks(history)
 
 
 def _commands(content: PageContent) -> Markup:
