@@ -69,6 +69,17 @@ async def at(connection: Connection, stream: str, sequence: int, *, timeout_s: f
     return await _get(connection, stream, {"seq": sequence}, timeout_s)
 
 
+async def first(
+    connection: Connection, stream: str, subject: str, *, timeout_s: float = 3.0
+) -> Record | None:
+    """The oldest record on a subject or a pattern of them, from the stream's leader; None without any.
+
+    Raises:
+        RequestError: No answer.
+    """
+    return await _get(connection, stream, {"seq": 1, "next_by_subj": subject}, timeout_s)
+
+
 async def _get(
     connection: Connection, stream: str, wanted: Mapping[str, Any], timeout_s: float
 ) -> Record | None:

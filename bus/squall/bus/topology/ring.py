@@ -77,7 +77,14 @@ def seat(s: Subjects) -> Seat:
 
 @functools.lru_cache(maxsize=16)
 def ring(
-    swarm: str, *, stages: int, instances: int, routers: int = 2, joins: int = 0, laps: int = 0
+    swarm: str,
+    *,
+    stages: int,
+    instances: int,
+    routers: int = 2,
+    joins: int = 0,
+    laps: int = 0,
+    sheds: bool = False,
 ) -> Topology:
     """The topology of stages in a row.
 
@@ -88,6 +95,7 @@ def ring(
         routers: How many candidates for leadership, ``router-1`` and up; one of them leads.
         joins: How many instances may join, of whichever stages.
         laps: See `Stages`.
+        sheds: Whether routers may end what waits at a stage.
 
     Raises:
         InvalidNameError: The swarm's name cannot be used in subjects.
@@ -113,7 +121,11 @@ def ring(
             Node("producer", "producer"),
             Node("observer", "observer"),
         ),
-        links=(*_common(s, chain), *(link for name in agents for link in _instance(s, chain, name))),
+        links=(
+            *_common(s, chain),
+            *(_shedding(s, chain) if sheds else ()),
+            *(link for name in agents for link in _instance(s, chain, name)),
+        ),
         coming={Node(name, "agent", isolated=True): tuple(_instance(s, chain, name)) for name in more},
         administration={
             "launcher": launcher(),
@@ -175,6 +187,17 @@ def _common(s: Subjects, chain: Stages) -> Iterator[Link]:
     yield Link("agent", "router", s.heartbeat("agent", SOURCE), "says that it lives")
     yield Link("gateway", "router", s.heartbeat(GATEWAY, SOURCE), "heartbeats, with how far it is behind")
     yield Link("RES", "gateway", s.registers, "carries out the effects", by="pull", consumer=GATEWAY)
+
+
+def _shedding(s: Subjects, chain: Stages) -> Iterator[Link]:
+    """What else a router may do where it ends the oldest of what waits too long: it can end any task."""
+    for stage in range(1, chain.count + 1):
+        waiting, tasks = chain.waiting(stage), chain.tasks(stage)
+        yield Link(waiting, "router", tasks, "looks which is the oldest that waits", by="get")
+        yield Link(
+            "router", chain.done(stage), chain.register(stage), "ends what is shed; the first register wins"
+        )
+        yield Link("router", waiting, tasks, "takes out what it has ended", by="trim")
 
 
 def _instance(s: Subjects, chain: Stages, name: str) -> Iterator[Link]:

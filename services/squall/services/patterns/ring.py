@@ -35,10 +35,13 @@ from squall.services.patterns import (
     operating_breakers,
     parts,
     reading,
+    shedding,
+    waiting_facts,
 )
 from squall.services.patterns.changing_members import change_members, changes, fewest
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place, Roster
 from squall.services.rules.breaker import Settings
+from squall.services.rules.shedding import Policy
 from squall.services.run.spec import HANDLER, INDEPENDENT, OWN, SEQUENCED, Seconds, Spec
 from squall.services.trading import pipeline
 from squall.services.trading.workload import Submission, independent, sequenced
@@ -101,6 +104,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             when it would be. ``off``: neither.
         breaker_window_s: How far back attempts count.
         breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
+        shed: What becomes of what comes in while a stage is left alone. ``reject-new``: it waits, and once
+            ``ingress_max`` tasks are under way no more are accepted. ``drop-oldest``: where more than
+            ``backlog_max`` wait at the stage, the oldest of them end as dead letters, unrun.
+        backlog_max: How many may wait at a stage that is left alone; 0 with ``reject-new``.
         joins_at_s, leaves_at_s: When, after the load of `squall run` begins, an instance joins the stage that
             has the fewest, and when the newest that there is leaves.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
@@ -125,6 +132,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_window_s: Annotated[float, Meta(gt=0)] = 30.0
     breaker_wait_s: Annotated[float, Meta(gt=0)] = 5.0
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
+    shed: Policy = "reject-new"
+    backlog_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     joins_at_s: tuple[Seconds, ...] = ()
     leaves_at_s: tuple[Seconds, ...] = ()
     pause_leader: bool = True
@@ -165,6 +174,7 @@ def check(spec: RingSpec) -> None:
     closing.check(spec)
     if spec.breaker_wait_s > spec.breaker_wait_s_max:
         raise SpecError("breaker_wait_s is above breaker_wait_s_max", "lower the one or raise the other")
+    shedding.check(spec)
 
 
 def chain(spec: RingSpec) -> Stages:
@@ -241,6 +251,7 @@ def topology(spec: RingSpec) -> Topology:
         routers=spec.routers,
         joins=len(spec.joins_at_s) + JOINS_MAX,
         laps=closing.laps(spec),
+        sheds=bool(spec.backlog_max),
     )
 
 
@@ -402,10 +413,20 @@ def next_number(spec: RingSpec, names: Sequence[str], least: int) -> int:
 
 
 def watch(swarm: Swarm, history: History) -> Coroutine[Any, Any, None]:
-    """Write into the history who has which lanes, whenever that has changed."""
+    """Write into the history who has which lanes, and where tasks are shed how many wait."""
     spec = swarm.spec_as(RingSpec)
     queues = {stage: lane_queue(spec, stage) for stage in range(1, len(spec.stages) + 1)}
-    return lane_facts.watch(swarm.observer, queues, history)
+    of_lanes = lane_facts.watch(swarm.observer, queues, history)
+    if not spec.backlog_max:
+        return of_lanes
+    streams = {stage: queue.stream for stage, queue in queues.items()}
+    return _both(of_lanes, waiting_facts.watch(swarm.observer, streams, history))
+
+
+async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    async with task_group() as tasks:
+        tasks.start(one)
+        tasks.start(other)
 
 
 def operate(swarm: Swarm, target: str, verb: str) -> Awaitable[str]:

@@ -36,6 +36,7 @@ from squall.services.patterns.pattern import AGENT
 from squall.services.patterns.ring import (
     RingSpec,
     breaker_settings,
+    chain,
     first_instances,
     first_route,
     instances,
@@ -45,6 +46,7 @@ from squall.services.patterns.ring import (
 )
 from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
+from squall.services.roles.shedder import Shedder
 from squall.services.rules.breaker import VERBS
 from squall.services.rules.placement import Presence
 from squall.services.run.spec import spec_as
@@ -61,6 +63,7 @@ POINTS: Final = {
     "router.recorded": "all lanes of a stage are where its route says, and their consumers are of its epoch",
     "router.broken": "it is said how a stage's breaker stands, its consumers go on as they did",
     "router.paused": "the consumers of a stage are paused, until a time that the broker keeps",
+    "router.shed": "the oldest of a stage has ended unrun, it still waits there",
     "router.trimmed": "the ingress is trimmed",
 }
 """Where a fault can strike it, and what has happened there."""
@@ -73,6 +76,7 @@ SELDOM: Final = (
     "router.recorded",
     "router.broken",
     "router.paused",
+    "router.shed",
 )
 """Passed only where lanes move, as an instance is silent for long or comes back, or where a stage fails."""
 
@@ -153,6 +157,8 @@ class _Router:
                     tasks.daemon(self._keep(stage))
                     if self._spec.breaker == "on":
                         tasks.daemon(self._keepers[stage].keep(self._queue(stage)))
+                    if self._spec.backlog_max:
+                        tasks.daemon(self._shedder(stage).keep())
                 await office.leave.wait()
         finally:
             await stop()
@@ -203,6 +209,16 @@ class _Router:
         """Have those that should have lanes share the probes of their stage's breaker."""
         owners = {*self._placed[stage].route.owners}
         self._keepers[stage].share_among(of_stage(owners, stage, len(self._stages)))
+
+    def _shedder(self, stage: int) -> Shedder:
+        return Shedder(
+            self._service,
+            chain(self._spec),
+            stage,
+            mark=self._spec.backlog_max,
+            paused_until_s=self._keepers[stage].paused_until_s,
+            may_act=self._office.leadership.may_act,
+        )
 
     # Members.
 

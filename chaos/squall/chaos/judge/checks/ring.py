@@ -27,6 +27,8 @@ from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
 from squall.chaos.judge.checks.ring_lanes import grown, ownership
 from squall.chaos.judge.checks.ring_laps import OPERATIONS as LAPS
 from squall.chaos.judge.checks.ring_laps import hop_bound, laps_made, over
+from squall.chaos.judge.checks.ring_shedding import OPERATIONS as SHEDDING
+from squall.chaos.judge.checks.ring_shedding import shed, shedding, sheds
 from squall.chaos.judge.checks.ring_tracks import tracks
 from squall.chaos.judge.decide import Finding, decide, some, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
@@ -219,7 +221,8 @@ def no_loss(case: Case) -> Finding:
     history = case.history
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
-    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history), over(history))
+    bounded = {*over(history), *shed(history)}
+    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history), bounded)
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     # A broker that is started again may copy once more what has left a stage, so none has a bound above.
@@ -297,6 +300,13 @@ PROMISES = Promises(
             sometimes=True,
             shown_by=MOVING,
         ),
+        Promise(
+            id="R8",
+            name="shedding",
+            text="What is shed waited longest, while more wait than may at a stage that is left alone.",
+            check=shedding,
+            when=sheds,
+        ),
         LEDGER,
         *OF_ALL,
     ),
@@ -308,6 +318,7 @@ PROMISES = Promises(
         **LANES,
         **OPERATIONS,
         **LAPS,
+        **SHEDDING,
         "final/stage": Stage,
     },
     tracks=tracks,

@@ -48,7 +48,7 @@ def tracks(history: History) -> Sequence[Track]:
 
 
 def _waiting(history: History, spec: RingSpec, stage: int) -> list[tuple[float, int]]:
-    """When tasks came to a stage, and were done there; of several lines of one in one lap the first counts."""
+    """When tasks came to a stage, and were done there; the first line of each in a lap counts."""
     last = len(spec.stages)
     came = [
         (offer.intended_s, 1)

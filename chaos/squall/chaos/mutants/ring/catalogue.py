@@ -18,6 +18,14 @@ SOMETIMES = twice("errors", "stage-2", 2.0, magnitude={"every": 3})
 WHOLLY = (Interval(fault="errors", target="stage-3", at_s=0.5, for_s=9.0),)
 """All attempts of a stage fail, for longer than it may take until it is left alone, and is tried again."""
 
+SHEDDING = {"shed": "drop-oldest", "backlog_max": 20}
+"""The oldest of what waits are shed, and soon."""
+
+HELD_UP = (
+    Interval(fault="slow", target="stage-3", at_s=0.5, for_s=8.0, magnitude={"every": 1, "delay_ms": 1500}),
+)
+"""A stage takes so long that more comes than it does, and not so long that it is left alone."""
+
 LEAVING = (
     Interval(fault="leave", target="agent-2", at_s=1.0, for_s=5.0),
     Interval(fault="leave", target="agent-7", at_s=2.0, for_s=5.0),
@@ -81,6 +89,21 @@ CATALOGUE = Catalogue(
             ("R6",),
             *twice("crash", "agent-4", point="agent.committed"),
             setting=CLOSED,
+        ),
+        _service("sheds-newest", "sheds what came last", ("R8",), *WHOLLY, setting=SHEDDING),
+        _service(
+            "sheds-what-runs",
+            "sheds the oldest of a stage that goes on, which an instance is at",
+            ("R8",),
+            *HELD_UP,
+            setting=SHEDDING,
+        ),
+        _service(
+            "sheds-unrecorded",
+            "takes out what it sheds, and writes no register of it",
+            ("R2",),
+            *WHOLLY,
+            setting=SHEDDING,
         ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
         *(

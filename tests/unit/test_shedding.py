@@ -1,0 +1,81 @@
+"""How much is shed, in which words, and which files say it in vain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squall.bus.topology.ring import ring
+from squall.services.errors import SpecError
+from squall.services.patterns.ring import RingSpec, check, topology
+from squall.services.rules.shedding import BATCH_MAX, Shed, excess, low_mark, read_reason, reason
+
+
+@pytest.mark.parametrize(
+    ("waiting", "mark", "shed"),
+    [(0, 0, 0), (10**6, 0, 0), (99, 100, 0), (100, 100, 0), (101, 100, 11), (200, 100, 110), (2, 1, 2)],
+)
+def test_nothing_is_shed_up_to_the_mark_and_above_it_down_to_the_lower(
+    waiting: int, mark: int, shed: int
+) -> None:
+    assert excess(waiting, mark) == shed
+
+
+def test_of_very_many_some_are_shed_at_a_time() -> None:
+    assert excess(10**6, 100) == BATCH_MAX
+
+
+@given(mark=st.integers(1, 10**6), arrivals=st.lists(st.integers(0, 2000), max_size=50))
+def test_whatever_comes_no_more_waits_than_may_but_for_what_has_just_come(
+    mark: int, arrivals: list[int]
+) -> None:
+    waiting = 0
+    for came in arrivals:
+        waiting += came
+        while shed := excess(waiting, mark):
+            assert waiting > mark or waiting > low_mark(mark)
+            waiting -= shed
+            assert waiting >= low_mark(mark)
+        assert waiting <= mark
+
+
+@given(st.builds(Shed, st.integers(1, 10**7), st.integers(1, 9), st.integers(1, 10**7)))
+def test_a_reason_says_what_it_was_made_of(shed: Shed) -> None:
+    assert read_reason(reason(shed)) == shed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "the handler failed", "shed: it was among the oldest", reason(Shed(9, 1, 5)) + "."]
+)
+def test_other_reasons_say_nothing_of_it(text: str) -> None:
+    assert read_reason(text) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"backlog_max": 5}, "reject-new sheds nothing"),
+        ({"shed": "drop-oldest"}, "how many may wait"),
+        ({"shed": "drop-oldest", "backlog_max": 5, "breaker": "off"}, "breakers are off"),
+        ({"shed": "drop-oldest", "backlog_max": 5, "breaker": "observe"}, "breakers are observe"),
+    ],
+)
+def test_what_cannot_shed_is_refused_in_a_sentence(more: dict[str, Any], why: str) -> None:
+    with pytest.raises(SpecError, match=why):
+        check(RingSpec(**more))
+
+
+def test_a_router_may_end_tasks_only_where_tasks_are_shed() -> None:
+    def of_router(spec: RingSpec) -> set[str]:
+        return {*topology(spec).permissions["router-1"].publish}
+
+    more = of_router(RingSpec(shed="drop-oldest", backlog_max=5)) - of_router(RingSpec())
+    assert any(".d3." in right for right in more)
+    assert any("PURGE" in right and right.endswith("_S3") for right in more) or more
+    assert (
+        ring("s", stages=2, instances=1).permissions["agent-1"]
+        == ring("s", stages=2, instances=1, sheds=True).permissions["agent-1"]
+    )
