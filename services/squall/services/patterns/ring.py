@@ -108,6 +108,8 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             ``ingress_max`` tasks are under way no more are accepted. ``drop-oldest``: where more than
             ``backlog_max`` wait at the stage, the oldest of them end as dead letters, unrun.
         backlog_max: How many may wait at a stage that is left alone; 0 with ``reject-new``.
+        eject_s: How long an instance whose attempts fail where those of the others do not gets no tasks, the
+            first time; 0 for never. Never more than a third of a stage are left out.
         joins_at_s, leaves_at_s: When, after the load of `squall run` begins, an instance joins the stage that
             has the fewest, and when the newest that there is leaves.
         pause_leader: Stop the leading router for longer than its lease in mid-run and resume it.
@@ -134,6 +136,7 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
     shed: Policy = "reject-new"
     backlog_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    eject_s: Annotated[float, Meta(ge=0)] = 30.0
     joins_at_s: tuple[Seconds, ...] = ()
     leaves_at_s: tuple[Seconds, ...] = ()
     pause_leader: bool = True

@@ -48,7 +48,9 @@ from squall.services.roles.breaker_keeper import Keeper
 from squall.services.roles.clearing import Clearing
 from squall.services.roles.shedder import Shedder
 from squall.services.rules.breaker import VERBS
+from squall.services.rules.ejection import Ejection
 from squall.services.rules.placement import Presence
+from squall.services.rules.shared_breaker import Totals
 from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
@@ -120,6 +122,8 @@ class _Router:
         self._writer = FencedWriter(service.connection, office.seat, office.leadership, refused=self._refused)
         self._one_at_a_time = asyncio.Lock()
         self._keepers = {stage: self._keeper(stage) for stage in self._stages}
+        self._ejections = {stage: Ejection(self._spec.eject_s) for stage in self._stages}
+        self._totals = Totals()
         self._members: Collection[str] = ()
         self._present = Presence((), asyncio.get_running_loop().time(), absent_s=self._spec.absent_s)
 
@@ -172,7 +176,10 @@ class _Router:
         except DecodeError:
             return
         if self._spec.breaker == "on" and heartbeat.node == name:
-            self._keepers[stage_of(name, len(self._stages))].heard(heartbeat)
+            stage = stage_of(name, len(self._stages))
+            self._keepers[stage].heard(heartbeat)
+            more = self._totals.since(name, heartbeat.incarnation, heartbeat.counters)
+            self._ejections[stage].counted(asyncio.get_running_loop().time(), name, more)
 
     # Breakers.
 
@@ -277,9 +284,22 @@ class _Router:
 
     def _owners(self, stage: int, before: tuple[str, ...]) -> tuple[str, ...]:
         """Who should have the lanes of a stage, by all that is known now."""
+        now_s = asyncio.get_running_loop().time()
+        there = self._there(stage, before)
+        return spread({*there} - self._ejections[stage].out(now_s) or there)
+
+    def _there(self, stage: int, before: tuple[str, ...]) -> tuple[str, ...]:
+        """The instances of a stage that may have lanes, ejected or not."""
         among = of_stage(self._members, stage, len(self._stages))
         now_s = asyncio.get_running_loop().time()
-        return spread(self._present.members(now_s, among=among, before=before))
+        return self._present.members(now_s, among=among, before=before)
+
+    def _eject(self, stage: int, before: tuple[str, ...]) -> None:
+        """Leave out for a while whoever fails where the others do not."""
+        now_s = asyncio.get_running_loop().time()
+        for ejected in self._ejections[stage].look(now_s, self._there(stage, before)):
+            facts = {"stage": stage, "agent": ejected.name, "for_s": ejected.for_s, "times": ejected.times}
+            self._service.history("eject", "ok", **facts)
 
     def _may_move(self, stage: int, owners: tuple[str, ...]) -> bool:
         """Whether lanes may be moved to these owners: this leads, and knows of nothing better."""
@@ -300,6 +320,7 @@ class _Router:
 
         while True:
             before = self._placed[stage].route
+            self._eject(stage, before.owners)
             if (owners := self._owners(stage, before.owners)) != before.owners:
                 route = Route(epoch=before.epoch + 1, owners=owners)
                 self._placed[stage] = await self._write(stage, route, self._placed[stage].sequence)

@@ -54,7 +54,9 @@ class Balance:
         )
 
 
-def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
+def balance(
+    case: Case, *, own: Collection[str] = (), ends: int = 0, without: Collection[str] = ()
+) -> Balance:
     """One register for each accepted task, one fill for each intent.
 
     An intent that was refused for a reason that is written down is not lost: it is named with the reason.
@@ -70,6 +72,7 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     Args:
         own: Tasks that nobody submitted, because the swarm sets them itself.
         ends: Records that the producer may have submitted beside its tasks: ends of jobs.
+        without: Consumers that had nothing to deliver in the end, so that they may be gone.
     """
     history, counted = case.history, case.tally
     found = Balance(
@@ -109,7 +112,9 @@ def balance(case: Case, *, own: Collection[str] = (), ends: int = 0) -> Balance:
     if hidden > max(1, UNKNOWN_SHARE_MAX * offered):
         found.unseen.append(f"of {tasks(hidden)} it is not known whether they were accepted")
     found.unseen.extend(_uncounted_offers(history, len(counted.accepted), uncertain, ends))
-    found.unseen.extend(f"the consumer {name} was gone in the end" for name in history.gone)
+    found.unseen.extend(
+        f"the consumer {name} was gone in the end" for name in history.gone if name not in without
+    )
     if (
         counted.refused_effects
         and not history.unwitnessed

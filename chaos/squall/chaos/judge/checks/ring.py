@@ -23,8 +23,10 @@ from squall.chaos.judge.checks.ring_breakers import (
     isolation,
     trips_and_heals,
 )
+from squall.chaos.judge.checks.ring_ejection import OPERATIONS as EJECTION
+from squall.chaos.judge.checks.ring_ejection import ejection, ejects
 from squall.chaos.judge.checks.ring_lanes import OPERATIONS as LANES
-from squall.chaos.judge.checks.ring_lanes import grown, ownership
+from squall.chaos.judge.checks.ring_lanes import grown, ownership, without_lanes
 from squall.chaos.judge.checks.ring_laps import OPERATIONS as LAPS
 from squall.chaos.judge.checks.ring_laps import hop_bound, laps_made, over
 from squall.chaos.judge.checks.ring_shedding import OPERATIONS as SHEDDING
@@ -222,7 +224,8 @@ def no_loss(case: Case) -> Finding:
     if not history.submissions and not history.registers:
         return unknown("nothing was submitted")
     bounded = {*over(history), *shed(history)}
-    accounts = balance(case) + effects(case) + contained(case, spent(history), grown(history), bounded)
+    accounts = balance(case, without=without_lanes(history))
+    accounts += effects(case) + contained(case, spent(history), grown(history), bounded)
     stages = history.of(Stage)
     waiting = [f"stage {stage.stage} has {stage.left}" for stage in stages if stage.left]
     # A broker that is started again may copy once more what has left a stage, so none has a bound above.
@@ -307,6 +310,14 @@ PROMISES = Promises(
             check=shedding,
             when=sheds,
         ),
+        Promise(
+            id="R9",
+            name="ejection",
+            text="An instance that fails where the others do not gets no tasks for a while, a third at most.",
+            check=ejection,
+            when=ejects,
+            sometimes=True,
+        ),
         LEDGER,
         *OF_ALL,
     ),
@@ -319,6 +330,7 @@ PROMISES = Promises(
         **OPERATIONS,
         **LAPS,
         **SHEDDING,
+        **EJECTION,
         "final/stage": Stage,
     },
     tracks=tracks,

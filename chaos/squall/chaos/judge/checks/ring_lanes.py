@@ -26,6 +26,7 @@ from squall.chaos.judge.checks.ring_handovers import begun_early
 from squall.chaos.judge.decide import Finding, decide, some, unexercised, unknown
 from squall.chaos.plan.bounds import START_S, take_over_bound_s
 from squall.chaos.plan.surface import BROKER
+from squall.services.patterns.pattern import AGENT
 from squall.services.patterns.ring import RingSpec
 
 ROUTER = "router"
@@ -125,6 +126,14 @@ def _moved(seen: Sequence[Owners]) -> set[str]:
             had, has = ({*look.owners.get(name, "").split()} for look in (before, after))
             found |= had ^ has
     return found
+
+
+def without_lanes(history: History) -> frozenset[str]:
+    """The instances that had no lanes in the end, and so no consumer, by the last look at their stage."""
+    last = {look.stage: look for look in history.of(Owners)}
+    owners = {name for look in last.values() for name, lanes in look.owners.items() if lanes}
+    there = {node.node for node in history.nodes if node.role == AGENT}
+    return frozenset(there - owners) if last else frozenset()
 
 
 def grown(history: History) -> list[tuple[str, float]]:
