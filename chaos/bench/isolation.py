@@ -38,7 +38,7 @@ START_S = 10.0
 
 WEIGH_S = 1.0
 SETTLED_S = 10.0
-"""Memory is weighed from so long after the breaker has opened."""
+"""Both rings have so long to come to themselves: once they have started, and once the stage fails."""
 
 MIB = 1024 * 1024
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -74,16 +74,16 @@ def specs(folder: Path, seconds: float, rate: float, shed: int) -> tuple[Path, P
     failing.write_text(f"{load}tasks = {tasks}\n{sheds}")
     other.write_text(f"{load}tasks = {tasks}\nseed = 8\n")
     faults.write_text(
-        f'quiet_s = {AFTER_S}\n[[interval]]\nfault = "errors"\ntarget = "stage-3"\n'
+        f'seed = 7\nquiet_s = {AFTER_S}\n[[interval]]\nfault = "errors"\ntarget = "stage-3"\n'
         f"at_s = {BEFORE_S}\nfor_s = {seconds}\n"
     )
     return failing, other, faults
 
 
 async def command(*words: str | Path) -> asyncio.subprocess.Process:
-    """A command of ours, which says nothing."""
+    """A command of ours, of which only what is wrong is told."""
     none = asyncio.subprocess.DEVNULL
-    return await asyncio.create_subprocess_exec(SQUALL, *map(str, words), stdout=none, stderr=none)
+    return await asyncio.create_subprocess_exec(SQUALL, *map(str, words), stdout=none)
 
 
 async def weigh(run: Path, weighed: dict[str, list[int]]) -> None:
@@ -111,7 +111,7 @@ def figures(failing: History, other: History, weighed: Mapping[str, Sequence[int
     end_s = max(fault.end_s or 0.0 for fault in faults)
     samples = latencies_ms(other, tally(other))
     parts = {
-        "before": [ms for due_s, ms in samples if due_s < begin_s],
+        "before": [ms for due_s, ms in samples if begin_s - BEFORE_S + SETTLED_S <= due_s < begin_s],
         "during": [ms for due_s, ms in samples if begin_s + SETTLED_S <= due_s < end_s],
         "after": [ms for due_s, ms in samples if due_s >= end_s],
     }
@@ -143,6 +143,10 @@ async def measure(folder: Path, seconds: float, rate: float, shed: int) -> Figur
     struck = await command("chaos", failing, "--schedule", faults, "--out", folder / "failing", "--quiet")
     weighed: dict[str, list[int]] = {}
     while (run := _struck(folder / "failing")) is None:
+        if struck.returncode is not None:
+            beside.terminate()
+            await beside.wait()
+            sys.exit("the failing ring ended before its stage had failed")
         await asyncio.sleep(WEIGH_S)  # a look
     await asyncio.sleep(SETTLED_S)
     with contextlib.suppress(TimeoutError):
