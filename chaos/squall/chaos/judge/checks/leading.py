@@ -230,7 +230,7 @@ def kept(case: Case) -> list[str]:
             lead = next((lead for lead in case.succession.terms if lead.time_s > resign.time_s), None)
             if lead is None or lead.node != fault.node:
                 continue
-            others = _candidates(case, fault.node) - {
+            others = _candidates(case, lead.node) - {
                 gone.node for gone in history.of(Resign) if -lease_s <= gone.time_s - resign.time_s < 0.0
             }
             if others and not _are_obstructed(case, others | {BROKER}, resign.time_s - AFTER_S, lead.time_s):
