@@ -50,7 +50,7 @@ class Figures:
 
     Attributes:
         p99_ms, p50_ms: Of the other ring, by when tasks were due: before, during and after.
-        grew_mib: What the process that grew most grew by, while the stage was left alone, and which that is.
+        grew_mib: What each process grew by while the stage was left alone, that which grew most first.
         weighed_s: Over how long.
         waited: Tasks that came in meanwhile, at the failing ring.
         ended: How its tasks ended, by status.
@@ -58,8 +58,7 @@ class Figures:
 
     p99_ms: Mapping[str, float]
     p50_ms: Mapping[str, float]
-    grew_mib: float
-    grew: str
+    grew_mib: Mapping[str, float]
     weighed_s: float
     waited: int
     ended: Mapping[str, int]
@@ -118,14 +117,12 @@ def figures(failing: History, other: History, weighed: Mapping[str, Sequence[int
     grew: dict[str, float] = {}
     for node, weights in weighed.items():
         grew[node] = (statistics.median(weights[-5:]) - statistics.median(weights[:5])) / MIB
-    most = max(grew, key=lambda node: grew[node])
     came = [o for o in failing.submissions.values() if o.outcome == "accepted" and o.intended_s is not None]
     statuses = [register.status for register in failing.registers]
     return Figures(
         p99_ms={name: round(_percentile(values, 99), 1) for name, values in parts.items()},
         p50_ms={name: round(_percentile(values, 50), 1) for name, values in parts.items()},
-        grew_mib=round(grew[most], 1),
-        grew=most,
+        grew_mib={node: round(grew[node], 1) for node in sorted(grew, key=lambda node: -grew[node])},
         weighed_s=round(end_s - begin_s - SETTLED_S, 1),
         waited=sum(begin_s <= (offer.intended_s or 0.0) < end_s for offer in came),
         ended={status: statuses.count(status) for status in sorted({*statuses})},
@@ -183,7 +180,7 @@ def main() -> None:
     sys.stdout.write(
         f"its p99 during over before: {ratio:.2f}\n"
         f"the failing ring: {found.waited:,} tasks came in meanwhile; ended: {dict(found.ended)}\n"
-        f"memory: {found.grew} grew most, by {found.grew_mib:+.1f} MiB in {found.weighed_s:.0f} s\n"
+        f"memory in {found.weighed_s:.0f} s, in MiB: {dict(found.grew_mib)}\n"
     )
 
 
