@@ -28,6 +28,10 @@ FAILING = (
 go to the other, and the router dies between two steps."""
 
 
+SEEDS_MAX = 3
+"""In so many a variant is caught, by a check of its own."""
+
+
 def plan(intervals: tuple[Interval, ...], *, tasks: int, quiet_s: float, **changes: Any) -> Plan:
     spec = spec_of("ring", tasks_of_load=tasks, rate_per_s=20.0, **changes)
     return Plan(spec=spec, schedule=Schedule(seed=1, intervals=intervals, quiet_s=quiet_s), is_drawn=False)
@@ -89,6 +93,9 @@ def test_the_moving_run_strikes_the_router_at_each_step_in_every_way() -> None:
 def test_a_known_bad_variant_is_caught_by_a_check_that_is_its_own(name: str) -> None:
     (variant,) = (each for each in catalogue_of("ring").mutants if each.name == name)
     good = plan(variant.intervals, tasks=240, quiet_s=12.0, **variant.setting)
-    bad = outcome(msgspec.structs.replace(good, preload=variant.module), 1)
-    assert {check.id for check in bad.failed} & {*variant.checks}, bad
-    assert outcome(good, 1).verdict == "pass"
+    for seed in range(1, SEEDS_MAX + 1):
+        assert outcome(good, seed).verdict == "pass"
+        bad = outcome(msgspec.structs.replace(good, preload=variant.module), seed)
+        if {check.id for check in bad.failed} & {*variant.checks}:
+            return
+    raise AssertionError(f"not in {SEEDS_MAX} seeds: {bad}")

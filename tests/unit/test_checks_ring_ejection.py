@@ -11,7 +11,7 @@ from tests.unit.test_checks_ring import good_run
 from tests.unit.test_checks_ring_breakers import attempt
 from tests.unit.test_checks_ring_lanes import lanes, look
 
-from squall.chaos.judge.checks.ring_ejection import SLACK_S, ejection, ejects
+from squall.chaos.judge.checks.ring_ejection import HEARD_S, SLACK_S, ejection, ejects
 from squall.chaos.judge.decide import Finding
 from squall.services.rules.ejection import ROW
 
@@ -56,7 +56,7 @@ def ended_well_in_between(run: Run) -> None:
 
 
 def ended_well_at_last(run: Run) -> None:
-    attempt(run, 39.0, "y-1", "ok")
+    attempt(run, 40.0 - HEARD_S - 0.5, "y-1", "ok")
 
 
 def another(run: Run) -> None:
@@ -85,6 +85,12 @@ def test_who_is_left_out_wrongly_is_told(tmp_path: Path, doctor: Callable[[Run],
     doctor(run)
     finding = found(run, tmp_path)
     assert (finding.verdict, why in finding.detail) == ("fail", True), finding
+
+
+def test_what_ended_well_since_the_router_heard_of_it_last_is_not_known_to_it(tmp_path: Path) -> None:
+    run = ejecting_run()
+    attempt(run, 39.5, "y-1", "ok")
+    assert "failures in a row, not" not in found(run, tmp_path).detail
 
 
 def test_a_router_that_was_struck_could_take_no_lanes(tmp_path: Path) -> None:

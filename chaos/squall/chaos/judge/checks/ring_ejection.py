@@ -16,12 +16,15 @@ from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.checks.ring_attempts import attempts_of
+from squall.chaos.judge.checks.ring_attempts import Attempt, attempts_of
 from squall.chaos.judge.checks.ring_lanes import ROUTER, Owners
 from squall.chaos.judge.decide import Finding, decide, unknown
 from squall.chaos.judge.disturbance import is_struck
 from squall.services.patterns.ring import RingSpec, instances
 from squall.services.rules.ejection import ROW, SHARE_MAX
+
+HEARD_S = 2.0
+"""How long ago a heartbeat may have been counted, and a router have looked, at most."""
 
 SLACK_S = 5.0
 """What a router and its looks may add to the time in which an instance gives its lanes up."""
@@ -57,10 +60,7 @@ def ejection(case: Case) -> Finding:
     attempts = attempts_of(history, len(spec.stages), spec.attempts)
     shown, late = [*_too_many(spec, told)], list[str]()
     for out in told:
-        row = 0
-        made = [a for a in attempts.get(out.stage, ()) if a.node == out.agent and a.end_s <= out.time_s]
-        for attempt in sorted(made, key=lambda attempt: attempt.end_s):
-            row = row + 1 if attempt.failed else 0 if attempt.ok else row
+        row = longest(attempts.get(out.stage, ()), out)
         if row < ROW:
             shown.append(f"{out.agent} was left out after {row} failures in a row, not {ROW}")
         late += _stayed(history, spec, out)
@@ -72,6 +72,22 @@ def ejection(case: Case) -> Finding:
         "lanes went to others of its stage.",
         idle="" if told else "no instance failed where the others of its stage did not",
     )
+
+
+def longest(attempts: Sequence[Attempt], out: Out) -> int:
+    """How many attempts of an instance had failed in a row, as the router may have heard of it last."""
+    row = most = 0
+    ends = sorted(
+        (attempt.end_s, attempt.failed, attempt.ok) for attempt in attempts if attempt.node == out.agent
+    )
+    for end_s, failed, ok in ends:
+        if end_s > out.time_s:
+            break
+        if end_s < out.time_s - HEARD_S:
+            most = 0
+        row = row + 1 if failed else 0 if ok else row
+        most = max(most, row)
+    return most
 
 
 def _too_many(spec: RingSpec, told: Sequence[Out]) -> Iterator[str]:

@@ -39,6 +39,13 @@ COMING_BACK = (
 """An instance leaves and comes back, to lanes of which another has attempts under way that take long."""
 
 
+THREE_EACH = {"agents": 12, "eject_s": 6.0, "drain_s": 3.0}
+"""So many instances of each stage that one of them may be left out."""
+
+ONE_FAILS = (Interval(fault="errors", target="agent-7", at_s=0.5, for_s=9.0),)
+TWO_OF_FIVE_FAIL = (*ONE_FAILS, Interval(fault="errors", target="agent-11", at_s=0.6, for_s=9.0))
+"""Of which all attempts fail, where others of their stage end their tasks well: one of three, two of five."""
+
 CLOSED = {"closed": True, "laps_max": 2, "stages": rounds.STAGES, "workload": INDEPENDENT}
 """Stages that are closed: of each key every fourth task is to go round more often than it may."""
 
@@ -89,6 +96,27 @@ CATALOGUE = Catalogue(
             ("R6",),
             *twice("crash", "agent-4", point="agent.committed"),
             setting=CLOSED,
+        ),
+        _service(
+            "ejects-whoever-failed",
+            "leaves an instance out that fails now and then",
+            ("R9",),
+            Interval(fault="errors", target="agent-3", at_s=0.5, for_s=9.0, magnitude={"every": 3}),
+            setting=THREE_EACH,
+        ),
+        _service(
+            "ejects-too-many",
+            "leaves more than a third of a stage out",
+            ("R9",),
+            *TWO_OF_FIVE_FAIL,
+            setting={**THREE_EACH, "agents": 20},
+        ),
+        _service(
+            "keeps-who-is-out",
+            "says that an instance is left out, and leaves it its lanes",
+            ("R9",),
+            *ONE_FAILS,
+            setting={**THREE_EACH, "eject_s": 20.0},
         ),
         _service("sheds-newest", "sheds what came last", ("R8",), *WHOLLY, setting=SHEDDING),
         _service(
