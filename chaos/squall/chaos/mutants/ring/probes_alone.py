@@ -6,7 +6,7 @@ from typing import Any
 
 from squall.services.roles import instance
 from squall.services.roles.guarded import Shared
-from squall.services.rules.breaker import Changed
+from squall.services.rules.breaker import Changed, Share
 
 
 def install(node: str, role: str) -> None:
@@ -14,4 +14,4 @@ def install(node: str, role: str) -> None:
         return []
 
     Shared.follow = unasked  # type: ignore[method-assign]
-    instance.shares = lambda probes, instances: [probes] * instances  # type: ignore[attr-defined]
+    instance.share = lambda probes, instances, name: Share(probes, 0)  # type: ignore[attr-defined]
