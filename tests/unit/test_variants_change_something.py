@@ -1,4 +1,4 @@
-"""What a known-bad variant puts in the place of something must be there, or it changes nothing, and is good."""
+"""What a known-bad variant puts in the place of something must be there, or it changes nothing."""
 
 from __future__ import annotations
 
