@@ -58,7 +58,7 @@ async def operate(swarm: Swarm, stream: str, subjects: Mapping[str, str], target
                 until_s = loop.time() + AGAIN_S
                 while loop.time() < until_s:
                     state = await _state(swarm, stream, subjects[target])
-                    if state is not None and state == FORCED.get(verb, state) and _is_let_go(verb, state):
+                    if state is not None and is_done(verb, state):
                         return f"the breaker of {target} is {state}"
                     await asyncio.sleep(LOOK_S)
     except TimeoutError:
@@ -68,8 +68,9 @@ async def operate(swarm: Swarm, stream: str, subjects: Mapping[str, str], target
         ) from None
 
 
-def _is_let_go(verb: str, state: State) -> bool:
-    return verb in FORCED or state not in FORCED.values()
+def is_done(verb: str, state: State) -> bool:
+    """Whether a breaker stands as a verb has it: as that says, or, once it is let go, as no verb does."""
+    return state == FORCED[verb] if verb in FORCED else state not in FORCED.values()
 
 
 async def _state(swarm: Swarm, stream: str, subject: str) -> State | None:
