@@ -166,6 +166,7 @@ async def work(url: str, path: str) -> None:
 
         await client.subscribe(SUBJECT, queue="workers", cb=execute)
         await client.flush()
+        await client.flush()  # nats-py may write its first PING ahead of the subscription
         await asyncio.Event().wait()
 
 

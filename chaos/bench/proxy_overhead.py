@@ -56,6 +56,7 @@ async def measure(trips: int, rounds: int) -> dict[str, Any]:
             responder = await nats.connect(broker.url)
             await responder.subscribe(SUBJECT, cb=_echo)
             await responder.flush()
+            await responder.flush()  # nats-py may write its first PING ahead of the subscription
             clients = {
                 "direct": await nats.connect(broker.url),
                 "proxied": await nats.connect(f"nats://{proxy.address}"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.client import Client, RawCredentials
+from tests.settle import settle
 
 from squall.bus import subjects
 from squall.bus.broker import Broker, jetstream_probe
@@ -58,9 +59,8 @@ class Peer:
         self.errors.append(str(error))
 
     async def settled(self) -> list[str]:
-        """What the broker complained of so far. Twice: nats-py sends a PING ahead of what is pending."""
-        await self.client.flush()
-        await self.client.flush()
+        """What the broker complained of so far."""
+        await settle(self.client)
         return self.errors
 
     async def ask(self, subject: str, content: object = None, headers: dict[str, str] | None = None) -> Any:

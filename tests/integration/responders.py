@@ -14,6 +14,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from tests.settle import settle
 
 SUBJECT = "prices.decide"
 AGENT = "pricer/me/main"
@@ -82,7 +83,7 @@ async def responding(url: str, reply: Reply) -> AsyncIterator[Peer]:
                 await message.respond(good(asked))
 
         await connected.subscribe(SUBJECT, "workers", cb=side_by_side(answer))
-        await connected.flush()
+        await settle(connected)
         yield peer
 
 
@@ -139,7 +140,7 @@ async def hosting(
         await connected.subscribe("$SRV.INFO.agents", cb=info)
         await connected.subscribe(STATUS, "agents", cb=status)
         await connected.subscribe(PROMPT, "agents", cb=side_by_side(prompted))
-        await connected.flush()
+        await settle(connected)
         yield peer
 
 

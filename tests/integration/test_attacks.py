@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
+from tests.settle import settle
 
 from squall.bus import log
 from squall.bus.codec import encode
@@ -250,12 +251,6 @@ async def hijacked(b: Any) -> AsyncIterator[tuple[Client, list[str]]]:
         yield client, errors
     finally:
         await client.close()
-
-
-async def settle(client: Client) -> None:
-    """Everything published so far has reached the broker; twice, as nats-py writes a PING ahead."""
-    await client.flush()
-    await client.flush()
 
 
 async def lead(b: Any, coordinator: Connection) -> int:

@@ -25,6 +25,7 @@ from tests.integration.responders import (
     silent,
     whole,
 )
+from tests.settle import settle
 from tests.unit.ported import AGAIN, DONE, FINAL, is_as_said, opened, task
 
 from squall.bus.broker import Broker
@@ -139,7 +140,7 @@ async def asking_elsewhere(peer: Peer, asked: dict[str, Any], message: Msg) -> N
     """It names a subject that is no inbox, and would have us write there."""
     heard = await peer.client.subscribe("orders.new")
     await message.respond(chunk("query", {"id": "q", "reply_subject": "orders.new", "prompt": "May I?"}))
-    await peer.client.flush()
+    await settle(peer.client)
     await whole(peer, asked, message)
     peer.asked_back.append(heard.pending_msgs)
 
@@ -157,7 +158,7 @@ async def late_agent(peer: Peer, asked: dict[str, Any], message: Msg) -> None:
 async def dying(peer: Peer, asked: dict[str, Any], message: Msg) -> None:
     """Its process ends, so that nobody answers for it any more."""
     await message.respond(chunk("response", good(asked).decode()[:10]))
-    await peer.client.flush()
+    await settle(peer.client)
     for each in peer.client._subs.copy().values():
         if each.subject.startswith("agents.status"):
             await each.unsubscribe()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
+from tests.settle import settle
 
 from squall.bus.codec import encode
 from squall.bus.connection import connect
@@ -74,7 +75,7 @@ async def test_an_agent_cannot_be_heard_under_another_name(bus: Any) -> None:
                 b"HPUB %s %d %d\r\n%s%s\r\n"
                 % (subject.encode(), len(header), len(header) + len(body), header, body)
             )
-        await client.flush()
+        await settle(client)
 
         async def so_far() -> list[str | None]:
             return heard

@@ -24,6 +24,7 @@ import msgspec
 import nkeys
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
+from tests.settle import settle
 
 from squall.bus.identity import Authority
 from squall.bus.keys import Key
@@ -218,7 +219,7 @@ class Arena:
             self.commands.append(message.subject)
 
         await self.operator.subscribe("sw.squall.cmd.>", cb=note)
-        await self.operator.flush()
+        await settle(self.operator)
 
     def run(self, work: Coroutine[Any, Any, T], timeout_s: float = 30.0) -> T:
         """Have something done on the swarm's loop."""

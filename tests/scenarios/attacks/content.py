@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tests.settle import settle
 
 from squall.bus.messages import Heartbeat, LeaderAccepted, RunTask, TaskResult, TaskTried
 from squall.bus.subjects import POOL, Subjects
@@ -301,14 +302,14 @@ async def beat(me: Hijacked, data: bytes, times: int) -> None:
     async with me.client() as client:
         for _ in range(times):
             await client.publish(f"sw.squall.hb.agent.{me.node}", data)
-            await client.flush()
+            await settle(client)
 
 
 async def reply(me: Hijacked, data: bytes, times: int) -> None:
     async with me.client() as client:
         for _ in range(times):
             await client.publish(f"sw.squall.rep.{me.node}.x", data)
-            await client.flush()
+            await settle(client)
 
 
 async def mark(me: Hijacked, data: bytes, tasks: int) -> list[str]:
@@ -320,7 +321,7 @@ async def mark(me: Hijacked, data: bytes, tasks: int) -> list[str]:
             await _write(client, S.tried(POOL, lane, task), data)
         for message in held:
             await client.publish(message.reply, b"-NAK")
-        await client.flush()
+        await settle(client)
         return [message.subject.rsplit(".", 1)[1] for message in held]
 
 
@@ -334,8 +335,8 @@ async def many_registers(me: Hijacked, name: str, count: int, prefix: str) -> in
                 return number  # no client sends it, and the broker takes none of it
             await client.publish(S.register(str(number % 100), f"{prefix}-{number}"), register)
             if number % 200 == 0:
-                await client.flush()
-        await client.flush()
+                await settle(client)
+        await settle(client)
     return count
 
 
@@ -351,5 +352,5 @@ async def spoil_many(me: Hijacked, name: str, tasks: int, acknowledge: bool) -> 
                 if acknowledge:
                     await client.publish(message.reply, b"+ACK")
                 spoiled.append(task)
-            await client.flush()
+            await settle(client)
     return spoiled

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nkeys
 from nats.errors import Error as NatsError
 from tests.integration import test_attacks as tables
+from tests.settle import settle
 
 from squall.bus.codec import encode
 from squall.bus.messages import TaskResult, TaskTried
@@ -112,8 +113,7 @@ async def publish_forbidden(me: Hijacked) -> dict[str, str]:
             answer = ""
             with contextlib.suppress(NatsError):
                 answer = str((await client.request(subject, b"{}", timeout=0.05)).data[:100])
-            await client.flush()
-            await client.flush()
+            await settle(client)
             if answer or not any(subject.lower() in error for error in errors):
                 let_through[subject] = answer
     return let_through
@@ -129,7 +129,7 @@ async def listen_to_forbidden(me: Hijacked, seconds: float) -> dict[str, int]:
                 heard[subject] = heard.get(subject, 0) + 1
 
             await client.subscribe(subject, cb=take)
-        await client.flush()
+        await settle(client)
         await asyncio.sleep(seconds)
     return heard
 
@@ -144,7 +144,7 @@ async def aim(me: Hijacked, carrier: str) -> int:
                 continue
             with contextlib.suppress(NatsError):
                 await carry(client, target, 1000 * list(tables.CARRIERS).index(carry) + number)
-            await client.flush()
+            await settle(client)
             aimed += 1
     return aimed
 
@@ -168,7 +168,7 @@ async def with_headers(me: Hijacked, name: str, slot: str) -> list[str]:
             with contextlib.suppress(NatsError):
                 await client.publish(subject, b"x", headers=headers)
         with contextlib.suppress(NatsError):
-            await client.flush()
+            await settle(client)
     return said
 
 
@@ -180,10 +180,10 @@ async def mark_with_headers(me: Hijacked, name: str, tasks: int) -> list[str]:
             *_, lane, _, _, task = message.subject.split(".")
             data = encode(TaskTried(attempts=1))
             await client.publish(S.tried(POOL, lane, task), data, headers=HEADERS[name])
-        await client.flush()
+        await settle(client)
         for message in held:
             await client.publish(message.reply, b"-NAK")
-        await client.flush()
+        await settle(client)
         return [message.subject.rsplit(".", 1)[1] for message in held]
 
 
