@@ -14,6 +14,8 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import BadSubscriptionError, ConnectionClosedError, FlushTimeoutError
 from tests.settle import settle
 
 SUBJECT = "prices.decide"
@@ -69,6 +71,24 @@ async def client(url: str) -> AsyncIterator[Client]:
 
 
 @contextlib.asynccontextmanager
+async def serving(client: Client, *subscriptions: Subscription) -> AsyncIterator[None]:
+    """The broker has these subscriptions inside the block, and none of them after it.
+
+    A connection that is only closed is one that the broker hands messages to until it has seen that.
+    """
+    await settle(client)
+    try:
+        yield
+    finally:
+        if client.is_connected:  # its broker may have been killed
+            for each in subscriptions:
+                with contextlib.suppress(BadSubscriptionError):  # it has left already
+                    await each.unsubscribe()
+            with contextlib.suppress(FlushTimeoutError, ConnectionClosedError):
+                await settle(client)
+
+
+@contextlib.asynccontextmanager
 async def responding(url: str, reply: Reply) -> AsyncIterator[Peer]:
     """A responder on `SUBJECT`, inside the block."""
     async with client(url) as connected:
@@ -82,9 +102,8 @@ async def responding(url: str, reply: Reply) -> AsyncIterator[Peer]:
             else:
                 await message.respond(good(asked))
 
-        await connected.subscribe(SUBJECT, "workers", cb=side_by_side(answer))
-        await settle(connected)
-        yield peer
+        async with serving(connected, await connected.subscribe(SUBJECT, "workers", cb=side_by_side(answer))):
+            yield peer
 
 
 def side_by_side(answer: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Awaitable[None]]:
@@ -137,11 +156,13 @@ async def hosting(
                 else:
                     await whole(peer, asked, message)
 
-        await connected.subscribe("$SRV.INFO.agents", cb=info)
-        await connected.subscribe(STATUS, "agents", cb=status)
-        await connected.subscribe(PROMPT, "agents", cb=side_by_side(prompted))
-        await settle(connected)
-        yield peer
+        async with serving(
+            connected,
+            await connected.subscribe("$SRV.INFO.agents", cb=info),
+            await connected.subscribe(STATUS, "agents", cb=status),
+            await connected.subscribe(PROMPT, "agents", cb=side_by_side(prompted)),
+        ):
+            yield peer
 
 
 def chunk(kind: str, data: Any) -> bytes:
