@@ -138,7 +138,10 @@ REFUSED = [
         "simulate hierarchical --handler exec:sh",
         "needs a process of its own, which no simulated world has; name a Python function",
     ),
-    ("run hierarchical --tasks-from '' --handler mine:decide", "--tasks-from names no file; for instance"),
+    (
+        "run hierarchical --tasks-from '' --handler mine:decide",
+        "--tasks-from names no file and no subject; for instance",
+    ),
     ("run hierarchical --tasks-from no.jsonl --handler mine:decide", "no.jsonl cannot be read: No such file"),
     ("run hierarchical --tasks-from mine.py --handler mine:decide", "name it .jsonl or .csv, as what it is"),
     ("run hierarchical --tasks-from bad.jsonl --handler mine:decide", "bad.jsonl holds no task: line 1 is"),

@@ -51,6 +51,7 @@ class Delivery(msgspec.Struct, frozen=True):
         order: Its place among this consumer's deliveries.
         stored_s: When the broker stored it, in seconds since the epoch.
         pending: How many more match the consumer.
+        message_id: Its ``Nats-Msg-Id``, as its writer chose it; empty if it has none.
     """
 
     subject: str
@@ -61,6 +62,7 @@ class Delivery(msgspec.Struct, frozen=True):
     order: int
     stored_s: float
     pending: int
+    message_id: str = ""
 
 
 def parse_delivery(message: Msg, prefix: str) -> Delivery | None:
@@ -76,8 +78,17 @@ def parse_delivery(message: Msg, prefix: str) -> Delivery | None:
         attempt, sequence, order, stored_ns, pending = map(int, tokens)
     except ValueError:
         return None
+    message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
     return Delivery(
-        message.subject, message.data, message.reply, attempt, sequence, order, stored_ns / 1e9, pending
+        message.subject,
+        message.data,
+        message.reply,
+        attempt,
+        sequence,
+        order,
+        stored_ns / 1e9,
+        pending,
+        message_id,
     )
 
 

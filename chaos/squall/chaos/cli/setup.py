@@ -48,7 +48,7 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
     ends = {} if tasks_of_load is None else {"tasks": tasks_of_load}
     if not is_file(pattern):
         return resolve(pattern, **{**experiment_of(pattern), **ends, **_given(asked)})
-    says = with_tasks(said_in(Path(pattern)))
+    says = with_tasks(said_in(Path(pattern)), pattern)
     name = says.get("pattern", DEFAULT)
     experiment = experiment_of(name) if isinstance(name, str) else {}
     # A user's own tasks are as many as there are, however long the load should last.

@@ -42,6 +42,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     workload: str | None = None
     handler: str | None = None
     tasks: int | None = None
+    tasks_from: str = ""
     rate_per_s: float | None = None
     venue: str | None = None
     effects: str | None = None

@@ -16,7 +16,9 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     as_due = producer._offer
 
-    async def as_sent(service: Service, message: RunTask, chance: random.Random, **facts: Any) -> None:
-        await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance, **facts)
+    async def as_sent(
+        service: Service, message: RunTask, chance: random.Random, **facts: Any
+    ) -> producer.Became:
+        return await as_due(service, msgspec.structs.replace(message, submit_s=time.time()), chance, **facts)
 
     producer._offer = as_sent

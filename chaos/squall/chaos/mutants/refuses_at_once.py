@@ -16,9 +16,11 @@ from squall.services.roles import producer
 def install(node: str, role: str) -> None:
     patient = producer._offer
 
-    async def once(service: Service, message: RunTask, chance: random.Random, **facts: Any) -> None:
+    async def once(
+        service: Service, message: RunTask, chance: random.Random, **facts: Any
+    ) -> producer.Became:
         hasty = copy.copy(service)
         hasty.spec = msgspec.structs.replace(service.spec, patience_s=0.0)
-        await patient(hasty, message, chance, **facts)
+        return await patient(hasty, message, chance, **facts)
 
     producer._offer = once

@@ -13,6 +13,7 @@ import msgspec
 from squall.bus.border import printable
 from squall.bus.tls import is_clear_text
 from squall.services.errors import SpecError
+from squall.services.intake.subject import comes_in
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
 from squall.services.run.spec import Spec
@@ -29,7 +30,7 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     if given.get("tasks_from") == "":
-        raise SpecError("--tasks-from names no file", "for instance --tasks-from tasks.jsonl")
+        raise SpecError("--tasks-from names no file and no subject", "for instance --tasks-from tasks.jsonl")
     if pattern.endswith(".py"):
         named = printable(pattern, PATH_LENGTH_MAX)
         raise SpecError(
@@ -38,7 +39,10 @@ def resolve(pattern: str, **overrides: Any) -> Spec:
     if is_file(pattern):
         said = said_in(Path(pattern))
         convert(said, pattern)  # so that what is wrong in it is said of it
-        return convert({**with_tasks(said), **given}, "the command line")
+        said = with_tasks(said, pattern)
+        if "tasks_from" in given and not comes_in(given["tasks_from"]):
+            said = {name: value for name, value in said.items() if not name.startswith("tasks_")}
+        return convert({**said, **given}, "the command line")
     return convert({"pattern": pattern, **given}, "the command line")
 
 

@@ -18,7 +18,10 @@ def a_path(text: str) -> Path:
 Pattern = Annotated[str, typer.Argument(help="A pattern, or the path of a swarm.toml.")]
 TasksFrom = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Your own tasks: a file of JSON lines or .csv, or - for a pipe."),
+    typer.Option(
+        metavar="FILE",
+        help="Your own tasks: a file of JSON lines or .csv, - for a pipe, or nats:SUBJECT as they come.",
+    ),
 ]
 ResultsTo = Annotated[
     str | None,

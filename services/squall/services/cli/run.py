@@ -33,8 +33,10 @@ from squall.services.cli.signals import INTERRUPTED, interrupting
 from squall.services.cli.table import more_of, print_table
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
+from squall.services.intake.arrivals import arrived, begin
 from squall.services.intake.source import shown
 from squall.services.intake.store import Taken, taken_in
+from squall.services.intake.subject import comes_in
 from squall.services.printing import print_document, print_line, say
 from squall.services.run.directory import SET_ASIDE, RunDirectory, claim
 from squall.services.run.driven import run_once
@@ -53,6 +55,9 @@ def run(
     agents: Annotated[int | None, typer.Option(help=AGENTS_HELP, show_default=default_of("agents"))] = None,
     tasks: Annotated[int | None, typer.Option(help=TASKS_HELP, show_default=default_of("tasks"))] = None,
     tasks_from: TasksFrom = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long tasks are taken from a subject.", show_default="no end")
+    ] = None,
     results: ResultsTo = None,
     rate: Annotated[float | None, typer.Option(help=RATE_HELP, show_default=default_of("rate_per_s"))] = None,
     seed: Annotated[
@@ -87,6 +92,7 @@ def run(
             agents=agents,
             tasks=tasks,
             tasks_from=tasks_from,
+            tasks_seconds=seconds,
             rate_per_s=rate,
             seed=seed,
             handler=handler,
@@ -124,14 +130,17 @@ def start(
             own = None
             if spec.tasks_from:
                 before = Path(results) if results not in (None, STDOUT) else None
-                spec, taken = taken_in(spec, directory, results=before)
-                _tell_of(taken, spec.tasks_from, directory)
-                if not taken.tasks:
-                    directory.leave_nothing()
-                    if as_json:
-                        print_document({"offered": 0, "ended_before": taken.ended})
-                    return
                 own = directory.tasks
+                if comes_in(spec.tasks_from):
+                    begin(directory, before)
+                else:
+                    spec, taken = taken_in(spec, directory, results=before)
+                    _tell_of(taken, spec.tasks_from, directory)
+                    if not taken.tasks:
+                        directory.leave_nothing()
+                        if as_json:
+                            print_document({"offered": 0, "ended_before": taken.ended})
+                        return
             written = held.enter_context(Results(results, own)) if results is not None else None
             progress = held.enter_context(show_progress(quiet=quiet))
             progress.tell(Begun(run=spec.pattern))
@@ -140,6 +149,8 @@ def start(
                     spec, directory, url=nats, interrupt=interrupt, progress=progress.tell, results=written
                 )
             )
+            if comes_in(spec.tasks_from):
+                _tell_of_arrivals(spec, directory)
             progress.tell(Phase(stage="judging"))
             try:
                 result = judge(directory.path)
@@ -154,9 +165,10 @@ def _tell_of(taken: Taken, tasks_from: str, directory: RunDirectory) -> None:
     """Say what of a user's tasks is not offered."""
     source = shown(tasks_from)
     if taken.ended:
-        left = "" if taken.tasks else "; nothing is left to run"
+        left = "" if taken.tasks or comes_in(tasks_from) else "; nothing is left to run"
         say(f"{taken.ended:,} of {source} ended in an earlier run, and are not run again{left}")
-    kept = f"set aside in {named(directory.path / SET_ASIDE)}" if taken.tasks else "no task"
+    is_kept = taken.tasks or comes_in(tasks_from)
+    kept = f"set aside in {named(directory.path / SET_ASIDE)}" if is_kept else "no task"
     if taken.aside == 1:
         say(f"a record of {source} is {kept}: {taken.first}")
     elif taken.aside:
@@ -164,6 +176,14 @@ def _tell_of(taken: Taken, tasks_from: str, directory: RunDirectory) -> None:
     if taken.repeated:
         says = "says" if taken.repeated == 1 else "say"
         say(f"{taken.repeated:,} of its records {says} what an earlier one says, which is run once")
+
+
+def _tell_of_arrivals(spec: Spec, directory: RunDirectory) -> None:
+    """Say what came in that was not run."""
+    came, source = arrived(directory.path), shown(spec.tasks_from)
+    _tell_of(came.taken, spec.tasks_from, directory)
+    if came.dropped:
+        say(f"{came.dropped:,} of {source} came faster than they were taken, and are lost")
 
 
 def run_loop(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> bool:

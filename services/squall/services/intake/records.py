@@ -60,8 +60,12 @@ class _Given(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Given)
 
 
-def from_json(line: bytes) -> Record:
+def from_json(line: bytes, *, named: str = "", otherwise: str = "") -> Record:
     """The record in a line of JSON.
+
+    Args:
+        named: Its id by what carries it, whatever it says itself.
+        otherwise: Its id if nothing says one; empty for one that is made of key and body.
 
     Raises:
         RecordError: There is none.
@@ -74,7 +78,8 @@ def from_json(line: bytes) -> Record:
         raise RecordError(f"is no task: {_plain(error)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"is not JSON: {printable(str(error))}") from None
-    return _record(given.key, bytes(given.body), given.id, given.deadline)
+    identity = given.id if given.id is not None else otherwise or None
+    return _record(given.key, bytes(given.body), named or identity, given.deadline)
 
 
 def from_row(columns: Sequence[str], row: Sequence[str]) -> Record:

@@ -17,12 +17,13 @@ from squall.services.errors import SpecError
 from squall.services.intake.earlier import ended
 from squall.services.intake.records import Record, digest, key_name, task_name
 from squall.services.intake.source import STDIN, Read, read, shown
+from squall.services.intake.subject import comes_in
 from squall.services.run.directory import SET_ASIDE, TASKS, RunDirectory, open_private, writing
 from squall.services.run.spec import Spec
 
 TASKS_MAX = 10_000_000
 
-_SCHEMA = """
+SCHEMA = """
     CREATE TABLE tasks (
         place INTEGER PRIMARY KEY,
         task TEXT NOT NULL UNIQUE,
@@ -39,6 +40,10 @@ _SCHEMA = """
 
 
 EXAMPLE = 'a task is a line as {"key": "AAPL", "body": {"side": "buy"}}'
+
+
+COLUMNS = "task, id, key, named, number, deadline_s, body"
+"""Of a task as it is offered; see `Stored`."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -122,6 +127,11 @@ def count(spec: Spec) -> int:
     Raises:
         SpecError: They cannot be read, or only once.
     """
+    if comes_in(spec.tasks_from):
+        raise SpecError(
+            f"what comes in on {shown(spec.tasks_from)} comes once, and a series runs it several times",
+            "write the tasks to a file, and name that",
+        )
     if spec.tasks_from == STDIN:
         raise SpecError(
             "what comes through a pipe can be run once, and a series runs it several times",
@@ -142,7 +152,7 @@ def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Ta
                 break
             reason = each.reason
             if each.record is not None:
-                kept = _keep(database, each.record)
+                kept = keep(database, each.record)
                 tasks += kept == "new"
                 before += kept == "ended"
                 repeated += kept == "repeated"
@@ -153,7 +163,7 @@ def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Ta
             if reason:
                 aside += 1
                 first = first or f"line {each.line} {reason}"
-                file.write(_line(each, reason))
+                file.write(line_of(each, reason))
     return Taken(tasks, before, repeated, aside, first)
 
 
@@ -161,7 +171,7 @@ def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Ta
 def _made(path: Path) -> Iterator[sqlite3.Connection]:
     open_private(path, "wb").close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+        database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + SCHEMA)
         database.execute("BEGIN")
         yield database
         database.execute("DROP TABLE keys")
@@ -169,7 +179,7 @@ def _made(path: Path) -> Iterator[sqlite3.Connection]:
         database.execute("COMMIT")
 
 
-def _keep(database: sqlite3.Connection, record: Record) -> str:
+def keep(database: sqlite3.Connection, record: Record) -> str:
     """Keep a record, if it is ``new``.
 
     Else it had ``ended``, is ``repeated`` word for word, or is an ``other`` of the same id.
@@ -192,7 +202,7 @@ def _keep(database: sqlite3.Connection, record: Record) -> str:
     return "new"
 
 
-def _line(each: Read, reason: str) -> bytes:
+def line_of(each: Read, reason: str) -> bytes:
     text = each.text.decode(errors="replace")
     return msgspec.json.encode({"line": each.line, "reason": reason, "record": text}) + b"\n"
 
@@ -200,10 +210,7 @@ def _line(each: Read, reason: str) -> bytes:
 def stored(path: Path) -> Iterator[Stored]:
     """The tasks of a run, in the order in which they are offered."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        rows = database.execute(
-            "SELECT task, id, key, named, number, deadline_s, body FROM tasks ORDER BY place"
-        )
-        for row in rows:
+        for row in database.execute(f"SELECT {COLUMNS} FROM tasks ORDER BY place"):
             yield Stored(*row)
 
 

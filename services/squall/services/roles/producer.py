@@ -5,7 +5,8 @@ its latency counts from then. The broker's answer decides: *stored* is accepted;
 *refused* (no room) is offered again until patience ends; *unknown* is sent again
 with the same id. A refusal says nothing of what was sent before it and not answered:
 that may have been stored, and be done already. In a sequenced workload patience does
-not end, and what has one key is offered one after the other.
+not end, and what has one key is offered one after the other; nor does it where tasks
+come in on a subject of the user's (`taking.py`), which keeps what is not accepted yet.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from squall.bus.errors import InvalidNameError, MessageTooLargeError
 from squall.bus.jetstream import publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.tasks import task_group
-from squall.services.intake.store import stored
+from squall.services.intake.store import Stored, stored
+from squall.services.intake.subject import comes_in
 from squall.services.node.service import Service
+from squall.services.roles.taking import take
 from squall.services.trading.workload import Submission
 
 log = logging.getLogger("squall")
@@ -45,6 +48,9 @@ UNKNOWN_S = 60.0
 
 REFUSED_PAUSE_S = (0.05, 1.0)
 
+Became = Literal["ok", "fail", "unknown"]
+"""What became of a task that was offered."""
+
 CLOSE_PATIENCE_S = 20.0
 """How long the end of a job is repeated after the producer was asked to stop."""
 
@@ -55,6 +61,18 @@ async def serve(service: Service) -> None:
     begun, settled = _before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
     service.ready()
+    if comes_in(spec.tasks_from):
+        jobs = await _take_in(service, chance, begun, settled)
+    else:
+        jobs = await _replay(service, chance, begun, settled)
+    if service.pattern.close is not None:
+        for job in sorted(jobs):
+            await _close(service, service.pattern.close(service.swarm, job), job, chance)
+
+
+async def _replay(service: Service, chance: random.Random, begun: set[str], settled: set[str]) -> set[str]:
+    """Offer what there is to offer, each when it is due; the jobs of it."""
+    spec = service.spec
     turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     jobs: set[str] = set()
     limit = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -73,22 +91,38 @@ async def serve(service: Service) -> None:
             if service.stop.is_set():
                 break
             await limit.acquire()
-            message = RunTask(
-                task=task,
-                key=submission.key,
-                job=submission.job,
-                number=submission.number,
-                submit_s=due_s,
-                deadline_s=submission.deadline_s or due_s + spec.task_deadline_s,
-                body=submission.body,
-                named=submission.named or None,
-            )
+            message = _message(service, task, submission, due_s)
             turn = turns[message.key] if spec.is_sequenced else None
             offered = tasks.start(_offer(service, message, chance, turn=turn, may_be_stored=task in begun))
             offered.add_done_callback(lambda _: limit.release())
-    if service.pattern.close is not None:
-        for job in sorted(jobs):
-            await _close(service, service.pattern.close(service.swarm, job), job, chance)
+    return jobs
+
+
+async def _take_in(service: Service, chance: random.Random, begun: set[str], settled: set[str]) -> set[str]:
+    """Offer what comes in, for as long as it is taken; the jobs of it."""
+
+    async def offer(own: Stored, due_s: float) -> str:
+        await _sleep_until(due_s, service.stop)
+        if service.stop.is_set():
+            return "fail"
+        submission = _own(service, own)
+        message = _message(service, own.task, submission, due_s)
+        return await _offer(service, message, chance, waits=True, may_be_stored=own.task in begun)
+
+    return {service.pattern.job(key) for key in await take(service, offer, settled)}
+
+
+def _message(service: Service, task: str, submission: Submission, due_s: float) -> RunTask:
+    return RunTask(
+        task=task,
+        key=submission.key,
+        job=submission.job,
+        number=submission.number,
+        submit_s=due_s,
+        deadline_s=submission.deadline_s or due_s + service.spec.task_deadline_s,
+        body=submission.body,
+        named=submission.named or None,
+    )
 
 
 def numbered(service: Service) -> Iterator[tuple[str, Submission]]:
@@ -102,15 +136,19 @@ def _submissions(service: Service) -> Iterator[Submission]:
         yield from service.pattern.workload(service.spec)
         return
     for own in stored(Path(service.start.tasks)):
-        yield Submission(
-            own.key,
-            service.pattern.job(own.key),
-            own.number,
-            own.body,
-            task=own.task,
-            named=own.named if own.named != own.key else "",
-            deadline_s=own.deadline_s,
-        )
+        yield _own(service, own)
+
+
+def _own(service: Service, own: Stored) -> Submission:
+    return Submission(
+        own.key,
+        service.pattern.job(own.key),
+        own.number,
+        own.body,
+        task=own.task,
+        named=own.named if own.named != own.key else "",
+        deadline_s=own.deadline_s,
+    )
 
 
 def _before(service: Service) -> tuple[set[str], set[str]]:
@@ -123,7 +161,8 @@ def _before(service: Service) -> tuple[set[str], set[str]]:
     path = Path(service.start.history)
     if service.start.incarnation == 1 or not service.start.history:
         return begun, settled
-    ends = ("ok",) if service.spec.is_sequenced else ("ok", "fail")
+    waits = service.spec.is_sequenced or comes_in(service.spec.tasks_from)
+    ends = ("ok",) if waits else ("ok", "fail")
     with path.open("rb") as lines:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
@@ -149,11 +188,14 @@ async def _offer(
     chance: random.Random,
     *,
     turn: asyncio.Lock | None = None,
+    waits: bool = False,
     may_be_stored: bool = False,
-) -> None:
-    """Submit one task until it is accepted, refused for good, or unknown for too long.
+) -> Became:
+    """Submit one task until it is accepted, refused for good, or unknown for too long; what became of it.
 
     Args:
+        waits: Whether patience does not end, and it is offered until it is accepted, or the producer is to
+            stop.
         turn: Had, in the order of asking, by one task of its key at a time. Where there are turns a task is
             offered until it is accepted, as what follows it would be a gap, or until the producer is to stop.
         may_be_stored: Whether it was sent before, by an earlier incarnation that knew no answer.
@@ -170,26 +212,26 @@ async def _offer(
         input=zlib.crc32(message.body),
     )
     async with turn or contextlib.nullcontext():
-        patience_s = math.inf if turn else service.spec.patience_s
-        await _offered(service, message, chance, patience_s, may_be_stored=may_be_stored)
+        patience_s = math.inf if turn or waits else service.spec.patience_s
+        return await _offered(service, message, chance, patience_s, may_be_stored=may_be_stored)
 
 
 async def _offered(
     service: Service, message: RunTask, chance: random.Random, patience_s: float, *, may_be_stored: bool
-) -> None:
+) -> Became:
     """Submit one task that was told of, and tell what came of it."""
     history = service.history
     if patience_s == math.inf and service.stop.is_set():
-        became: Literal["unknown", "fail"] = "unknown" if may_be_stored else "fail"
+        became: Became = "unknown" if may_be_stored else "fail"
         service.counters["unknown" if may_be_stored else "refused"] += 1
         history("submit", became, task=message.task, reason="the producer was to stop", refusals=0)
-        return
+        return became
     try:
         subject, data = _addressed(service, message)
     except (InvalidNameError, MessageTooLargeError) as error:
         service.counters["unusable"] += 1
         history("submit", "fail", task=message.task, reason=printable(str(error)), refusals=0)
-        return
+        return "fail"
     patience_ends = time.monotonic() + patience_s
     backoff = Backoff(REFUSED_PAUSE_S[0], REFUSED_PAUSE_S[1], floor_s=REFUSED_PAUSE_S[0], chance=chance)
     refusals = 0
@@ -216,12 +258,14 @@ async def _offered(
     if outcome.accepted:
         service.counters["accepted"] += 1
         history("submit", "ok", task=message.task, seq=outcome.sequence, refusals=refusals)
-    elif outcome.kind == "refused" and not may_be_stored:
+        return "ok"
+    if outcome.kind == "refused" and not may_be_stored:
         service.counters["refused"] += 1
         history("submit", "fail", task=message.task, reason=outcome.reason, refusals=refusals)
-    else:
-        service.counters["unknown"] += 1
-        history("submit", "unknown", task=message.task, reason=outcome.reason, refusals=refusals)
+        return "fail"
+    service.counters["unknown"] += 1
+    history("submit", "unknown", task=message.task, reason=outcome.reason, refusals=refusals)
+    return "unknown"
 
 
 def _addressed(service: Service, message: RunTask) -> tuple[str, bytes]:

@@ -79,6 +79,10 @@ class RunDirectory:
         with writing(self.path):
             (self.path / file).write_text(text)
 
+    def brings_tasks(self) -> None:
+        """A user's own tasks are kept here; they go with the run, should that be refused."""
+        self._files += [TASKS, SET_ASIDE]
+
     def with_tasks(self, spec: Spec, tasks: int) -> Spec:
         """The spec with as many tasks as a user has brought, which is written down anew.
 
@@ -86,7 +90,7 @@ class RunDirectory:
             DiskError: It cannot be written.
         """
         spec = msgspec.structs.replace(spec, tasks=tasks)
-        self._files += [TASKS, SET_ASIDE]
+        self.brings_tasks()
         self.keep("spec.toml", spec.toml())
         return spec
 

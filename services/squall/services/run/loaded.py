@@ -245,6 +245,11 @@ class Run:
             self._finished = _Finished(registers, drained, time.time(), bound_s, took_s)
         return self._finished.drained
 
+    @property
+    def offered(self) -> int:
+        """How many tasks were offered, once it is finished."""
+        return self._submitted[0] if self._submitted is not None else 0
+
     async def show(self) -> None:
         """Say how far it has come and who leads, for as long as this is not cancelled."""
         self._showing = asyncio.current_task()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from squall.bus.broker import READY_S
 from squall.bus.connection import connect
@@ -15,6 +16,8 @@ from squall.bus.guard import Guard
 from squall.bus.subjects import GATEWAY, POOL
 from squall.bus.tasks import task_group
 from squall.services.effects.kinds import is_outside
+from squall.services.intake.arrivals import STREAM, Arrivals
+from squall.services.intake.subject import comes_in, look
 from squall.services.launch import Launcher
 from squall.services.launch.processes import ProcessLauncher
 from squall.services.launch.room import check_room
@@ -73,6 +76,13 @@ async def running(
             await _try(spec, HANDLER, AGENT, origin, launcher)
         if is_outside(spec.effects):
             await _try(spec, EFFECTS, GATEWAY, origin, launcher)
+        limits: tuple[str, ...] = ()
+        if comes_in(spec.tasks_from):
+            progress(Waiting(what=f"an answer from the broker of {spec.tasks_from}"))
+            carried = await look(spec.source)
+            limits = tuple(carried.limits(spec.source))
+            with Arrivals(run.path) as arrivals:
+                arrivals.fact(STREAM, carried.stream)
         async with contextlib.AsyncExitStack() as stack:
             progress(Phase(stage="starting"))
             if url is None:
@@ -82,6 +92,7 @@ async def running(
                 progress(Waiting(what=f"an answer from {url}"))
                 broker = outside_broker(spec, url)
             access = await stack.enter_async_context(broker)
+            access = replace(access, limits=(*access.limits, *limits))
             tasks.daemon(watches.disk(run))
             if access.own is not None:
                 tasks.daemon(watches.broker_log(run.logs / BROKER_LOG, history, progress))

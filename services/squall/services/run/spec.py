@@ -20,6 +20,7 @@ from squall.services.effects.port import Sending
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.handlers.port import Form, Handling
+from squall.services.intake import subject
 from squall.services.run.toml_writer import as_toml
 
 HELD_UP_S = 10.0
@@ -77,7 +78,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         workload: ``independent``: quantities do not depend on earlier orders; ``sequenced``: each order
             follows the one before it of its key, where a pattern keeps that order; ``own``: a user's tasks.
         tasks: How many are offered; of a user's own at most.
-        tasks_from: Where a user's own tasks are read, a path or ``-``; empty for the pattern's workload.
+        tasks_from: Where a user's own tasks are read, a path or ``-``, or ``nats:SUBJECT`` where they come
+            in; empty for the pattern's workload.
+        tasks_server, tasks_credentials, tasks_consumer: What ``[tasks]`` says of a subject; see
+            `intake.subject.Source`.
+        tasks_seconds: How long tasks are taken from a subject; 0 is until so many have come, or the user ends
+            it.
         rate_per_s: How many are offered a second; latencies count from the moment a task was due.
         patience_s: How long a refused task is offered again before it counts as refused for good.
         task_deadline_s: After this a task's effect is worth nothing; reported, not enforced.
@@ -109,6 +115,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     workload: Literal["independent", "sequenced", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
     tasks_from: Annotated[str, Meta(max_length=4096)] = ""
+    tasks_server: str = ""
+    tasks_credentials: str = ""
+    tasks_consumer: str = ""
+    tasks_seconds: Annotated[float, Meta(ge=0)] = 0.0
     rate_per_s: Seconds = 1000.0
     patience_s: Annotated[float, Meta(ge=0)] = 60.0
     task_deadline_s: Seconds = 60.0
@@ -158,6 +168,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             credentials=self.effects_credentials,
             journal=self.effects_journal,
             together=self.effects_together,
+        )
+
+    @property
+    def source(self) -> subject.Source:
+        return subject.Source(
+            name=self.tasks_from,
+            server=self.tasks_server,
+            credentials=self.tasks_credentials,
+            consumer=self.tasks_consumer,
         )
 
     @property
@@ -225,6 +244,9 @@ def check_common(spec: Spec) -> None:
         )
     if spec.retry_base_s > spec.retry_cap_s:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
+    subject.check(
+        spec.source, [field for field in subject.FIELDS if getattr(spec, f"tasks_{field}") not in ("", 0.0)]
+    )
     kinds.check(spec.handling)
     sending = spec.sending
     said = [field for field in sinks.FIELDS if getattr(sending, field) not in ({}, "", TOGETHER)]

@@ -13,6 +13,7 @@ import msgspec
 from squall.services.effects.kinds import FIELDS
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
+from squall.services.intake import subject
 from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
 from squall.services.run.spec import OWN, Spec, check_common
@@ -55,9 +56,8 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         SpecError: There is no such pattern, or it has no such field, or a value has the wrong type or is out
             of bounds, or the values contradict each other.
     """
-    values = with_tasks(
-        _with_table(_with_table(values, "handler", HANDLER_FIELDS, origin), "effects", EFFECTS_FIELDS, origin)
-    )
+    values = _with_table(values, "handler", HANDLER_FIELDS, origin)
+    values = with_tasks(_with_table(values, "effects", EFFECTS_FIELDS, origin), origin)
     name = values.get("pattern", DEFAULT)
     if not isinstance(name, str):
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
@@ -86,6 +86,10 @@ EFFECTS_FIELDS = ("use", *FIELDS)
 """What ``[effects]`` may say."""
 
 
+TASKS_FIELDS = ("use", "number", *subject.FIELDS)
+"""What ``[tasks]`` may say."""
+
+
 def _with_table(values: dict[str, Any], name: str, fields: Collection[str], origin: str) -> dict[str, Any]:
     """The values with what a table of this name says in fields of the spec.
 
@@ -97,21 +101,28 @@ def _with_table(values: dict[str, Any], name: str, fields: Collection[str], orig
         return values
     for field in table:
         if field not in fields:
-            whose = f"{field!r} of {'the handler' if name == 'handler' else name}"
+            whose = f"{field!r} of {name if name == 'effects' else f'the {name}'}"
             raise SpecError(f"{origin} says {whose}, which none has{nearest(field, fields)}")
     found = {each: value for each, value in values.items() if each != name}
     found |= {name if field == "use" else f"{name}_{field}": value for field, value in table.items()}
     return found
 
 
-def with_tasks(values: dict[str, Any]) -> dict[str, Any]:
+def with_tasks(values: dict[str, Any], origin: str) -> dict[str, Any]:
     """The same values, with those that follow from a user bringing tasks of his own.
 
-    Where ``tasks`` is a text it says where they are read; all of them are offered if nothing says how many.
+    Where ``tasks`` is a text, or a table, it says where they are read; all of them are offered if nothing
+    says how many.
+
+    Raises:
+        SpecError: The table says something that none has.
     """
-    values = dict(values)
+    values = dict(_with_table(values, "tasks", TASKS_FIELDS, origin))
+    number = values.pop("tasks_number", None)
     if isinstance(values.get("tasks"), str):
         values["tasks_from"] = values.pop("tasks")
+    if number is not None:
+        values["tasks"] = number
     if values.get("tasks_from"):
         values = {"tasks": TASKS_MAX, **values, "workload": OWN}
     return values

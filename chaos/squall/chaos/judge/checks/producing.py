@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from squall.chaos.evidence.model import History, Pace
 from squall.chaos.judge.decide import named
+from squall.services.intake.subject import comes_in
 from squall.services.patterns.pattern import PRODUCER
 
 CLOCKS = ("clock-off", "clock-jump")
@@ -63,7 +64,7 @@ def refused_undisturbed(history: History) -> list[str]:
 def off_pace(history: History) -> list[str]:
     """Starts of the producer whose tasks were due further apart than was asked for."""
     rate = history.asked.rate_per_s
-    if not rate or _moved(history):
+    if not rate or _moved(history) or _comes_in(history):
         return []
     return [
         f"tasks of {name} were due up to {pace.widest_s:.3f} s apart, where {1 / rate:.3f} s was asked for"
@@ -74,13 +75,18 @@ def off_pace(history: History) -> list[str]:
 
 def late_beginnings(history: History) -> list[str]:
     """Starts of the producer that were due to submit nothing for long."""
-    if _moved(history):
+    if _moved(history) or _comes_in(history):
         return []
     return [
         f"{name} was due to submit nothing for its first {pace.first_s - started_s:.1f} s"
         for name, started_s, pace in _paces(history)
         if pace.first_s - started_s > BEGIN_S
     ]
+
+
+def _comes_in(history: History) -> bool:
+    """Whether tasks are due as they come in, which is no producer's doing."""
+    return comes_in(history.asked.tasks_from)
 
 
 def _moved(history: History) -> bool:
