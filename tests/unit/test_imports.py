@@ -26,6 +26,7 @@ DOORS = {
     "sqlite3": (
         "services/squall/services/roles/venue.py",
         "services/squall/services/intake/store.py",
+        "services/squall/services/intake/arrivals.py",
         "services/squall/services/effects/journal.py",
         "chaos/squall/chaos/evidence/venue.py",
     ),

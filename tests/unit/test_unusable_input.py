@@ -32,6 +32,8 @@ SPECS = [
 ]
 """What a spec says, and what is said of that."""
 
+HANDLER = 'handler = "mine:decide"\n'
+
 FILES = {
     **{f"spec-{n}.toml": toml for n, (toml, _) in enumerate(SPECS)},
     "empty.toml": "",
@@ -39,6 +41,9 @@ FILES = {
     "good.jsonl": '{"key": "a", "body": 1}\n',
     "bad.csv": "id,body\n1,2\n",
     "own.toml": 'tasks = "own.jsonl"\nhandler = "mine:decide"\n',
+    "secret.toml": f'{HANDLER}[tasks]\nuse = "nats:orders.new"\nserver = "nats://me:pw@127.0.0.1"\n',
+    "misspelt.toml": f'{HANDLER}[tasks]\nuse = "nats:orders.new"\nsever = "nats://127.0.0.1"\n',
+    "subject.toml": f'{HANDLER}tasks = "nats:orders.new"\n',
     "seedless.toml": '[[interval]]\nfault = "crash"\ntarget = "leader"\n',
     "quiet.toml": "seed = 1\n",
     "quote.toml": 'pattern = "star\n',
@@ -147,6 +152,18 @@ REFUSED = [
     ("run hierarchical --tasks-from bad.jsonl --handler mine:decide", "bad.jsonl holds no task: line 1 is"),
     ("run hierarchical --tasks-from bad.csv --handler mine:decide", "bad.csv has no column called key; name"),
     ("run hierarchical --tasks-from bad.jsonl", "trades bars, and cannot read tasks of your own; name yours"),
+    (
+        "run hierarchical --tasks-from nats:orders.* --handler mine:decide",
+        "'nats:orders.*' names no subject without wildcards; for instance nats:orders.new",
+    ),
+    (
+        "run hierarchical --tasks-from good.jsonl --seconds 5 --handler mine:decide",
+        "seconds is of no use to tasks = 'good.jsonl', which is read to its end; leave it out",
+    ),
+    ("run secret.toml", "tasks: credentials do not belong in a URL; [tasks] credentials = 'BROKER_CREDS'"),
+    ("run misspelt.toml", "says 'sever' of the tasks, which none has; did you mean 'server'?"),
+    ("chaos subject.toml", "nats:orders.new comes once, and a series runs it several times; to a file"),
+    ("simulate subject.toml --schedules 1", "nats:orders.new comes once; to a file"),
     ("run own.toml", "own.jsonl cannot be read: No such file"),
     ("run hierarchical --results no/such.jsonl", "there is no folder no; make it, or name another file"),
     ("run hierarchical --results bad.jsonl", "bad.jsonl holds something already; name another file"),

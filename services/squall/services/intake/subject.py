@@ -176,7 +176,7 @@ async def look(source: Source) -> Carried:
     except ForbiddenError as error:
         raise SpecError(
             f"tasks cannot be taken from {shown}: {error}",
-            "the README's table names the rights that it takes",
+            f"grant the rights that the README names, to the consumer {source.durable}",
         ) from error
     except NotConnectedError as error:
         raise SpecError(

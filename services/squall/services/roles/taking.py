@@ -69,7 +69,7 @@ class TakingError(Exception):
     """A defect: a task was made of a message, and cannot be offered."""
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
     """A message as it came.
 
     Attributes:
@@ -98,18 +98,18 @@ async def take(service: Service, offer: Offer, settled: Collection[str]) -> list
     with Arrivals(Path(service.start.tasks).parent) as arrivals:
         for task in settled:
             arrivals.accept(task)
-        taking = _Taking(service, arrivals, offer)
+        taking = Taking(service, arrivals, offer)
         await taking.run()
         return arrivals.keys()
 
 
-class _Taking:
+class Taking:
     def __init__(self, service: Service, arrivals: Arrivals, offer: Offer) -> None:
-        self._service = service
+        self.service = service
         self._arrivals = arrivals
         self._offer = offer
         self._source = service.spec.source
-        self._waiting: deque[_Message] = deque()
+        self._waiting: deque[Message] = deque()
         self._held: dict[int, str] = {}
         self._offers: dict[str, asyncio.Task[bool]] = {}
         self._connection: Connection | None = None
@@ -134,13 +134,13 @@ class _Taking:
                 self._take_up(tasks)
                 while not self._is_over():
                     if self._waiting and len(self._offers) < IN_HAND_MAX:
-                        await self._one(self._waiting.popleft(), tasks)
+                        await self.one(self._waiting.popleft(), tasks)
                     else:
                         self._come.clear()
                         await look_again(self._come, LOOK_S)
                 await self._end_pulling()  # before: what is given back would come here again
                 for message in self._waiting:
-                    tasks.start(self._answer(message.sequence, message.reply, GIVE_BACK))
+                    tasks.start(self.answer(message.sequence, message.reply, GIVE_BACK))
                     self._dropped += not message.sequence
                 self._count_dropped()
             with contextlib.suppress(TimeoutError):
@@ -149,16 +149,16 @@ class _Taking:
 
     def _is_over(self) -> bool:
         return (
-            self._service.stop.is_set()
+            self.service.stop.is_set()
             or time.time() >= self._until_s
-            or self._arrivals.tasks >= self._service.spec.tasks
+            or self._arrivals.tasks >= self.service.spec.tasks
         )
 
     # What comes.
 
     def _room(self) -> int:
         """How many more messages may come, were none on their way: never more than there are to be tasks."""
-        wanted = self._service.spec.tasks - self._arrivals.tasks - len(self._waiting)
+        wanted = self.service.spec.tasks - self._arrivals.tasks - len(self._waiting)
         return max(0, min(IN_HAND_MAX - len(self._held), wanted))
 
     def _delivered(self, stream: str, delivery: Delivery) -> None:
@@ -168,7 +168,7 @@ class _Taking:
         # A stream that was made anew begins at 1 again, so that a place alone is no name for ever.
         place = f"{stream}-{delivery.sequence}-{int(delivery.stored_s * 1000)}"
         self._put(
-            _Message(
+            Message(
                 delivery.data, delivery.sequence, delivery.reply, delivery.message_id, place, delivery.attempt
             )
         )
@@ -178,9 +178,9 @@ class _Taking:
             self._dropped += 1
             return
         identity = (message.headers or {}).get("Nats-Msg-Id", "")
-        self._put(_Message(message.data, 0, "", identity, f"message-{secrets.token_hex(8)}"))
+        self._put(Message(message.data, 0, "", identity, f"message-{secrets.token_hex(8)}"))
 
-    def _put(self, message: _Message) -> None:
+    def _put(self, message: Message) -> None:
         self._waiting.append(message)
         self._come.set()
 
@@ -191,12 +191,12 @@ class _Taking:
             begun_s = time.monotonic()
             try:
                 async with connect(
-                    broker.url(), self._service.node, broker.credentials(self._service.node)
+                    broker.url(), self.service.node, broker.credentials(self.service.node)
                 ) as (connection):
                     self._connection = connection
                     await self._listen(connection)
             except (BusError, SpecError, NoStreamError) as error:
-                self._service.complaints("source_away", f"{self._source.name}: {error}")
+                self.service.complaints("source_away", f"{self._source.name}: {error}")
             finally:
                 self._connection = None
             pause_s = AGAIN_S[0] if time.monotonic() - begun_s > AGAIN_S[1] else min(2 * pause_s, AGAIN_S[1])
@@ -245,7 +245,7 @@ class _Taking:
         if dropped:
             self._dropped = 0
             self._arrivals.add("dropped", dropped)
-            self._service.counters["source_dropped"] += dropped
+            self.service.counters["source_dropped"] += dropped
 
     async def _hold(self) -> None:
         """Say of what is held that it is worked on, so that it is not delivered again meanwhile."""
@@ -261,16 +261,16 @@ class _Taking:
     def _take_up(self, tasks: Tasks) -> None:
         """Go on with what an earlier producer of this run kept."""
         held = self._arrivals.held()
-        for own in stored(Path(self._service.start.tasks)):
+        for own in stored(Path(self.service.start.tasks)):
             if not self._arrivals.has(own.task):
                 self._begin(own, tasks)
         for each in held:
             self._held[each.sequence] = each.reply
             tasks.start(self._settle(each.task, each.sequence, each.reply))
 
-    async def _one(self, message: _Message, tasks: Tasks) -> None:
+    async def one(self, message: Message, tasks: Tasks) -> None:
         """Make a task of a message, and have it offered; or see that it stops nobody."""
-        counters, first = self._service.counters, message.attempt == 1
+        counters, first = self.service.counters, message.attempt == 1
         try:
             if len(message.data) > LINE_BYTES_MAX:
                 raise RecordError(f"is longer than {LINE_BYTES_MAX:,} bytes")
@@ -279,7 +279,7 @@ class _Taking:
         except RecordError as error:
             self._arrivals.set_aside(message.data, message.sequence or None, str(error))
             counters["source_set_aside"] += 1
-            tasks.start(self._answer(message.sequence, message.reply, TERM))
+            tasks.start(self.answer(message.sequence, message.reply, TERM))
             return
         if kept in ("repeated", "ended") and first:
             self._arrivals.add(kept)
@@ -288,12 +288,12 @@ class _Taking:
         if kept == "new":
             self._begin(self._arrivals.task(task), tasks)
         if kept == "ended":
-            tasks.start(self._answer(message.sequence, message.reply, ACK))
+            tasks.start(self.answer(message.sequence, message.reply, ACK))
         else:
             tasks.start(self._settle(task, message.sequence, message.reply))
 
     def _begin(self, own: Stored, tasks: Tasks) -> None:
-        self._due_s = max(time.time(), self._due_s + 1 / self._service.spec.rate_per_s)
+        self._due_s = max(time.time(), self._due_s + 1 / self.service.spec.rate_per_s)
         self._offers[own.task] = tasks.start(self._offered(own, self._due_s))
 
     async def _offered(self, own: Stored, due_s: float) -> bool:
@@ -301,7 +301,7 @@ class _Taking:
         became = await self._offer(own, due_s)
         if became == "ok":
             self._arrivals.accept(own.task)
-            await self._service.at(ACCEPTED)
+            await self.service.at(ACCEPTED)
         del self._offers[own.task]
         self._come.set()
         return became == "ok"
@@ -310,21 +310,21 @@ class _Taking:
         """Acknowledge a message once the swarm has its task; give it back if that is not to be."""
         offer = self._offers.get(task)
         has = await offer if offer is not None else self._arrivals.has(task)
-        if not has and not self._service.stop.is_set():
+        if not has and not self.service.stop.is_set():
             raise TakingError(f"the swarm can never take {task}, which was checked before")
-        await self._answer(sequence, reply, ACK if has else GIVE_BACK)
+        await self.answer(sequence, reply, ACK if has else GIVE_BACK)
 
-    async def _answer(self, sequence: int, reply: str, word: bytes) -> None:
+    async def answer(self, sequence: int, reply: str, word: bytes) -> None:
         """Have the stream know what became of a message, as often as it takes."""
         if not sequence:
             return
         missed, ends_s = 0, math.inf
         while (said := await self._said(reply, word)) != "heard":
             missed += said == "nobody"
-            if self._service.stop.is_set() or time.time() >= self._until_s:
+            if self.service.stop.is_set() or time.time() >= self._until_s:
                 ends_s = min(ends_s, time.monotonic() + STOPPED_S)
             if time.monotonic() >= ends_s or missed > MISSED_MAX:
-                self._service.counters["source_unanswered"] += 1
+                self.service.counters["source_unanswered"] += 1
                 break
             await asyncio.sleep(AGAIN_S[0])
         if word == ACK:
@@ -361,5 +361,5 @@ class _Taking:
         except NoRespondersError:
             return "nobody"  # the consumer is gone, or its broker is not yet ready
         except RequestError as error:
-            self._service.complaints("source_silent", f"{self._source.name}: {error}")
+            self.service.complaints("source_silent", f"{self._source.name}: {error}")
         return "unknown"

@@ -63,6 +63,8 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
     pattern = pattern_of(name)
     known = pattern.spec.__struct_fields__
+    if OPENING in known and subject.comes_in(str(values.get("tasks_from", ""))):
+        values = {OPENING: False, **values}  # nobody knows when the middle of such a run is
     for field in values:
         if field not in known:
             raise SpecError(f"{origin} says {field!r}, which no spec of {name} has{nearest(field, known)}")
@@ -84,6 +86,10 @@ HANDLER_FIELDS = ("use", *kinds.FIELDS)
 
 EFFECTS_FIELDS = ("use", *FIELDS)
 """What ``[effects]`` may say."""
+
+
+OPENING = "pause_leader"
+"""The field of a spec whose swarms are shown to survive something in the middle of a run."""
 
 
 TASKS_FIELDS = ("use", "number", *subject.FIELDS)
