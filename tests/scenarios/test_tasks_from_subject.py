@@ -21,18 +21,21 @@ from squall.bus.connection import Connection, connect
 from squall.bus.jetstream import call
 from squall.bus.tasks import wait_until
 from squall.chaos.mutants import acknowledges_first
+from squall.services.intake.arrivals import begin
 from squall.services.node.service import Halt, Order
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.roles.taking import ACCEPTED
-from squall.services.run.directory import claim
+from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.driven import driven
 from squall.services.run.result import judge
 from squall.services.run.results import Results
+from squall.services.run.spec import Spec
 
 pytestmark = [pytest.mark.nats, pytest.mark.anyio]
 
 HANDLER = Path(__file__).parent / "handlers_of_own_tasks.py"
 SUBJECT = "orders.new"
+COUNT = 40
 NTH = 15
 """Which passing of a point the producer is killed at."""
 
@@ -65,6 +68,30 @@ def ids(results: Path) -> Counter[str]:
     return Counter(json.loads(line)["id"] for line in results.read_text().splitlines())
 
 
+async def killed_at(
+    point: str, nth: int, spec: Spec, directory: RunDirectory, user: Connection, preload: str, out: Results
+) -> None:
+    """A run of `COUNT` tasks, whose producer is killed at the nth passing of a point."""
+    async with driven(spec, directory, progress=lambda text: None, preload=preload, results=out) as run:
+        swarm = run.swarm
+        first = swarm.units["producer"]
+        await swarm.launcher.tell(first, Order(halt=Halt(point=point, nth=nth)))
+        await publish(user, nth)
+        async with asyncio.timeout(20):
+            assert await swarm.launcher.halted(first) == point
+        await swarm.launcher.kill(first)
+        await publish(user, COUNT - nth, nth)
+
+        async def again() -> object:
+            return swarm.units.get("producer")
+
+        await wait_until(
+            again, lambda unit: unit not in (None, first), timeout_s=20, what="the next producer"
+        )
+        async with asyncio.timeout(40):
+            await swarm.producer
+
+
 @pytest.mark.parametrize(
     ("preload", "point", "loses"),
     [("", ACCEPTED, False), (acknowledges_first.__name__, acknowledges_first.ACKNOWLEDGED, True)],
@@ -73,48 +100,30 @@ def ids(results: Path) -> Counter[str]:
 async def test_a_producer_killed_where_it_answers_loses_nothing_unless_it_answers_first(
     broker: Broker, tmp_path: Path, preload: str, point: str, loses: bool
 ) -> None:
-    count = 40
     async with connect(broker.url, "user") as user:
         await make_stream(user)
         spec = HierarchicalSpec(
             **{
                 **QUICK,
                 "workload": "own",
-                "tasks": count - loses,
+                "tasks": COUNT - loses,
                 "tasks_from": f"nats:{SUBJECT}",
                 "tasks_server": broker.url,
                 "handler": f"{HANDLER}:decide",
             }
         )
         results = tmp_path / "results.jsonl"
-        with claim(spec, tmp_path / "run") as directory, Results(str(results), directory.tasks) as out:
-            async with driven(
-                spec, directory, progress=lambda text: None, preload=preload, results=out
-            ) as run:
-                swarm = run.swarm
-                first = swarm.units["producer"]
-                await swarm.launcher.tell(first, Order(halt=Halt(point=point, nth=NTH)))
-                await publish(user, NTH)
-                async with asyncio.timeout(20):
-                    assert await swarm.launcher.halted(first) == point
-                await swarm.launcher.kill(first)
-                await publish(user, count - NTH, NTH)
-
-                async def again() -> object:
-                    return swarm.units.get("producer")
-
-                await wait_until(
-                    again, lambda unit: unit not in (None, first), timeout_s=20, what="the next producer"
-                )
-                async with asyncio.timeout(40):
-                    await swarm.producer
+        with claim(spec, tmp_path / "run") as directory:
+            begin(directory)
+            with Results(str(results), directory.tasks) as out:
+                await killed_at(point, NTH, spec, directory, user, preload, out)
         assert await left_at_source(user) == (0, 0)
     found = ids(results)
     assert max(found.values()) == 1
-    missing = {f"t-{n}" for n in range(count)} - set(found)
+    missing = {f"t-{n}" for n in range(COUNT)} - set(found)
     assert bool(missing) is loses
     result = judge(directory.path)
-    assert (result.accepted, result.lost, result.duplicated) == (count - loses, 0, 0)
+    assert (result.accepted, result.lost, result.duplicated) == (COUNT - loses, 0, 0)
     assert [check.id for check in result.checks if check.verdict == "fail" and check.id != "U1"] == []
 
 

@@ -2,7 +2,8 @@
 
     operator ─┬─ SYS       a signing key ──► credentials of the command, to change accounts in use
               ├─ CORE      JetStream; a signing key for each role ──► credentials of its nodes
-              └─ agent-1…  no JetStream, its imports only; one signing key ──► its credentials
+              ├─ agent-1…  no JetStream, its imports only; one signing key ──► its credentials
+              └─ guests    no JetStream, no import; what each serves is exported to agent-1…
 
 A signing key is scoped: the broker itself applies the permissions that the
 account lists for it, and a user signed by it carries none. The seeds of
@@ -43,6 +44,7 @@ from squall.bus import subjects
 from squall.bus.border import check_name
 from squall.bus.errors import ExpelledError
 from squall.bus.keys import UNLIMITED, Key, account_key, limits, operator_key, scope, user_key
+from squall.bus.topology.guest import Guest
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 from squall.bus.topology.rights import Permissions
@@ -53,6 +55,9 @@ CONNECTIONS_MAX = 4
 One in use, one being retired after a renewal, and two that the broker has not yet noticed are dead
 (a few seconds after a cut). Higher lets a hijacked node take more of the broker.
 """
+
+GUEST_CONNECTIONS_MAX = 16
+"""The same of a guest, which may be several processes."""
 
 SYSTEM = "system"
 """Name of the credentials in the system account; no node may have it."""
@@ -102,6 +107,11 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _import(subject: str, owner: Key, kind: str) -> dict[str, Any]:
+    """What an account takes of another's, under the same subject."""
+    return {"name": subject, "subject": subject, "account": owner.public, "type": kind}
+
+
 class Authority:
     """Says who may connect to the broker of one swarm, and as whom. Made by `create`.
 
@@ -127,6 +137,8 @@ class Authority:
         self._roles = {role: account_key() for role in topology.templates}
         for node in topology.nodes:
             self._enter(node)
+        for guest in topology.guests:
+            self._owners[guest.name], self._signers[guest.name] = account_key(), account_key()
         for account in dict.fromkeys(self._owners.values()):
             if beside is None or account is not self._system:
                 self._restate(account)
@@ -164,7 +176,8 @@ class Authority:
             title, facts = "CORE", self._core_account()
         else:
             title = next(name for name, owner in self._owners.items() if owner is account)
-            facts = self._node_account(title)
+            guest = self.topology.guest(title)
+            facts = self._node_account(title) if guest is None else self._guest_account(guest)
         # The broker keeps what it has where the new claims are older, or have the same id.
         self._issued_s = max(self._issued_s, int(self._clock()))
         self._claims[account.public] = self._operator.claim(
@@ -208,19 +221,31 @@ class Authority:
     def _node_account(self, name: str) -> dict[str, Any]:
         if name in self._expelled or all(node.name != name for node in self.topology.nodes):
             return {"limits": {**limits(), "conn": 0, "leaf": 0}}
+        mine = self.topology.permissions[name]
+        asked = [(guest, subject) for guest in self.topology.guests for subject in guest.serves]
+        rights = Permissions((*mine.publish, *(subject for _, subject in asked)), mine.subscribe)
         return {
             "limits": {**limits(), "conn": CONNECTIONS_MAX, "leaf": 0},
-            "signing_keys": [
-                scope(self._signers[name], self.topology.node(name).role, self.topology.permissions[name])
-            ],
+            "signing_keys": [scope(self._signers[name], self.topology.node(name).role, rights)],
             "imports": [
+                *(_import(wanted.subject, self._core, wanted.kind) for wanted in self.topology.imports[name]),
+                *(_import(subject, self._owners[guest.name], "service") for guest, subject in asked),
+            ],
+        }
+
+    def _guest_account(self, guest: Guest) -> dict[str, Any]:
+        return {
+            "limits": {**limits(), "conn": GUEST_CONNECTIONS_MAX, "leaf": 0},
+            "signing_keys": [scope(self._signers[guest.name], "guest", guest.permissions)],
+            "exports": [
                 {
-                    "name": wanted.subject,
-                    "subject": wanted.subject,
-                    "account": self._core.public,
-                    "type": wanted.kind,
+                    "name": subject,
+                    "subject": subject,
+                    "type": "service",
+                    "response_type": "Stream",  # an answer may come in parts; as a single one it would be cut
+                    "response_threshold": int(guest.silence_s * 1e9),
                 }
-                for wanted in self.topology.imports[name]
+                for subject in guest.serves
             ],
         }
 
@@ -248,7 +273,7 @@ class Authority:
         """Fresh credentials for a node, with a key of their own.
 
         Args:
-            node: Its name, or `SYSTEM` for the command itself.
+            node: Its name, or a guest's, or `SYSTEM` for the command itself.
             life_s: After so long the broker closes the connections that use them; None is never.
 
         Raises:
@@ -274,11 +299,13 @@ class Authority:
         )
 
     def _known(self, node: str) -> str:
-        return SYSTEM if node == SYSTEM else self.topology.node(check_name(node, "node name")).name
+        if node == SYSTEM or self.topology.guest(node) is not None:
+            return node
+        return self.topology.node(check_name(node, "node name")).name
 
     def _isolated(self, node: str) -> str:
         name = self._known(node)
-        if self._owners[name] in (self._core, self._system):
+        if self._owners[name] in (self._core, self._system) or self.topology.guest(name) is not None:
             raise ValueError(f"{name} has no account of its own, and its credentials cannot be revoked")
         return name
 

@@ -25,6 +25,7 @@ from squall.bus.border import check_name
 from squall.bus.errors import InvalidNameError
 from squall.bus.subjects import Subjects
 from squall.bus.topology import rights
+from squall.bus.topology.guest import Guest
 from squall.bus.topology.link import Link, Node, is_plane
 from squall.bus.topology.rights import Export, Import, Permissions
 
@@ -41,6 +42,7 @@ class Topology:
         administration: What roles in account CORE may do beyond their links, by role.
         coming: Nodes that may join, with the links that name them, beside those of their role. What the
             others need for these, the broker is told from the start.
+        guests: Agents that are not ours, which nodes that run handlers ask.
         layout: How it is drawn: in ``layers`` along the way of a task; as a ``wheel``, whoever leads in the
             middle of those that run handlers; or as a ``circle`` of those, where nobody leads.
 
@@ -55,6 +57,7 @@ class Topology:
     links: tuple[Link, ...]
     administration: Mapping[str, Permissions] = field(default_factory=dict[str, Permissions])
     coming: Mapping[Node, tuple[Link, ...]] = field(default_factory=dict[Node, tuple[Link, ...]])
+    guests: tuple[Guest, ...] = ()
     layout: Literal["layers", "wheel", "circle"] = "layers"
 
     def __post_init__(self) -> None:
@@ -63,6 +66,8 @@ class Topology:
             check_name(node.name, "node name")
             check_name(node.role, "role")
         names = {node.name: node for node in self._all_nodes}
+        if len({*names, *(guest.name for guest in self.guests)}) != len(names) + len(self.guests):
+            raise ValueError(f"a guest of swarm {self.swarm} is called as another, or as a node")
         if len(names) != len(self._all_nodes):
             raise ValueError(f"two nodes of swarm {self.swarm} have the same name")
         isolated = {role: {n.isolated for n in self._all_nodes if n.role == role} for role in self._roles}
@@ -187,6 +192,10 @@ class Topology:
                 return node
         check_name(name, "node name")
         raise InvalidNameError(f"swarm {self.swarm} has no node {name!r}")
+
+    def guest(self, name: str) -> Guest | None:
+        """The guest of this name, if there is one."""
+        return next((guest for guest in self.guests if guest.name == name), None)
 
     def of_role(self, role: str) -> tuple[Node, ...]:
         """The nodes of a role."""

@@ -4,6 +4,6 @@
       results of an earlier run ──────┤                        what has ended by these is not offered
                                       └──────► set-aside.jsonl what no task can be made of, and why
 
-All of it is read before anything starts, and never more than one record of it is in memory. What comes in on a
-subject (`subject.py`) is kept in the same places, by the producer, while the swarm runs (`arrivals.py`).
+All of it is read before anything starts, and never more than one record of it is in memory. What comes in on
+a subject (`subject.py`) is kept in the same places, by the producer, while the swarm runs (`arrivals.py`).
 """
