@@ -1,4 +1,4 @@
-"""A responder as the documentation of nats-py shows one: ``python documented_responder.py URL``."""
+"""A responder as the documentation of nats-py shows one: ``python documented_responder.py URL [CREDS]``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 
 async def main() -> None:
-    connection = await nats.connect(sys.argv[1])
+    connection = await nats.connect(sys.argv[1], user_credentials=sys.argv[2] if sys.argv[2:] else None)
 
     async def decide(message: Msg) -> None:
         task = json.loads(message.data)

@@ -1,4 +1,4 @@
-"""An agent hosted with the package of the Synadia Agent Protocol: ``python hosted_agent.py URL``.
+"""An agent hosted with the package of the Synadia Agent Protocol: ``python hosted_agent.py URL [CREDS]``.
 
 Told to stop, it stops as its package has it: with a part of an answer, and an end like any other.
 """
@@ -26,7 +26,7 @@ async def decide(envelope: Envelope, stream: PromptStream) -> None:
 
 
 async def main() -> None:
-    connection = await nats.connect(sys.argv[1])
+    connection = await nats.connect(sys.argv[1], user_credentials=sys.argv[2] if sys.argv[2:] else None)
     agent = AgentService(
         agent="pricer", owner="me", session_name="main", nc=connection, max_concurrent_prompts=8
     )

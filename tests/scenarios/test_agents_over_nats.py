@@ -28,8 +28,8 @@ class Program:
         self._path = Path(__file__).parent / name
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, url: str) -> None:
-        self._process = subprocess.Popen([sys.executable, "-I", str(self._path), url])
+    def start(self, url: str, *creds: str) -> None:
+        self._process = subprocess.Popen([sys.executable, "-I", str(self._path), url, *creds])
 
     def end(self, number: int) -> None:
         if self._process is not None:

@@ -23,6 +23,7 @@ from squall.services.cli import explain as explaining
 from squall.services.cli import init as starting
 from squall.services.cli import plan as planning
 from squall.services.cli.asked import resolve
+from squall.services.cli.creds import creds
 from squall.services.cli.defects import BROKEN, end_with
 from squall.services.cli.help import Commands, width
 from squall.services.cli.operate import operate
@@ -62,6 +63,7 @@ def _version(asked: bool) -> None:
 
 app.command()(run)
 app.command()(operate)
+app.command()(creds)
 
 
 @app.callback()

@@ -36,7 +36,7 @@ from squall.bus.messages import RunTask
 from squall.services.errors import SpecError
 from squall.services.handlers import PoisonError, answers, outcome
 from squall.services.handlers.agent_stream import AgentStream
-from squall.services.handlers.over_nats import Reached, broker_of, failed, health
+from squall.services.handlers.over_nats import Reaching, failed, health, way_to
 from squall.services.handlers.port import Form, Handling, Host, Loaded, told_of
 from squall.services.users_broker import is_subject
 
@@ -115,14 +115,14 @@ def load(handling: Handling, origin: Any) -> Loaded:
             f"the handler {printable(handling.name, 100)!r} names no agent",
             "its kind, owner and name: agent:pricer/me/main",
         )
-    broker = broker_of(handling)
-    return Loaded(open=lambda host: Agent(name, Reached(broker), handling.answer, host))
+    way = way_to(handling)
+    return Loaded(open=lambda host: Agent(name, way(host), handling.answer, host))
 
 
 class Agent:
     """An agent that is asked."""
 
-    def __init__(self, name: str, reached: Reached, form: Form, host: Host) -> None:
+    def __init__(self, name: str, reached: Reaching, form: Form, host: Host) -> None:
         self._name = name
         self._reached = reached
         self._form: Form = form

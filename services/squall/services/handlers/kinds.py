@@ -16,6 +16,7 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.services.errors import SpecError
+from squall.services.handlers import guests
 from squall.services.handlers.port import Handling, Loaded
 from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
 
@@ -60,7 +61,7 @@ NATS = HandlerKind(
     prefix="nats:",
     module="nats",
     example="nats:prices.decide",
-    takes=("server", "credentials", "answer"),
+    takes=("server", "credentials", "guest", "answer"),
     outside="a network",
 )
 
@@ -69,13 +70,13 @@ AGENT = HandlerKind(
     prefix="agent:",
     module="agent_protocol",
     example="agent:pricer/me/main",
-    takes=("server", "credentials", "answer"),
+    takes=("server", "credentials", "guest", "answer"),
     outside="a network",
 )
 
 KINDS: Mapping[str, HandlerKind] = {kind.prefix: kind for kind in (PYTHON, AGENT, EXEC, HTTP, HTTPS, NATS)}
 
-FIELDS = ("parameters", "environment", "headers", "server", "credentials", "answer")
+FIELDS = ("parameters", "environment", "headers", "server", "credentials", "guest", "answer")
 """What ``[handler]`` may say beside ``use``."""
 
 
@@ -122,12 +123,14 @@ def check(handling: Handling) -> None:
             f"a parameter of the handler {shown} is nothing that JSON has",
             "give texts, finite numbers, true, false, lists and tables of these",
         )
+    if handling.guest:
+        guests.check(handling, shown)
     named = (*handling.environment, *handling.headers.values(), *filter(None, (handling.credentials,)))
     check_variables(f"the handler {shown}", named)
 
 
 def _be(field: str) -> str:
-    return "is" if field in ("server", "answer") else "are"
+    return "is" if field in ("server", "guest", "answer") else "are"
 
 
 def _scheme(name: str) -> str:

@@ -19,7 +19,7 @@ from squall.bus.errors import BusError
 from squall.bus.messages import RunTask
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
-from squall.services.handlers.over_nats import Reached, broker_of, failed, health, subject_of
+from squall.services.handlers.over_nats import Reaching, failed, health, subject_of, way_to
 from squall.services.handlers.port import Form, Handling, Host, Loaded, told_of
 from squall.services.handlers.statuses import refused_by_service
 
@@ -32,14 +32,14 @@ def load(handling: Handling, origin: Any) -> Loaded:
     Raises:
         SpecError: It is none, or it is not said where its broker is.
     """
-    subject, broker = subject_of(handling.name, PREFIX, "nats:prices.decide"), broker_of(handling)
-    return Loaded(open=lambda host: Responder(subject, handling, Reached(broker), host))
+    subject, way = subject_of(handling.name, PREFIX, "nats:prices.decide"), way_to(handling)
+    return Loaded(open=lambda host: Responder(subject, handling, way(host), host))
 
 
 class Responder:
     """Somebody who answers on a subject."""
 
-    def __init__(self, subject: str, handling: Handling, reached: Reached, host: Host) -> None:
+    def __init__(self, subject: str, handling: Handling, reached: Reaching, host: Host) -> None:
         self._subject = subject
         self._form: Form = handling.answer
         self._reached = reached

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Protocol
 
 from squall.bus.connection import Connection, connect
 from squall.bus.ended import Failed, NotThere
@@ -22,7 +24,7 @@ from squall.bus.errors import (
 )
 from squall.services.errors import SpecError
 from squall.services.handlers import answers
-from squall.services.handlers.port import Handling
+from squall.services.handlers.port import Handling, Host
 from squall.services.users_broker import UsersBroker, is_subject
 
 NODE = "handler"
@@ -30,6 +32,22 @@ NODE = "handler"
 
 CLOSE_S = 5.0
 """How long the connection may take to end; then it is torn down."""
+
+
+Way = Callable[[Host], "Reaching"]
+"""Makes what reaches a handler, of what its agent has."""
+
+
+def way_to(handling: Handling) -> Way:
+    """The way to where a handler is reached, with what could not work found.
+
+    Raises:
+        SpecError: It could not.
+    """
+    if handling.guest:
+        return lambda host: Beside(host)
+    broker = broker_of(handling)
+    return lambda host: Reached(broker)
 
 
 def broker_of(handling: Handling) -> UsersBroker:
@@ -59,6 +77,34 @@ def subject_of(name: str, prefix: str, example: str) -> str:
     if not is_subject(subject):
         raise SpecError(f"the handler {name!r} names no subject", f"for instance {example}")
     return subject
+
+
+class Reaching(Protocol):
+    """What reaches a handler."""
+
+    async def connection(self) -> Connection:
+        """The connection to it; raises as `Reached.connection` does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Beside:
+    """The swarm's own broker, where a guest is asked over the agent's own connection."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def connection(self) -> Connection:
+        """The agent's."""
+        if self._host.connection is None:
+            raise NotConnectedError("guest", "a guest is asked by an agent of the swarm, and by nobody else")
+        return self._host.connection
+
+    async def close(self) -> None:
+        """It goes on: it is the agent's."""
 
 
 class Reached:

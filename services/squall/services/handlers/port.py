@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from squall.bus.connection import Connection
 from squall.bus.ended import Ended
 from squall.bus.messages import RunTask
 from squall.services.handlers import Voter
@@ -36,6 +37,7 @@ class Handling:
         headers: By header, the name of the variable that holds its value.
         server: The URL of the broker where it is reached.
         credentials: The name of the variable that holds the path of a credentials file for that broker.
+        guest: What it is called on the swarm's own broker, where it is a guest; empty if it is elsewhere.
         answer: What it answers with, where that is bytes.
     """
 
@@ -45,6 +47,7 @@ class Handling:
     headers: Mapping[str, str] = field(default_factory=dict)
     server: str = ""
     credentials: str = ""
+    guest: str = ""
     answer: Form = "json"
 
 
@@ -89,6 +92,7 @@ class Host:
         threads: Makes an executor of so many threads.
         stuck: Called when a handler outlived its time-out and cannot be ended but with this process.
         running: Told of attempts that take long.
+        connection: The agent's own, to the swarm's broker; None where a handler is only tried.
     """
 
     timeout_s: float
@@ -96,6 +100,7 @@ class Host:
     threads: Callable[[int], Executor]
     stuck: Callable[[], None]
     running: Running = not_told
+    connection: Connection | None = None
 
 
 class Port(Protocol):

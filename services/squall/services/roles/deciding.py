@@ -106,6 +106,7 @@ class Deciding:
                 threads=service.around.threads,
                 stuck=self.stuck,
                 running=self.told.running,
+                connection=service.connection,
             )
         )
         self._absence = Absence()

@@ -77,6 +77,7 @@ class Worker:
                 threads=service.around.threads,
                 stuck=self._stuck,
                 running=told.running,
+                connection=service.connection,
             )
         )
 

@@ -2,6 +2,8 @@
 
     squall operate RUN TARGET VERB ─► RUN/operate.sock ─► the command that runs it ─► whoever leads
                                    ◄── how it stands then, or why not ◄──┘
+    squall creds guest NAME ────────► RUN/operate.sock ─► the command that runs it
+                                   ◄── credentials, or why not ◄──┘
 
 The socket is there for as long as the swarm serves, and for its user alone.
 """
@@ -14,12 +16,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from squall.bus.errors import SquallError
+from squall.bus.identity import Credentials
 from squall.services.errors import LaunchError, SpecError
 
 SOCKET = "operate.sock"
@@ -36,34 +39,70 @@ Operate = Callable[[str, str], Awaitable[str]]
 """Does what is said of a target, and tells how that stands then; see `Swarm.operate`."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator says."""
+class Invite(Protocol):
+    """Makes credentials for a guest; see `Swarm.invite`."""
 
-    target: Annotated[str, Meta(max_length=100)]
-    verb: Annotated[str, Meta(max_length=100)]
+    def __call__(self, guest: str, life_s: float) -> Credentials: ...
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator says.
+
+    Attributes:
+        guest, life_s: Whose credentials are wanted, and for how long; then nothing else is.
+    """
+
+    target: Annotated[str, Meta(max_length=100)] = ""
+    verb: Annotated[str, Meta(max_length=100)] = ""
+    guest: Annotated[str, Meta(max_length=100)] = ""
+    life_s: float = 0.0
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """How it stands then; or why not, with a remedy and the exit code that it means for a command."""
+    """How it stands then; or why not, with a remedy and the exit code that it means for a command.
+
+    Attributes:
+        creds: The text of a credentials file, if that was asked for; secret. It is for the socket alone.
+        url: The broker that it is for.
+        expires_s: Until when, in seconds since the epoch.
+    """
 
     stands: str = ""
+    creds: str = ""
+    url: str = ""
+    expires_s: int = 0
     error: str = ""
     remedy: str = ""
     code: int = 0
+
+    def __repr__(self) -> str:
+        return f"Answered(stands={self.stands!r}, error={self.error!r}, expires_s={self.expires_s})"
+
+    __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        # Rich, which prints local variables in tracebacks, asks for this before it asks for repr.
+        return [("stands", self.stands), ("error", self.error)]
 
 
 # In the command that runs the swarm.
 
 
 @contextlib.asynccontextmanager
-async def listening(directory: Path, operate: Operate) -> AsyncIterator[None]:
-    """Hear operators inside the block, one at a time."""
+async def listening(
+    directory: Path, operate: Operate, invite: Invite | None = None, url: str = ""
+) -> AsyncIterator[None]:
+    """Hear operators inside the block, one at a time.
+
+    Args:
+        invite: Makes credentials for guests, of the broker at ``url``; None where there are none.
+    """
     one_at_a_time = asyncio.Lock()
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             async with one_at_a_time:
-                answered = await _answered(operate, reader)
+                answered = await _answered(operate, invite, url, reader)
             writer.write(msgspec.json.encode(answered) + b"\n")
             await writer.drain()
         writer.close()
@@ -85,7 +124,9 @@ async def listening(directory: Path, operate: Operate) -> AsyncIterator[None]:
         path.unlink(missing_ok=True)
 
 
-async def _answered(operate: Operate, reader: asyncio.StreamReader) -> Answered:
+async def _answered(
+    operate: Operate, invite: Invite | None, url: str, reader: asyncio.StreamReader
+) -> Answered:
     """Do what an operator says, or say why not."""
     try:
         async with asyncio.timeout(READ_S):
@@ -93,6 +134,9 @@ async def _answered(operate: Operate, reader: asyncio.StreamReader) -> Answered:
     except (TimeoutError, ValueError) as error:
         return Answered(error=f"what was said cannot be read: {error}", remedy="use `squall operate`", code=2)
     try:
+        if asked.guest and invite is not None:
+            made = invite(asked.guest, asked.life_s)
+            return Answered(creds=made.creds_file(), url=url, expires_s=made.expires_s or 0)
         return Answered(stands=await operate(asked.target, asked.verb))
     except SquallError as error:
         return Answered(error=str(error), remedy=error.remedy, code=error.exit_code)
@@ -108,12 +152,25 @@ def say(directory: Path, target: str, verb: str) -> str:
         SpecError: No swarm runs there, or it does not know what was said.
         LaunchError: It was not done, or it is not known whether it was.
     """
-    asked = msgspec.json.encode(Asked(target=target, verb=verb)) + b"\n"
+    return _ask(directory, Asked(target=target, verb=verb)).stands
+
+
+def invited(directory: Path, guest: str, life_s: float) -> Answered:
+    """Credentials for a guest of the swarm that runs in a directory, with where they are good and how long.
+
+    Raises:
+        SpecError, LaunchError: As `say` does; or it has no such guest.
+    """
+    return _ask(directory, Asked(guest=guest, life_s=life_s))
+
+
+def _ask(directory: Path, asked: Asked) -> Answered:
+    line = msgspec.json.encode(asked) + b"\n"
     try:
         with _reached(directory / SOCKET) as short, socket.socket(socket.AF_UNIX) as to_it:
             to_it.settimeout(ANSWERED_S)
             to_it.connect(short)
-            to_it.sendall(asked)
+            to_it.sendall(line)
             line = to_it.makefile("rb").readline(LINE_BYTES_MAX)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise SpecError(
@@ -131,7 +188,7 @@ def say(directory: Path, target: str, verb: str) -> str:
     if answered.error:
         kind = SpecError if answered.code == SpecError.exit_code else LaunchError
         raise kind(answered.error, answered.remedy)
-    return answered.stands
+    return answered
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from squall.bus import system as bus_system
 from squall.bus.broker import Broker, jetstream_probe
@@ -14,6 +15,7 @@ from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.system import Accounts
 from squall.bus.tasks import task_group
+from squall.services.handlers.guests import guest_of
 from squall.services.patterns import pattern_of
 from squall.services.run.access import Access, Own
 from squall.services.run.directory import RunDirectory
@@ -47,7 +49,9 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
         BusError: It cannot be started, or not be kept running.
     """
     pattern = pattern_of(spec)
-    authority = Authority.create(pattern.topology(spec))
+    guest = guest_of(spec.handling, spec.handler_timeout_s)
+    topology = replace(pattern.topology(spec), guests=() if guest is None else (guest,))
+    authority = Authority.create(topology)
 
     def launcher() -> Credentials:
         return authority.credentials(LAUNCHER, LAUNCHER_LIFE_S)

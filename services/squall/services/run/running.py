@@ -110,7 +110,7 @@ async def running(
                 progress=progress,
             )
             swarm = await stack.enter_async_context(serving)
-            await stack.enter_async_context(listening(run.path, swarm.operate))
+            await stack.enter_async_context(listening(run.path, swarm.operate, swarm.invite, swarm.url))
             yield swarm
 
 

@@ -74,7 +74,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         agents: Nodes that run the handler.
         handler: What a task is given to, as ``--handler`` takes it; see `handlers.kinds`.
         handler_parameters, handler_environment, handler_headers, handler_server, handler_credentials,
-            handler_answer: What ``[handler]`` says beside it; see `Handling`.
+            handler_guest, handler_answer: What ``[handler]`` says beside it; see `Handling`.
         workload: ``independent``: quantities do not depend on earlier orders; ``sequenced``: each order
             follows the one before it of its key, where a pattern keeps that order; ``own``: a user's tasks.
         tasks: How many are offered; of a user's own at most.
@@ -111,6 +111,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     handler_headers: dict[str, str] = {}
     handler_server: str = ""
     handler_credentials: str = ""
+    handler_guest: str = ""
     handler_answer: Form = "json"
     workload: Literal["independent", "sequenced", "own"] = "independent"
     tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 5000
@@ -156,6 +157,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             headers=self.handler_headers,
             server=self.handler_server,
             credentials=self.handler_credentials,
+            guest=self.handler_guest,
             answer=self.handler_answer,
         )
 

@@ -9,8 +9,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from squall.bus import log as bus_log
+from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.errors import RequestError
+from squall.bus.identity import Credentials
 from squall.bus.messages import TermClaimed
 from squall.bus.subjects import Subjects
 from squall.bus.topology.link import Node
@@ -345,6 +347,29 @@ class Swarm:
                 "only patterns whose stages have breakers can be operated",
             )
         return await self.pattern.operate(self, target, verb)
+
+    def invite(self, guest: str, life_s: float) -> Credentials:
+        """Credentials for an agent that is not ours, which the handler of the swarm is.
+
+        Args:
+            life_s: After so long the broker lets it go; at the latest it does when the swarm ends.
+
+        Raises:
+            SpecError: The swarm has no such guest.
+        """
+        if self._access.own is None:
+            raise SpecError(
+                "the operator keys of the swarm's broker are not ours, so it has no account for a guest",
+                "give the agent credentials of that broker",
+            )
+        authority = self._access.own.authority
+        known = [each.name for each in authority.topology.guests]
+        if guest not in known:
+            raise SpecError(
+                f"the swarm has no guest called {printable(guest, 60)!r}",
+                f"there is {known[0]}" if known else "name one in its spec: [handler] guest = 'pricer'",
+            )
+        return authority.credentials(guest, life_s)
 
     async def tell_leaders(self, target: str, verb: str) -> None:
         """Pass on what an operator says to all who may lead; the one that does listens."""
