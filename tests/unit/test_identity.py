@@ -23,6 +23,7 @@ from squall.bus.identity import (
     Credentials,
 )
 from squall.bus.keys import PAYLOAD_BYTES_MAX
+from squall.bus.topology.guest import Guest
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
@@ -345,3 +346,28 @@ def test_swarms_beside_each_other_share_the_operator_and_no_account(topology: To
 def renamed(topology: Topology, old: str, new: str) -> Topology:
     nodes = tuple(replace(node, name=new) if node.name == old else node for node in topology.nodes)
     return replace(topology, nodes=nodes)
+
+
+def test_a_guests_account_offers_what_it_serves_and_takes_nothing(topology: Topology) -> None:
+    guest = Guest(name="pricer", serves=("prices.decide",), silence_s=90.0)
+    authority = Authority.create(replace(topology, guests=(guest,)), clock=lambda: NOW_S)
+    claims = {public: decoded(claims)["nats"] for public, claims in authority.claims().items()}
+    account = claims[authority.account("pricer")]
+    assert "imports" not in account
+    assert [(each["subject"], each["response_threshold"]) for each in account["exports"]] == [
+        ("prices.decide", 90_000_000_000)
+    ]
+    imports = {
+        node.name: [each["subject"] for each in claims[authority.account(node.name)].get("imports", ())]
+        for node in topology.nodes
+    }
+    assert [name for name, subjects in imports.items() if "prices.decide" in subjects] == [
+        node.name for node in topology.nodes if node.isolated
+    ]
+    with pytest.raises(ValueError, match="no account of its own"):
+        authority.revoke("pricer")
+
+
+def test_a_guest_cannot_be_called_as_a_node(topology: Topology) -> None:
+    with pytest.raises(ValueError, match="is called as another"):
+        replace(topology, guests=(Guest(name="agent-1", serves=("prices.decide",)),))
