@@ -128,7 +128,6 @@ def test_those_of_a_swarm_that_is_up_are_listed_and_replayed(squall_run: Any, tm
     mended = ("replay", "--handler", f"{HANDLERS}:mended", "--quiet")
     again = dlq(run.path, *mended, "Order 0")
     assert again.returncode in (0, 3), again.stderr
-    assert run.process.poll() is None
     run.end(120)
     assert listed() > early
     assert dlq(run.path, *mended).returncode in (0, 3)
