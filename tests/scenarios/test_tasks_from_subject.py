@@ -80,7 +80,6 @@ async def killed_at(
         async with asyncio.timeout(20):
             assert await swarm.launcher.halted(first) == point
         await swarm.launcher.kill(first)
-        await publish(user, COUNT - nth, nth)
 
         async def again() -> object:
             return swarm.units.get("producer")
@@ -88,6 +87,7 @@ async def killed_at(
         await wait_until(
             again, lambda unit: unit not in (None, first), timeout_s=20, what="the next producer"
         )
+        await publish(user, COUNT - nth, nth)  # not before: what is on its way to the dead comes late
         async with asyncio.timeout(40):
             await swarm.producer
 

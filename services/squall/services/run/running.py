@@ -33,6 +33,7 @@ from squall.services.run.operating import listening
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
+from squall.services.run.registers import operator
 from squall.services.run.spec import Spec, is_own
 from squall.services.run.swarm import STOP_S, Swarm
 from squall.services.run.warden import WARDEN, Warden
@@ -110,7 +111,8 @@ async def running(
                 progress=progress,
             )
             swarm = await stack.enter_async_context(serving)
-            await stack.enter_async_context(listening(run.path, swarm.operate, swarm.invite, swarm.url))
+            speaking = listening(run.path, operator(swarm, run), swarm.invite, swarm.url)
+            await stack.enter_async_context(speaking)
             yield swarm
 
 
