@@ -12,11 +12,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-from nats.aio.client import Client
+from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import BadSubscriptionError, ConnectionClosedError, FlushTimeoutError
 from tests.settle import settle
+
+from squall.bus.identity import Credentials
 
 SUBJECT = "prices.decide"
 AGENT = "pricer/me/main"
@@ -61,9 +63,10 @@ Reply = Callable[[Peer, dict[str, Any], Msg], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def client(url: str) -> AsyncIterator[Client]:
+async def client(url: str, who: Credentials | None = None) -> AsyncIterator[Client]:
     client = Client()
-    await client.connect(url, allow_reconnect=False)
+    creds = None if who is None else RawCredentials(who.creds_file())
+    await client.connect(url, user_credentials=creds, allow_reconnect=False)
     try:
         yield client
     finally:
@@ -89,9 +92,9 @@ async def serving(client: Client, *subscriptions: Subscription) -> AsyncIterator
 
 
 @contextlib.asynccontextmanager
-async def responding(url: str, reply: Reply) -> AsyncIterator[Peer]:
+async def responding(url: str, reply: Reply, who: Credentials | None = None) -> AsyncIterator[Peer]:
     """A responder on `SUBJECT`, inside the block."""
-    async with client(url) as connected:
+    async with client(url, who) as connected:
         peer = Peer(connected)
 
         async def answer(message: Msg) -> None:
@@ -120,10 +123,10 @@ def side_by_side(answer: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Aw
 
 @contextlib.asynccontextmanager
 async def hosting(
-    url: str, reply: Reply, *, version: str = "0.3", instance: str = "I1"
+    url: str, reply: Reply, who: Credentials | None = None, *, version: str = "0.3", instance: str = "I1"
 ) -> AsyncIterator[Peer]:
     """An agent of the protocol, inside the block."""
-    async with client(url) as connected:
+    async with client(url, who) as connected:
         peer = Peer(connected)
 
         async def info(message: Msg) -> None:

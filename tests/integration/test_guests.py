@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,20 @@ import nats.errors
 import pytest
 from nats.aio.msg import Msg
 from tests.integration.brokers import SWARM, TOPOLOGY, Peer, connected, create_streams, running
+from tests.integration.responders import AGENT, SUBJECT, hosting, responding
+from tests.integration.responders import Peer as Responder
+from tests.unit.ported import GOOD, opened, task
 
 from squall.bus import subjects
 from squall.bus.broker import Broker
 from squall.bus.connection import connect
+from squall.bus.ended import Done, NotThere
 from squall.bus.errors import ForbiddenError, NoRespondersError
 from squall.bus.identity import Authority
 from squall.bus.topology.guest import Guest
+from squall.services.handlers.guests import guest_of
+from squall.services.handlers.kinds import load
+from squall.services.handlers.port import Handling
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -189,3 +196,37 @@ async def test_a_forged_answer_reaches_nobody(hall: Hall) -> None:
         await pricer.settled()
         with pytest.raises(nats.errors.TimeoutError):
             await question
+
+
+# As handlers.
+
+
+async def never(peer: Responder, asked: object, message: Msg) -> None:
+    raise AssertionError("no task here is bad")
+
+
+@pytest.mark.parametrize(
+    ("name", "serving"),
+    [(f"nats:{SUBJECT}", responding), (f"agent:{AGENT}", hosting)],
+    ids=["responder", "agent"],
+)
+async def test_a_guest_is_a_handler_that_may_come_and_go(
+    tmp_path: Path, name: str, serving: Callable[..., contextlib.AbstractAsyncContextManager[Responder]]
+) -> None:
+    handling = Handling(name=name, guest="pricer")
+    guest = guest_of(handling, 5.0)
+    assert guest is not None
+    topology = replace(TOPOLOGY, guests=(guest,))
+    async with running(tmp_path / "broker", topology=topology) as (broker, authority):
+        who = authority.credentials("agent-1", 60.0)
+        async with (
+            connect(broker.url, "agent-1", who) as connection,
+            opened(load(handling), timeout_s=5.0, connection=connection) as port,
+        ):
+            for _ in range(2):
+                absent = await port.run(task(bad=False), 1)
+                assert isinstance(absent, NotThere), absent
+                async with serving(broker.url, never, authority.credentials("pricer", 60.0)) as peer:
+                    ended = [await port.run(task(f"t-{n}", bad=False), 1) for n in range(3)]
+                    assert [each.effects for each in ended if isinstance(each, Done)] == [GOOD] * 3, ended
+                    assert len(peer.asked) == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from squall.bus.connection import Connection
 from squall.bus.ended import Done, Ended, Failed
 from squall.bus.messages import RunTask
 from squall.services.handlers.kinds import load
@@ -40,10 +41,16 @@ def task(name: str = "t-1", *, bad: bool = True, body: bytes = b'{"a": 1}') -> R
 
 
 @contextlib.asynccontextmanager
-async def opened(handler: Handling | Loaded, *, timeout_s: float = 10.0) -> AsyncIterator[Port]:
-    """A handler that is open inside the block."""
+async def opened(
+    handler: Handling | Loaded, *, timeout_s: float = 10.0, connection: Connection | None = None
+) -> AsyncIterator[Port]:
+    """A handler that is open inside the block, for an agent with this connection."""
     host = Host(
-        timeout_s=timeout_s, slots=4, threads=ThreadPoolExecutor, stuck=lambda: pytest.fail("called stuck")
+        timeout_s=timeout_s,
+        slots=4,
+        threads=ThreadPoolExecutor,
+        stuck=lambda: pytest.fail("called stuck"),
+        connection=connection,
     )
     port = (handler if isinstance(handler, Loaded) else load(handler)).open(host)
     try:

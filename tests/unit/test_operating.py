@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from squall.bus.identity import Credentials
 from squall.services.errors import LaunchError, ServiceError, SpecError
 from squall.services.run import operating
-from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, listening, say
+from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, invited, listening, say
 
 LONG = "a-folder-with-a-long-name-" * 8
 
@@ -127,3 +128,25 @@ def test_who_says_nothing_keeps_others_waiting_for_so_long_only(
                 silent.close()
 
     assert asyncio.run(live()) == "stage-1 is open"
+
+
+@pytest.mark.anyio
+async def test_a_guest_is_invited_through_the_socket_and_its_secret_is_shown_nowhere(tmp_path: Path) -> None:
+    made = Credentials(name="pricer", jwt="j.w.t", seed="SUSECRET", inbox="_INBOX.x", expires_s=1_800_000_000)
+
+    async def operate(target: str, verb: str) -> str:
+        raise AssertionError("nothing is to be operated")
+
+    def invite(guest: str, life_s: float) -> Credentials:
+        if guest != "pricer":
+            raise SpecError(f"there is no {guest}", "use pricer")
+        assert life_s == 60.0
+        return made
+
+    async with listening(tmp_path, operate, invite, "nats://127.0.0.1:4222"):
+        answered = await asyncio.to_thread(invited, tmp_path, "pricer", 60.0)
+        assert (answered.creds, answered.expires_s) == (made.creds_file(), made.expires_s)
+        assert answered.url == "nats://127.0.0.1:4222"
+        assert "SECRET" not in f"{answered} {answered!r} {answered.__rich_repr__()}"
+        with pytest.raises(SpecError, match="there is no other"):
+            await asyncio.to_thread(invited, tmp_path, "other", 60.0)
