@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from squall.chaos.mutants.delivering import delivering
@@ -134,8 +135,9 @@ CATALOGUE = Catalogue(
             setting=SHEDDING,
         ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
+        # They break what is done with orders in any order: of some, nobody gives up what others follow.
         *(
-            mutant
+            replace(mutant, setting={**mutant.setting, "workload": INDEPENDENT})
             for mutant in delivering(loss="R2")
             if all(interval.target != "leader" for interval in mutant.intervals)
         ),
