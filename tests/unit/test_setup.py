@@ -72,7 +72,7 @@ def test_orders_of_a_pattern_that_keeps_them_follow_each_other_unless_something_
     spec = spec_of(written(tmp_path, f"pattern = 'ring'\n{says}"))
     assert (spec.workload, spec.rate_per_s) == (workload, 20.0 if "rate" in says else 40.0)
     if says in ("", "order = 'relaxed'\n"):
-        asked = {"order": "relaxed"} if says else {}
+        asked: dict[str, Any] = {"order": "relaxed"} if says else {}
         assert spec_of("ring", **asked) == spec
 
 

@@ -86,11 +86,8 @@ def begun_early(history: History, spec: RingSpec, waited: Collection[WaitedOut])
 
 def _is_of(move: WaitedOut, stage: int, key: str, before: Attempt, after: Attempt) -> bool:
     """Whether a task of a key went from the one to the other, or back, by such a move of its lane."""
-    return (move.stage, move.lane, move.ends) == (
-        stage,
-        lane_for(key),
-        {before.node, after.node},
-    ) and move.until_s <= after.begin_s
+    went = stage == move.stage and lane_for(key) == move.lane and move.until_s <= after.begin_s
+    return went and {before.node, after.node} == move.ends
 
 
 def _came_by(history: History, task: str, time_s: float) -> bool:
