@@ -83,6 +83,7 @@ def test_the_moving_run_strikes_the_router_at_each_step_in_every_way() -> None:
         "begins-out-of-turn",
         "half-open-lets-all-through",
         "sheds-newest",
+        "diverts-before-copying",
         *(
             pytest.param(each.name, marks=pytest.mark.everything)
             for each in catalogue_of("ring").mutants

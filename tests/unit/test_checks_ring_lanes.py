@@ -9,6 +9,7 @@ import pytest
 from tests.unit.histories import Run, T, case_in
 from tests.unit.test_checks_ring import good_run
 
+from squall.bus.subjects import lane_for
 from squall.chaos.judge.checks.ring_lanes import bound_s, grown, ownership
 from squall.chaos.judge.decide import Finding
 from squall.chaos.judge.mistakes import counted
@@ -175,3 +176,28 @@ def test_who_has_ended_before_the_next_begins_had_it_alone(tmp_path: Path) -> No
     begun_by_both(run)
     run.find("stage-commit", task="t-1-9")["time_s"] -= 0.6
     assert found(run, tmp_path).verdict == "pass"
+
+
+def waited_out(run: Run, without_s: float, came_s: float) -> None:
+    """The lane of a task at stage 3 has no owner for some time, and goes to another, as it is held."""
+    of_task = int(lane_for("t-1"))
+    others = lanes(set(range(100)) - {of_task})
+    begun_by_both(run)
+    run.submit(came_s, "t-1-9")
+    run.register(40.0, "t-1-9", term=0, agent="agent-7")
+    look(run, 4.0 - without_s, 3, agent_3=others)
+    look(run, 4.0, 3, agent_3=others, agent_7=str(of_task))
+    look(run, -9.0 - without_s, 3, agent_3=lanes(range(100)))
+    run.rows.remove(run.find("owners", stage=3, owners={"agent-3": lanes(range(100))}, time_s=T))
+
+
+@pytest.mark.parametrize(
+    ("without_s", "came_s", "verdict"), [(10.0, -5.0, "pass"), (5.0, -5.0, "fail"), (10.0, 4.5, "fail")]
+)
+def test_what_was_held_by_one_that_was_waited_for_as_long_as_may_be_is_the_next_ones_too(
+    tmp_path: Path, without_s: float, came_s: float, verdict: str
+) -> None:
+    run = moving_run()
+    waited_out(run, without_s, came_s)
+    finding = found(run, tmp_path)
+    assert (finding.verdict, "t-1-9" in finding.detail) == (verdict, verdict == "fail"), finding

@@ -103,3 +103,105 @@ def test_a_task_that_says_it_was_shed_where_nothing_is_to_be_is_lost(tmp_path: P
     finding = no_loss(case(tmp_path, lambda run: run.spec.update(shed="reject-new", backlog_max=0)))
     assert finding.verdict == "fail", finding
     assert "2 tasks dead-lettered" in finding.detail
+
+
+def diverted_run() -> Run:
+    """The same, and the two that were shed had been set aside before."""
+    run = shed_run()
+    run.spec["shed"] = "divert"
+    for n in range(2):
+        run.line(32.05 + n / 100, "router-1", "divert", "ok", task=f"c-{n}", stage=3, term=2)
+        run.find("final", task=f"c-{n}").update(reason=WHY.replace("shed", "diverted"))
+        run.line(50.0, "squall", "final", "ok", what="diverted", task=f"c-{n}", stage=3, of=f"c-{n}")
+    return run
+
+
+def lost_race(run: Run) -> None:
+    """Another was set aside, and an instance had ended it before its register could say so."""
+    run.line(33.0, "router-1", "divert", "ok", task="c-2", stage=3, term=2)
+    run.line(33.1, "router-1", "shed", "fail", task="c-2", stage=3, waiting=6, seq=12)
+    run.line(33.2, "router-1", "divert", "ok", task="c-3", stage=3, term=2)  # it dies after this
+    for task in ("c-2", "c-3"):
+        run.line(50.0, "squall", "final", "ok", what="diverted", task=task, stage=3, of=task)
+
+
+def died_in_between(run: Run) -> None:
+    """A router set one aside and ended; the next one sets it aside again, and there is one copy."""
+    run.line(32.0, "router-1", "divert", "ok", task="c-0", stage=3, term=1)
+
+
+def of_diverted(tmp_path: Path, doctor: Callable[[Run], object]) -> Case:
+    run = diverted_run()
+    doctor(run)
+    tmp_path.mkdir(exist_ok=True)
+    return case_in(run.write(tmp_path / "run"))
+
+
+def copy(run: Run, task: str) -> dict[str, object]:
+    return run.find("final", what="diverted", task=task)
+
+
+@pytest.mark.parametrize(
+    ("doctor", "says"),
+    [
+        (lambda run: None, "A copy of each is set aside."),
+        (lost_race, "of 2 tasks that ended otherwise there is one as well"),
+        (died_in_between, "A copy of each is set aside."),
+    ],
+)
+def test_what_is_set_aside_as_it_was_to_be_passes(
+    doctor: Callable[[Run], object], says: str, tmp_path: Path
+) -> None:
+    finding = shedding(of_diverted(tmp_path, doctor))
+    assert (finding.verdict, says in finding.detail) == ("pass", True), finding
+
+
+def idle_copy(run: Run) -> None:
+    """One is set aside and nobody ends it, though who did it goes on."""
+    run.line(32.04, "router-1", "divert", "ok", task="c-3", stage=3, term=2)
+    run.line(50.0, "squall", "final", "ok", what="diverted", task="c-3", stage=3, of="c-3")
+
+
+def lost(run: Run) -> None:
+    idle_copy(run)
+    run.drop("final", what="register", task="c-3")
+
+
+def untold_copies(run: Run) -> None:
+    """Two are there of which nobody tells; one may be who died before its line."""
+    for task in ("c-3", "c-4"):
+        run.line(50.0, "squall", "final", "ok", what="diverted", task=task, stage=3, of=task)
+
+
+@pytest.mark.parametrize(
+    ("doctor", "why"),
+    [
+        (lambda run: run.rows.remove(copy(run, "c-1")), "and is not set aside: c-1"),
+        (lambda run: run.rows.append(dict(copy(run, "c-1"))), "been set aside twice: c-1"),
+        (lambda run: copy(run, "c-1").update(of="c-0"), "what is no copy of it: c-1"),
+        (lambda run: copy(run, "c-1").update(stage=2), "and is not set aside: c-1"),
+        (lambda run: run.fills.append(("c-1-0", T + 40.0)), "carried out of a task that was diverted: c-1-0"),
+        (
+            lambda run: run.find("final", what="register", task="c-1").update(reason=WHY),
+            "been shed otherwise than its file says",
+        ),
+        (idle_copy, "set aside and not ended, and nothing says why: c-3"),
+        (lost, "been set aside, and has no end: c-3"),
+        (untold_copies, "set aside and not ended, and nothing says why: c-4"),
+    ],
+)
+def test_what_is_set_aside_wrongly_fails(doctor: Callable[[Run], object], why: str, tmp_path: Path) -> None:
+    finding = shedding(of_diverted(tmp_path, doctor))
+    assert (finding.verdict, why in finding.detail) == ("fail", True), finding
+
+
+def test_more_may_wait_where_no_more_can_be_set_aside(tmp_path: Path) -> None:
+    def crowded(run: Run) -> None:
+        run.find("waiting", waiting=MARK).update(waiting=9)
+
+    def full(run: Run) -> None:
+        crowded(run)
+        run.line(33.0, "router-1", "divert", "fail", stage=3, term=2, reason="maximum bytes exceeded")
+
+    assert "9 waited at stage 3" in shedding(of_diverted(tmp_path / "1", crowded)).detail
+    assert shedding(of_diverted(tmp_path / "2", full)).verdict == "pass"

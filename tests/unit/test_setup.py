@@ -52,6 +52,30 @@ def test_a_handler_of_ones_own_is_not_replaced_by_another_in_further_runs() -> N
     assert "varied" in [plan.name for plan in runs_of([spec_of("hierarchical", agents=6)], [1], [])]
 
 
+@pytest.mark.parametrize(
+    ("says", "workload"),
+    [
+        ("", "sequenced"),
+        ("rate_per_s = 20\nshed = 'drop-oldest'\nbacklog_max = 9\n", "sequenced"),
+        ("order = 'strict'\n", "sequenced"),
+        ("order = 'relaxed'\n", "independent"),
+        ("workload = 'independent'\n", "independent"),
+        ("effects = 'none'\n", "independent"),
+        ("handler = 'squall.chaos.inject.handlers:varied'\n", "independent"),
+        ("stages = ['squall.services.trading.rounds:ingest', 'mine:order']\n", "independent"),
+        ("closed = true\nlaps_max = 2\n", "independent"),
+    ],
+)
+def test_orders_of_a_pattern_that_keeps_them_follow_each_other_unless_something_else_is_asked_for(
+    says: str, workload: str, tmp_path: Path
+) -> None:
+    spec = spec_of(written(tmp_path, f"pattern = 'ring'\n{says}"))
+    assert (spec.workload, spec.rate_per_s) == (workload, 20.0 if "rate" in says else 40.0)
+    if says in ("", "order = 'relaxed'\n"):
+        asked: dict[str, Any] = {"order": "relaxed"} if says else {}
+        assert spec_of("ring", **asked) == spec
+
+
 def test_a_file_of_no_pattern_that_there_is_is_refused(tmp_path: Path) -> None:
     for text in ('pattern = "mash"\n', "pattern = 3\n", "pattern = \n"):
         with pytest.raises(SpecError):

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.bus.topology.ring import ring
+from squall.bus.subjects import Subjects, matches
+from squall.bus.topology.ring import diverted, diverted_from, ring
 from squall.services.errors import SpecError
-from squall.services.patterns.ring import RingSpec, check, topology
-from squall.services.rules.shedding import BATCH_MAX, Shed, excess, low_mark, read_reason, reason
+from squall.services.patterns.ring import RingSpec, check, streams, topology
+from squall.services.rules.shedding import BATCH_MAX, Policy, Shed, excess, low_mark, read_reason, reason
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_whatever_comes_no_more_waits_than_may_but_for_what_has_just_come(
         assert waiting <= mark
 
 
-@given(st.builds(Shed, st.integers(1, 10**7), st.integers(1, 9), st.integers(1, 10**7)))
+@given(st.builds(Shed, st.integers(1, 10**7), st.integers(1, 9), st.integers(1, 10**7), st.booleans()))
 def test_a_reason_says_what_it_was_made_of(shed: Shed) -> None:
     assert read_reason(reason(shed)) == shed
 
@@ -59,6 +60,8 @@ def test_other_reasons_say_nothing_of_it(text: str) -> None:
     [
         ({"backlog_max": 5}, "reject-new sheds nothing"),
         ({"shed": "drop-oldest"}, "how many may wait"),
+        ({"shed": "divert"}, "divert needs to know how many may wait"),
+        ({"shed": "divert", "backlog_max": 5, "breaker": "off"}, "breakers are off"),
         ({"shed": "drop-oldest", "backlog_max": 5, "breaker": "off"}, "breakers are off"),
         ({"shed": "drop-oldest", "backlog_max": 5, "breaker": "observe"}, "breakers are observe"),
     ],
@@ -74,8 +77,26 @@ def test_a_router_may_end_tasks_only_where_tasks_are_shed() -> None:
 
     more = of_router(RingSpec(shed="drop-oldest", backlog_max=5)) - of_router(RingSpec())
     assert any(".d3." in right for right in more)
+    assert not any(".div." in right for right in more)
+    aside = of_router(RingSpec(shed="divert", backlog_max=5)) - of_router(RingSpec()) - more
+    assert aside == {"sw.squall.div.*.*.*"}
     assert any("PURGE" in right and right.endswith("_S3") for right in more) or more
     assert (
         ring("s", stages=2, instances=1).permissions["agent-1"]
         == ring("s", stages=2, instances=1, sheds=True).permissions["agent-1"]
     )
+
+
+def test_what_is_set_aside_has_a_stream_with_bounds_where_the_file_says_so() -> None:
+    def made(shed: Policy, mark: int) -> dict[str, Any]:
+        return {each["name"]: each for each in streams(RingSpec(shed=shed, backlog_max=mark))}
+
+    (name,) = made("divert", 5).keys() - made("drop-oldest", 5).keys()
+    stream = made("divert", 5)[name]
+    assert (stream["discard"], stream["max_bytes"]) == ("new", RingSpec().diverted_bytes_max)
+    assert all(matches(each, diverted(Subjects("squall"), 3, "7", "a-1")) for each in stream["subjects"])
+
+
+@pytest.mark.parametrize("stage", [1, 9])
+def test_where_a_task_is_set_aside_says_its_stage(stage: int) -> None:
+    assert diverted_from(diverted(Subjects("squall"), stage, "7", "a-1")) == stage

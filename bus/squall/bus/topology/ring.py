@@ -18,13 +18,16 @@ import functools
 from collections.abc import Collection, Iterator, Sequence
 
 from squall.bus.stages import AGAIN, END, STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api, lane_of
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.bus.topology.rights import Permissions
 
 PATTERN = "ring"
+
+DIVERTED = "DIV"
+"""The plane of what is set aside."""
 
 
 def stage_of(node: str, stages: int) -> int:
@@ -65,6 +68,17 @@ def route(s: Subjects, stage: int | str) -> str:
     return s.at("ring", "route", f"s{stage}" if isinstance(stage, int) else stage)
 
 
+def diverted(s: Subjects, stage: int | str = ANY, lane: str = ANY, task: str = ANY) -> str:
+    """Where a task is set aside that waited at a stage; each token may be a wildcard."""
+    return s.at("div", f"s{stage}" if isinstance(stage, int) else stage, lane, task)
+
+
+def diverted_from(subject: str) -> int:
+    """The stage at which a task waited that is set aside."""
+    # It stands where other subjects have the lane.
+    return int(lane_of(subject).removeprefix("s"))
+
+
 def members(s: Subjects) -> str:
     """Where it is said who the instances are."""
     return s.at("ring", "members")
@@ -85,6 +99,7 @@ def ring(
     joins: int = 0,
     laps: int = 0,
     sheds: bool = False,
+    diverts: bool = False,
 ) -> Topology:
     """The topology of stages in a row.
 
@@ -96,6 +111,7 @@ def ring(
         joins: How many instances may join, of whichever stages.
         laps: See `Stages`.
         sheds: Whether routers may end what waits at a stage.
+        diverts: Whether they set it aside before.
 
     Raises:
         InvalidNameError: The swarm's name cannot be used in subjects.
@@ -124,12 +140,13 @@ def ring(
         links=(
             *_common(s, chain),
             *(_shedding(s, chain) if sheds else ()),
+            *([Link("router", DIVERTED, diverted(s), "sets aside what it is to end")] if diverts else ()),
             *(link for name in agents for link in _instance(s, chain, name)),
         ),
         coming={Node(name, "agent", isolated=True): tuple(_instance(s, chain, name)) for name in more},
         administration={
             "launcher": launcher(),
-            "observer": _observer(s, chain, planes),
+            "observer": _observer(s, chain, planes, diverts=diverts),
             # It asks how far the broker has its acknowledgements, where orders follow each other.
             "gateway": Permissions(publish=(api("CONSUMER", "INFO", s.stream("RES"), GATEWAY),)),
             "router": lane_mover(s, *planes),
@@ -137,14 +154,15 @@ def ring(
     )
 
 
-def _observer(s: Subjects, chain: Stages, planes: Sequence[str]) -> Permissions:
-    """Sees who has which lanes, too, and in a closed ring what went round."""
+def _observer(s: Subjects, chain: Stages, planes: Sequence[str], *, diverts: bool) -> Permissions:
+    """Sees who has which lanes, too, in a closed ring what went round, and what is set aside."""
     reads = [
         ("IN", s.ingress),
         ("RING", s.at("ring", ">")),
         ("RES", s.registers),
         ("DLQ", s.dead_letters),
         *([(chain.done(chain.count), chain.last(AGAIN))] if chain.laps else ()),
+        *([(DIVERTED, diverted(s))] if diverts else ()),
     ]
     watches = observer(s, reads)
     looks = tuple(api("CONSUMER", "LIST", s.stream(plane)) for plane in planes)

@@ -24,22 +24,31 @@ LOAD = ("tasks", "pause_leader")
 """What an experiment takes into its own hands though a file says otherwise: the load has no end before all is
 healed, and nobody else disturbs the swarm."""
 
+NOTHING: Mapping[str, Any] = {}
+
 SAME = ("seed", "swarm")
 """What makes no other swarm of it."""
 
 
-def experiment_of(pattern: str) -> Mapping[str, Any]:
-    """The fields of a pattern's spec that differ for an experiment."""
+def experiment_of(pattern: str, said: Mapping[str, Any] = NOTHING) -> Mapping[str, Any]:
+    """The fields of a pattern's spec that differ for an experiment.
+
+    Args:
+        said: What is said of the swarm; nothing is preferred that this contradicts.
+    """
     promises = promises_of(pattern)
-    return EXPERIMENT if promises is None else promises.experiment
+    return EXPERIMENT if promises is None else {**promises.experiment, **promises.preferred(said)}
 
 
-def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> Spec:
+def spec_of(
+    pattern: str, *, tasks_of_load: int | None = None, beside: Mapping[str, Any] = NOTHING, **asked: Any
+) -> Spec:
     """The pattern set up for an experiment, but for what a file says or is asked for.
 
     Args:
         pattern: Its name, or the path of a file.
         tasks_of_load: So many tasks, or what a file says; without, the load ends when all is healed.
+        beside: What will be said of the swarm besides, and is not looked at here.
         asked: Fields of the spec; None for what is not asked for.
 
     Raises:
@@ -47,10 +56,12 @@ def spec_of(pattern: str, *, tasks_of_load: int | None = None, **asked: Any) -> 
     """
     ends = {} if tasks_of_load is None else {"tasks": tasks_of_load}
     if not is_file(pattern):
-        return resolve(pattern, **{**experiment_of(pattern), **ends, **_given(asked)})
+        given = _given(asked)
+        return resolve(pattern, **{**experiment_of(pattern, {**given, **beside}), **ends, **given})
     says = with_tasks(said_in(Path(pattern)), pattern)
     name = says.get("pattern", DEFAULT)
-    experiment = experiment_of(name) if isinstance(name, str) else {}
+    said_of_it = {**says, **_given(asked), **beside}
+    experiment = experiment_of(name, said_of_it) if isinstance(name, str) else {}
     # A user's own tasks are as many as there are, however long the load should last.
     own = ("tasks",) if says.get("tasks_from") else ()
     load = {field: experiment[field] for field in LOAD if field in experiment and field not in (*ends, *own)}

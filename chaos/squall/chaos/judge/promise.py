@@ -65,6 +65,10 @@ def _no_more_runs(spec: Any, seed: int) -> Sequence[Plan]:
     return ()
 
 
+def _nothing_beside(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
 def _nothing_over_time(history: History) -> Sequence[Track]:
     return ()
 
@@ -81,6 +85,8 @@ class Promises:
         to_an_effect: The points on a task's way from its acceptance to its effect: a series must strike each
             in every way.
         experiment: How a swarm is set up for ``squall chaos``: fields of its spec.
+        preferred: Given what is said of a swarm, the fields that an experiment has beside those where that
+            lets it; whatever is said goes before them.
         runs: The runs that a series of all faults has beside its seeds; given the spec and the first seed.
         tracks: What the pattern tells of itself over time, for the page of a run; see `track.py`.
     """
@@ -91,6 +97,7 @@ class Promises:
     batches: type[Batch] | None = None
     to_an_effect: Sequence[str] = ()
     experiment: Mapping[str, Any] = field(default_factory=lambda: EXPERIMENT)
+    preferred: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing_beside
     runs: Callable[[Any, int], Sequence[Plan]] = _no_more_runs
     tracks: Callable[[History], Sequence[Track]] = _nothing_over_time
 

@@ -90,12 +90,11 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
         drawn = {field: chance.choice(values) for field, values in CHOICES.items()}
         drawn |= {field: chance.choice(values) for field, values in _own(spec, agents).items()}
         drawn["rate_per_s"] = round(tasks / chance.uniform(*LOAD_S), 3)
-        if len(workloads := _workloads(spec, drawn["handler"])) > 1:
-            drawn["workload"] = chance.choice(workloads)
         if agents is not None:
             drawn["agents"] = agents
         if spec.handler != HANDLER:
             drawn["handler"] = spec.handler  # one that was asked for
+        drawn["workload"] = _workload(spec, drawn["handler"])
         try:
             made = msgspec.convert({**asdict(spec), **drawn, "seed": seed, "tasks": tasks}, type=type(spec))
             pattern_of(made).check(made)
@@ -106,14 +105,9 @@ def spec_of(seed: int, spec: Spec, *, tasks: int = TASKS, agents: int | None = N
     raise AssertionError(f"no swarm of {spec.pattern} can be drawn")
 
 
-def _workloads(spec: Spec, handler: str) -> Sequence[str]:
-    """Those that are drawn from, if a user's own or another one is not asked for.
-
-    Handlers of all sorts place several orders, or none, so nothing could follow them.
-    """
-    if spec.workload != INDEPENDENT or varied.is_varied(handler):
-        return (spec.workload,)
-    return [workload for workload in spec.workloads if workload != OWN]
+def _workload(spec: Spec, handler: str) -> str:
+    """That of the spec; but handlers of all sorts place several orders, or none, so nothing could follow."""
+    return INDEPENDENT if spec.workload != OWN and varied.is_varied(handler) else spec.workload
 
 
 def _keeps_up(spec: Spec) -> bool:

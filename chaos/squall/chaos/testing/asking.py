@@ -49,7 +49,7 @@ def asked_for(marker: pytest.Mark | None, module: ModuleType | None, path: Path)
     if handler is not None:
         asked["handler"], origin = named(handler, module)
     values = {name: value for name, value in asked.items() if value is not None}
-    spec = convert({**msgspec.structs.asdict(spec_of(pattern)), **values}, ORIGIN)
+    spec = convert({**msgspec.structs.asdict(spec_of(pattern, beside=values)), **values}, ORIGIN)
     if spec.tasks_from:
         spec = msgspec.structs.replace(spec, tasks=count(spec))
     _check_ids(spec.pattern, excused)

@@ -29,6 +29,7 @@ from squall.services.handlers import kinds
 from squall.services.handlers.port import Handling
 from squall.services.patterns import (
     closing,
+    diverting,
     lane_facts,
     lane_members,
     opening,
@@ -106,8 +107,10 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         breaker_wait_s, breaker_wait_s_max: How long it is left alone the first time, and at most.
         shed: What becomes of what comes in while a stage is left alone. ``reject-new``: it waits, and once
             ``ingress_max`` tasks are under way no more are accepted. ``drop-oldest``: where more than
-            ``backlog_max`` wait at the stage, the oldest of them end as dead letters, unrun.
+            ``backlog_max`` wait at the stage, the oldest of them end as dead letters, unrun. ``divert``: the
+            same, and a copy of each is set aside before.
         backlog_max: How many may wait at a stage that is left alone; 0 with ``reject-new``.
+        diverted_bytes_max: What the copies may hold; where they hold as much, all else waits.
         eject_s: How long an instance whose attempts fail where those of the others do not gets no tasks, the
             first time; 0 for never. Never more than a third of a stage are left out.
         joins_at_s, leaves_at_s: When, after the load of `squall run` begins, an instance joins the stage that
@@ -136,6 +139,7 @@ class RingSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     breaker_wait_s_max: Annotated[float, Meta(gt=0)] = 60.0
     shed: Policy = "reject-new"
     backlog_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    diverted_bytes_max: Annotated[int, Meta(ge=64 * 1024, le=2**40)] = 64 * 1024**2
     eject_s: Annotated[float, Meta(ge=0)] = 30.0
     joins_at_s: tuple[Seconds, ...] = ()
     leaves_at_s: tuple[Seconds, ...] = ()
@@ -255,6 +259,7 @@ def topology(spec: RingSpec) -> Topology:
         joins=len(spec.joins_at_s) + JOINS_MAX,
         laps=closing.laps(spec),
         sheds=bool(spec.backlog_max),
+        diverts=spec.shed == "divert",
     )
 
 
@@ -272,10 +277,12 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
         register_bytes_max=_bounded(REGISTER_BYTES, spec.tasks * spec.laps_max),
     )
     results = chain(spec).results(bytes_max=_bounded(RESULT_BYTES, spec.tasks))
+    aside = [diverting.stream(swarm, bytes_max=spec.diverted_bytes_max)] if spec.shed == "divert" else []
     return [
         parts.ingress(spec),  # trimmed below the oldest task that has not ended
         *stages,
         results,
+        *aside,
         {
             "name": seat.stream,
             "description": "who leads, who should have which lane, and how the breaker of each stage stands",
@@ -349,6 +356,8 @@ async def read_back(swarm: Swarm, history: History) -> int:
         facts = {"stage": stage, "arrivals": state["last_seq"], "left": state["messages"]}
         history("final", "ok", what="stage", **facts)
     await closing.read_back(swarm, chain(spec), history)
+    if spec.shed == "divert":
+        await diverting.read_back(swarm, chain(spec), history)
     await reading.dead_letters(swarm, history, ended.dead)
     return ended.all
 

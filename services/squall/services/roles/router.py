@@ -65,6 +65,7 @@ POINTS: Final = {
     "router.recorded": "all lanes of a stage are where its route says, and their consumers are of its epoch",
     "router.broken": "it is said how a stage's breaker stands, its consumers go on as they did",
     "router.paused": "the consumers of a stage are paused, until a time that the broker keeps",
+    "router.copied": "the oldest of a stage is set aside, its register is not written",
     "router.shed": "the oldest of a stage has ended unrun, it still waits there",
     "router.trimmed": "the ingress is trimmed",
 }
@@ -78,6 +79,7 @@ SELDOM: Final = (
     "router.recorded",
     "router.broken",
     "router.paused",
+    "router.copied",
     "router.shed",
 )
 """Passed only where lanes move, as an instance is silent for long or comes back, or where a stage fails."""
@@ -225,6 +227,8 @@ class _Router:
             mark=self._spec.backlog_max,
             paused_until_s=self._keepers[stage].paused_until_s,
             may_act=self._office.leadership.may_act,
+            term=self._office.term,
+            diverts=self._spec.shed == "divert",
         )
 
     # Members.

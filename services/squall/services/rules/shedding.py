@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-Policy = Literal["reject-new", "drop-oldest"]
+Policy = Literal["reject-new", "drop-oldest", "divert"]
 
 LOW = 0.9
 """The lower mark, as a part of the higher. Higher keeps more, and sheds fewer at a time but oftener."""
@@ -17,15 +17,22 @@ LOW = 0.9
 BATCH_MAX = 500
 """Of one look. Higher gets down sooner, and leaves what else the shedder has to do waiting for longer."""
 
-_REASON = re.compile(r"shed: it was among the oldest of (\d+) that waited at stage (\d+), where (\d+) may")
+_REASON = re.compile(
+    r"(shed|diverted): it was among the oldest of (\d+) that waited at stage (\d+), where (\d+) may"
+)
 
 
 class Shed(NamedTuple):
-    """Why a task was shed: how many waited at which stage as it was looked, and how many may."""
+    """Why a task was shed: how many waited at which stage as it was looked, and how many may.
+
+    Attributes:
+        diverted: Whether a copy of it was set aside.
+    """
 
     waiting: int
     stage: int
     mark: int
+    diverted: bool = False
 
 
 def low_mark(mark: int) -> int:
@@ -48,10 +55,14 @@ def excess(waiting: int, mark: int) -> int:
 def reason(shed: Shed) -> str:
     """Why it is dead, in one sentence."""
     waited = f"{shed.waiting} that waited at stage {shed.stage}"
-    return f"shed: it was among the oldest of {waited}, where {shed.mark} may"
+    what = "diverted" if shed.diverted else "shed"
+    return f"{what}: it was among the oldest of {waited}, where {shed.mark} may"
 
 
 def read_reason(text: str) -> Shed | None:
     """What such a sentence says; None if it is another."""
     found = _REASON.fullmatch(text)
-    return Shed(*map(int, found.groups())) if found else None
+    if found is None:
+        return None
+    what, waiting, stage, mark = found.groups()
+    return Shed(int(waiting), int(stage), int(mark), diverted=what == "diverted")

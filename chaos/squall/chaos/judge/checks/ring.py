@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -37,8 +38,13 @@ from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.plan.cells import STRIKES
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, varied_run
-from squall.services.run.spec import INDEPENDENT, Spec
+from squall.services.patterns.ring import RingSpec
+from squall.services.run.spec import INDEPENDENT, SEQUENCED, Spec
 from squall.services.trading import rounds
+
+FOLLOWED_BY = ("order", "closed", "effects", "handler", "stages", "tasks_from")
+"""What must be as usual for orders to follow each other: a strict order from end to end, the venue of the
+swarm's own, and handlers that know of it."""
 
 RATE_PER_S = 40.0
 """The load of an experiment: each task is handled at every stage, and two cores are to have time left."""
@@ -91,6 +97,20 @@ def moving() -> tuple[Interval, ...]:
             Interval(fault=STRIKES[strike], target="leader", at_s=struck_s, for_s=lasts_s, point=step),
         ]
     return tuple(sorted(found, key=lambda interval: interval.at_s))
+
+
+def preferred(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Orders that follow each other, so that the venue sees a gap; where what is said of the ring lets them.
+
+    They need a strict order from end to end, the venue of the swarm's own, and handlers that know of them.
+    """
+    usual = RingSpec()
+    lets = all(_same(said[field], getattr(usual, field)) for field in FOLLOWED_BY if field in said)
+    return {"workload": SEQUENCED} if lets else {}
+
+
+def _same(said: Any, usual: Any) -> bool:
+    return bool(tuple(said) == usual if isinstance(said, list) else said == usual)
 
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
@@ -350,5 +370,6 @@ PROMISES = Promises(
         "breaker_wait_s": 1.5,
         "breaker_wait_s_max": 6.0,
     },
+    preferred=preferred,
     runs=runs,
 )

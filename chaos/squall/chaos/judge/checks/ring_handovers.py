@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from itertools import pairwise
 from typing import NamedTuple
 
+from squall.bus.subjects import lane_for
 from squall.chaos.evidence.model import History
 from squall.chaos.judge.checks.ring_attempts import Attempt, attempts_of
 from squall.chaos.plan.kinds import LEAVE, SLOW
@@ -23,6 +25,22 @@ HEARTBEAT_S = 1.0
 
 STAYS = frozenset({LEAVE, SLOW, "errors"})
 """Faults of an instance under which it is there all the same, and holds what it was given."""
+
+
+class WaitedOut(NamedTuple):
+    """A lane that had no owner for as long as who gives it up is waited for, and then went to another.
+
+    What the one before still holds of it, for instance as its stage is left alone, the next is given as well.
+
+    Attributes:
+        ends: Who had it before, and has it since.
+        until_s: From when it had an owner again.
+    """
+
+    stage: int
+    lane: str
+    ends: frozenset[str]
+    until_s: float
 
 
 class Early(NamedTuple):
@@ -37,8 +55,9 @@ class Early(NamedTuple):
     late: list[str]
 
 
-def begun_early(history: History, spec: RingSpec) -> Early:
+def begun_early(history: History, spec: RingSpec, waited: Collection[WaitedOut]) -> Early:
     """Which tasks two had under way at a time, though nothing had struck the first."""
+    keys = {register.task: register.key for register in history.registers}
     found = Early([], [])
     for stage, attempts in attempts_of(history, len(spec.stages), spec.attempts).items():
         by_lap: defaultdict[tuple[str, int], list[Attempt]] = defaultdict(list)
@@ -52,12 +71,29 @@ def begun_early(history: History, spec: RingSpec) -> Early:
                     or not after.begin_s < before.end_s < math.inf
                     or waited_s >= spec.drain_s
                     or _was_away(history, spec, before, after)
+                    or any(
+                        _is_of(move, stage, keys.get(task, ""), before, after)
+                        and _came_by(history, task, move.until_s)
+                        for move in waited
+                    )
                 ):
                     continue
                 said = f"{task} at stage {stage} by {after.node} {waited_s:.1f} s after {before.node}"
                 is_sooner = waited_s < spec.absent_s - HEARTBEAT_S
                 (found.shown if is_sooner else found.late).append(said)
     return found
+
+
+def _is_of(move: WaitedOut, stage: int, key: str, before: Attempt, after: Attempt) -> bool:
+    """Whether a task of a key went from the one to the other, or back, by such a move of its lane."""
+    went = stage == move.stage and lane_for(key) == move.lane and move.until_s <= after.begin_s
+    return went and {before.node, after.node} == move.ends
+
+
+def _came_by(history: History, task: str, time_s: float) -> bool:
+    """Whether a task can have been held before a time: it was submitted by then."""
+    offered = history.submissions.get(task)
+    return offered is not None and offered.intended_s is not None and offered.intended_s < time_s
 
 
 def _was_away(history: History, spec: RingSpec, before: Attempt, after: Attempt) -> bool:

@@ -22,7 +22,7 @@ from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.case import Case
-from squall.chaos.judge.checks.ring_handovers import begun_early
+from squall.chaos.judge.checks.ring_handovers import WaitedOut, begun_early
 from squall.chaos.judge.decide import Finding, decide, some, unexercised, unknown
 from squall.chaos.plan.bounds import START_S, take_over_bound_s
 from squall.chaos.plan.surface import BROKER
@@ -96,7 +96,7 @@ def ownership(case: Case) -> Finding:
         most_s = max(most_s, gap.took_s)
         if gap.took_s > bound_s(spec):
             gaps.append(f"lane {gap.lane} of stage {gap.stage} for {gap.took_s:.1f} s")
-    early = begun_early(history, spec)
+    early = begun_early(history, spec, list(_waited_out(looks, spec)))
     shown = [f"lanes had two owners at a time: {some(several)}"] if several else []
     late = [f"lanes had no owner, and {bound_s(spec):.1f} s may be: {some(gaps)}"] if gaps else []
     for told, which in ((shown, early.shown), (late, early.late)):
@@ -163,6 +163,22 @@ def _gaps(
                 yield _gap(stage, lane, since.pop(lane), look.time_s, struck)
         for lane, since_s in since.items():
             yield _gap(stage, lane, since_s, max(end_s, since_s), struck)
+
+
+def _waited_out(looks: Mapping[int, Sequence[Owners]], spec: RingSpec) -> Iterator[WaitedOut]:
+    """The lanes that went to another once who had them had been waited for as long as it may be."""
+    for stage, seen in looks.items():
+        owners: dict[str, str] = {}
+        since: dict[str, float] = {}
+        for look in seen:
+            now = {lane: name for name, lanes in look.owners.items() for lane in lanes.split()}
+            for lane in ALL - now.keys():
+                since.setdefault(lane, look.time_s)
+            for lane in now.keys() & since.keys():
+                before, without_s = owners.get(lane, now[lane]), look.time_s - since.pop(lane)
+                if before != now[lane] and without_s >= spec.drain_s - SLACK_S:
+                    yield WaitedOut(stage, lane, frozenset({before, now[lane]}), look.time_s)
+            owners |= now
 
 
 def _gap(stage: int, lane: str, since_s: float, until_s: float, struck: Sequence[tuple[float, float]]) -> Gap:

@@ -1,9 +1,10 @@
-"""What must hold of tasks that are shed at a stage that is left alone: R8. Pure.
+"""What must hold of tasks that are shed, or diverted, at a stage that is left alone: R8. Pure.
 
 registers that say shed ─┐
 lines of who sheds ──────┼─► each told with its reason, while the stage was open, and more than may waited
 lines of instances ──────┴─► and none that came before it to the stage was begun there after
 how many waited, by the broker's own word, look after look ─► never much more than may, for long
+what was set aside ─► see `ring_diverting.py`
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from squall.chaos.evidence.operations import Operations
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.ring_attempts import AtStage
 from squall.chaos.judge.checks.ring_breakers import ERRORS, Turned
+from squall.chaos.judge.checks.ring_diverting import OPERATIONS as DIVERTING
+from squall.chaos.judge.checks.ring_diverting import Copied, Told, diverting
 from squall.chaos.judge.decide import Finding, decide, named, some, unexercised, unknown
 from squall.services.patterns.ring import RingSpec
 from squall.services.rules.shedding import Shed, read_reason
@@ -29,13 +32,6 @@ SLACK_S = 3.0
 
 SETTLED_S = 2.0
 """From when a stage is left alone until what is too much has gone."""
-
-
-class Told(Operation, frozen=True, kw_only=True):
-    """A task was shed, by the word of who did it; not ``ok`` where an earlier try may have been another's."""
-
-    task: str
-    stage: Count
 
 
 class Waiting(Operation, frozen=True, kw_only=True):
@@ -70,8 +66,9 @@ def shedding(case: Case) -> Finding:
         return unknown("its spec is none of a ring")
     if not sheds(history):
         return unexercised(case, "nothing was to be shed")
-    by_register, lines = shed(history), {line.task: line for line in history.of(Told)}
-    told = {task: line for task, line in lines.items() if line.type == "ok"}
+    by_register, lines = shed(history), {line.task for line in history.of(Told)}
+    told = {line.task: line for line in history.of(Told) if line.type == "ok"}
+    aside = diverting(case, by_register, diverts=spec.shed == "divert")
     early = [
         task for task, why in by_register.items() if why.mark != spec.backlog_max or why.waiting <= why.mark
     ]
@@ -90,6 +87,7 @@ def shedding(case: Case) -> Finding:
         *named(early, "task", "been shed though no more waited than may"),
         *named(another, "task", "been told to be shed, and another end"),
         *named(closed, "task", "been shed while its stage was not left alone"),
+        *aside.shown,
     ]
     if passed_over:
         shown.append(f"{len(passed_over)} were shed before one that waited for longer: {some(passed_over)}")
@@ -97,14 +95,17 @@ def shedding(case: Case) -> Finding:
         case,
         shown=shown,
         # Who dies between a register and its line leaves one untold.
-        inferred=named(
-            [task for task in by_register if task not in lines][_routers_struck(history) :],
-            "task",
-            "been shed, and no line says by whom",
-        ),
+        inferred=[
+            *named(
+                [task for task in by_register if task not in lines][_routers_struck(history) :],
+                "task",
+                "been shed, and no line says by whom",
+            ),
+            *aside.inferred,
+        ],
         late=over[:1],
         passed=f"{len(by_register):,} tasks were shed, each with its reason, the oldest first, only while "
-        f"more than {spec.backlog_max:,} waited at a stage that was left alone.",
+        f"more than {spec.backlog_max:,} waited at a stage that was left alone.{aside.passed}",
         idle="" if by_register else "nothing was shed",
     )
 
@@ -130,7 +131,11 @@ def _in_calm(history: History) -> Iterator[Waiting]:
     for turn in history.of(Turned):
         if turn.shared and turn.state == "open":
             opened[turn.stage].append(turn)
+    # With no room to set anything aside, all of it waits.
+    full_s = {line.stage: line.time_s for line in reversed(history.of(Copied)) if line.type == "fail"}
     for look in history.of(Waiting):
+        if full_s.get(look.stage, look.time_s) < look.time_s:
+            continue
         for turn in opened[look.stage]:
             until_s = turn.time_s + (turn.for_s or 0.0)
             if turn.time_s + SETTLED_S <= look.time_s <= until_s and not any(
@@ -175,4 +180,4 @@ def _at_stages(
     return begun, won
 
 
-OPERATIONS: Operations = {"shed": Told, "waiting": Waiting}
+OPERATIONS: Operations = {"shed": Told, "waiting": Waiting, **DIVERTING}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from squall.chaos.mutants.delivering import delivering
@@ -20,6 +21,12 @@ WHOLLY = (Interval(fault="errors", target="stage-3", at_s=0.5, for_s=9.0),)
 
 SHEDDING = {"shed": "drop-oldest", "backlog_max": 20}
 """The oldest of what waits are shed, and soon."""
+
+DIVERTING = {**SHEDDING, "shed": "divert"}
+"""They are set aside before."""
+
+DIVERTER_DIES = (*WHOLLY, Interval(fault="crash", target="leader", at_s=4.0, point="router.copied"))
+"""Whoever sets tasks aside dies between the copy and the register."""
 
 HELD_UP = (
     Interval(fault="slow", target="stage-3", at_s=0.5, for_s=8.0, magnitude={"every": 1, "delay_ms": 1500}),
@@ -134,8 +141,16 @@ CATALOGUE = Catalogue(
             setting=SHEDDING,
         ),
         # Those at whose intervals somebody leads are of patterns whose leader takes tasks in.
+        _service(
+            "diverts-before-copying",
+            "writes the register of what it sets aside before there is a copy",
+            ("R8",),
+            *DIVERTER_DIES,
+            setting=DIVERTING,
+        ),
+        # They break what is done with orders in any order: of some, nobody gives up what others follow.
         *(
-            mutant
+            replace(mutant, setting={**mutant.setting, "workload": INDEPENDENT})
             for mutant in delivering(loss="R2")
             if all(interval.target != "leader" for interval in mutant.intervals)
         ),
