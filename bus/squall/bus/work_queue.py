@@ -26,10 +26,21 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from squall.bus import register, subjects
 from squall.bus.absence import Absence
-from squall.bus.attempts import FIRST, Doubts, Mark, Marks, Quarantine, begin, first_counted, is_suspect
+from squall.bus.attempts import (
+    ALONGSIDE,
+    FIRST,
+    Doubts,
+    Mark,
+    Marks,
+    Quarantine,
+    begin,
+    first_counted,
+    is_suspect,
+)
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
@@ -272,7 +283,9 @@ class WorkQueue:
         if ended:
             await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
-        if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
+        address = task.addressed
+        is_first = delivery.attempt == 1 and not (address.tried or address.hedge)
+        if is_first and delivery.stored_s >= self._began_s:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
@@ -292,7 +305,10 @@ class WorkQueue:
         """
         mark = await self._marks.read(self._queue.counted(delivery.subject), task.task)
         before, sequence = mark.tried, mark.sequence
-        uncounted = before is None and delivery.attempt == 1
+        address = task.addressed
+        if before is None and address.hedge:
+            before = ALONGSIDE
+        uncounted = before is None and delivery.attempt == 1 and not address.tried
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
         if tried is None and (open_s := self._open_s(delivery, mark)):
@@ -387,6 +403,7 @@ class WorkQueue:
             value=ended.value if isinstance(ended, Done) else b"",
             lap=task.lap,
             again=isinstance(ended, Done) and ended.again,
+            hedge=True if task.addressed.hedge else UNSET,
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
         return self._complete(result)
