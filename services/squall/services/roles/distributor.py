@@ -144,7 +144,7 @@ class Distributor:
         return replace(task, address=Address(to=self._choose(task.key, task.job)))
 
     def _choose(self, key: str, needs: str, but: str = "") -> str:
-        """Who is given a task; empty if nobody but one is there."""
+        """Who is given a task; that one whom it is not to be, or nobody, if no other can be."""
         workers = [worker for worker in self._workers() if worker.name != but]
         if self._strategy == "specialised" and not any(needs in worker.can for worker in workers):
             # Whoever could is away, and is waited for.
@@ -207,8 +207,11 @@ class Distributor:
             return
         delivered = await self._delivered(worker)
         for task, at in given:
+            to = self._choose(at.key, at.job, but=worker)
+            if to in ("", worker):  # who alone can do it is waited for
+                continue
             waits = await self._waiting(task, at)
-            if waits is not None and (to := self._choose(at.key, at.job, but=worker)):
+            if waits is not None:
                 self._give(task, at, waits, to, "absent", tried=waits.sequence <= delivered)
 
     async def _steal(self, steal: Steal) -> None:
@@ -232,7 +235,7 @@ class Distributor:
             if at is None or at.hedge or not at.sequence or not self._hedging.may():
                 continue
             to = "" if self._strategy == PULL else self._choose(at.key, at.job, but=at.to)
-            if self._strategy != PULL and (not to or to == at.to):
+            if self._strategy != PULL and to in ("", at.to):
                 continue
             dispatch = await bus_log.at(
                 self._service.connection, self._service.swarm.stream("JOB"), at.sequence
