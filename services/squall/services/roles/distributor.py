@@ -125,6 +125,8 @@ class Distributor:
         """
         now_s = time.monotonic()
         self._ended_s[at.to] = now_s
+        if self._strategy == "stealing":
+            self._wake.set()
         given_s = self._given_s.pop(task, None)
         if given_s is not None:
             self._hedging.took(now_s - given_s)
@@ -177,27 +179,30 @@ class Distributor:
 
     async def run(self) -> None:
         """Give to others what should not stay where it is, for as long as this is not cancelled."""
+        due_s = time.monotonic()
         while self.is_needed:
             await look_again(self._wake, LOOK_S)
             self._wake.clear()
             try:
                 await self._clear_up()
-                if self._strategy != PULL:
-                    await self._relieve()
-                await self._hedge()
+                if self._strategy == "stealing":
+                    for steal in steals(self._workers()):
+                        await self._steal(steal)
+                if time.monotonic() >= due_s:
+                    due_s = time.monotonic() + LOOK_S
+                    if self._strategy != PULL:
+                        await self._relieve()
+                    await self._hedge()
             except RequestError as error:
                 log.info("nothing was given to somebody else: %s", error)
                 await asyncio.sleep(LOOK_S)
 
     async def _relieve(self) -> None:
-        """What absent workers have goes to those that are there; and what waits to whoever is idle."""
+        """What absent workers have goes to those that are there."""
         absent = self._present.absent(time.monotonic())
         if len(absent) < len(self._names):
             for name in sorted(absent):
                 await self._take_back(name)
-        if self._strategy == "stealing":
-            for steal in steals(self._workers()):
-                await self._steal(steal)
 
     async def _take_back(self, worker: str) -> None:
         """Give to others all that one has that is absent; empty its queue once it has nothing."""

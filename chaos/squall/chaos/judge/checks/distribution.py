@@ -10,6 +10,7 @@ given to somebody else who had it was struck, or was not there
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +20,7 @@ from squall.chaos.evidence.operations import Given, Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.decide import Finding, decide, named, some, tasks, unexercised
-from squall.chaos.judge.promise import Promise
+from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.judge.succession import overlaps
 from squall.chaos.plan.surface import BROKER
 from squall.services.patterns.pattern import AGENT
@@ -39,6 +40,10 @@ WORKERS_MIN = 3
 TURN_SLACK = 2
 """By how many tasks for each slot the shares of workers may differ that are given tasks in turn: what is
 under way as one begins to count, and as one ends."""
+
+UNDER_WAY_S = 1.0
+"""How long a hedge may take to begin. A task that ends meanwhile may not need it, as a leader that is slow to
+hear of registers finds out."""
 
 HEDGES_MIN = 3
 """Of fewer hedges nothing follows from which of them began."""
@@ -75,8 +80,10 @@ def as_said(case: Case) -> Finding:
 
 
 def _is_held_to_it(history: History) -> bool:
-    strategy, hedge_after = history.spec.get("distribution", "pull"), history.spec.get("hedge_after", 0.0)
-    return strategy != "pull" or bool(hedge_after)
+    """Whether the strategy says anything of such a run: of shares only where there was a steady state."""
+    strategy = history.spec.get("distribution", "pull")
+    shares = strategy != "pull" and an_experiment(history)
+    return shares or strategy == "specialised" or bool(history.spec.get("hedge_after"))
 
 
 def _unable(history: History) -> list[str]:
@@ -138,20 +145,24 @@ def _hedges(history: History) -> tuple[list[str], list[str], list[str]]:
     if not history.spec.get("hedge_after"):
         found = named(sorted(hedges), "task", "been hedged, and nobody asked for that")
         return found, [], []
+    ended_s = {register.task: register.stored_s for register in history.registers}
+    due = [
+        task for task, given in hedges.items() if ended_s.get(task, math.inf) >= given.time_s + UNDER_WAY_S
+    ]
     begun = [
         task
-        for task, given in hedges.items()
-        if any(run.time_s >= given.time_s for run in history.executions.get(task, ()))
+        for task in due
+        if any(run.time_s >= hedges[task].time_s for run in history.executions.get(task, ()))
     ]
     wrong = []
-    if len(hedges) >= HEDGES_MIN and 2 * len(begun) < len(hedges):
-        idle = sorted({*hedges} - {*begun})
-        wrong.append(f"{len(idle)} of {plural(len(hedges), 'hedge')} never began: {some(idle)}")
+    if len(due) >= HEDGES_MIN and 2 * len(begun) < len(due):
+        idle = sorted({*due} - {*begun})
+        wrong.append(f"{len(idle)} of {plural(len(due), 'hedge')} never began: {some(idle)}")
     ended = len(history.registers)
     if len(hedges) > SHARE_MAX * ended + len(history.nodes):  # each leader begins to count anew
         wrong.append(f"{plural(len(hedges), 'hedge')} of {tasks(ended)}, and {SHARE_MAX:.0%} may be")
-    seen = [f"{plural(len(hedges), 'hedge')}, {len(begun):,} of which began"] if hedges else []
-    return wrong, [] if hedges else ["nothing was hedged"], seen
+    seen = [f"{plural(len(hedges), 'hedge')}; of {len(due):,} that were still needed {len(begun):,} began"]
+    return wrong, [] if due else ["nothing was hedged"], seen if due else []
 
 
 def _needless(history: History) -> list[str]:
