@@ -7,13 +7,13 @@ in sixty stalls for four seconds (`skewed_handler.py`). What a hedged row adds i
     share    of the tasks, by worker; agent-4 is the slow one
     Jain     of these shares: 1 where all did as many, a quarter where one did all
     stays    tasks that ran where the one before them of their key had
-    p50/p99  from when a task was due to its fill
+    p50 …    from when a task was due to its fill
     stolen   tasks that waited at one worker and were given to another
     hedges   tasks that were tried a second time beside the first, and how often the second was sooner
 
 Every run is judged as ever; one that lost or doubled anything ends this.
 
-    uv run python chaos/bench/distribution.py [--tasks 700] [--rate 70] [--only NAME] [--json]
+    uv run python chaos/bench/distribution.py [--tasks 1200] [--rate 100] [--only NAME] [--json]
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ def measure(row: Mapping[str, Any], tasks: int, rate_per_s: float) -> dict[str, 
         return {
             **seen(path / "history.jsonl"),
             "p50_ms": latency.p50,
+            "p95_ms": latency.p95,
             "p99_ms": latency.p99,
             "throughput_per_s": result.throughput_per_s,
             "tasks": result.effects,
@@ -147,14 +148,15 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The rows, for people."""
     lines = [
         f"{'':17} {'share of agent-1 to -4':24} {'Jain':>5} {'stays':>6} "
-        f"{'p50 ms':>7} {'p99 ms':>7} {'stolen':>6} {'hedges':>6} {'won':>4}"
+        f"{'p50 ms':>7} {'p95 ms':>7} {'p99 ms':>7} {'stolen':>6} {'hedges':>6} {'won':>4}"
     ]
     for name, one in found.items():
         shares = " ".join(f"{share:5.0%}" for share in one["share"].values())
         stays = "-" if one["stays"] is None else f"{one['stays']:.0%}"
         lines.append(
             f"{name:17} {shares:24} {one['jain']:5.2f} {stays:>6} "
-            f"{one['p50_ms']:7.0f} {one['p99_ms']:7.0f} {one['stolen']:6} {one['hedges']:6} "
+            f"{one['p50_ms']:7.0f} {one['p95_ms']:7.0f} {one['p99_ms']:7.0f} {one['stolen']:6} "
+            f"{one['hedges']:6} "
             f"{one['hedges_won']:4}"
         )
     return "\n".join(lines) + "\n"
@@ -163,8 +165,8 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure each strategy, and print a line each or one document."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--tasks", type=int, default=700)
-    options.add_argument("--rate", type=float, default=70.0)
+    options.add_argument("--tasks", type=int, default=1200)
+    options.add_argument("--rate", type=float, default=100.0)
     options.add_argument("--only", choices=list(ROWS), action="append")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()

@@ -69,7 +69,7 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2, addressed: b
 
 def _to_all(s: Subjects) -> tuple[Link, ...]:
     """From a pool that all share."""
-    queued, note = s.queued(ANY, ANY, ANY), "pulls from the pool, which agents share and trust"
+    queued, note = s.queued(ANY, ANY, ANY, ANY), "pulls from the pool, which agents share and trust"
     return (
         Link("WK", "agent", queued, note, by="pull", consumer=POOL),
         Link("WK", "coordinator", queued, "looks whether a task still waits", by="get"),
