@@ -55,8 +55,8 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "affinity": {"distribution": "affinity"},
     "adaptive": {"distribution": "adaptive"},
     "stealing": {"distribution": "stealing"},
-    "pull, hedged": HEDGED,
-    "adaptive, hedged": {"distribution": "adaptive", **HEDGED},
+    "pull-hedged": HEDGED,
+    "adaptive-hedged": {"distribution": "adaptive", **HEDGED},
 }
 
 

@@ -28,7 +28,7 @@ STALLS, STALL_S = 60, 4.0
 async def skewed(task: Task) -> Order:
     """Decide, after what the task's key, this worker and chance make of it."""
     work_s = WORK_S * (LONG if _one_in(LONG_KEYS, task.key) else 1.0)
-    if SLOW_WORKER in sys.argv:
+    if SLOW_WORKER in sys.orig_argv:
         work_s *= SLOW
     if task.attempt == 1 and _one_in(STALLS, f"{task.id}/stalls"):
         work_s += STALL_S

@@ -39,9 +39,13 @@ def swarm(tasks: int = TASKS, **values: Any) -> Spec:
     )
 
 
+def lines(run: Path, op: str) -> list[dict[str, Any]]:
+    found = map(msgspec.json.decode, (run / "history.jsonl").read_bytes().splitlines())
+    return [line for line in found if line["op"] == op]
+
+
 def given(run: Path) -> list[dict[str, Any]]:
-    lines = map(msgspec.json.decode, (run / "history.jsonl").read_bytes().splitlines())
-    return [line for line in lines if line["op"] == "given"]
+    return lines(run, "given")
 
 
 @pytest.mark.parametrize(
@@ -74,17 +78,28 @@ def test_what_an_absent_worker_has_goes_to_others(strategy: str, tmp_path: Path)
 
 
 def test_what_needs_a_capability_waits_for_whoever_alone_has_it(tmp_path: Path) -> None:
-    paused = Interval(fault="pause", target="any-agent", at_s=0.5, for_s=8.0)
+    paused = Interval(fault="pause", target="any-agent", at_s=0.6, for_s=8.0)
     alone = {f"agent-{n}": (each,) for n, each in enumerate(("momentum", "mean-reversion", "pairs"), 1)}
     plan = Plan(
         is_drawn=False,
-        spec=swarm(distribution="specialised", capabilities={**alone, "agent-4": ("arbitrage",)}),
+        spec=swarm(
+            distribution="specialised",
+            capabilities={**alone, "agent-4": ("arbitrage",)},
+            slots=2,
+            handler="squall.chaos.inject.handlers:unhurried",
+        ),
         schedule=Schedule(seed=1, intervals=(paused,)),
     )
     found = outcome(plan, 1, out=tmp_path / "run")
     assert found.verdict == "pass", found
     assert {"H1", "H7"} <= {*found.passed}
     assert given(tmp_path / "run") == []
+    ended_s = sorted(
+        each["time_s_stored"]
+        for each in lines(tmp_path / "run", "final")
+        if "job" in each and "agent" in each
+    )
+    assert ended_s[-1] - ended_s[0] > 8.0, "some waited until it was back"
 
 
 def test_who_is_idle_takes_what_waits_at_another(tmp_path: Path) -> None:
@@ -101,6 +116,8 @@ def test_who_is_idle_takes_what_waits_at_another(tmp_path: Path) -> None:
     stolen = given(tmp_path / "run")
     assert {each["why"] for each in stolen} == {"stolen"}
     assert not any(each["tried"] for each in stolen)
+    begun = [each["task"] for each in lines(tmp_path / "run", "run")]
+    assert len(begun) == len({*begun}) == 120, "what was given to another was taken out in time"
 
 
 def test_hedges_of_the_same_message_id_are_caught() -> None:
