@@ -13,7 +13,7 @@ in sixty stalls for four seconds (`skewed_handler.py`). What a hedged row adds i
 
 Every run is judged as ever; one that lost or doubled anything ends this.
 
-    uv run python chaos/bench/distribution.py [--tasks 1200] [--rate 100] [--only NAME] [--json]
+    uv run python chaos/bench/distribution.py [--tasks 1000] [--rate 80] [--only NAME] [--json]
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure each strategy, and print a line each or one document."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--tasks", type=int, default=1200)
-    options.add_argument("--rate", type=float, default=100.0)
+    options.add_argument("--tasks", type=int, default=1000)
+    options.add_argument("--rate", type=float, default=80.0)
     options.add_argument("--only", choices=list(ROWS), action="append")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()

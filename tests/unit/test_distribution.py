@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,9 +18,9 @@ from squall.services.rules.distribution import (
     choose,
     decayed_ms,
     load_max,
-    mean_ms,
     ranked,
     steals,
+    usual_ms,
 )
 
 NAMES = st.lists(st.integers(1, 99), min_size=1, max_size=12, unique=True).map(
@@ -105,14 +106,14 @@ def test_what_needs_a_capability_goes_to_whoever_has_it(
     st.floats(0.1, 1e6),
     st.lists(st.floats(0, 1000), min_size=2, max_size=6).map(sorted),
 )
-def test_what_was_slow_is_forgotten_by_and_by(said_ms: float, usual_ms: float, idle: list[float]) -> None:
+def test_what_was_slow_is_forgotten_by_and_by(said_ms: float, among_ms: float, idle: list[float]) -> None:
     off = [
-        abs(decayed_ms(Worker("a", service_ms=said_ms, idle_s=idle_s), usual_ms) - usual_ms)
+        abs(decayed_ms(Worker("a", service_ms=said_ms, idle_s=idle_s), among_ms) - among_ms)
         for idle_s in idle
     ]
     assert off == sorted(off, reverse=True)
-    half = decayed_ms(Worker("a", service_ms=said_ms, idle_s=HALF_LIFE_S), usual_ms)
-    assert half == pytest.approx((said_ms + usual_ms) / 2)
+    half = decayed_ms(Worker("a", service_ms=said_ms, idle_s=HALF_LIFE_S), among_ms)
+    assert half == pytest.approx((said_ms + among_ms) / 2)
 
 
 def test_adaptive_avoids_a_slow_worker_and_tries_it_again_later() -> None:
@@ -132,8 +133,16 @@ def test_adaptive_shares_evenly_where_all_are_alike(names: list[str], tasks: int
 
 
 def test_what_is_usual_is_of_those_that_are_known() -> None:
-    assert mean_ms([Worker("a"), Worker("b", service_ms=30), Worker("c", service_ms=10)]) == 20
-    assert mean_ms([Worker("a")]) == 1.0
+    assert usual_ms([Worker("a"), Worker("b", service_ms=30), Worker("c", service_ms=10)]) == 20
+    assert usual_ms([Worker("a")]) == 1.0
+
+
+@pytest.mark.parametrize("said", [math.nan, math.inf, -5.0, 1e300])
+def test_who_says_nonsense_of_itself_steers_nobody_else(said: float) -> None:
+    liar = Worker("agent-1", service_ms=said)
+    fast, slow = Worker("agent-2", service_ms=10), Worker("agent-3", service_ms=100)
+    assert usual_ms([liar, fast, slow]) in (55, 100)
+    assert choose("adaptive", "k", "", 0, [liar, fast, slow]) == "agent-2"
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)), min_size=1, max_size=12))

@@ -76,6 +76,17 @@ RETURNED_MAX = 10_000
 """Tasks of which it is known how often they were given back because it was not their turn."""
 
 
+OUTLIER = 4.0
+"""How many times the average one attempt counts for at most: one that stalls says little of the next."""
+
+
+def averaged_ms(average_ms: float, took_ms: float) -> float:
+    """The moving average of what attempts take, with one more; 0 is none yet. Pure."""
+    if average_ms <= 0:
+        return took_ms
+    return average_ms + 0.1 * (min(took_ms, OUTLIER * average_ms) - average_ms)
+
+
 def _is_final(ended: Done | Failed) -> bool:
     return isinstance(ended, Failed) and ended.final
 
@@ -356,7 +367,7 @@ class WorkQueue:
                     await self._not_there(delivery, task, tried, ended)
                     return True
                 self._absence.met()
-                self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+                self.service_ms = averaged_ms(self.service_ms, (time.monotonic() - started_s) * 1e3)
                 excused = isinstance(ended, Failed) and ended.excused
                 may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
                 failed = isinstance(ended, Failed) and (excused or not may_end)

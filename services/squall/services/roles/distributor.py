@@ -170,7 +170,7 @@ class Distributor:
             name,
             load=self._progress.loads[name],
             slots=min(self._slots_max, max(1, said.slots)) if said is not None else self._slots_max,
-            service_ms=max(0.0, said.service_ms) if said is not None else 0.0,
+            service_ms=said.service_ms if said is not None else 0.0,
             idle_s=time.monotonic() - self._ended_s.get(name, 0.0),
             can=self._can.get(name, frozenset()),
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -40,7 +41,7 @@ class Worker(NamedTuple):
         name: Which.
         load: Tasks that were given to it and have not ended.
         slots: How many of them it can run at a time; at least 1.
-        service_ms: What a task takes it, by its own word; 0 if that is not known.
+        service_ms: What a task takes it, by its own word; 0, or no finite number, if that is not known.
         idle_s: How long ago it was last heard to end a task.
         can: Its capabilities.
     """
@@ -76,8 +77,8 @@ def choose(strategy: Strategy, key: str, needs: str, turn: int, workers: Sequenc
         case "affinity":
             return _bounded(key, workers)
         case "adaptive":
-            usual_ms = mean_ms(workers)
-            return _in_turn(workers, turn, lambda worker: _expected_ms(worker, usual_ms))
+            among_ms = usual_ms(workers)
+            return _in_turn(workers, turn, lambda worker: _expected_ms(worker, among_ms))
         case "stealing":
             return ranked(key, tuple(worker.name for worker in workers))[0]
         case "pull":
@@ -128,26 +129,29 @@ def _bounded(key: str, workers: Sequence[Worker]) -> str:
 # Adaptive.
 
 
-def mean_ms(workers: Sequence[Worker]) -> float:
-    """What a task takes those of whom it is known, on average; 1 if it is known of nobody."""
-    known = [worker.service_ms for worker in workers if worker.service_ms > 0]
-    return sum(known) / len(known) if known else 1.0
+def usual_ms(workers: Sequence[Worker]) -> float:
+    """What a task takes the middle one of those of whom it is known; 1 if it is known of nobody.
+
+    Workers say it of themselves, and one that says nonsense must not be what all are measured by.
+    """
+    known = [worker.service_ms for worker in workers if 0 < worker.service_ms < math.inf]
+    return statistics.median(known) if known else 1.0
 
 
-def decayed_ms(worker: Worker, usual_ms: float) -> float:
+def decayed_ms(worker: Worker, among_ms: float) -> float:
     """What a task is expected to take a worker: what it took lately, or what is usual, the longer ago.
 
     So one that was slow is given a task again after a while, by which it is known whether it still is.
     """
-    if worker.service_ms <= 0:
-        return usual_ms
+    if not 0 < worker.service_ms < math.inf:
+        return among_ms
     weight: float = 0.5 ** (max(0.0, worker.idle_s) / HALF_LIFE_S)
-    return usual_ms + (worker.service_ms - usual_ms) * weight
+    return among_ms + (worker.service_ms - among_ms) * weight
 
 
-def _expected_ms(worker: Worker, usual_ms: float) -> float:
+def _expected_ms(worker: Worker, among_ms: float) -> float:
     """When a task that it is given now would end, about; in full rounds of its slots."""
-    return (worker.load + worker.slots) / worker.slots * decayed_ms(worker, usual_ms)
+    return (worker.load + worker.slots) / worker.slots * decayed_ms(worker, among_ms)
 
 
 # Stealing.
