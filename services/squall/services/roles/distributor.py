@@ -95,6 +95,7 @@ class Distributor:
         self._given_s = dict.fromkeys(progress.open, now_s)
         self._hedging = Hedging(hedge_after)
         self._left: dict[str, _Left] = {}
+        self._asked: dict[str, Dispatched] = {}
         self._turn = progress.dispatched
         self._wake = asyncio.Event()
         self.is_needed = strategy != PULL or hedge_after > 0
@@ -127,6 +128,7 @@ class Distributor:
         self._ended_s[at.to] = now_s
         if self._strategy == "stealing":
             self._wake.set()
+        self._asked.pop(task, None)
         given_s = self._given_s.pop(task, None)
         if given_s is not None:
             self._hedging.took(now_s - given_s)
@@ -237,7 +239,7 @@ class Distributor:
         late = [task for task, given_s in self._given_s.items() if now_s - given_s >= late_s]
         for task in late:
             at = self._progress.open.get(task)
-            if at is None or at.hedge or not at.sequence or not self._hedging.may():
+            if at is None or at.hedge or self._is_on_its_way(task, at) or not self._hedging.may():
                 continue
             to = "" if self._strategy == PULL else self._choose(at.key, at.job, but=at.to)
             if self._strategy != PULL and to in ("", at.to):
@@ -251,8 +253,16 @@ class Distributor:
                 self._give(task, at, dispatch, to, "hedge")
 
     def _given_to(self, worker: str) -> list[tuple[str, Dispatched]]:
-        """The open tasks of a worker whose dispatches are stored."""
-        return [(task, at) for task, at in self._progress.open.items() if at.to == worker and at.sequence]
+        """The open tasks of a worker that are to stay with it, for all that was said."""
+        return [
+            (task, at)
+            for task, at in self._progress.open.items()
+            if at.to == worker and not self._is_on_its_way(task, at)
+        ]
+
+    def _is_on_its_way(self, task: str, at: Dispatched) -> bool:
+        """Whether a dispatch of a task is not stored yet, this one or the next."""
+        return not at.sequence or self._asked.get(task) == at
 
     async def _waiting(self, task: str, at: Dispatched) -> bus_log.Record | None:
         """Where a task waits, or is held; None if it ended meanwhile, or is not there."""
@@ -281,6 +291,7 @@ class Distributor:
             hedge=why == "hedge",
         )
         self._given_s[task] = time.monotonic()
+        self._asked[task] = at
         self._service.history("given", "ok", task=task, frm=at.to, to=to, why=why, tried=address.tried)
         self._again(replace(decode(record.data, RunTask), address=address), at.sequence)
 
@@ -306,6 +317,8 @@ class Distributor:
             return
         newest = (await bus_log.state(connection, self._queue))["last_seq"]
         # What is being given to somebody else is not stored yet, and a newer leader might refuse that.
-        is_theirs = any(at.to == worker or not at.sequence for at in self._progress.open.values())
+        is_theirs = any(
+            at.to == worker or (at.moved and not at.sequence) for at in self._progress.open.values()
+        )
         if not is_theirs and self._may_act():
             await bus_log.trim(connection, self._queue, below=newest + 1, subject=waiting)
