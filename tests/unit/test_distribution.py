@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.services.rules.distribution import (
+    FASTER_MAX,
     HALF_LIFE_S,
     LOAD_FACTOR,
     WAITING,
@@ -113,7 +114,7 @@ def test_what_was_slow_is_forgotten_by_and_by(said_ms: float, among_ms: float, i
     ]
     assert off == sorted(off, reverse=True)
     half = decayed_ms(Worker("a", service_ms=said_ms, idle_s=HALF_LIFE_S), among_ms)
-    assert half == pytest.approx((said_ms + among_ms) / 2)
+    assert half == pytest.approx((max(said_ms, among_ms / FASTER_MAX) + among_ms) / 2)
 
 
 def test_adaptive_avoids_a_slow_worker_and_tries_it_again_later() -> None:
@@ -159,6 +160,16 @@ def test_the_idle_take_what_waits_and_no_more(loads: list[tuple[int, int]]) -> N
     idle = any(after[name] < worker.slots for name, worker in there.items())
     waits = any(after[name] > worker.slots * (1 + WAITING) for name, worker in there.items())
     assert not (idle and waits)
+
+
+def test_who_says_that_it_takes_no_time_is_not_given_everything() -> None:
+    there = [
+        Worker("agent-1", service_ms=1e-9, slots=4),
+        *(Worker(f"agent-{n}", service_ms=50, slots=4) for n in (2, 3)),
+    ]
+    shares = Counter(name for name, _ in given_out("adaptive", ["k"] * 120, there))
+    assert shares["agent-1"] < 120 - 8
+    assert min(shares.values()) > 4
 
 
 def test_under_stealing_a_key_has_a_home() -> None:

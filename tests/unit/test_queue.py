@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from squall.bus.queue import Pacing, Queue, consumer_config, stream_config
+from squall.bus.service_time import averaged_ms
 from squall.bus.subjects import ANY, Subjects
-from squall.bus.work_queue import averaged_ms
 
 S = Subjects("s")
 

@@ -58,6 +58,11 @@ class Address(Struct, frozen=True, kw_only=True):
     tried: bool = False
     hedge: bool = False
 
+    @property
+    def follows(self) -> bool:
+        """Whether an attempt may have been begun before, by somebody else."""
+        return self.tried or self.hedge
+
 
 class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     """A task, from submission to the work queue.

@@ -26,7 +26,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from squall.bus import register, subjects
 from squall.bus.absence import Absence
@@ -44,13 +43,25 @@ from squall.bus.attempts import (
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
-from squall.bus.ended import WORKERS_DIED, Asked, Done, Failed, NotThere, Observer, Run, straight, told_of
+from squall.bus.ended import (
+    WORKERS_DIED,
+    Asked,
+    Done,
+    Failed,
+    NotThere,
+    Observer,
+    Run,
+    is_final,
+    straight,
+    told_of,
+)
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
 from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
+from squall.bus.service_time import averaged_ms
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
 
@@ -67,28 +78,11 @@ REFUSED_PAUSE_S = (0.05, 1.0)
 RECOUNT_PAUSE_S = (0.02, 1.0)
 """Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
-
 UNHEARD_S = 1.0
 """How long it may take, when it is told to stop, to listen no more to what it asked for."""
 
-
 RETURNED_MAX = 10_000
 """Tasks of which it is known how often they were given back because it was not their turn."""
-
-
-OUTLIER = 4.0
-"""How many times the average one attempt counts for at most: one that stalls says little of the next."""
-
-
-def averaged_ms(average_ms: float, took_ms: float) -> float:
-    """The moving average of what attempts take, with one more; 0 is none yet. Pure."""
-    if average_ms <= 0:
-        return took_ms
-    return average_ms + 0.1 * (min(took_ms, OUTLIER * average_ms) - average_ms)
-
-
-def _is_final(ended: Done | Failed) -> bool:
-    return isinstance(ended, Failed) and ended.final
 
 
 class WorkQueue:
@@ -294,9 +288,7 @@ class WorkQueue:
         if ended:
             await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
-        address = task.addressed
-        is_first = delivery.attempt == 1 and not (address.tried or address.hedge)
-        if is_first and delivery.stored_s >= self._began_s:
+        if delivery.attempt == 1 and delivery.stored_s >= self._began_s and not task.addressed.follows:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
@@ -316,10 +308,9 @@ class WorkQueue:
         """
         mark = await self._marks.read(self._queue.counted(delivery.subject), task.task)
         before, sequence = mark.tried, mark.sequence
-        address = task.addressed
-        if before is None and address.hedge:
+        if before is None and task.addressed.hedge:
             before = ALONGSIDE
-        uncounted = before is None and delivery.attempt == 1 and not address.tried
+        uncounted = before is None and delivery.attempt == 1 and not task.addressed.tried
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
         if tried is None and (open_s := self._open_s(delivery, mark)):
@@ -369,7 +360,7 @@ class WorkQueue:
                 self._absence.met()
                 self.service_ms = averaged_ms(self.service_ms, (time.monotonic() - started_s) * 1e3)
                 excused = isinstance(ended, Failed) and ended.excused
-                may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
+                may_end = not self._endless and (number >= self._pacing.attempts or is_final(ended))
                 failed = isinstance(ended, Failed) and (excused or not may_end)
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
@@ -414,7 +405,7 @@ class WorkQueue:
             value=ended.value if isinstance(ended, Done) else b"",
             lap=task.lap,
             again=isinstance(ended, Done) and ended.again,
-            hedge=True if task.addressed.hedge else UNSET,
+            hedge=task.addressed.hedge or msgspec.UNSET,
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
         return self._complete(result)

@@ -284,16 +284,17 @@ class Distributor:
         self, task: str, at: Dispatched, record: bus_log.Record, to: str, why: Why, *, tried: bool = False
     ) -> None:
         """Have a task dispatched once more."""
+        given = decode(record.data, RunTask)
         address = Address(
             to=to,
             moved=at.moved + 1,
-            tried=tried or decode(record.data, RunTask).addressed.tried,
+            tried=tried or given.addressed.follows,
             hedge=why == "hedge",
         )
         self._given_s[task] = time.monotonic()
         self._asked[task] = at
         self._service.history("given", "ok", task=task, frm=at.to, to=to, why=why, tried=address.tried)
-        self._again(replace(decode(record.data, RunTask), address=address), at.sequence)
+        self._again(replace(given, address=address), at.sequence)
 
     # What waits where it was before.
 

@@ -30,6 +30,10 @@ HALF_LIFE_S = 5.0
 """After how long without a task half of what a worker was known by is forgotten. Lower tries a slow worker
 again sooner, which costs a slow task; higher is longer in noticing that it has recovered."""
 
+FASTER_MAX = 8.0
+"""How many times as fast as is usual a worker is taken to be at most: it says so itself, and one that says
+that it takes no time would be given everything."""
+
 WAITING = 1
 """How many tasks for each slot may wait at a worker before others take of them."""
 
@@ -146,7 +150,7 @@ def decayed_ms(worker: Worker, among_ms: float) -> float:
     if not 0 < worker.service_ms < math.inf:
         return among_ms
     weight: float = 0.5 ** (max(0.0, worker.idle_s) / HALF_LIFE_S)
-    return among_ms + (worker.service_ms - among_ms) * weight
+    return among_ms + (max(worker.service_ms, among_ms / FASTER_MAX) - among_ms) * weight
 
 
 def _expected_ms(worker: Worker, among_ms: float) -> float:
