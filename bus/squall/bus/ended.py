@@ -78,11 +78,6 @@ class Observer(Protocol):
     ) -> None: ...
 
 
-def is_final(ended: Done | Failed) -> bool:
-    """Whether an attempt failed so that no other is to be made."""
-    return isinstance(ended, Failed) and ended.final
-
-
 def told_of(task: RunTask, attempt: int = 0) -> dict[str, Any]:
     """What each line of an attempt says: whose it is, which, and in which lap, if there are any."""
     facts: dict[str, Any] = {"task": task.task}

@@ -43,18 +43,7 @@ from squall.bus.attempts import (
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
-from squall.bus.ended import (
-    WORKERS_DIED,
-    Asked,
-    Done,
-    Failed,
-    NotThere,
-    Observer,
-    Run,
-    is_final,
-    straight,
-    told_of,
-)
+from squall.bus.ended import WORKERS_DIED, Asked, Done, Failed, NotThere, Observer, Run, straight, told_of
 from squall.bus.errors import DecodeError, MessageTooLargeError, RejectedError, RequestError
 from squall.bus.jetstream import STORE_REFUSED
 from squall.bus.lane_order import Turns
@@ -307,9 +296,7 @@ class WorkQueue:
             RequestError: It cannot be counted.
         """
         mark = await self._marks.read(self._queue.counted(delivery.subject), task.task)
-        before, sequence = mark.tried, mark.sequence
-        if before is None and task.addressed.hedge:
-            before = ALONGSIDE
+        before = mark.tried or (ALONGSIDE if task.addressed.hedge else None)
         uncounted = before is None and delivery.attempt == 1 and not task.addressed.tried
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
@@ -321,7 +308,7 @@ class WorkQueue:
             await self._end(delivery, task, lost, self._pacing.attempts)
             return True
         tried = msgspec.structs.replace(tried, order=delivery.order)
-        return await self._run_once(delivery, task, tried, expected=sequence)
+        return await self._run_once(delivery, task, tried, expected=mark.sequence)
 
     def _open_s(self, delivery: Delivery, mark: Mark) -> float:
         """How long the last attempt of a task may yet be under way, for all that is known; 0 if it is not."""
@@ -360,7 +347,8 @@ class WorkQueue:
                 self._absence.met()
                 self.service_ms = averaged_ms(self.service_ms, (time.monotonic() - started_s) * 1e3)
                 excused = isinstance(ended, Failed) and ended.excused
-                may_end = not self._endless and (number >= self._pacing.attempts or is_final(ended))
+                last = number >= self._pacing.attempts or (isinstance(ended, Failed) and ended.final)
+                may_end = last and not self._endless
                 failed = isinstance(ended, Failed) and (excused or not may_end)
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
