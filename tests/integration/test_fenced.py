@@ -52,6 +52,11 @@ def entry(b: Any, name: str, data: bytes = b"a record", expected: int = 0) -> En
     return Entry(b.swarm.dispatch("j", "k", name), data, expected)
 
 
+def given(b: Any, name: str, to: str, expected: int) -> Entry:
+    among = b.swarm.dispatch("j", "k", name, "*")
+    return Entry(b.swarm.dispatch("j", "k", name, to), f"{name} to {to}".encode(), expected, among)
+
+
 async def stream_state(b: Any, connection: Connection) -> Any:
     return await log.state(connection, b.swarm.stream("JOB"))
 
@@ -110,6 +115,24 @@ async def test_a_batch_whose_answer_was_lost_is_known_again(
         assert (await at(b, one, stored.first + 1)).subject == b.swarm.dispatch("j", "k", "b")
         assert writer.snapshot_sequence == (stored.last if snapshot else stored.first - 2)
         assert isinstance(await writer.store([entry(b, "after")], b"the last snapshot"), Stored)
+
+
+@pytest.mark.parametrize("expected", ["the last one", "none"])
+async def test_a_task_that_is_given_to_another_has_one_chain_of_dispatches(bus: Any, expected: str) -> None:
+    """What is expected is the newest record of the task, to whomever it was given."""
+    async with two(bus) as (b, one, _):
+        writer = await writing(b, one)
+        first = await writer.store([given(b, "a", "agent-1", 0), given(b, "b", "agent-1", 0)])
+        assert isinstance(first, Stored)
+        after = first.first if expected == "the last one" else 0
+        second = await writer.store([given(b, "a", "agent-2", after), given(b, "c", "agent-2", 0)])
+        if expected == "none":
+            assert isinstance(second, Taken)
+            assert [each and each.sequence for each in second.records.values()] == [first.first]
+            return
+        assert isinstance(second, Stored)
+        back = await writer.store([given(b, "a", "agent-1", second.first), given(b, "d", "agent-1", 0)])
+        assert isinstance(back, Stored)
 
 
 async def test_a_batch_that_never_arrived_is_sent_again(bus: Any, monkeypatch: pytest.MonkeyPatch) -> None:

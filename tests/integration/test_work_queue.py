@@ -27,7 +27,7 @@ from squall.bus.absence import BASE_S
 from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.ended import Done, Ended, Failed, NotThere
 from squall.bus.jetstream import call
-from squall.bus.messages import RunTask
+from squall.bus.messages import Address, RunTask
 from squall.bus.pull import Delivery
 from squall.bus.subjects import POOL
 from squall.bus.tasks import task_group, wait_until
@@ -96,6 +96,38 @@ async def test_a_final_failure_is_not_tried_again(bus: Any) -> None:
         await dispatch(b, "t")
         assert (await registered(b, observer, "t")).status == "dead"
     assert seen.runs("t") == [1]
+
+
+async def test_what_another_may_have_begun_is_no_first_attempt(bus: Any) -> None:
+    """Or what kills whoever works on it would have all its attempts at each of them."""
+    seen = Seen()
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, succeed, seen):
+        await dispatch(b, "waited", address=Address(moved=1))
+        await dispatch(b, "begun", address=Address(moved=1, tried=True))
+        assert (await registered(b, observer, "waited")).attempt == 1
+        assert (await registered(b, observer, "begun")).attempt == 2
+
+
+async def test_a_hedge_is_an_attempt_of_its_own_and_the_first_to_write_wins(bus: Any) -> None:
+    seen, begun, go = Seen(), asyncio.Event(), asyncio.Event()
+
+    async def first_hangs(task: RunTask, attempt: int) -> Done:
+        if attempt == 1:
+            begun.set()
+            await go.wait()
+        return Done((b"attempt %d" % attempt,))
+
+    async with bus(**FAST) as b, b.connect("observer") as observer, worker(b, first_hangs, seen):
+        await dispatch(b, "t")
+        await begun.wait()
+        await dispatch(b, "t", address=Address(moved=1, hedge=True))
+        result = await registered(b, observer, "t")
+        go.set()
+        await emptied(b, observer)
+    assert (result.attempt, result.hedge, result.effects) == (2, True, (b"attempt 2",))
+    assert seen.runs("t") == [1, 2]
+    assert seen.commits("ok") == ["t"]
+    assert seen.commits("fail") == ["t"]  # the one that came second is told of
 
 
 async def test_what_is_no_task_ends_as_dead(bus: Any) -> None:

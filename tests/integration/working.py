@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from squall.bus import log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
 from squall.bus.ended import Done, Ended
 from squall.bus.jetstream import Entry, publish_batch
-from squall.bus.messages import RunTask, TaskResult
+from squall.bus.messages import Address, RunTask, TaskResult
 from squall.bus.tasks import task_group, wait_until
 from squall.bus.work_queue import WorkQueue
 from squall.services.patterns import hierarchical
@@ -40,13 +42,15 @@ class Seen:
         return [f["task"] for op, k, f in self.lines if op == "commit" and k == kind]
 
 
-async def dispatch(b: Any, *tasks: str, data: bytes | None = None) -> None:
+async def dispatch(
+    b: Any, *tasks: str, data: bytes | None = None, address: Address | UnsetType = UNSET
+) -> None:
     async with b.connect("coordinator-1") as coordinator:
         for task in tasks:
-            message = RunTask(task=task, key="k", job="j", body=b"in")
+            message = RunTask(task=task, key="k", job="j", body=b"in", address=address)
             outcome = await publish_batch(
                 coordinator,
-                [Entry(b.swarm.dispatch("j", "k", task), data or encode(message), 0)],
+                [Entry(b.swarm.dispatch("j", "k", task), data or encode(message), None if address else 0)],
                 timeout_s=5,
             )
             assert outcome.accepted

@@ -27,6 +27,7 @@ from squall.services.run.driven import driven
 from squall.services.run.loaded import Run as DrivenRun
 from squall.services.run.result import Result, judge
 from squall.services.run.spec import Spec
+from squall.services.run.toml_writer import as_toml
 from squall.services.trading.orders import Row
 
 Attack = Callable[[DrivenRun], Awaitable[None]]
@@ -41,7 +42,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "run"
         toml = folder / "swarm.toml"
-        toml.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in spec.items()))
+        toml.write_text(as_toml(spec))
         self.stderr = folder / "stderr"
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(

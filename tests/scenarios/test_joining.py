@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from squall.bus.tasks import wait_until
 from squall.services.errors import SpecError
@@ -62,10 +63,11 @@ async def joins_and_leaves(run: Run) -> None:
 Attacked = Callable[[HierarchicalSpec, Callable[[Run], Awaitable[None]]], Any]
 
 
+@pytest.mark.parametrize("distribution", ["pull", pytest.param("round-robin", marks=pytest.mark.everything)])
 def test_an_agent_joins_takes_work_and_leaves_and_nothing_is_lost(
-    run_against: Attacked, oracle_of: Any, tmp_path: Path
+    distribution: Any, run_against: Attacked, oracle_of: Any, tmp_path: Path
 ) -> None:
-    result, ledger = run_against(SPEC, joins_and_leaves)
+    result, ledger = run_against(replace(SPEC, distribution=distribution), joins_and_leaves)
     assert (result.accepted, result.lost, result.duplicated, result.dead_letters) == (SPEC.tasks, 0, 0, 0)
     assert {check.verdict for check in result.checks if check.id != "H4"} == {"pass"}, "nobody failed over"
     assert ledger == oracle_of(SPEC)

@@ -131,6 +131,21 @@ def test_what_no_spec_says_is_refused(values: dict[str, object], said: str) -> N
         convert(values, "the file")
 
 
+def test_a_handler_that_may_be_called_twice_says_so() -> None:
+    handler = {"use": "mine:decide", "idempotent": True}
+    spec = convert({"handler": handler, "hedge_after": 2.0}, "the file")
+    assert isinstance(spec, HierarchicalSpec)
+    assert (spec.hedge_after, spec.handler_idempotent) == (2.0, True)
+
+
+def test_each_worker_that_is_given_tasks_by_name_has_a_consumer_of_its_own() -> None:
+    spec = HierarchicalSpec(distribution="affinity", agents=2)
+    pattern = PATTERNS["hierarchical"]
+    joined = pattern.topology(spec).with_node(Node("agent-3", "agent", isolated=True))
+    names = [consumer.name for consumer in pattern.consumers(spec, joined)]
+    assert names == ["agent-1", "agent-2", "agent-3", "gateway"]
+
+
 @pytest.mark.parametrize(
     "changed",
     [lambda t: t.with_node(Node("agent-7", "agent", isolated=True)), lambda t: t.without_node("agent-1")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from squall.bus.queue import Pacing, Queue, consumer_config, stream_config
+from squall.bus.service_time import averaged_ms
 from squall.bus.subjects import ANY, Subjects
 
 S = Subjects("s")
@@ -51,3 +52,13 @@ def test_a_work_queue_is_fed_by_the_broker_from_its_source_alone() -> None:
     source, destination = S.class_transform
     assert config["sources"] == [{"name": "IN", "subject_transforms": [{"src": source, "dest": destination}]}]
     assert "subjects" not in config
+
+
+def test_one_attempt_that_stalls_says_little_of_the_next() -> None:
+    assert averaged_ms(0.0, 80.0) == 80.0
+    assert averaged_ms(100.0, 200.0) == 110.0
+    assert averaged_ms(100.0, 10_000.0) == 130.0
+    average_ms = 10.0
+    for _ in range(30):
+        average_ms = averaged_ms(average_ms, 1000.0)
+    assert average_ms > 500.0  # what is slow for good is soon known to be

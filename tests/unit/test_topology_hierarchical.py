@@ -54,7 +54,7 @@ PERMISSIONS = {
             "$JS.API.CONSUMER.CREATE.DEMO_IN.coordinator-2.sw.demo.in.>",
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_IN.coordinator-2",
             "$JS.API.CONSUMER.DELETE.DEMO_IN.coordinator-2",
-            "$JS.API.CONSUMER.CREATE.DEMO_JOB.coordinator-2.sw.demo.job.*.task.*.*",
+            "$JS.API.CONSUMER.CREATE.DEMO_JOB.coordinator-2.sw.demo.job.*.*.*.*",
             "$JS.API.CONSUMER.MSG.NEXT.DEMO_JOB.coordinator-2",
             "$JS.API.CONSUMER.DELETE.DEMO_JOB.coordinator-2",
             "$JS.API.CONSUMER.CREATE.DEMO_RES.coordinator-2.sw.demo.res.*.*",
@@ -217,3 +217,32 @@ def test_an_unknown_node_is_refused() -> None:
 def test_a_swarm_needs_an_agent_and_a_coordinator(agents: int, coordinators: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         hierarchical("demo", agents=agents, coordinators=coordinators)
+
+
+# Where the coordinator says who is given what.
+
+
+def test_who_is_given_tasks_by_name_pulls_from_nobody_elses_consumer() -> None:
+    mine = hierarchical("demo", agents=2, addressed=True).imports["agent-2"]
+    assert mine[:2] == (
+        Import("$JS.API.CONSUMER.MSG.NEXT.DEMO_WK.agent-2"),
+        Import("$JS.ACK.DEMO_WK.agent-2.>"),
+    )
+    shared = hierarchical("demo", agents=2).imports["agent-2"]
+    assert mine[2:] == shared[2:]
+
+
+def test_a_coordinator_that_gives_tasks_out_by_name_may_take_them_back() -> None:
+    pulled, addressed = (
+        hierarchical("demo", agents=2, addressed=each).permissions["coordinator-1"] for each in (False, True)
+    )
+    assert {*addressed.publish} - {*pulled.publish} == {
+        "$JS.API.STREAM.INFO.DEMO_WK",
+        "$JS.API.STREAM.PURGE.DEMO_WK",
+        "$JS.API.CONSUMER.INFO.DEMO_WK.*",
+    }
+    assert addressed.subscribe == pulled.subscribe
+
+
+def test_nobody_watches_a_pool_that_is_not_there() -> None:
+    assert not hierarchical("demo", agents=2, addressed=True).of_role("warden")

@@ -29,6 +29,18 @@ SPECS = [
     ("retry_base_s = 20", "retry_cap_s"),
     ("lease_s = 0", "lease_s"),
     ('workload = "dreams"', "workload"),
+    ('distribution = "fair"', "is no choice"),
+    ('distribution = "specialised"', "no agent has the capability momentum"),
+    ('capabilities = {agent-1 = ["pairs"]}', "of no use where distribution"),
+    ('distribution = "specialised"\ncapabilities = {agent-9 = ["pairs"]}', "there is no such agent"),
+    (
+        'distribution = "specialised"\ncapabilities = '
+        '{agent-1 = ["momentum", "mean-reversion", "pairs", "arbitrage", "luck"]}',
+        "no task needs the capability luck",
+    ),
+    ('handler = "mine:decide"\nhedge_after = 2.0', "does not say that it may be"),
+    ("hedge_after = 0.5", "sooner than most"),
+    ("hedge_after = -1", "hedge_after"),
 ]
 """What a spec says, and what is said of that."""
 

@@ -46,6 +46,9 @@ DOUBTED_MAX = 10_000
 FIRST = TaskTried(attempts=1, deaths=0, running=True)
 """What a task without a mark has behind it when it is delivered again."""
 
+ALONGSIDE = replace(FIRST, running=False)
+"""What a task without a mark has behind it that is tried beside a first attempt, which is no death."""
+
 
 def begin(before: TaskTried | None, attempts_max: int) -> TaskTried | None:
     """The mark of the next attempt of a task that is delivered again; None if it has had all."""

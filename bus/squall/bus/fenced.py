@@ -157,7 +157,7 @@ class FencedWriter:
         taken: dict[str, Record | None] = {}
         for place, entry in enumerate(batch):
             record = await patiently(
-                functools.partial(log.last, self._connection, self._seat.stream, entry.subject)
+                functools.partial(log.last, self._connection, self._seat.stream, entry.among or entry.subject)
             )
             if (record.sequence if record else 0) == entry.expected:
                 continue

@@ -235,11 +235,13 @@ class Entry(msgspec.Struct, frozen=True):
         subject: Its subject.
         data: Its payload.
         expected: Sequence of the newest message on its subject, checked by the broker; 0: there is none.
+        among: A pattern of subjects of which that is expected, instead of its own.
     """
 
     subject: str
     data: bytes
     expected: int | None = None
+    among: str = ""
 
 
 BATCH_MAX = 1000
@@ -271,6 +273,8 @@ async def publish_batch(
             headers["Nats-Expected-Last-Subject-Sequence"] = str(fence[1])
         elif entry.expected is not None:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(entry.expected)
+            if entry.among:
+                headers[EXPECT_ON] = entry.among
         if number == len(entries):
             if headers.get("Nats-Batch-Id"):
                 headers["Nats-Batch-Commit"] = "1"

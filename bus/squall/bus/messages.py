@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 SCHEMA = 1
 """Version of the messages below. A node reads its own and the one before."""
@@ -43,6 +43,27 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="kind"):
     trace: Annotated[str, Meta(max_length=128)] = ""
 
 
+class Address(Struct, frozen=True, kw_only=True):
+    """To whom a task is given, where whoever leads says so.
+
+    Attributes:
+        to: A worker; empty for whoever pulls from the pool.
+        moved: How often it had been given to somebody before, who has not been heard to end it.
+        tried: One of those may have begun it, so that this is no first attempt.
+        hedge: Whoever had it before keeps it: this is a second try beside that one.
+    """
+
+    to: Short = ""
+    moved: Count = 0
+    tried: bool = False
+    hedge: bool = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether an attempt may have been begun before, by somebody else."""
+        return self.tried or self.hedge
+
+
 class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     """A task, from submission to the work queue.
 
@@ -59,6 +80,7 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
         body: The handler's input.
         named: The key as its user calls it, where that can be no token; for the handler alone.
         lap: In a closed row of stages, its lap, from 1: by the subject under which it waits, not by this.
+        address: To whom it was given; not there where it was given to nobody by name, and once.
     """
 
     task: TaskId
@@ -73,6 +95,12 @@ class RunTask(Message, frozen=True, kw_only=True, tag="run-task"):
     body: bytes = b""
     named: TaskId | None = None
     lap: Count = 0
+    address: Address | UnsetType = UNSET
+
+    @property
+    def addressed(self) -> Address:
+        """To whom it was given; to the pool, where nothing says."""
+        return Address() if self.address is UNSET else self.address
 
 
 class CloseJob(Message, frozen=True, kw_only=True, tag="close-job"):
@@ -103,6 +131,7 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
         denied: Of a decision: why it allows less than the request asked for, or empty.
         lap: In a closed row of stages, the lap that this came of, from 1.
         again: Of the last stage of a closed row of stages: it goes round again, and has not ended.
+        hedge: It came of a second try beside the first; see `Address`.
     """
 
     task: TaskId
@@ -125,6 +154,7 @@ class TaskResult(Message, frozen=True, kw_only=True, tag="task-result"):
     denied: Sentence = ""
     lap: Count = 0
     again: bool = False
+    hedge: bool | UnsetType = UNSET
 
 
 class TaskTried(Message, frozen=True, kw_only=True, tag="task-tried"):

@@ -7,9 +7,9 @@ particular and begin with ``sw.<swarm>``, so that swarms can share a broker:
     in.close.<job>                   no more tasks will come for this job
     job.term  job.lease  job.state   who leads, until when, and what it knew
     job.<job>.open|done              a job's life
-    job.<job>.task.<key>.<task>      dispatched, fenced by the term
+    job.<job>.<to>.<key>.<task>      dispatched, fenced by the term: to a worker, or to ``task``, the pool
     job.<job>.dead.<task>            dead letter, derived from the register
-    wk.<lane>.task.<key>.<task>      the work queue, sourced from job.*.task
+    wk.<lane>.<to>.<key>.<task>      the work queue, sourced from those
     res.<lane>.<task>                a task's register
     dlq.<job>.<task>                 dead letters, sourced from job.*.dead
     hb.<role>.<node>                 heartbeats
@@ -41,6 +41,9 @@ from squall.bus.border import check_name
 
 LANES = 100
 """Lanes a work queue is cut into; a key always falls into the same one."""
+
+SHARED = "task"
+"""To whom a task is given that anybody may pull; no node is called so."""
 
 ANY = "*"
 """Stands for one token, in permissions."""
@@ -146,13 +149,18 @@ class Subjects:
     def job_done(self, job: str) -> str:
         return self._at("job", check_name(job, "job"), "done")
 
-    def dispatch(self, job: str, key: str, task: str) -> str:
+    def dispatch(self, job: str, key: str, task: str, to: str = "") -> str:
+        """Where a task is given out.
+
+        Args:
+            to: The worker that it is given to, or a wildcard; whoever pulls from the pool, if empty.
+        """
         names = check_name(job, "job"), check_name(key, "key"), check_name(task, "task")
-        return self._at("job", names[0], "task", *names[1:])
+        return self._at("job", names[0], _token(to or SHARED), *names[1:])
 
     @property
     def dispatches(self) -> str:
-        return self._at("job", "*", "task", "*", "*")
+        return self._at("job", "*", "*", "*", "*")
 
     def dead(self, job: str, task: str) -> str:
         return self._at("job", check_name(job, "job"), "dead", check_name(task, "task"))
@@ -167,15 +175,15 @@ class Subjects:
     def work(self) -> str:
         return self._at("wk", ">")
 
-    def queued(self, lane: str, key: str, task: str) -> str:
-        """Where a task waits for a worker; any of the tokens may be a wildcard."""
-        return self.queued_in("task", lane, key, task)
+    def queued(self, lane: str, key: str, task: str, to: str = "") -> str:
+        """Where a task waits for the worker that it is given to, or in the pool; any may be a wildcard."""
+        return self.queued_in(to or SHARED, lane, key, task)
 
     @property
     def work_transform(self) -> tuple[str, str]:
         """Source and destination of the transform that feeds the work queue from the jobs."""
         return self.dispatches, self._at(
-            "wk", f"{{{{partition({LANES},2)}}}}", "task", "{{wildcard(2)}}", "{{wildcard(3)}}"
+            "wk", f"{{{{partition({LANES},3)}}}}", "{{wildcard(2)}}", "{{wildcard(3)}}", "{{wildcard(4)}}"
         )
 
     @property

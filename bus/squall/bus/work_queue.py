@@ -29,7 +29,17 @@ import msgspec
 
 from squall.bus import register, subjects
 from squall.bus.absence import Absence
-from squall.bus.attempts import FIRST, Doubts, Mark, Marks, Quarantine, begin, first_counted, is_suspect
+from squall.bus.attempts import (
+    ALONGSIDE,
+    FIRST,
+    Doubts,
+    Mark,
+    Marks,
+    Quarantine,
+    begin,
+    first_counted,
+    is_suspect,
+)
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
 from squall.bus.connection import Connection
@@ -40,6 +50,7 @@ from squall.bus.lane_order import Turns
 from squall.bus.messages import RunTask, TaskResult, TaskTried
 from squall.bus.pull import Delivery, Puller
 from squall.bus.queue import Pacing, Queue
+from squall.bus.service_time import averaged_ms
 from squall.bus.subjects import Subjects
 from squall.bus.tasks import Tasks, task_group
 
@@ -56,17 +67,11 @@ REFUSED_PAUSE_S = (0.05, 1.0)
 RECOUNT_PAUSE_S = (0.02, 1.0)
 """Of the pauses of a worker whose mark was overtaken, as its next look may be at a stale replica."""
 
-
 UNHEARD_S = 1.0
 """How long it may take, when it is told to stop, to listen no more to what it asked for."""
 
-
 RETURNED_MAX = 10_000
 """Tasks of which it is known how often they were given back because it was not their turn."""
-
-
-def _is_final(ended: Done | Failed) -> bool:
-    return isinstance(ended, Failed) and ended.final
 
 
 class WorkQueue:
@@ -272,7 +277,7 @@ class WorkQueue:
         if ended:
             await self._end(delivery, task, Failed(ended, final=True), delivery.attempt)
             return
-        if delivery.attempt == 1 and delivery.stored_s >= self._began_s:
+        if delivery.attempt == 1 and delivery.stored_s >= self._began_s and not task.addressed.follows:
             await self._run_once(delivery, task, FIRST, expected=None)
             return
         try:
@@ -291,8 +296,8 @@ class WorkQueue:
             RequestError: It cannot be counted.
         """
         mark = await self._marks.read(self._queue.counted(delivery.subject), task.task)
-        before, sequence = mark.tried, mark.sequence
-        uncounted = before is None and delivery.attempt == 1
+        before = mark.tried or (ALONGSIDE if task.addressed.hedge else None)
+        uncounted = before is None and delivery.attempt == 1 and not task.addressed.tried
         attempts = before.attempts + 1 if before and self._endless else self._pacing.attempts
         tried = first_counted() if uncounted else begin(before, attempts)
         if tried is None and (open_s := self._open_s(delivery, mark)):
@@ -303,7 +308,7 @@ class WorkQueue:
             await self._end(delivery, task, lost, self._pacing.attempts)
             return True
         tried = msgspec.structs.replace(tried, order=delivery.order)
-        return await self._run_once(delivery, task, tried, expected=sequence)
+        return await self._run_once(delivery, task, tried, expected=mark.sequence)
 
     def _open_s(self, delivery: Delivery, mark: Mark) -> float:
         """How long the last attempt of a task may yet be under way, for all that is known; 0 if it is not."""
@@ -340,9 +345,10 @@ class WorkQueue:
                     await self._not_there(delivery, task, tried, ended)
                     return True
                 self._absence.met()
-                self.service_ms += 0.1 * ((time.monotonic() - started_s) * 1e3 - self.service_ms)
+                self.service_ms = averaged_ms(self.service_ms, (time.monotonic() - started_s) * 1e3)
                 excused = isinstance(ended, Failed) and ended.excused
-                may_end = not self._endless and (number >= self._pacing.attempts or _is_final(ended))
+                last = number >= self._pacing.attempts or (isinstance(ended, Failed) and ended.final)
+                may_end = last and not self._endless
                 failed = isinstance(ended, Failed) and (excused or not may_end)
                 settled = not failed and await self._commit(delivery, task, ended, number)
             if isinstance(ended, Failed) and failed:
@@ -387,6 +393,7 @@ class WorkQueue:
             value=ended.value if isinstance(ended, Done) else b"",
             lap=task.lap,
             again=isinstance(ended, Done) and ended.again,
+            hedge=task.addressed.hedge or msgspec.UNSET,
             reason="" if isinstance(ended, Done) else printable(ended.reason),
         )
         return self._complete(result)

@@ -9,6 +9,7 @@ is counted, and otherwise left to whoever reads the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -40,6 +41,23 @@ class Leave(Operation, frozen=True, kw_only=True):
     """A node has left the swarm for good, as it was told to."""
 
     agent: str
+
+
+class Given(Operation, frozen=True, kw_only=True):
+    """A leader gives a task to somebody else, or to one more.
+
+    Attributes:
+        frm, to: Who had it and who has it; empty for whoever pulls from the pool.
+        why: ``absent``: who had it is not heard. ``stolen``: it waited there, and the other has nothing to
+            do. ``hedge``: it takes long, and both have it.
+        tried: Whether who had it may have begun it.
+    """
+
+    task: str
+    frm: str
+    to: str
+    why: Literal["absent", "stolen", "hedge"]
+    tried: bool = False
 
 
 class Batch(Operation, frozen=True, kw_only=True):

@@ -11,9 +11,10 @@ from squall.bus.errors import DecodeError, InvalidNameError, RequestError
 from squall.bus.messages import AnnounceLeader, LeaderAccepted
 from squall.bus.tasks import task_group
 from squall.services.node.service import Service
-from squall.services.patterns import hierarchical
+from squall.services.patterns.hierarchical import HierarchicalSpec, queue_of
 from squall.services.roles.worker import POINTS, Worker
 from squall.services.rules.degrade import HighestTerm
+from squall.services.run.spec import spec_as
 
 log = logging.getLogger("squall")
 
@@ -22,7 +23,8 @@ __all__ = ["POINTS", "serve"]
 
 async def serve(service: Service) -> None:
     """Work until asked to stop, or until a handler cannot be ended but with the process."""
-    worker = Worker(service, hierarchical.pool(service.swarm))
+    spec = spec_as(service.spec, HierarchicalSpec)
+    worker = Worker(service, queue_of(spec, service.node))
     highest = HighestTerm()
     async with task_group() as tasks:
 

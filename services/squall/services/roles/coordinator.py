@@ -41,6 +41,7 @@ from squall.bus.tasks import look_again, task_group
 from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.hierarchical import HierarchicalSpec, seat
+from squall.services.roles.distributor import Distributor
 from squall.services.roles.job_writer import JobWriter
 from squall.services.roles.pressed import Pressed
 from squall.services.roles.restore import Restored, restore
@@ -122,6 +123,7 @@ class Coordinator:
         )
         self._wake = asyncio.Event()
         self._pressed = Pressed(service)
+        self._distributor = self._distributing()
         service.vitals = lambda: {"in_flight": len(self._progress.open), "slots": self._window.limit}
 
     async def lead(self) -> None:
@@ -136,7 +138,9 @@ class Coordinator:
         await self._service.at("coordinator.resumed")
         async with task_group() as tasks:
             tasks.daemon(self._pressed.listen())
-            tasks.daemon(Slots(self._service, self._leadership.term, self._resize).hear())
+            slots = Slots(self._service, self._leadership.term, self._resize, self._distributor.heard)
+            tasks.daemon(slots.hear())
+            tasks.daemon(self._distributor.run())
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_registers())
             tasks.daemon(self._watch_room())
@@ -156,6 +160,7 @@ class Coordinator:
         """Fold the log up to our own term record; nothing of an older term can come after it."""
         self._restored = await restore(self._connection, self._swarm, through=self._leadership.term)
         self._progress = self._restored.progress
+        self._distributor = self._distributing()
         self._since = dict.fromkeys(self._progress.open, time.monotonic())
         self._service.history(
             "resume",
@@ -165,19 +170,31 @@ class Coordinator:
             ingress=self._progress.ingress,
         )
 
-    def _sweeper(self) -> Sweeper:
-        def again(task: RunTask, sequence: int) -> None:
-            repeat = msgspec.structs.replace(task, again=task.again + 1, term=self._leadership.term)
-            self._again[task.task] = repeat, sequence
-            self._wake.set()
+    def _repeat(self, task: RunTask, sequence: int) -> None:
+        """Have a task dispatched again, whose last dispatch is stored at a place."""
+        self._again[task.task] = msgspec.structs.replace(task, term=self._leadership.term), sequence
+        self._wake.set()
 
+    def _distributing(self) -> Distributor:
+        spec = spec_as(self._service.spec, HierarchicalSpec)
+        return Distributor(
+            self._service,
+            self._progress,
+            strategy=spec.distribution,
+            can=spec.capabilities,
+            hedge_after=spec.hedge_after,
+            may_act=self._leadership.may_act,
+            again=self._repeat,
+        )
+
+    def _sweeper(self) -> Sweeper:
         return Sweeper(
             self._service,
             self._progress,
             self._since,
             may_act=self._leadership.may_act,
             ended=lambda record: self._take_register(record.subject, record.data, None),
-            again=again,
+            again=lambda task, at: self._repeat(msgspec.structs.replace(task, again=task.again + 1), at),
         )
 
     # What it hears.
@@ -219,7 +236,7 @@ class Coordinator:
         self._swarm.dispatch(task.job, task.key, task.task)
         if task.key != last_token(record.subject):
             raise DecodeError(f"task {task.task} was submitted for another key")
-        return msgspec.structs.replace(task, again=0)
+        return msgspec.structs.replace(task, again=0, address=msgspec.UNSET)
 
     async def _follow_registers(self) -> None:
         records = bus_log.read(
@@ -241,9 +258,10 @@ class Coordinator:
         task = last_token(subject)
         at = self._progress.open.get(task)
         if at is not None and lane_of(subject) == lane_for(at.key):
-            status, letter = self._read_register(subject, data)
+            status, letter, is_hedge = self._read_register(subject, data)
             self._progress.end(task, status)
             self._again.pop(task, None)
+            self._distributor.ended(task, at, hedge=is_hedge)
             since = self._since.pop(task, None)
             if since is not None:
                 self._window.ended(time.monotonic() - since)
@@ -253,16 +271,15 @@ class Coordinator:
         if sequence is not None:
             self._progress.results = max(self._progress.results, sequence)
 
-    def _read_register(self, subject: str, data: bytes) -> tuple[Status, _Letter]:
+    def _read_register(self, subject: str, data: bytes) -> tuple[Status, _Letter, bool]:
         try:
             result = decode(data, TaskResult)
         except DecodeError as error:
             self._service.complaints("spoiled", f"register {subject}: {error}")
-            return "dead", _Letter("its register cannot be read")
+            return "dead", _Letter("its register cannot be read"), False
         # Cut as an honest agent's are: a letter that is to hold the largest task has no room for more.
-        return result.status, _Letter(
-            printable(result.reason), result.attempt, printable(result.agent, NAME_LENGTH_MAX)
-        )
+        letter = _Letter(printable(result.reason), result.attempt, printable(result.agent, NAME_LENGTH_MAX))
+        return result.status, letter, result.hedge is True
 
     async def _watch_room(self) -> None:
         """Dispatch no more while the log nears its bound; what has ended is trimmed meanwhile."""
@@ -317,6 +334,7 @@ class Coordinator:
 
     def _on_their_way(self, tasks: list[RunTask]) -> None:
         """From now on they are on their way to the queue, however long it took to have them stored."""
+        self._distributor.stored()
         for task in tasks:
             if self._since.pop(task.task, None) is not None:
                 self._since[task.task] = time.monotonic()
@@ -353,6 +371,7 @@ class Coordinator:
                 self._progress.skip(sequence)
                 continue
             task = msgspec.structs.replace(submitted, ingress=sequence, term=self._leadership.term)
+            task = self._distributor.address(task)
             if self._progress.dispatch(task):
                 self._since[task.task] = time.monotonic()
                 tasks.append(task)
@@ -372,6 +391,6 @@ class Coordinator:
         return letters
 
     async def _dispatched(self, task: str, at: Dispatched) -> RunTask:
-        subject = self._swarm.dispatch(at.job, at.key, task)
+        subject = self._swarm.dispatch(at.job, at.key, task, at.to)
         record = await patiently(functools.partial(bus_log.last, self._connection, self._jobs, subject))
         return decode(record.data, RunTask) if record else RunTask(task=task, key=at.key, job=at.job)

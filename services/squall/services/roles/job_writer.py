@@ -17,6 +17,7 @@ from squall.bus.fenced import CopiedTrim, FencedWriter, Stored
 from squall.bus.jetstream import BATCH_MAX, Entry
 from squall.bus.log import Record
 from squall.bus.messages import CoordinatorState, DeadLetter, JobDone, JobOpened, RunTask
+from squall.bus.subjects import ANY
 from squall.services.node.lead import Office
 from squall.services.node.service import Service
 from squall.services.roles.restore import Restored
@@ -108,7 +109,11 @@ class JobWriter:
         entries = [Entry(swarm.job_opened(job), encode(JobOpened(job=job)), 0) for job in batch.opened]
         entries += [
             Entry(
-                swarm.dispatch(task.job, task.key, task.task), encode(task), batch.repeats.get(task.task, 0)
+                self._subject(task),
+                encode(task),
+                batch.repeats.get(task.task, 0),
+                # To whomever it was given before: a task has one chain of dispatches.
+                among=swarm.dispatch(task.job, task.key, task.task, ANY) if task.addressed.to else "",
             )
             for task in batch.tasks
         ]
@@ -122,10 +127,13 @@ class JobWriter:
         ]
         return entries
 
+    def _subject(self, task: RunTask) -> str:
+        return self._swarm.dispatch(task.job, task.key, task.task, task.addressed.to)
+
     def _take_out(self, batch: _Batch, taken: Container[str]) -> None:
         """Take out of a batch what was stored long ago, and the snapshot that tells of it."""
         for task in list(batch.tasks):
-            if self._swarm.dispatch(task.job, task.key, task.task) in taken:
+            if self._subject(task) in taken:
                 batch.tasks.remove(task)
                 self._progress.undo(task)
         batch.opened = [job for job in batch.opened if self._swarm.job_opened(job) not in taken]

@@ -39,12 +39,20 @@ class Slots:
 
     Args:
         resize: Called with how many there are now.
+        heard: Called with what an agent says of itself.
     """
 
-    def __init__(self, service: Service, term: int, resize: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        term: int,
+        resize: Callable[[int], None],
+        heard: Callable[[str, Heartbeat], None],
+    ) -> None:
         self._service = service
         self._term = term
         self._resize = resize
+        self._heard = heard
         self._slots: dict[str, tuple[int, float]] = {}
         self._read_s: dict[str, float] = {}
         self._told: set[str] = set()
@@ -80,6 +88,7 @@ class Slots:
         heartbeat = self._read(node, message, Heartbeat) if role == AGENT else None
         if heartbeat is not None:
             self._tell(node)
+            self._heard(node, heartbeat)
             self._note(node, heartbeat.slots)
 
     def _on_reply(self, message: Msg) -> None:

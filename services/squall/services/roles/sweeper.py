@@ -104,7 +104,7 @@ class Sweeper:
 
     async def _look(self, task: str, at: Dispatched) -> None:
         lane = subjects.lane_for(at.key)
-        queued = self._swarm.queued(lane, at.key, task)
+        queued = self._swarm.queued(lane, at.key, task, at.to)
         if await bus_log.last(self._connection, self._swarm.stream("WK"), queued) is not None:
             return
         written = await bus_log.last(

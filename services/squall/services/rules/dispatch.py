@@ -9,6 +9,7 @@ from its dispatch, which a leader wrote; of a register only its subject and its 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -26,13 +27,30 @@ class Dispatched(NamedTuple):
     Attributes:
         sequence: Where its dispatch is stored; 0 while it is being written.
         job, key: What it is part of, and what it belongs to.
-        again: How often it had been dispatched before.
+        again: How often it had been dispatched before, because its work was lost without a result.
+        to: The worker that it was given to; empty for whoever pulls from the pool.
+        moved: How often it had been given to somebody else before.
+        hedge: Whether the last time was a second try beside the first.
     """
 
     sequence: int
     job: str
     key: str
     again: int = 0
+    to: str = ""
+    moved: int = 0
+    hedge: bool = False
+
+    @classmethod
+    def of(cls, task: RunTask, sequence: int) -> Dispatched:
+        """A task that is dispatched at this place."""
+        at = task.addressed
+        return cls(sequence, task.job, task.key, task.again, at.to, at.moved, at.hedge)
+
+    @property
+    def times(self) -> int:
+        """How often it had been dispatched before, for whatever reason."""
+        return self.again + self.moved
 
 
 class Progress:
@@ -44,6 +62,7 @@ class Progress:
         dispatched: Tasks dispatched in all, repeats included.
         open: Tasks dispatched and not yet terminal.
         jobs: Progress by job.
+        loads: How many of the open tasks were given to each worker.
     """
 
     def __init__(self, state: CoordinatorState | None = None) -> None:
@@ -51,6 +70,7 @@ class Progress:
         self.results = state.results if state else 0
         self.dispatched = state.dispatched if state else 0
         self.open: dict[str, Dispatched] = {}
+        self.loads: Counter[str] = Counter()
         self.jobs: dict[str, JobProgress] = dict(state.jobs) if state else {}
 
     def snapshot(self, write: str) -> CoordinatorState:
@@ -68,7 +88,7 @@ class Progress:
 
     def restore(self, task: RunTask, sequence: int) -> None:
         """The dispatch of a task that a snapshot has as open; it is counted there."""
-        self.open[task.task] = Dispatched(sequence, task.job, task.key, task.again)
+        self._open(task, sequence)
 
     def may_open(self, job: str) -> bool:
         """Whether a task may be part of this job: it is known, or there is room for one more."""
@@ -77,12 +97,12 @@ class Progress:
     def dispatch(self, task: RunTask, sequence: int = 0) -> bool:
         """A task was dispatched at this place in the log, or is being (0); False if it is open already."""
         self.ingress = max(self.ingress, task.ingress)
-        at = self.open.get(task.task)
-        if at is not None and at.again >= task.again:
+        at, now = self.open.get(task.task), Dispatched.of(task, sequence)
+        if at is not None and at.times >= now.times:
             return False
-        self.open[task.task] = Dispatched(sequence, task.job, task.key, task.again)
+        self._open(task, sequence)
         self.dispatched += 1
-        if not task.again:
+        if not now.times:
             self._change(task.job, dispatched=self._job(task.job).dispatched + 1)
         return True
 
@@ -94,13 +114,13 @@ class Progress:
 
     def undo(self, task: RunTask) -> None:
         """A task that was being dispatched had been dispatched before, and ended."""
-        if self.open.pop(task.task, None) is not None:
+        if self._close(task.task) is not None:
             self.dispatched -= 1
             self._change(task.job, dispatched=self._job(task.job).dispatched - 1)
 
     def end(self, task: str, status: Status) -> Dispatched | None:
         """A task has a register; what was known of it, or None if it was not dispatched and open."""
-        at = self.open.pop(task, None)
+        at = self._close(task)
         if at is not None:
             self._change(at.job, **{status: getattr(self._job(at.job), status) + 1})
         return at
@@ -126,6 +146,17 @@ class Progress:
     def finish(self, jobs: Iterable[str]) -> None:
         for job in jobs:
             self._change(job, done=True)
+
+    def _open(self, task: RunTask, sequence: int) -> None:
+        self._close(task.task)
+        at = self.open[task.task] = Dispatched.of(task, sequence)
+        self.loads[at.to] += 1
+
+    def _close(self, task: str) -> Dispatched | None:
+        at = self.open.pop(task, None)
+        if at is not None:
+            self.loads[at.to] -= 1
+        return at
 
     def _job(self, job: str) -> JobProgress:
         return self.jobs.get(job, JobProgress())

@@ -80,7 +80,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
     return spec
 
 
-HANDLER_FIELDS = ("use", *kinds.FIELDS)
+HANDLER_FIELDS = ("use", "idempotent", *kinds.FIELDS)
 """What ``[handler]`` may say."""
 
 

@@ -1,4 +1,4 @@
-"""What must hold of a coordinator and its workers: H1 to H6, as far as one run can show them. Pure."""
+"""What must hold of a coordinator and its workers: H1 to H7, as far as one run can show them. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
-from squall.chaos.evidence.operations import LEADING, Batch, Fenced
+from squall.chaos.evidence.operations import LEADING, Batch, Fenced, Given
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
+from squall.chaos.judge.checks.distribution import DISTRIBUTED, shares_alike
 from squall.chaos.judge.checks.ledger import LEDGER
 from squall.chaos.judge.checks.of_all import ACCOUNTED, RECOVERING
 from squall.chaos.judge.checks.poison import containment
@@ -210,7 +211,7 @@ PROMISES = Promises(
             name="balance",
             text="In the steady state, equal agents do equal shares.",
             check=equal_shares,
-            when=an_experiment,
+            when=lambda history: an_experiment(history) and shares_alike(history),
             sometimes=True,
         ),
         Promise(
@@ -235,12 +236,13 @@ PROMISES = Promises(
             when=an_experiment,
             sometimes=True,
         ),
+        DISTRIBUTED,
         LEDGER,
         *RECOVERING,
         TAKING_PART,
         *ACCOUNTED,
     ),
-    operations={**LEADING, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
+    operations={**LEADING, "given": Given, "dispatch": Dispatch, "final/job": Job, "final/queue": Queue},
     batches=Dispatch,
     to_an_effect=(
         "coordinator.gathered",

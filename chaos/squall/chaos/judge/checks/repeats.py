@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from squall.bus.lane_order import BACK_S_MAX
 from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import Execution, History
-from squall.chaos.evidence.operations import Leave
+from squall.chaos.evidence.operations import Given, Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.reconnecting import BOUND_S
@@ -92,14 +92,26 @@ def no_needless_repeat(case: Case) -> Finding:
     )
 
 
+_WHOM = {
+    "absent": "another, as who had it was not heard",
+    "stolen": "another, who had nothing to do",
+    "hedge": "one more, as it took long",
+}
+"""To whom a task was given that somebody had; whether there was a reason for that is for another check."""
+
+
 def repeats(history: History) -> list[Repeat]:
     """Each time that a task was run again, with what explains it."""
     found, hold_ups, begun = [], HoldUps(history), attempts(history)
+    given = {each.task: each for each in history.of(Given)}
     for task in history.executions:
         for runs in by_lap(history, task).values():
             for before, again in itertools.pairwise(runs):
                 waited_s = waited_since_s(history, begun[before.node, before.incarnation], before)
-                found.append(Repeat(task, _reason(history, hold_ups, before, again, waited_s)))
+                reason = _reason(history, hold_ups, before, again, waited_s)
+                if not reason and task in given and given[task].time_s <= again.time_s:
+                    reason = f"it was given to {_WHOM[given[task].why]}"
+                found.append(Repeat(task, reason))
     return found
 
 
@@ -170,7 +182,10 @@ def _let_go(history: History, hold_ups: HoldUps) -> Iterator[str]:
     in_turn = history.spec.get("order") == "strict"
     back_s = BACK_S_MAX if in_turn else 0.0  # what comes out of turn is given back for a while
     again_s = (history.asked.ack_wait_s or 0.0) + LATE_S + back_s
+    given = {each.task for each in history.of(Given)}
     for task, first in sorted(_late_firsts(history), key=lambda each: each[1].time_s):
+        if task in given:
+            continue
         waited_s = waited_since_s(history, begun[first.node, first.incarnation], first)
         # In a strict order it may have waited for one before it, which comes again as late as that one did.
         behind = in_turn and first.time_s - excused_s.get(first.node, -math.inf) <= again_s

@@ -10,6 +10,7 @@ from squall.chaos.mutants.hierarchical import register_with_age
 from squall.chaos.mutants.mutant import LATE, SLOW_GATEWAY, Catalogue, Mutant, twice
 from squall.chaos.mutants.of_leaders import of_leaders
 from squall.chaos.mutants.sending import sending
+from squall.chaos.plan import varied
 from squall.chaos.plan.schedule import Interval
 from squall.chaos.plan.series import OUTAGE, OUTAGE_INTERVALS, POISONED
 
@@ -164,6 +165,13 @@ CATALOGUE = Catalogue(
             ("H5",),
             *twice("crash", "leader"),
             setting=POISONED,
+        ),
+        _service(
+            "hedges-as-the-same",
+            "gives a hedge the message id of the original, which the broker has had",
+            ("H1", "H7"),
+            *LATE,
+            setting={"handler": varied.HANDLER, "hedge_after": 2.0, "rate_per_s": 100.0, "slots": 16},
         ),
         *handling(loss="H1", follows="H4"),
         *delivering(loss="H1"),
