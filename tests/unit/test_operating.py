@@ -7,13 +7,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from squall.chaos.evidence.registers import so_far
 from squall.services.errors import LaunchError, ServiceError, SpecError
 from squall.services.run import operating
+from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, listening, say
+from squall.services.run.registers import TARGET, VERB, operator
+from squall.services.run.spec import Spec
 
 LONG = "a-folder-with-a-long-name-" * 8
 
@@ -127,3 +131,23 @@ def test_who_says_nothing_keeps_others_waiting_for_so_long_only(
                 silent.close()
 
     assert asyncio.run(live()) == "stage-1 is open"
+
+
+def test_where_nothing_can_be_written_who_asks_for_dead_letters_hears_that(tmp_path: Path) -> None:
+    gone = RunDirectory(tmp_path / "gone")
+
+    async def live() -> str:
+        async with listening(tmp_path, operator(cast(Any, None), gone)):
+            return await asyncio.to_thread(say, tmp_path, TARGET, VERB)
+
+    with pytest.raises(LaunchError, match="gone cannot be written: No such file"):
+        asyncio.run(live())
+
+
+def test_a_swarm_that_is_starting_is_not_said_to_be_killed(tmp_path: Path) -> None:
+    with claim(Spec(pattern="hierarchical"), tmp_path / "run") as run:
+        with pytest.raises(LaunchError, match="is starting or ending") as caught:
+            so_far(run.path)
+        assert caught.value.remedy == "ask again in a moment"
+    with pytest.raises(SpecError, match="the run was killed"):
+        so_far(run.path)

@@ -110,7 +110,7 @@ class Each:
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
         self._shut_until_s = 0.0
-        self._aways = 0
+        self._shuts = 0
 
     @property
     def open(self) -> int:
@@ -127,7 +127,7 @@ class Each:
                 if reason := why_unsendable(body):
                     self._refuse(effect, "unsendable", reason)
                 else:
-                    self._await(_Item(0.0, next(self._places), effect))
+                    self._await(_Item(loop.time(), next(self._places), effect))
         mine = {register for register, _ in registers}
         leave_s = loop.time() + LEAVE_S
         while any(self._is_asked(item) for item in self._items.values() if item.effect.register in mine) or (
@@ -185,9 +185,14 @@ class Each:
                 outcomes = await self._sink.send_all([item.effect for item in items])
             finally:
                 self._on_way.difference_update(item.place for item in items)
+            self._shut_for(outcomes)
+            # Nothing is awaited before all are concluded, so that nobody takes back one that has its answer.
             for item, outcome in zip(items, outcomes, strict=True):
                 item.is_alone |= len(items) > 1 and isinstance(outcome, Unknown | Parted)
-                await self._conclude(item, outcome)
+                self._conclude(item, outcome)
+            self._told.set()
+            for register in dict.fromkeys(item.effect.register for item in items):
+                await self._told_of(register)
 
     def _with_others(self, first: _Item) -> list[_Item]:
         """An effect, and what else is due and may be sent with it."""
@@ -232,14 +237,21 @@ class Each:
 
     # What became of it.
 
-    async def _conclude(self, item: _Item, outcome: Outcome) -> None:
+    def _shut_for(self, outcomes: Sequence[Outcome]) -> None:
+        """Have nobody ask anything, if an answer says so; ever longer, if it does not say for how long."""
+        shut = [outcome for outcome in outcomes if isinstance(outcome, Away | Wait)]
+        if len(shut) < len(outcomes):
+            self._shuts = 0
+        if shut:
+            self._shuts += asyncio.get_running_loop().time() >= self._shut_until_s
+            for_s = max(outcome.for_s if isinstance(outcome, Wait) else 0.0 for outcome in shut)
+            if for_s < self._pause_first_s:
+                for_s = pause_s(max(1, self._shuts), self._pause_first_s, PAUSE_S_MAX, random)
+            self._shut(for_s, shut[0].reason)
+
+    def _conclude(self, item: _Item, outcome: Outcome) -> None:
         """Record what is definite; what is not waits to be sent again."""
         effect = item.effect
-        if isinstance(outcome, Away):
-            self._aways += asyncio.get_running_loop().time() >= self._shut_until_s
-            self._shut(pause_s(self._aways, self._pause_first_s, PAUSE_S_MAX, random), outcome.reason)
-        else:
-            self._aways = 0
         match outcome:
             case Carried(before):
                 kind = "duplicate" if before else "filled"
@@ -261,15 +273,13 @@ class Each:
             case Wait(for_s, reason):
                 self._ties.counters["venue_waits"] += 1
                 self._tell("deliver", "fail", item, what="wait", reason=printable(reason))
-                self._shut(for_s, reason)
+                # Behind what waits already: it may be the only one that the sink does not want now.
+                item.due_s = asyncio.get_running_loop().time() + for_s
             case Away():
                 self._ties.counters["venue_errors"] += 1
         del self._items[item.place]
-        if isinstance(outcome, Carried | Refused):
-            await self._told_of(effect.register)
-        elif not item.is_recalled:
+        if not item.is_recalled and not isinstance(outcome, Carried | Refused):
             self._await(item)
-        self._told.set()
 
     async def _told_of(self, register: Register) -> None:
         if not register.open and register in self._behind:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +22,7 @@ import httpx
 import msgspec
 
 from squall.bus.border import printable
+from squall.services import users_service
 from squall.services.effects.each import Each, OneByOne
 from squall.services.effects.port import Effect, Make, Opener, Sending, Ties, Way
 from squall.services.errors import SpecError
@@ -34,6 +34,10 @@ from squall.services.rules import batch_answers
 from squall.services.rules.batch_answers import TOLD_BYTES_MAX
 from squall.services.rules.header_templates import Template, UnfilledError, template
 from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Outcome, Refused, Unknown, of_status
+from squall.services.users_service import body_of
+
+HEADER_LENGTH_MAX = 60
+"""Of the name of a header in a sentence, in characters."""
 
 WHY_LENGTH_MAX = 150
 """Of what an answer says, in characters."""
@@ -45,6 +49,9 @@ def load(sending: Sending, origin: Any) -> Opener:
     Raises:
         SpecError: One of the variables that hold headers is not set, or holds what can be no header.
     """
+    if why := users_service.why_no_url(sending.name):
+        shown = printable(sending.name, WHY_LENGTH_MAX)
+        raise SpecError(f"effects = {shown!r} is no URL: {printable(why, WHY_LENGTH_MAX)}")
     headers, made = headers_of(sending), Made.of(sending)
 
     @contextlib.asynccontextmanager
@@ -77,19 +84,8 @@ def headers_of(sending: Sending) -> Mapping[str, str]:
 
 def client(url: str, headers: Mapping[str, str], *, connections: int) -> httpx.AsyncClient:
     """A client for one service."""
-    return httpx.AsyncClient(
-        headers={
-            "Accept-Encoding": "identity",  # nothing unpacks to more than was received
-            "User-Agent": "squall",
-            **headers,
-            "Content-Type": "application/json",
-        },
-        timeout=httpx.Timeout(SEND_TIMEOUT_S, connect=CONNECT_S),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        follow_redirects=False,
-        trust_env=False,
-        verify=ssl.create_default_context() if url.startswith("https:") else False,
-    )
+    timeout = httpx.Timeout(SEND_TIMEOUT_S, connect=CONNECT_S)
+    return users_service.client(url, headers, connections=connections, timeout=timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +93,14 @@ class Made:
     """The headers that are made from each effect.
 
     Attributes:
-        templates: By header.
+        templates: By header, of those that differ by effect.
         variables: What the variables that they name hold.
+        same: The headers that are the same for all.
     """
 
     templates: Mapping[str, Template]
     variables: Mapping[str, str]
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sending: Sending) -> Made:
@@ -115,15 +113,37 @@ class Made:
         variables = {
             name: variable(name, header) for header, each in templates.items() for name in each.variables
         }
-        return cls(templates, variables)
+        for header, each in templates.items():
+            if not each.could_be(variables):
+                shown = printable(header, HEADER_LENGTH_MAX)
+                raise SpecError(
+                    f"the header {shown} of effects would be what no header can be",
+                    f"see what the variables hold that it is made of: {', '.join(sorted(each.variables))}",
+                )
+        made = {
+            header: each.fill("", None, variables)
+            for header, each in templates.items()
+            if not each.is_of_one_effect
+        }
+        return cls(
+            {header: each for header, each in templates.items() if header not in made}, variables, made
+        )
 
-    def headers(self, key: str, body: bytes | None) -> dict[str, str]:
-        """Those of one effect, or (without a body) of any number.
+    def headers(self, key: str, body: bytes) -> dict[str, str]:
+        """Those of one effect.
 
         Raises:
             UnfilledError: The effect lacks what one is made of; the message is a sentence.
         """
-        effect = msgspec.json.decode(body) if self.templates and body is not None else None
+        if not self.templates:
+            return {}
+        try:
+            effect = msgspec.json.decode(body)
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number beyond all bounds, which is JSON all the same
+            raise UnfilledError(f"no header can be made of what cannot be read: {error}") from None
         headers = {}
         for header, each in self.templates.items():
             try:
@@ -139,13 +159,15 @@ class Answer:
 
     Attributes:
         asks_s: For how long it asks to be left alone; None if it does not.
-        text: Its body; None if that is longer than was to be read.
+        text: Its body, or the beginning of one that is longer than was to be read.
+        is_whole: Whether that is all of it.
     """
 
     status: int
     asks_s: float | None
     said: str
-    text: bytes | None
+    text: bytes
+    is_whole: bool
 
 
 class Service:
@@ -174,27 +196,28 @@ class Service:
             [{"key": effect.order_id, "effect": msgspec.Raw(effect.body)} for effect in effects]
         )
         key = keys[0] if len(keys) == 1 else digest(keys)
-        most = REASON_BYTES_MAX + TOLD_BYTES_MAX * len(keys)
-        answer = await self._exchange(key, body, self._made.headers(key, None), most)
+        most = REASON_BYTES_MAX + TOLD_BYTES_MAX * len(keys) + len(body)  # it may repeat what it was sent
+        answer = await self._exchange(key, body, {}, most)
         if isinstance(answer, Answer):
-            return batch_answers.outcomes(keys, answer.status, answer.asks_s, answer.said, answer.text)
+            return batch_answers.outcomes(
+                keys, answer.status, answer.asks_s, answer.said, answer.text, is_whole=answer.is_whole
+            )
         return [answer] * len(keys)
 
     async def _exchange(
         self, key: str, body: bytes, headers: Mapping[str, str], most: int
     ) -> Answer | Away | Unknown:
-        text = bytearray()
         try:
             async with (
                 asyncio.timeout(SEND_TIMEOUT_S),
                 self._asked.stream(
-                    "POST", self._url, content=body, headers={**headers, "Idempotency-Key": key}
+                    "POST",
+                    self._url,
+                    content=body,
+                    headers={**self._made.same, **headers, "Idempotency-Key": key},
                 ) as answer,
             ):
-                async for chunk in answer.aiter_bytes():
-                    text += chunk
-                    if len(text) > most:
-                        break
+                text = await body_of(answer, most)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Away(f"it is not there: {why_no_connection(error)}")
         except (TimeoutError, httpx.TimeoutException):
@@ -203,8 +226,7 @@ class Service:
             return Unknown(f"it broke off before it had answered: {said_by(error)}")
         asks = answer.headers.get("Retry-After", "")
         asks_s = retry_after_s(asks, time.time()) if asks else None
-        said = _words(answer.status_code, bytes(text))
-        return Answer(answer.status_code, asks_s, said, bytes(text) if len(text) <= most else None)
+        return Answer(answer.status_code, asks_s, _words(answer.status_code, text), text, len(text) <= most)
 
 
 def digest(keys: Sequence[str]) -> str:
@@ -224,9 +246,11 @@ async def lines(sending: Sending) -> AsyncIterator[bytes]:
     Raises:
         OSError, ValueError: It cannot be had.
     """
+    if why := users_service.why_no_url(sending.journal):
+        raise ValueError(f"{printable(sending.journal, 100)} is no URL: {printable(why, WHY_LENGTH_MAX)}")
     try:
         async with (
-            client(sending.journal, headers_of(sending), connections=1) as asked,
+            client(sending.journal, {**headers_of(sending), **Made.of(sending).same}, connections=1) as asked,
             asked.stream("GET", sending.journal) as answer,
         ):
             if not answer.is_success:
