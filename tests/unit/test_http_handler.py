@@ -127,7 +127,7 @@ async def test_a_cookie_is_not_sent_back() -> None:
     seen = Seen()
     cookie = says("204 No Content", b"", "Set-Cookie: a=\u00e9; Path=/")
     async with serving(cookie, seen) as url, opened(handling(url)) as port:
-        assert [await port.run(task(key="bad"), 1) for _ in range(2)] == [Done(), Done()]
+        assert [await port.run(task(), 1) for _ in range(2)] == [Done(), Done()]
     assert not any("cookie" in head.lower() for head in seen.heads)
 
 
@@ -135,7 +135,7 @@ async def test_an_answer_that_unpacks_to_very_much_is_read_no_further_than_any()
     bomb = gzip.compress(b" " * 60_000_000)
     async with serving(says("200 OK", bomb, "Content-Encoding: gzip")) as url, opened(handling(url)) as port:
         tracemalloc.start()
-        ended = await port.run(task(key="bad"), 1)
+        ended = await port.run(task(), 1)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert isinstance(ended, Failed), ended

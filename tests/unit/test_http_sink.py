@@ -16,7 +16,7 @@ import pytest
 
 from squall.bus.tasks import wait_until
 from squall.services.effects.each import Each
-from squall.services.effects.http import Made, Service, client, lines
+from squall.services.effects.http import Made, Service, client, lines, service_of
 from squall.services.effects.port import Effect, Register, Sending, Ties
 from squall.services.errors import SpecError
 from squall.services.rules.sinks import Away, Carried, Refused, Unknown, Wait
@@ -61,7 +61,7 @@ async def answering(*parts: bytes) -> AsyncIterator[tuple[str, list[str]]]:
             Wait(7.0, "it answered 429 Too Many Requests"),
         ),
         (b"HTTP/1.1 302 Found\r\nLocation: http://x\r\nContent-Length: 0\r\n\r\n", Refused),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", Refused),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://xn--.example/\r\nContent-Length: 0\r\n\r\n", Refused),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone", Unknown),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nnone", Unknown),
         (b"HTTP/1.1 429 No\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n", Wait),
@@ -191,6 +191,23 @@ async def test_a_journal_is_asked_with_the_same_headers(monkeypatch: pytest.Monk
     assert [line async for line in lines(replace(of, journal=kept))] == [b"{}"]
     server.close()
     assert "authorization: bearer abc\r\n" in heads[0]
+
+
+@pytest.mark.anyio
+async def test_what_a_service_says_of_what_it_was_sent_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SINK_TOKEN", "abcdefgh")
+    monkeypatch.setenv("SINK_OTHER", "ijklmnop")
+    of = replace(sending({"Authorization": "Bearer {env.SINK_TOKEN}"}), headers={"X-Other": "SINK_OTHER"})
+    said = b"no such: Bearer abcdefgh, ijklmnop"
+    told = b'[{"key":"t-0","status":422,"reason":"%b"}]' % said
+    for status, text in ((b"401 No", said), (b"200 OK", told)):
+        answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(text), text)
+        async with answering(answer) as (url, _), service_of(replace(of, name=url)) as service:
+            (found,) = await service.send_all([Effect(Register("t", 1), "t-0", b"{}")])
+        assert isinstance(found, Refused)
+        assert found.reason.endswith("no such: Bearer ***, ***")
 
 
 # Batches, of a service that keeps books and fails by the body of what it is sent.

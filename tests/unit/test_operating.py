@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from squall.chaos.cli.dlq import dlq
 from squall.chaos.evidence.registers import so_far
 from squall.services.errors import LaunchError, ServiceError, SpecError
+from squall.services.node.history import History
 from squall.services.run import operating
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, listening, say
-from squall.services.run.registers import TARGET, VERB, operator
+from squall.services.run.registers import REGISTERS, TARGET, VERB, operator
 from squall.services.run.spec import Spec
 
 LONG = "a-folder-with-a-long-name-" * 8
@@ -151,3 +155,18 @@ def test_a_swarm_that_is_starting_is_not_said_to_be_killed(tmp_path: Path) -> No
         assert caught.value.remedy == "ask again in a moment"
     with pytest.raises(SpecError, match="the run was killed"):
         so_far(run.path)
+
+
+def test_of_a_run_that_was_killed_what_it_last_told_is_told_as_such(tmp_path: Path) -> None:
+    facts = {"key": "k", "job": "j", "status": "dead", "effects": [], "attempt": 3, "term": 1}
+    facts |= {"task": "t-1", "agent": "agent-1", "reason": "no price", "time_s_stored": 1.0}
+    with claim(Spec(pattern="hierarchical"), tmp_path / "run") as run:
+        with History(run.path / REGISTERS, "squall", 1) as history:
+            history("final", "ok", what="register", **facts)
+        command = typer.Typer()
+        command.command()(dlq)
+    told = CliRunner().invoke(command, ["list", "--run", str(run.path)])
+    assert (told.exit_code, "t-1" in told.stdout, "no price" in told.stdout) == (0, True, True), (
+        told.exception
+    )
+    assert "was killed; its dead letters are those of when it was last asked" in " ".join(told.stderr.split())

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import httpx
 
 PACKED = ("gzip", "x-gzip", "deflate")
 """How an answer may be packed, though it is asked for as it is: some servers pack whatever they send."""
+
+
+SECRET_LENGTH_MIN = 6
+"""A shorter text is no secret, and part of many others."""
 
 
 class _Transport(httpx.AsyncHTTPTransport):
@@ -72,6 +76,14 @@ async def body_of(answer: httpx.Response, bytes_max: int) -> bytes:
         if len(text) > bytes_max:
             break
     return bytes(text)
+
+
+def hidden(text: str, secrets: Collection[str]) -> str:
+    """A text in which no secret is shown that a service was sent, and says again."""
+    for secret in secrets:
+        if len(secret) >= SECRET_LENGTH_MIN:
+            text = text.replace(secret, "***")
+    return text
 
 
 def why_no_url(url: str) -> str:

@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -33,8 +33,8 @@ from squall.services.jsonl import LINE_BYTES_MAX
 from squall.services.rules import batch_answers
 from squall.services.rules.batch_answers import TOLD_BYTES_MAX
 from squall.services.rules.header_templates import Template, UnfilledError, template
-from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Outcome, Refused, Unknown, of_status
-from squall.services.users_service import body_of
+from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Carried, Outcome, Refused, Unknown, of_status
+from squall.services.users_service import body_of, hidden
 
 HEADER_LENGTH_MAX = 60
 """Of the name of a header in a sentence, in characters."""
@@ -52,12 +52,11 @@ def load(sending: Sending, origin: Any) -> Opener:
     if why := users_service.why_no_url(sending.name):
         shown = printable(sending.name, WHY_LENGTH_MAX)
         raise SpecError(f"effects = {shown!r} is no URL: {printable(why, WHY_LENGTH_MAX)}")
-    headers, made = headers_of(sending), Made.of(sending)
+    headers_of(sending), Made.of(sending)  # so that what is missing is told now
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
-        async with client(sending.name, headers, connections=sending.together) as asked:
-            service = Service(sending.name, asked, made)
+        async with service_of(sending) as service:
             sink = OneByOne(service) if sending.batch == 1 else service
 
             def make(ties: Ties) -> Each:
@@ -66,6 +65,18 @@ def load(sending: Sending, origin: Any) -> Opener:
             yield make
 
     return opened
+
+
+@contextlib.asynccontextmanager
+async def service_of(sending: Sending) -> AsyncIterator[Service]:
+    """A service that can be sent effects inside the block.
+
+    Raises:
+        SpecError: See `headers_of` and `Made.of`.
+    """
+    headers, made = headers_of(sending), Made.of(sending)
+    async with client(sending.name, headers, connections=sending.together) as asked:
+        yield Service(sending.name, asked, made, secrets={*headers.values(), *made.variables.values()})
 
 
 def headers_of(sending: Sending) -> Mapping[str, str]:
@@ -173,7 +184,8 @@ class Answer:
 class Service:
     """A service that carries effects out, one at a time or several."""
 
-    def __init__(self, url: str, asked: httpx.AsyncClient, made: Made) -> None:
+    def __init__(self, url: str, asked: httpx.AsyncClient, made: Made, secrets: Collection[str] = ()) -> None:
+        self._secrets = secrets
         self._url = url
         self._asked = asked
         self._made = made
@@ -199,10 +211,16 @@ class Service:
         most = REASON_BYTES_MAX + TOLD_BYTES_MAX * len(keys) + len(body)  # it may repeat what it was sent
         answer = await self._exchange(key, body, {}, most)
         if isinstance(answer, Answer):
-            return batch_answers.outcomes(
+            found = batch_answers.outcomes(
                 keys, answer.status, answer.asks_s, answer.said, answer.text, is_whole=answer.is_whole
             )
+            return [self._without_secrets(outcome) for outcome in found]
         return [answer] * len(keys)
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Carried):
+            return outcome
+        return replace(outcome, reason=hidden(outcome.reason, self._secrets))
 
     async def _exchange(
         self, key: str, body: bytes, headers: Mapping[str, str], most: int
@@ -226,7 +244,13 @@ class Service:
             return Unknown(f"it broke off before it had answered: {said_by(error)}")
         asks = answer.headers.get("Retry-After", "")
         asks_s = retry_after_s(asks, time.time()) if asks else None
-        return Answer(answer.status_code, asks_s, _words(answer.status_code, text), text, len(text) <= most)
+        return Answer(
+            answer.status_code,
+            asks_s,
+            _words(answer.status_code, hidden(text.decode(errors="replace"), self._secrets)),
+            text,
+            len(text) <= most,
+        )
 
 
 def digest(keys: Sequence[str]) -> str:
@@ -234,9 +258,9 @@ def digest(keys: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
 
-def _words(status: int, text: bytes) -> str:
+def _words(status: int, text: str) -> str:
     name = next((f"{status} {known.phrase}" for known in HTTPStatus if known == status), str(status))
-    why = printable(text.decode(errors="replace").strip(), WHY_LENGTH_MAX)
+    why = printable(text.strip(), WHY_LENGTH_MAX)
     return f"it answered {name}{f': {why}' if why else ''}"
 
 

@@ -33,7 +33,7 @@ from squall.services.handlers import answers
 from squall.services.handlers.mistakes import Mistake
 from squall.services.handlers.port import Form, Handling, Host, Loaded, told_of
 from squall.services.handlers.statuses import refused, retry_after_s
-from squall.services.users_service import body_of, client, why_no_url
+from squall.services.users_service import body_of, client, hidden, why_no_url
 
 CONNECT_S = 5.0
 """How long a connection may take to be made; then nobody is there."""
@@ -111,6 +111,7 @@ class Service:
         self._url = url
         self._form: Form = form
         self._host = host
+        self._secrets = [*headers.values()]
         self._headers = {"Accept": "application/json", **headers}
         self._way = self._new_way()
         self.health = ""
@@ -159,7 +160,8 @@ class Service:
         if response.is_success:
             return _answer(task, response.status_code, text, self._form)
         after_s = retry_after_s(response.headers.get("Retry-After", ""), time.time())
-        return refused(response.status_code, text, after_s)
+        said = hidden(text.decode(errors="replace"), self._secrets)
+        return refused(response.status_code, said.encode(), after_s)
 
     async def close(self) -> None:
         """Let go of its connections."""
