@@ -418,6 +418,46 @@ async def test_while_effects_are_kept_back_nothing_is_sent_again_and_all_of_it_i
 
 
 @pytest.mark.anyio
+async def test_while_effects_are_kept_back_what_is_fresh_is_carried_out() -> None:
+    async with Bench(lambda key, nth: Carried()).running() as bench:
+        bench.keeps_back = True
+        registers = await bench.deliver("t-0", "t-1")
+    assert [register.open for register in registers] == [0, 0]
+
+
+@pytest.mark.anyio
+async def test_what_is_on_its_way_is_not_given_back() -> None:
+    """Given back it would be sent again at once: two with one key at a time."""
+    answered = asyncio.Event()
+
+    class Sink:
+        async def send_all(self, effects: Any) -> list[Outcome]:
+            await answered.wait()
+            return [Carried() for _ in effects]
+
+    told = list[str]()
+
+    async def settled(register: Register) -> None:
+        told.append(register.task)
+
+    ties = Ties(
+        record=lambda op, kind, **facts: None, counters=Counter(), settled=settled, keeps_back=lambda: True
+    )
+    carrier = Each(Sink(), ties, together=1)
+    running = asyncio.ensure_future(carrier.run())
+    assert await carrier.deliver([(Register("t", 1), [("t-0", b"{}")])])
+    assert not carrier.recall()
+    answered.set()
+
+    async def look() -> list[str]:
+        return told
+
+    assert await wait_until(look, bool, timeout_s=30, what="its end") == ["t"]
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("body", [b"{oops", b"", b"{} {}"])
 async def test_what_is_no_json_value_is_not_sent(body: bytes) -> None:
     async with Bench(lambda key, nth: Carried()).running() as bench:

@@ -130,21 +130,36 @@ class Each:
                     self._await(_Item(loop.time(), next(self._places), effect))
         mine = {register for register, _ in registers}
         leave_s = loop.time() + LEAVE_S
-        while any(self._is_asked(item) for item in self._items.values() if item.effect.register in mine) or (
-            self.open > OPEN_MAX
-        ):
-            if self._ties.keeps_back():
-                self._let_go(mine)
-                return False
+        while self._is_waited_for(mine):
             left_s = leave_s - loop.time()
-            if left_s <= 0 and self.open <= OPEN_MAX:
+            if left_s <= 0 and (self.open <= OPEN_MAX or self._ties.keeps_back()):
                 break
             self._told.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.001, min(LOOK_S, left_s) if left_s > 0 else LOOK_S)):
                     await self._told.wait()
-        self._behind.update(register for register in mine if register.open)
+        left = {register for register in mine if register.open}
+        if left and self._ties.keeps_back() and not left & self._asked():
+            self._let_go(left)
+            return False
+        self._behind.update(left)
         return True
+
+    def _is_waited_for(self, mine: set[Register]) -> bool:
+        """Whether something of these tasks had no answer yet, whatever that is, or too many have none.
+
+        While effects are kept back, all that has no end is waited for: it comes again as soon as it is given
+        back.
+        """
+        if self._ties.keeps_back():
+            return any(register.open for register in mine)
+        return self.open > OPEN_MAX or any(
+            self._is_asked(item) for item in self._items.values() if item.effect.register in mine
+        )
+
+    def _asked(self) -> set[Register]:
+        """Whose effects are on their way: given back now, they would be sent twice at a time."""
+        return {self._items[place].effect.register for place in self._on_way}
 
     def _is_asked(self, item: _Item) -> bool:
         """Whether an effect has had no answer yet, whatever that is."""
@@ -152,7 +167,7 @@ class Each:
 
     def recall(self) -> set[Register]:
         """See `Carrier`."""
-        recalled = {item.effect.register for item in self._waiting}
+        recalled = {item.effect.register for item in self._waiting} - self._asked()
         self._let_go(recalled)
         return recalled
 
