@@ -18,7 +18,9 @@ def told(*entries: tuple[str, int]) -> bytes:
 
 
 def of(status: int, text: bytes | None = b"", keys: list[str] = KEYS) -> list[Outcome]:
-    return [*outcomes(keys, status, None, "it answered so", text)]
+    """Of a text, or of None: a list that was not read to its end."""
+    is_whole = text is not None
+    return [*outcomes(keys, status, None, "it answered so", text or b"[" * (not is_whole), is_whole=is_whole)]
 
 
 @pytest.mark.parametrize("text", [b"", b"OK", b'{"stored": 3}', b"null"])
@@ -70,3 +72,16 @@ def test_a_refusal_of_several_parts_them_and_of_one_is_its_own(status: int) -> N
 @pytest.mark.parametrize(("status", "means"), [(500, Unknown), (408, Unknown), (429, Wait)])
 def test_what_is_said_of_all_is_said_of_each(status: int, means: type[Outcome]) -> None:
     assert [type(each) for each in of(status)] == [means] * 3
+
+
+def test_a_mark_before_a_list_hides_nothing_that_it_tells() -> None:
+    text = b"\xef\xbb\xbf" + told(("a", 200), ("b", 500), ("c", 201))
+    assert of(200, text) == [Carried(), Unknown("it told of it 500"), Carried()]
+
+
+@pytest.mark.parametrize(("begins", "means"), [(b"<html>", Carried), (b" [", Unknown), (b"  ", Unknown)])
+def test_a_success_that_is_too_long_is_one_unless_it_may_be_a_list(
+    begins: bytes, means: type[Outcome]
+) -> None:
+    found = outcomes(KEYS, 200, None, "it answered so", begins, is_whole=False)
+    assert [type(each) for each in found] == [means] * 3

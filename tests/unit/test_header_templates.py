@@ -74,6 +74,9 @@ def test_an_effect_of_which_it_cannot_be_made_is_told_of(text: str, effect: obje
         ("{key:>100000000}", "names {key}"),
         ("{effect.__class__[0]}", ""),
         ("x" * 2001, "has more than 2,000 characters"),
+        ("a\r\nX-Other: b", "has characters that no header has"),
+        ("\u00e9", "has characters that no header has"),
+        ("Bearer ", "ends with a space"),
     ],
 )
 def test_what_is_no_template_is_told_of(text: str, why: str) -> None:

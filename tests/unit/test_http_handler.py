@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import socket
+import tracemalloc
 
 import pytest
 from tests.unit.answering_services import Seen, says, serving, twice
@@ -118,3 +120,23 @@ def test_what_cannot_work_is_one_sentence(name: str, said: str) -> None:
 def test_a_header_whose_variable_is_not_set_is_told_before_anything_starts() -> None:
     with pytest.raises(SpecError, match="is to come from the variable NO_SUCH_KEY, which is not set"):
         load(handling("http://127.0.0.1:8080/", headers={"Authorization": "NO_SUCH_KEY"}))
+
+
+async def test_a_cookie_is_not_sent_back() -> None:
+    """One that is not ASCII can be no header, and would end every later attempt in an error of httpx's."""
+    seen = Seen()
+    cookie = says("204 No Content", b"", "Set-Cookie: a=\u00e9; Path=/")
+    async with serving(cookie, seen) as url, opened(handling(url)) as port:
+        assert [await port.run(task(), 1) for _ in range(2)] == [Done(), Done()]
+    assert not any("cookie" in head.lower() for head in seen.heads)
+
+
+async def test_an_answer_that_unpacks_to_very_much_is_read_no_further_than_any() -> None:
+    bomb = gzip.compress(b" " * 60_000_000)
+    async with serving(says("200 OK", bomb, "Content-Encoding: gzip")) as url, opened(handling(url)) as port:
+        tracemalloc.start()
+        ended = await port.run(task(), 1)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert isinstance(ended, Failed), ended
+    assert most < 30_000_000

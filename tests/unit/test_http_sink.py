@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from squall.bus.tasks import wait_until
 from squall.services.effects.each import Each
-from squall.services.effects.http import Made, Service, client
+from squall.services.effects.http import Made, Service, client, lines, service_of
 from squall.services.effects.port import Effect, Register, Sending, Ties
 from squall.services.errors import SpecError
 from squall.services.rules.sinks import Away, Carried, Refused, Unknown, Wait
@@ -58,6 +61,10 @@ async def answering(*parts: bytes) -> AsyncIterator[tuple[str, list[str]]]:
             Wait(7.0, "it answered 429 Too Many Requests"),
         ),
         (b"HTTP/1.1 302 Found\r\nLocation: http://x\r\nContent-Length: 0\r\n\r\n", Refused),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://xn--.example/\r\nContent-Length: 0\r\n\r\n", Refused),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone", Unknown),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 4\r\n\r\nnone", Unknown),
+        (b"HTTP/1.1 429 No\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n", Wait),
         (b"", Unknown),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Unknown),
         (b"\xff\xff nonsense\r\n\r\n", Unknown),
@@ -110,6 +117,8 @@ async def test_headers_are_made_from_the_effect_and_from_variables(monkeypatch: 
             assert isinstance(refused, Refused)
             assert refused.reason.startswith("the header X-Side ")
             assert "abc" not in refused.reason
+        beyond = await service.send("k", b'{"side":1e999}')
+        assert isinstance(beyond, Refused)
     (head,) = heads  # what a header cannot be made from is not sent
     assert "x-side: buy-k\r\n" in head.lower()
     assert "authorization: bearer abc\r\n" in head.lower()
@@ -119,6 +128,86 @@ def test_a_variable_that_is_not_set_is_told_before_anything_is_open(monkeypatch:
     monkeypatch.delenv("NO_SUCH", raising=False)
     with pytest.raises(SpecError, match="from the variable NO_SUCH, which is not set"):
         Made.of(sending({"Authorization": "Bearer {env.NO_SUCH}"}))
+
+
+@pytest.mark.parametrize("held", ["", "x" * 2000])
+def test_what_could_be_no_header_of_any_effect_is_told_before_anything_is_open(
+    held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SINK_TOKEN", held)
+    with pytest.raises(SpecError, match="the header Authorization of effects would be what no header can be"):
+        Made.of(sending({"Authorization": "Bearer {env.SINK_TOKEN}"}))
+
+
+@pytest.mark.anyio
+async def test_a_cookie_is_not_kept() -> None:
+    answer = b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=\xe9; Path=/\r\n\r\n"
+    async with answering(answer) as (url, heads), client(url, {}, connections=1) as asked:
+        service = Service(url, asked, PLAIN)
+        assert [await service.send("k", b"{}") for _ in range(2)] == [Carried(), Carried()]
+    assert not any("cookie" in head.lower() for head in heads)
+
+
+def packed(text: bytes, *, how: str = "gzip") -> bytes:
+    body = gzip.compress(text)
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        how.encode(),
+        len(body),
+        body,
+    )
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_is_packed_unpacks_to_no_more_than_is_read() -> None:
+    effects = [Effect(Register("t", 1), f"t-{n}", b"{}") for n in range(2)]
+    told = b'[{"key":"t-0"},{"key":"t-1","status":500}]'
+    async with answering(packed(told)) as (url, _), client(url, {}, connections=1) as asked:
+        found = await Service(url, asked, PLAIN).send_all(effects)
+    assert found == [Carried(), Unknown("it told of it 500")]
+    bomb = packed(gzip.compress(gzip.compress(b"[" + b" " * 200_000_000, 1)), how="gzip, gzip")
+    for answer in (bomb, packed(b"[" + b" " * 60_000_000)):
+        async with answering(answer) as (url, _), client(url, {}, connections=1) as asked:
+            tracemalloc.start()
+            found = await Service(url, asked, PLAIN).send_all(effects)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert [type(each) for each in found] == [Unknown, Unknown]
+        assert most < 8_000_000
+
+
+@pytest.mark.anyio
+async def test_a_journal_is_asked_with_the_same_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SINK_TOKEN", "abc")
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    kept = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/journal"
+    of = sending({"X-Side": "{effect.side}", "Authorization": "Bearer {env.SINK_TOKEN}"})
+    assert [line async for line in lines(replace(of, journal=kept))] == [b"{}"]
+    server.close()
+    assert "authorization: bearer abc\r\n" in heads[0]
+
+
+@pytest.mark.anyio
+async def test_what_a_service_says_of_what_it_was_sent_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SINK_TOKEN", "abcdefgh")
+    monkeypatch.setenv("SINK_OTHER", "ijklmnop")
+    of = replace(sending({"Authorization": "Bearer {env.SINK_TOKEN}"}), headers={"X-Other": "SINK_OTHER"})
+    said = b"no such: Bearer abcdefgh, ijklmnop"
+    told = b'[{"key":"t-0","status":422,"reason":"%b"}]' % said
+    for status, text in ((b"401 No", said), (b"200 OK", told)):
+        answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(text), text)
+        async with answering(answer) as (url, _), service_of(replace(of, name=url)) as service:
+            (found,) = await service.send_all([Effect(Register("t", 1), "t-0", b"{}")])
+        assert isinstance(found, Refused)
+        assert found.reason.endswith("no such: Bearer ***, ***")
 
 
 # Batches, of a service that keeps books and fails by the body of what it is sent.
@@ -235,3 +324,13 @@ async def test_an_answer_that_is_too_long_tells_of_nothing() -> None:
     async with answering(answer) as (url, _), client(url, {}, connections=1) as asked:
         (found,) = await Service(url, asked, PLAIN).send_all([Effect(Register("t", 1), "t-0", b"{}")])
     assert found == Unknown("its answer is too long to be read")
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_repeats_what_it_was_sent_is_read() -> None:
+    body = b'{"text":"%b"}' % (b"x" * 50_000)
+    told = b'[{"key":"t-0","effect":%b}]' % body
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(told), told)
+    async with answering(answer) as (url, _), client(url, {}, connections=1) as asked:
+        found = await Service(url, asked, PLAIN).send_all([Effect(Register("t", 1), "t-0", body)])
+    assert found == [Carried()]

@@ -34,6 +34,7 @@ DOORS = {
         "services/squall/services/node/venue_http.py",
         "services/squall/services/handlers/http.py",
         "services/squall/services/effects/http.py",
+        "services/squall/services/users_service.py",
     ),
     "starlette": ("services/squall/services/roles/venue.py",),
     "uvicorn": ("services/squall/services/roles/venue.py",),

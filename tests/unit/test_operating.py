@@ -7,14 +7,22 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from squall.bus.identity import Credentials
+from squall.chaos.cli.dlq import dlq
+from squall.chaos.evidence.registers import so_far
 from squall.services.errors import LaunchError, ServiceError, SpecError
+from squall.services.node.history import History
 from squall.services.run import operating
+from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.operating import LINE_BYTES_MAX, SOCKET, invited, listening, say
+from squall.services.run.registers import REGISTERS, TARGET, VERB, operator
+from squall.services.run.spec import Spec
 
 LONG = "a-folder-with-a-long-name-" * 8
 
@@ -150,3 +158,38 @@ async def test_a_guest_is_invited_through_the_socket_and_its_secret_is_shown_now
         assert "SECRET" not in f"{answered} {answered!r} {answered.__rich_repr__()}"
         with pytest.raises(SpecError, match="there is no other"):
             await asyncio.to_thread(invited, tmp_path, "other", 60.0)
+
+
+def test_where_nothing_can_be_written_who_asks_for_dead_letters_hears_that(tmp_path: Path) -> None:
+    gone = RunDirectory(tmp_path / "gone")
+
+    async def live() -> str:
+        async with listening(tmp_path, operator(cast(Any, None), gone)):
+            return await asyncio.to_thread(say, tmp_path, TARGET, VERB)
+
+    with pytest.raises(LaunchError, match="gone cannot be written: No such file"):
+        asyncio.run(live())
+
+
+def test_a_swarm_that_is_starting_is_not_said_to_be_killed(tmp_path: Path) -> None:
+    with claim(Spec(pattern="hierarchical"), tmp_path / "run") as run:
+        with pytest.raises(LaunchError, match="is starting or ending") as caught:
+            so_far(run.path)
+        assert caught.value.remedy == "ask again in a moment"
+    with pytest.raises(SpecError, match="the run was killed"):
+        so_far(run.path)
+
+
+def test_of_a_run_that_was_killed_what_it_last_told_is_told_as_such(tmp_path: Path) -> None:
+    facts = {"key": "k", "job": "j", "status": "dead", "effects": [], "attempt": 3, "term": 1}
+    facts |= {"task": "t-1", "agent": "agent-1", "reason": "no price", "time_s_stored": 1.0}
+    with claim(Spec(pattern="hierarchical"), tmp_path / "run") as run:
+        with History(run.path / REGISTERS, "squall", 1) as history:
+            history("final", "ok", what="register", **facts)
+        command = typer.Typer()
+        command.command()(dlq)
+    told = CliRunner().invoke(command, ["list", "--run", str(run.path)])
+    assert (told.exit_code, "t-1" in told.stdout, "no price" in told.stdout) == (0, True, True), (
+        told.exception
+    )
+    assert "was killed; its dead letters are those of when it was last asked" in " ".join(told.stderr.split())

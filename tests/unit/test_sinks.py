@@ -134,6 +134,17 @@ def test_a_run_of_before_effects_could_go_elsewhere_had_a_venue() -> None:
             "is made from each effect, and a batch has many",
             "leave batch out",
         ),
+        ({"use": "https://a.example", "templates": {"X": "a\r\nY: b"}}, "that no header has", ""),
+        (
+            {"use": "https://a.example", "templates": {"Authorization": "Bearer secret"}},
+            "does not belong in a spec",
+            "{env.SINK_TOKEN}",
+        ),
+        ({"use": "https://a.example", "templates": "x"}, 'effects_templates = "x" is no table', ""),
+        ({"use": "https://a.example", "templates": {"X": 5}}, 'has no text for "X"', ""),
+        ({"use": "https://a.example", "templates": {"X": "1", "x": "2"}}, "the header x twice", "leave one"),
+        ({"use": "https://a.example", "headers": {"a b": "TOKEN"}}, "a header a b of yours", "rename it"),
+        ({"use": "https://a.example", "headers": {"Content-Length": "N"}}, "of yours", "leave it out"),
         (
             {"use": "https://a.example", "journal": "https://me:pw@a.example/j"},
             "credentials do not belong",
@@ -175,6 +186,8 @@ def sending(name: str, **more: Any) -> Sending:
     ("sink", "says"),
     [
         (sending("https://a.example", headers={"Authorization": "NO_SUCH_TOKEN"}), "which is not set"),
+        (sending("https://xn--.example"), "is no URL"),
+        (sending("https://\u2603.example"), "is no URL"),
         (sending("nats:orders.new"), "it is not said where the broker"),
         (sending("nats:orders.new", server="nats://me:pw@127.0.0.1"), "credentials do not belong in a URL"),
         (sending("nats:orders.new", server="nats://x.example", credentials="C"), "in clear text"),
@@ -225,6 +238,7 @@ class Bench:
         self.sent: list[str] = []
         self.told: list[dict[str, Any]] = []
         self.settled: list[str] = []
+        self.deliveries: list[asyncio.Future[list[Register]]] = []
         self.keeps_back = False
         self.counters: Counter[str] = Counter()
         ties = Ties(
@@ -320,6 +334,48 @@ async def test_a_sink_that_wants_to_be_left_alone_is_asked_nothing_by_anybody() 
 
 
 @pytest.mark.anyio
+async def test_one_that_the_sink_wants_later_for_ever_delays_the_others_by_its_own_wait_only() -> None:
+    async with Bench(
+        lambda key, nth: Wait(0.01, "429") if key == "a-0-0" else Carried(), together=1
+    ).running() as b:
+        await b.deliver("a-0", *(f"b-{n}" for n in range(20)))
+        await b.until(lambda: b.counters["filled"] == 20, "the ends of the others")
+    assert b.sent.count("a-0-0") <= 20
+
+
+@pytest.mark.anyio
+async def test_a_sink_that_names_no_time_is_asked_ever_more_rarely() -> None:
+    loop, times = asyncio.get_running_loop(), list[float]()
+
+    def answer(key: str, nth: int) -> Outcome:
+        times.append(loop.time())
+        return Wait(0.0, "429") if nth < 9 else Carried()
+
+    async with Bench(answer, together=1).running() as bench:
+        await bench.deliver("t-0")
+        await bench.until(lambda: bench.counters["filled"] == 1, "its end")
+    assert times[-1] - times[0] >= sum(0.5 * 0.001 * 2**n for n in range(8)) - 0.001  # pauses that double
+
+
+@pytest.mark.anyio
+async def test_what_is_sent_again_is_not_overtaken_for_ever_by_what_is_fresh() -> None:
+    async with Bench(
+        lambda key, nth: Unknown("500") if key == "a-0" and nth == 1 else Carried(), together=1
+    ).running() as bench:
+        await bench.deliver("a")
+        at_most, n = 2_000, 0
+        while bench.sent.count("a-0") < 2 and n < at_most:  # there is always something fresh
+            delivering = asyncio.ensure_future(bench.deliver(*(f"b-{n + i}" for i in range(50))))
+            n += 50
+            while len(bench.sent) < n - 10 and bench.sent.count("a-0") < 2:
+                await asyncio.sleep(0)
+            bench.deliveries.append(delivering)
+        assert bench.sent.count("a-0") == 2
+        await asyncio.gather(*bench.deliveries)
+    assert n < at_most
+
+
+@pytest.mark.anyio
 async def test_a_sink_that_is_away_is_waited_for_and_nobody_is_further_ahead_for_it() -> None:
     away = True
     async with Bench(lambda key, nth: Away("refused") if away else Carried()).running() as bench:
@@ -362,12 +418,88 @@ async def test_while_effects_are_kept_back_nothing_is_sent_again_and_all_of_it_i
 
 
 @pytest.mark.anyio
+async def test_while_effects_are_kept_back_what_is_fresh_is_carried_out() -> None:
+    async with Bench(lambda key, nth: Carried()).running() as bench:
+        bench.keeps_back = True
+        registers = await bench.deliver("t-0", "t-1")
+    assert [register.open for register in registers] == [0, 0]
+
+
+@pytest.mark.anyio
+async def test_what_is_on_its_way_is_not_given_back() -> None:
+    """Given back it would be sent again at once: two with one key at a time."""
+    answered = asyncio.Event()
+
+    class Sink:
+        async def send_all(self, effects: Any) -> list[Outcome]:
+            await answered.wait()
+            return [Carried() for _ in effects]
+
+    told = list[str]()
+
+    async def settled(register: Register) -> None:
+        told.append(register.task)
+
+    ties = Ties(
+        record=lambda op, kind, **facts: None, counters=Counter(), settled=settled, keeps_back=lambda: True
+    )
+    carrier = Each(Sink(), ties, together=1)
+    running = asyncio.ensure_future(carrier.run())
+    assert await carrier.deliver([(Register("t", 1), [("t-0", b"{}")])])
+    assert not carrier.recall()
+    answered.set()
+
+    async def look() -> list[str]:
+        return told
+
+    assert await wait_until(look, bool, timeout_s=30, what="its end") == ["t"]
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("body", [b"{oops", b"", b"{} {}"])
 async def test_what_is_no_json_value_is_not_sent(body: bytes) -> None:
     async with Bench(lambda key, nth: Carried()).running() as bench:
         register = Register("t", 1)
         assert await bench.carrier.deliver([(register, [("t-0", body), ("t-1", b"1")])])
     assert (register.open, bench.sent) == (0, ["t-1"])
+
+
+@pytest.mark.anyio
+async def test_what_is_taken_back_while_a_batch_is_being_told_of_breaks_nothing() -> None:
+    """Told of is a message to the broker, and others take back what waits while that is on its way."""
+    slow, counters, told = asyncio.Event(), Counter[str](), list[str]()
+
+    class Sink:
+        async def send_all(self, effects: Any) -> list[Outcome]:
+            await asyncio.sleep(0.4)  # so that all are left behind
+            return [Unknown("500") if effect.order_id == "t-1-0" else Carried() for effect in effects]
+
+    async def settled(register: Register) -> None:
+        told.append(register.task)
+        await slow.wait()
+
+    ties = Ties(record=lambda op, kind, **facts: None, counters=counters, settled=settled)
+    carrier = Each(Sink(), ties, together=1, batch=10, pause_first_s=60.0)
+    running = asyncio.ensure_future(carrier.run())
+    registers = [(Register(f"t-{n}", n), [(f"t-{n}-0", b"{}")]) for n in range(3)]
+    assert await carrier.deliver(registers)
+
+    async def begun() -> bool:
+        return bool(told)
+
+    await wait_until(begun, bool, timeout_s=30, what="the first to be told of")
+    assert {register.task for register in carrier.recall()} == {"t-1"}
+    slow.set()
+
+    async def all_told() -> bool:
+        return len(told) == 2 or running.done()
+
+    await wait_until(all_told, bool, timeout_s=30, what="both to be told of")
+    assert (told, carrier.open, running.done()) == (["t-0", "t-2"], 0, False)
+    running.cancel()
+    await asyncio.wait({running})
 
 
 # A function.
@@ -398,6 +530,8 @@ async def test_what_a_function_raises_says_what_became_of_the_effect(
         }
         assert said == {"refused": Refused("no"), "before": Carried(before=True), "later": Wait(2.5, "busy")}
         assert await sink.send("k", b'{"n": 1}') == Carried()
+        beyond = await sink.send("k", b'{"n": 1e999}')
+        assert isinstance(beyond, Refused)
         broken = await sink.send("k", b'{"n": "broken"}')
         assert isinstance(broken, Unknown)
         assert broken.reason.startswith("it raised KeyError: 'k', at ")

@@ -26,7 +26,7 @@ from squall.services.cli.terminal import Terminal, spaced, styled
 from squall.services.errors import SpecError
 from squall.services.intake.store import Named, Names
 from squall.services.printing import print_document
-from squall.services.run.directory import TASKS, replace, writing
+from squall.services.run.directory import TASKS, is_in_use, replace, writing
 from squall.services.run.hints import command, named
 
 NAME_LENGTH_MAX = 60
@@ -81,6 +81,10 @@ def _chosen(path: Path, names: list[str]) -> list[Letter]:
     history = history_of(path)
     if history.closing is None:
         history = dataclasses.replace(history, registers=so_far(path))
+        if not is_in_use(path):
+            Terminal(stderr=True).print(
+                f"{named(path)} was killed; its dead letters are those of when it was last asked for them"
+            )
     with Names(path / TASKS) if _has_own(path) else contextlib.nullcontext() as known:
         found = letters(history, Named if known is None else known.of)
     for name in names:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from squall.chaos.evidence import lines
 from squall.chaos.evidence.facts import Register
 from squall.chaos.evidence.files import Files
-from squall.services.errors import SpecError
+from squall.services.errors import LaunchError, SpecError
 from squall.services.jsonl import decode
+from squall.services.run.directory import is_in_use
 from squall.services.run.operating import SOCKET, say
 from squall.services.run.registers import REGISTERS, TARGET, VERB
 
@@ -19,11 +19,15 @@ def so_far(run: Path) -> tuple[Register, ...]:
 
     Raises:
         SpecError: It was killed before anybody asked.
-        LaunchError: It does not answer.
+        LaunchError: It does not answer, or is starting or ending.
     """
-    if (run / SOCKET).exists():
-        with contextlib.suppress(SpecError):  # it was killed, and left its socket
-            say(run, TARGET, VERB)
+    if is_in_use(run):
+        if not (run / SOCKET).exists():
+            raise LaunchError(
+                f"the swarm in {run} is starting or ending, and cannot be asked what became of its tasks",
+                "ask again in a moment",
+            )
+        say(run, TARGET, VERB)
     if not (run / REGISTERS).exists():
         raise SpecError(
             "the run was killed before what became of its tasks was read from its broker",

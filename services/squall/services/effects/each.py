@@ -110,7 +110,7 @@ class Each:
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
         self._shut_until_s = 0.0
-        self._aways = 0
+        self._shuts = 0
 
     @property
     def open(self) -> int:
@@ -127,24 +127,39 @@ class Each:
                 if reason := why_unsendable(body):
                     self._refuse(effect, "unsendable", reason)
                 else:
-                    self._await(_Item(0.0, next(self._places), effect))
+                    self._await(_Item(loop.time(), next(self._places), effect))
         mine = {register for register, _ in registers}
         leave_s = loop.time() + LEAVE_S
-        while any(self._is_asked(item) for item in self._items.values() if item.effect.register in mine) or (
-            self.open > OPEN_MAX
-        ):
-            if self._ties.keeps_back():
-                self._let_go(mine)
-                return False
+        while self._is_waited_for(mine):
             left_s = leave_s - loop.time()
-            if left_s <= 0 and self.open <= OPEN_MAX:
+            if left_s <= 0 and (self.open <= OPEN_MAX or self._ties.keeps_back()):
                 break
             self._told.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.001, min(LOOK_S, left_s) if left_s > 0 else LOOK_S)):
                     await self._told.wait()
-        self._behind.update(register for register in mine if register.open)
+        left = {register for register in mine if register.open}
+        if left and self._ties.keeps_back() and not left & self._asked():
+            self._let_go(left)
+            return False
+        self._behind.update(left)
         return True
+
+    def _is_waited_for(self, mine: set[Register]) -> bool:
+        """Whether something of these tasks had no answer yet, whatever that is, or too many have none.
+
+        While effects are kept back, all that has no end is waited for: it comes again as soon as it is given
+        back.
+        """
+        if self._ties.keeps_back():
+            return any(register.open for register in mine)
+        return self.open > OPEN_MAX or any(
+            self._is_asked(item) for item in self._items.values() if item.effect.register in mine
+        )
+
+    def _asked(self) -> set[Register]:
+        """Whose effects are on their way: given back now, they would be sent twice at a time."""
+        return {self._items[place].effect.register for place in self._on_way}
 
     def _is_asked(self, item: _Item) -> bool:
         """Whether an effect has had no answer yet, whatever that is."""
@@ -152,7 +167,7 @@ class Each:
 
     def recall(self) -> set[Register]:
         """See `Carrier`."""
-        recalled = {item.effect.register for item in self._waiting}
+        recalled = {item.effect.register for item in self._waiting} - self._asked()
         self._let_go(recalled)
         return recalled
 
@@ -185,9 +200,14 @@ class Each:
                 outcomes = await self._sink.send_all([item.effect for item in items])
             finally:
                 self._on_way.difference_update(item.place for item in items)
+            self._shut_for(outcomes)
+            # Nothing is awaited before all are concluded, so that nobody takes back one that has its answer.
             for item, outcome in zip(items, outcomes, strict=True):
                 item.is_alone |= len(items) > 1 and isinstance(outcome, Unknown | Parted)
-                await self._conclude(item, outcome)
+                self._conclude(item, outcome)
+            self._told.set()
+            for register in dict.fromkeys(item.effect.register for item in items):
+                await self._told_of(register)
 
     def _with_others(self, first: _Item) -> list[_Item]:
         """An effect, and what else is due and may be sent with it."""
@@ -232,14 +252,21 @@ class Each:
 
     # What became of it.
 
-    async def _conclude(self, item: _Item, outcome: Outcome) -> None:
+    def _shut_for(self, outcomes: Sequence[Outcome]) -> None:
+        """Have nobody ask anything, if an answer says so; ever longer, if it does not say for how long."""
+        shut = [outcome for outcome in outcomes if isinstance(outcome, Away | Wait)]
+        if len(shut) < len(outcomes):
+            self._shuts = 0
+        if shut:
+            self._shuts += asyncio.get_running_loop().time() >= self._shut_until_s
+            for_s = max(outcome.for_s if isinstance(outcome, Wait) else 0.0 for outcome in shut)
+            if for_s < self._pause_first_s:
+                for_s = pause_s(max(1, self._shuts), self._pause_first_s, PAUSE_S_MAX, random)
+            self._shut(for_s, shut[0].reason)
+
+    def _conclude(self, item: _Item, outcome: Outcome) -> None:
         """Record what is definite; what is not waits to be sent again."""
         effect = item.effect
-        if isinstance(outcome, Away):
-            self._aways += asyncio.get_running_loop().time() >= self._shut_until_s
-            self._shut(pause_s(self._aways, self._pause_first_s, PAUSE_S_MAX, random), outcome.reason)
-        else:
-            self._aways = 0
         match outcome:
             case Carried(before):
                 kind = "duplicate" if before else "filled"
@@ -261,15 +288,13 @@ class Each:
             case Wait(for_s, reason):
                 self._ties.counters["venue_waits"] += 1
                 self._tell("deliver", "fail", item, what="wait", reason=printable(reason))
-                self._shut(for_s, reason)
+                # Behind what waits already: it may be the only one that the sink does not want now.
+                item.due_s = asyncio.get_running_loop().time() + for_s
             case Away():
                 self._ties.counters["venue_errors"] += 1
         del self._items[item.place]
-        if isinstance(outcome, Carried | Refused):
-            await self._told_of(effect.register)
-        elif not item.is_recalled:
+        if not item.is_recalled and not isinstance(outcome, Carried | Refused):
             self._await(item)
-        self._told.set()
 
     async def _told_of(self, register: Register) -> None:
         if not register.open and register in self._behind:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import ssl
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +22,7 @@ import httpx
 import msgspec
 
 from squall.bus.border import printable
+from squall.services import users_service
 from squall.services.effects.each import Each, OneByOne
 from squall.services.effects.port import Effect, Make, Opener, Sending, Ties, Way
 from squall.services.errors import SpecError
@@ -33,7 +33,11 @@ from squall.services.jsonl import LINE_BYTES_MAX
 from squall.services.rules import batch_answers
 from squall.services.rules.batch_answers import TOLD_BYTES_MAX
 from squall.services.rules.header_templates import Template, UnfilledError, template
-from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Outcome, Refused, Unknown, of_status
+from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Carried, Outcome, Refused, Unknown, of_status
+from squall.services.users_service import body_of, hidden
+
+HEADER_LENGTH_MAX = 60
+"""Of the name of a header in a sentence, in characters."""
 
 WHY_LENGTH_MAX = 150
 """Of what an answer says, in characters."""
@@ -45,12 +49,14 @@ def load(sending: Sending, origin: Any) -> Opener:
     Raises:
         SpecError: One of the variables that hold headers is not set, or holds what can be no header.
     """
-    headers, made = headers_of(sending), Made.of(sending)
+    if why := users_service.why_no_url(sending.name):
+        shown = printable(sending.name, WHY_LENGTH_MAX)
+        raise SpecError(f"effects = {shown!r} is no URL: {printable(why, WHY_LENGTH_MAX)}")
+    headers_of(sending), Made.of(sending)  # so that what is missing is told now
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
-        async with client(sending.name, headers, connections=sending.together) as asked:
-            service = Service(sending.name, asked, made)
+        async with service_of(sending) as service:
             sink = OneByOne(service) if sending.batch == 1 else service
 
             def make(ties: Ties) -> Each:
@@ -59,6 +65,18 @@ def load(sending: Sending, origin: Any) -> Opener:
             yield make
 
     return opened
+
+
+@contextlib.asynccontextmanager
+async def service_of(sending: Sending) -> AsyncIterator[Service]:
+    """A service that can be sent effects inside the block.
+
+    Raises:
+        SpecError: See `headers_of` and `Made.of`.
+    """
+    headers, made = headers_of(sending), Made.of(sending)
+    async with client(sending.name, headers, connections=sending.together) as asked:
+        yield Service(sending.name, asked, made, secrets={*headers.values(), *made.variables.values()})
 
 
 def headers_of(sending: Sending) -> Mapping[str, str]:
@@ -77,19 +95,8 @@ def headers_of(sending: Sending) -> Mapping[str, str]:
 
 def client(url: str, headers: Mapping[str, str], *, connections: int) -> httpx.AsyncClient:
     """A client for one service."""
-    return httpx.AsyncClient(
-        headers={
-            "Accept-Encoding": "identity",  # nothing unpacks to more than was received
-            "User-Agent": "squall",
-            **headers,
-            "Content-Type": "application/json",
-        },
-        timeout=httpx.Timeout(SEND_TIMEOUT_S, connect=CONNECT_S),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        follow_redirects=False,
-        trust_env=False,
-        verify=ssl.create_default_context() if url.startswith("https:") else False,
-    )
+    timeout = httpx.Timeout(SEND_TIMEOUT_S, connect=CONNECT_S)
+    return users_service.client(url, headers, connections=connections, timeout=timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,14 @@ class Made:
     """The headers that are made from each effect.
 
     Attributes:
-        templates: By header.
+        templates: By header, of those that differ by effect.
         variables: What the variables that they name hold.
+        same: The headers that are the same for all.
     """
 
     templates: Mapping[str, Template]
     variables: Mapping[str, str]
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sending: Sending) -> Made:
@@ -115,15 +124,37 @@ class Made:
         variables = {
             name: variable(name, header) for header, each in templates.items() for name in each.variables
         }
-        return cls(templates, variables)
+        for header, each in templates.items():
+            if not each.could_be(variables):
+                shown = printable(header, HEADER_LENGTH_MAX)
+                raise SpecError(
+                    f"the header {shown} of effects would be what no header can be",
+                    f"see what the variables hold that it is made of: {', '.join(sorted(each.variables))}",
+                )
+        made = {
+            header: each.fill("", None, variables)
+            for header, each in templates.items()
+            if not each.is_of_one_effect
+        }
+        return cls(
+            {header: each for header, each in templates.items() if header not in made}, variables, made
+        )
 
-    def headers(self, key: str, body: bytes | None) -> dict[str, str]:
-        """Those of one effect, or (without a body) of any number.
+    def headers(self, key: str, body: bytes) -> dict[str, str]:
+        """Those of one effect.
 
         Raises:
             UnfilledError: The effect lacks what one is made of; the message is a sentence.
         """
-        effect = msgspec.json.decode(body) if self.templates and body is not None else None
+        if not self.templates:
+            return {}
+        try:
+            effect = msgspec.json.decode(body)
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number beyond all bounds, which is JSON all the same
+            raise UnfilledError(f"no header can be made of what cannot be read: {error}") from None
         headers = {}
         for header, each in self.templates.items():
             try:
@@ -139,19 +170,22 @@ class Answer:
 
     Attributes:
         asks_s: For how long it asks to be left alone; None if it does not.
-        text: Its body; None if that is longer than was to be read.
+        text: Its body, or the beginning of one that is longer than was to be read.
+        is_whole: Whether that is all of it.
     """
 
     status: int
     asks_s: float | None
     said: str
-    text: bytes | None
+    text: bytes
+    is_whole: bool
 
 
 class Service:
     """A service that carries effects out, one at a time or several."""
 
-    def __init__(self, url: str, asked: httpx.AsyncClient, made: Made) -> None:
+    def __init__(self, url: str, asked: httpx.AsyncClient, made: Made, secrets: Collection[str] = ()) -> None:
+        self._secrets = secrets
         self._url = url
         self._asked = asked
         self._made = made
@@ -174,27 +208,34 @@ class Service:
             [{"key": effect.order_id, "effect": msgspec.Raw(effect.body)} for effect in effects]
         )
         key = keys[0] if len(keys) == 1 else digest(keys)
-        most = REASON_BYTES_MAX + TOLD_BYTES_MAX * len(keys)
-        answer = await self._exchange(key, body, self._made.headers(key, None), most)
+        most = REASON_BYTES_MAX + TOLD_BYTES_MAX * len(keys) + len(body)  # it may repeat what it was sent
+        answer = await self._exchange(key, body, {}, most)
         if isinstance(answer, Answer):
-            return batch_answers.outcomes(keys, answer.status, answer.asks_s, answer.said, answer.text)
+            found = batch_answers.outcomes(
+                keys, answer.status, answer.asks_s, answer.said, answer.text, is_whole=answer.is_whole
+            )
+            return [self._without_secrets(outcome) for outcome in found]
         return [answer] * len(keys)
+
+    def _without_secrets(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Carried):
+            return outcome
+        return replace(outcome, reason=hidden(outcome.reason, self._secrets))
 
     async def _exchange(
         self, key: str, body: bytes, headers: Mapping[str, str], most: int
     ) -> Answer | Away | Unknown:
-        text = bytearray()
         try:
             async with (
                 asyncio.timeout(SEND_TIMEOUT_S),
                 self._asked.stream(
-                    "POST", self._url, content=body, headers={**headers, "Idempotency-Key": key}
+                    "POST",
+                    self._url,
+                    content=body,
+                    headers={**self._made.same, **headers, "Idempotency-Key": key},
                 ) as answer,
             ):
-                async for chunk in answer.aiter_bytes():
-                    text += chunk
-                    if len(text) > most:
-                        break
+                text = await body_of(answer, most)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Away(f"it is not there: {why_no_connection(error)}")
         except (TimeoutError, httpx.TimeoutException):
@@ -203,8 +244,13 @@ class Service:
             return Unknown(f"it broke off before it had answered: {said_by(error)}")
         asks = answer.headers.get("Retry-After", "")
         asks_s = retry_after_s(asks, time.time()) if asks else None
-        said = _words(answer.status_code, bytes(text))
-        return Answer(answer.status_code, asks_s, said, bytes(text) if len(text) <= most else None)
+        return Answer(
+            answer.status_code,
+            asks_s,
+            _words(answer.status_code, hidden(text.decode(errors="replace"), self._secrets)),
+            text,
+            len(text) <= most,
+        )
 
 
 def digest(keys: Sequence[str]) -> str:
@@ -212,9 +258,9 @@ def digest(keys: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:32]
 
 
-def _words(status: int, text: bytes) -> str:
+def _words(status: int, text: str) -> str:
     name = next((f"{status} {known.phrase}" for known in HTTPStatus if known == status), str(status))
-    why = printable(text.decode(errors="replace").strip(), WHY_LENGTH_MAX)
+    why = printable(text.strip(), WHY_LENGTH_MAX)
     return f"it answered {name}{f': {why}' if why else ''}"
 
 
@@ -224,9 +270,11 @@ async def lines(sending: Sending) -> AsyncIterator[bytes]:
     Raises:
         OSError, ValueError: It cannot be had.
     """
+    if why := users_service.why_no_url(sending.journal):
+        raise ValueError(f"{printable(sending.journal, 100)} is no URL: {printable(why, WHY_LENGTH_MAX)}")
     try:
         async with (
-            client(sending.journal, headers_of(sending), connections=1) as asked,
+            client(sending.journal, {**headers_of(sending), **Made.of(sending).same}, connections=1) as asked,
             asked.stream("GET", sending.journal) as answer,
         ):
             if not answer.is_success:

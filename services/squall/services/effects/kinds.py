@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
-from squall.services.rules.header_templates import HEADER, OURS, template
+from squall.services.rules.header_templates import HEADER, OURS, SECRET, template
 from squall.services.users_broker import is_subject
 
 if TYPE_CHECKING:
@@ -106,8 +107,11 @@ def check(sending: Sending, said: Collection[str]) -> None:
                 f"{field} is of no use to effects = {shown}, a {kind.name}", f"leave it out; it takes {takes}"
             )
     check_variables(f"effects = {shown}", (*sending.headers.values(), *filter(None, (sending.credentials,))))
+    for header in sending.headers:
+        _check_header(header)
     for header, text in sending.templates.items():
         _check_template(sending, header, text)
+    _check_once((*sending.headers, *sending.templates))
     if sending.journal.startswith(("http:", "https:")):
         check_url(sending.journal, "the journal of effects")
 
@@ -122,9 +126,11 @@ def _check_template(sending: Sending, header: str, text: str) -> None:
             'for instance templates = {X-Symbol = "{effect.symbol}"}',
         ) from error
     check_variables(f"the header {shown}", made.variables)
-    if not HEADER.fullmatch(header) or header.lower() in OURS:
+    _check_header(header)
+    if header.lower() in SECRET and not made.variables:
         raise SpecError(
-            f"effects cannot be sent with a header {shown} of yours", "leave it out, or rename it"
+            f"the header {shown} does not belong in a spec, which is kept with each run",
+            f'name the variable that holds it: {shown} = "{{env.SINK_TOKEN}}"',
         )
     if header.lower() in {each.lower() for each in sending.headers}:
         raise SpecError(
@@ -135,6 +141,21 @@ def _check_template(sending: Sending, header: str, text: str) -> None:
             f"the header {shown} is made from each effect, and a batch has many",
             "leave batch out, or the header",
         )
+
+
+def _check_header(header: str) -> None:
+    if not HEADER.fullmatch(header) or header.lower() in OURS:
+        shown = printable(header, NAME_LENGTH_MAX) or "without a name"
+        raise SpecError(
+            f"effects cannot be sent with a header {shown} of yours", "leave it out, or rename it"
+        )
+
+
+def _check_once(headers: Collection[str]) -> None:
+    """See that no header is there twice, in whatever letters: both would be sent."""
+    for name, times in Counter(header.lower() for header in headers).items():
+        if times > 1:
+            raise SpecError(f"effects would be sent with the header {name} twice", "leave one of them out")
 
 
 def _check_function(name: str, shown: str) -> None:

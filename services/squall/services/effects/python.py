@@ -79,7 +79,13 @@ class Function:
 
     async def send(self, key: str, body: bytes) -> Outcome:
         """See `Sink`."""
-        effect = msgspec.json.decode(body)
+        try:
+            effect = msgspec.json.decode(body)
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number beyond all bounds, which is JSON all the same
+            return Refused(printable(f"no value of Python's can be made of it: {error}"))
         try:
             if self._is_async:
                 async with asyncio.timeout(SEND_TIMEOUT_S):

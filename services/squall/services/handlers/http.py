@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import ssl
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -34,6 +33,7 @@ from squall.services.handlers import answers
 from squall.services.handlers.mistakes import Mistake
 from squall.services.handlers.port import Form, Handling, Host, Loaded, told_of
 from squall.services.handlers.statuses import refused, retry_after_s
+from squall.services.users_service import body_of, client, hidden, why_no_url
 
 CONNECT_S = 5.0
 """How long a connection may take to be made; then nobody is there."""
@@ -64,8 +64,7 @@ def _url(handler: str) -> str:
     try:
         parts = urlsplit(handler)
         port = parts.port
-        httpx.URL(handler)
-    except (ValueError, httpx.InvalidURL) as error:
+    except ValueError as error:
         raise SpecError(
             f"the handler {named} is no URL", "for instance http://127.0.0.1:8080/decide"
         ) from error
@@ -74,7 +73,7 @@ def _url(handler: str) -> str:
             "credentials do not belong in a URL, which is logged",
             "name the variable that holds them: [handler.headers] Authorization = 'AGENT_TOKEN'",
         )
-    if not parts.hostname or port == 0 or parts.fragment:
+    if not parts.hostname or port == 0 or parts.fragment or why_no_url(handler):
         raise SpecError(f"the handler {named} is no URL", "for instance http://127.0.0.1:8080/decide")
     return handler
 
@@ -112,29 +111,15 @@ class Service:
         self._url = url
         self._form: Form = form
         self._host = host
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # nothing unpacks to more than was received
-            "User-Agent": "squall",
-            **headers,
-            "Content-Type": "application/json",
-        }
-        self._verify = ssl.create_default_context() if url.startswith("https:") else False
+        self._secrets = [*headers.values()]
+        self._headers = {"Accept": "application/json", **headers}
         self._way = self._new_way()
         self.health = ""
 
     def _new_way(self) -> _Way:
         slots, timeout_s = self._host.slots, self._host.timeout_s
-        return _Way(
-            httpx.AsyncClient(
-                headers=self._headers,
-                timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
-                limits=httpx.Limits(max_connections=slots, max_keepalive_connections=slots),
-                follow_redirects=False,
-                trust_env=False,
-                verify=self._verify,
-            )
-        )
+        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+        return _Way(client(self._url, self._headers, connections=slots, timeout=timeout))
 
     async def run(self, task: RunTask, attempt: int) -> Ended:
         """One attempt, by one request."""
@@ -159,17 +144,13 @@ class Service:
         self.health = f"it is not there: {ended.reason}" if isinstance(ended, NotThere) else ""
         return ended
 
-    async def _ask(self, client: httpx.AsyncClient, task: RunTask, attempt: int) -> Ended:
+    async def _ask(self, asked: httpx.AsyncClient, task: RunTask, attempt: int) -> Ended:
         headers = {"Idempotency-Key": task.task}
         content = answers.request(task, attempt)
         try:
-            async with client.stream("POST", self._url, content=content, headers=headers) as response:
+            async with asked.stream("POST", self._url, content=content, headers=headers) as response:
                 bytes_max = answers.ANSWER_BYTES_MAX if response.is_success else REASON_BYTES_MAX
-                text = bytearray()
-                async for chunk in response.aiter_bytes():
-                    text += chunk
-                    if len(text) > bytes_max:
-                        break
+                text = await body_of(response, bytes_max)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return NotThere(without_connection(error))
         except httpx.TimeoutException as error:
@@ -177,9 +158,10 @@ class Service:
         except (httpx.HTTPError, httpx.StreamError) as error:
             return answers.mistake("broke", f"broke off before it had answered: {said_by(error)}")
         if response.is_success:
-            return _answer(task, response.status_code, bytes(text), self._form)
+            return _answer(task, response.status_code, text, self._form)
         after_s = retry_after_s(response.headers.get("Retry-After", ""), time.time())
-        return refused(response.status_code, bytes(text), after_s)
+        said = hidden(text.decode(errors="replace"), self._secrets)
+        return refused(response.status_code, said.encode(), after_s)
 
     async def close(self) -> None:
         """Let go of its connections."""

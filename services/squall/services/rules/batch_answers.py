@@ -22,6 +22,10 @@ TOLD_BYTES_MAX = 1_000
 """What an answer may tell of one effect, on average; one with more is not read to its end."""
 
 
+MARK = b"\xef\xbb\xbf"
+"""Some programs put it before any text in UTF-8."""
+
+
 class Told(msgspec.Struct, frozen=True):
     """What an answer tells of one effect.
 
@@ -38,28 +42,30 @@ _tolds = msgspec.json.Decoder(list[Told])
 
 
 def outcomes(
-    keys: Sequence[str], status: int, asks_s: float | None, said: str, text: bytes | None
+    keys: Sequence[str], status: int, asks_s: float | None, said: str, text: bytes, *, is_whole: bool = True
 ) -> Sequence[Outcome]:
     """What became of each effect of a batch that was answered.
 
     Args:
         asks_s: For how long the answer asks to be left alone; None if it does not.
         said: The answer in words.
-        text: Its body; None if it was not read to its end.
+        text: Its body, or the beginning of it.
+        is_whole: Whether that was read to its end.
     """
     if 200 <= status < 300 and status not in DONE_BEFORE:
-        return _of_each(keys, text)
+        return _of_each(keys, text.removeprefix(MARK), is_whole=is_whole)
     outcome = of_status(status, asks_s, said)
     if len(keys) > 1 and isinstance(outcome, Refused | Carried):
         outcome = Parted(said)  # a repeated key among them may be what stopped all
     return [outcome] * len(keys)
 
 
-def _of_each(keys: Sequence[str], text: bytes | None) -> Sequence[Outcome]:
-    if text is None:
+def _of_each(keys: Sequence[str], text: bytes, *, is_whole: bool) -> Sequence[Outcome]:
+    begins = text.lstrip()[:1]
+    if begins != b"[" and (begins or is_whole):
+        return [Carried()] * len(keys)  # however long it is
+    if not is_whole:
         return [Unknown("its answer is too long to be read")] * len(keys)
-    if not text.lstrip().startswith(b"["):
-        return [Carried()] * len(keys)
     try:
         tolds = _tolds.decode(text)
     except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors

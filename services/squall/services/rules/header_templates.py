@@ -19,9 +19,20 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 """A name that a header can have (RFC 9110, 5.1)."""
 
 OURS = frozenset(
-    {"idempotency-key", "content-type", "content-length", "transfer-encoding", "connection", "host"}
+    {
+        "idempotency-key",
+        "content-type",
+        "content-length",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "host",
+    }
 )
 """Headers that say how an effect is sent, which nothing else may."""
+
+SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""Headers that hold what a spec, which is kept with each run, is not to hold."""
 
 TEXT_LENGTH_MAX = 2_000
 """Of a header, before and after it is made, in characters."""
@@ -58,6 +69,18 @@ class Template:
         """Whether it differs by effect."""
         return any(path[0] != VARIABLE for path in self.paths)
 
+    def could_be(self, variables: Mapping[str, str]) -> bool:
+        """Whether it can be a header for some effect at least, by what is the same for all.
+
+        Args:
+            variables: What `variables` hold.
+        """
+        made = "".join(
+            text + (("x" if path[0] != VARIABLE else variables[path[1]]) if path else "")
+            for text, path in self.parts
+        )
+        return _is_header(made)
+
     def fill(self, key: str, effect: object, variables: Mapping[str, str]) -> str:
         """The header of one effect.
 
@@ -70,14 +93,13 @@ class Template:
         """
         known = {KEY: key, EFFECT: effect, VARIABLE: variables}
         made = "".join(text + (_text(path, known) if path else "") for text, path in self.parts)
-        if (
-            not made.isascii()
-            or not made.isprintable()
-            or made != made.strip()
-            or len(made) > TEXT_LENGTH_MAX
-        ):
+        if not _is_header(made):
             raise UnfilledError("would be what no header can be")
         return made
+
+
+def _is_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip() and len(text) <= TEXT_LENGTH_MAX
 
 
 def template(text: str) -> Template:
@@ -88,6 +110,8 @@ def template(text: str) -> Template:
     """
     if len(text) > TEXT_LENGTH_MAX:
         raise ValueError(f"has more than {TEXT_LENGTH_MAX:,} characters")
+    if not _is_header(text):
+        raise ValueError("has characters that no header has, or begins or ends with a space")
     try:
         parsed = [*string.Formatter().parse(text)]
     except ValueError as error:

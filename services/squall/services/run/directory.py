@@ -245,3 +245,18 @@ def claim(spec: Spec, out: Path | None) -> Iterator[RunDirectory]:
             (path / "lock").unlink()
         os.close(lock)
         unmake(made)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether the command that runs what is in a directory is alive: it may be starting, or ending."""
+    try:
+        lock = os.open(path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

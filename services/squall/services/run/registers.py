@@ -5,8 +5,11 @@ squall dlq ─► RUN/operate.sock ─► the registers ─► RUN/registers.jso
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from squall.bus.errors import RequestError
+from squall.services.errors import DiskError
 from squall.services.node.history import History
 from squall.services.patterns import reading
 from squall.services.run.operating import Operate
@@ -34,9 +37,26 @@ def operator(swarm: Swarm, run: RunDirectory) -> Operate:
 
 
 async def _keep(swarm: Swarm, run: RunDirectory) -> str:
+    """Keep them.
+
+    Raises:
+        DiskError: They cannot be written.
+        BusError: The broker does not answer.
+    """
     made = run.path / f".{REGISTERS}"
-    made.unlink(missing_ok=True)
-    with History(made, "squall", 1) as history:
-        count = await reading.registers(swarm, history)
-    made.replace(run.path / REGISTERS)
+    try:
+        made.unlink(missing_ok=True)
+        with History(made, "squall", 1) as history:
+            count = await reading.registers(swarm, history)
+        made.replace(run.path / REGISTERS)
+    except RequestError:  # some of them are OSErrors too, as timeouts are
+        raise
+    except OSError as error:
+        raise DiskError(
+            f"{run.path} cannot be written: {error.strerror}",
+            "make it writable, or make room; once the run has ended, it need not be written",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink()
     return f"{count} tasks have ended"

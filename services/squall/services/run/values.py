@@ -65,6 +65,11 @@ def _why(name: str, value: object, kind: inspect.Type) -> str | None:
             return None if isinstance(value, bool) else "is neither true nor false"
         case inspect.StrType():
             return None if isinstance(value, str) else "is no text, which stands in quotes"
+        case inspect.DictType(value_type=inspect.StrType()):
+            if not isinstance(value, dict):
+                return 'is no table, as {NAME = "text"} is'
+            wrong = next((each for each, text in value.items() if not isinstance(text, str)), None)
+            return None if wrong is None else f"has no text for {_shown(wrong)}"
         case inspect.LiteralType():
             choices = [_shown(each) for each in kind.values]
             return None if value in kind.values else f"is no choice: there is {', '.join(choices)}"
