@@ -52,7 +52,8 @@ def load(sending: Sending, origin: Any) -> Opener:
     if why := users_service.why_no_url(sending.name):
         shown = printable(sending.name, WHY_LENGTH_MAX)
         raise SpecError(f"effects = {shown!r} is no URL: {printable(why, WHY_LENGTH_MAX)}")
-    headers_of(sending), Made.of(sending)  # so that what is missing is told now
+    headers_of(sending)  # so that what is missing is told now
+    Made.of(sending)
 
     @contextlib.asynccontextmanager
     async def opened(way: Way) -> AsyncIterator[Make]:
