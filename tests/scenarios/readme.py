@@ -1,4 +1,4 @@
-"""The command lines of README, in their order, and the files that it shows; pure.
+"""The command lines of README and its pages, in their order, and the files that it shows; pure.
 
 uv run squall plan star        # an indented line
 squall run fan-out             # the same
@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+
+README = ROOT / "README.md"
+OWN_PATTERN = ROOT / "services/OWN-PATTERN.md"
 
 _COMMAND = re.compile(r"(uv [a-z]|squall [a-z-]|pytest\b|python |\.ci/|git |cd )")
 _FILE = re.compile(r"# (?P<name>[\w./-]+\.\w+)(?:: [^`]*| {2,}(?P<command>.*))?$")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,23 @@ pytestmark = pytest.mark.nats
 
 FIELDS = {**QUICK, "tasks": 100, "rate_per_s": 50.0, "slots": 4, "attempts": 3, "handler_timeout_s": 10.0}
 
-SCRIPT = """\
-#!/bin/sh
-# Whoever comes first to a task whose account ends in 5 ends there, in the middle of its answer.
-while read -r line; do
-  id=$(printf '%s' "$line" | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')
-  number=$(printf '%s' "$line" | sed 's/.*"number":\\([0-9]*\\).*/\\1/')
-  case $line in *'"id":"a0'??'5-'*'"attempt":1,'*)
-    echo "$id ends here" >&2
-    printf '{"id":"%s","eff' "$id"
-    kill -9 $$
-  esac
-  order='"account":"a","symbol":"'$id'","n":'$number',"side":"buy","quantity":1,"price":1.0'
-  echo '{"id":"'"$id"'","effects":[{'"$order"'}]}'
-done
-"""
+AGENTS = Path(__file__).parent / "agents_of_others"
+
+
+def in_shell(folder: Path) -> str:
+    return f"exec:sh {AGENTS / 'agent.sh'}"
+
+
+def in_node(folder: Path) -> str:
+    node = shutil.which("node") or pytest.skip("there is no node here")
+    return f"exec:{node} {AGENTS / 'agent.js'}"
+
+
+def in_go(folder: Path) -> str:
+    go = shutil.which("go") or pytest.skip("there is no go here")
+    program = folder / "agent"
+    subprocess.run([go, "build", "-o", program, AGENTS / "agent.go"], check=True, timeout=120)
+    return f"exec:{program}"
 
 
 def verdicts(document: dict[str, Any]) -> dict[str, str]:
@@ -70,14 +74,19 @@ def shot(agent: int) -> bool:
     return False
 
 
-def test_a_shell_script_that_is_killed_in_mid_answer_loses_and_doubles_nothing(
-    squall_run: Any, tmp_path: Path, is_alive: Any
+@pytest.mark.parametrize(
+    "made",
+    [
+        in_shell,
+        pytest.param(in_node, marks=pytest.mark.everything),
+        pytest.param(in_go, marks=pytest.mark.everything),
+    ],
+)
+def test_a_program_that_is_killed_in_mid_answer_loses_and_doubles_nothing(
+    squall_run: Any, tmp_path: Path, is_alive: Any, made: Callable[[Path], str]
 ) -> None:
     """By itself in the middle of a line, from outside, and with the worker that fronts it."""
-    script = tmp_path / "agent.sh"
-    script.write_text(SCRIPT)
-    script.chmod(0o700)
-    run = squall_run({**FIELDS, "handler": f"exec:{script}"})
+    run = squall_run({**FIELDS, "handler": made(tmp_path)})
     run.wait_for(lambda: len(run.lines("commit")) > 20, "tasks that are done")
     run.wait_for(lambda: shot(run.nodes()["agent-1"]["pid"]), "a program of the agent's that is killed")
     fronted = run.wait_for(lambda: programs_of(run.nodes()["agent-2"]["pid"]), "programs of the other agent")

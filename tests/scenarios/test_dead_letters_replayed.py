@@ -98,3 +98,48 @@ def test_each_is_replayed_once_though_the_replay_is_killed(squall_run: Any, tmp_
     assert {line["status"] for line in after} == {"ok"}
     nothing = dlq(run.path, *mended)
     assert (nothing.returncode, "nothing is left to run" in nothing.stderr) == (0, True)
+
+
+@pytest.mark.everything
+def test_those_of_a_swarm_that_is_up_are_listed_and_replayed(squall_run: Any, tmp_path: Path) -> None:
+    started_in = tmp_path / "0"
+    started_in.mkdir()
+    shutil.copy(Path(__file__).parent / f"{HANDLERS}.py", started_in)
+    source = started_in / "tasks.jsonl"
+    bodies = ["gives up", *["none"] * 20] * 15
+    source.write_text(
+        "".join(
+            json.dumps({"id": f"Order {n}", "key": f"K {n % 5}", "body": {"cause": cause}}) + "\n"
+            for n, cause in enumerate(bodies)
+        )
+    )
+    run = squall_run({**QUICK, "tasks": str(source), "handler": f"{HANDLERS}:despair", "rate_per_s": 10.0})
+
+    def listed() -> set[str]:
+        letters = json.loads(dlq(run.path, "list", "--json").stdout)["letters"]
+        return {letter["id"] for letter in letters}
+
+    run.wait_for(lambda: len(run.lines("commit")) > 30, "thirty tasks to end")
+    early = listed()
+    assert early
+    assert run.process.poll() is None
+    shown = dlq(run.path, "show", "Order 0")
+    assert (shown.returncode, "attempt 1" in shown.stdout) == (0, True), shown.stderr
+    mended = ("replay", "--handler", f"{HANDLERS}:mended", "--quiet")
+    again = dlq(run.path, *mended, "Order 0")
+    assert again.returncode in (0, 3), again.stderr
+    run.end(120)
+    assert listed() > early
+    assert dlq(run.path, *mended).returncode in (0, 3)
+    replayed = [line["id"] for line in lines_of(run.path / "replayed.jsonl")]
+    assert sorted(replayed) == sorted(f"{name}.2" for name in listed())
+
+
+@pytest.mark.everything
+def test_a_run_that_was_killed_is_not_said_to_have_none(squall_run: Any, tmp_path: Path) -> None:
+    run = squall_run({**QUICK, "rate_per_s": 20.0})
+    run.wait_for(lambda: len(run.lines("commit")) > 5, "a few tasks to end")
+    run.process.kill()
+    run.process.wait()
+    ended = dlq(run.path, "list")
+    assert (ended.returncode, "killed before what became of its tasks" in ended.stderr) == (2, True)

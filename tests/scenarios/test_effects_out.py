@@ -129,15 +129,20 @@ def more_than(run: Any, count: int) -> None:
     run.wait_for(lambda: len(run.lines("commit")) > count, f"{count} results")
 
 
-OTHERS = [pytest.param(name, marks=pytest.mark.everything) for name in ("star", "mesh")]
-
-
-@pytest.mark.parametrize("pattern", ["hierarchical", *OTHERS])
+@pytest.mark.parametrize(
+    ("pattern", "batch"),
+    [
+        ("hierarchical", 1),
+        *(pytest.param(name, 1, marks=pytest.mark.everything) for name in ("star", "mesh")),
+        pytest.param("hierarchical", 8, marks=pytest.mark.everything),
+    ],
+)
 def test_a_failing_service_has_each_once_though_worker_gateway_and_itself_are_killed(
-    squall_run: Any, sink: Sink, tmp_path: Path, pattern: str
+    squall_run: Any, sink: Sink, tmp_path: Path, pattern: str, batch: int
 ) -> None:
+    journal = sink.url.replace("effects", "journal")
     run = squall_run(
-        fields(tmp_path, pattern, effects=sink.url, effects_journal=sink.url.replace("effects", "journal"))
+        fields(tmp_path, pattern, effects=sink.url, effects_journal=journal, effects_batch=batch)
     )
     more_than(run, 40)
     run.signal("agent-1", signal.SIGKILL)
@@ -154,7 +159,8 @@ def test_a_failing_service_has_each_once_though_worker_gateway_and_itself_are_ki
     assert f"t-{BAD}-0" in sink.outcomes("rejected")
     refused = {line["order_id"]: line for line in run.lines("refuse")}
     assert [*refused] == [f"t-{BAD}-0"]
-    assert refused[f"t-{BAD}-0"]["reason"].startswith("it answered 400 Bad Request: it is bad")
+    said = "it answered 400 Bad Request: it is bad" if batch == 1 else "it told of it 400"
+    assert refused[f"t-{BAD}-0"]["reason"].startswith(said)
     assert "venue" not in run.nodes()
     asked = Counter(row["order_id"] for row in sink.rows())
     assert max(asked.values()) <= 8  # what failed is asked again, and not for ever

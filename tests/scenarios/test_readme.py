@@ -1,4 +1,4 @@
-"""Every command line of README does what README says, in the order in which a reader types them.
+"""Every command line of README and its page does what they say, in the order in which a reader types them.
 
 They share a folder, as they do a reader's: README's files are in it, and the run that `check`, `trace` and
 `report` look at is the one that the first line made.
@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.conftest import SQUALL
-from tests.scenarios.readme import README, Line, files_of, lines_of
+from tests.scenarios.readme import OWN_PATTERN, README, Line, files_of, lines_of
 
-TEXT = README.read_text()
+TEXT = README.read_text() + OWN_PATTERN.read_text()
 
 WANT_OF_TIME = "The machine had no time left"
 
 NARROWED_EXIT = 0
 """Of a series that is narrowed to faults, or to a schedule, and in which all that was exercised passed."""
 
-OWN_PATTERN = "needs the package fan-out; tests/scenarios/test_pattern_of_ones_own.py runs it"
+OWN_PACKAGE = "needs the package fan-out; tests/scenarios/test_pattern_of_ones_own.py runs it"
 INSTALLS = "installs into a project of one's own, from a place that is the reader's"
 BENCHMARK = "measures for minutes on a machine of its own; run by hand"
 
@@ -35,10 +35,10 @@ NOT_RUN = {
     'uv add "squall[chaos] @ ../squall"': INSTALLS,
     'uv add "squall[chaos] @ git+file:///srv/git/squall"': INSTALLS,
     "uv add --dev pytest": INSTALLS,
-    "uv pip install ./tests/packages/fan_out && uv run squall run fan-out": OWN_PATTERN,
-    "squall run fan-out --tasks 300": OWN_PATTERN,
-    "squall chaos fan-out --fault crash@any-agent --fault blackhole@any-agent": OWN_PATTERN,
-    "squall chaos hierarchical fan-out --seeds 3": OWN_PATTERN,
+    "uv pip install ./tests/packages/fan_out && uv run squall run fan-out": OWN_PACKAGE,
+    "squall run fan-out --tasks 300": OWN_PACKAGE,
+    "squall chaos fan-out --fault crash@any-agent --fault blackhole@any-agent": OWN_PACKAGE,
+    "squall chaos hierarchical fan-out --seeds 3": OWN_PACKAGE,
     "uv run squall chaos hierarchical star --seeds 10": "takes a quarter of an hour; "
     "tests/scenarios/test_series.py runs shorter series of both",
     "uv run squall chaos hierarchical --toxiproxy-port 8474": "is a whole series, at a port that may be "

@@ -16,8 +16,7 @@ import pytest
 
 from squall.bus.tasks import wait_until
 from squall.services.effects import DoneBeforeError, LaterError, RefusedError, each, journal
-from squall.services.effects.each import OPEN_MAX, Each
-from squall.services.effects.http import Service, client
+from squall.services.effects.each import OPEN_MAX, Each, OneByOne
 from squall.services.effects.kinds import KINDS, is_outside, kind_of, limits_of, load
 from squall.services.effects.port import Register, Sending, Ties
 from squall.services.effects.python import Function
@@ -114,6 +113,27 @@ def test_a_run_of_before_effects_could_go_elsewhere_had_a_venue() -> None:
         ({"use": "mine:send", "server": "nats://x"}, "server is of no use", "it takes journal"),
         ({"use": "https://a.example", "headers": {"X": "not a name"}}, "whose name is none", "never what"),
         ({"use": "https://a.example", "hedaers": {}}, "'hedaers' of effects", "did you mean"),
+        ({"use": "mine:send", "batch": 5}, "batch is of no use", "it takes journal"),
+        ({"use": "none", "templates": {"X": "{key}"}}, "templates is of no use", "it takes nothing"),
+        ({"use": "https://a.example", "batch": 0}, "batch", ""),
+        ({"use": "https://a.example", "templates": {"X": "{symbol}"}}, "names {symbol}", "{effect.symbol}"),
+        ({"use": "https://a.example", "templates": {"X": "{env.a-b}"}}, "whose name is none", "never what"),
+        (
+            {"use": "https://a.example", "templates": {"Host": "x"}},
+            "with a header Host of yours",
+            "leave it out",
+        ),
+        ({"use": "https://a.example", "templates": {"a b": "x"}}, "with a header a b of yours", "rename it"),
+        (
+            {"use": "https://a.example", "templates": {"x": "y"}, "headers": {"X": "TOKEN"}},
+            "both in headers and in templates",
+            "leave one of them out",
+        ),
+        (
+            {"use": "https://a.example", "templates": {"X": "{key}"}, "batch": 2},
+            "is made from each effect, and a batch has many",
+            "leave batch out",
+        ),
         (
             {"use": "https://a.example", "journal": "https://me:pw@a.example/j"},
             "credentials do not belong",
@@ -131,7 +151,13 @@ def test_what_cannot_be_a_sink_is_refused_in_a_sentence(effects: Any, says: str,
 
 def test_a_spec_with_a_sink_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     asked = spec(
-        effects={"use": "https://a.example/x", "headers": {"Authorization": "TOKEN"}, "journal": "j.jsonl"}
+        effects={
+            "use": "https://a.example/x",
+            "headers": {"Authorization": "TOKEN"},
+            "templates": {"X-Swarm": "{env.SWARM}"},
+            "journal": "j.jsonl",
+            "batch": 50,
+        }
     )
     file = tmp_path / "swarm.toml"
     file.write_text(asked.toml())
@@ -207,7 +233,7 @@ class Bench:
             settled=self._settle,
             keeps_back=lambda: self.keeps_back,
         )
-        self.carrier = Each(self, ties, together=together, pause_first_s=0.001)
+        self.carrier = Each(OneByOne(self), ties, together=together, pause_first_s=0.001)
 
     async def send(self, key: str, body: bytes) -> Outcome:
         self.sent.append(key)
@@ -379,67 +405,6 @@ async def test_what_a_function_raises_says_what_became_of_the_effect(
 
 
 # A service.
-
-
-@contextlib.asynccontextmanager
-async def answering(*parts: bytes) -> AsyncIterator[tuple[str, list[str]]]:
-    """A service that writes these bytes to whoever asks, and what it was asked."""
-    heads: list[str] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = next(line for line in head.splitlines() if line.lower().startswith("content-length"))
-            heads.append(head + (await reader.readexactly(int(length.split(":")[1]))).decode())
-            writer.write(b"".join(parts))
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/effects", heads
-    finally:
-        server.close()
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("answer", "means"),
-    [
-        (b"HTTP/1.1 204 No Content\r\n\r\n", Carried()),
-        (b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n", Carried(before=True)),
-        (
-            b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\nno\x1bsuch",
-            Refused("it answered 422 Unprocessable Entity: no\\x1bsuch"),
-        ),
-        (
-            b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
-            Wait(7.0, "it answered 429 Too Many Requests"),
-        ),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://x\r\nContent-Length: 0\r\n\r\n", Refused),
-        (b"", Unknown),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", Unknown),
-        (b"\xff\xff nonsense\r\n\r\n", Unknown),
-        (b"HTTP/1.1 500 No\r\n\r\n" + b"x" * 100_000, Unknown),
-    ],
-)
-async def test_a_service_is_asked_with_the_key_and_its_answer_is_read(answer: bytes, means: Any) -> None:
-    async with answering(answer) as (url, heads), client(url, {"Authorization": "t"}, connections=1) as asked:
-        found = await Service(url, asked).send("t-1-0", b'{"n":1}')
-    assert found == means if not isinstance(means, type) else isinstance(found, means)
-    (head,) = heads
-    assert head.startswith("POST /effects HTTP/1.1\r\n")
-    assert "idempotency-key: t-1-0\r\n" in head.lower()
-    assert "authorization: t\r\n" in head.lower()
-    assert head.endswith('\r\n\r\n{"n":1}')
-
-
-@pytest.mark.anyio
-async def test_a_service_that_is_not_there_is_away() -> None:
-    async with answering() as (url, _):
-        pass
-    async with client(url, {}, connections=1) as asked:
-        assert await Service(url, asked).send("k", b"{}") == Away("it is not there: Connection refused")
 
 
 # A journal.

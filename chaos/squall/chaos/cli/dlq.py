@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ import typer
 from squall.bus.border import printable
 from squall.chaos.evidence.files import require_run, require_spec
 from squall.chaos.evidence.plural import plural
+from squall.chaos.evidence.registers import so_far
 from squall.chaos.evidence.task import newest_run
 from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.letters import REPLAY, REPLAYED, Letter, letters, replay
@@ -49,7 +51,7 @@ def dlq(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Dead letters of a run: tasks that were given up, and effects that nobody will carry out.
+    """Dead letters of a run, which may go on: tasks given up, and effects that nobody will carry out.
 
     A replay is a run of its own, of the same swarm, in which each task has an id of its own (order-17 becomes
     order-17.2). Done again, it goes on where it ended.
@@ -73,9 +75,12 @@ def _chosen(path: Path, names: list[str]) -> list[Letter]:
     """Those of these names, or all.
 
     Raises:
-        SpecError: There is none of some name.
+        SpecError: There is none of some name, or the run was killed before anybody had read its broker.
+        LaunchError: It goes on, and does not answer.
     """
     history = history_of(path)
+    if history.closing is None:
+        history = dataclasses.replace(history, registers=so_far(path))
     with Names(path / TASKS) if _has_own(path) else contextlib.nullcontext() as known:
         found = letters(history, Named if known is None else known.of)
     for name in names:

@@ -1,11 +1,12 @@
 """A sink that fails as sinks do, and keeps a journal: ``python -m …mutants.failing_sink PORT FILE``.
 
-    POST /effects   one effect; its key in Idempotency-Key
+    POST /effects   one effect; its key in Idempotency-Key. Or a list of {"key", "effect"}
     GET  /journal   every request as received, a line of JSON each
 
 Of a hundred effects, by their keys, five are answered 500 at first and not carried out, five are carried out
 and answered 500, of five more the connection is reset instead, five are slow, and two are answered 429 with a
-time. What it has carried out before it answers 409. An effect with ``"bad": true`` it never takes: 400.
+time. What it has carried out before it answers 409. An effect with ``"bad": true`` it never takes: 400, which
+of a list it takes nothing for. Else it answers a list with the status of each, or resets the connection.
 It finds in its file what it had done when it is started again, so that it may be killed at any moment.
 """
 
@@ -22,6 +23,7 @@ import zlib
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 SLOW_S = 0.2
 LATER_S = 1
@@ -64,7 +66,30 @@ class Sink(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = self.headers["Idempotency-Key"]
+        if isinstance(body, list):
+            self._take_all(body)
+            return
+        status = self._take(self.headers["Idempotency-Key"], body)
+        if status:
+            self._answer(status, BAD.encode() if status == 400 else b"")
+        else:
+            self._reset()
+
+    def _take_all(self, batch: list[dict[str, Any]]) -> None:
+        if len(batch) > 1 and any(each["effect"].get("bad") for each in batch):
+            with self.books.lock:
+                for each in batch:
+                    self.books.write(each["key"], each["effect"], "", "one beside it is bad")
+            self._answer(400, BAD.encode())
+            return
+        told = [{"key": each["key"], "status": self._take(each["key"], each["effect"])} for each in batch]
+        if all(each["status"] for each in told):
+            self._answer(207, json.dumps(told).encode())
+        else:
+            self._reset()
+
+    def _take(self, key: str, body: Any) -> int:
+        """What it answers to one effect; 0 is nothing."""
         how = zlib.crc32(key.encode()) % 100
         if 15 <= how < 20:
             time.sleep(SLOW_S)
@@ -83,10 +108,7 @@ class Sink(BaseHTTPRequestHandler):
             else:
                 self.books.write(key, body, "filled")
                 status = 500 if first and how < 10 else 0 if first and how < 15 else 201
-        if status:
-            self._answer(status, BAD.encode() if status == 400 else b"")
-        else:
-            self._reset()
+        return status
 
     def _answer(self, status: int, text: bytes) -> None:
         self.send_response(status)

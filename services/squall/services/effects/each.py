@@ -1,12 +1,13 @@
-"""Has effects carried out one by one, several at a time, each until it is known what became of it.
+"""Has effects carried out one by one or in batches, each until it is known what became of it.
 
     deliver ─► waiting ─► as many at a time as may be ─► sink ─┬─ carried, refused ─► told of
-                  ▲                                            ├─ unknown ─► again, ever later, same key
+                  ▲                                            ├─ parted ─► again, each alone
+                  │                                            ├─ unknown ─► again, alone, ever later
                   └────────────────────────────────────────────┴─ wait, away ─► nobody asks until then
 
-None waits for another that fails: what has no answer is left behind after a moment, and its register is
-acknowledged when it has one. Only where very many have none does everybody wait, which presses back on
-whoever hands effects over.
+Whatever is sent again has the same key. None waits for another that fails: what has no answer is left behind
+after a moment, and its register is acknowledged when it has one. Only where very many have none does
+everybody wait, which presses back on whoever hands effects over.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from dataclasses import dataclass, field
 
 from squall.bus.border import printable
 from squall.bus.tasks import task_group
-from squall.services.effects.port import Effect, Register, Sink, Ties
+from squall.services.effects.port import BatchSink, Effect, Register, Sink, Ties
 from squall.services.rules.effects import (
     ASIDE_PAUSE_S_MAX,
+    BATCH_BYTES_MAX,
     PAUSE_FIRST_S,
     PAUSE_S_MAX,
     pause_s,
     why_unsendable,
 )
-from squall.services.rules.sinks import Away, Carried, Outcome, Refused, Unknown, Wait
+from squall.services.rules.sinks import Away, Carried, Outcome, Parted, Refused, Unknown, Wait
 
 log = logging.getLogger("squall")
 
@@ -53,6 +55,7 @@ class _Item:
     Attributes:
         tries: How often it was sent.
         failures: After how many of them it was not known what became of it.
+        is_alone: It is not sent with others any more: one of them may have stopped all.
         is_recalled: It was taken back, so that nobody waits for it.
     """
 
@@ -61,23 +64,43 @@ class _Item:
     effect: Effect = field(compare=False)
     tries: int = field(compare=False, default=0)
     failures: int = field(compare=False, default=0)
+    is_alone: bool = field(compare=False, default=False)
     is_recalled: bool = field(compare=False, default=False)
 
 
+class OneByOne:
+    """A sink that takes one effect at a time, as one that takes batches of one."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    async def send_all(self, effects: Sequence[Effect]) -> Sequence[Outcome]:
+        """See `BatchSink`."""
+        return [await self._sink.send(effect.order_id, effect.body) for effect in effects]
+
+
 class Each:
-    """Has effects carried out by a sink that takes one at a time.
+    """Has effects carried out by a sink.
 
     Args:
-        together: How many are on their way at most.
+        together: How many requests are on their way at most.
+        batch: How many effects each may have.
         pause_first_s: The first pause before a repeat; see `rules.effects.pause_s`.
     """
 
     def __init__(
-        self, sink: Sink, ties: Ties, *, together: int, pause_first_s: float = PAUSE_FIRST_S
+        self,
+        sink: BatchSink,
+        ties: Ties,
+        *,
+        together: int,
+        batch: int = 1,
+        pause_first_s: float = PAUSE_FIRST_S,
     ) -> None:
         self._sink = sink
         self._ties = ties
         self._together = together
+        self._batch = batch
         self._pause_first_s = pause_first_s
         self._places = itertools.count()
         self._waiting: list[_Item] = []
@@ -154,14 +177,30 @@ class Each:
 
     async def _send(self) -> None:
         while True:
-            item = await self._next()
-            item.tries += 1
-            self._on_way.add(item.place)
+            items = self._with_others(await self._next())
+            for item in items:
+                item.tries += 1
+                self._on_way.add(item.place)
             try:
-                outcome = await self._sink.send(item.effect.order_id, item.effect.body)
+                outcomes = await self._sink.send_all([item.effect for item in items])
             finally:
-                self._on_way.discard(item.place)
-            await self._conclude(item, outcome)
+                self._on_way.difference_update(item.place for item in items)
+            for item, outcome in zip(items, outcomes, strict=True):
+                item.is_alone |= len(items) > 1 and isinstance(outcome, Unknown | Parted)
+                await self._conclude(item, outcome)
+
+    def _with_others(self, first: _Item) -> list[_Item]:
+        """An effect, and what else is due and may be sent with it."""
+        items, size = [first], len(first.effect.body)
+        now_s = asyncio.get_running_loop().time()
+        while not first.is_alone and len(items) < self._batch and self._waiting:
+            item = self._waiting[0]
+            size += len(item.effect.body)
+            is_kept_back = item.tries and self._ties.keeps_back()
+            if item.due_s > now_s or item.is_alone or is_kept_back or size > BATCH_BYTES_MAX:
+                break
+            items.append(heapq.heappop(self._waiting))
+        return items
 
     async def _next(self) -> _Item:
         """The effect that is due, as soon as one is."""
@@ -217,6 +256,8 @@ class Each:
                 log.warning("it is not known what became of %s: %s", effect.order_id, printable(reason))
                 pause = pause_s(item.failures, self._pause_first_s, ASIDE_PAUSE_S_MAX, random)
                 item.due_s = asyncio.get_running_loop().time() + pause
+            case Parted(reason):
+                self._tell("deliver", "fail", item, what="parted", reason=printable(reason))
             case Wait(for_s, reason):
                 self._ties.counters["venue_waits"] += 1
                 self._tell("deliver", "fail", item, what="wait", reason=printable(reason))

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.kind import NAME_LENGTH_MAX, Kind, check_variables
+from squall.services.rules.header_templates import HEADER, OURS, template
 from squall.services.users_broker import is_subject
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ HTTP = SinkKind(
     prefix="http:",
     module="http",
     example="https://orders.example/effects",
-    takes=("headers", "journal", "together"),
+    takes=("headers", "templates", "journal", "together", "batch"),
 )
 HTTPS = replace(HTTP, prefix="https:")
 
@@ -62,7 +63,7 @@ WORDS = (VENUE, NONE)
 
 KINDS: Mapping[str, SinkKind] = {kind.prefix: kind for kind in (VENUE, HTTP, HTTPS, NATS, NONE, PYTHON)}
 
-FIELDS = ("headers", "server", "credentials", "journal", "together")
+FIELDS = ("headers", "templates", "server", "credentials", "journal", "together", "batch")
 """What ``[effects]`` may say beside ``use``."""
 
 
@@ -105,8 +106,35 @@ def check(sending: Sending, said: Collection[str]) -> None:
                 f"{field} is of no use to effects = {shown}, a {kind.name}", f"leave it out; it takes {takes}"
             )
     check_variables(f"effects = {shown}", (*sending.headers.values(), *filter(None, (sending.credentials,))))
+    for header, text in sending.templates.items():
+        _check_template(sending, header, text)
     if sending.journal.startswith(("http:", "https:")):
         check_url(sending.journal, "the journal of effects")
+
+
+def _check_template(sending: Sending, header: str, text: str) -> None:
+    shown = printable(header, NAME_LENGTH_MAX)
+    try:
+        made = template(text)
+    except ValueError as error:
+        raise SpecError(
+            f"the header {shown} that effects are to have {error}",
+            'for instance templates = {X-Symbol = "{effect.symbol}"}',
+        ) from error
+    check_variables(f"the header {shown}", made.variables)
+    if not HEADER.fullmatch(header) or header.lower() in OURS:
+        raise SpecError(
+            f"effects cannot be sent with a header {shown} of yours", "leave it out, or rename it"
+        )
+    if header.lower() in {each.lower() for each in sending.headers}:
+        raise SpecError(
+            f"the header {shown} is both in headers and in templates of effects", "leave one of them out"
+        )
+    if sending.batch > 1 and made.is_of_one_effect:
+        raise SpecError(
+            f"the header {shown} is made from each effect, and a batch has many",
+            "leave batch out, or the header",
+        )
 
 
 def _check_function(name: str, shown: str) -> None:

@@ -22,7 +22,7 @@ from squall.bus.errors import (
     RequestError,
 )
 from squall.bus.jetstream import NO_MESSAGE_FOUND, call, outcome_of
-from squall.services.effects.each import Each
+from squall.services.effects.each import Each, OneByOne
 from squall.services.effects.kinds import NATS
 from squall.services.effects.port import Make, Opener, Sending, Ties, Way
 from squall.services.rules.sinks import SEND_TIMEOUT_S, WAIT_S_MAX, Away, Outcome, Unknown, Wait, of_publish
@@ -49,7 +49,7 @@ def load(sending: Sending, origin: Any) -> Opener:
             stream = Stream(connection, subject)
 
             def make(ties: Ties) -> Each:
-                return Each(stream, ties, together=sending.together)
+                return Each(OneByOne(stream), ties, together=sending.together)
 
             yield make
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from squall.services.node.venue_door import Door
@@ -27,7 +27,9 @@ class Sending:
         server: Where the broker of a stream answers.
         credentials: The name of the variable that names a credentials file for it.
         journal: Where the sink's own journal can be read; empty if it keeps none.
-        together: How many effects may be on their way at a time.
+        together: How many requests may be on their way at a time.
+        batch: How many effects one request may have.
+        templates: By header, what it is made of; see `rules.header_templates`.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Sending:
     credentials: str
     journal: str
     together: int
+    batch: int = 1
+    templates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -125,4 +129,12 @@ class Sink(Protocol):
 
     async def send(self, key: str, body: bytes) -> Outcome:
         """Have one effect carried out, whose body is one JSON value. Raises when cancelled, and only then."""
+        ...
+
+
+class BatchSink(Protocol):
+    """A sink that takes several effects at a time."""
+
+    async def send_all(self, effects: Sequence[Effect]) -> Sequence[Outcome]:
+        """Have effects carried out; what became of each, in their order. Raises as `Sink.send` does."""
         ...

@@ -20,7 +20,7 @@ import msgspec
 
 from squall.bus.border import printable
 from squall.services.effects import DoneBeforeError, LaterError, RefusedError
-from squall.services.effects.each import Each
+from squall.services.effects.each import Each, OneByOne
 from squall.services.effects.port import Make, Opener, Sending, Way
 from squall.services.errors import SpecError
 from squall.services.handlers import loading
@@ -60,7 +60,7 @@ def load(sending: Sending, origin: Any) -> Opener:
     async def opened(way: Way) -> AsyncIterator[Make]:
         threads = ThreadPoolExecutor(sending.together, thread_name_prefix="effects")
         try:
-            yield lambda ties: Each(Function(function, threads), ties, together=sending.together)
+            yield lambda ties: Each(OneByOne(Function(function, threads)), ties, together=sending.together)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -54,6 +54,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Parted:
+    """What was sent together was not carried out as it was; each is to be asked alone, with the same key."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """Indefinite: it may be done, or may yet be. The same key makes a repeat harmless."""
 
@@ -75,7 +82,7 @@ class Away:
     reason: str
 
 
-Outcome = Carried | Refused | Unknown | Wait | Away
+Outcome = Carried | Refused | Parted | Unknown | Wait | Away
 
 
 def of_status(status: int, asks_s: float | None, said: str) -> Outcome:

@@ -30,6 +30,7 @@ from squall.services.run.operating import listening
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
+from squall.services.run.registers import operator
 from squall.services.run.spec import Spec, is_own
 from squall.services.run.swarm import STOP_S, Swarm
 from squall.services.run.warden import WARDEN, Warden
@@ -99,7 +100,7 @@ async def running(
                 progress=progress,
             )
             swarm = await stack.enter_async_context(serving)
-            await stack.enter_async_context(listening(run.path, swarm.operate))
+            await stack.enter_async_context(listening(run.path, operator(swarm, run)))
             yield swarm
 
 

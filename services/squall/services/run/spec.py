@@ -90,8 +90,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ingress_max: Most tasks accepted and not yet taken up; beyond, submissions are refused.
         credentials_life_s: How long minted credentials live; they are renewed at two thirds.
         effects: Where what handlers intend is carried out; see `effects.kinds`.
-        effects_headers, effects_server, effects_credentials, effects_journal, effects_together: What
-            ``[effects]`` says beside it; see `Sending`.
+        effects_headers, effects_templates, effects_server, effects_credentials, effects_journal,
+            effects_together, effects_batch: What ``[effects]`` says beside it; see `Sending`.
         venue: ``idempotent`` refuses a repeated order id as exchanges do; ``dumb`` fills whatever comes.
     """
 
@@ -123,10 +123,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     credentials_life_s: Annotated[float, Meta(ge=3)] = 600.0
     effects: Annotated[str, Meta(min_length=1, max_length=4096)] = "venue"
     effects_headers: dict[str, str] = {}
+    effects_templates: dict[str, str] = {}
     effects_server: str = ""
     effects_credentials: str = ""
     effects_journal: str = ""
     effects_together: Annotated[int, Meta(ge=1, le=256)] = TOGETHER
+    effects_batch: Annotated[int, Meta(ge=1, le=256)] = 1
     venue: Literal["idempotent", "dumb"] = "idempotent"
 
     workloads: ClassVar[Sequence[str]] = (INDEPENDENT, OWN)
@@ -154,10 +156,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Sending(
             name=self.effects,
             headers=self.effects_headers,
+            templates=self.effects_templates,
             server=self.effects_server,
             credentials=self.effects_credentials,
             journal=self.effects_journal,
             together=self.effects_together,
+            batch=self.effects_batch,
         )
 
     @property
@@ -227,5 +231,6 @@ def check_common(spec: Spec) -> None:
         raise SpecError("retry_base_s is above retry_cap_s", "lower the one or raise the other")
     kinds.check(spec.handling)
     sending = spec.sending
-    said = [field for field in sinks.FIELDS if getattr(sending, field) not in ({}, "", TOGETHER)]
+    unsaid = {"together": TOGETHER, "batch": 1}
+    said = [each for each in sinks.FIELDS if getattr(sending, each) not in ({}, "", unsaid.get(each))]
     sinks.check(sending, said)
