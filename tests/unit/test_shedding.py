@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.bus.subjects import Subjects, matches
-from squall.bus.topology.ring import diverted, diverted_from, ring
+from squall.bus.stages import diverted_from
+from squall.bus.subjects import matches
+from squall.bus.topology.ring import ring
 from squall.services.errors import SpecError
-from squall.services.patterns.ring import RingSpec, check, streams, topology
+from squall.services.patterns.ring import RingSpec, chain, check, streams, topology
 from squall.services.rules.shedding import BATCH_MAX, Policy, Shed, excess, low_mark, read_reason, reason
 
 
@@ -94,9 +95,9 @@ def test_what_is_set_aside_has_a_stream_with_bounds_where_the_file_says_so() -> 
     (name,) = made("divert", 5).keys() - made("drop-oldest", 5).keys()
     stream = made("divert", 5)[name]
     assert (stream["discard"], stream["max_bytes"]) == ("new", RingSpec().diverted_bytes_max)
-    assert all(matches(each, diverted(Subjects("squall"), 3, "7", "a-1")) for each in stream["subjects"])
+    assert all(matches(each, chain(RingSpec()).diverted(3, "7", "a-1")) for each in stream["subjects"])
 
 
 @pytest.mark.parametrize("stage", [1, 9])
 def test_where_a_task_is_set_aside_says_its_stage(stage: int) -> None:
-    assert diverted_from(diverted(Subjects("squall"), stage, "7", "a-1")) == stage
+    assert diverted_from(chain(RingSpec()).diverted(stage, "7", "a-1")) == stage

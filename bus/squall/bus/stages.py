@@ -9,6 +9,7 @@ keeps the order of registers, lane by lane. What is dead at one stage is passed 
     in.<class>.<key>.<task>     what producers submit
     s<n>.<lane>.<task>          waits at stage n
     d<n>.<lane>.<task>          the register of stage n, but of the last: that is res.<lane>.<task>
+    div.s<n>.<lane>.<task>      set aside, as it waited at stage n
 
 A row may be closed: then a task that has passed the last stage ends, or goes round again, in laps.
 
@@ -45,7 +46,7 @@ from squall.bus.jetstream import sourced
 from squall.bus.lanes import LaneQueue
 from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Pacing, Place, Queue, read_task
-from squall.bus.subjects import ANY, LANES, Subjects
+from squall.bus.subjects import ANY, LANES, Subjects, lane_of
 
 STAGES_MAX = 9
 """Stages that there may be in a row."""
@@ -59,6 +60,9 @@ HOP_BOUND = "hop bound"
 """How the reason begins of a task that was to go round more often than it may."""
 
 END, AGAIN = "end", "again"
+
+DIVERTED = "DIV"
+"""The plane of what is set aside where too much waits."""
 
 _TAKES_ALL = {"max_msgs_per_subject": -1, "discard_new_per_subject": False}
 """Of a stream that the broker copies into: one that refused the second of a subject would hold up all that is
@@ -112,6 +116,10 @@ class Stages:
             what: ``END``, ``AGAIN``, or a wildcard as the others may be.
         """
         return self.swarm.at(f"d{self.count}", lane, what, str(lap), task)
+
+    def diverted(self, stage: int | str = ANY, lane: str = ANY, task: str = ANY) -> str:
+        """Where a task is set aside that waited at a stage; each token may be a wildcard."""
+        return self.swarm.at("div", f"s{stage}" if isinstance(stage, int) else stage, lane, task)
 
     def _lap(self, lap: int | str) -> tuple[str, ...]:
         """The token of a lap, which there is where the row is closed."""
@@ -252,6 +260,12 @@ def read_either(data: bytes) -> tuple[RunTask, str]:
         return read_task(data)
     except DecodeError:
         return read_done(data)
+
+
+def diverted_from(subject: str) -> int:
+    """The stage at which a task waited that is set aside."""
+    # It stands where other subjects have the lane.
+    return int(lane_of(subject).removeprefix("s"))
 
 
 def at_stage(result: TaskResult, stage: int, count: int, laps: int = 0) -> TaskResult:

@@ -17,17 +17,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterator, Sequence
 
-from squall.bus.stages import AGAIN, END, STAGES_MAX, Stages
-from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api, lane_of
+from squall.bus.stages import AGAIN, DIVERTED, END, STAGES_MAX, Stages
+from squall.bus.subjects import ANY, GATEWAY, SOURCE, TARGET, Seat, Subjects, api
 from squall.bus.topology.administration import lane_mover, launcher, observer
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
 from squall.bus.topology.rights import Permissions
 
 PATTERN = "ring"
-
-DIVERTED = "DIV"
-"""The plane of what is set aside."""
 
 
 def stage_of(node: str, stages: int) -> int:
@@ -66,17 +63,6 @@ def breaker(s: Subjects, stage: int | str) -> str:
 def route(s: Subjects, stage: int | str) -> str:
     """Where it is said which instance of a stage should have which lane; the stage may be a wildcard."""
     return s.at("ring", "route", f"s{stage}" if isinstance(stage, int) else stage)
-
-
-def diverted(s: Subjects, stage: int | str = ANY, lane: str = ANY, task: str = ANY) -> str:
-    """Where a task is set aside that waited at a stage; each token may be a wildcard."""
-    return s.at("div", f"s{stage}" if isinstance(stage, int) else stage, lane, task)
-
-
-def diverted_from(subject: str) -> int:
-    """The stage at which a task waited that is set aside."""
-    # It stands where other subjects have the lane.
-    return int(lane_of(subject).removeprefix("s"))
 
 
 def members(s: Subjects) -> str:
@@ -140,7 +126,11 @@ def ring(
         links=(
             *_common(s, chain),
             *(_shedding(s, chain) if sheds else ()),
-            *([Link("router", DIVERTED, diverted(s), "sets aside what it is to end")] if diverts else ()),
+            *(
+                [Link("router", DIVERTED, chain.diverted(), "sets aside what it is to end")]
+                if diverts
+                else ()
+            ),
             *(link for name in agents for link in _instance(s, chain, name)),
         ),
         coming={Node(name, "agent", isolated=True): tuple(_instance(s, chain, name)) for name in more},
@@ -162,7 +152,7 @@ def _observer(s: Subjects, chain: Stages, planes: Sequence[str], *, diverts: boo
         ("RES", s.registers),
         ("DLQ", s.dead_letters),
         *([(chain.done(chain.count), chain.last(AGAIN))] if chain.laps else ()),
-        *([(DIVERTED, diverted(s))] if diverts else ()),
+        *([(DIVERTED, chain.diverted())] if diverts else ()),
     ]
     watches = observer(s, reads)
     looks = tuple(api("CONSUMER", "LIST", s.stream(plane)) for plane in planes)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX
 from squall.bus.errors import DecodeError
-from squall.bus.stages import Stages
-from squall.bus.subjects import Subjects, last_token
-from squall.bus.topology.ring import DIVERTED, diverted, diverted_from
+from squall.bus.stages import DIVERTED, Stages, diverted_from
+from squall.bus.subjects import last_token
 from squall.services.patterns.parts import DUPLICATE_WINDOW_S
 
 if TYPE_CHECKING:
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
     from squall.services.run.swarm import Swarm
 
 
-def stream(swarm: Subjects, *, bytes_max: int) -> dict[str, Any]:
+def stream(stages: Stages, *, bytes_max: int) -> dict[str, Any]:
     """The stream of what is set aside; one that is full refuses, so that nothing in it is lost.
 
     Args:
         bytes_max: What it may hold.
     """
     return {
-        "name": swarm.stream(DIVERTED),
+        "name": stages.swarm.stream(DIVERTED),
         "description": "what was set aside; a copy counts where the register of its task says diverted",
-        "subjects": [diverted(swarm)],
+        "subjects": [stages.diverted()],
         "retention": "limits",
         "discard": "new",
         "max_bytes": bytes_max,
@@ -50,7 +49,7 @@ async def read_back(swarm: Swarm, stages: Stages, history: History) -> None:
     """Write into the history which tasks are set aside, from which stage, and of which task each copy is."""
     plane = swarm.swarm.stream(DIVERTED)
     through = int((await bus_log.state(swarm.observer, plane))["last_seq"])
-    reading = bus_log.read(swarm.observer, plane, diverted(swarm.swarm), until=through)
+    reading = bus_log.read(swarm.observer, plane, stages.diverted(), until=through)
     async with contextlib.aclosing(reading) as records:
         async for record in records:
             stage = diverted_from(record.subject)

@@ -277,7 +277,9 @@ def streams(spec: RingSpec) -> list[dict[str, Any]]:
         register_bytes_max=_bounded(REGISTER_BYTES, spec.tasks * spec.laps_max),
     )
     results = chain(spec).results(bytes_max=_bounded(RESULT_BYTES, spec.tasks))
-    aside = [diverting.stream(swarm, bytes_max=spec.diverted_bytes_max)] if spec.shed == "divert" else []
+    aside = (
+        [diverting.stream(chain(spec), bytes_max=spec.diverted_bytes_max)] if spec.shed == "divert" else []
+    )
     return [
         parts.ingress(spec),  # trimmed below the oldest task that has not ended
         *stages,

@@ -29,7 +29,6 @@ from squall.bus.messages import RunTask, TaskResult
 from squall.bus.queue import Queue
 from squall.bus.stages import Stages
 from squall.bus.subjects import lane_of, last_token
-from squall.bus.topology.ring import diverted
 from squall.services.node.service import Service
 from squall.services.rules.shedding import Shed, excess, reason
 
@@ -74,6 +73,7 @@ class Shedder:
     ) -> None:
         self._service = service
         self._stage = stage
+        self._stages = stages
         self._tasks = stages.tasks(stage)
         self._queue: Queue = stages.queue(stage, "")
         self._mark = mark
@@ -157,7 +157,7 @@ class Shedder:
         service, stage, name = self._service, self._stage, last_token(oldest.subject)
         outcome = await publish(
             service.connection,
-            diverted(service.swarm, stage, lane_of(oldest.subject), name),
+            self._stages.diverted(stage, lane_of(oldest.subject), name),
             oldest.data,
             timeout_s=WRITE_S,
             message_id=f"{stage}-{name}",
