@@ -56,7 +56,7 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2, addressed: b
             Node("observer", "observer"),
             *(() if addressed else (Node("warden", "warden"),)),
         ),
-        links=(*(_to_each(s) if addressed else _to_all(s)), *_links(s)),
+        links=(*_links(s), *(_to_each(s) if addressed else _to_all(s))),
         administration={
             "launcher": launcher(),
             "observer": observer(
