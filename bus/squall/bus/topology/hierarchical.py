@@ -56,7 +56,7 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2, addressed: b
             Node("observer", "observer"),
             *(() if addressed else (Node("warden", "warden"),)),
         ),
-        links=(*_links(s), *(_to_each(s) if addressed else _to_all(s))),
+        links=_links(s, _to_each(s) if addressed else _to_all(s)),
         administration={
             "launcher": launcher(),
             "observer": observer(
@@ -91,7 +91,7 @@ def _looks_at_each(s: Subjects) -> Permissions:
     return Permissions(publish=(api("CONSUMER", "INFO", s.stream("WK"), ANY),))
 
 
-def _links(s: Subjects) -> tuple[Link, ...]:
+def _links(s: Subjects, to_workers: tuple[Link, ...]) -> tuple[Link, ...]:
     return (
         Link("producer", "IN", s.submissions, "submits tasks; stored is accepted"),
         Link("producer", "IN", s.closes, "says that a job has all its tasks"),
@@ -102,6 +102,7 @@ def _links(s: Subjects) -> tuple[Link, ...]:
         Link("JOB", "coordinator", s.dispatches, "reads what a leader before it dispatched", by="read"),
         Link("coordinator", "JOB", s.jobs, "trims what has ended", by="trim"),
         Link("JOB", "WK", s.dispatches, "sourced by the broker, by lane", by="source"),
+        *to_workers,
         Link("agent", "RES", s.registers, "writes results; the first wins"),
         Link("agent", "TRY", s.tries_of(POOL), "counts the attempts of what is delivered again"),
         Link("TRY", "agent", s.tries_of(POOL), "asks how often a task was tried", by="newest"),
