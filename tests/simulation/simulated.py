@@ -1,11 +1,17 @@
-"""A simulated broker that tests connect to as if it were a real one, and what is done to the ways to it."""
+"""A simulated broker that tests connect to as if it were a real one, and what is done to the ways to it.
+
+Time and chance are the world's for as long as it runs, so that a seed means one run, always.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
 
 from squall.bus.connection import Connection, connect
 from squall.bus.topology.model import Topology
@@ -14,12 +20,17 @@ from squall.chaos.model.broker import Broker
 from squall.chaos.model.rights import rights_of
 from squall.chaos.simulation.brokers import URL, SimulatedBroker
 from squall.chaos.simulation.loop import VirtualLoop
-from squall.chaos.simulation.nature import EPOCH_S
+from squall.chaos.simulation.nature import EPOCH_S, Nature
 from squall.chaos.simulation.network import Channel, Sink, Way
 from squall.chaos.simulation.ways import SimulatedWays
 from squall.chaos.simulation.wire import SimulatedWire
 
+T = TypeVar("T")
+
 TOXICS: tuple[type[Toxic], ...] = (Timeout, ResetPeer, Latency)
+
+PATIENCE_S = 10.0
+"""How long whoever connects waits for a broker that has just been killed."""
 
 
 class SimulatedBus:
@@ -28,6 +39,7 @@ class SimulatedBus:
     def __init__(self, seed: int, topology: Topology) -> None:
         self.chance = random.Random(seed)
         self.loop = VirtualLoop()
+        self.nature = Nature(self.loop, seed, lambda process, status: pytest.fail("a process ended itself"))
         self.ways = SimulatedWays(self.loop, random.Random(f"{seed}/network"))
         self.broker = SimulatedBroker(
             self.loop,
@@ -39,11 +51,16 @@ class SimulatedBus:
         )
         self.ways.broker = self.broker
 
+    def live_through(self, life: Coroutine[Any, Any, T]) -> T:
+        """Run something in this world to its end."""
+        with self.nature.holding():
+            return self.loop.run(life)
+
     def dial(self, name: str, sink: Sink) -> Channel | None:
         return self.ways.way(name).dial(sink, self.broker.listener(name))
 
     def connected(self, name: str) -> contextlib.AbstractAsyncContextManager[Connection]:
-        return connect(URL, name, None, wire=lambda: SimulatedWire(self))
+        return connect(URL, name, None, patience_s=PATIENCE_S, wire=lambda: SimulatedWire(self))
 
     async def strike(self, way: Way, *, most_s: float) -> None:
         """Lose, cut or delay what is on a way, in one direction or both, for a while."""

@@ -110,7 +110,7 @@ class World(SimulatedBus):
             await asyncio.wait({following})
 
     def run(self) -> None:
-        self.loop.run(self.live())
+        self.live_through(self.live())
         assert self.read == sorted(set(self.read))
         missing = set(range(1, self.last + 1)) - {*self.read}
         assert all(sequence <= self.purged for sequence in missing)

@@ -106,7 +106,7 @@ class World(SimulatedBus):
             await asyncio.sleep(0.5)
 
     def run(self) -> None:
-        self.loop.run(self.live())
+        self.live_through(self.live())
         assert self.rig.crowded == set()
         assert self.rig.published >= TASKS
         assert self.looks > TASKS

@@ -105,7 +105,7 @@ class World(SimulatedBus):
                 self.results = await self.rig.all_done(observer, GIVE_UP_S)
 
     def run(self) -> None:
-        self.loop.run(self.live())
+        self.live_through(self.live())
         assert Counter(task for task, _ in self.results).most_common(1)[0][1] == 1
         assert len(self.results) == self.rig.submitted
         ok = [result for _, result in self.results if result.status == "ok"]
