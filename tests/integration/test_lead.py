@@ -75,7 +75,7 @@ async def until_led(here: Candidate, times: int = 1) -> None:
     await wait_until(terms, lambda t: len(t) >= times, timeout_s=GIVE_UP_S, what="a term", every_s=0.01)
 
 
-async def test_a_leader_that_steps_down_is_followed_within_a_second_and_stands_again_a_lease_later(
+async def test_a_leader_that_steps_down_is_followed_within_its_lease_and_stands_again_a_lease_later(
     bus: Any,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -85,9 +85,9 @@ async def test_a_leader_that_steps_down_is_followed_within_a_second_and_stands_a
             asked_s = loop.time()
             one.service.step_down.set()
             await until_led(two)
-            assert loop.time() - asked_s < 1.0
+            assert loop.time() - asked_s < LEASE_S  # nobody waits for that to run out
             assert one.lines == [("lead", "ok"), ("resign", "ok")]
-            two.service.step_down.set()
+            two.service.stop.set()  # so that it leaves, and does not stand again beside the other
             await until_led(one, times=2)
             assert loop.time() - asked_s >= LEASE_S
         assert two.lines == one.lines[:2]
