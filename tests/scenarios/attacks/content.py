@@ -33,7 +33,7 @@ Make = Callable[[str], bytes]
 def record(task: str, **changes: Any) -> dict[str, Any]:
     """A register that would be in order, but for what is changed; fields that there are not included."""
     right = TaskResult(task=task, key="k", job="j", status="ok", agent="agent-1")
-    return {"kind": "task-result", **msgspec.structs.asdict(right), **changes}
+    return {**msgspec.to_builtins(right, builtin_types=(bytes,)), **changes}
 
 
 def says(**changes: Any) -> Make:
