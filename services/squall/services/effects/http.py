@@ -32,6 +32,7 @@ from squall.services.handlers.statuses import retry_after_s
 from squall.services.jsonl import LINE_BYTES_MAX
 from squall.services.rules import batch_answers
 from squall.services.rules.batch_answers import TOLD_BYTES_MAX
+from squall.services.rules.effects import value_of
 from squall.services.rules.header_templates import Template, UnfilledError, template
 from squall.services.rules.sinks import SEND_TIMEOUT_S, Away, Carried, Outcome, Refused, Unknown, of_status
 from squall.services.users_service import body_of, hidden
@@ -150,11 +151,8 @@ class Made:
         if not self.templates:
             return {}
         try:
-            effect = msgspec.json.decode(body)
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # a number beyond all bounds, which is JSON all the same
+            effect = value_of(body)
+        except ValueError as error:
             raise UnfilledError(f"no header can be made of what cannot be read: {error}") from None
         headers = {}
         for header, each in self.templates.items():

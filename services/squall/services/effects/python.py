@@ -16,8 +16,6 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
-import msgspec
-
 from squall.bus.border import printable
 from squall.services.effects import DoneBeforeError, LaterError, RefusedError
 from squall.services.effects.each import Each, OneByOne
@@ -26,6 +24,7 @@ from squall.services.errors import SpecError
 from squall.services.handlers import loading
 from squall.services.handlers.mistakes import frames_of, own_files
 from squall.services.handlers.outcome import describe
+from squall.services.rules.effects import value_of
 from squall.services.rules.sinks import (
     SEND_TIMEOUT_S,
     WAIT_S_MAX,
@@ -80,11 +79,8 @@ class Function:
     async def send(self, key: str, body: bytes) -> Outcome:
         """See `Sink`."""
         try:
-            effect = msgspec.json.decode(body)
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # a number beyond all bounds, which is JSON all the same
+            effect = value_of(body)
+        except ValueError as error:
             return Refused(printable(f"no value of Python's can be made of it: {error}"))
         try:
             if self._is_async:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -42,6 +42,18 @@ ASIDE_PAUSE_S_MAX = 10.0
 
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 """Reads a JSON value to its end, and that nothing follows, without making anything of it."""
+
+
+def value_of(body: bytes) -> Any:
+    """An effect as Python has it.
+
+    Raises:
+        ValueError: It cannot be: a number of it is beyond all bounds, which is JSON all the same.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
 
 
 def why_unsendable(body: bytes) -> str:
