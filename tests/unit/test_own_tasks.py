@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from squall.bus.border import is_name
+from squall.services.cli.asked import resolve
 from squall.services.errors import SpecError
 from squall.services.intake.earlier import whole_bytes
 from squall.services.intake.records import (
@@ -20,8 +21,11 @@ from squall.services.intake.records import (
     task_name,
 )
 from squall.services.intake.source import LINE_BYTES_MAX, read
-from squall.services.intake.store import Stored, Taken, stored, take_in
+from squall.services.intake.store import TASKS_MAX, Stored, Taken, stored, take_in
+from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.run.directory import SET_ASIDE, TASKS
+from squall.services.run.spec import spec_as
+from squall.services.run.swarm_toml import convert
 
 USABLE: list[tuple[bytes, tuple[str, bytes, float]]] = [
     (b'{"key":"AAPL","body":{"side":"buy"}}', ("AAPL", b'{"side":"buy"}', 0.0)),
@@ -281,3 +285,25 @@ def test_a_line_without_an_end_is_not_kept_in_memory(suffix: str, tmp_path: Path
     assert peak < 8 * LINE_BYTES_MAX
     assert [each.record is not None for each in found][-2:] == [False, True]
     assert f"longer than {LINE_BYTES_MAX:,} bytes" in found[-2].reason
+
+
+def test_a_table_says_where_tasks_come_in_and_how_many() -> None:
+    own = {"handler": "mine:decide"}
+    table = {"use": "nats:orders.new", "number": 5, "seconds": 3.0, "server": "nats://127.0.0.1:4222"}
+    spec = convert({**own, "tasks": table}, "a test")
+    assert (spec.tasks_from, spec.tasks, spec.tasks_seconds) == ("nats:orders.new", 5, 3.0)
+    assert spec.source.subject == "orders.new"
+    assert spec.source.broker.url() == "nats://127.0.0.1:4222"
+    assert spec_as(spec, HierarchicalSpec).pause_leader is False
+    assert convert({**own, "tasks": "nats:orders.new"}, "a test").tasks == TASKS_MAX
+    paused = convert({**own, "tasks": {"use": "tasks.jsonl", "number": 5}}, "a test")
+    assert (paused.tasks_from, paused.tasks) == ("tasks.jsonl", 5)
+    assert spec_as(paused, HierarchicalSpec).pause_leader is True
+
+
+def test_a_file_on_the_command_line_stands_for_all_of_the_table(tmp_path: Path) -> None:
+    toml = tmp_path / "swarm.toml"
+    toml.write_text('handler = "mine:decide"\n[tasks]\nuse = "nats:orders.new"\nseconds = 3.0\n')
+    assert resolve(str(toml), tasks=7).tasks_seconds == 3.0
+    spec = resolve(str(toml), tasks_from="tasks.jsonl")
+    assert (spec.tasks_from, spec.tasks_seconds) == ("tasks.jsonl", 0.0)
