@@ -201,12 +201,17 @@ async def test_so_many_are_taken_and_the_rest_is_left_for_whoever_comes_next(
         await r.produce()
         assert await r.stored() == named(5)
         assert await r.consumer() == {"num_ack_pending": 0, "num_pending": 4}
-        async with bus(**{**OWN, "swarm": "second", "tasks_server": r.broker.url, "tasks": 4}) as b:
-            (tmp_path / "second").mkdir()
-            second = Rig(b, r.broker, r.user, tmp_path / "second")
-            await second.produce()
-            assert await second.stored() == named(9) - named(5)
-            assert await second.consumer() == DONE
+        await left_to_another(r, bus, tmp_path, 4, named(9) - named(5))
+
+
+async def left_to_another(r: Rig, bus: Any, folder: Path, tasks: int, left: Counter[str]) -> None:
+    """See that another swarm that takes so many takes what was left, and nothing else."""
+    async with bus(**{**OWN, "swarm": "second", "tasks_server": r.broker.url, "tasks": tasks}) as b:
+        (folder / "second").mkdir()
+        second = Rig(b, r.broker, r.user, folder / "second")
+        await second.produce()
+        assert await second.stored() == left
+        assert await second.consumer() == DONE
 
 
 async def test_its_id_is_the_header_else_the_records_else_its_place(rig: RigMaker) -> None:
@@ -253,12 +258,7 @@ async def test_a_full_ingress_is_waited_for_and_whoever_stops_gives_back(
             async with asyncio.timeout(40):
                 await node.ended()
         assert await r.stored() == named(10)
-        async with bus(**{**OWN, "swarm": "second", "tasks_server": r.broker.url, "tasks": 20}) as b:
-            (tmp_path / "second").mkdir()
-            second = Rig(b, r.broker, r.user, tmp_path / "second")
-            await second.produce()
-            assert await second.stored() == named(30) - named(10)
-            assert await second.consumer() == DONE
+        await left_to_another(r, bus, tmp_path, 20, named(30) - named(10))
 
 
 async def test_a_broker_of_the_users_that_dies_and_returns_is_waited_for(rig: RigMaker) -> None:
@@ -278,11 +278,14 @@ async def test_a_broker_of_the_users_that_dies_and_returns_is_waited_for(rig: Ri
 async def publish_again(r: Rig, tasks: list[dict[str, Any]]) -> None:
     """Publish each until it is stored; the stream may have it twice, under its id."""
     for task in tasks:
-        while True:
+
+        async def is_stored(task: dict[str, Any] = task) -> bool:
             with contextlib.suppress(RequestError):
                 await r.publish(task)
-                break
-            await asyncio.sleep(0.1)
+                return True
+            return False
+
+        await wait_until(is_stored, bool, timeout_s=30, what="the stream to take a task")
 
 
 async def test_what_no_stream_takes_comes_at_most_once_and_what_is_dropped_is_counted(
@@ -296,13 +299,11 @@ async def test_what_no_stream_takes_comes_at_most_once_and_what_is_dropped_is_co
         async with r.producer() as node:
 
             async def listens() -> bool:
+                await r.user.publish(SUBJECT, json.dumps(records(1, 0)[0]).encode())
                 return node._service.counters["offered"] > 0
 
             await r.user.publish(SUBJECT, b"first, to see that it listens")
-            async with task_group() as tasks:
-                sending = tasks.daemon(send(r, 0))
-                await wait_until(listens, bool, timeout_s=10, what="a first task")
-                sending.cancel()
+            await wait_until(listens, bool, timeout_s=10, what="a first task")
             for record in records(300, 1):
                 await r.user.publish(SUBJECT, json.dumps(record).encode(), confirm=False)
             await r.accepted(20)
@@ -313,12 +314,6 @@ async def test_what_no_stream_takes_comes_at_most_once_and_what_is_dropped_is_co
         assert len(await r.stored()) == 20
         assert came.dropped > 100
         assert came.taken.tasks + came.dropped == 301
-
-
-async def send(r: Rig, n: int) -> None:
-    while True:
-        await r.user.publish(SUBJECT, json.dumps(records(1, n)[0]).encode())
-        await asyncio.sleep(0.05)
 
 
 # What cannot work.
