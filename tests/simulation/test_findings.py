@@ -22,7 +22,7 @@ from squall.chaos.evidence.lives import Start
 from squall.chaos.evidence.model import History
 from squall.chaos.inject import draining, experiment
 from squall.chaos.inject.schedule_file import load as load_schedule
-from squall.chaos.judge.checks import hub_loss, leading, poison, repeats, ring
+from squall.chaos.judge.checks import hub_loss, leading, mesh, poison, repeats, ring
 from squall.chaos.judge.mistakes import in_order
 from squall.chaos.judge.under_way import Attempt
 from squall.chaos.simulation.outcome import Outcome, Plan, outcome
@@ -223,6 +223,11 @@ def a_crash_lasts_as_long_as_its_fault(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(hub_loss, "_is_silent", without_starts)
 
 
+def whoever_is_given_up_is_poison(patch: pytest.MonkeyPatch) -> None:
+    """A task was missed whose last attempt, at a peer that had ended once beside it, a crash cut off."""
+    patch.setattr(mesh, "is_spent_by_a_voter", lambda history, register: False)
+
+
 FOUND: Mapping[str, tuple[Before, str]] = {
     "alone_until_counted": (counted_once_others_run, "M5"),
     "deposed_and_not_told": (every_decision_is_taken_for_its_own, "U1"),
@@ -245,6 +250,7 @@ FOUND: Mapping[str, tuple[Before, str]] = {
     "put_off_by_another_clock": (clocks_agree, "L1"),
     "refused_after_unknown": (what_is_refused_was_never_stored, "E1"),
     "snapshot_before_reread": (snapshots_at_once, "U1"),
+    "struck_at_the_last_attempt": (whoever_is_given_up_is_poison, "M5"),
     "trim_without_margin": (trimmed_with_a_margin_only, "L1"),
     "trimmed_by_the_hub_before": (what_the_hub_before_trimmed_is_not_known, "L1"),
 }

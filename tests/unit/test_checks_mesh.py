@@ -14,7 +14,7 @@ from tests.unit.mesh_histories import PEERS, Made, MeshRun, good_mesh, judged_ca
 from squall.bus.signing import new_key
 from squall.chaos.evidence.model import Handled, History
 from squall.chaos.judge.case import case_of
-from squall.chaos.judge.checks.mesh import PROMISES
+from squall.chaos.judge.checks.mesh import PROMISES, given_up
 from squall.chaos.judge.checks.witness import compared
 from squall.chaos.judge.decide import Finding
 from squall.services.handlers import effect_id
@@ -266,6 +266,47 @@ def test_poison_alone_may_be_dead_and_each_has_its_letter(tmp_path: Path) -> Non
     assert found.verdict == "fail"
     assert "given up as dead, and is no poison: a-2" in found.detail
     assert "1 dead task has no dead letter: a-2" in found.detail
+
+
+def tried(run: MeshRun, peer: str, *began_s: tuple[int, float, int]) -> None:
+    """A peer was started, and each time began this attempt at a task, which came to no end; 0 is none."""
+    for incarnation, at_s, attempt in began_s:
+        run.start(at_s - 0.1, peer, incarnation)
+        if attempt:
+            run.line(at_s, peer, "consider", "invoke", incarnation, task="a-2", attempt=attempt)
+
+
+@pytest.mark.parametrize(
+    ("struck", "at_s", "began_s", "verdict"),
+    [
+        ("agent-2", 14.5, [(2, 13.0, 1), (3, 14.0, 2)], "pass"),
+        ("agent-2", 14.5, [(1, 12.0, 1), (2, 13.0, 1), (3, 14.0, 2)], "pass"),
+        ("agent-2", 13.5, [(2, 13.0, 1), (3, 14.0, 2)], "fail"),  # not the last
+        ("agent-3", 14.5, [(2, 13.0, 1), (3, 14.0, 2)], "fail"),  # not who made it
+        (
+            "agent-2",
+            14.5,
+            [(2, 13.0, 1), (3, 14.0, 0)],
+            "pass",
+        ),  # the last may have been counted, and not begun
+        ("agent-3", 14.5, [(2, 13.0, 1), (3, 14.0, 0)], "fail"),
+        ("agent-2", 14.5, [], "fail"),
+    ],
+)
+def test_a_peer_whose_last_attempt_a_fault_cut_off_may_find_a_task_dead(
+    struck: str, at_s: float, began_s: list[tuple[int, float, int]], verdict: str, tmp_path: Path
+) -> None:
+    run = good_mesh()
+    run.spec.update(handler="squall.chaos.inject.handlers:poisoned", attempts=2)
+    tried(run, "agent-2", *began_s)
+    killed = {"id": "1/kill", "kind": "kill", "target": struck, "node": struck, "verified": True}
+    run.faults.append({**killed, "start_s": T + at_s, "end_s": T + at_s + 0.1})
+    run.record("register", task="a-2").update(
+        status="dead", reason="no result: its workers died or hung", time_s_stored=T + 15.0
+    )
+    found = given_up(judged_case(run, tmp_path))
+    assert any("is no poison: a-2" in said for said in found.shown) == (verdict == "fail"), found
+    assert ("a fault cut off" in found.passed) == (verdict == "pass")
 
 
 def test_where_tasks_kill_peers_nothing_is_undisturbed(tmp_path: Path) -> None:

@@ -265,14 +265,40 @@ def is_spent(history: History, register: Register) -> bool:
     its agent, which a neighbour killed; the last is made alone.
     """
     attempts, runs = history.asked.attempts, counted(history, register.task)
-    if register.reason != WORKERS_DIED or attempts is None or register.attempt != attempts or not runs:
+    if register.reason != WORKERS_DIED or register.attempt != attempts:
+        return False
+    agents = {start.node for start in history.nodes if start.role == AGENT}
+    return _are_spent(history, register, runs, agents)
+
+
+def is_spent_by_a_voter(history: History, register: Register) -> bool:
+    """Whether agents voted that a task is dead, and one had spent its own attempts, as `is_spent` has it.
+
+    The others follow it after one death at which the task was there. What an agent began by its first start
+    is not counted among its attempts, so these are the ones from the last that is a first.
+    """
+    if register.reason != WORKERS_DIED:
+        return False
+    for view, runs in _views(history, register):
+        firsts = [place for place, run in enumerate(runs) if run.attempt == 1]
+        if _are_spent(history, view, runs[max(firsts, default=0) :], {view.agent}):
+            return True
+    return False
+
+
+def _are_spent(
+    history: History, register: Register, runs: Sequence[Execution], agents: Collection[str]
+) -> bool:
+    """Whether these attempts were all there were to be; `agents` are those that may have had the next one."""
+    attempts = history.asked.attempts
+    if attempts is None or not runs:
         return False
     numbers = [run.attempt for run in runs]
     until_s = [*(run.time_s for run in runs[1:]), register.stored_s]
     ends = [*zip(runs, until_s, strict=True)]
     cuts = _was_cut_off if is_poisoned(history.asked.handler) else _was_struck
     if numbers == [*range(1, attempts)]:
-        is_last_struck = _was_struck_unbegun(history, runs[-1], register)
+        is_last_struck = _was_struck_unbegun(history, runs[-1], register, agents)
     elif numbers in ([*range(1, attempts + 1)], [*range(2, attempts + 1)]):
         is_last_struck = _was_struck(history, *ends.pop())
     else:
@@ -286,16 +312,17 @@ def _was_struck(history: History, run: Execution, until_s: float) -> bool:
     return is_struck(history, run.node, run.time_s, until_s)
 
 
-def _was_struck_unbegun(history: History, before: Execution, register: Register) -> bool:
+def _was_struck_unbegun(
+    history: History, before: Execution, register: Register, agents: Collection[str]
+) -> bool:
     """Whether an agent or the broker was struck after an attempt had ended, and before its task was dead.
 
     The next attempt may have been counted by then, and not begun.
     """
     again = [s.started_s for s in history.nodes if s.node == before.node and s.started_s > before.time_s]
     ended_s = min(again, default=register.stored_s) if before.failed_s is None else before.failed_s
-    agents = {start.node for start in history.nodes if start.role == AGENT}
     return any(
-        fault.node in agents | {BROKER} and ended_s <= fault.start_s <= register.stored_s
+        fault.node in (*agents, BROKER) and ended_s <= fault.start_s <= register.stored_s
         for fault in history.faults
     )
 

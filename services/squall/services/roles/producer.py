@@ -5,8 +5,8 @@ its latency counts from then. The broker's answer decides: *stored* is accepted;
 *refused* (no room) is offered again until patience ends; *unknown* is sent again
 with the same id. A refusal says nothing of what was sent before it and not answered:
 that may have been stored, and be done already. In a sequenced workload patience does
-not end, and what has one key is offered one after the other; nor does it where tasks
-come in on a subject of the user's (`taking.py`), which keeps what is not accepted yet.
+not end, and what has one key is offered one after the other; so it is where tasks come in
+on a subject of the user's (`taking.py`), which keeps what is not accepted yet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from squall.bus.backoff import Backoff
 from squall.bus.border import printable
@@ -100,14 +101,17 @@ async def _replay(service: Service, chance: random.Random, begun: set[str], sett
 
 async def _take_in(service: Service, chance: random.Random, begun: set[str], settled: set[str]) -> set[str]:
     """Offer what comes in, for as long as it is taken; the jobs of it."""
+    # A key may be the user's own and new with each task: its turn lives as long as somebody waits for it.
+    turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def offer(own: Stored, due_s: float) -> str:
-        await _sleep_until(due_s, service.stop)
-        if service.stop.is_set():
-            return "fail"
-        submission = _own(service, own)
-        message = _message(service, own.task, submission, due_s)
-        return await _offer(service, message, chance, waits=True, may_be_stored=own.task in begun)
+        async with turns.setdefault(own.key, asyncio.Lock()):
+            await _sleep_until(due_s, service.stop)
+            if service.stop.is_set():
+                return "fail"
+            submission = _own(service, own)
+            message = _message(service, own.task, submission, due_s)
+            return await _offer(service, message, chance, waits=True, may_be_stored=own.task in begun)
 
     return {service.pattern.job(key) for key in await take(service, offer, settled)}
 

@@ -24,6 +24,7 @@ from squall.chaos.judge.checks.vote_log import (
     recount,
 )
 from squall.chaos.judge.decide import Finding, decide, named, some, tasks, undrained, unknown
+from squall.chaos.judge.mistakes import is_spent_by_a_voter
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises
 from squall.chaos.judge.votes import Ruling
 from squall.chaos.plan.poison import is_poisoned
@@ -240,14 +241,20 @@ def one_effect(case: Case) -> Finding:
 def given_up(case: Case) -> Balance:
     """What is wrong with what is dead: nothing is but poison, and what the user's own handler failed with.
 
+    A peer whose last attempt, made alone, was cut off by a fault cannot know that it did not die of the task.
     That a task was cancelled is what its votes came to, or that they came too late; see `agreement`.
     """
     history, poison = case.history, poison_of(case.history)
-    dead = [register.task for register in history.registers if register.status == "dead"]
-    innocent = [task for task in dead if task not in poison | case.mistakes.dead]
+    dead = [register for register in history.registers if register.status == "dead"]
+    others = [register for register in dead if register.task not in poison | case.mistakes.dead]
+    innocent = [register.task for register in others if not is_spent_by_a_voter(history, register)]
+    spent = len(others) - len(innocent)
     ended = [r.task for r in history.registers if r.task in poison and r.status == "ok"]
     accounts = letters(history)
     is_missing = is_poisoned(history.asked.handler) and not poison
+    passed = f"{tasks(len(dead))} dead, each with its letter." if dead else ""
+    if spent:
+        passed += f" Of {tasks(spent)} a fault cut off the last attempt of who proposed so."
     return Balance(
         shown=[
             *accounts.shown,
@@ -256,7 +263,7 @@ def given_up(case: Case) -> Balance:
         ],
         inferred=accounts.inferred,
         unseen=["no poison was accepted"] if is_missing else [],
-        passed=f"{tasks(len(dead))} dead, each with its letter." if dead else "",
+        passed=passed,
     )
 
 
