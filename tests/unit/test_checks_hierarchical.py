@@ -9,8 +9,8 @@ from tests.unit.hierarchical_doctored import CHECKS, FAILING, Doctor, judged
 from tests.unit.histories import Run, case_in, good_run
 
 from squall.chaos.evidence.model import History
+from squall.chaos.evidence.operations import Dispatch
 from squall.chaos.judge.case import case_of
-from squall.chaos.judge.checks.hierarchical import Dispatch
 from squall.services.run.result import Verdict
 
 

@@ -12,10 +12,10 @@ from tests.unit.histories import T, good_run
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.doubts import doubts
 from squall.chaos.evidence.facts import Operation
-from squall.chaos.evidence.operations import Lead
+from squall.chaos.evidence.operations import Dispatch, Lead
 from squall.chaos.evidence.reader import read
 from squall.chaos.evidence.task import gather
-from squall.chaos.judge.checks.hierarchical import Dispatch, Job
+from squall.chaos.judge.checks.hierarchical import Job
 from squall.chaos.tell.documents import history_of, judge
 from squall.chaos.tell.trace import timeline
 

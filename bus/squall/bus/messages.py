@@ -51,12 +51,14 @@ class Address(Struct, frozen=True, kw_only=True):
         moved: How often it had been given to somebody before, who has not been heard to end it.
         tried: One of those may have begun it, so that this is no first attempt.
         hedge: Whoever had it before keeps it: this is a second try beside that one.
+        had: To whom it had been given before, and where that is stored: what they end counts, too.
     """
 
     to: Short = ""
     moved: Count = 0
     tried: bool = False
     hedge: bool = False
+    had: dict[Short, Count] = {}
 
     @property
     def follows(self) -> bool:
@@ -255,6 +257,10 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
             much further on the next one is. They stay in the ingress, so that a snapshot of many fits.
         trimmed: Requests of the log below this sequence may be gone; 0 if all are there.
         flattened: By spoke, the newest term whose loss it has had its positions closed for.
+        dispatched: Times that a task was given to a spoke by name, in all.
+        given: Tasks that are given to spokes and not decided, by where their dispatches are stored, as in
+            ``open``.
+        fresh: Ids of those whose dispatches are stored in the same batch as this.
     """
 
     write: Short
@@ -265,6 +271,9 @@ class HubState(Message, frozen=True, kw_only=True, tag="hub-state"):
     open: tuple[Count, ...] = ()
     trimmed: Count = 0
     flattened: dict[Short, Count] = {}
+    dispatched: Count = 0
+    given: tuple[Count, ...] = ()
+    fresh: tuple[TaskId, ...] = ()
 
 
 class JobOpened(Message, frozen=True, kw_only=True, tag="job-opened"):

@@ -22,6 +22,8 @@ for equal peers that vote, see `vote_subjects.py`, and for a hub and its spokes:
     hub.term  hub.lease  hub.snap    who leads, until when, and what it knew
     hub.req.<spoke>.<task>           what a spoke asks for, the register of its work; sourced to the hub
     hub.dec.<task>                   what the hub decided, fenced by the term
+    hub.give.<class>.<to>.<key>.<task>   given to a spoke by name, where hubs do that; fenced by the term,
+                                     and sourced to wk.<lane>.<to>.<key>.<task> instead of in.<class>
     hub.dead.<task>                  dead letter, sourced to dlq.hub.<task>
     res.<lane>.<task>                a task's register, sourced from hub.dec
 
@@ -182,7 +184,11 @@ class Subjects:
     @property
     def work_transform(self) -> tuple[str, str]:
         """Source and destination of the transform that feeds the work queue from the jobs."""
-        return self.dispatches, self._at(
+        return self.dispatches, self._to_whom()
+
+    def _to_whom(self) -> str:
+        """Where a dispatch is copied to, which names what it is part of, to whom, key and task."""
+        return self._at(
             "wk", f"{{{{partition({LANES},3)}}}}", "{{wildcard(2)}}", "{{wildcard(3)}}", "{{wildcard(4)}}"
         )
 
@@ -253,6 +259,19 @@ class Subjects:
     def decision(self, task: str) -> str:
         """What the hub decided of a task; ``task`` may be a wildcard."""
         return self._at("hub", "dec", _token(task))
+
+    def gift(self, kind: str, key: str, task: str, to: str) -> str:
+        """Where a hub gives a task of a class to a spoke; any of the tokens may be a wildcard."""
+        return self._at("hub", "give", _token(kind), _token(to), _token(key), _token(task))
+
+    @property
+    def gifts(self) -> str:
+        return self.gift(ANY, ANY, ANY, ANY)
+
+    @property
+    def gift_transform(self) -> tuple[str, str]:
+        """Source and destination of the transform that feeds the work queue from what a hub gives out."""
+        return self.gifts, self._to_whom()
 
     def hub_dead(self, task: str) -> str:
         """A dead letter in the hub's stream; ``task`` may be a wildcard."""

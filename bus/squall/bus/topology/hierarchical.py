@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import functools
 
-from squall.bus.subjects import ANY, GATEWAY, POOL, SOURCE, TARGET, Subjects, api
+from squall.bus.subjects import ANY, GATEWAY, POOL, SOURCE, TARGET, Subjects
 from squall.bus.topology.administration import launcher, observer, warden
+from squall.bus.topology.given import looks_at_each, to_each
 from squall.bus.topology.link import Link, Node
 from squall.bus.topology.model import Topology
-from squall.bus.topology.rights import Permissions
 
 PATTERN = "hierarchical"
 
@@ -56,13 +56,13 @@ def hierarchical(swarm: str, *, agents: int, coordinators: int = 2, addressed: b
             Node("observer", "observer"),
             *(() if addressed else (Node("warden", "warden"),)),
         ),
-        links=_links(s, _to_each(s) if addressed else _to_all(s)),
+        links=_links(s, to_each(s, "coordinator") if addressed else _to_all(s)),
         administration={
             "launcher": launcher(),
             "observer": observer(
                 s, [("IN", s.ingress), ("JOB", s.jobs), ("RES", s.registers), ("DLQ", s.dead_letters)]
             ),
-            **({"coordinator": _looks_at_each(s)} if addressed else {"warden": warden(s)}),
+            **({"coordinator": looks_at_each(s)} if addressed else {"warden": warden(s)}),
         },
     )
 
@@ -74,21 +74,6 @@ def _to_all(s: Subjects) -> tuple[Link, ...]:
         Link("WK", "agent", queued, note, by="pull", consumer=POOL),
         Link("WK", "coordinator", queued, "looks whether a task still waits", by="get"),
     )
-
-
-def _to_each(s: Subjects) -> tuple[Link, ...]:
-    """From a consumer of one's own."""
-    given = s.queued(ANY, ANY, ANY, ANY)
-    return (
-        Link("WK", "agent", given, "pulls what is given to it", by="pull", consumer=TARGET),
-        Link("WK", "coordinator", given, "looks whether a task still waits", by="get"),
-        Link("coordinator", "WK", given, "takes out what it has given to another", by="trim"),
-    )
-
-
-def _looks_at_each(s: Subjects) -> Permissions:
-    """Sees how far the consumers of the workers have delivered, so what of theirs has not begun."""
-    return Permissions(publish=(api("CONSUMER", "INFO", s.stream("WK"), ANY),))
 
 
 def _links(s: Subjects, to_workers: tuple[Link, ...]) -> tuple[Link, ...]:

@@ -71,6 +71,12 @@ class Batch(Operation, frozen=True, kw_only=True):
     tasks: Count
 
 
+class Dispatch(Batch, frozen=True, kw_only=True):
+    """A batch of dispatches that a leader stored, ``again`` of them of tasks dispatched before."""
+
+    again: Count = 0
+
+
 LEADING: Operations = {"lead": Lead, "resign": Resign, "fenced": Fenced, "leave": Leave}
 """Of any role that leads; the batches of each have a name of their own."""
 

@@ -14,7 +14,6 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
-from squall.bus.border import printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
 from squall.bus.messages import CoordinatorState, RunTask
@@ -22,10 +21,9 @@ from squall.bus.subjects import ANY, POOL, Seat, Subjects
 from squall.bus.topology.hierarchical import hierarchical
 from squall.bus.topology.model import Topology
 from squall.services.errors import SpecError
-from squall.services.patterns import opening, parts, reading
+from squall.services.patterns import distributing, opening, parts, reading
+from squall.services.patterns.distributing import DistributedSpec
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
-from squall.services.rules.distribution import PULL, Strategy
-from squall.services.run.spec import OWN, Spec, is_own
 from squall.services.trading.strategies import SIGNALS
 from squall.services.trading.workload import Submission, independent
 
@@ -52,7 +50,9 @@ MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
 
 
-class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+class HierarchicalSpec(
+    DistributedSpec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False
+):
     """A hierarchical swarm and its workload.
 
     Attributes:
@@ -60,31 +60,16 @@ class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         window_max: Most tasks dispatched and not yet terminal.
         pause_leader: Stop the leader for longer than its lease in mid-run and resume it, so that the run
             shows a fail-over.
-        distribution: Who is given a task; see `rules.distribution`.
-        capabilities: What each agent can do, under ``specialised``. A task needs what its job is called,
-            which of the trading workload is its strategy.
-        hedge_after: A task is tried a second time beside the first once it takes so many times as long as
-            95 % of them do; 0 for never. Higher costs less work; lower cuts the tail sooner.
-        handler_idempotent: The handler may be called twice with one task at the same time.
     """
 
     pattern: str = NAME
     coordinators: Annotated[int, Meta(ge=1, le=5)] = 2
     window_max: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] = 4000
     pause_leader: bool = True
-    distribution: Strategy = PULL
-    capabilities: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
-    hedge_after: Annotated[float, Meta(ge=0)] = 0.0
-    handler_idempotent: bool = False
-
-    @property
-    def is_addressed(self) -> bool:
-        """Whether the coordinator says who is given which task."""
-        return self.distribution != PULL
 
 
 def check(spec: HierarchicalSpec) -> None:
-    """See that the window feeds the agents.
+    """See that the window feeds the agents, and that tasks can be given out.
 
     Raises:
         SpecError: It does not.
@@ -94,54 +79,7 @@ def check(spec: HierarchicalSpec) -> None:
             f"window_max {spec.window_max} would starve {spec.agents} agents of {spec.slots} slots",
             f"raise it to at least {2 * spec.slots * spec.agents}",
         )
-    _check_distribution(spec)
-    if spec.hedge_after and not (spec.handler_idempotent or not is_own(spec.handler)):
-        raise SpecError(
-            "hedge_after has a handler called twice with one task, and this one does not say that it may be",
-            "say idempotent = true in [handler] if it may, or leave hedge_after out",
-        )
-    if 0 < spec.hedge_after < 1:
-        raise SpecError(
-            f"hedge_after = {spec.hedge_after:g} calls a task late that is sooner than most",
-            "make it at least 1, for instance 2",
-        )
-
-
-def _check_distribution(spec: HierarchicalSpec) -> None:
-    """See that every task has somebody who may be given it.
-
-    Raises:
-        SpecError: One has not.
-    """
-    agents = {node.name for node in topology(spec).of_role(AGENT)}
-    if spec.capabilities and spec.distribution != "specialised":
-        raise SpecError(
-            f'capabilities are of no use where distribution = "{spec.distribution}"',
-            'leave them out, or say distribution = "specialised"',
-        )
-    if strangers := sorted(set(spec.capabilities) - agents):
-        raise SpecError(
-            f"capabilities names {printable(strangers[0], 40)}, and there is no such agent",
-            f"the agents are agent-1 to agent-{spec.agents}",
-        )
-    if spec.distribution != "specialised":
-        return
-    if spec.workload == OWN:
-        raise SpecError(
-            "tasks of your own name no strategy that an agent could have the capability for",
-            'choose another distribution, for instance "affinity"',
-        )
-    able = {each for can in spec.capabilities.values() for each in can}
-    if lacking := [each for each in SIGNALS if each not in able]:
-        raise SpecError(
-            f"no agent has the capability {lacking[0]}, which tasks of this workload need",
-            f'say for instance capabilities = {{agent-1 = ["{lacking[0]}"], …}}',
-        )
-    if unknown := sorted(able - set(SIGNALS)):
-        raise SpecError(
-            f"no task needs the capability {printable(unknown[0], 40)}",
-            f"those that are needed are {', '.join(SIGNALS)}",
-        )
+    distributing.check(spec, needed=SIGNALS)
 
 
 def register_bytes_max(spec: HierarchicalSpec) -> int:

@@ -9,7 +9,7 @@ from squall.bus import log as bus_log
 from squall.bus.border import printable
 from squall.bus.codec import decode
 from squall.bus.errors import DecodeError
-from squall.bus.messages import TaskResult, TermClaimed
+from squall.bus.messages import RunTask, TaskResult, TermClaimed
 from squall.bus.pull import Delivery
 from squall.bus.subjects import ANY, last_token, matches
 from squall.services.patterns import reading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def read_back(swarm: Swarm, history: History) -> None:
-    """Write terms, requests and decisions into the history, in the order of the hub's log."""
+    """Write terms, gifts, requests and decisions into the history, in the order of the hub's log."""
     subjects = swarm.swarm
     seat = subjects.hub_seat
     through = int((await reading.state_of(swarm, "HUB"))["last_seq"])
@@ -34,6 +34,21 @@ async def read_back(swarm: Swarm, history: History) -> None:
                 _tell_request(record, history)
             elif matches(subjects.decision(ANY), record.subject):
                 _tell_decision(record, history)
+            elif matches(subjects.gifts, record.subject):
+                _tell_gift(record, history)
+
+
+def _tell_gift(record: Delivery, history: History) -> None:
+    given = decode(record.data, RunTask)
+    history(
+        "final",
+        "ok",
+        what="gift",
+        seq=record.sequence,
+        task=given.task,
+        to=given.addressed.to,
+        term=given.term,
+    )
 
 
 def _tell_request(record: Delivery, history: History) -> None:

@@ -2,7 +2,8 @@
 
 producer ─► IN ═► WK ─► spokes ─► REQ ═► HUB ─ requests ─► hub ─ decisions ─► HUB ═► RES ─► gateway ─► venue
 
-A double line is the broker's own copying.
+A double line is the broker's own copying. Where a file says who is given what, a spoke has no classes, and WK
+is a copy of what the hub gives out: IN ─► hub ─► HUB ═► WK.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from squall.bus import log as bus_log
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
 from squall.bus.jetstream import sourced
 from squall.bus.messages import HubState
-from squall.bus.subjects import ANY, GATEWAY, Subjects
+from squall.bus.subjects import ANY, GATEWAY, POOL, Subjects
 from squall.bus.topology.model import Topology
 from squall.bus.topology.star import star
 from squall.services.errors import SpecError
-from squall.services.patterns import hub_facts, opening, parts, reading
+from squall.services.patterns import distributing, hub_facts, opening, parts, reading
+from squall.services.patterns.distributing import DistributedSpec
 from squall.services.patterns.pattern import AGENT, Backlog, Consumer, Pattern, Place
-from squall.services.run.spec import Spec
 from squall.services.trading.market import SYMBOLS
 from squall.services.trading.strategies import SIGNALS
 from squall.services.trading.workload import Submission, independent
@@ -60,7 +61,7 @@ MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
 
 
-class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+class StarSpec(DistributedSpec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """A star and its workload.
 
     Attributes:
@@ -88,7 +89,7 @@ class StarSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 
 
 def check(spec: StarSpec) -> None:
-    """See that a snapshot of a full ingress fits a message.
+    """See that a snapshot of a full ingress fits a message, and that tasks can be given out.
 
     Raises:
         SpecError: It does not.
@@ -98,10 +99,16 @@ def check(spec: StarSpec) -> None:
             f"ingress_max {spec.ingress_max} is more than a hub's snapshot can name",
             f"lower it to at most {WINDOW_MAX}",
         )
+    distributing.check(spec, needed=CLASSES)
+    if spec.hedge_after and not spec.is_addressed:
+        raise SpecError(
+            "hedge_after has nobody to try a task of a star once more, as only one spoke has its class",
+            'say who is given tasks instead, for instance distribution = "adaptive"',
+        )
 
 
 def owners(spec: StarSpec) -> dict[str, str]:
-    """Which spoke has a class."""
+    """Which spoke has a class, where they are not given tasks by name."""
     spokes = itertools.cycle(f"agent-{number}" for number in range(1, spec.agents + 1))
     return dict(zip(CLASSES, spokes, strict=False))
 
@@ -111,22 +118,32 @@ def symbol_of(kind: str) -> str:
     return kind.rsplit("-", 1)[1]
 
 
+def classes_of(spec: StarSpec, spoke: str) -> tuple[str, ...]:
+    """The classes of the tasks that a spoke may be given."""
+    if spec.is_addressed:
+        return CLASSES
+    return tuple(kind for kind, owner in owners(spec).items() if owner == spoke)
+
+
 def queue_of(spec: StarSpec, spoke: str) -> queue.Queue:
-    """The tasks of the classes that a spoke has; its results are requests."""
+    """The tasks that a spoke has, of its classes or as they were given to it; its results are requests.
+
+    Attempts of a task are counted wherever it is given to.
+    """
     swarm = Subjects(spec.swarm)
+    classed = (swarm.queued_in(kind, ANY, ANY, ANY) for kind in classes_of(spec, spoke))
     return queue.Queue(
         stream=swarm.stream("WK"),
         consumer=spoke,
-        tasks=tuple(
-            swarm.queued_in(kind, ANY, ANY, ANY) for kind, owner in owners(spec).items() if owner == spoke
-        ),
+        tasks=(swarm.queued(ANY, ANY, ANY, spoke),) if spec.is_addressed else tuple(classed),
         register=lambda lane, task: swarm.request(spoke, task),
+        marks=POOL if spec.is_addressed else "",
     )
 
 
 def topology(spec: StarSpec) -> Topology:
     """Who there is, and who may do what."""
-    return star(spec.swarm, agents=spec.agents, hubs=spec.hubs)
+    return star(spec.swarm, agents=spec.agents, hubs=spec.hubs, addressed=spec.is_addressed)
 
 
 def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
@@ -140,6 +157,8 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
     common = {"storage": "file", "num_replicas": 1, "deny_delete": True}
     ingress, requests, hub = swarm.stream("IN"), swarm.stream("REQ"), swarm.stream("HUB")
     seat = swarm.hub_seat
+    gifts = [swarm.gifts] if spec.is_addressed else []
+    source, transform = (hub, swarm.gift_transform) if spec.is_addressed else (ingress, swarm.class_transform)
     return [
         parts.ingress(spec),  # trimmed below the oldest task that is not decided
         {
@@ -150,7 +169,14 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
         {
             "name": hub,
             "description": "the hub's log: who leads, what was asked for, in which order, and the decisions",
-            "subjects": [seat.term, seat.lease, seat.snapshot, swarm.decision(ANY), swarm.hub_dead(ANY)],
+            "subjects": [
+                seat.term,
+                seat.lease,
+                seat.snapshot,
+                swarm.decision(ANY),
+                swarm.hub_dead(ANY),
+                *gifts,
+            ],
             **sourced(requests, swarm.request_transform),
             "retention": "limits",
             # Refuses when full: under discard-old the term's record would be evicted in the end.
@@ -161,7 +187,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
             **common,
         },
         queue.stream_config(
-            swarm.stream("WK"), source=ingress, transform=swarm.class_transform, bytes_max=QUEUE_BYTES_MAX
+            swarm.stream("WK"), source=source, transform=transform, bytes_max=QUEUE_BYTES_MAX
         ),
         {
             **register.stream_config(swarm.stream("RES"), bytes_max=_bounded(REGISTER_BYTES, spec.tasks)),
@@ -253,7 +279,9 @@ async def read_back(swarm: Swarm, history: History) -> int:
             trimmed=state.trimmed,
             flattened=state.flattened,
         )
-    await reading.queue(swarm, history, dispatched=(await reading.state_of(swarm, "IN"))["last_seq"])
+    submitted = (await reading.state_of(swarm, "IN"))["last_seq"]
+    is_given = last is not None and swarm.spec_as(StarSpec).is_addressed
+    await reading.queue(swarm, history, dispatched=last[1].dispatched if last and is_given else submitted)
     await reading.dead_letters(swarm, history, ended.dead)
     return ended.all
 

@@ -180,9 +180,8 @@ class Coordinator:
         return Distributor(
             self._service,
             self._progress,
-            strategy=spec.distribution,
-            can=spec.capabilities,
-            hedge_after=spec.hedge_after,
+            self._jobs,
+            spec,
             may_act=self._leadership.may_act,
             again=self._repeat,
         )

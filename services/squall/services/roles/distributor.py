@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -28,9 +28,10 @@ from squall.bus.messages import Address, Heartbeat, RunTask
 from squall.bus.subjects import ANY, lane_for
 from squall.bus.tasks import look_again
 from squall.services.node.service import HEARTBEAT_S, Service
+from squall.services.patterns.distributing import DistributedSpec
 from squall.services.patterns.pattern import AGENT
-from squall.services.rules.dispatch import Dispatched, Progress
-from squall.services.rules.distribution import PULL, Steal, Strategy, Worker, choose, steals
+from squall.services.rules.dispatch import Dispatched, Given
+from squall.services.rules.distribution import PULL, Steal, Worker, choose, steals
 from squall.services.rules.hedging import Hedging
 from squall.services.rules.placement import Presence
 
@@ -58,10 +59,9 @@ class Distributor:
     """Distributes for one term.
 
     Args:
-        progress: What the coordinator knows.
-        strategy: Who is given a task.
-        can: The capabilities of each worker.
-        hedge_after: After which multiple of the usual time a task is tried once more; 0 for never.
+        given: What the leader knows of the tasks that it has given out.
+        stream: The leader's own, which holds the dispatches.
+        spec: Who is given a task, and when one is tried once more.
         may_act: Whether the term still has a margin of its lease, for what the broker does not fence.
         again: Told of a task that is to be dispatched again, and where its last dispatch is stored.
     """
@@ -69,22 +69,21 @@ class Distributor:
     def __init__(
         self,
         service: Service,
-        progress: Progress,
+        given: Given,
+        stream: str,
+        spec: DistributedSpec,
         *,
-        strategy: Strategy,
-        can: Mapping[str, Iterable[str]],
-        hedge_after: float,
         may_act: Callable[[], bool],
         again: Callable[[RunTask, int], None],
     ) -> None:
-        spec = service.spec
         now_s = time.monotonic()
         self._service = service
         self._queue = service.swarm.stream("WK")
-        self._strategy: Strategy = strategy
+        self._stream = stream
+        self._strategy = spec.distribution
         self._slots_max = spec.slots
-        self._can = {name: frozenset(each) for name, each in can.items()}
-        self._progress = progress
+        self._can = {name: frozenset(each) for name, each in spec.capabilities.items()}
+        self._given = given
         self._may_act = may_act
         self._again = again
         self._names = {node.name for node in service.pattern.topology(spec).of_role(AGENT)}
@@ -92,13 +91,13 @@ class Distributor:
         self._said: dict[str, Heartbeat] = {}
         self._heard_s = now_s
         self._ended_s = dict.fromkeys(self._names, now_s)
-        self._given_s = dict.fromkeys(progress.open, now_s)
-        self._hedging = Hedging(hedge_after)
+        self._given_s = dict.fromkeys(given.open, now_s)
+        self._hedging = Hedging(spec.hedge_after)
         self._left: dict[str, _Left] = {}
         self._asked: dict[str, Dispatched] = {}
-        self._turn = progress.dispatched
+        self._turn = given.dispatched
         self._wake = asyncio.Event()
-        self.is_needed = strategy != PULL or hedge_after > 0
+        self.is_needed = spec.distribution != PULL or spec.hedge_after > 0
 
     # What it hears.
 
@@ -170,7 +169,7 @@ class Distributor:
         said = self._said.get(name)
         return Worker(
             name,
-            load=self._progress.loads[name],
+            load=self._given.loads[name],
             slots=min(self._slots_max, max(1, said.slots)) if said is not None else self._slots_max,
             service_ms=said.service_ms if said is not None else 0.0,
             idle_s=time.monotonic() - self._ended_s.get(name, 0.0),
@@ -238,16 +237,14 @@ class Distributor:
             return
         late = [task for task, given_s in self._given_s.items() if now_s - given_s >= late_s]
         for task in late:
-            at = self._progress.open.get(task)
+            at = self._given.open.get(task)
             if at is None or at.hedge or self._is_on_its_way(task, at) or not self._hedging.may():
                 continue
             to = "" if self._strategy == PULL else self._choose(at.key, at.job, but=at.to)
             if self._strategy != PULL and to in ("", at.to):
                 continue
-            dispatch = await bus_log.at(
-                self._service.connection, self._service.swarm.stream("JOB"), at.sequence
-            )
-            if dispatch is not None and self._progress.open.get(task) == at:
+            dispatch = await bus_log.at(self._service.connection, self._stream, at.sequence)
+            if dispatch is not None and self._given.open.get(task) == at:
                 self._hedging.hedged()
                 self._service.counters["hedges"] += 1
                 self._give(task, at, dispatch, to, "hedge")
@@ -256,7 +253,7 @@ class Distributor:
         """The open tasks of a worker that are to stay with it, for all that was said."""
         return [
             (task, at)
-            for task, at in self._progress.open.items()
+            for task, at in self._given.open.items()
             if at.to == worker and not self._is_on_its_way(task, at)
         ]
 
@@ -268,7 +265,7 @@ class Distributor:
         """Where a task waits, or is held; None if it ended meanwhile, or is not there."""
         subject = self._service.swarm.queued(lane_for(at.key), at.key, task, at.to)
         waits = await bus_log.last(self._service.connection, self._queue, subject)
-        return waits if self._progress.open.get(task) == at else None
+        return waits if self._given.open.get(task) == at else None
 
     async def _delivered(self, worker: str) -> int:
         """Up to which place of the queue a worker was given what is there; all, if it has no consumer."""
@@ -290,6 +287,7 @@ class Distributor:
             moved=at.moved + 1,
             tried=tried or given.addressed.follows,
             hedge=why == "hedge",
+            had=at.holders,
         )
         self._given_s[task] = time.monotonic()
         self._asked[task] = at
@@ -301,7 +299,7 @@ class Distributor:
     async def _clear_up(self) -> None:
         """Take out what waited at one worker and is given to another."""
         for task, left in list(self._left.items()):
-            at = self._progress.open.get(task)
+            at = self._given.open.get(task)
             if at is not None and (at.to == left.to or not at.sequence):
                 continue  # not stored yet
             if not self._may_act():
@@ -318,8 +316,6 @@ class Distributor:
             return
         newest = (await bus_log.state(connection, self._queue))["last_seq"]
         # What is being given to somebody else is not stored yet, and a newer leader might refuse that.
-        is_theirs = any(
-            at.to == worker or (at.moved and not at.sequence) for at in self._progress.open.values()
-        )
+        is_theirs = any(at.to == worker or (at.moved and not at.sequence) for at in self._given.open.values())
         if not is_theirs and self._may_act():
             await bus_log.trim(connection, self._queue, below=newest + 1, subject=waiting)

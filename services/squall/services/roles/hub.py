@@ -1,6 +1,6 @@
 """Hub: a fenced leader and its standby, which decides on what the spokes ask for.
 
-    ingress ────read──► which tasks there are ─┐
+    ingress ────read──► which tasks there are ─┬─► given to spokes by name, if the spec says so
     requests ──in order of the log──► gather ──┴─► decide ──► one fenced batch of decisions ──► registers
                                                    ▲   │
                                                    └───┘ positions
@@ -33,6 +33,7 @@ from squall.services.node.lead import Office, stand
 from squall.services.node.service import Service
 from squall.services.patterns.star import StarSpec, owners
 from squall.services.roles.announced import announce
+from squall.services.roles.hub_giving import Giving
 from squall.services.roles.hub_log import (
     ConflictError,
     HubLog,
@@ -43,6 +44,7 @@ from squall.services.roles.hub_log import (
 )
 from squall.services.roles.hub_sweeper import Sweeper
 from squall.services.roles.pressed import Pressed
+from squall.services.rules.exposure import Positions
 from squall.services.rules.hub import UNREQUESTED, Request, Standing, Submitted, dead, decision
 from squall.services.run.spec import spec_as
 
@@ -102,11 +104,12 @@ class Hub:
         self._standing = Standing()
         self._owners = owners(self._spec)
         self._requests: asyncio.Queue[Request] = asyncio.Queue(BUFFER)
-        self._lost: dict[str, Submitted] = {}
+        self._lost: dict[str, tuple[Submitted, str]] = {}
         self._wake = asyncio.Event()
         self._pressed = Pressed(service)
         self._read = asyncio.Event()
         self._full = False
+        self._giving = self._gives()
         service.vitals = lambda: {"in_flight": len(self._standing.open)}
 
     async def lead(self) -> None:
@@ -118,9 +121,14 @@ class Hub:
         service, office = self._service, self._office
         await service.at("hub.claimed")
         self._standing, snapshot = await restore(
-            self._connection, self._swarm, office.seat, through=office.term
+            self._connection,
+            self._swarm,
+            office.seat,
+            through=office.term,
+            addressed=self._spec.is_addressed,
         )
         standing = self._standing
+        self._giving = self._gives()
         service.history(
             "resume",
             "ok",
@@ -139,7 +147,9 @@ class Hub:
             tasks.daemon(self._follow_ingress())
             tasks.daemon(self._follow_requests())
             tasks.daemon(self._watch_room(writer))
-            tasks.daemon(Sweeper(service, standing, self._owners, office.term, self._give_up).run())
+            if self._spec.is_addressed:
+                tasks.daemon(self._giving.run())
+            tasks.daemon(Sweeper(service, standing, self._owners, office.term, self._unrequested).run())
             tasks.daemon(self._wake_to_leave())
             try:
                 await self._write(writer)
@@ -150,6 +160,9 @@ class Hub:
     async def _wake_to_leave(self) -> None:
         await self._office.leave.wait()
         self._wake.set()
+
+    def _gives(self) -> Giving:
+        return Giving(self._service, self._office, self._spec, self._standing, self._wake.set, self._give_up)
 
     # What it hears.
 
@@ -174,6 +187,8 @@ class Hub:
             self._standing.skip(at.sequence)  # its request may be gone, and be made again
         else:
             self._standing.submitted(task, at)
+            if self._spec.is_addressed:
+                self._giving.came(task, at, record.data)
 
     async def _is_decided(self, task: str) -> bool:
         return await patiently(lambda: decision_of(self._connection, self._swarm, task)) is not None
@@ -197,8 +212,11 @@ class Hub:
                 await self._requests.put(Request(record.sequence, agent, task, result))
                 self._wake.set()
 
-    def _give_up(self, task: str, at: Submitted) -> None:
-        self._lost[task] = at
+    def _unrequested(self, task: str, at: Submitted) -> None:
+        self._give_up(task, at, UNREQUESTED)
+
+    def _give_up(self, task: str, at: Submitted, reason: str) -> None:
+        self._lost[task] = at, reason
         self._wake.set()
 
     async def _watch_room(self, writer: HubLog) -> None:
@@ -235,6 +253,7 @@ class Hub:
                 await self._until_read(batch)
                 await self._service.at("hub.gathered")
             decisions, letters = await self._decide(writer, batch)
+            gifts, repeats = await self._giving.gather(bytes_max=BATCH_BYTES_MAX, full=self._full)
             now = time.monotonic()
             since_snapshot += len(decisions)
             due = since_snapshot >= self._spec.snapshot_every or now >= snapshot_due
@@ -242,9 +261,11 @@ class Hub:
             # What is stored is how things stand now: while it is, further submissions are read.
             state = standing.snapshot("") if due else saved
             snapshot = state != saved
-            if decisions or snapshot:
-                storing = writer.store(decisions, letters, snapshot=snapshot)
+            if decisions or gifts or snapshot:
+                storing = writer.store(decisions, letters, gifts, repeats=repeats, snapshot=snapshot)
                 await self._service.at.asked("hub.asked", storing)
+            if gifts:
+                self._giving.stored()
             if decisions:
                 await self._service.at("hub.decided")
             if snapshot:
@@ -263,7 +284,8 @@ class Hub:
 
     async def _gather(self) -> list[Request]:
         """Requests of one batch, in their order; none if none came for a while, or there is else to do."""
-        if self._requests.empty() and not self._lost and not self._office.leave.is_set():
+        is_due = bool(self._lost) or self._giving.is_due
+        if self._requests.empty() and not is_due and not self._office.leave.is_set():
             await look_again(self._wake, TRIM_S)
         batch: list[Request] = []
         size = 0
@@ -322,19 +344,25 @@ class Hub:
             made, positions = decision(
                 request, at, standing.positions, term=self._office.term, bound=self._spec.exposure_max
             )
-            standing.decide(made, positions)
+            self._settle(made, positions)
             await decided(at, made)
         size = sum(map(_size, batch))
         while self._lost and len(decisions) < BATCH_MAX and size < BATCH_BYTES_MAX:
-            task, at = self._lost.popitem()
+            task, (at, reason) = self._lost.popitem()
             size += SUBMISSION_BYTES_MAX
             if task in standing.open:
-                self._service.complaints("buried", f"task {task}: {UNREQUESTED}")
-                self._service.history("bury", "ok", task=task, reason=UNREQUESTED)
-                made = dead(task, at, UNREQUESTED, None, term=self._office.term)
-                standing.decide(made, standing.positions)
+                self._service.complaints("buried", f"task {task}: {reason}")
+                self._service.history("bury", "ok", task=task, reason=reason)
+                made = dead(task, at, reason, None, term=self._office.term)
+                self._settle(made, standing.positions)
                 await decided(at, made)
         return decisions, letters
+
+    def _settle(self, made: TaskResult, positions: Positions) -> None:
+        given = self._standing.given.open.get(made.task)
+        self._standing.decide(made, positions)
+        if given is not None:
+            self._giving.ended(made.task, given, hedge=made.hedge is True)
 
     def _ignore(self, request: Request, why: str) -> None:
         self._standing.passed(request.sequence)

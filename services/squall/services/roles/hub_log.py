@@ -1,7 +1,7 @@
 """What a hub reads before it acts, what it writes, and what it removes.
 
     snapshot ─► decisions after it, up to our own term ─► submissions of tasks that are open ─► Standing
-    decisions, dead letters, and now and then a snapshot ─► one fenced batch
+    decisions, dead letters, what is given out, and now and then a snapshot ─► one fenced batch
 
 Of the log nothing is removed until it nears its bound: the requests and decisions of a run are what an oracle
 replays. The ingress is trimmed all the time, and what stands in it is what holds producers back.
@@ -13,19 +13,22 @@ import contextlib
 import functools
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from squall.bus import log as bus_log
 from squall.bus.codec import decode, encode
 from squall.bus.connection import Connection
-from squall.bus.errors import RejectedError, RequestError
+from squall.bus.errors import DecodeError, RejectedError, RequestError
 from squall.bus.fenced import CopiedTrim, FencedWriter, Stored, Taken, newest_snapshot, patiently, replay
 from squall.bus.jetstream import Entry
 from squall.bus.messages import DeadLetter, HubState, RunTask, TaskResult
 from squall.bus.subjects import ANY, Seat, Subjects, lane_for, last_token
 from squall.services.node.lead import Office
 from squall.services.node.service import Service
+from squall.services.roles.restore import restore_given
+from squall.services.rules.dispatch import open_sequences
 from squall.services.rules.hub import Standing, Submitted, open_places
 
 log = logging.getLogger("squall")
@@ -38,12 +41,14 @@ class _Covered(NamedTuple):
         lease, snapshot: The places of the lease stored with it, and of itself.
         requests: All requests up to this place.
         decision: The place and the task of the newest decision; None if this term stored none before.
+        gifts: From here on there are dispatches that it needs.
     """
 
     lease: int
     snapshot: int
     requests: int
     decision: tuple[int, str] | None
+    gifts: int
 
 
 class ConflictError(Exception):
@@ -57,12 +62,13 @@ def submission_at(subject: str, sequence: int) -> tuple[str, Submitted]:
 
 
 async def restore(
-    connection: Connection, swarm: Subjects, seat: Seat, *, through: int
+    connection: Connection, swarm: Subjects, seat: Seat, *, through: int, addressed: bool = False
 ) -> tuple[Standing, int]:
     """Fold the hub's log, however long the broker takes to answer.
 
     Args:
         through: Where to end: at the record of our own term. Nothing of an older term can come after it.
+        addressed: Whether tasks are given to spokes by name.
 
     Returns:
         What is known, and where the newest snapshot is stored; 0 if there is none.
@@ -70,7 +76,18 @@ async def restore(
     stored = await newest_snapshot(connection, seat)
     state = decode(stored.data, HubState) if stored is not None else HubState(write="")
     sequence = stored.sequence if stored is not None else 0
-    standing = Standing(state)
+    standing = Standing(state, addressed=addressed)
+    if addressed:
+        await restore_given(
+            connection,
+            standing.given,
+            seat.stream,
+            swarm.gifts,
+            places=open_sequences(state.given),
+            fresh=state.fresh,
+            after=sequence,
+            through=through,
+        )
     decided = replay(connection, seat.stream, swarm.decision(ANY), after=sequence, through=through)
     async with contextlib.aclosing(decided) as records:
         async for record in records:
@@ -138,27 +155,74 @@ class HubLog:
         self._covered: _Covered | None = None
 
     async def store(
-        self, decisions: Sequence[TaskResult], letters: Iterable[DeadLetter] = (), *, snapshot: bool
+        self,
+        decisions: Sequence[TaskResult],
+        letters: Sequence[DeadLetter] = (),
+        gifts: Sequence[RunTask] = (),
+        *,
+        repeats: Mapping[str, int] = MappingProxyType({}),
+        snapshot: bool,
     ) -> None:
-        """Store decisions, the dead letters of those that are dead, and a snapshot in one batch.
+        """Store decisions, the dead letters of those that are dead, gifts and a snapshot in one batch.
+
+        Args:
+            gifts: Tasks that are given to spokes; they count as dispatched already in what the hub knows.
+            repeats: Where the last dispatch is stored of those of them that were given out before.
 
         Raises:
             DeposedError: A newer term exists.
             ConflictError: A task was decided before.
         """
-        entries = [Entry(self._swarm.decision(made.task), encode(made), 0) for made in decisions]
-        entries += [Entry(self._swarm.hub_dead(letter.task.task), encode(letter), 0) for letter in letters]
-        state = encode(self._standing.snapshot(secrets.token_hex(8))) if snapshot else None
-        stored = await self._writer.store(entries, state)
-        if isinstance(stored, Taken):
-            raise ConflictError(f"decided before: {', '.join(map(last_token, stored.records))}")
+        while True:
+            entries = [Entry(self._swarm.decision(made.task), encode(made), 0) for made in decisions]
+            entries += [Entry(self._swarm.hub_dead(each.task.task), encode(each), 0) for each in letters]
+            entries += [self._gift(task, repeats.get(task.task, 0)) for task in gifts]
+            if not entries and not snapshot:
+                return
+            state = self._standing.snapshot(secrets.token_hex(8)) if snapshot else None
+            stored = await self._writer.store(entries, encode(state) if state is not None else None)
+            if isinstance(stored, Stored):
+                break
+            gifts = await self._without(gifts, stored)
         self._letters.wrote()
         if decisions:
             self._newest = stored.first + len(decisions) - 1, decisions[-1].task
             self._tell(decisions, stored)
-        if snapshot:
+        first = stored.first + len(decisions) + len(letters)
+        for place, task in enumerate(gifts):
+            self._standing.given.stored(task.task, first + place)
+        if gifts:
+            count, again = len(gifts), sum(task.task in repeats for task in gifts)
+            self._service.history("dispatch", "ok", term=self._term, tasks=count, first=first, again=again)
+        if state is not None:
             lease = stored.first - 1  # each batch begins with one
-            self._covered = _Covered(lease, stored.last, self._standing.requests, self._newest)
+            needed = min([stored.first, *state.given[:1]])
+            self._covered = _Covered(lease, stored.last, state.requests, self._newest, needed)
+
+    def _gift(self, task: RunTask, expected: int) -> Entry:
+        at = functools.partial(self._swarm.gift, task.job, task.key, task.task)
+        # To whomever it was given before: a task has one chain of dispatches.
+        return Entry(at(task.addressed.to), encode(task), expected, among=at(ANY))
+
+    async def _without(self, gifts: Sequence[RunTask], taken: Taken) -> list[RunTask]:
+        """Of what could not be stored, the gifts that are left: some were given out and decided long ago.
+
+        Such a task was submitted once more, as its producer had not heard that it was accepted.
+
+        Raises:
+            ConflictError: That is not why.
+        """
+        before = [task for task in gifts if self._gift(task, 0).subject in taken.records]
+        is_why = len(before) == len(taken.records)
+        for task in before:
+            ask = functools.partial(decision_of, self._connection, self._swarm, task.task)
+            is_why = is_why and not task.addressed.moved and await patiently(ask) is not None
+        if not is_why:
+            raise ConflictError(f"decided before: {', '.join(map(last_token, taken.records))}")
+        for task in before:
+            self._standing.given.undo(task)
+            self._standing.close(task.task)
+        return [task for task in gifts if task not in before]
 
     def _tell(self, decisions: Sequence[TaskResult], stored: Stored) -> None:
         counters = self._service.counters
@@ -180,7 +244,9 @@ class HubLog:
             return known
         ask = functools.partial(bus_log.at, self._connection, self._swarm.stream("IN"), at.sequence)
         record = await patiently(ask)
-        return decode(record.data, RunTask) if record is not None else known
+        with contextlib.suppress(DecodeError):
+            return decode(record.data, RunTask) if record is not None else known
+        return known
 
     async def trim_ingress(self, *, crowded: bool) -> None:
         """Free the ingress up to the oldest task that is open.
@@ -242,6 +308,7 @@ class HubLog:
         await trim(below=covered.lease, subject=self._seat.lease)
         await trim(below=covered.snapshot, subject=self._seat.snapshot)
         await trim(below=covered.requests + 1, subject=swarm.request(ANY, ANY))
+        await trim(below=covered.gifts, subject=swarm.gifts)
         if covered.decision is not None:
             sequence, task = covered.decision
             with contextlib.suppress(RequestError):

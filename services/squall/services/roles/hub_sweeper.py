@@ -26,7 +26,7 @@ from squall.bus import log as bus_log
 from squall.bus.codec import decode
 from squall.bus.errors import RequestError
 from squall.bus.messages import TaskResult
-from squall.bus.subjects import lane_for
+from squall.bus.subjects import ANY, lane_for
 from squall.services.node.service import Service
 from squall.services.roles.hub_log import decision_of
 from squall.services.rules.hub import Standing, Submitted
@@ -80,7 +80,7 @@ class Sweeper:
             overdue = [task for task, (since, _) in self._seen.items() if now - since >= self._patience_s]
             for task in overdue:
                 at = opened.get(task)
-                if at is None:
+                if at is None or not self._standing.is_given(task):
                     continue
                 missing = self._seen[task][1]
                 try:
@@ -93,7 +93,12 @@ class Sweeper:
     async def _look(self, task: str, at: Submitted, missing: int) -> int:
         """How often a task was missing in a row, after one more look."""
         connection, swarm = self._connection, self._swarm
-        queued = swarm.queued_in(at.job, lane_for(at.key), at.key, task)
+        # Where tasks are given to spokes by name, any may have it, and ask for it.
+        given = self._standing.given.open.get(task)
+        lane = lane_for(at.key)
+        queued = (
+            swarm.queued(lane, at.key, task, ANY) if given else swarm.queued_in(at.job, lane, at.key, task)
+        )
         if await bus_log.last(connection, swarm.stream("WK"), queued) is not None:
             return 0
         if (decided := await decision_of(connection, swarm, task)) is not None:
@@ -104,7 +109,7 @@ class Sweeper:
                 self._complaints("overlooked", f"the decision on task {task}")
             self._standing.close(task)
             return 0
-        request = swarm.request(self._owners[at.job], task)
+        request = swarm.request(ANY if given else self._owners[at.job], task)
         copied = await bus_log.last(connection, swarm.hub_seat.stream, request)
         written = copied or await bus_log.last(connection, swarm.stream("REQ"), request)
         if written is not None and (copied is None or copied.sequence > self._standing.requests):

@@ -182,4 +182,4 @@ def _kept_from(state: CoordinatorState | None, first: int) -> int:
     Args:
         first: Of the batch that holds the snapshot.
     """
-    return min([first, *open_sequences(state)[:1]]) if state is not None else 0
+    return min([first, *open_sequences(state.open)[:1]]) if state is not None else 0

@@ -19,7 +19,7 @@ from squall.bus.errors import BusError
 from squall.bus.messages import TaskResult
 from squall.bus.tasks import Tasks, task_group
 from squall.services.node.service import Service
-from squall.services.patterns.star import StarSpec, owners, queue_of, symbol_of
+from squall.services.patterns.star import StarSpec, classes_of, queue_of, symbol_of
 from squall.services.roles.announced import Announced
 from squall.services.roles.worker import POINTS, Worker
 from squall.services.rules.exposure import closing, orders_of
@@ -54,8 +54,7 @@ class Spoke:
         self._service = service
         self._tasks = tasks
         self._mode = spec.on_hub_loss
-        mine = [kind for kind, owner in owners(spec).items() if owner == service.node]
-        self._prices = dict.fromkeys(map(symbol_of, mine), 0.0)
+        self._prices = dict.fromkeys(map(symbol_of, classes_of(spec, service.node)), 0.0)
         self._asking: asyncio.Task[None] | None = None
         self.announced = Announced(service, spec.lease_s, self._mode, self._changed)
         self.worker = Worker(service, queue_of(spec, service.node), complete=self._complete)

@@ -21,10 +21,14 @@ from squall.bus.codec import MESSAGE_BYTES_MAX, encode
 from squall.bus.errors import MessageTooLargeError
 from squall.bus.messages import HubState, TaskResult
 from squall.bus.subjects import lane_for
+from squall.services.rules.dispatch import Given
 from squall.services.rules.exposure import Positions, carried_out, rule
 
 UNREQUESTED = "acknowledged without a request"
 """Why a task is dead whose spoke let go of it and asked for nothing; who judges a run knows it by this."""
+
+UNREADABLE = "its submission cannot be read"
+"""Why a task is dead that could be given to nobody."""
 
 FLATTEN = "flatten"
 """The class of the one thing that a spoke asks for by itself: to have the positions in its symbols closed."""
@@ -69,6 +73,9 @@ class Request(NamedTuple):
 class Standing:
     """The mutable state behind a `HubState`.
 
+    Args:
+        addressed: Whether a task is asked for by whom it was given to, instead of by who has its class.
+
     Attributes:
         positions: Net units by symbol, after every decision so far.
         ingress: All submissions up to this sequence are known.
@@ -77,9 +84,12 @@ class Standing:
         open: Tasks that were submitted and are not decided, in the order of their submission.
         trimmed: The log was trimmed below this sequence.
         flattened: By spoke, the newest term whose loss it has had its positions closed for.
+        given: Those of the open tasks that were given to spokes by name.
     """
 
-    def __init__(self, state: HubState | None = None) -> None:
+    def __init__(self, state: HubState | None = None, *, addressed: bool = False) -> None:
+        self.given = Given(state.dispatched if state else 0)
+        self._is_addressed = addressed
         self.positions: Positions = dict(state.positions) if state else {}
         self.ingress = state.ingress if state else 0
         self.requests = state.requests if state else 0
@@ -102,6 +112,9 @@ class Standing:
             open=tuple(later - earlier for earlier, later in itertools.pairwise([0, *places])),
             trimmed=self.trimmed,
             flattened=dict(self.flattened),
+            dispatched=self.given.dispatched,
+            given=self.given.places(),
+            fresh=self.given.fresh(),
         )
 
     def read_again(self, sequence: int) -> None:
@@ -140,11 +153,23 @@ class Standing:
         """
         at = self.open.get(request.task)
         if at is not None:
-            return at if owners.get(at.job) == request.agent else "foreign"
+            return at if self._may_ask(request, at, owners) else "foreign"
         lost = _flatten_term(request.task, request.agent)
         if request.agent in owners.values() and self.flattened.get(request.agent, 0) < lost <= term:
             return Submitted(0, FLATTEN, request.agent)
         return "not-open"
+
+    def _may_ask(self, request: Request, at: Submitted, owners: Mapping[str, str]) -> bool:
+        if self._is_addressed:
+            return self.given.had_by(request.task, request.agent, request.sequence)
+        return owners.get(at.job) == request.agent
+
+    def is_given(self, task: str) -> bool:
+        """Whether a task can be with a spoke: where they are given by name, once that is stored."""
+        if not self._is_addressed:
+            return True
+        at = self.given.open.get(task)
+        return at is not None and at.sequence > 0
 
     def passed(self, sequence: int) -> None:
         """This request is not decided, and never will be."""
@@ -152,7 +177,7 @@ class Standing:
 
     def decide(self, decision: TaskResult, positions: Positions) -> None:
         """A task is decided, and this is held then."""
-        self.open.pop(decision.task, None)
+        self.close(decision.task)
         if decision.job == FLATTEN and (lost := _flatten_term(decision.task, decision.agent)):
             self.flattened[decision.agent] = lost
         self.positions = positions
@@ -165,8 +190,9 @@ class Standing:
         self.decide(decision, carried_out(decision.effects, self.positions))
 
     def close(self, task: str) -> None:
-        """A task that is open was decided long ago: it was submitted once more."""
+        """A task is open no more; it may have been decided long ago, and submitted once more."""
         self.open.pop(task, None)
+        self.given.over(task)
 
     def kept_from(self) -> int:
         """The place in the ingress from which submissions are needed."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
-from squall.chaos.evidence.operations import LEADING, Batch, Fenced, Given
+from squall.chaos.evidence.operations import LEADING, Dispatch, Fenced, Given
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks import leading
 from squall.chaos.judge.checks.accounts import back_pressure, balance, one_effect
@@ -35,12 +35,6 @@ BACK_SHARE = 0.3
 
 COUNTED_S = 5.0
 """By when a leader has counted a register, however busy it is: it reads thousands a second."""
-
-
-class Dispatch(Batch, frozen=True, kw_only=True):
-    """A batch of dispatch records that a coordinator stored, ``again`` of them of tasks dispatched before."""
-
-    again: Count = 0
 
 
 class Job(Operation, frozen=True, kw_only=True):

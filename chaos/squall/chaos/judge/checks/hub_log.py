@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -36,6 +36,15 @@ class Claimed(Operation, frozen=True, kw_only=True):
 
     seq: int
     holder: str
+
+
+class Gift(Operation, frozen=True, kw_only=True):
+    """A record of the hub's log by which a task is given to a spoke."""
+
+    seq: int
+    task: str
+    to: str
+    term: int
 
 
 class Requested(Operation, frozen=True, kw_only=True):
@@ -93,7 +102,8 @@ def single_writer(case: Case) -> Finding:
         return unknown("no decision was read back")
     begun = [claim.seq for claim in claims]
     late, early = [], []
-    for made in decisions:
+    written: list[Decided | Gift] = [*decisions, *history.of(Gift)]
+    for made in written:
         place = bisect.bisect(begun, made.seq)
         if not place:
             early.append(made.task)
@@ -106,8 +116,8 @@ def single_writer(case: Case) -> Finding:
     return decide(
         case,
         shown=[
-            *([f"{len(late)} decisions of a term that was over: {some(late)}"] if late else []),
-            *([f"{len(early)} decisions before any term: {some(early)}"] if early else []),
+            *([f"{len(late)} records of a term that was over: {some(late)}"] if late else []),
+            *([f"{len(early)} records before any term: {some(early)}"] if early else []),
             *([f"a term was acted in by who does not hold it: {some(others)}"] if others else []),
             *leading.deposed_batches(case),
         ],
@@ -184,12 +194,25 @@ def _unheard(history: History) -> list[str]:
     ]
 
 
-def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
-    """E1: the harness, given the requests in the log's order, comes to each decision and the ledger.
+Mine = Callable[[Requested, str], bool]
+"""Whether a request is by a spoke that has the task, given the class of that."""
 
-    Args:
-        has: Which spoke has a class.
-    """
+
+def of_class(has: Mapping[str, str]) -> Mine:
+    """Where each class has its spoke."""
+    return lambda request, job: has.get(job) == request.agent
+
+
+def as_given(history: History) -> Mine:
+    """Where tasks are given to spokes by name: one that was given it before, in the log's order."""
+    first: dict[tuple[str, str], int] = {}
+    for gift in history.of(Gift):
+        first[gift.task, gift.to] = min(gift.seq, first.get((gift.task, gift.to), gift.seq))
+    return lambda request, job: first.get((request.task, request.agent), request.seq) < request.seq
+
+
+def ledger_as_replayed(case: Case, mine: Mine) -> Finding:
+    """E1: the harness, given the requests in the log's order, comes to each decision and the ledger."""
     history = case.history
     bound = history.spec.get("exposure_max")
     if not history.of(Requested) or not isinstance(bound, int):
@@ -200,7 +223,7 @@ def ledger_as_replayed(case: Case, has: Mapping[str, str]) -> Finding:
     if gone := unwhole(history):
         return unknown(*gone)  # what is left of the log accounts for a part of the ledger only
     decisions = {made.task: made for made in reversed(history.of(Decided))}
-    asked = _to_be_decided(history, decisions, has)
+    asked = _to_be_decided(history, decisions, mine)
     expected = {made.task: made for made in replay.decisions(asked, bound=bound)}
     unasked = [task for task, made in decisions.items() if made.request and task not in expected]
     wrong = [
@@ -254,17 +277,15 @@ def orders(history: History) -> dict[str, replay.Wanted]:
     }
 
 
-def _to_be_decided(
-    history: History, decisions: Mapping[str, Decided], has: Mapping[str, str]
-) -> list[replay.Requested]:
-    """The first request of each task that was decided on one, by the spoke that has its class."""
+def _to_be_decided(history: History, decisions: Mapping[str, Decided], mine: Mine) -> list[replay.Requested]:
+    """The first request of each task that was decided on one, by a spoke that has it."""
     jobs = {register.task: register.job for register in history.registers}
     first: dict[str, replay.Requested] = {}
     for request in sorted(history.of(Requested), key=lambda request: request.seq):
         made, job = decisions.get(request.task), jobs.get(request.task, "")
         if made is None or not made.request or request.task in first:
             continue
-        if job == FLATTEN or has.get(job) == request.agent:
+        if job == FLATTEN or mine(request, job):
             first[request.task] = replay.Requested(
                 request.seq,
                 request.task,

@@ -1,4 +1,4 @@
-"""What must hold of a hub and its spokes: S1 to S6, and that the log explains the ledger. Pure."""
+"""What must hold of a hub and its spokes: S1 to S6, H7, and that the log explains the ledger. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from squall.chaos.evidence.operations import LEADING
+from squall.chaos.evidence.operations import LEADING, Dispatch, Given
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.accounts import balance, effects
+from squall.chaos.judge.checks.distribution import DISTRIBUTED
 from squall.chaos.judge.checks.hub_change import Command, no_flapping, recovery_time, zombie_hub
 from squall.chaos.judge.checks.hub_log import (
     Claimed,
     Decide,
     Decided,
+    Gift,
     Requested,
     Snapshot,
+    as_given,
     flattened,
     ledger_as_replayed,
+    of_class,
     one_decision,
     single_writer,
 )
@@ -30,6 +34,7 @@ from squall.chaos.plan.kinds import HAND_OVER
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.plan.series import EXPERIMENT, Plan, outage, poison, tail, there, varied_run
 from squall.services.patterns.star import StarSpec, owners
+from squall.services.rules.distribution import PULL
 from squall.services.rules.effects import PAUSE_S_MAX
 from squall.services.run.spec import Spec
 
@@ -65,10 +70,12 @@ def no_lost_or_double_decision(case: Case) -> Finding:
 
 def ledger(case: Case) -> Finding:
     """E1: see `ledger_as_replayed`."""
-    agents = case.history.asked.agents
-    if not agents:
+    history = case.history
+    if history.spec.get("distribution", PULL) != PULL:
+        return ledger_as_replayed(case, as_given(history))
+    if not history.asked.agents:
         return unknown("it is not known which spoke has which class")
-    return ledger_as_replayed(case, owners(StarSpec(agents=agents)))
+    return ledger_as_replayed(case, of_class(owners(StarSpec(agents=history.asked.agents))))
 
 
 def runs(spec: Spec, seed: int) -> Sequence[Plan]:
@@ -157,14 +164,18 @@ PROMISES = Promises(
             text="Decisions and ledger are what the harness computes from the requests of the hub's log.",
             check=ledger,
         ),
+        DISTRIBUTED,
         *OF_ALL,
     ),
     operations={
         **LEADING,
         "decide": Decide,
+        "dispatch": Dispatch,
+        "given": Given,
         "command": Command,
         "degraded": Degraded,
         "final/term": Claimed,
+        "final/gift": Gift,
         "final/request": Requested,
         "final/decision": Decided,
         "final/snapshot": Snapshot,

@@ -16,8 +16,8 @@ def install(node: str, role: str) -> None:
     lease_without_fence.install(node, role)
     store = HubLog.store
 
-    async def shrugged_off(self: HubLog, decisions: Any, letters: Any = (), *, snapshot: bool) -> None:
+    async def shrugged_off(self: HubLog, *what: Any, **how: Any) -> None:
         with contextlib.suppress(ConflictError):
-            await store(self, decisions, letters, snapshot=snapshot)
+            await store(self, *what, **how)
 
     HubLog.store = shrugged_off  # type: ignore[method-assign]
