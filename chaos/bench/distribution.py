@@ -13,7 +13,9 @@ in sixty stalls for four seconds (`skewed_handler.py`). What a hedged row adds i
 
 Every run is judged as ever; one that lost or doubled anything ends this.
 
-    uv run python chaos/bench/distribution.py [--tasks 1000] [--rate 80] [--only NAME] [--json]
+In a star whoever has the class of a task pulls it, where nothing is said, so there is no hedged row of that.
+
+    uv run python chaos/bench/distribution.py [--pattern star] [--tasks N] [--rate 80] [--only NAME] [--json]
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from pathlib import Path
 from typing import Any
 
 from squall.chaos.judge.checks.hierarchical import jain
-from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.patterns.star import CLASSES
 from squall.services.run.directory import claim
 from squall.services.run.driven import driven
 from squall.services.run.result import Result, judge
+from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert
 
 HANDLER = Path(__file__).with_name("skewed_handler.py")
@@ -48,23 +51,36 @@ ABLE = {
     "agent-4": ["arbitrage", "pairs"],
 }
 
-ROWS: Mapping[str, Mapping[str, Any]] = {
-    "pull": {},
-    "round-robin": {"distribution": "round-robin"},
-    "specialised": {"distribution": "specialised", "capabilities": ABLE},
-    "affinity": {"distribution": "affinity"},
-    "adaptive": {"distribution": "adaptive"},
-    "stealing": {"distribution": "stealing"},
-    "pull-hedged": HEDGED,
-    "adaptive-hedged": {"distribution": "adaptive", **HEDGED},
+CLASSED = {
+    agent: [kind for kind in CLASSES if kind.rsplit("-", 1)[0] in strategies]
+    for agent, strategies in ABLE.items()
 }
 
 
-def spec_of(row: Mapping[str, Any], tasks: int, rate_per_s: float) -> HierarchicalSpec:
+def rows(able: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The rows, given what agents can do."""
+    return {
+        "pull": {},
+        "round-robin": {"distribution": "round-robin"},
+        "specialised": {"distribution": "specialised", "capabilities": able},
+        "affinity": {"distribution": "affinity"},
+        "adaptive": {"distribution": "adaptive"},
+        "stealing": {"distribution": "stealing"},
+        "adaptive-hedged": {"distribution": "adaptive", **HEDGED},
+    }
+
+
+ROWS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "hierarchical": {**rows(ABLE), "pull-hedged": HEDGED},
+    "star": rows(CLASSED),
+}
+
+
+def spec_of(pattern: str, row: Mapping[str, Any], tasks: int, rate_per_s: float) -> Spec:
     """The swarm of a row."""
-    made = convert(
+    return convert(
         {
-            "pattern": "hierarchical",
+            "pattern": pattern,
             "agents": AGENTS,
             "slots": SLOTS,
             "tasks": tasks,
@@ -76,11 +92,9 @@ def spec_of(row: Mapping[str, Any], tasks: int, rate_per_s: float) -> Hierarchic
         },
         "the bench",
     )
-    assert isinstance(made, HierarchicalSpec)
-    return made
 
 
-async def _run(spec: HierarchicalSpec, folder: Path) -> Result:
+async def _run(spec: Spec, folder: Path) -> Result:
     with claim(spec, folder) as claimed:
         async with asyncio.timeout(GIVE_UP_S), driven(spec, claimed, progress=lambda _: None) as run:
             await run.swarm.producer
@@ -121,7 +135,7 @@ def seen(history: Path) -> dict[str, Any]:
     }
 
 
-def measure(row: Mapping[str, Any], tasks: int, rate_per_s: float) -> dict[str, Any]:
+def measure(pattern: str, row: Mapping[str, Any], tasks: int, rate_per_s: float) -> dict[str, Any]:
     """One run of one strategy.
 
     Raises:
@@ -129,7 +143,7 @@ def measure(row: Mapping[str, Any], tasks: int, rate_per_s: float) -> dict[str, 
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder) / "run"
-        result = asyncio.run(_run(spec_of(row, tasks, rate_per_s), path))
+        result = asyncio.run(_run(spec_of(pattern, row, tasks, rate_per_s), path))
         failed = [f"{check.id}: {check.detail}" for check in result.checks if check.verdict == "fail"]
         if failed or result.lost or result.duplicated:
             raise RuntimeError(f"{row}: lost {result.lost}, doubled {result.duplicated}; {failed}")
@@ -165,16 +179,20 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
 def main() -> None:
     """Measure each strategy, and print a line each or one document."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--pattern", choices=list(ROWS), default="hierarchical")
     options.add_argument("--tasks", type=int, default=1000)
     options.add_argument("--rate", type=float, default=80.0)
-    options.add_argument("--only", choices=list(ROWS), action="append")
+    options.add_argument("--only", action="append")
     options.add_argument("--json", action="store_true")
     given = options.parse_args()
     found: dict[str, dict[str, Any]] = {}
-    for name in given.only or ROWS:
+    named = ROWS[given.pattern]
+    if unknown := [name for name in given.only or () if name not in named]:
+        options.error(f"{unknown[0]} is no row of {given.pattern}: there are {', '.join(named)}")
+    for name in given.only or named:
         sys.stderr.write(f"{name} …\n")
         sys.stderr.flush()
-        found[name] = measure(ROWS[name], given.tasks, given.rate)
+        found[name] = measure(given.pattern, named[name], given.tasks, given.rate)
     if given.json:
         sys.stdout.write(json.dumps({"rows": found, "tasks": given.tasks, "rate_per_s": given.rate}) + "\n")
         return

@@ -437,6 +437,7 @@ class Walk:
     [
         *((name, {}) for name in PATTERNS if name != "ring"),
         ("hierarchical", {"distribution": "affinity"}),
+        ("star", {"distribution": "affinity"}),
         ("mesh", {"agents": 5, "neighbours": 2}),
         ("ring", {"agents": 4}),
         ("ring", {"agents": 4, "closed": True, "laps_max": 3}),

@@ -1,4 +1,4 @@
-"""Schedules of a coordinator that says who is given what: all is done once, whatever is struck."""
+"""Schedules of a leader that says who is given what: all is done once, whatever is struck."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from squall.chaos.cli.setup import spec_of
 from squall.chaos.mutants.catalogues import catalogue_of
 from squall.chaos.plan.schedule import Interval, Schedule
 from squall.chaos.simulation.outcome import Plan, outcome
+from squall.services.patterns.star import CLASSES
 from squall.services.run.spec import Spec
 from squall.services.run.swarm_toml import convert
 
@@ -24,19 +25,22 @@ ABLE = {
     "agent-3": ("pairs", "arbitrage"),
     "agent-4": ("arbitrage", "momentum"),
 }
-STRATEGIES: dict[str, dict[str, Any]] = {
-    "round-robin": {},
-    "specialised": {"capabilities": ABLE},
-    "affinity": {},
-    "adaptive": {},
-    "stealing": {},
+CLASSED = {
+    f"agent-{n}": tuple(kind for at, kind in enumerate(CLASSES) if at % 4 in (n - 1, n % 4))
+    for n in range(1, 5)
 }
+CAPABLE = {"hierarchical": ABLE, "star": CLASSED}
+"""Two agents can do each."""
+
+PROMISED = {"hierarchical": {"H1", "H2"}, "star": {"S1", "S4"}}
+
+STRATEGIES = ("round-robin", "specialised", "affinity", "adaptive", "stealing")
 
 
-def swarm(tasks: int = TASKS, **values: Any) -> Spec:
-    return msgspec.structs.replace(
-        spec_of("hierarchical", tasks_of_load=tasks, tasks=tasks), **values, pause_leader=False
-    )
+def swarm(tasks: int = TASKS, *, of: str = "hierarchical", **values: Any) -> Spec:
+    """Four agents of a pattern."""
+    spec = spec_of(of, tasks_of_load=tasks, tasks=tasks)
+    return msgspec.structs.replace(spec, agents=4, **values, pause_leader=False)
 
 
 def lines(run: Path, op: str) -> list[dict[str, Any]]:
@@ -52,24 +56,33 @@ def given(run: Path) -> list[dict[str, Any]]:
     "seed", [1, 2, *(pytest.param(s, marks=pytest.mark.everything) for s in range(3, 9))]
 )
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_whatever_is_struck_nothing_is_lost_or_done_twice(strategy: str, seed: int) -> None:
-    found = outcome(Plan(spec=swarm(distribution=strategy, slots=4, **STRATEGIES[strategy])), seed)
+@pytest.mark.parametrize("pattern", PROMISED)
+def test_whatever_is_struck_nothing_is_lost_or_done_twice(pattern: str, strategy: str, seed: int) -> None:
+    able = CAPABLE[pattern] if strategy == "specialised" else {}
+    spec = swarm(of=pattern, distribution=strategy, slots=4, capabilities=able)
+    found = outcome(Plan(spec=spec), seed)
     assert found.verdict == "pass", found
-    assert {"H1", "H2", "E1", "U1", "U2"} <= {*found.passed}
+    assert PROMISED[pattern] | {"E1", "U1", "U2"} <= {*found.passed}
 
 
 @pytest.mark.parametrize("strategy", ["round-robin", "affinity"])
-def test_what_an_absent_worker_has_goes_to_others(strategy: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", PROMISED)
+def test_what_an_absent_worker_has_goes_to_others(pattern: str, strategy: str, tmp_path: Path) -> None:
     """It is paused for so long that all of it could end without it, and wakes up with what it had begun."""
     paused = Interval(fault="pause", target="any-agent", at_s=0.6, for_s=12.0)
     plan = Plan(
         is_drawn=False,
-        spec=swarm(distribution=strategy, slots=2, handler="squall.chaos.inject.handlers:unhurried"),
+        spec=swarm(
+            of=pattern,
+            distribution=strategy,
+            slots=2,
+            handler="squall.chaos.inject.handlers:unhurried",
+        ),
         schedule=Schedule(seed=1, intervals=(paused,)),
     )
     found = outcome(plan, 1, out=tmp_path / "run")
     assert found.verdict == "pass", found
-    assert {"H1", "H2", "U2"} <= {*found.passed}
+    assert PROMISED[pattern] | {"U2"} <= {*found.passed}
     moved = given(tmp_path / "run")
     assert moved
     assert {each["why"] for each in moved} == {"absent"}
@@ -102,12 +115,17 @@ def test_what_needs_a_capability_waits_for_whoever_alone_has_it(tmp_path: Path) 
     assert ended_s[-1] - ended_s[0] > 8.0, "some waited until it was back"
 
 
-def test_who_is_idle_takes_what_waits_at_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", PROMISED)
+def test_who_is_idle_takes_what_waits_at_another(pattern: str, tmp_path: Path) -> None:
     """All that a slow task of a key holds up; a hundred keys have no even homes."""
     plan = Plan(
         is_drawn=False,
         spec=swarm(
-            tasks=120, distribution="stealing", slots=1, handler="squall.chaos.inject.handlers:unhurried"
+            tasks=120,
+            of=pattern,
+            distribution="stealing",
+            slots=1,
+            handler="squall.chaos.inject.handlers:unhurried",
         ),
         schedule=Schedule(seed=1, intervals=()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.histories import T, case_in
@@ -43,6 +44,7 @@ def test_every_promise_of_the_pattern_is_tried_here() -> None:
         "U3",
         "E2",
         "W1",
+        "H7",  # of every pattern that gives tasks by name, and tried by itself
     } == set(OWN)
 
 
@@ -201,6 +203,36 @@ def test_what_is_allowed_passes(check: str, doctor: Doctor, tmp_path: Path) -> N
     doctor(run)
     found = judged(run, tmp_path)[check]
     assert found.verdict == "pass", found.detail
+
+
+GIVEN = {"a-1": 3, "a-2": 3, "a-3": 3, "b-1": 7, "a-4": 7, "b-2": 21}
+"""Where each task of the good star is given to who asks for it."""
+
+
+def given_by_name(run: StarRun, **differs: dict[str, Any]) -> StarRun:
+    run.spec["distribution"] = "round-robin"
+    for task, seq in GIVEN.items():
+        asker = run.find("final", what="request", task=task)["agent"]
+        facts = {"seq": seq, "to": asker, "term": 20 if seq > 20 else 1, **differs.get(task, {})}
+        run.line(20.0, "squall", "final", "ok", what="gift", task=task, **facts)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("differs", "check", "says"),
+    [
+        ({}, "E1", ""),
+        ({}, "S1", ""),
+        ({"b-2": {"to": "agent-1"}}, "E1", "no request that it could answer: b-2"),
+        ({"b-2": {"seq": 31}}, "E1", "no request that it could answer: b-2"),
+        ({"b-2": {"term": 1}}, "S1", "1 gifts of a term that was over: b-2 in term 1, in that of hub-2"),
+    ],
+)
+def test_where_tasks_are_given_by_name_a_request_is_for_what_was_given_before(
+    differs: dict[str, dict[str, Any]], check: str, says: str, tmp_path: Path
+) -> None:
+    found = judged(given_by_name(good_star(), **differs), tmp_path)[check]
+    assert (found.verdict, says in found.detail) == ("fail" if says else "pass", True), found.detail
 
 
 def test_a_bound_that_is_passed_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

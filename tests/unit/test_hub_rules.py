@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.bus.codec import MESSAGE_BYTES_MAX, decode, encode
-from squall.bus.messages import EFFECTS_MAX, HubState, TaskResult
+from squall.bus.messages import EFFECTS_MAX, Address, HubState, RunTask, TaskResult
 from squall.services.patterns.star import WINDOW_MAX, StarSpec, owners, symbol_of
+from squall.services.rules.dispatch import open_sequences
 from squall.services.rules.exposure import SYMBOLS_MAX, closing
 from squall.services.rules.hub import (
     FLATTEN,
@@ -84,6 +85,42 @@ def test_only_the_spoke_that_has_the_class_is_answered_and_only_while_the_task_i
     assert known.asked(asked(), OWNERS, 11) == AT
     known.decide(dead("t", AT, "", asked(), term=11), {})
     assert known.asked(asked(sequence=21), OWNERS, 11) == "not-open"
+
+
+def gift(task: str, to: str, *, moved: int = 0, had: dict[str, int] | None = None) -> RunTask:
+    address = Address(to=to, moved=moved, had=had or {})
+    return RunTask(task=task, key=AT.key, job=AT.job, address=address)
+
+
+def test_where_tasks_are_given_who_was_given_one_before_is_answered_whatever_its_class() -> None:
+    known = Standing(addressed=True)
+    known.submitted("t", AT)
+    assert known.asked(asked(20, agent="agent-2"), OWNERS, 11) == "foreign"
+    assert not known.is_given("t")
+    known.given.dispatch(gift("t", "agent-2"))
+    assert known.asked(asked(20, agent="agent-2"), OWNERS, 11) == "foreign", "that is not stored yet"
+    assert not known.is_given("t")
+    known.given.stored("t", 15)
+    assert known.asked(asked(14, agent="agent-2"), OWNERS, 11) == "foreign", "it asked before"
+    assert known.asked(asked(20, agent="agent-1"), OWNERS, 11) == "foreign", "who has its class has it not"
+    assert known.asked(asked(20, agent="agent-2"), OWNERS, 11) == AT
+    assert known.is_given("t")
+    known.given.dispatch(gift("t", "agent-1", moved=1, had={"agent-2": 15}), 30)
+    assert known.asked(asked(20, agent="agent-2"), OWNERS, 11) == AT, "who had it may yet end it"
+    assert known.asked(asked(29, agent="agent-1"), OWNERS, 11) == "foreign"
+    assert known.asked(asked(31, agent="agent-1"), OWNERS, 11) == AT
+    known.decide(dead("t", AT, "", asked(), term=11), {})
+    assert (known.given.open, known.given.loads.total()) == ({}, 0)
+
+
+def test_a_snapshot_names_what_is_given_by_its_places_and_what_is_being_given_by_its_name() -> None:
+    known = Standing(addressed=True)
+    for number, place in enumerate((21, 18, 0)):
+        known.submitted(f"t{number}", AT._replace(sequence=number + 1))
+        known.given.dispatch(gift(f"t{number}", "agent-1"), place)
+    state = known.snapshot("w")
+    assert (open_sequences(state.given), state.fresh, state.dispatched) == ([18, 21], ("t2",), 3)
+    assert decode(encode(state, MESSAGE_BYTES_MAX), HubState) == state
 
 
 FLATTENED = {

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from squall.bus.broker import FILE_STORE_BYTES_MAX
+from squall.bus.subjects import Subjects
 from squall.bus.topology.link import Node
 from squall.bus.topology.model import Topology
 from squall.services import patterns
@@ -19,6 +20,7 @@ from squall.services.errors import SpecError
 from squall.services.node.points import POINT
 from squall.services.patterns import PATTERNS, PLANNED, Pattern, pattern_of, star
 from squall.services.patterns.hierarchical import HierarchicalSpec
+from squall.services.patterns.star import StarSpec
 from squall.services.run.swarm_toml import convert, load
 
 BROUGHT = "brought_by_a_test"
@@ -144,6 +146,17 @@ def test_each_worker_that_is_given_tasks_by_name_has_a_consumer_of_its_own() -> 
     joined = pattern.topology(spec).with_node(Node("agent-3", "agent", isolated=True))
     names = [consumer.name for consumer in pattern.consumers(spec, joined)]
     assert names == ["agent-1", "agent-2", "agent-3", "gateway"]
+
+
+def test_each_spoke_that_is_given_tasks_by_name_pulls_those_and_no_class() -> None:
+    spec = StarSpec(distribution="affinity", agents=2)
+    pattern = PATTERNS["star"]
+    consumers = pattern.consumers(spec, pattern.topology(spec))
+    assert [consumer.name for consumer in consumers] == ["agent-1", "agent-2", "gateway"]
+    names = Subjects(spec.swarm)
+    assert consumers[0].config["filter_subject"] == names.queued("*", "*", "*", "agent-1")
+    queue = next(each for each in pattern.streams(spec) if each["name"] == names.stream("WK"))
+    assert [source["name"] for source in queue["sources"]] == [names.stream("HUB")]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_fold_from_a_snapshot_equals_the_fold_from_the_start() -> None:
             snapshots.append((len(log), whole.snapshot("w")))
         for _, snapshot in snapshots:
             again = Progress(decode(encode(snapshot), CoordinatorState))
-            for sequence in open_sequences(snapshot):
+            for sequence in open_sequences(snapshot.open):
                 again.restore(task(f"t{sequence}"), sequence)
             assert again.snapshot("w") == snapshot
 

@@ -41,6 +41,12 @@ SPECS = [
     ('handler = "mine:decide"\nhedge_after = 2.0', "does not say that it may be"),
     ("hedge_after = 0.5", "sooner than most"),
     ("hedge_after = -1", "hedge_after"),
+    ('pattern = "star"\nhedge_after = 2.0', "only one spoke has its class"),
+    ('pattern = "star"\ncapabilities = {agent-1 = ["pairs-wti"]}', "of no use where distribution"),
+    (
+        'pattern = "star"\ndistribution = "specialised"\ncapabilities = {agent-1 = ["pairs-wti"]}',
+        "no agent has the capability momentum-sp500",
+    ),
 ]
 """What a spec says, and what is said of that."""
 

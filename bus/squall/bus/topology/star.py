@@ -57,7 +57,7 @@ def star(swarm: str, *, agents: int, hubs: int = 2, addressed: bool = False) -> 
             Node("producer", "producer"),
             Node("observer", "observer"),
         ),
-        links=(*(_given(s) if addressed else _classed(s)), *_links(s)),
+        links=_links(s, _given(s) if addressed else _classed(s), marks=POOL if addressed else ""),
         layout="wheel",
         administration={
             "launcher": launcher(),
@@ -76,33 +76,38 @@ def _classed(s: Subjects) -> tuple[Link, ...]:
         Link("IN", "WK", s.submissions_in(ANY), "sourced by the broker, by lane", by="source"),
         Link("WK", "agent", queued, "pulls what is of its classes", by="pull", consumer=TARGET),
         Link("WK", "hub", queued, "looks whether a task still waits", by="get"),
-        Link("agent", "TRY", s.tries_of(SOURCE), "counts the attempts of what is delivered again"),
-        Link("TRY", "agent", s.tries_of(TARGET), "asks how often a task was tried", by="newest"),
     )
 
 
 def _given(s: Subjects) -> tuple[Link, ...]:
-    """Tasks wait for the spoke that a hub has given them to; their attempts are counted wherever that is."""
+    """Tasks wait for the spoke that a hub has given them to."""
     return (
         Link("hub", "HUB", s.gifts, "gives tasks to spokes, fenced by its term"),
         Link("hub", "HUB", s.gifts, "trims what is decided", by="trim"),
         Link("HUB", "WK", s.gifts, "sourced by the broker, by lane", by="source"),
         *to_each(s, "hub"),
-        Link("agent", "TRY", s.tries_of(POOL), "counts the attempts of what is delivered again"),
-        Link("TRY", "agent", s.tries_of(POOL), "asks how often a task was tried", by="newest"),
         Link("agent", "hub", s.heartbeat("agent", SOURCE), "heartbeats, with its free slots"),
     )
 
 
-def _links(s: Subjects) -> tuple[Link, ...]:
+def _links(s: Subjects, to_spokes: tuple[Link, ...], *, marks: str) -> tuple[Link, ...]:
+    """All links.
+
+    Args:
+        to_spokes: How tasks come to their spokes.
+        marks: Under which name attempts are counted; without, each spoke counts those of its own tasks.
+    """
     seat = s.hub_seat
     requests, decisions, letters = s.request(ANY, ANY), s.decision(ANY), s.hub_dead(ANY)
     return (
         Link("producer", "IN", s.submissions_in(ANY), "submits tasks by class; stored is accepted"),
+        *to_spokes,
         Link("agent", "REQ", s.request(SOURCE, ANY), "asks for what a task should do; the first wins"),
         Link("REQ", "HUB", requests, "sourced by the broker: only hubs write the hub's log", by="source"),
         Link("REQ", "hub", requests, "looks whether a request was copied", by="get"),
         Link("hub", "REQ", requests, "looks how full it is, and trims what was copied", by="trim"),
+        Link("agent", "TRY", s.tries_of(marks or SOURCE), "counts the attempts of what is delivered again"),
+        Link("TRY", "agent", s.tries_of(marks or TARGET), "asks how often a task was tried", by="newest"),
         Link("IN", "hub", s.submissions_in(ANY), "reads which tasks are open, and of which class", by="read"),
         Link("hub", "IN", s.ingress, "trims what is decided", by="trim"),
         Link("HUB", "hub", s.hub, "reads requests in order, and decisions when it takes over", by="read"),

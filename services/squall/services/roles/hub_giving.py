@@ -29,7 +29,7 @@ from squall.bus.messages import RunTask
 from squall.bus.tasks import task_group
 from squall.services.node.lead import Office
 from squall.services.node.service import Service
-from squall.services.patterns.star import StarSpec
+from squall.services.patterns.distributing import DistributedSpec
 from squall.services.roles.distributor import Distributor
 from squall.services.roles.slots import Slots
 from squall.services.rules.admission import Window
@@ -79,7 +79,7 @@ class Giving:
         self,
         service: Service,
         office: Office,
-        spec: StarSpec,
+        spec: DistributedSpec,
         standing: Standing,
         wake: Callable[[], None],
         lost: Callable[[str, Submitted, str], None],

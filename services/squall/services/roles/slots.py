@@ -31,7 +31,8 @@ AGENT_SILENT_S = 5.0
 """An agent not heard of for this long has no slots."""
 
 READ_EVERY_S = 0.2
-"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader."""
+"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader. Of
+heartbeats and of answers each by itself: who is asked often would have no heartbeat of its own read."""
 
 
 class Slots:
@@ -54,7 +55,7 @@ class Slots:
         self._resize = resize
         self._heard = heard
         self._slots: dict[str, tuple[int, float]] = {}
-        self._read_s: dict[str, float] = {}
+        self._read_s: dict[tuple[type, str], float] = {}
         self._told: set[str] = set()
         self._untold: asyncio.Queue[str] = asyncio.Queue()
 
@@ -99,7 +100,7 @@ class Slots:
 
     def _read(self, node: str, message: Msg, kind: type[Said]) -> Said | None:
         """What a node says; None if it comes too soon, or cannot be read."""
-        if self._is_too_soon(node):
+        if self._is_too_soon(kind, node):
             return None
         try:
             return decode(message.data, kind)
@@ -107,11 +108,11 @@ class Slots:
             self._service.complaints("unreadable", f"what agents say on {message.subject}: {error}")
             return None
 
-    def _is_too_soon(self, node: str) -> bool:
+    def _is_too_soon(self, kind: type, node: str) -> bool:
         now_s = time.monotonic()
-        if now_s - self._read_s.get(node, -READ_EVERY_S) < READ_EVERY_S:
+        if now_s - self._read_s.get((kind, node), -READ_EVERY_S) < READ_EVERY_S:
             return True
-        self._read_s[node] = now_s
+        self._read_s[kind, node] = now_s
         return False
 
     def _note(self, node: str, slots: int) -> None:

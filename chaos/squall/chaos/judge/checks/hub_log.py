@@ -100,15 +100,7 @@ def single_writer(case: Case) -> Finding:
     decisions, claims = history.of(Decided), sorted(history.of(Claimed), key=lambda claim: claim.seq)
     if not decisions:
         return unknown("no decision was read back")
-    begun = [claim.seq for claim in claims]
-    late, early = [], []
-    written: list[Decided | Gift] = [*decisions, *history.of(Gift)]
-    for made in written:
-        place = bisect.bisect(begun, made.seq)
-        if not place:
-            early.append(made.task)
-        elif made.term != begun[place - 1]:
-            late.append(f"{made.task} in term {made.term}, in that of {claims[place - 1].holder}")
+    wrong = [*_out_of_term("decisions", decisions, claims), *_out_of_term("gifts", history.of(Gift), claims)]
     holders = {claim.seq: claim.holder for claim in claims}
     lines: list[Lead | Decide] = [*case.succession.leads, *history.of(Decide)]
     others = sorted({f"{i.node} in term {i.term}" for i in lines if holders.get(i.term, i.node) != i.node})
@@ -116,8 +108,7 @@ def single_writer(case: Case) -> Finding:
     return decide(
         case,
         shown=[
-            *([f"{len(late)} records of a term that was over: {some(late)}"] if late else []),
-            *([f"{len(early)} records before any term: {some(early)}"] if early else []),
+            *wrong,
             *([f"a term was acted in by who does not hold it: {some(others)}"] if others else []),
             *leading.deposed_batches(case),
         ],
@@ -126,6 +117,22 @@ def single_writer(case: Case) -> Finding:
         passed=f"{len(decisions):,} decisions in {len(terms)} of {len(claims)} terms, "
         f"each by the term's holder.",
     )
+
+
+def _out_of_term(what: str, records: Sequence[Decided | Gift], claims: Sequence[Claimed]) -> list[str]:
+    """Records of the log that are not of the term that was claimed last before them."""
+    begun = [claim.seq for claim in claims]
+    late, early = [], []
+    for made in records:
+        place = bisect.bisect(begun, made.seq)
+        if not place:
+            early.append(made.task)
+        elif made.term != begun[place - 1]:
+            late.append(f"{made.task} in term {made.term}, in that of {claims[place - 1].holder}")
+    return [
+        *([f"{len(late)} {what} of a term that was over: {some(late)}"] if late else []),
+        *([f"{len(early)} {what} before any term: {some(early)}"] if early else []),
+    ]
 
 
 def _unstored(history: History) -> list[str]:
