@@ -12,6 +12,7 @@ from squall.chaos.evidence.model import Execution, History
 from squall.chaos.evidence.operations import Given
 from squall.chaos.judge.case import Case
 from squall.chaos.judge.checks.distribution import DISTRIBUTED, as_said, shares_alike
+from squall.chaos.judge.checks.hub_log import Requested
 from squall.chaos.judge.succession import succession
 from squall.chaos.judge.tally import tally
 
@@ -25,6 +26,7 @@ def history(
     where: Callable[[int], str] = lambda n: AGENTS[n % 3],
     *,
     given: tuple[Given, ...] = (),
+    requests: tuple[Requested, ...] = (),
     faults: tuple[Injected, ...] = (),
     twice: Callable[[int], bool] = lambda n: False,
 ) -> History:
@@ -58,7 +60,7 @@ def history(
         phases=(Phase(time_s=T + 10, what="steady", seconds=11.0),),
         executions=runs,
         registers=registers,
-        records={Given: given},
+        records={Given: given, Requested: requests},
         closing=Closing(registers=TASKS, drained=True, lines={}),
     )
 
@@ -70,6 +72,10 @@ def judged(found: History) -> tuple[str, str]:
 
 def given(task: str, why: Any, at_s: float, frm: str = "agent-2", to: str = "agent-1") -> Given:
     return Given(time_s=T + at_s, node="coordinator-1", task=task, frm=frm, to=to, why=why)
+
+
+def asked(task: str, at_s: float) -> Requested:
+    return Requested(time_s=T + 99, node="squall", seq=1, agent="agent-2", task=task, stored_s=T + at_s)
 
 
 def paused(node: str, start_s: float, end_s: float) -> Injected:
@@ -103,6 +109,15 @@ HEDGES = tuple(given(f"t-{n}", "hedge", n / 100 + 1.0) for n in range(0, 30, 3))
         (
             history({"hedge_after": 2.0}, given=HEDGES, twice=lambda n: n < 30 and n % 3 == 0),
             "10 hedges; of 10 that were still needed 10 began",
+        ),
+        (
+            history(
+                {"hedge_after": 2.0},
+                given=HEDGES,
+                requests=tuple(asked(f"t-{n}", n / 100 + 1.5) for n in range(3, 30, 3)),
+                twice=lambda n: n == 0,
+            ),
+            "10 hedges; of 1 that were still needed 1 began",
         ),
     ],
 )

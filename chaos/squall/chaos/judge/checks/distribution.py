@@ -19,6 +19,7 @@ from squall.chaos.evidence.model import Execution, History
 from squall.chaos.evidence.operations import Given, Leave
 from squall.chaos.evidence.plural import plural
 from squall.chaos.judge.case import Case
+from squall.chaos.judge.checks.hub_log import Requested
 from squall.chaos.judge.decide import Finding, decide, named, some, tasks, unexercised
 from squall.chaos.judge.promise import Promise, an_experiment
 from squall.chaos.judge.succession import overlaps
@@ -151,6 +152,9 @@ def _hedges(history: History) -> tuple[list[str], list[str], list[str]]:
         found = named(sorted(hedges), "task", "been hedged, and nobody asked for that")
         return found, [], []
     ended_s = {register.task: register.stored_s for register in history.registers}
+    # Where a hub decides, the work has ended with the request, though nobody may be there to decide on it.
+    for request in history.of(Requested):
+        ended_s[request.task] = min(request.stored_s, ended_s.get(request.task, math.inf))
     due = [
         task for task, given in hedges.items() if ended_s.get(task, math.inf) >= given.time_s + UNDER_WAY_S
     ]
