@@ -71,9 +71,9 @@ async def test_what_is_read_while_a_snapshot_is_stored_is_in_the_next_one(
 
     async with starred(bus) as s:
 
-        async def store_slowly(self: Any, *what: Any, snapshot: bool) -> None:
+        async def store_slowly(self: Any, *what: Any, snapshot: bool, **how: Any) -> None:
             nonlocal stored
-            await store(self, *what, snapshot=snapshot)
+            await store(self, *what, snapshot=snapshot, **how)
             stored += snapshot
             if stored == 1 and snapshot:
                 await s.submit("t2")

@@ -67,7 +67,7 @@ class Gifts(NamedTuple):
 
 
 class Giving:
-    """Gives tasks out for one term.
+    """Gives tasks out for one term; where they are not given by name, nothing.
 
     Args:
         standing: What the hub knows.
@@ -90,7 +90,8 @@ class Giving:
         self._given = given = standing.given
         self._wake = wake
         self._lost = lost
-        self._waiting = {task: at for task, at in standing.open.items() if task not in given.open}
+        before = standing.open if spec.is_addressed else {}
+        self._waiting = {task: at for task, at in before.items() if task not in given.open}
         self._kept: dict[str, bytes] = {}
         self._kept_bytes = 0
         self._again: dict[str, tuple[RunTask, int]] = {}
