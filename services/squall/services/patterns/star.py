@@ -57,6 +57,9 @@ REGISTER_BYTES = (1024**3, 1024, 12 * 1024**3)
 of the swarm, the log for as long as there is room. A task with one small effect takes about 1,600 bytes of
 the one and 700 of the other. All streams together must fit what the broker may store."""
 
+GIFT_BYTES = 2 * 1024
+"""What the hub's log may take more for each task, where tasks are given out in it; of ours about 1,200."""
+
 MARKS_MAX = 100_000
 """Tasks whose attempts are counted at a time; only those that were delivered twice or have failed."""
 
@@ -146,9 +149,9 @@ def topology(spec: StarSpec) -> Topology:
     return star(spec.swarm, agents=spec.agents, hubs=spec.hubs, addressed=spec.is_addressed)
 
 
-def _bounded(bounds: tuple[int, int, int], tasks: int) -> int:
+def _bounded(bounds: tuple[int, int, int], tasks: int, *, more: int = 0) -> int:
     least, each, most = bounds
-    return min(max(least, each * tasks), most)
+    return min(max(least, (each + more) * tasks), most)
 
 
 def streams(spec: StarSpec) -> list[dict[str, Any]]:
@@ -181,7 +184,7 @@ def streams(spec: StarSpec) -> list[dict[str, Any]]:
             "retention": "limits",
             # Refuses when full: under discard-old the term's record would be evicted in the end.
             "discard": "new",
-            "max_bytes": _bounded(LOG_BYTES, spec.tasks),
+            "max_bytes": _bounded(LOG_BYTES, spec.tasks, more=GIFT_BYTES if spec.is_addressed else 0),
             "max_msg_size": MESSAGE_BYTES_MAX + HEADER_BYTES_MAX,
             "allow_atomic": True,
             **common,

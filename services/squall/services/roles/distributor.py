@@ -31,7 +31,7 @@ from squall.services.node.service import HEARTBEAT_S, Service
 from squall.services.patterns.distributing import DistributedSpec
 from squall.services.patterns.pattern import AGENT
 from squall.services.rules.dispatch import Dispatched, Given
-from squall.services.rules.distribution import PULL, Steal, Worker, choose, steals
+from squall.services.rules.distribution import PULL, Steal, Strategy, Worker, choose, steals
 from squall.services.rules.hedging import Hedging
 from squall.services.rules.placement import Presence
 
@@ -80,7 +80,7 @@ class Distributor:
         self._service = service
         self._queue = service.swarm.stream("WK")
         self._stream = stream
-        self._strategy = spec.distribution
+        self._strategy: Strategy = spec.distribution
         self._slots_max = spec.slots
         self._can = {name: frozenset(each) for name, each in spec.capabilities.items()}
         self._given = given
