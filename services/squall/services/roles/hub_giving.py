@@ -112,7 +112,7 @@ class Giving:
 
     async def run(self) -> None:
         """Hear spokes, and give to others what should not stay where it is, until this is cancelled."""
-        slots = Slots(self._service, self._term, self._resize, self._distributor.heard)
+        slots = Slots(self._service, self._term, self._resize, self._distributor.heard, tells=False)
         async with task_group() as tasks:
             tasks.daemon(slots.hear())
             await self._distributor.run()

@@ -31,8 +31,7 @@ AGENT_SILENT_S = 5.0
 """An agent not heard of for this long has no slots."""
 
 READ_EVERY_S = 0.2
-"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader. Of
-heartbeats and of answers each by itself: who is asked often would have no heartbeat of its own read."""
+"""What an agent says of itself sooner after its last word is not read: a flood must not hold the leader."""
 
 
 class Slots:
@@ -41,6 +40,8 @@ class Slots:
     Args:
         resize: Called with how many there are now.
         heard: Called with what an agent says of itself.
+        tells: Whether it tells agents who leads. Where somebody else does so, over and over, only heartbeats
+            are heard: right behind an answer each would come too soon to be read.
     """
 
     def __init__(
@@ -49,21 +50,29 @@ class Slots:
         term: int,
         resize: Callable[[int], None],
         heard: Callable[[str, Heartbeat], None],
+        *,
+        tells: bool = True,
     ) -> None:
         self._service = service
         self._term = term
         self._resize = resize
         self._heard = heard
+        self._tells = tells
         self._slots: dict[str, tuple[int, float]] = {}
-        self._read_s: dict[tuple[type, str], float] = {}
+        self._read_s: dict[str, float] = {}
         self._told: set[str] = set()
         self._untold: asyncio.Queue[str] = asyncio.Queue()
 
     async def hear(self) -> None:
-        """Hear agents, and tell each who leads, one that joins too; its answer tells its slots at once."""
+        """Hear agents, and tell each who leads, one that joins too; its answer tells its slots at once.
+
+        Never returns.
+        """
         swarm = self._service.swarm
         async with self._service.connection.apart() as apart:
             await apart.subscribe(swarm.heartbeat(AGENT, ANY), self._on_heartbeat)
+            if not self._tells:
+                await asyncio.Event().wait()
             await apart.subscribe(swarm.reply(ANY, ANY), self._on_reply)
             await self._announce()
 
@@ -100,7 +109,7 @@ class Slots:
 
     def _read(self, node: str, message: Msg, kind: type[Said]) -> Said | None:
         """What a node says; None if it comes too soon, or cannot be read."""
-        if self._is_too_soon(kind, node):
+        if self._is_too_soon(node):
             return None
         try:
             return decode(message.data, kind)
@@ -108,11 +117,11 @@ class Slots:
             self._service.complaints("unreadable", f"what agents say on {message.subject}: {error}")
             return None
 
-    def _is_too_soon(self, kind: type, node: str) -> bool:
+    def _is_too_soon(self, node: str) -> bool:
         now_s = time.monotonic()
-        if now_s - self._read_s.get((kind, node), -READ_EVERY_S) < READ_EVERY_S:
+        if now_s - self._read_s.get(node, -READ_EVERY_S) < READ_EVERY_S:
             return True
-        self._read_s[kind, node] = now_s
+        self._read_s[node] = now_s
         return False
 
     def _note(self, node: str, slots: int) -> None:
