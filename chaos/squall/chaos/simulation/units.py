@@ -109,6 +109,9 @@ class SimulatedLauncher:
         self._units: dict[Process, SimulatedUnit] = {}
         self.defects: list[str] = []
 
+    def host(self, node: str) -> str:
+        return ""
+
     async def start(self, start: NodeStart) -> Unit:
         self._numbers += 1
         unit = SimulatedUnit(start, Process(start.node), self._numbers, self._loop)

@@ -34,6 +34,11 @@ class Launcher(Protocol):
 
     target: str
 
+    def host(self, node: str) -> str:
+        """The address of this machine as nodes see it: where what leads to a node's broker is to listen, or,
+        for the venue's name, what leads to the venue."""
+        ...
+
     async def start(self, start: NodeStart) -> Unit:
         """Start a node and wait for its answer.
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-from squall.bus.guard import seen, send_signal
-from squall.services.launch import Unit
+from squall.bus.guard import Guard, seen, send_signal
+from squall.services.launch import Launcher, Unit
 from squall.services.launch.piped import PipedLauncher, PipedUnit, piped
+from squall.services.launch.room import check_room
 from squall.services.node.service import NodeStart
+from squall.services.run.directory import RunDirectory
+from squall.services.run.spec import Spec
+
+LOOPBACK = "127.0.0.1"
 
 STILL_S = 0.5
 """How long a node that says it halts may take to stand still; it does in milliseconds."""
@@ -32,6 +39,9 @@ class ProcessLauncher(PipedLauncher):
     """Starts nodes with the interpreter that runs this."""
 
     target = "processes"
+
+    def host(self, node: str) -> str:
+        return LOOPBACK
 
     async def spawn(self, start: NodeStart, log_file: BinaryIO, silence_s: float | None) -> PipedUnit:
         process = await self._guard.spawn(
@@ -78,3 +88,18 @@ def resident_kib(pid: int) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * resource.getpagesize() // 1024
+
+
+def check(spec: Spec, url: str | None) -> None:
+    """See that this machine has the memory.
+
+    Raises:
+        SpecError: It has not.
+    """
+    check_room(spec.agents)
+
+
+@contextlib.asynccontextmanager
+async def processes(guard: Guard, run: RunDirectory) -> AsyncIterator[Launcher]:
+    """What starts the nodes of a run as processes, which end with the guard."""
+    yield ProcessLauncher(guard, run.logs)

@@ -47,6 +47,10 @@ ENDING_S = 20.0
 """How long a node whose work has ended may take to close what it has open: no defect may keep it for ever,
 doing nothing and not started again."""
 
+TOLD_S = 60.0
+"""How long a node waits to be told what it is. A container may begin when whoever asked for it is gone, and
+then its input never ends."""
+
 ALIVE_S = 1.0
 """Between two words to the parent that the loop turns."""
 
@@ -60,7 +64,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     log_to_file()
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.setitimer(signal.ITIMER_REAL, TOLD_S)  # which ends the process
     line = next(control.lines(), None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if line is None:
         os._exit(ORPHANED)
     try:

@@ -83,6 +83,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         path: The venue's database, for the venue.
         tasks: A user's own tasks, for the producer; empty for the pattern's workload.
         port: The port to listen on, for the venue; 0 chooses.
+        host: The address to listen at, for the venue.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
         origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
@@ -101,6 +102,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     tasks: str = ""
     port: int = 0
+    host: str = "127.0.0.1"
     preload: str = ""
     origin: Origin | None = None
     signing: SigningKey | None = None
