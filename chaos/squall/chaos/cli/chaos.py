@@ -16,6 +16,7 @@ import typer
 
 from squall.chaos.cli.mutants import prove_all
 from squall.chaos.cli.outside import address_of, check_spared, on_outside_broker
+from squall.chaos.cli.place import check_here, done_here
 from squall.chaos.cli.series import Series
 from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
 from squall.chaos.errors import ChaosError, FaultError
@@ -167,6 +168,9 @@ def chaos(
         if url is not None:
             check_spared(faults, [plan.schedule for plan in first] if schedule is not None else ())
             first, more = [on_outside_broker(plan) for plan in first], map(on_outside_broker, more)
+        check_here(on, faults, [plan.schedule for plan in first] if schedule is not None else ())
+        if schedule is None:
+            first, more = [done_here(plan, on) for plan in first], (done_here(plan, on) for plan in more)
         check_port(toxiproxy_port)
         check_load([(plan.name, plan.spec, plan.schedule) for plan in ahead], steady_s=STEADY_S)
         names = tuple(plan.name for plan in first)

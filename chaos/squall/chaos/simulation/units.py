@@ -18,7 +18,7 @@ from squall.chaos.simulation.handlers import anew
 from squall.chaos.simulation.loop import Process, VirtualLoop
 from squall.chaos.simulation.venues import Venues
 from squall.services.errors import LaunchError, SpecError
-from squall.services.launch import Unit
+from squall.services.launch import Cable, Unit
 from squall.services.node.history import History
 from squall.services.node.points import Points
 from squall.services.node.service import Alone, Answer, Halted, NodeStart, Order, Ready
@@ -91,6 +91,7 @@ class SimulatedLauncher:
     """
 
     target = "simulation"
+    cable: Cable | None = None
 
     def __init__(
         self,

@@ -25,14 +25,32 @@ class Unit(Protocol):
         ...
 
 
+class Cable(Protocol):
+    """What a node hangs on that has a network of its own."""
+
+    async def pull(self, unit: Unit) -> None:
+        """Take a node off the network on which the broker is; nobody is told."""
+        ...
+
+    async def plug(self, unit: Unit) -> None:
+        """Put it on that network again, at the address that it had."""
+        ...
+
+    async def is_out(self, unit: Unit) -> bool:
+        """Whether it is seen to be off that network, by another word than its own."""
+        ...
+
+
 class Launcher(Protocol):
     """Starts and handles units.
 
     Attributes:
         target: Its name in reports: ``processes``, ``containers`` or ``sandboxes``.
+        cable: What takes a node off its network; None where nodes have none of their own.
     """
 
     target: str
+    cable: Cable | None
 
     def host(self, node: str) -> str:
         """The address of this machine as nodes see it: where what leads to a node's broker is to listen, or,

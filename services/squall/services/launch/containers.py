@@ -37,7 +37,7 @@ from squall.services.effects.kinds import is_outside
 from squall.services.errors import LaunchError, SpecError
 from squall.services.handlers.kinds import kind_of as handler_kind
 from squall.services.intake.subject import comes_in
-from squall.services.launch import Unit
+from squall.services.launch import Cable, Unit
 from squall.services.launch.collected import HISTORY, Collected
 from squall.services.launch.engine import LABEL, Engine, EngineError
 from squall.services.launch.image import checked_image
@@ -70,6 +70,9 @@ ENGINE_FAILED = 125
 
 NETWORKS_TRIED_MAX = 5
 
+VENUE_NUMBER = -1
+"""Which address of its network the venue keeps: the last, as gateways are given those from the first on."""
+
 Mount = tuple[Path, Path, Literal["", "readonly"]]
 """What of this machine is seen where in a container, and how."""
 
@@ -79,13 +82,20 @@ class Network:
     """A network of the engine that leads nowhere else.
 
     Attributes:
-        gateway: This machine's address in it.
-        last: Its last address, for whoever must keep one.
+        subnet: Its addresses.
     """
 
     name: str
-    gateway: str
-    last: str
+    subnet: ipaddress.IPv4Network
+
+    @property
+    def gateway(self) -> str:
+        """This machine's address in it."""
+        return str(self.subnet[1])
+
+    def address(self, number: int) -> str:
+        """One of its other addresses; they come again after as many as there are."""
+        return str(self.subnet[2 + number % (self.subnet.num_addresses - 3)])
 
 
 class ContainerUnit(PipedUnit):
@@ -93,15 +103,23 @@ class ContainerUnit(PipedUnit):
 
     Attributes:
         name: What the engine calls it.
+        address: Where it is in the network of the nodes.
         pid: The node's process, as this machine counts; 0 until it is known.
     """
 
     def __init__(
-        self, engine: Engine, name: str, node: str, process: Process, silence_s: float | None
+        self,
+        engine: Engine,
+        name: str,
+        address: str,
+        node: str,
+        process: Process,
+        silence_s: float | None,
     ) -> None:
         super().__init__(node, process, silence_s)
         self.id = name
         self.name = name
+        self.address = address
         self.pid = 0
         self._engine = engine
 
@@ -132,6 +150,34 @@ class ContainerUnit(PipedUnit):
         return 128 - status if status > 128 else status
 
 
+class NetworkCable:
+    """What containers hang on; see `squall.services.launch.Cable`."""
+
+    def __init__(self, engine: Engine, network: Network) -> None:
+        self._engine = engine
+        self._network = network
+
+    async def pull(self, unit: Unit) -> None:
+        with contextlib.suppress(EngineError):  # it has ended, or is off already; `is_out` tells
+            await self._engine.ask(
+                "network", "disconnect", "--force", self._network.name, _contained(unit).name
+            )
+
+    async def plug(self, unit: Unit) -> None:
+        node = _contained(unit)
+        with contextlib.suppress(EngineError):
+            await self._engine.ask("network", "connect", "--ip", node.address, self._network.name, node.name)
+
+    async def is_out(self, unit: Unit) -> bool:
+        node = _contained(unit)
+        form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+        try:
+            on = (await self._engine.ask("inspect", "--format", form, node.name)).split()
+        except EngineError:
+            return False
+        return self._network.name not in on and not _leads_to(node.pid, self._network.subnet)
+
+
 class ContainerLauncher(PipedLauncher):
     """Starts nodes as containers. Made by `containers`.
 
@@ -140,6 +186,7 @@ class ContainerLauncher(PipedLauncher):
     """
 
     target = "containers"
+    cable: Cable | None
 
     def __init__(
         self, guard: Guard, run: RunDirectory, engine: Engine, image: str, nodes: Network, trade: Network
@@ -152,6 +199,7 @@ class ContainerLauncher(PipedLauncher):
         self._trade = trade
         self._prefix = f"squall-{secrets.token_hex(4)}"
         self._started = 0
+        self.cable = NetworkCable(engine, nodes)
         self._user = (NODE_UID, NODE_UID) if os.getuid() == 0 else (os.getuid(), os.getgid())
 
     def host(self, node: str) -> str:
@@ -171,23 +219,25 @@ class ContainerLauncher(PipedLauncher):
         assert isinstance(unit, ContainerUnit)
         if start.role == VENUE:
             port = urlsplit(unit.ready.url).port
-            unit.ready = replace(unit.ready, url=f"http://{self._trade.last}:{port}")
+            unit.ready = replace(unit.ready, url=f"http://{self._trade.address(VENUE_NUMBER)}:{port}")
         await unit.find()
         return unit
 
     async def spawn(self, start: NodeStart, log_file: BinaryIO, silence_s: float | None) -> PipedUnit:
         self._started += 1
         name = f"{self._prefix}-{start.node}-{self._started}"
+        # Of its own for each start: that of a container that has just ended may not be free yet.
+        address = self._nodes.address(self._started)
         process = await self._guard.spawn(
             self.engine.program,
-            *self._arguments(start, name, self._folder(start)),
+            *self._arguments(start, name, address, self._folder(start)),
             stdin=PIPE,
             stdout=PIPE,
             stderr=log_file,
         )
-        return ContainerUnit(self.engine, name, start.node, process, silence_s)
+        return ContainerUnit(self.engine, name, address, start.node, process, silence_s)
 
-    def _arguments(self, start: NodeStart, name: str, folder: Path) -> list[str]:
+    def _arguments(self, start: NodeStart, name: str, address: str, folder: Path) -> list[str]:
         code = self._code(start)
         mounts: list[Mount] = [*code, (folder, OWN, "")]
         # What else is kept there, this run and others among it, is none of a node's business.
@@ -197,7 +247,7 @@ class ContainerLauncher(PipedLauncher):
         return [
             *("run", "--rm", "--interactive", "--init", "--pull", "never", "--log-driver", "none"),
             *("--name", name, "--hostname", start.node, "--label", f"{LABEL}={self._run.path}"),
-            *self._networks(start.role),
+            *self._networks(start.role, address),
             *("--user", "{}:{}".format(*self._user), "--read-only", "--tmpfs", SCRATCH),
             *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *("--memory", MEMORY, "--pids-limit", str(PIDS_MAX)),
@@ -207,12 +257,11 @@ class ContainerLauncher(PipedLauncher):
             *("python", "-P", "-m", "squall.services.node.process", start.role, start.node),
         ]
 
-    def _networks(self, role: str) -> Sequence[str]:
+    def _networks(self, role: str, address: str) -> Sequence[str]:
+        nodes = ("--network", f"name={self._nodes.name},ip={address}")
         if role == VENUE:
-            return ("--network", f"name={self._trade.name},ip={self._trade.last}")
-        if role == GATEWAY:
-            return ("--network", self._nodes.name, "--network", self._trade.name)
-        return ("--network", self._nodes.name)
+            return ("--network", f"name={self._trade.name},ip={self._trade.address(VENUE_NUMBER)}")
+        return (*nodes, "--network", self._trade.name) if role == GATEWAY else nodes
 
     def _folder(self, start: NodeStart) -> Path:
         """A node's own folder, with what of the run is its own to write."""
@@ -271,6 +320,16 @@ class ContainerLauncher(PipedLauncher):
         if await _contained(unit).is_paused():
             await self.thaw(unit)
         await super().stop(unit, grace_s=grace_s)
+
+
+def _leads_to(pid: int, subnet: ipaddress.IPv4Network) -> bool:
+    """Whether a process has a route to a network, by its kernel's table."""
+    try:
+        lines = Path(f"/proc/{pid}/net/route").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    wanted = f"{int.from_bytes(subnet.network_address.packed, 'little'):08X}"
+    return any(line.split()[1] == wanted for line in lines)
 
 
 def _child_of(pid: str) -> int:
@@ -390,14 +449,13 @@ async def _network(engine: Engine, run: RunDirectory) -> Network:
         await engine.ask(*create, name)
         found = json.loads(await engine.ask("network", "inspect", name))[0]["IPAM"]["Config"][0]
         await engine.ask("network", "rm", name)
-        subnet = ipaddress.ip_network(found["Subnet"])
-        gateway, last = str(subnet[1]), str(subnet[-2])
+        network = Network(name, ipaddress.IPv4Network(found["Subnet"]))
         try:
-            await engine.ask(*create, "--subnet", str(subnet), "--gateway", gateway, name)
+            await engine.ask(*create, "--subnet", str(network.subnet), "--gateway", network.gateway, name)
         except EngineError as error:
-            log.info("the addresses %s were taken meanwhile: %s", subnet, error)
+            log.info("the addresses %s were taken meanwhile: %s", network.subnet, error)
             continue
-        return Network(name, gateway, last)
+        return network
     raise LaunchError("the engine has no addresses for a network", "remove networks that nobody uses")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from squall.bus.guard import Guard, seen, send_signal
-from squall.services.launch import Launcher, Unit
+from squall.services.launch import Cable, Launcher, Unit
 from squall.services.launch.piped import PipedLauncher, PipedUnit, piped
 from squall.services.launch.room import check_room
 from squall.services.node.service import NodeStart
@@ -39,6 +39,7 @@ class ProcessLauncher(PipedLauncher):
     """Starts nodes with the interpreter that runs this."""
 
     target = "processes"
+    cable: Cable | None = None
 
     def host(self, node: str) -> str:
         return LOOPBACK
