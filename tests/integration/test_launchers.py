@@ -40,7 +40,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     @contextlib.asynccontextmanager
     async def launcher() -> AsyncIterator[tuple[Launcher, RunDirectory]]:
         with claim(HierarchicalSpec(), tmp_path / "run") as run:
-            async with Guard() as guard, PLACES[place].open(guard, run) as launcher:
+            async with Guard() as guard, PLACES[place](guard, run) as launcher:
                 yield launcher, run
 
     return launcher
@@ -158,7 +158,7 @@ from squall.services.patterns.hierarchical import HierarchicalSpec
 
 async def main():
     with claim(HierarchicalSpec(), Path(sys.argv[2])) as run:
-        async with Guard() as guard, PLACES[sys.argv[1]].open(guard, run) as launcher:
+        async with Guard() as guard, PLACES[sys.argv[1]](guard, run) as launcher:
             unit = await launcher.start(venue(run))
             print(unit.ready.url, flush=True)
             await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from squall.services.launch import containers, image
 from squall.services.launch.engine import Engine, last_words
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.revision import revision
+from squall.services.run.reach import check_reach
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +144,8 @@ def test_the_last_words_are_the_engines_own(said: bytes, last: str) -> None:
 def test_what_containers_do_not_reach_is_refused(changes: dict[str, str], url: str | None, what: str) -> None:
     spec = HierarchicalSpec(**changes)  # type: ignore[arg-type]
     if what:
-        with pytest.raises(SpecError, match=f"cannot have {what}"):
-            containers.check(spec, url)
+        with pytest.raises(SpecError, match=f"nodes on containers cannot have {what}"):
+            check_reach(spec, url, "containers")
     else:
-        containers.check(spec, url)
+        check_reach(spec, url, "containers")
+    check_reach(spec, url, "processes")

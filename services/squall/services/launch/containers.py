@@ -29,14 +29,10 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from squall.bus.border import printable
 from squall.bus.guard import Guard, seen
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group
-from squall.services.effects.kinds import is_outside
 from squall.services.errors import LaunchError, SpecError
-from squall.services.handlers.kinds import kind_of as handler_kind
-from squall.services.intake.subject import comes_in
 from squall.services.launch import Cable, Unit
 from squall.services.launch.collected import HISTORY, Collected
 from squall.services.launch.engine import LABEL, Engine, EngineError
@@ -46,7 +42,7 @@ from squall.services.launch.processes import resident_kib
 from squall.services.node.service import NodeStart
 from squall.services.patterns.pattern import AGENT, PRODUCER, VENUE
 from squall.services.run.directory import RunDirectory, is_in_use
-from squall.services.run.spec import Spec, is_own
+from squall.services.run.spec import is_own
 
 log = logging.getLogger("squall")
 
@@ -363,27 +359,6 @@ def _hand_over(file: Path, folder: Path) -> None:
         for each in file.parent.glob(f"{file.name}*"):
             each.rename(folder / each.name)
     file.symlink_to(own.relative_to(file.parent))
-
-
-def check(spec: Spec, url: str | None) -> None:
-    """See that a swarm needs nothing that containers do not reach.
-
-    Raises:
-        SpecError: It does.
-    """
-    wants = {
-        "a broker of yours": url is not None,
-        f"the handler {printable(spec.handler, 100)}": handler_kind(spec.handler).outside == "a network",
-        f"the sink {printable(spec.effects, 100)}": is_outside(spec.effects),
-        f"the tasks of {printable(spec.tasks_from, 100)}": comes_in(spec.tasks_from),
-        "variables of the handler": bool(spec.handler_environment),
-    }
-    missed = next((what for what, is_wanted in wants.items() if is_wanted), "")
-    if missed:
-        raise SpecError(
-            f"nodes in containers cannot have {missed} yet: they have no way out, and no variables of yours",
-            "leave --on out to run nodes as processes",
-        )
 
 
 @contextlib.asynccontextmanager

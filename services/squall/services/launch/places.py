@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 from squall.bus.guard import Guard
-from squall.services.launch import Launcher, containers, processes
+from squall.services.launch import Launcher
+from squall.services.launch.containers import containers
+from squall.services.launch.processes import processes
 from squall.services.run.directory import RunDirectory
-from squall.services.run.spec import Spec
 
-
-@dataclass(frozen=True)
-class Place:
-    """A place for nodes.
-
-    Attributes:
-        check: Told a spec, and the URL of an outside broker or None; raises `SpecError` where such a swarm
-            cannot be there.
-        open: What starts the nodes of a run there, inside a block, after which none is left.
-    """
-
-    check: Callable[[Spec, str | None], None]
-    open: Callable[[Guard, RunDirectory], AbstractAsyncContextManager[Launcher]]
-
+Place = Callable[[Guard, RunDirectory], AbstractAsyncContextManager[Launcher]]
+"""What starts the nodes of a run, inside a block, after which none is left."""
 
 PROCESSES = "processes"
 """Where nodes run unless something else is asked for."""
 
-PLACES: Mapping[str, Place] = {
-    PROCESSES: Place(processes.check, processes.processes),
-    "containers": Place(containers.check, containers.containers),
-}
+PLACES: Mapping[str, Place] = {PROCESSES: processes, "containers": containers}

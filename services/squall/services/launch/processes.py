@@ -14,10 +14,8 @@ from typing import BinaryIO
 from squall.bus.guard import Guard, seen, send_signal
 from squall.services.launch import Cable, Launcher, Unit
 from squall.services.launch.piped import PipedLauncher, PipedUnit, piped
-from squall.services.launch.room import check_room
 from squall.services.node.service import NodeStart
 from squall.services.run.directory import RunDirectory
-from squall.services.run.spec import Spec
 
 LOOPBACK = "127.0.0.1"
 
@@ -89,15 +87,6 @@ def resident_kib(pid: int) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * resource.getpagesize() // 1024
-
-
-def check(spec: Spec, url: str | None) -> None:
-    """See that this machine has the memory.
-
-    Raises:
-        SpecError: It has not.
-    """
-    check_room(spec.agents)
 
 
 @contextlib.asynccontextmanager

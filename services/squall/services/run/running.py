@@ -32,6 +32,7 @@ from squall.services.run.operating import listening
 from squall.services.run.outside_broker import outside_broker
 from squall.services.run.own_broker import BROKER, BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
+from squall.services.run.reach import check_reach
 from squall.services.run.registers import operator
 from squall.services.run.spec import Spec, is_own
 from squall.services.run.swarm import STOP_S, Swarm
@@ -68,9 +69,8 @@ async def running(
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
-    place = PLACES[on]
-    place.check(spec, url)
-    async with Guard() as guard, place.open(guard, run) as launcher, task_group() as tasks:
+    check_reach(spec, url, on)
+    async with Guard() as guard, PLACES[on](guard, run) as launcher, task_group() as tasks:
         counters = Counters(run, lambda: access.observer.counters)
         starts = Starts(run, counters, launcher.target)
         if is_own(spec.handler):
