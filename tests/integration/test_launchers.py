@@ -131,6 +131,7 @@ async def test_a_node_stops_itself_where_it_was_told_to(opened: Opened) -> None:
         asking.cancel()
         assert await launcher.stands_still(unit)
         assert not await healthy(unit, timeout_s=1.0)
+        assert await launcher.freeze(unit), "where it stands still already"
         assert await launcher.thaw(unit)
         assert await launcher.goes_on(unit)
         assert await healthy(unit)

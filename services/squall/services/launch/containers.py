@@ -296,8 +296,7 @@ class ContainerLauncher(PipedLauncher):
         if await node.is_paused():
             with contextlib.suppress(EngineError):
                 await self.engine.ask("unpause", node.name)
-        elif await node.stands(stopped=True):
-            await node.strike(signal.SIGCONT)
+        await node.strike(signal.SIGCONT)  # it may have stopped itself before
         node.held = False
         return await self.goes_on(unit)
 
