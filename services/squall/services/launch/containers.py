@@ -137,9 +137,10 @@ class ContainerUnit(PipedUnit):
             return None
 
     async def find(self) -> None:
-        """Find the node's process, as this machine counts."""
-        first = (await self._engine.ask("inspect", "--format", "{{.State.Pid}}", self.name)).strip()
-        self.pid = _child_of(first)
+        """Find the node's process, as this machine counts; of one that has ended there is none."""
+        with contextlib.suppress(EngineError):
+            first = (await self._engine.ask("inspect", "--format", "{{.State.Pid}}", self.name)).strip()
+            self.pid = _child_of(first)
 
     async def status(self) -> int:
         status = await self.process.wait()
