@@ -146,7 +146,7 @@ async def test_a_sealed_process_leaves_no_core_and_shows_nobody_its_memory() -> 
 async def test_a_module_that_is_never_imported_is_unusable_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
 ) -> None:
-    monkeypatch.setattr(piped, "READY_S", 2.0)
+    monkeypatch.setattr(piped, "READY_S", 5.0)
     (tmp_path / "mine.py").write_text(source)
     spec = HierarchicalSpec(handler=f"{tmp_path}/mine.py:decide")
     async with Guard() as guard:

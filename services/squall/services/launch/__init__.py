@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from squall.bus.identity import Credentials
 from squall.services.node.service import NodeStart, Order, Ready
+
+Mint = Callable[[], Credentials | None]
+
+
+def nothing_minted() -> None:
+    """It connects with what its start says, if anything."""
 
 
 class Unit(Protocol):
@@ -57,8 +65,12 @@ class Launcher(Protocol):
         for the venue's name, what leads to the venue."""
         ...
 
-    async def start(self, start: NodeStart) -> Unit:
+    async def start(self, start: NodeStart, mint: Mint = nothing_minted) -> Unit:
         """Start a node and wait for its answer.
+
+        Args:
+            mint: Asked for what it connects with, once it is there to be told: what was made before might not
+                live so long.
 
         Raises:
             SpecError: It says that what it was given is unusable.

@@ -33,7 +33,7 @@ from squall.bus.guard import Guard, seen
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group
 from squall.services.errors import LaunchError, SpecError
-from squall.services.launch import Cable, Unit
+from squall.services.launch import Cable, Mint, Unit, nothing_minted
 from squall.services.launch.collected import HISTORY, Collected
 from squall.services.launch.engine import LABEL, Engine, EngineError
 from squall.services.launch.image import checked_image
@@ -211,8 +211,8 @@ class ContainerLauncher(PipedLauncher):
             host="0.0.0.0",  # of its own network alone
         )
 
-    async def start(self, start: NodeStart) -> PipedUnit:
-        unit = await super().start(start)
+    async def start(self, start: NodeStart, mint: Mint = nothing_minted) -> PipedUnit:
+        unit = await super().start(start, mint)
         assert isinstance(unit, ContainerUnit)
         if start.role == VENUE:
             port = urlsplit(unit.ready.url).port

@@ -15,23 +15,24 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+from msgspec.structs import replace
 
 from squall.bus.border import printable
 from squall.bus.guard import Guard
 from squall.bus.tasks import task_group
 from squall.services.errors import LaunchError, SpecError
-from squall.services.launch import Unit
+from squall.services.launch import Mint, Unit, nothing_minted
 from squall.services.launch.silence import LOOK_S, MARGIN_S, Silence
 from squall.services.node.control import Lines
 from squall.services.node.points import POINT
-from squall.services.node.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.service import Alive, Answer, Asking, Halted, Loading, NodeStart, Order, Ready
 from squall.services.patterns.pattern import AGENT
 from squall.services.run.directory import open_private
 
 log = logging.getLogger("squall")
 
 READY_S = 60.0
-"""How long a node may take to import its handler, and then again to serve."""
+"""How long a node may take to be there, then to import its handler, and then again to serve."""
 
 LAST_WORDS_S = 1.0
 """How long a node that is held up may take to write down where it stands."""
@@ -93,7 +94,7 @@ class PipedUnit:
         finally:
             self._over.set()
 
-    async def answer(self) -> Loading | Ready | Halted | Alive | None:
+    async def answer(self) -> Answer | None:
         """Its next answer; None once there is none. What is no answer is skipped."""
         assert self.process.stdout is not None
         while True:
@@ -101,7 +102,7 @@ class PipedUnit:
                 line = self._waiting.pop(0)
                 with contextlib.suppress(ValueError, RecursionError):
                     if line is not None:
-                        answer: Loading | Ready | Halted | Alive = _answers.decode(line)
+                        answer: Answer = _answers.decode(line)
                         return answer
                 if not self._garbled:
                     log.warning("%s says what is no answer, for instance %s", self._node, _shown(line))
@@ -158,7 +159,7 @@ class PipedLauncher:
         """
         raise NotImplementedError
 
-    async def start(self, start: NodeStart) -> PipedUnit:
+    async def start(self, start: NodeStart, mint: Mint = nothing_minted) -> PipedUnit:
         is_agent = start.role == AGENT
         with open_private(self._logs / f"{start.node}.log", "ab") as log_file:
             unit = await self.spawn(
@@ -166,10 +167,14 @@ class PipedLauncher:
             )
         loading = ""
         try:
-            _write(unit.process, self.told(start))
             async with asyncio.timeout(READY_S) as limit:
                 while not isinstance(answer := await unit.answer(), Ready | None):
-                    if isinstance(answer, Loading):
+                    if isinstance(answer, Asking):
+                        limit.reschedule(asyncio.get_running_loop().time() + READY_S)
+                        _write(
+                            unit.process, replace(self.told(start), credentials=mint() or start.credentials)
+                        )
+                    elif isinstance(answer, Loading):
                         loading = start.spec.handler
                     elif loading:
                         loading = ""  # it has imported it, and its loop turns

@@ -35,7 +35,7 @@ from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, le
 from squall.services.node.history import History
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import Alone, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.service import Alone, Asking, Halted, Loading, NodeStart, Order, Ready
 from squall.services.node.serving import serving
 from squall.services.node.surroundings import end_within
 from squall.services.patterns import Pattern, pattern_of
@@ -65,6 +65,7 @@ def main() -> None:
     log_to_file()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.setitimer(signal.ITIMER_REAL, TOLD_S)  # which ends the process
+    control.answer(Asking())
     line = next(control.lines(), None)
     signal.setitimer(signal.ITIMER_REAL, 0)
     if line is None:

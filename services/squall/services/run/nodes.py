@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from squall.bus.identity import Credentials
 from squall.bus.signing import SigningKey, new_key
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import Tasks
@@ -36,6 +37,10 @@ STARTS_MAX = 5
 """Starts of one node in a row that may end before it serves."""
 
 RESTART_PAUSE_S = 0.1
+
+LATE = 3
+"""In which part of its credentials' life a node is to serve: who takes longer may miss the next renewal, and
+is given fresh ones at once."""
 
 PUSH_S = 1.0
 """How long to wait for the broker to take a revocation; one that is away is told once it answers."""
@@ -232,8 +237,15 @@ class Nodes:
                 break
             self._list.expect(kept.node, kept.role, kept.starts)
             launched_s = time.time()
+            minted_s = launched_s
+
+            def mint() -> Credentials | None:
+                nonlocal minted_s
+                minted_s = time.time()
+                return None if kept.expelled or kept.role == VENUE else self._access.mint(kept.node)
+
             try:
-                unit = await self._launcher.start(start)
+                unit = await self._launcher.start(start, mint)
             except LaunchError as error:
                 await self._revoke(kept)
                 failures += 1
@@ -243,6 +255,8 @@ class Nodes:
                 await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
                 continue
             failures = 0
+            if time.time() - minted_s > self._spec.credentials_life_s / LATE:
+                await self._launcher.tell(unit, Order(credentials=mint()))
             status = await self._live(kept, unit, launched_s)
             if self._stopping:
                 return
@@ -263,7 +277,6 @@ class Nodes:
             role=role,
             incarnation=kept.starts,
             url="" if is_venue else await self._way(kept.node, self._access.url),
-            credentials=None if is_venue or kept.expelled else self._access.mint(kept.node),
             history=str(self._run.history),
             venue=await self._way(VENUE, self._venue) if role == GATEWAY and self._venue else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
