@@ -165,15 +165,15 @@ class PipedLauncher:
             unit = await self.spawn(
                 start, log_file, start.spec.handler_timeout_s + MARGIN_S if is_agent else None
             )
-        loading = ""
+        loading, is_told = "", False
         try:
             async with asyncio.timeout(READY_S) as limit:
                 while not isinstance(answer := await unit.answer(), Ready | None):
-                    if isinstance(answer, Asking):
+                    if isinstance(answer, Asking) and not is_told:
+                        is_told = True
                         limit.reschedule(asyncio.get_running_loop().time() + READY_S)
-                        _write(
-                            unit.process, replace(self.told(start), credentials=mint() or start.credentials)
-                        )
+                        credentials = mint() or start.credentials
+                        _write(unit.process, replace(self.told(start), credentials=credentials))
                     elif isinstance(answer, Loading):
                         loading = start.spec.handler
                     elif loading:
