@@ -1,4 +1,4 @@
-"""Which code of ours this is: a digest of all modules of the bus and the services.
+"""Which code of ours this is: a digest of all modules of all its parts.
 
 A version alone does not tell two images apart that were built from a checkout on two days.
 ``python -m squall.services.revision`` prints it.
@@ -10,8 +10,7 @@ import functools
 import hashlib
 from pathlib import Path
 
-import squall.bus
-import squall.services
+import squall
 from squall.services.printing import print_line
 
 
@@ -19,10 +18,12 @@ from squall.services.printing import print_line
 def revision() -> str:
     """Sixteen hex digits, the same for the same modules wherever they are installed."""
     digest = hashlib.sha256()
-    for package in (squall.bus, squall.services):
-        root = Path(next(iter(package.__path__)))
-        for file in sorted(root.rglob("*.py")):
-            digest.update(f"{package.__name__}/{file.relative_to(root).as_posix()}\0".encode())
+    parts = {
+        part.name: part for root in map(Path, squall.__path__) for part in root.iterdir() if part.is_dir()
+    }
+    for name, part in sorted(parts.items()):
+        for file in sorted(part.rglob("*.py")):
+            digest.update(f"{name}/{file.relative_to(part).as_posix()}\0".encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 

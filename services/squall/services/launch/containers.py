@@ -288,18 +288,23 @@ class ContainerLauncher(PipedLauncher):
     async def freeze(self, unit: Unit) -> bool:
         node = _contained(unit)
         node.held = True
-        with contextlib.suppress(EngineError):
-            await self.engine.ask("pause", node.name)
+        await self._try("pause", node.name)
         return await node.is_paused() is True
 
     async def thaw(self, unit: Unit) -> bool:
         node = _contained(unit)
         if await node.is_paused():
-            with contextlib.suppress(EngineError):
-                await self.engine.ask("unpause", node.name)
+            await self._try("unpause", node.name)
         await node.strike(signal.SIGCONT)  # it may have stopped itself before
         node.held = False
         return await self.goes_on(unit)
+
+    async def _try(self, *words: str) -> None:
+        """Ask for what is looked at afterwards; what the engine says to it is in the log."""
+        try:
+            await self.engine.ask(*words)
+        except EngineError as error:
+            log.info("docker %s: %s", " ".join(words), error)
 
     async def stands_still(self, unit: Unit) -> bool:
         node = _contained(unit)
