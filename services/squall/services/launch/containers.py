@@ -20,6 +20,7 @@ import secrets
 import shutil
 import signal
 import socket
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ NODE_UID = 10001
 MEMORY = "1g"
 PIDS_MAX = 512
 SCRATCH = "/tmp:rw,nosuid,nodev,size=64m,mode=1777"
+
+FREEZE_S = 10.0
+"""How long a pause is tried. A kernel that is to freeze many threads at once on a busy machine gives up."""
 
 COLLECT_S = 0.1
 """How often what nodes wrote is brought over."""
@@ -288,8 +292,11 @@ class ContainerLauncher(PipedLauncher):
     async def freeze(self, unit: Unit) -> bool:
         node = _contained(unit)
         node.held = True
-        await self._try("pause", node.name)
-        return await node.is_paused() is True
+        ends_s = time.monotonic() + FREEZE_S
+        while not (is_paused := await self._try("pause", node.name)) and time.monotonic() < ends_s:
+            if node.process.returncode is not None:
+                break
+        return is_paused and await node.is_paused() is True
 
     async def thaw(self, unit: Unit) -> bool:
         node = _contained(unit)
@@ -299,12 +306,14 @@ class ContainerLauncher(PipedLauncher):
         node.held = False
         return await self.goes_on(unit)
 
-    async def _try(self, *words: str) -> None:
-        """Ask for what is looked at afterwards; what the engine says to it is in the log."""
+    async def _try(self, *words: str) -> bool:
+        """Ask for what is looked at afterwards; whether the engine says that it was done."""
         try:
             await self.engine.ask(*words)
         except EngineError as error:
             log.info("docker %s: %s", " ".join(words), error)
+            return False
+        return True
 
     async def stands_still(self, unit: Unit) -> bool:
         node = _contained(unit)
