@@ -15,7 +15,7 @@ import pytest
 from squall.bus.guard import Guard, seen
 from squall.bus.tasks import wait_until
 from squall.services.errors import SpecError
-from squall.services.launch import processes
+from squall.services.launch import piped
 from squall.services.launch.processes import ProcessLauncher, ProcessUnit
 from squall.services.node.control import ORPHANED
 from squall.services.node.service import NodeStart, VenueToken
@@ -139,14 +139,14 @@ async def test_a_sealed_process_leaves_no_core_and_shows_nobody_its_memory() -> 
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("import time\ntime.sleep(600)\n", "its module takes more than 2 s"),
+        ("import time\ntime.sleep(600)\n", "its module takes more than 5 s"),
         ("import ctypes\nctypes.string_at(0)\n", "its module ended with status -11"),
     ],
 )
 async def test_a_module_that_is_never_imported_is_unusable_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, said: str
 ) -> None:
-    monkeypatch.setattr(processes, "READY_S", 2.0)
+    monkeypatch.setattr(piped, "READY_S", 5.0)
     (tmp_path / "mine.py").write_text(source)
     spec = HierarchicalSpec(handler=f"{tmp_path}/mine.py:decide")
     async with Guard() as guard:

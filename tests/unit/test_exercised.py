@@ -17,7 +17,7 @@ from squall.chaos.judge.checks.ledger import ORDINARY_HANDLER
 from squall.chaos.judge.exercised import OUTAGE_S, WORKLOADS, Exercised, Struck, exercise_of, exercised
 from squall.chaos.judge.series import SeriesResult, judged_of, series_result
 from squall.chaos.plan import poison, varied
-from squall.chaos.plan.kinds import KINDS, LEAVE, SLOW
+from squall.chaos.plan.kinds import DISCONNECT, KINDS, LEAVE, SLOW
 from squall.chaos.tell.documents import history_of
 from squall.chaos.tell.exercised import NEVER, left_out, matrix
 from squall.chaos.tell.table import print_series
@@ -59,8 +59,8 @@ def test_a_fault_counts_once_however_many_nodes_it_struck() -> None:
 
 def test_what_there_is_and_was_not_exercised_is_a_zero() -> None:
     pairs = {(struck.kind, struck.target) for struck in of().faults}
-    there = {*KINDS} - {LEAVE, SLOW}
-    assert {kind for kind, _ in pairs} == there, "it has no roster to leave, nor stages that could be slow"
+    there = {*KINDS} - {LEAVE, SLOW, DISCONNECT}
+    assert {kind for kind, _ in pairs} == there, "it has no roster, nor stages, nor containers"
     assert {("latency", "gateway"), ("crash", "broker"), ("latency", "producer")} <= pairs
     assert not {("latency", "broker"), ("late", "producer"), ("latency", "agent-1")} & pairs
     alone = {struck.target for struck in of(spec={**SPEC, "coordinators": 1}).faults}

@@ -38,6 +38,8 @@ from squall.bus.tasks import task_group
 SERVER_ENV = "NATS_SERVER"
 """Environment variable that names the nats-server to use."""
 
+LOOPBACK = "127.0.0.1"
+
 VERSION_MIN = (2, 12)
 """The first with atomic batches."""
 
@@ -88,7 +90,9 @@ class Broker:
         log: Path,
         probe: Probe,
         on_start: Callable[[int, int], None] | None,
+        host: str,
     ) -> None:
+        self._host = host
         self._dir = state_dir.absolute()
         self._config = config
         self._guard = guard
@@ -118,6 +122,7 @@ class Broker:
         log: Path,
         probe: Probe,
         on_start: Callable[[int, int], None] | None = None,
+        host: str = LOOPBACK,
     ) -> AsyncIterator[Broker]:
         """A server that is ready inside the block, started again whenever it ends, and stopped after it.
 
@@ -129,11 +134,12 @@ class Broker:
             log: File its log is appended to.
             probe: Returns once JetStream answers at a URL, or raises BrokerError; see `jetstream_probe`.
             on_start: Told the pid and the incarnation each time it is ready; must not raise.
+            host: The address of this machine at which it listens.
 
         Raises:
             BrokerError: It cannot be started, or no more; the latter also cancels the block.
         """
-        broker = cls(state_dir, config, guard=guard, log=log, probe=probe, on_start=on_start)
+        broker = cls(state_dir, config, guard=guard, log=log, probe=probe, on_start=on_start, host=host)
         with broker._making_files():
             broker._prepare()
         broker._program = find_server()
@@ -219,7 +225,7 @@ class Broker:
         path = self._dir / "nats-server.conf"
         store = json.dumps(str(self._dir), ensure_ascii=False)
         text = (
-            f'listen: "127.0.0.1:{self._port}"\n'
+            f'listen: "{self._host}:{self._port}"\n'
             "server_name: squall\n"
             f"jetstream {{\n  store_dir: {store}\n"
             f"  max_file_store: {FILE_STORE_BYTES_MAX}\n  max_memory_store: {MEMORY_STORE_BYTES_MAX}\n}}\n"

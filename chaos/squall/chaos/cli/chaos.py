@@ -16,6 +16,7 @@ import typer
 
 from squall.chaos.cli.mutants import prove_all
 from squall.chaos.cli.outside import address_of, check_spared, on_outside_broker
+from squall.chaos.cli.place import check_here, done_here
 from squall.chaos.cli.series import Series
 from squall.chaos.cli.setup import is_narrowed, more_runs_of, runs_of, spec_of
 from squall.chaos.errors import ChaosError, FaultError
@@ -25,10 +26,22 @@ from squall.chaos.inject.schedule_file import load
 from squall.chaos.inject.toxiproxy import check_port
 from squall.chaos.plan.load import check_load
 from squall.chaos.plan.series import Plan
-from squall.services.cli.options import Agents, AsJson, Handler, InsecureNats, Quiet, Rate, Tasks, a_path
+from squall.services.cli.asked import check_on
+from squall.services.cli.options import (
+    Agents,
+    AsJson,
+    Handler,
+    InsecureNats,
+    On,
+    Quiet,
+    Rate,
+    Tasks,
+    a_path,
+)
 from squall.services.cli.progress import show_progress
 from squall.services.cli.sentences import failing, sentences
 from squall.services.cli.signals import INTERRUPTED
+from squall.services.launch.places import PROCESSES
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
 from squall.services.run.loaded import STEADY_S
@@ -70,6 +83,7 @@ def chaos(
         typer.Option(help="An outside broker, which is not struck itself; credentials in NATS_CREDS."),
     ] = None,
     insecure_nats: InsecureNats = False,
+    on: On = PROCESSES,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 also for what a narrowed series did not exercise.")
     ] = False,
@@ -118,7 +132,7 @@ def chaos(
     drawn = minutes or fault
     if abs(seed) > SEED_MAX - SEEDS_MAX:
         failing("input", f"seed = {seed} has too many digits", "choose a smaller one", 2, as_json=as_json)
-    own = agents or tasks or rate or handler or nats or strict
+    own = agents or tasks or rate or handler or nats or strict or on != PROCESSES
     if mutants and (drawn or schedule or shrink_minutes or seeds > 1 or own):
         message = "--mutants brings its own swarms, faults and seeds"
         failing(
@@ -135,6 +149,7 @@ def chaos(
             code = prove_all(asked, folder, ordinary_seeds=ordinary or 0, as_json=as_json, quiet=quiet)
         raise typer.Exit(code)
     with chaos_sentences(as_json=as_json):
+        check_on(on)
         url = None if nats is None else address_of(nats, insecure=insecure_nats)
         faults = [_fault(text) for text in fault or ()]
         specs = [
@@ -153,12 +168,15 @@ def chaos(
         if url is not None:
             check_spared(faults, [plan.schedule for plan in first] if schedule is not None else ())
             first, more = [on_outside_broker(plan) for plan in first], map(on_outside_broker, more)
+        check_here(on, faults, [plan.schedule for plan in first] if schedule is not None else ())
+        if schedule is None:
+            first, more = [done_here(plan, on) for plan in first], (done_here(plan, on) for plan in more)
         check_port(toxiproxy_port)
         check_load([(plan.name, plan.spec, plan.schedule) for plan in ahead], steady_s=STEADY_S)
         names = tuple(plan.name for plan in first)
         narrowed = any((schedule, faults, url)) or any(map(is_narrowed, specs))
         planned = Planned(runs=names, all_faults=not narrowed, strict=strict)
-        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, url=url, more_s=more_s)
+        series = Series(folder, planned, port=toxiproxy_port, as_json=as_json, url=url, on=on, more_s=more_s)
         with show_progress(quiet=quiet) as shown:
             for plan in itertools.chain(first, more):
                 if series.run(plan, shown):

@@ -24,6 +24,7 @@ from squall.services.cli.progress import Shown
 from squall.services.cli.run import run_loop
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import HandlerError, NothingOfferedError, SpecError
+from squall.services.launch.places import PROCESSES
 from squall.services.printing import print_document
 from squall.services.run.directory import RunDirectory, claim
 from squall.services.run.loaded import STEADY_S
@@ -65,6 +66,7 @@ class Series:
     Args:
         folder: Where to; a directory that holds no series yet.
         url: An outside broker for all its swarms, or None for one of our own for each.
+        on: Where their nodes run.
         steady_s: How long each swarm must keep up before anything is done to it.
         more_s: How long it goes on with new seeds when the planned runs are over.
 
@@ -80,6 +82,7 @@ class Series:
         port: int,
         as_json: bool,
         url: str | None = None,
+        on: str = PROCESSES,
         steady_s: float = STEADY_S,
         more_s: float = 0.0,
     ) -> None:
@@ -89,6 +92,7 @@ class Series:
         self._port = port
         self._as_json = as_json
         self._url = url
+        self._on = on
         self._steady_s = steady_s
         self._console = Terminal(stderr=as_json)
         self._done: list[tuple[Plan, Judged]] = []
@@ -155,6 +159,7 @@ class Series:
                 directory,
                 attack,
                 url=self._url,
+                on=self._on,
                 interrupt=interrupt,
                 progress=progress,
                 port=self._port,

@@ -27,6 +27,7 @@ from squall.chaos.inject.toxiproxy.proxies import Proxies
 from squall.chaos.plan.load import CALM_S, check_load
 from squall.chaos.plan.poison import is_poisoned
 from squall.chaos.plan.schedule import Interval, Schedule
+from squall.services.launch.places import PROCESSES
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.patterns import reading
@@ -70,6 +71,7 @@ async def experimenting(
     *,
     progress: Progress,
     url: str | None = None,
+    on: str = PROCESSES,
     interrupt: asyncio.Event | None = None,
     port: int = 0,
     preload: str = "",
@@ -82,6 +84,7 @@ async def experimenting(
 
     Args:
         url: An outside broker, in clear text and with a port, or None for one of our own. It is not struck.
+        on: Where the nodes run; see `running`.
         interrupt: If it is set as the block ends, the experiment counts as one that did not come to its end.
         port: Of Toxiproxy's API; 0 is any that is free.
         preload: A module that nodes load first; see `NodeStart`.
@@ -115,6 +118,7 @@ async def experimenting(
             spec,
             run,
             url=url,
+            on=on,
             interrupt=interrupt,
             route=network.route,
             preload=preload,
@@ -226,6 +230,7 @@ async def experiment(
     attack: Attack,
     *,
     url: str | None = None,
+    on: str = PROCESSES,
     interrupt: asyncio.Event | None = None,
     progress: Progress,
     port: int = 0,
@@ -242,6 +247,7 @@ async def experiment(
         run,
         progress=progress,
         url=url,
+        on=on,
         interrupt=interrupt,
         port=port,
         preload=preload,

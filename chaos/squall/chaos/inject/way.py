@@ -47,8 +47,12 @@ class Way(Protocol):
 class Ways(Protocol):
     """The network of a run: a way of each node, and one to the venue."""
 
-    async def route(self, node: str, url: str) -> str:
-        """The URL of the node's way to what is at ``url``; the same over the node's restarts."""
+    async def route(self, node: str, url: str, host: str) -> str:
+        """The URL of the node's way to what is at ``url``; the same over the node's restarts.
+
+        Args:
+            host: The address of this machine at which the way begins.
+        """
         ...
 
     def way(self, node: str) -> Way:

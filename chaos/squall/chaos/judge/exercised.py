@@ -159,6 +159,8 @@ def _possible(history: History) -> list[Pair]:
     targets = [target for target in surface.targets if target not in spared]
     found: list[Pair] = []
     for kind in KINDS.values():
+        if kind.place and all(start.target != kind.place for start in history.nodes):
+            continue
         groups = surface.groups if kind.breaks in DEPENDED_ON else ()
         there = possible(kind, [*targets, *groups], surface)
         found += dict.fromkeys((kind.name, _together_called(target, surface)) for target in there)

@@ -16,13 +16,13 @@ from typing import Literal
 from squall.chaos.evidence.facts import Injected
 from squall.chaos.evidence.model import History
 from squall.chaos.evidence.operations import Batch, Lead, Resign
-from squall.chaos.plan.kinds import HAND_OVER
+from squall.chaos.plan.kinds import DISCONNECT, HAND_OVER, NO_FIN
 from squall.chaos.plan.surface import BROKER
 
 Since = Literal["fault", "disturbance", "hand-over", "death", "resignation", "last dispatch", "unknown"]
 
 
-SILENCING = frozenset({"pause", "crash", "refuse", "blackhole", "blackhole-nofin", "stall", "one-way-up"})
+SILENCING = frozenset({"pause", "crash", "refuse", "blackhole", NO_FIN, DISCONNECT, "stall", "one-way-up"})
 """Faults from whose beginning on nothing that a leader writes arrives. Under any other it may lead on."""
 
 

@@ -80,8 +80,8 @@ def node_past_its_proxy() -> Iterator[None]:
     """One agent is given the broker's own address."""
     route = Network.route
 
-    async def astray(self: Network, node: str, url: str) -> str:
-        return url if node == "agent-1" else await route(self, node, url)
+    async def astray(self: Network, node: str, url: str, host: str) -> str:
+        return url if node == "agent-1" else await route(self, node, url, host)
 
     with mock.patch.object(Network, "route", astray):
         yield

@@ -10,7 +10,7 @@ from typing import Literal
 
 from squall.bus.connection import BACKOFF_S, PROBE_INTERVAL_S
 from squall.bus.wire import ANSWER_S, CONNECT_TIMEOUT_S
-from squall.chaos.plan.kinds import KINDS, SLOW
+from squall.chaos.plan.kinds import DISCONNECT, KINDS, SLOW
 from squall.chaos.plan.surface import BROKER
 from squall.services.effects.kinds import is_outside
 from squall.services.patterns.pattern import VENUE
@@ -55,7 +55,7 @@ Cause = Literal["link", "silence", "process", "lead", "delivery", "venue", "shut
     shut      what is left alone for having failed is tried again, and then whatever had failed with it
 """
 
-LOSING = ("blackhole", "one-way-up", "one-way-down")
+LOSING = ("blackhole", DISCONNECT, "one-way-up", "one-way-down")
 """Kinds of faults after which a connection can be open and have lost something."""
 
 FAILING = ("errors", SLOW)

@@ -19,6 +19,12 @@ RESTART = "restart"
 LEAVE = "leave"
 """The kind that only a member of a roster can be told of."""
 
+DISCONNECT = "disconnect"
+"""The kind that takes a node off its network, where it has one of its own."""
+
+NO_FIN = "blackhole-nofin"
+"""The kind that does to a connection what `DISCONNECT` does, by a proxy."""
+
 SLOW = "slow"
 """The kind that makes attempts slow."""
 
@@ -36,12 +42,14 @@ class Kind:
             attempts depend on, or whether it is a member. Of the broker only the process; only the venue
             answers requests, and only a stage depends on something that can be struck.
         lasts: Whether it is in force for a time; else it has happened once it is in force.
+        place: Where nodes must run for it, and then it is not drawn; empty if that is all the same.
     """
 
     name: str
     family: str
     breaks: Literal["link", "process", "messages", "answers", "attempts", "roster"] = "link"
     lasts: bool = True
+    place: str = ""
 
     @property
     def silences(self) -> bool:
@@ -58,7 +66,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("slice", "slow"),
         Kind("refuse", "cut"),
         Kind("blackhole", "cut"),
-        Kind("blackhole-nofin", "cut"),
+        Kind(NO_FIN, "cut"),
+        Kind(DISCONNECT, "cut", place="containers"),
         Kind("stall", "cut"),
         Kind("reset", "cut"),
         Kind(SEVER, "cut"),
@@ -88,6 +97,7 @@ DOES: Mapping[str, str] = {
     "refuse": "connections are closed and new ones refused; both sides know at once",
     "blackhole": "nothing arrives, either way; a close is still passed on",
     "blackhole-nofin": "nothing arrives, either way, and neither side is told",
+    DISCONNECT: "the node's container is off its network; nothing arrives, and neither side is told",
     "stall": "nothing moves and nothing is lost; what was held arrives when it ends",
     "reset": "whoever is sent something has its connection ended",
     "sever": "everything is late, and then the connection ends with what was still on its way",
@@ -136,7 +146,7 @@ def kind_of(name: str) -> Kind:
 
 
 def _of_family(family: str) -> Sequence[str]:
-    return tuple(kind.name for kind in KINDS.values() if kind.family == family)
+    return tuple(kind.name for kind in KINDS.values() if kind.family == family and not kind.place)
 
 
 FAMILIES: Mapping[str, Sequence[str]] = {

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from squall.bus.topology.link import Node
 from squall.chaos.errors import FaultError
-from squall.chaos.plan.kinds import HAND_OVER, RESTART, Kind
+from squall.chaos.plan.kinds import DISCONNECT, HAND_OVER, RESTART, Kind
 from squall.services.effects import kinds as sinks
 from squall.services.errors import SpecError
 from squall.services.patterns import pattern_of
@@ -195,6 +195,11 @@ def check_target(kind: Kind, target: str, surface: Surface) -> None:
         raise FaultError(
             f"{kind.name} acts on the way of a node to the broker, and the broker has none",
             "name a node or a role; crash, pause and restart act on the broker",
+        )
+    if kind.name == DISCONNECT and target == VENUE:
+        raise FaultError(
+            "the venue is on no way to the broker that it could be taken off",
+            "cut the way to it: blackhole@venue",
         )
     if kind.name == HAND_OVER and target != "leader":
         raise FaultError(f"{target} has nothing to hand over", "name the leader")

@@ -172,7 +172,9 @@ def schedule_of(seed: int, spec: Spec, *, faults: int = FAULTS) -> Schedule:
     kinds = [
         kind
         for kind in KINDS.values()
-        if (kind.breaks != "roster" or surface.has_roster) and (kind.breaks != "attempts" or surface.groups)
+        if not kind.place
+        and (kind.breaks != "roster" or surface.has_roster)
+        and (kind.breaks != "attempts" or surface.groups)
     ]
     intervals: list[Interval] = []
     while len(intervals) < faults:

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from squall.bus.errors import SquallError
 from squall.chaos.simulation.handlers import anew
 from squall.chaos.simulation.loop import Process, VirtualLoop
 from squall.chaos.simulation.venues import Venues
 from squall.services.errors import LaunchError, SpecError
-from squall.services.launch import Unit
+from squall.services.launch import Cable, Mint, Unit, nothing_minted
 from squall.services.node.history import History
 from squall.services.node.points import Points
 from squall.services.node.service import Alone, Answer, Halted, NodeStart, Order, Ready
@@ -91,6 +93,7 @@ class SimulatedLauncher:
     """
 
     target = "simulation"
+    cable: Cable | None = None
 
     def __init__(
         self,
@@ -109,8 +112,12 @@ class SimulatedLauncher:
         self._units: dict[Process, SimulatedUnit] = {}
         self.defects: list[str] = []
 
-    async def start(self, start: NodeStart) -> Unit:
+    def host(self, node: str) -> str:
+        return ""
+
+    async def start(self, start: NodeStart, mint: Mint = nothing_minted) -> Unit:
         self._numbers += 1
+        start = replace(start, credentials=mint() or start.credentials)
         unit = SimulatedUnit(start, Process(start.node), self._numbers, self._loop)
         self._units[unit.process] = unit
         self._loop.call_soon(self._begin, unit, context=unit.context)

@@ -36,7 +36,7 @@ class SimulatedWays:
         self._chance = chance
         self.by_node: dict[str, Way] = {}
 
-    async def route(self, node: str, url: str) -> str:
+    async def route(self, node: str, url: str, host: str) -> str:
         """The way is found by the node's name, so its URL is the broker's, or the venue's."""
         self.way(node)
         return url

@@ -21,6 +21,7 @@ from squall.chaos.judge.run import result
 from squall.chaos.judge.series import Judged, SeriesResult, judged_of
 from squall.chaos.tell.page import junit
 from squall.chaos.tell.page.page import page, series_page
+from squall.services.launch.collected import recover
 from squall.services.run.directory import replace, writing
 from squall.services.run.result import REPORT, Result, document
 
@@ -32,7 +33,9 @@ def history_of(run: Path) -> History:
 
     Raises:
         NotARunError: The directory holds no run.
+        DiskError: What its nodes wrote apart cannot be brought together.
     """
+    recover(run)
     return read(run, operations_of)
 
 

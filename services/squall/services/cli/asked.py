@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from squall.bus.border import printable
+from squall.bus.border import NAME_LENGTH_MAX, printable
 from squall.bus.tls import is_clear_text
 from squall.services.errors import SpecError
 from squall.services.intake.subject import comes_in
+from squall.services.launch.places import PLACES
 from squall.services.patterns import DEFAULT
 from squall.services.printing import say
 from squall.services.run.spec import Spec
@@ -94,4 +95,17 @@ def check_url(url: str, *, insecure: bool) -> None:
         raise SpecError(
             f"{url} is another machine, and nats:// would send signatures and all traffic in clear text",
             f"use tls://{parts.netloc}, or add --insecure-nats if the network is yours alone",
+        )
+
+
+def check_on(place: str) -> None:
+    """See that nodes can run in a place of this name.
+
+    Raises:
+        SpecError: There is none.
+    """
+    if place not in PLACES:
+        raise SpecError(
+            f"nodes cannot run on {printable(place, NAME_LENGTH_MAX)!r}",
+            f"leave --on out, or choose one of {', '.join(PLACES)}",
         )

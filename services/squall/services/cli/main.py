@@ -31,6 +31,7 @@ from squall.services.cli.options import Agents, AsJson, Pattern, a_path
 from squall.services.cli.run import run
 from squall.services.cli.sentences import error_document, failing, sentences
 from squall.services.cli.signals import INTERRUPTED, interrupt, on_interrupts
+from squall.services.cli.sweep import sweep
 from squall.services.cli.terminal import Terminal
 from squall.services.cli.usage import told
 from squall.services.installing import command_for
@@ -64,6 +65,7 @@ def _version(asked: bool) -> None:
 app.command()(run)
 app.command()(operate)
 app.command()(creds)
+app.command()(sweep)
 
 
 @app.callback()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from squall.services.launch.places import PLACES
+
 
 def a_path(text: str) -> Path:
     """A path that somebody named: an empty one would be the current folder, which nobody means by it."""
@@ -44,6 +46,7 @@ Agents = Annotated[int | None, typer.Option(help=AGENTS_HELP)]
 Tasks = Annotated[int | None, typer.Option(help=TASKS_HELP)]
 Rate = Annotated[float | None, typer.Option(help=RATE_HELP)]
 Handler = Annotated[str | None, typer.Option(help=HANDLER_HELP)]
+On = Annotated[str, typer.Option(metavar="PLACE", help=f"Where the nodes run: {' or '.join(PLACES)}.")]
 InsecureNats = Annotated[
     bool, typer.Option("--insecure-nats", help="Allow nats:// to another machine, in clear text.")
 ]

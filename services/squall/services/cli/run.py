@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from squall.bus.border import NAME_LENGTH_MAX, printable
-from squall.services.cli.asked import check_url, named_apart, resolve
+from squall.services.cli.asked import check_on, check_url, named_apart, resolve
 from squall.services.cli.help import default_of
 from squall.services.cli.options import (
     AGENTS_HELP,
@@ -21,6 +20,7 @@ from squall.services.cli.options import (
     TASKS_HELP,
     AsJson,
     InsecureNats,
+    On,
     Pattern,
     Quiet,
     ResultsTo,
@@ -37,6 +37,7 @@ from squall.services.intake.arrivals import arrived, begin
 from squall.services.intake.source import shown
 from squall.services.intake.store import Taken, taken_in
 from squall.services.intake.subject import comes_in
+from squall.services.launch.places import PROCESSES
 from squall.services.printing import print_document, print_line, say
 from squall.services.run.directory import SET_ASIDE, RunDirectory, claim
 from squall.services.run.driven import run_once
@@ -45,9 +46,6 @@ from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.results import STDOUT, Results, check_place
 from squall.services.run.spec import Spec
-
-PROCESSES = "processes"
-"""Where nodes run; the one place there is."""
 
 
 def run(
@@ -70,9 +68,7 @@ def run(
     effects: Annotated[
         str | None, typer.Option(help=EFFECTS_HELP, show_default=default_of("effects"))
     ] = None,
-    on: Annotated[
-        str, typer.Option(metavar="PLACE", help=f"Where the nodes run; {PROCESSES} is the one there is.")
-    ] = PROCESSES,
+    on: On = PROCESSES,
     nats: Annotated[str | None, typer.Option(help="An outside broker; credentials in NATS_CREDS.")] = None,
     insecure_nats: InsecureNats = False,
     out: Annotated[
@@ -84,9 +80,7 @@ def run(
 ) -> None:
     """Start a swarm, drive its workload, drain, judge, print what was measured."""
     with sentences(as_json=as_json):
-        if on != PROCESSES:
-            where = printable(on, NAME_LENGTH_MAX)
-            raise SpecError(f"nodes cannot run on {where!r} yet", "leave --on out to run them as processes")
+        check_on(on)
         spec = resolve(
             pattern,
             agents=agents,
@@ -101,13 +95,14 @@ def run(
         if nats is not None:
             check_url(nats, insecure=insecure_nats)
             spec = named_apart(spec)
-    start(spec, nats=nats, results=results, out=out, quiet=quiet, as_json=as_json)
+    start(spec, nats=nats, on=on, results=results, out=out, quiet=quiet, as_json=as_json)
 
 
 def start(
     spec: Spec,
     *,
     nats: str | None = None,
+    on: str = PROCESSES,
     results: str | None = None,
     out: Path | None = None,
     quiet: bool = False,
@@ -117,6 +112,7 @@ def start(
 
     Args:
         nats: An outside broker.
+        on: Where its nodes run.
         results: Where to write what came of each task, a path or ``-``.
         out: Directory of the run.
     """
@@ -146,7 +142,13 @@ def start(
             progress.tell(Begun(run=spec.pattern))
             interrupted = run_loop(
                 lambda interrupt: run_once(
-                    spec, directory, url=nats, interrupt=interrupt, progress=progress.tell, results=written
+                    spec,
+                    directory,
+                    url=nats,
+                    on=on,
+                    interrupt=interrupt,
+                    progress=progress.tell,
+                    results=written,
                 )
             )
             if comes_in(spec.tasks_from):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+from squall.bus.identity import Credentials
 from squall.services.node.service import NodeStart, Order, Ready
+
+Mint = Callable[[], Credentials | None]
+
+
+def nothing_minted() -> None:
+    """It connects with what its start says, if anything."""
 
 
 class Unit(Protocol):
@@ -25,17 +33,44 @@ class Unit(Protocol):
         ...
 
 
+class Cable(Protocol):
+    """What a node hangs on that has a network of its own."""
+
+    async def pull(self, unit: Unit) -> None:
+        """Take a node off the network on which the broker is; nobody is told."""
+        ...
+
+    async def plug(self, unit: Unit) -> None:
+        """Put it on that network again, at the address that it had."""
+        ...
+
+    async def is_out(self, unit: Unit) -> bool:
+        """Whether it is seen to be off that network, by another word than its own."""
+        ...
+
+
 class Launcher(Protocol):
     """Starts and handles units.
 
     Attributes:
         target: Its name in reports: ``processes``, ``containers`` or ``sandboxes``.
+        cable: What takes a node off its network; None where nodes have none of their own.
     """
 
     target: str
+    cable: Cable | None
 
-    async def start(self, start: NodeStart) -> Unit:
+    def host(self, node: str) -> str:
+        """The address of this machine as nodes see it: where what leads to a node's broker is to listen, or,
+        for the venue's name, what leads to the venue."""
+        ...
+
+    async def start(self, start: NodeStart, mint: Mint = nothing_minted) -> Unit:
         """Start a node and wait for its answer.
+
+        Args:
+            mint: Asked for what it connects with, once it is there to be told: what was made before might not
+                live so long.
 
         Raises:
             SpecError: It says that what it was given is unusable.

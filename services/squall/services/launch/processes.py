@@ -1,229 +1,60 @@
-"""Nodes as processes of this machine, children of the command and gone with it.
-
-command ──orders──► node ──answers──► command
-           a claim of what may be a user's code: read with bounds, believed where it can be seen
-"""
+"""Nodes as processes of this machine, children of the command and gone with it."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import resource
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
-import msgspec
-
-from squall.bus.border import printable
 from squall.bus.guard import Guard, seen, send_signal
-from squall.bus.tasks import task_group
-from squall.services.errors import LaunchError, SpecError
-from squall.services.launch import Unit
-from squall.services.launch.silence import LOOK_S, MARGIN_S, Silence
-from squall.services.node.control import Lines
-from squall.services.node.points import POINT
-from squall.services.node.service import Alive, Answer, Halted, Loading, NodeStart, Order, Ready
-from squall.services.patterns.pattern import AGENT
-from squall.services.run.directory import open_private
+from squall.services.launch import Cable, Launcher, Unit
+from squall.services.launch.piped import PipedLauncher, PipedUnit, piped
+from squall.services.node.service import NodeStart
+from squall.services.run.directory import RunDirectory
 
-log = logging.getLogger("squall")
-
-READY_S = 60.0
-"""How long a node may take to import its handler, and then again to serve."""
-
-LAST_WORDS_S = 1.0
-"""How long a node that is held up may take to write down where it stands."""
+LOOPBACK = "127.0.0.1"
 
 STILL_S = 0.5
 """How long a node that says it halts may take to stand still; it does in milliseconds."""
 
-HALTS_MAX = 4
-"""Points that a node said it stands at, and nobody has looked at yet."""
 
-_answers = msgspec.json.Decoder(Answer)
+class ProcessUnit(PipedUnit):
+    """A node's process."""
 
+    async def strike(self, number: signal.Signals) -> None:
+        send_signal(self.process, number)
 
-class ProcessUnit:
-    """A node's process.
-
-    Args:
-        silence_s: How long its loop may be silent; None for a node that says nothing of it.
-    """
-
-    def __init__(self, node: str, process: Process, silence_s: float | None = None) -> None:
-        self.process = process
-        self.id = str(process.pid)
-        self.ready = Ready()
-        self.held = False  # by us: it stands still because it was made to, or was told to
-        self.halts: asyncio.Queue[str] = asyncio.Queue(HALTS_MAX)
-        self._node = node
-        self._silence_s = silence_s
-        self.killed_for = ""
-        self._lines = Lines()
-        self._waiting: list[bytes | None] = []
-        self._heard = False
-        self._followed = False
-        self._over = asyncio.Event()
-        self._garbled = False
-
-    async def ended(self) -> int:
-        """Wait for its end. Whoever waits first listens to it meanwhile, and hears of it first."""
-        if self._followed:
-            await self._over.wait()
-            return await self.process.wait()
-        self._followed = True
-        try:
-            async with task_group() as tasks:
-                tasks.daemon(self._listen())
-                if self._silence_s is not None:
-                    tasks.daemon(self._watch(Silence(self._silence_s)))
-                return await self.process.wait()
-        finally:
-            self._over.set()
-
-    async def answer(self) -> Loading | Ready | Halted | Alive | None:
-        """Its next answer; None once there is none. What is no answer is skipped."""
-        assert self.process.stdout is not None
-        while True:
-            while self._waiting:
-                line = self._waiting.pop(0)
-                with contextlib.suppress(ValueError, RecursionError):
-                    if line is not None:
-                        answer: Loading | Ready | Halted | Alive = _answers.decode(line)
-                        return answer
-                if not self._garbled:
-                    log.warning("%s says what is no answer, for instance %s", self._node, _shown(line))
-                self._garbled = True
-            data = await self.process.stdout.read(16 * 1024)
-            if not data:
-                return None
-            self._waiting += self._lines.feed(data)
-
-    async def _listen(self) -> None:
-        while (answer := await self.answer()) is not None:
-            if isinstance(answer, Alive):
-                self._heard = True
-            elif isinstance(answer, Halted) and POINT.fullmatch(answer.point) and not self.halts.full():
-                self.halts.put_nowait(answer.point)
-
-    async def _watch(self, silence: Silence) -> None:
-        """End it when its loop is held up; whoever keeps it starts it again."""
-        loop = asyncio.get_running_loop()
-        while not silence.look(loop.time(), heard=self._heard, held=self.held):
-            self._heard = False
-            await asyncio.sleep(LOOK_S)
-        self.killed_for = f"its handler held up its loop for more than {silence.max_s:g} s"
-        log.warning("%s is killed: %s; its log says where", self._node, self.killed_for)
-        send_signal(self.process, signal.SIGABRT)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self.process.wait()
-        send_signal(self.process, signal.SIGKILL)
+    async def stands(self, *, stopped: bool) -> bool:
+        return await seen(self.process.pid, stopped=stopped)
 
 
-def _shown(line: bytes | None) -> str:
-    return "a line that is too long" if line is None else repr(printable(line.decode(errors="replace"), 80))
-
-
-class ProcessLauncher:
-    """Starts nodes with the interpreter that runs this.
-
-    Args:
-        guard: Ends them if this process dies.
-        logs: Directory of their logs, one file a node.
-    """
+class ProcessLauncher(PipedLauncher):
+    """Starts nodes with the interpreter that runs this."""
 
     target = "processes"
+    cable: Cable | None = None
 
-    def __init__(self, guard: Guard, logs: Path) -> None:
-        self._guard = guard
-        self._logs = logs
+    def host(self, node: str) -> str:
+        return LOOPBACK
 
-    async def start(self, start: NodeStart) -> ProcessUnit:
-        with open_private(self._logs / f"{start.node}.log", "ab") as log_file:
-            process = await self._guard.spawn(
-                sys.executable,
-                "-P",  # a file of the current folder must not stand in for a module
-                "-m",
-                "squall.services.node.process",
-                start.role,
-                start.node,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=log_file,
-            )
-        is_agent = start.role == AGENT
-        unit = ProcessUnit(start.node, process, start.spec.handler_timeout_s + MARGIN_S if is_agent else None)
-        loading = ""
-        try:
-            _write(process, start)
-            async with asyncio.timeout(READY_S) as limit:
-                while not isinstance(answer := await unit.answer(), Ready | None):
-                    if isinstance(answer, Loading):
-                        loading = start.spec.handler
-                    elif loading:
-                        loading = ""  # it has imported it, and its loop turns
-                        limit.reschedule(asyncio.get_running_loop().time() + READY_S)
-        except (TimeoutError, OSError) as error:
-            await self._reap(process, kill=True)
-            if loading:
-                raise SpecError(
-                    f"the handler {loading} cannot be imported: its module takes more than {READY_S:g} s",
-                    "have it do less while it is imported, and the rest with the first task",
-                ) from error
-            raise LaunchError(f"{start.node} did not answer within {READY_S:g} s") from error
-        except BaseException:
-            send_signal(process, signal.SIGKILL)
-            raise
-        if answer is None:
-            status = await self._reap(process, kill=False)
-            if loading and status not in (-signal.SIGKILL, -signal.SIGTERM):
-                raise SpecError(
-                    f"the handler {loading} cannot be imported: its module ended with status {status}",
-                    f"see {self._logs / (start.node + '.log')}",
-                )
-            raise LaunchError(
-                f"{start.node} ended with status {status} before it was ready",
-                f"see {self._logs / (start.node + '.log')}",
-            )
-        if answer.error:
-            await self._reap(process, kill=False)
-            if answer.code == SpecError.exit_code:
-                raise SpecError(answer.error, answer.remedy)
-            raise LaunchError(f"{start.node} did not start: {answer.error}", answer.remedy)
-        unit.ready = answer
-        return unit
-
-    async def _reap(self, process: Process, *, kill: bool) -> int:
-        if kill:
-            send_signal(process, signal.SIGKILL)
-        status = await process.wait()
-        self._guard.release(process.pid)
-        return status
-
-    async def tell(self, unit: Unit, order: Order) -> None:
-        process = _unit(unit).process
-        if process.returncode is None:
-            with contextlib.suppress(OSError):
-                _write(process, order)
-
-    async def halted(self, unit: Unit) -> str | None:
-        node = _unit(unit)
-        while True:
-            async with task_group() as tasks:
-                halt = tasks.daemon(node.halts.get())
-                end = tasks.daemon(node.process.wait())
-                await asyncio.wait({halt, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not halt.done() or halt.cancelled():
-                return None
-            if await seen(node.process.pid, stopped=True):
-                node.held = True
-                return halt.result()
-            if node.process.returncode is None:
-                log.warning("a node said that it stands still at %s, and does not", halt.result())
+    async def spawn(self, start: NodeStart, log_file: BinaryIO, silence_s: float | None) -> PipedUnit:
+        process = await self._guard.spawn(
+            sys.executable,
+            "-P",  # a file of the current folder must not stand in for a module
+            "-m",
+            "squall.services.node.process",
+            start.role,
+            start.node,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=log_file,
+        )
+        return ProcessUnit(start.node, process, silence_s)
 
     async def freeze(self, unit: Unit) -> bool:
         return await self._signal_and_see(unit, signal.SIGSTOP, stopped=True)
@@ -232,48 +63,33 @@ class ProcessLauncher:
         return await self._signal_and_see(unit, signal.SIGCONT, stopped=False)
 
     async def stands_still(self, unit: Unit) -> bool:
-        return await seen(_unit(unit).process.pid, stopped=True, timeout_s=STILL_S)
+        return await seen(piped(unit).process.pid, stopped=True, timeout_s=STILL_S)
 
     async def goes_on(self, unit: Unit) -> bool:
-        return await seen(_unit(unit).process.pid, stopped=False)
+        return await piped(unit).stands(stopped=False)
 
     async def _signal_and_see(self, unit: Unit, number: signal.Signals, *, stopped: bool) -> bool:
-        process = _unit(unit).process
-        if process.returncode is not None:
+        node = piped(unit)
+        if node.process.returncode is not None:
             return False
-        _unit(unit).held = stopped
-        send_signal(process, number)
-        return await seen(process.pid, stopped=stopped)
+        node.held = stopped
+        await node.strike(number)
+        return await node.stands(stopped=stopped)
 
     def memory_kib(self, unit: Unit) -> int | None:
-        try:
-            pages = int(Path(f"/proc/{_unit(unit).process.pid}/statm").read_text().split()[1])
-        except (OSError, ValueError, IndexError):
-            return None
-        return pages * resource.getpagesize() // 1024
-
-    async def kill(self, unit: Unit) -> None:
-        send_signal(_unit(unit).process, signal.SIGKILL)
-
-    async def stop(self, unit: Unit, *, grace_s: float) -> None:
-        process = _unit(unit).process
-        await self.tell(unit, Order(stop=True, grace_s=grace_s))
-        try:
-            async with asyncio.timeout(grace_s):
-                await process.wait()
-        except TimeoutError:
-            send_signal(process, signal.SIGKILL)
-            await process.wait()
-
-    def forget(self, unit: Unit) -> None:
-        self._guard.release(_unit(unit).process.pid)
+        return resident_kib(piped(unit).process.pid)
 
 
-def _write(process: Process, message: NodeStart | Order) -> None:
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(message) + b"\n")
+def resident_kib(pid: int) -> int | None:
+    """What a process of this machine holds of its memory; None if that cannot be told."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * resource.getpagesize() // 1024
 
 
-def _unit(unit: Unit) -> ProcessUnit:
-    assert isinstance(unit, ProcessUnit)
-    return unit
+@contextlib.asynccontextmanager
+async def processes(guard: Guard, run: RunDirectory) -> AsyncIterator[Launcher]:
+    """What starts the nodes of a run as processes, which end with the guard."""
+    yield ProcessLauncher(guard, run.logs)

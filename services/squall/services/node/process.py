@@ -35,7 +35,7 @@ from squall.services.node.control import ORPHANED, Control, end_loop_at_fork, le
 from squall.services.node.history import History
 from squall.services.node.logs import log_to_file
 from squall.services.node.points import Points
-from squall.services.node.service import Alone, Halted, Loading, NodeStart, Order, Ready
+from squall.services.node.service import Alone, Asking, Halted, Loading, NodeStart, Order, Ready
 from squall.services.node.serving import serving
 from squall.services.node.surroundings import end_within
 from squall.services.patterns import Pattern, pattern_of
@@ -46,6 +46,10 @@ log = logging.getLogger("squall")
 ENDING_S = 20.0
 """How long a node whose work has ended may take to close what it has open: no defect may keep it for ever,
 doing nothing and not started again."""
+
+TOLD_S = 60.0
+"""How long a node waits to be told what it is. A container may begin when whoever asked for it is gone, and
+then its input never ends."""
 
 ALIVE_S = 1.0
 """Between two words to the parent that the loop turns."""
@@ -60,7 +64,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     log_to_file()
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.setitimer(signal.ITIMER_REAL, TOLD_S)  # which ends the process
+    control.answer(Asking())
     line = next(control.lines(), None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     if line is None:
         os._exit(ORPHANED)
     try:

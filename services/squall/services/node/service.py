@@ -1,5 +1,6 @@
 """The life all roles share: start, ready, serve, drain, stop.
 
+stdout ◄──asking───
 stdin ──first line──► NodeStart ──► connect ──► role.serve(service) ──► drain ──► exit
       ──further lines─► fresh credentials, where to halt, "stop"
       ──end of file───► the parent is gone: exit at once
@@ -83,6 +84,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
         path: The venue's database, for the venue.
         tasks: A user's own tasks, for the producer; empty for the pattern's workload.
         port: The port to listen on, for the venue; 0 chooses.
+        host: The address to listen at, for the venue.
         preload: A module whose ``install(node, role)`` is called before the role starts, or empty. This is
             how the harness runs known-bad variants of a service.
         origin: Where the spec's handler comes from, for an agent; None for whatever its name alone finds.
@@ -101,6 +103,7 @@ class NodeStart(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     tasks: str = ""
     port: int = 0
+    host: str = "127.0.0.1"
     preload: str = ""
     origin: Origin | None = None
     signing: SigningKey | None = None
@@ -146,8 +149,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 0.0
 
 
+class Asking(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="asking"):
+    """A node's first words: it is there, and may be told what it is."""
+
+
 class Loading(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="loading"):
-    """A node's first answer, if it runs a handler: it imports that now."""
+    """A node's first answer then, if it runs a handler: it imports that now."""
 
     handler: str
 
@@ -177,7 +184,7 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="
     """A further answer of a node that runs a handler, about once a second: its loop turns."""
 
 
-Answer = Loading | Ready | Halted | Alive
+Answer = Asking | Loading | Ready | Halted | Alive
 
 
 @dataclass(frozen=True, kw_only=True)

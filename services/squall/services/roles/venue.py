@@ -303,6 +303,7 @@ async def serve_alone(alone: Alone) -> None:
             token=start.venue_token.value if start.venue_token is not None else "",
             dumb=start.spec.venue == "dumb",
             sequenced=start.spec.is_sequenced,
+            host=start.host,
             port=start.port,
             ready=alone.ready,
             at=alone.at,

@@ -3,6 +3,7 @@
 spec.toml  nodes.jsonl  history.jsonl  faults.jsonl  venue.sqlite  result.json  junit.xml  logs/<node>.log
 tasks.sqlite  set-aside.jsonl    of a user's own tasks: what is offered, and what no task could be made of
 broker/    the private broker's store, while the run lasts
+containers/<node>/    what a node that is a container writes
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class RunDirectory:
         self.tasks = path / TASKS
         self.logs = path / "logs"
         self.broker = path / "broker"
+        self.containers = path / "containers"
         self._files: list[str] = list(FILES)
 
     def keep(self, file: str, text: str) -> None:

@@ -22,6 +22,7 @@ from squall.bus.tasks import task_group
 from squall.services.intake.arrivals import begin
 from squall.services.intake.store import taken_in
 from squall.services.intake.subject import comes_in
+from squall.services.launch.places import PROCESSES
 from squall.services.node.history import History
 from squall.services.node.service import Origin
 from squall.services.run.directory import RunDirectory
@@ -40,6 +41,7 @@ async def driven(
     *,
     progress: Progress,
     url: str | None = None,
+    on: str = PROCESSES,
     interrupt: asyncio.Event | None = None,
     route: Route = straight,
     preload: str = "",
@@ -54,6 +56,7 @@ async def driven(
     Args:
         progress: Told what is learned of the run as it goes.
         url: An outside broker, or None for one of our own.
+        on: Where its nodes run; see `running`.
         interrupt: Set when the user wants an end, which is noted; to end the load then is the block's to do.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role; see `NodeStart`.
@@ -75,6 +78,7 @@ async def driven(
             spec,
             directory,
             url=url,
+            on=on,
             route=route,
             preload=preload,
             origin=origin,
@@ -115,6 +119,7 @@ async def run_once(
     directory: RunDirectory,
     *,
     url: str | None,
+    on: str = PROCESSES,
     interrupt: asyncio.Event,
     progress: Progress,
     results: Results | None = None,
@@ -129,7 +134,7 @@ async def run_once(
         ServiceError, BusError: It could not be run.
     """
     async with driven(
-        spec, directory, url=url, interrupt=interrupt, progress=progress, results=results
+        spec, directory, url=url, on=on, interrupt=interrupt, progress=progress, results=results
     ) as run:
         progress(Phase(stage="load"))
         await unless(interrupt, _offer_all(run))

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from squall.bus.identity import Credentials
 from squall.bus.signing import SigningKey, new_key
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import Tasks
@@ -37,15 +38,20 @@ STARTS_MAX = 5
 
 RESTART_PAUSE_S = 0.1
 
+LATE = 3
+"""In which part of its credentials' life a node is to serve: who takes longer may miss the next renewal, and
+is given fresh ones at once."""
+
 PUSH_S = 1.0
 """How long to wait for the broker to take a revocation; one that is away is told once it answers."""
 
-Route = Callable[[str, str], Awaitable[str]]
-"""From a node's name and a URL to the URL that is given instead: of the broker to the node, and of the venue,
-whose name then stands for the way to it, to whoever sends it something."""
+Route = Callable[[str, str, str], Awaitable[str]]
+"""From a node's name, a URL and an address of this machine to the URL that is given instead, which may lead
+to that address: of the broker to the node, and of the venue, whose name then stands for the way to it, to
+whoever sends it something."""
 
 
-async def straight(node: str, url: str) -> str:
+async def straight(node: str, url: str, host: str) -> str:
     """Every node reaches the broker, and the venue, directly."""
     return url
 
@@ -231,8 +237,15 @@ class Nodes:
                 break
             self._list.expect(kept.node, kept.role, kept.starts)
             launched_s = time.time()
+            minted_s = launched_s
+
+            def mint() -> Credentials | None:
+                nonlocal minted_s
+                minted_s = time.time()
+                return None if kept.expelled or kept.role == VENUE else self._access.mint(kept.node)
+
             try:
-                unit = await self._launcher.start(start)
+                unit = await self._launcher.start(start, mint)
             except LaunchError as error:
                 await self._revoke(kept)
                 failures += 1
@@ -242,6 +255,8 @@ class Nodes:
                 await asyncio.sleep(RESTART_PAUSE_S * 2**failures)
                 continue
             failures = 0
+            if time.time() - minted_s > self._spec.credentials_life_s / LATE:
+                await self._launcher.tell(unit, Order(credentials=mint()))
             status = await self._live(kept, unit, launched_s)
             if self._stopping:
                 return
@@ -261,10 +276,9 @@ class Nodes:
             node=kept.node,
             role=role,
             incarnation=kept.starts,
-            url="" if is_venue else await self._route(kept.node, self._access.url),
-            credentials=None if is_venue or kept.expelled else self._access.mint(kept.node),
+            url="" if is_venue else await self._way(kept.node, self._access.url),
             history=str(self._run.history),
-            venue=await self._route(VENUE, self._venue) if role == GATEWAY and self._venue else "",
+            venue=await self._way(VENUE, self._venue) if role == GATEWAY and self._venue else "",
             venue_token=self._venue_token if role in (GATEWAY, VENUE) else None,
             path=str(self._run.venue),
             tasks=str(self._run.tasks) if role == PRODUCER and self._spec.tasks_from else "",
@@ -273,6 +287,9 @@ class Nodes:
             origin=self._origin if role in (AGENT, GATEWAY) else None,
             signing=self.key(kept.node) if role == AGENT and self._votes else None,
         )
+
+    async def _way(self, node: str, url: str) -> str:
+        return await self._route(node, url, self._launcher.host(node))
 
     async def _live(self, kept: _Kept, unit: Unit, launched_s: float) -> int:
         """One life of a node, from when it serves to its end; its exit status."""

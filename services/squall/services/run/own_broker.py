@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from squall.bus import system as bus_system
-from squall.bus.broker import Broker, jetstream_probe
+from squall.bus.broker import LOOPBACK, Broker, jetstream_probe
 from squall.bus.connection import Connection, connect
 from squall.bus.errors import RequestError
 from squall.bus.guard import Guard
@@ -38,12 +38,15 @@ BROKER_LOG = "broker.log"
 
 
 @contextlib.asynccontextmanager
-async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts) -> AsyncIterator[Access]:
+async def own_broker(
+    spec: Spec, run: RunDirectory, guard: Guard, starts: Starts, *, host: str = LOOPBACK
+) -> AsyncIterator[Access]:
     """A broker that serves inside the block, with the streams of a swarm.
 
     Args:
         guard: Ends it if this process dies.
         starts: Told of each start of it.
+        host: The address of this machine at which it listens.
 
     Raises:
         BusError: It cannot be started, or not be kept running.
@@ -71,6 +74,7 @@ async def own_broker(spec: Spec, run: RunDirectory, guard: Guard, starts: Starts
                 log=run.logs / BROKER_LOG,
                 probe=jetstream_probe(launcher),
                 on_start=started,
+                host=host,
             )
         )
 

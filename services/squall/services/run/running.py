@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from squall.bus.broker import READY_S
+from squall.bus.broker import LOOPBACK, READY_S
 from squall.bus.connection import connect
 from squall.bus.guard import Guard
 from squall.bus.subjects import GATEWAY, POOL
@@ -19,8 +19,7 @@ from squall.services.effects.kinds import is_outside
 from squall.services.intake.arrivals import STREAM, Arrivals
 from squall.services.intake.subject import comes_in, look
 from squall.services.launch import Launcher
-from squall.services.launch.processes import ProcessLauncher
-from squall.services.launch.room import check_room
+from squall.services.launch.places import PLACES, PROCESSES
 from squall.services.node.history import History
 from squall.services.node.service import NodeStart, Origin
 from squall.services.patterns.pattern import AGENT
@@ -31,8 +30,9 @@ from squall.services.run.directory import RunDirectory
 from squall.services.run.nodes import Nodes, Route, Starts, straight
 from squall.services.run.operating import listening
 from squall.services.run.outside_broker import outside_broker
-from squall.services.run.own_broker import BROKER_LOG, own_broker
+from squall.services.run.own_broker import BROKER, BROKER_LOG, own_broker
 from squall.services.run.progress import Phase, Progress, Waiting
+from squall.services.run.reach import check_reach
 from squall.services.run.registers import operator
 from squall.services.run.spec import Spec, is_own
 from squall.services.run.swarm import STOP_S, Swarm
@@ -48,6 +48,7 @@ async def running(
     run: RunDirectory,
     *,
     url: str | None,
+    on: str = PROCESSES,
     route: Route = straight,
     preload: str = "",
     origin: Origin | None = None,
@@ -57,6 +58,7 @@ async def running(
     """A swarm that serves inside the block and is gone after it.
 
     Args:
+        on: Where its nodes run, a name of `PLACES`.
         url: An outside broker, or None for one of our own.
         route: Says where a node is to reach the broker; asked before each start of a node.
         preload: A module that each node loads before its role, or empty.
@@ -67,9 +69,8 @@ async def running(
     Raises:
         SpecError, LaunchError, BusError: It cannot be started, or not be kept running.
     """
-    check_room(spec.agents)
-    async with Guard() as guard, task_group() as tasks:
-        launcher = ProcessLauncher(guard, run.logs)
+    check_reach(spec, url, on)
+    async with Guard() as guard, PLACES[on](guard, run) as launcher, task_group() as tasks:
         counters = Counters(run, lambda: access.observer.counters)
         starts = Starts(run, counters, launcher.target)
         if is_own(spec.handler):
@@ -88,7 +89,9 @@ async def running(
             progress(Phase(stage="starting"))
             if url is None:
                 progress(Waiting(what="nats-server to be ready", at_most_s=READY_S))
-                broker = own_broker(spec, run, guard, starts)
+                # Behind proxies nothing but these can reach it.
+                host = launcher.host(BROKER) if route is straight else LOOPBACK
+                broker = own_broker(spec, run, guard, starts, host=host)
             else:
                 progress(Waiting(what=f"an answer from {url}"))
                 broker = outside_broker(spec, url)

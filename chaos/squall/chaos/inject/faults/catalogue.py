@@ -13,6 +13,7 @@ from squall.chaos.inject.faults.blackhole import Blackhole
 from squall.chaos.inject.faults.blackhole_nofin import BlackholeNoFin
 from squall.chaos.inject.faults.clock import ClockJump, ClockOff
 from squall.chaos.inject.faults.crash import Crash
+from squall.chaos.inject.faults.disconnect import Disconnect
 from squall.chaos.inject.faults.duplicate import Duplicate
 from squall.chaos.inject.faults.errors import Errors
 from squall.chaos.inject.faults.fault import Fault
@@ -46,6 +47,7 @@ FAULTS: Mapping[str, type[Fault]] = {
         Refuse,
         Blackhole,
         BlackholeNoFin,
+        Disconnect,
         Stall,
         Reset,
         Sever,

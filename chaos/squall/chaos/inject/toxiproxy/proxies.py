@@ -88,19 +88,20 @@ class Proxies:
         finally:
             self._worker.shutdown(wait=False)
 
-    async def create(self, name: str, upstream: str) -> Proxy:
+    async def create(self, name: str, upstream: str, host: str = HOST) -> Proxy:
         """A new proxy, enabled and without toxics.
 
         Args:
             name: Of the node behind it; the prefix is put before it.
             upstream: Where it leads, as ``host:port``.
+            host: The address of this machine at which it listens.
 
         Raises:
             FaultError: The name cannot be one, or is in use.
             UnverifiedError: It may exist, or not.
             HarnessBrokenError: The server does not answer.
         """
-        proxy = Proxy(self, f"{self._prefix}-{_checked('name', name)}", upstream)
+        proxy = Proxy(self, f"{self._prefix}-{_checked('name', name)}", upstream, host)
         await self._run(lambda: self._create(proxy))
         return proxy
 
@@ -149,7 +150,7 @@ class Proxies:
             raise FaultError(f"there is a proxy {proxy.name} already", "choose another name")
         ports = random.sample(PORTS, PORTS_TRIED_MAX)
         for last, port in enumerate(ports, start=1 - len(ports)):
-            proxy.address = f"{HOST}:{port}"
+            proxy.address = f"{proxy.host}:{port}"
             self._made[proxy.name] = proxy  # before it is: the answer may be lost
             try:
                 proxy._create()
@@ -202,10 +203,11 @@ class Proxy:
     Attributes:
         name: The prefix and the node.
         upstream: Where it leads.
-        address: Where it listens, as ``127.0.0.1:port``; the same over all changes.
+        host: The address of this machine at which it listens.
+        address: The same with its port; the same over all changes.
     """
 
-    def __init__(self, proxies: Proxies, name: str, upstream: str) -> None:
+    def __init__(self, proxies: Proxies, name: str, upstream: str, host: str) -> None:
         self._proxies = proxies
         self._api = proxies._api
         self._path = f"/proxies/{name}"
@@ -214,6 +216,7 @@ class Proxy:
         self._certain = False
         self.name = name
         self.upstream = upstream
+        self.host = host
         self.address = ""
 
     async def differences(self) -> list[str]:
