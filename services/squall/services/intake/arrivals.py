@@ -5,8 +5,9 @@
                   ├────► ended in an earlier run ──► at once
                   └────► other: of the id of an earlier one, and differs from it ──► set aside
 
-One process writes here, the producer; the command reads what tasks are called. A producer that was killed
-finds what it held.
+Of what comes on a subject the producer alone writes here, and the command reads what tasks are called. Of
+what comes through a pipe (`piped.py`) the command writes the tasks, and the producer how far it has come. A
+producer that was killed finds what it held.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _MORE = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
+
+WRITER_S = 60.0
+"""How long one process waits for another one that writes, which takes a moment unless that stands still."""
 
 STREAM = "stream"
 """The fact that says which stream carries the tasks."""
@@ -76,14 +80,14 @@ def begin(run: RunDirectory, results: Path | None = None) -> None:
 
 
 def _opened(folder: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(folder / TASKS, isolation_level=None)
+    database = sqlite3.connect(folder / TASKS, timeout=WRITER_S, isolation_level=None)
     # The command reads beside it; what was written outlives a kill of this process, if not of the machine.
     database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
     return database
 
 
 class Arrivals:
-    """What has come in, for the one process that writes it, inside the block.
+    """What has come in, for a process that writes it, inside the block.
 
     Args:
         folder: The run's directory.
@@ -117,6 +121,10 @@ class Arrivals:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row is not None else ""
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a value under a name, from now on, whatever was there."""
+        self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
     def add(self, name: str, count: int = 1) -> None:
         """Count something, over all processes of the run."""
         self._database.execute(
@@ -148,6 +156,13 @@ class Arrivals:
         """One of them, as it is offered."""
         row = self._database.execute(f"SELECT {COLUMNS} FROM tasks WHERE task = ?", (task,)).fetchone()
         return Stored(*row)
+
+    def after(self, place: int, most: int) -> list[tuple[int, Stored]]:
+        """Those that come behind a place, in their order, each with its own place; the first is 1."""
+        rows = self._database.execute(
+            f"SELECT place, {COLUMNS} FROM tasks WHERE place > ? ORDER BY place LIMIT ?", (place, most)
+        )
+        return [(where, Stored(*row)) for where, *row in rows]
 
     def accept(self, task: str) -> None:
         """Note that the swarm has a task."""
