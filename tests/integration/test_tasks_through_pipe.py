@@ -106,7 +106,7 @@ def rig(bus: Any, tmp_path: Path) -> RigMaker:
         with io.FileIO(out) as read, io.FileIO(into, "w") as written:
             async with bus(**{**OWN, **changes}) as b:
                 begin(RunDirectory(tmp_path))
-                with Piped(tmp_path, tasks_max, read.fileno()) as pipe:
+                with Piped(tmp_path, tasks_max, file=read.fileno()) as pipe:
                     yield Rig(b, tmp_path, written.fileno(), pipe)
 
     return made

@@ -33,7 +33,7 @@ class Ends(NamedTuple):
     into: io.FileIO
 
     def piped(self, tasks_max: int = TASKS_MAX) -> Piped:
-        return Piped(self.folder, tasks_max, self.out.fileno())
+        return Piped(self.folder, tasks_max, ("gpu",), self.out.fileno())
 
     def tasks(self) -> list[Stored]:
         with Arrivals(self.folder) as arrivals:
@@ -88,15 +88,22 @@ async def test_who_is_to_read_no_more_ends_at_once_and_keeps_no_part_of_a_line(e
 
 def test_what_is_no_task_is_set_aside_with_its_line_and_the_others_go_on(ends: Ends) -> None:
     other = line(1).replace(b'"body": 1', b'"body": 9')
-    ends.into.write(line(1) + b"nonsense\n\n" + line(1) + other + line(2))
+    able, unable = (line(2).replace(b"}", f', "needs": "{what}"}}'.encode()) for what in ("gpu", "luck"))
+    ends.into.write(line(1) + b"nonsense\n\n" + line(1) + other + unable + able)
     ends.into.close()
     with ends.piped() as pipe:
         assert not pipe.holds_none(10)
         pipe._thread.join()
-    assert pipe.taken == (2, 0, 1, 2, "line 2 is not JSON: JSON is malformed: invalid character (byte 4)")
+    assert pipe.taken == (2, 0, 1, 3, "line 2 is not JSON: JSON is malformed: invalid character (byte 4)")
     aside = [json.loads(text) for text in (ends.folder / SET_ASIDE).read_text().splitlines()]
-    assert [(each["line"], each["record"].encode()) for each in aside] == [(2, b"nonsense"), (5, other[:-1])]
+    assert [(each["line"], each["record"].encode()) for each in aside] == [
+        (2, b"nonsense"),
+        (5, other[:-1]),
+        (6, unable[:-1]),
+    ]
     assert aside[1]["reason"] == "has the id 't-1' of an earlier one, and differs from it"
+    assert aside[2]["reason"] == "needs the capability 'luck', which no agent has; there are gpu"
+    assert [own.needs for own in ends.tasks()] == ["", "gpu"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,7 @@ def test_a_pipe_that_holds_no_task_is_told_at_once(ends: Ends, said: bytes, why:
 def test_what_cannot_be_read_is_told(ends: Ends) -> None:
     folder = os.open(ends.folder, os.O_RDONLY)
     try:
-        with Piped(ends.folder, TASKS_MAX, folder) as pipe:
+        with Piped(ends.folder, TASKS_MAX, file=folder) as pipe:
             assert pipe.holds_none(10)
     finally:
         os.close(folder)

@@ -143,7 +143,7 @@ def start(
                         return
             pipe = None
             if spec.tasks_from == STDIN:
-                pipe = held.enter_context(Piped(directory.path, spec.tasks))
+                pipe = held.enter_context(Piped(directory.path, spec.tasks, spec.able))
                 if pipe.holds_none(BEGIN_S):
                     _end_of(pipe, directory)
                     _leave(directory, pipe.taken, as_json=as_json)

@@ -3,7 +3,7 @@
     message ──► keep ──► new ───────► offered ──► accepted ──► its message is acknowledged ──► forgotten
                   ├────► repeated ──► once the first of its id is accepted
                   ├────► ended in an earlier run ──► at once
-                  └────► other: of the id of an earlier one, and differs from it ──► set aside
+                  └────► of the id of an earlier one, and differs from it ──► set aside
 
 Of what comes on a subject the producer alone writes here, and the command reads what tasks are called. Of
 what comes through a pipe (`piped.py`) the command writes the tasks, and the producer how far it has come. A
@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import msgspec
 
-from squall.bus.border import printable
 from squall.services import jsonl
 from squall.services.intake.earlier import ended
 from squall.services.intake.records import Record, RecordError, task_name
@@ -132,23 +131,26 @@ class Arrivals:
             (name, str(count)),
         )
 
-    def keep(self, record: Record, *, sequence: int = 0, reply: str = "") -> str:
-        """Keep a record, and with it the message of a stream that it came in; what it is, see above.
+    def keep(self, record: Record, able: Collection[str] = (), *, sequence: int = 0, reply: str = "") -> str:
+        """Keep a record, and with it the message of a stream that it came in; what it is, see `store.keep`.
+
+        Args:
+            able: The capabilities of all agents.
 
         Raises:
-            RecordError: It has the id of an earlier one, and differs from it.
+            RecordError: It has the id of an earlier one, and differs from it; or nobody can do what it needs.
         """
         self._database.execute("BEGIN")
-        kept = keep(self._database, record)
+        try:
+            kept = keep(self._database, record, able)
+        except RecordError:
+            self._database.execute("ROLLBACK")
+            raise
         if sequence and kept in ("new", "repeated"):
             self._database.execute(
                 "INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (sequence, task_name(record.id), reply)
             )
         self._database.execute("COMMIT")
-        if kept == "other":
-            raise RecordError(
-                f"has the id {printable(record.id, 60)!r} of an earlier one, and differs from it"
-            )
         self.tasks += kept == "new"
         return kept
 
@@ -180,9 +182,10 @@ class Arrivals:
         """Forget a message: it was acknowledged."""
         self._database.execute("DELETE FROM held WHERE sequence = ?", (sequence,))
 
-    def keys(self) -> list[str]:
-        """The keys of all tasks, as the swarm calls them."""
-        return [key for (key,) in self._database.execute("SELECT key FROM keys ORDER BY key")]
+    def keys(self) -> list[tuple[str, str]]:
+        """The keys of all tasks, as the swarm calls them, each with what tasks of it need."""
+        found = self._database.execute("SELECT DISTINCT key, needs FROM tasks ORDER BY key, needs")
+        return [(key, needs) for key, needs in found]
 
     def set_aside(self, text: bytes, sequence: int | None, reason: str) -> None:
         """Keep what no task can be made of; done again with the same message, it changes nothing.

@@ -15,6 +15,7 @@ import os
 import select
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,15 +53,19 @@ class Piped:
     Args:
         folder: The run's directory, in which it was begun; see `arrivals.begin`.
         tasks_max: After so many tasks no more is read.
+        able: The capabilities of all agents.
         file: What is read; None for the standard input.
 
     Attributes:
         taken: What became of it so far.
     """
 
-    def __init__(self, folder: Path, tasks_max: int, file: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, tasks_max: int, able: Collection[str] = (), file: int | None = None
+    ) -> None:
         self._folder = folder
         self._tasks_max = tasks_max
+        self._able = able
         self._file = file
         self._known = threading.Event()  # that there is a task, or none to come
         self._stopped = threading.Event()
@@ -140,7 +145,7 @@ class Piped:
         taken, reason = self.taken, each.reason
         if each.record is not None:
             try:
-                kept = arrivals.keep(each.record)
+                kept = arrivals.keep(each.record, self._able)
             except RecordError as error:
                 reason = str(error)
             else:

@@ -6,7 +6,7 @@ producer ─► IN ─► coordinator ─► JOB ─sourced─► WK ─► agen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -14,8 +14,9 @@ from msgspec import Meta
 
 from squall.bus import attempts, queue, register
 from squall.bus import log as bus_log
-from squall.bus.border import printable
+from squall.bus.border import check_name, printable
 from squall.bus.codec import HEADER_BYTES_MAX, MESSAGE_BYTES_MAX, decode
+from squall.bus.errors import InvalidNameError
 from squall.bus.jetstream import sourced
 from squall.bus.messages import CoordinatorState, RunTask
 from squall.bus.subjects import ANY, POOL, Seat, Subjects
@@ -62,7 +63,7 @@ class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             shows a fail-over.
         distribution: Who is given a task; see `rules.distribution`.
         capabilities: What each agent can do, under ``specialised``. A task needs what its job is called,
-            which of the trading workload is its strategy.
+            which of the trading workload is its strategy, and of a user's own what its record says.
         hedge_after: A task is tried a second time beside the first once it takes so many times as long as
             95 % of them do; 0 for never. Higher costs less work; lower cuts the tail sooner.
         handler_idempotent: The handler may be called twice with one task at the same time.
@@ -76,6 +77,10 @@ class HierarchicalSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     capabilities: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
     hedge_after: Annotated[float, Meta(ge=0)] = 0.0
     handler_idempotent: bool = False
+
+    @property
+    def able(self) -> Collection[str]:
+        return {each for can in self.capabilities.values() for each in can}
 
     @property
     def is_addressed(self) -> bool:
@@ -126,22 +131,38 @@ def _check_distribution(spec: HierarchicalSpec) -> None:
         )
     if spec.distribution != "specialised":
         return
+    able = spec.able
     if spec.workload == OWN:
-        raise SpecError(
-            "tasks of your own name no strategy that an agent could have the capability for",
-            'choose another distribution, for instance "affinity"',
-        )
-    able = {each for can in spec.capabilities.values() for each in can}
+        if not able:
+            raise SpecError(
+                "no agent has a capability that a task of yours could need",
+                'say for instance capabilities = {agent-1 = ["gpu"]}, and "needs": "gpu" in a record',
+            )
+        for each in able:
+            _check_capability(each)
+        return
     if lacking := [each for each in SIGNALS if each not in able]:
         raise SpecError(
             f"no agent has the capability {lacking[0]}, which tasks of this workload need",
             f'say for instance capabilities = {{agent-1 = ["{lacking[0]}"], …}}',
         )
-    if unknown := sorted(able - set(SIGNALS)):
+    if unknown := sorted({*able} - {*SIGNALS}):
         raise SpecError(
             f"no task needs the capability {printable(unknown[0], 40)}",
             f"those that are needed are {', '.join(SIGNALS)}",
         )
+
+
+def _check_capability(name: str) -> None:
+    """See that a capability can be what jobs are called that need it.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    try:
+        check_name(name, "capability")
+    except InvalidNameError as error:
+        raise SpecError(str(error)) from error
 
 
 def register_bytes_max(spec: HierarchicalSpec) -> int:

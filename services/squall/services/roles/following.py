@@ -26,8 +26,10 @@ IN_HAND_MAX = 256
 keeps fewer of them in memory."""
 
 
-async def follow(service: Service, offer: Offer, settled: Collection[str]) -> list[str]:
-    """Offer tasks as they come, until there are no more, or the producer is to stop; their keys.
+async def follow(service: Service, offer: Offer, settled: Collection[str]) -> list[tuple[str, str]]:
+    """Offer tasks as they come, until there are no more, or the producer is to stop.
+
+    Returns their keys, each with what tasks of it need.
 
     Args:
         settled: Tasks that the swarm has by the lines of an earlier producer.

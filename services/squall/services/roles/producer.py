@@ -117,7 +117,7 @@ async def _take_in(service: Service, chance: random.Random, begun: set[str], set
             return await _offer(service, message, chance, waits=True, may_be_stored=own.task in begun)
 
     taking = take if comes_in(service.spec.tasks_from) else follow
-    return {service.pattern.job(key) for key in await taking(service, offer, settled)}
+    return {service.pattern.job(key, needs) for key, needs in await taking(service, offer, settled)}
 
 
 def _message(service: Service, task: str, submission: Submission, due_s: float) -> RunTask:
@@ -150,7 +150,7 @@ def _submissions(service: Service) -> Iterator[Submission]:
 def _own(service: Service, own: Stored) -> Submission:
     return Submission(
         own.key,
-        service.pattern.job(own.key),
+        service.pattern.job(own.key, own.needs),
         own.number,
         own.body,
         task=own.task,

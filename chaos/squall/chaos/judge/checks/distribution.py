@@ -87,11 +87,16 @@ def _is_held_to_it(history: History) -> bool:
 
 
 def _unable(history: History) -> list[str]:
-    """Tasks that somebody ended who had not the capability."""
+    """Tasks that somebody ended who had not the capability, and another one had."""
     said = history.spec.get("capabilities")
     able: Mapping[str, Sequence[str]] = said if isinstance(said, Mapping) else {}
     agents = {node.node for node in history.nodes if node.role == AGENT}
-    found = [r.task for r in history.registers if r.agent in agents and r.job not in able.get(r.agent, ())]
+    needed = {each for can in able.values() for each in can}
+    found = [
+        r.task
+        for r in history.registers
+        if r.agent in agents and r.job in needed and r.job not in able.get(r.agent, ())
+    ]
     return named(found, "task", "been ended by an agent without the capability for it")
 
 
