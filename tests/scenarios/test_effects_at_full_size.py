@@ -21,7 +21,13 @@ from squall.services.run.toml_writer import as_toml
 
 __all__ = ["sink"]
 
-pytestmark = [pytest.mark.nats, pytest.mark.toxiproxy, pytest.mark.slow, pytest.mark.everything]
+pytestmark = [
+    pytest.mark.nats,
+    pytest.mark.toxiproxy,
+    pytest.mark.slow,
+    pytest.mark.everything,
+    pytest.mark.timeout(1800),
+]
 
 BAD = 77
 MORE_S = 20.0
@@ -77,8 +83,8 @@ def dies(sink: Sink, at: Callable[[], int], count: int, over: threading.Event) -
     ("pattern", "count", "rate"),
     [
         ("hierarchical", 300, 25.0),
-        ("hierarchical", 10_000, 25.0),
-        ("star", 10_000, 25.0),
+        ("hierarchical", 10_000, 30.0),
+        ("star", 10_000, 30.0),
         ("mesh", 1000, 25.0),
         ("ring", 1000, 25.0),
     ],
