@@ -30,7 +30,7 @@ pytestmark = [
 ]
 
 BAD = 77
-MORE_S = 20.0
+MORE_S = 40.0
 """How much longer the file would last than the load, which ends once all is healed."""
 
 AWAY_S = 2.0

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,6 +136,18 @@ def test_no_more_tasks_are_read_than_are_wanted(ends: Ends) -> None:
         pipe._thread.join(10)
         assert ends.fact(ENDED)
     assert [own.id for own in ends.tasks()] == ["t-0", "t-1", "t-2"]
+
+
+def test_what_is_offered_is_noted_while_more_is_kept(ends: Ends) -> None:
+    count = 1000
+    with ends.piped(count) as pipe, Arrivals(ends.folder) as offering:
+        giving = threading.Thread(target=lambda: [ends.into.write(line(n)) for n in range(count)])
+        giving.start()
+        while pipe._thread.is_alive():
+            offering.note(PASSED, str(pipe.taken.tasks))
+        giving.join()
+    pipe.check()
+    assert pipe.taken.tasks == count
 
 
 async def test_a_pipe_that_gives_fast_is_read_no_further_than_it_is_offered_and_not_into_memory(

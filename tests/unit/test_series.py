@@ -247,12 +247,9 @@ def test_a_series_of_all_faults_has_further_runs() -> None:
 @pytest.mark.parametrize(
     ("changes", "strategies"),
     [
-        ({}, {"round-robin", "adaptive", "specialised"}),
-        ({"agents": 1}, {"round-robin", "adaptive", "specialised"}),
-        (
-            {"workload": "own", "tasks_from": "tasks.jsonl", "handler": "mine:decide"},
-            {"round-robin", "adaptive"},
-        ),
+        ({}, {"round-robin", "specialised"}),
+        ({"agents": 1}, {"round-robin", "specialised"}),
+        ({"workload": "own", "tasks_from": "tasks.jsonl", "handler": "mine:decide"}, {"round-robin"}),
         ({"distribution": "affinity"}, {"affinity"}),
     ],
     ids=str,

@@ -23,7 +23,7 @@ import msgspec
 
 from squall.services import jsonl
 from squall.services.intake.earlier import ended
-from squall.services.intake.records import Record, RecordError, task_name
+from squall.services.intake.records import Record, task_name
 from squall.services.intake.source import LINE_BYTES_MAX
 from squall.services.intake.store import COLUMNS, SCHEMA, Stored, Taken, keep
 from squall.services.run.directory import SET_ASIDE, TASKS, RunDirectory, open_private, writing
@@ -140,16 +140,17 @@ class Arrivals:
         Raises:
             RecordError: It has the id of an earlier one, and differs from it; or nobody can do what it needs.
         """
-        self._database.execute("BEGIN")
+        # Who reads first and then writes is refused, without waiting, where another process wrote in between.
+        self._database.execute("BEGIN IMMEDIATE")
         try:
             kept = keep(self._database, record, able)
-        except RecordError:
+            if sequence and kept in ("new", "repeated"):
+                self._database.execute(
+                    "INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (sequence, task_name(record.id), reply)
+                )
+        except BaseException:
             self._database.execute("ROLLBACK")
             raise
-        if sequence and kept in ("new", "repeated"):
-            self._database.execute(
-                "INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (sequence, task_name(record.id), reply)
-            )
         self._database.execute("COMMIT")
         self.tasks += kept == "new"
         return kept
