@@ -86,7 +86,8 @@ def test_a_program_that_is_killed_in_mid_answer_loses_and_doubles_nothing(
     squall_run: Any, tmp_path: Path, is_alive: Any, made: Callable[[Path], str]
 ) -> None:
     """By itself in the middle of a line, from outside, and with the worker that fronts it."""
-    run = squall_run({**FIELDS, "handler": made(tmp_path)})
+    # One task may end by itself, be shot, and lose its worker: those are three attempts.
+    run = squall_run({**FIELDS, "attempts": 5, "handler": made(tmp_path)})
     run.wait_for(lambda: len(run.lines("commit")) > 20, "tasks that are done")
     run.wait_for(lambda: shot(run.nodes()["agent-1"]["pid"]), "a program of the agent's that is killed")
     fronted = run.wait_for(lambda: programs_of(run.nodes()["agent-2"]["pid"]), "programs of the other agent")
