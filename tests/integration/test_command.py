@@ -133,6 +133,27 @@ def test_plan_shows_everything_and_starts_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("handler", "serves", "hears"),
+    [
+        ("nats:prices.decide", "prices.decide", "_INBOX.>"),
+        ("agent:pricer/me/main", "agents.prompt.pricer.me.main", "$SRV.>"),
+    ],
+)
+def test_plan_shows_a_guest_and_what_it_may_do(tmp_path: Path, handler: str, serves: str, hears: str) -> None:
+    (tmp_path / "swarm.toml").write_text(f'[handler]\nuse = "{handler}"\nguest = "visitor"\n')
+    (guest,) = json.loads(squall(tmp_path, "plan", "swarm.toml", "--json").stdout)["guests"]
+    assert (guest["guest"], guest["account"]) == ("visitor", "visitor")
+    assert serves in guest["serves"]
+    assert {serves, hears} <= {*guest["subscribe"]}
+    assert "_R_.>" in guest["publish"]
+    shown = squall(tmp_path, "plan", "swarm.toml").stdout
+    assert "guest visitor" in shown
+    assert "each agent ─► visitor" in shown
+    assert shown.count(serves) >= 2  # who asks there, and that it may listen there
+    assert json.loads(squall(tmp_path, "plan", "hierarchical", "--json").stdout)["guests"] == []
+
+
 def test_doctor_says_what_is_here(tmp_path: Path) -> None:
     done = squall(tmp_path, "doctor", "--json")
     assert done.returncode == 0

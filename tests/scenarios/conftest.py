@@ -38,7 +38,7 @@ SQUALL = Path(sys.executable).parent / "squall"
 class Run:
     """One ``squall run`` as a child, and its directory."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any], *options: str) -> None:
+    def __init__(self, folder: Path, spec: dict[str, Any], *options: str, stdin: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "run"
         toml = folder / "swarm.toml"
@@ -48,6 +48,7 @@ class Run:
             self.process = subprocess.Popen(
                 [SQUALL, "run", str(toml), "--out", str(self.path), "--json", *options],
                 cwd=folder,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
             )
@@ -147,8 +148,8 @@ def squall_run(tmp_path: Path) -> Iterator[RunMaker]:
     """``squall_run({"tasks": 100})`` starts a command; what still runs in the end is killed."""
     started: list[Run] = []
 
-    def start(spec: dict[str, Any], *options: str) -> Run:
-        run = Run(tmp_path / f"{len(started)}", spec, *options)
+    def start(spec: dict[str, Any], *options: str, stdin: int | None = None) -> Run:
+        run = Run(tmp_path / f"{len(started)}", spec, *options, stdin=stdin)
         started.append(run)
         return run
 

@@ -51,7 +51,7 @@ def test_every_cell_of_the_coverage_table_is_told(series: Series) -> None:
 
 @pytest.mark.series("hierarchical")
 def test_poison_is_dead_lettered_and_the_tail_is_cut(series: Series) -> None:
-    assert list(series.runs) == [f"seed-{SEED}", "poison", "tail", "varied"]
+    assert list(series.runs) == [f"seed-{SEED}", "poison", "tail", "varied", "distributed"]
     assert series.runs["poison"]["dead_letters"] > 0
     assert [fault["kind"] for fault in series.runs["tail"]["faults"]] == ["sever"] * 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,43 @@ def test_what_needs_a_capability_waits_for_whoever_alone_has_it(tmp_path: Path) 
         if "job" in each and "agent" in each
     )
     assert ended_s[-1] - ended_s[0] > 8.0, "some waited until it was back"
+
+
+MINE = """
+from squall.services.handlers import Task
+
+def decide(task: Task) -> dict[str, str]:
+    return {"ship": task.key}
+"""
+
+
+def test_a_task_of_ones_own_goes_to_whoever_has_what_it_needs(tmp_path: Path) -> None:
+    needs = {"gpu": {"agent-1"}, "tpu": {"agent-2", "agent-3"}, "": {f"agent-{n}" for n in range(1, 5)}}
+    tasks = [
+        {"id": f"t-{n}", "key": f"k-{n % 5}", "body": n, "needs": [*needs][n % 3] or None} for n in range(90)
+    ]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+    (tmp_path / "mine.py").write_text(MINE)
+    plan = Plan(
+        is_drawn=False,
+        spec=swarm(
+            distribution="specialised",
+            capabilities={"agent-1": ("gpu",), "agent-2": ("tpu",), "agent-3": ("tpu",)},
+            workload="own",
+            tasks=len(tasks),
+            tasks_from=str(tmp_path / "tasks.jsonl"),
+            handler=f"{tmp_path / 'mine.py'}:decide",
+            effects="none",
+        ),
+        schedule=Schedule(seed=1, intervals=()),
+    )
+    found = outcome(plan, 1, out=tmp_path / "run")
+    assert found.verdict == "pass", found
+    assert "H7" in found.passed
+    ran: dict[str, set[str]] = {each: set() for each in needs}
+    for line in lines(tmp_path / "run", "run"):
+        ran[[*needs][int(line["task"][2:]) % 3]].add(line["node"])
+    assert ran == needs
 
 
 @pytest.mark.parametrize("pattern", PROMISED)

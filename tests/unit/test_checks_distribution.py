@@ -95,6 +95,10 @@ HEDGES = tuple(given(f"t-{n}", "hedge", n / 100 + 1.0) for n in range(0, 30, 3))
             "had the capability",
         ),
         (
+            history({"distribution": "specialised", "capabilities": {"agent-1": ["nothing of these"]}}),
+            "had the capability",
+        ),
+        (
             history({"distribution": "affinity"}, lambda n: AGENTS[n % 50 % 3]),
             "100% of 250 tasks ran where the one before them of their key had",
         ),

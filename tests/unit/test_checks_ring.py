@@ -77,6 +77,17 @@ def test_two_of_different_keys_may_change_places(tmp_path: Path) -> None:
     assert order(case(tmp_path, lambda run: swap(run, "a-1", "b-1"))).verdict == "pass"
 
 
+@pytest.mark.parametrize(("task", "key", "verdict"), [("a-2", "another", "pass"), ("b-1", "a", "fail")])
+def test_a_key_is_what_a_task_belongs_to_and_not_how_its_name_begins(
+    tmp_path: Path, task: str, key: str, verdict: str
+) -> None:
+    def belong(run: Run) -> None:
+        run.find("final", task=task)["key"] = key
+        swap(run, "a-1", task)
+
+    assert order(case(tmp_path, belong)).verdict == verdict
+
+
 def test_what_came_in_the_other_way_round_ends_so(tmp_path: Path) -> None:
     def other_way(run: Run) -> None:
         for task, place in (("a-1", 5), ("a-3", 1)):

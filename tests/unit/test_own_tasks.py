@@ -55,11 +55,13 @@ UNUSABLE: list[tuple[bytes, str]] = [
     (b"[1,2]", "is no task: it is no object, but `array`"),
     (b'{"body":1}', "it has no `key`"),
     (b'{"key":"a"}', "it has no `body`"),
-    (b'{"kye":"a","body":1}', "there are key, body, id, deadline, and no `kye`"),
+    (b'{"kye":"a","body":1}', "there are key, body, id, deadline, needs, and no `kye`"),
     (b'{"key":"","body":1}', "a key of 0 characters, and 1 to 200 are allowed"),
     (b'{"key":"a","body":1,"id":"' + b"x" * 201 + b'"}', "an id of 201 characters"),
     (b'{"key":1.5,"body":1}', "is no task"),
     (b'{"key":true,"body":1}', "is no task"),
+    (b'{"key":"a","body":1,"needs":["gpu"]}', "is no task"),
+    (b'{"key":"a","body":1,"needs":""}', "a capability of 0 characters"),
     (b'{"key":"a","body":1,"deadline":"tomorrow"}', "'tomorrow', which is neither ISO 8601 nor seconds"),
     (b'{"key":"a","body":1,"deadline":-1}', "is no time in seconds since the epoch"),
     (b'{"key":"a","body":1,"deadline":1e300}', "is no time in seconds since the epoch"),
@@ -153,6 +155,36 @@ def test_a_table_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
     ]
     assert [line for line, _ in aside] == [5, 6, 7]
     assert aside[0][1] == "has 2 fields and the first line names 4 columns"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "tasks.jsonl",
+            b'{"key":"a","body":1,"needs":"gpu"}\n{"key":"a","body":2,"needs":"luck"}\n'
+            b'{"key":"a","body":3}\n{"key":"a","body":4,"needs":null}\n',
+        ),
+        ("tasks.csv", b"key,body,needs\na,1,gpu\na,2,luck\na,3,\na,4,\n"),
+    ],
+)
+def test_what_needs_something_that_nobody_can_do_is_set_aside(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = take_in(str(tmp_path / name), tmp_path, able={"tpu", "gpu"})
+    line = 3 if name.endswith(".csv") else 2
+    why = "needs the capability 'luck', which no agent has; there are gpu, tpu"
+    assert found == Taken(3, aside=1, first=f"line {line} {why}")
+    assert [(task.body, task.needs) for task in stored(tmp_path / TASKS)] == [
+        (b"1", "gpu"),
+        (b"3", ""),
+        (b"4", ""),
+    ]
+    (tmp_path / "none").mkdir()
+    found = take_in(str(tmp_path / name), tmp_path / "none")
+    assert (found.tasks, found.aside) == (2, 2)
+    assert found.first.endswith("needs the capability 'gpu', which no agent has; there is none")
 
 
 def test_a_column_of_bodies_is_json(tmp_path: Path) -> None:

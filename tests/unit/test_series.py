@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import asdict, replace
 from tests.unit.histories import good_run
 
+from squall.chaos.cli.setup import spec_of
 from squall.chaos.errors import NotARunError
 from squall.chaos.evidence.facts import Asked, Injected, Phase
 from squall.chaos.evidence.files import digest_in
@@ -26,9 +28,11 @@ from squall.chaos.plan.surface import points_of, surface_of
 from squall.chaos.plan.varied import is_varied
 from squall.chaos.tell.documents import judge_all
 from squall.services.errors import SpecError
+from squall.services.patterns import pattern_of
 from squall.services.patterns.hierarchical import HierarchicalSpec
 from squall.services.patterns.star import StarSpec
 from squall.services.run.result import Check, Environment, Latency, Recovery, Result, Verdict
+from squall.services.run.spec import spec_as
 
 POINTS = points_of("hierarchical")
 TO_AN_EFFECT = PROMISES.to_an_effect
@@ -238,6 +242,37 @@ def test_a_series_of_all_faults_has_further_runs() -> None:
     assert all(is_missed_for_long(plan) for plan in everything[:2])
     only = plans(HierarchicalSpec(), [4], [("latency", "")], further_runs)
     assert [plan.name for plan in only] == ["seed-4"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "strategies"),
+    [
+        ({}, {"round-robin", "specialised"}),
+        ({"agents": 1}, {"round-robin", "specialised"}),
+        ({"workload": "own", "tasks_from": "tasks.jsonl", "handler": "mine:decide"}, {"round-robin"}),
+        ({"distribution": "affinity"}, {"affinity"}),
+    ],
+    ids=str,
+)
+def test_in_one_further_run_tasks_are_given_out_by_a_strategy_that_the_seed_draws(
+    changes: dict[str, Any], strategies: set[str]
+) -> None:
+    spec = replace(spec_as(spec_of("hierarchical"), HierarchicalSpec), **changes)
+    drawn = set()
+    for seed in range(40):
+        *others, plan = PROMISES.runs(spec, seed)
+        assert (plan.name, plan) == ("distributed", PROMISES.runs(spec, seed)[-1])
+        assert {each.spec.distribution for each in others} == {spec.distribution}
+        assert plan.schedule.intervals
+        check(plan.schedule, surface_of(plan.spec))
+        pattern_of(plan.spec).check(plan.spec)
+        drawn.add(plan.spec.distribution)
+    assert drawn == strategies
+
+
+def test_of_a_series_only_the_run_that_is_made_for_it_shows_that_tasks_go_where_they_should() -> None:
+    assert of_all_faults(result("seed-1", H7="pass"))["H7"][0] == "unknown"
+    assert of_all_faults(result("seed-1"), result("distributed", H7="pass"))["H7"][0] == "pass"
 
 
 ENDED = History(phases=(Phase(time_s=5.0, what="healed", bound_s=20.0),))

@@ -48,7 +48,7 @@ def test_what_is_asked_for_comes_before_what_a_file_says(tmp_path: Path) -> None
 
 def test_a_handler_of_ones_own_is_not_replaced_by_another_in_further_runs() -> None:
     names = [plan.name for plan in runs_of([spec_of("hierarchical", handler=HANDLER)], [1], [])]
-    assert names == ["seed-1", "outage"]
+    assert names == ["seed-1", "outage", "distributed"]
     assert "varied" in [plan.name for plan in runs_of([spec_of("hierarchical", agents=6)], [1], [])]
 
 

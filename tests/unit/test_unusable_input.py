@@ -38,6 +38,15 @@ SPECS = [
         '{agent-1 = ["momentum", "mean-reversion", "pairs", "arbitrage", "luck"]}',
         "no task needs the capability luck",
     ),
+    (
+        'distribution = "specialised"\nhandler = "mine:decide"\ntasks = "good.jsonl"',
+        "no agent has a capability that a task of yours could need",
+    ),
+    (
+        'distribution = "specialised"\nhandler = "mine:decide"\ntasks = "good.jsonl"\n'
+        'capabilities = {agent-1 = ["a.b"]}',
+        "capability",
+    ),
     ('handler = "mine:decide"\nhedge_after = 2.0', "does not say that it may be"),
     ("hedge_after = 0.5", "sooner than most"),
     ("hedge_after = -1", "hedge_after"),

@@ -132,4 +132,6 @@ def replay(tasks: Path, chosen: Sequence[Letter], *, is_replay: bool) -> bytes:
 
 def _line(task: Stored, identity: str) -> bytes:
     record = {"id": identity, "key": task.named, "body": msgspec.Raw(task.body)}
+    if task.needs:
+        record["needs"] = task.needs
     return msgspec.json.encode(record) + b"\n"

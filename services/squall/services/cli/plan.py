@@ -9,7 +9,7 @@ from squall.services.cli.layout import Flow, Listing
 from squall.services.cli.terminal import Terminal, styled
 from squall.services.patterns import pattern_of
 from squall.services.patterns.pattern import VENUE
-from squall.services.run.own_broker import BROKER
+from squall.services.run.own_broker import BROKER, topology_of
 from squall.services.run.spec import Spec
 from squall.services.words import find, own
 
@@ -24,9 +24,9 @@ NAMES_MAX = 2
 
 
 def document(spec: Spec) -> dict[str, Any]:
-    """Processes, nodes, links, streams and permissions as one document."""
+    """Processes, nodes, guests, links, streams and permissions as one document."""
     pattern = pattern_of(spec)
-    topology = pattern.topology(spec)
+    topology = topology_of(spec)
     nodes = [(node.name, node.role) for node in topology.nodes if node.role in pattern.roles]
     venue = [(VENUE, VENUE)] if VENUE in pattern.roles and spec.has_venue else []
     return {
@@ -45,6 +45,16 @@ def document(spec: Spec) -> dict[str, Any]:
                 "subscribe": list(topology.permissions[node.name].subscribe),
             }
             for node in topology.nodes
+        ],
+        "guests": [
+            {
+                "guest": guest.name,
+                "account": guest.name,
+                "serves": list(guest.serves),
+                "publish": list(guest.permissions.publish),
+                "subscribe": list(guest.permissions.subscribe),
+            }
+            for guest in topology.guests
         ],
         "links": [
             {"source": link.source, "target": link.target, "subject": link.subject, "note": link.note}
@@ -71,19 +81,25 @@ def _word(role: str) -> str:
 def show(spec: Spec, console: Terminal) -> None:
     """Print it for people."""
     planned = document(spec)
-    processes, nodes = planned["processes"], planned["nodes"]
+    processes, nodes, guests = planned["processes"], planned["nodes"], planned["guests"]
     facts = [f"swarm {spec.swarm}", f"{len(processes)} processes", f"{len(nodes)} identities"]
+    facts += [f"guest {guest['guest']}" for guest in guests]
     console.print(Flow([styled(spec.pattern, "bold"), *facts]), "", sep="\n")
     console.print(Listing(PROCESSES, _processes(processes)), "", sep="\n")
     console.print(Listing(STREAMS, _streams(planned["streams"])), "", sep="\n")
     links = [
         [f"{link['source']} ─► {link['target']}", link["subject"], link["note"]] for link in planned["links"]
     ]
+    links += [
+        [f"each agent ─► {guest['guest']}", subject, "a question to the guest, which no other node may ask"]
+        for guest in guests
+        for subject in guest["serves"]
+    ]
     console.print(Listing(LINKS, links), "", sep="\n")
     rights = []
-    for node in nodes:
+    for name, each in [*((node["node"], node) for node in nodes), *((at["guest"], at) for at in guests)]:
         for may in ("publish", "subscribe"):
-            rights.append([node["node"], node["account"], f"{may}: {', '.join(node[may]) or 'nothing'}"])
+            rights.append([name, each["account"], f"{may}: {', '.join(each[may]) or 'nothing'}"])
     console.print(Listing(RIGHTS, rights))
 
 

@@ -34,7 +34,8 @@ from squall.services.cli.table import more_of, print_table
 from squall.services.cli.terminal import Terminal
 from squall.services.errors import SpecError
 from squall.services.intake.arrivals import arrived, begin
-from squall.services.intake.source import shown
+from squall.services.intake.piped import BEGIN_S, Piped
+from squall.services.intake.source import STDIN, is_streamed, shown
 from squall.services.intake.store import Taken, taken_in
 from squall.services.intake.subject import comes_in
 from squall.services.launch.places import PROCESSES
@@ -46,6 +47,7 @@ from squall.services.run.progress import Begun, Phase
 from squall.services.run.result import REPORT, Result, blamed_on_handler, exit_code, judge
 from squall.services.run.results import STDOUT, Results, check_place
 from squall.services.run.spec import Spec
+from squall.services.run.written import submitted
 
 
 def run(
@@ -127,16 +129,21 @@ def start(
             if spec.tasks_from:
                 before = Path(results) if results not in (None, STDOUT) else None
                 own = directory.tasks
-                if comes_in(spec.tasks_from):
+                if is_streamed(spec.tasks_from):
                     begin(directory, before)
                 else:
                     spec, taken = taken_in(spec, directory, results=before)
                     _tell_of(taken, spec.tasks_from, directory)
                     if not taken.tasks:
-                        directory.leave_nothing()
-                        if as_json:
-                            print_document({"offered": 0, "ended_before": taken.ended})
+                        _leave(directory, taken, as_json=as_json)
                         return
+            pipe = None
+            if spec.tasks_from == STDIN:
+                pipe = held.enter_context(Piped(directory.path, spec.tasks, spec.able))
+                if pipe.holds_none(BEGIN_S):
+                    _end_of(pipe, directory)
+                    _leave(directory, pipe.taken, as_json=as_json)
+                    return
             written = held.enter_context(Results(results, own)) if results is not None else None
             progress = held.enter_context(show_progress(quiet=quiet))
             progress.tell(Begun(run=spec.pattern))
@@ -153,6 +160,11 @@ def start(
             )
             if comes_in(spec.tasks_from):
                 _tell_of_arrivals(spec, directory)
+            if pipe is not None:
+                _end_of(pipe, directory)
+                if not pipe.taken.tasks and not interrupted:
+                    _leave(directory, pipe.taken, as_json=as_json)
+                    return
             progress.tell(Phase(stage="judging"))
             try:
                 result = judge(directory.path)
@@ -161,6 +173,28 @@ def start(
                 raise
         code = _report(result, directory.path, as_json=as_json, beside=results == STDOUT)
     raise typer.Exit(INTERRUPTED if interrupted else code)
+
+
+def _leave(directory: RunDirectory, taken: Taken, *, as_json: bool) -> None:
+    """End without a run, as all tasks ended in an earlier one."""
+    directory.leave_nothing()
+    if as_json:
+        print_document({"offered": 0, "ended_before": taken.ended})
+
+
+def _end_of(pipe: Piped, directory: RunDirectory) -> None:
+    """Read no more of a pipe, and say what of it was not run.
+
+    Raises:
+        SpecError, DiskError: It could not be read, or kept, or holds no task.
+    """
+    pipe.close()
+    pipe.check()
+    _tell_of(pipe.taken, STDIN, directory)
+    offered, _ = submitted(directory.history)
+    if left := pipe.taken.tasks - offered:
+        were = "task was" if left == 1 else "tasks were"
+        say(f"{left:,} {were} read of {shown(STDIN)} and not offered, as the run was ended before")
 
 
 def _tell_of(taken: Taken, tasks_from: str, directory: RunDirectory) -> None:

@@ -3,27 +3,27 @@
     message ──► keep ──► new ───────► offered ──► accepted ──► its message is acknowledged ──► forgotten
                   ├────► repeated ──► once the first of its id is accepted
                   ├────► ended in an earlier run ──► at once
-                  └────► other: of the id of an earlier one, and differs from it ──► set aside
+                  └────► of the id of an earlier one, and differs from it ──► set aside
 
-One process writes here, the producer; the command reads what tasks are called. A producer that was killed
-finds what it held.
+Of what comes on a subject the producer alone writes here, and the command reads what tasks are called. Of
+what comes through a pipe (`piped.py`) the command writes the tasks, and the producer how far it has come. A
+producer that was killed finds what it held.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import msgspec
 
-from squall.bus.border import printable
 from squall.services import jsonl
 from squall.services.intake.earlier import ended
-from squall.services.intake.records import Record, RecordError, task_name
+from squall.services.intake.records import Record, task_name
 from squall.services.intake.source import LINE_BYTES_MAX
 from squall.services.intake.store import COLUMNS, SCHEMA, Stored, Taken, keep
 from squall.services.run.directory import SET_ASIDE, TASKS, RunDirectory, open_private, writing
@@ -34,6 +34,9 @@ _MORE = """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
+
+WRITER_S = 60.0
+"""How long one process waits for another one that writes, which takes a moment unless that stands still."""
 
 STREAM = "stream"
 """The fact that says which stream carries the tasks."""
@@ -76,14 +79,14 @@ def begin(run: RunDirectory, results: Path | None = None) -> None:
 
 
 def _opened(folder: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(folder / TASKS, isolation_level=None)
+    database = sqlite3.connect(folder / TASKS, timeout=WRITER_S, isolation_level=None)
     # The command reads beside it; what was written outlives a kill of this process, if not of the machine.
     database.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
     return database
 
 
 class Arrivals:
-    """What has come in, for the one process that writes it, inside the block.
+    """What has come in, for a process that writes it, inside the block.
 
     Args:
         folder: The run's directory.
@@ -117,6 +120,10 @@ class Arrivals:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row is not None else ""
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a value under a name, from now on, whatever was there."""
+        self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
     def add(self, name: str, count: int = 1) -> None:
         """Count something, over all processes of the run."""
         self._database.execute(
@@ -124,23 +131,27 @@ class Arrivals:
             (name, str(count)),
         )
 
-    def keep(self, record: Record, *, sequence: int = 0, reply: str = "") -> str:
-        """Keep a record, and with it the message of a stream that it came in; what it is, see above.
+    def keep(self, record: Record, able: Collection[str] = (), *, sequence: int = 0, reply: str = "") -> str:
+        """Keep a record, and with it the message of a stream that it came in; what it is, see `store.keep`.
+
+        Args:
+            able: The capabilities of all agents.
 
         Raises:
-            RecordError: It has the id of an earlier one, and differs from it.
+            RecordError: It has the id of an earlier one, and differs from it; or nobody can do what it needs.
         """
-        self._database.execute("BEGIN")
-        kept = keep(self._database, record)
-        if sequence and kept in ("new", "repeated"):
-            self._database.execute(
-                "INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (sequence, task_name(record.id), reply)
-            )
+        # Who reads first and then writes is refused, without waiting, where another process wrote in between.
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            kept = keep(self._database, record, able)
+            if sequence and kept in ("new", "repeated"):
+                self._database.execute(
+                    "INSERT OR REPLACE INTO held VALUES (?, ?, ?)", (sequence, task_name(record.id), reply)
+                )
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
         self._database.execute("COMMIT")
-        if kept == "other":
-            raise RecordError(
-                f"has the id {printable(record.id, 60)!r} of an earlier one, and differs from it"
-            )
         self.tasks += kept == "new"
         return kept
 
@@ -148,6 +159,13 @@ class Arrivals:
         """One of them, as it is offered."""
         row = self._database.execute(f"SELECT {COLUMNS} FROM tasks WHERE task = ?", (task,)).fetchone()
         return Stored(*row)
+
+    def after(self, place: int, most: int) -> list[tuple[int, Stored]]:
+        """Those that come behind a place, in their order, each with its own place; the first is 1."""
+        rows = self._database.execute(
+            f"SELECT place, {COLUMNS} FROM tasks WHERE place > ? ORDER BY place LIMIT ?", (place, most)
+        )
+        return [(where, Stored(*row)) for where, *row in rows]
 
     def accept(self, task: str) -> None:
         """Note that the swarm has a task."""
@@ -165,9 +183,10 @@ class Arrivals:
         """Forget a message: it was acknowledged."""
         self._database.execute("DELETE FROM held WHERE sequence = ?", (sequence,))
 
-    def keys(self) -> list[str]:
-        """The keys of all tasks, as the swarm calls them."""
-        return [key for (key,) in self._database.execute("SELECT key FROM keys ORDER BY key")]
+    def keys(self) -> list[tuple[str, str]]:
+        """The keys of all tasks, as the swarm calls them, each with what tasks of it need."""
+        found = self._database.execute("SELECT DISTINCT key, needs FROM tasks ORDER BY key, needs")
+        return [(key, needs) for key, needs in found]
 
     def set_aside(self, text: bytes, sequence: int | None, reason: str) -> None:
         """Keep what no task can be made of; done again with the same message, it changes nothing.

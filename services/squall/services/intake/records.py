@@ -1,16 +1,18 @@
 """One record of a user's, and the task that it becomes. Pure.
 
-    {"key": "AAPL", "body": {"side": "buy"}, "id": "order-17", "deadline": "2026-11-27T16:00:00Z"}
+    {"key": "AAPL", "body": {"side": "buy"}, "id": "order-17",
+     "deadline": "2026-11-27T16:00:00Z", "needs": "gpu"}
 
 A record has a key and a body of any JSON. It may have an id, else one is made of key and body, so that the
-same record is the same task; and a deadline, as ISO 8601 or in seconds since the epoch.
+same record is the same task; a deadline, as ISO 8601 or in seconds since the epoch; and the capability that
+whoever runs it must have, where agents of a swarm have any.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -27,7 +29,7 @@ BODY_BYTES_MAX = SUBMISSION_BYTES_MAX - 4 * 1024
 READABLE_MAX = 20
 """How much of an id or key that cannot be a name is kept in the name it gets."""
 
-FIELDS = ("key", "body", "id", "deadline")
+FIELDS = ("key", "body", "id", "deadline", "needs")
 
 
 class RecordError(Exception):
@@ -42,12 +44,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         key: What it belongs to.
         body: JSON.
         deadline_s: In seconds since the epoch; 0 is the swarm's own.
+        needs: The capability that it needs; empty where none is named.
     """
 
     id: str
     key: str
     body: bytes
     deadline_s: float = 0.0
+    needs: str = ""
 
 
 class _Given(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,6 +59,7 @@ class _Given(msgspec.Struct, forbid_unknown_fields=True):
     body: msgspec.Raw
     id: str | int | None = None
     deadline: str | float | None = None
+    needs: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Given)
@@ -79,7 +84,7 @@ def from_json(line: bytes, *, named: str = "", otherwise: str = "") -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"is not JSON: {printable(str(error))}") from None
     identity = given.id if given.id is not None else otherwise or None
-    return _record(given.key, bytes(given.body), named or identity, given.deadline)
+    return _record(given.key, bytes(given.body), named or identity, given.deadline, given.needs)
 
 
 def from_row(columns: Sequence[str], row: Sequence[str]) -> Record:
@@ -99,10 +104,14 @@ def from_row(columns: Sequence[str], row: Sequence[str]) -> Record:
             raise RecordError(f"has a body that is not JSON: {printable(str(error))}") from None
     else:
         body = msgspec.json.encode({name: text for name, text in said.items() if name not in FIELDS})
-    return _record(said["key"], body, said.get("id") or None, said.get("deadline") or None)
+    return _record(
+        said["key"], body, said.get("id") or None, said.get("deadline") or None, said.get("needs") or None
+    )
 
 
-def _record(key: str | int, body: bytes, identity: str | int | None, deadline: str | float | None) -> Record:
+def _record(
+    key: str | int, body: bytes, identity: str | int | None, deadline: str | float | None, needs: str | None
+) -> Record:
     key = _text("key", key)
     if len(body) > BODY_BYTES_MAX:
         raise RecordError(f"has a body of {len(body):,} bytes, and {BODY_BYTES_MAX:,} are allowed")
@@ -112,7 +121,24 @@ def _record(key: str | int, body: bytes, identity: str | int | None, deadline: s
         key=key,
         body=body,
         deadline_s=0.0 if deadline is None else _seconds(deadline),
+        needs="" if needs is None else _text("capability", needs),
     )
+
+
+def check_needs(record: Record, able: Collection[str]) -> None:
+    """See that what a record needs is something that an agent can do.
+
+    Args:
+        able: The capabilities of all agents.
+
+    Raises:
+        RecordError: It is not.
+    """
+    if record.needs and record.needs not in able:
+        known = f"there are {', '.join(sorted(able))}" if able else "there is none"
+        raise RecordError(
+            f"needs the capability {printable(record.needs, 60)!r}, which no agent has; {known}"
+        )
 
 
 def _text(what: str, given: str | int | None) -> str:

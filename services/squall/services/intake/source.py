@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple, Self
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.intake.records import BODY_BYTES_MAX, FIELDS, Record, RecordError, from_json, from_row
+from squall.services.intake.subject import comes_in
 
 STDIN = "-"
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -57,9 +58,14 @@ def read(source: str) -> Iterator[Read]:
         )
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb") as file:
-            yield from _rows(file, source) if suffix == TABLE else _lines(file)
+            yield from _rows(file, source) if suffix == TABLE else lines(file)
     except OSError as error:
         raise SpecError(f"{shown(source)} cannot be read: {error.strerror}") from error
+
+
+def is_streamed(source: str) -> bool:
+    """Whether tasks come while the swarm runs, on a subject or through a pipe, and are not read before it."""
+    return source == STDIN or comes_in(source)
 
 
 def shown(source: str) -> str:
@@ -67,7 +73,8 @@ def shown(source: str) -> str:
     return "the standard input" if source == STDIN else printable(source)
 
 
-def _lines(file: BinaryIO) -> Iterator[Read]:
+def lines(file: BinaryIO) -> Iterator[Read]:
+    """All records of a file of JSON lines, as `read` gives them; each as soon as its line has ended."""
     for number, line, whole in _bounded(file):
         if not line.strip():
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -15,7 +15,7 @@ import msgspec
 from squall.bus.border import printable
 from squall.services.errors import SpecError
 from squall.services.intake.earlier import ended
-from squall.services.intake.records import Record, digest, key_name, task_name
+from squall.services.intake.records import Record, RecordError, check_needs, digest, key_name, task_name
 from squall.services.intake.source import STDIN, Read, read, shown
 from squall.services.intake.subject import comes_in
 from squall.services.run.directory import SET_ASIDE, TASKS, RunDirectory, open_private, writing
@@ -32,7 +32,8 @@ SCHEMA = """
         named TEXT NOT NULL,
         number INTEGER NOT NULL,
         deadline_s REAL NOT NULL,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        needs TEXT NOT NULL
     );
     CREATE TABLE keys (key TEXT PRIMARY KEY, tasks INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE ended (id TEXT PRIMARY KEY, input TEXT NOT NULL) WITHOUT ROWID;
@@ -42,7 +43,7 @@ SCHEMA = """
 EXAMPLE = 'a task is a line as {"key": "AAPL", "body": {"side": "buy"}}'
 
 
-COLUMNS = "task, id, key, named, number, deadline_s, body"
+COLUMNS = "task, id, key, named, number, deadline_s, body, needs"
 """Of a task as it is offered; see `Stored`."""
 
 
@@ -55,6 +56,7 @@ class Stored(msgspec.Struct, frozen=True):
         number: Its place within its key, from 1.
         deadline_s: In seconds since the epoch; 0 is the swarm's own.
         body: JSON.
+        needs: The capability that it needs; empty where none is named.
     """
 
     task: str
@@ -64,6 +66,7 @@ class Stored(msgspec.Struct, frozen=True):
     number: int
     deadline_s: float
     body: bytes
+    needs: str = ""
 
 
 class Taken(NamedTuple):
@@ -90,16 +93,24 @@ def taken_in(spec: Spec, directory: RunDirectory, *, results: Path | None = None
     Raises:
         SpecError, DiskError: As `take_in` does.
     """
-    taken = take_in(spec.tasks_from, directory.path, tasks_max=spec.tasks, results=results)
+    taken = take_in(spec.tasks_from, directory.path, tasks_max=spec.tasks, able=spec.able, results=results)
     return directory.with_tasks(spec, taken.tasks), taken
 
 
-def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX, results: Path | None = None) -> Taken:
+def take_in(
+    source: str,
+    folder: Path,
+    *,
+    tasks_max: int = TASKS_MAX,
+    able: Collection[str] = (),
+    results: Path | None = None,
+) -> Taken:
     """Read a source to its end, or until there are so many tasks, and keep them in a folder.
 
     Nothing of it is left there if it cannot be read.
 
     Args:
+        able: The capabilities of all agents.
         results: Of earlier runs; a task that has ended by these is not offered again.
 
     Raises:
@@ -108,7 +119,7 @@ def take_in(source: str, folder: Path, *, tasks_max: int = TASKS_MAX, results: P
     """
     try:
         with writing(folder):
-            taken = _take(source, folder, tasks_max, results)
+            taken = _take(source, folder, tasks_max, able, results)
         if not taken.tasks and not taken.ended:
             why = f": {taken.first}" if taken.first else ""
             raise SpecError(f"{shown(source)} holds no task{why}", EXAMPLE)
@@ -138,10 +149,10 @@ def count(spec: Spec) -> int:
             "write the tasks to a file, and name that",
         )
     with tempfile.TemporaryDirectory(prefix="squall-") as folder:
-        return take_in(spec.tasks_from, Path(folder), tasks_max=spec.tasks).tasks
+        return take_in(spec.tasks_from, Path(folder), tasks_max=spec.tasks, able=spec.able).tasks
 
 
-def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Taken:
+def _take(source: str, folder: Path, tasks_max: int, able: Collection[str], results: Path | None) -> Taken:
     tasks = before = repeated = aside = 0
     first = ""
     with _made(folder / TASKS) as database, open_private(folder / SET_ASIDE, "wb") as file:
@@ -152,14 +163,14 @@ def _take(source: str, folder: Path, tasks_max: int, results: Path | None) -> Ta
                 break
             reason = each.reason
             if each.record is not None:
-                kept = keep(database, each.record)
-                tasks += kept == "new"
-                before += kept == "ended"
-                repeated += kept == "repeated"
-                if kept == "other":
-                    reason = (
-                        f"has the id {printable(each.record.id, 60)!r} of an earlier one, and differs from it"
-                    )
+                try:
+                    kept = keep(database, each.record, able)
+                except RecordError as error:
+                    reason = str(error)
+                else:
+                    tasks += kept == "new"
+                    before += kept == "ended"
+                    repeated += kept == "repeated"
             if reason:
                 aside += 1
                 first = first or f"line {each.line} {reason}"
@@ -179,25 +190,35 @@ def _made(path: Path) -> Iterator[sqlite3.Connection]:
         database.execute("COMMIT")
 
 
-def keep(database: sqlite3.Connection, record: Record) -> str:
-    """Keep a record, if it is ``new``.
+def keep(database: sqlite3.Connection, record: Record, able: Collection[str] = ()) -> str:
+    """Keep a record, if it is ``new``; else it had ``ended``, or is ``repeated`` word for word.
 
-    Else it had ``ended``, is ``repeated`` word for word, or is an ``other`` of the same id.
+    Args:
+        able: The capabilities of all agents.
+
+    Raises:
+        RecordError: It has the id of an earlier one, and differs from it; or nobody can do what it needs.
     """
+    check_needs(record, able)
+    other = RecordError(f"has the id {printable(record.id, 60)!r} of an earlier one, and differs from it")
     earlier = database.execute("SELECT input FROM ended WHERE id = ?", (record.id,)).fetchone()
     if earlier is not None:
-        return "ended" if earlier == (digest(record.key, record.body),) else "other"
+        if earlier != (digest(record.key, record.body),):
+            raise other
+        return "ended"
     task, key = task_name(record.id), key_name(record.key)
     before = database.execute("SELECT named, body FROM tasks WHERE task = ?", (task,)).fetchone()
     if before is not None:
-        return "repeated" if before == (record.key, record.body) else "other"
+        if before != (record.key, record.body):
+            raise other
+        return "repeated"
     (number,) = database.execute(
         "INSERT INTO keys VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET tasks = tasks + 1 RETURNING tasks",
         (key,),
     ).fetchone()
     database.execute(
-        "INSERT INTO tasks (task, id, key, named, number, deadline_s, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (task, record.id, key, record.key, number, record.deadline_s, record.body),
+        f"INSERT INTO tasks ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (task, record.id, key, record.key, number, record.deadline_s, record.body, record.needs),
     )
     return "new"
 

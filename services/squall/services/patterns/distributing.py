@@ -12,7 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from squall.bus.border import printable
+from squall.bus.border import check_name, printable
+from squall.bus.errors import InvalidNameError
 from squall.services.errors import SpecError
 from squall.services.rules.distribution import PULL, Strategy
 from squall.services.run.spec import OWN, Spec, is_own
@@ -23,7 +24,8 @@ class DistributedSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         distribution: Who is given a task; see `rules.distribution`.
-        capabilities: What each agent can do, under ``specialised``. A task needs what its job is called.
+        capabilities: What each agent can do, under ``specialised``. A task needs what its job is called,
+            which of a user's own may be what its record says.
         hedge_after: A task is tried a second time beside the first once it takes so many times as long as
             95 % of them do; 0 for never. Higher costs less work; lower cuts the tail sooner.
         handler_idempotent: The handler may be called twice with one task at the same time.
@@ -40,16 +42,17 @@ class DistributedSpec(Spec, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return self.distribution != PULL
 
 
-def check(spec: DistributedSpec, *, needed: Collection[str]) -> None:
+def check(spec: DistributedSpec, *, needed: Collection[str], own: bool = False) -> None:
     """See that every task has somebody who may be given it, and that what is hedged may be.
 
     Args:
         needed: The capabilities that tasks of the trading workload need.
+        own: Whether a task of a user's own may say what it needs.
 
     Raises:
         SpecError: One has not, or may not.
     """
-    _check_capabilities(spec, needed)
+    _check_capabilities(spec, needed, own)
     if spec.hedge_after and not (spec.handler_idempotent or not is_own(spec.handler)):
         raise SpecError(
             "hedge_after has a handler called twice with one task, and this one does not say that it may be",
@@ -62,7 +65,7 @@ def check(spec: DistributedSpec, *, needed: Collection[str]) -> None:
         )
 
 
-def _check_capabilities(spec: DistributedSpec, needed: Collection[str]) -> None:
+def _check_capabilities(spec: DistributedSpec, needed: Collection[str], own: bool) -> None:
     if spec.capabilities and spec.distribution != "specialised":
         raise SpecError(
             f'capabilities are of no use where distribution = "{spec.distribution}"',
@@ -76,12 +79,21 @@ def _check_capabilities(spec: DistributedSpec, needed: Collection[str]) -> None:
         )
     if spec.distribution != "specialised":
         return
-    if spec.workload == OWN:
-        raise SpecError(
-            "tasks of your own name nothing that an agent could have the capability for",
-            'choose another distribution, for instance "affinity"',
-        )
     able = {each for can in spec.capabilities.values() for each in can}
+    if spec.workload == OWN:
+        if not own:
+            raise SpecError(
+                "tasks of your own name nothing that an agent could have the capability for",
+                'choose another distribution, for instance "affinity"',
+            )
+        if not able:
+            raise SpecError(
+                "no agent has a capability that a task of yours could need",
+                'say for instance capabilities = {agent-1 = ["gpu"]}, and "needs": "gpu" in a record',
+            )
+        for each in able:
+            _check_capability(each)
+        return
     if lacking := [each for each in needed if each not in able]:
         raise SpecError(
             f"no agent has the capability {lacking[0]}, which tasks of this workload need",
@@ -92,3 +104,15 @@ def _check_capabilities(spec: DistributedSpec, needed: Collection[str]) -> None:
             f"no task needs the capability {printable(unknown[0], 40)}",
             f"those that are needed are {', '.join(needed)}",
         )
+
+
+def _check_capability(name: str) -> None:
+    """See that a capability can be what jobs are called that need it.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    try:
+        check_name(name, "capability")
+    except InvalidNameError as error:
+        raise SpecError(str(error)) from error

@@ -6,7 +6,7 @@ producer ─► IN ─► coordinator ─► JOB ─sourced─► WK ─► agen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -67,6 +67,10 @@ class HierarchicalSpec(
     window_max: Annotated[int, Meta(ge=1, le=WINDOW_MAX)] = 4000
     pause_leader: bool = True
 
+    @property
+    def able(self) -> Collection[str]:
+        return {each for can in self.capabilities.values() for each in can}
+
 
 def check(spec: HierarchicalSpec) -> None:
     """See that the window feeds the agents, and that tasks can be given out.
@@ -79,7 +83,7 @@ def check(spec: HierarchicalSpec) -> None:
             f"window_max {spec.window_max} would starve {spec.agents} agents of {spec.slots} slots",
             f"raise it to at least {2 * spec.slots * spec.agents}",
         )
-    distributing.check(spec, needed=SIGNALS)
+    distributing.check(spec, needed=SIGNALS, own=True)
 
 
 def register_bytes_max(spec: HierarchicalSpec) -> int:

@@ -142,8 +142,8 @@ class Roster:
     votes: bool = True
 
 
-def _own_job(key: str) -> str:
-    return "own"
+def _own_job(key: str, needs: str) -> str:
+    return needs or "own"
 
 
 def _submit(swarm: Subjects, task: RunTask) -> str:
@@ -194,7 +194,7 @@ class Pattern:
         seat: Where the leadership is kept; None if nobody leads.
         roster: How it keeps who its members are; None if it keeps no such list.
         workload: What is offered, in order; the same for the same spec.
-        job: The job of a task that is a user's own, by its key.
+        job: The job of a task that is a user's own, by its key and the capability that it needs.
         subject: Where a task is submitted. Raises InvalidNameError if its names cannot be used in subjects.
         handling: The handler of a node that runs one, and what it is told beside its tasks.
         groups: Agents that do the same together, by a word that means them.
@@ -220,7 +220,7 @@ class Pattern:
     seat: Callable[[Subjects], Seat] | None = None
     roster: Roster | None = None
     workload: Callable[[Any], Iterator[Submission]]
-    job: Callable[[str], str] = _own_job
+    job: Callable[[str, str], str] = _own_job
     subject: Callable[[Subjects, RunTask], str] = _submit
     handling: Callable[[Any, str], Handling] = _own_handling
     groups: Callable[[Any], Mapping[str, Sequence[str]]] = _no_groups

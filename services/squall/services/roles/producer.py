@@ -6,7 +6,8 @@ its latency counts from then. The broker's answer decides: *stored* is accepted;
 with the same id. A refusal says nothing of what was sent before it and not answered:
 that may have been stored, and be done already. In a sequenced workload patience does
 not end, and what has one key is offered one after the other; so it is where tasks come in
-on a subject of the user's (`taking.py`), which keeps what is not accepted yet.
+on a subject of the user's (`taking.py`) or through a pipe (`following.py`), which keeps what
+is not accepted yet.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from squall.bus.errors import InvalidNameError, MessageTooLargeError
 from squall.bus.jetstream import publish
 from squall.bus.messages import CloseJob, RunTask
 from squall.bus.tasks import task_group
+from squall.services.intake.source import is_streamed
 from squall.services.intake.store import Stored, stored
 from squall.services.intake.subject import comes_in
 from squall.services.node.service import Service
+from squall.services.roles.following import follow
 from squall.services.roles.taking import take
 from squall.services.trading.workload import Submission
 
@@ -62,7 +65,7 @@ async def serve(service: Service) -> None:
     begun, settled = _before(service)
     chance = random.Random(f"{spec.seed}/{service.node}/{service.start.incarnation}/retry")
     service.ready()
-    if comes_in(spec.tasks_from):
+    if is_streamed(spec.tasks_from):
         jobs = await _take_in(service, chance, begun, settled)
     else:
         jobs = await _replay(service, chance, begun, settled)
@@ -100,7 +103,7 @@ async def _replay(service: Service, chance: random.Random, begun: set[str], sett
 
 
 async def _take_in(service: Service, chance: random.Random, begun: set[str], settled: set[str]) -> set[str]:
-    """Offer what comes in, for as long as it is taken; the jobs of it."""
+    """Offer what comes in, for as long as something may; the jobs of it."""
     # A key may be the user's own and new with each task: its turn lives as long as somebody waits for it.
     turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -113,7 +116,8 @@ async def _take_in(service: Service, chance: random.Random, begun: set[str], set
             message = _message(service, own.task, submission, due_s)
             return await _offer(service, message, chance, waits=True, may_be_stored=own.task in begun)
 
-    return {service.pattern.job(key) for key in await take(service, offer, settled)}
+    taking = take if comes_in(service.spec.tasks_from) else follow
+    return {service.pattern.job(key, needs) for key, needs in await taking(service, offer, settled)}
 
 
 def _message(service: Service, task: str, submission: Submission, due_s: float) -> RunTask:
@@ -146,7 +150,7 @@ def _submissions(service: Service) -> Iterator[Submission]:
 def _own(service: Service, own: Stored) -> Submission:
     return Submission(
         own.key,
-        service.pattern.job(own.key),
+        service.pattern.job(own.key, own.needs),
         own.number,
         own.body,
         task=own.task,
@@ -165,7 +169,7 @@ def _before(service: Service) -> tuple[set[str], set[str]]:
     path = Path(service.start.history)
     if service.start.incarnation == 1 or not service.start.history:
         return begun, settled
-    waits = service.spec.is_sequenced or comes_in(service.spec.tasks_from)
+    waits = service.spec.is_sequenced or is_streamed(service.spec.tasks_from)
     ends = ("ok",) if waits else ("ok", "fail")
     with path.open("rb") as lines:
         for line in lines:

@@ -87,10 +87,10 @@ class Message(NamedTuple):
     attempt: int = 1
 
 
-async def take(service: Service, offer: Offer, settled: Collection[str]) -> list[str]:
-    """Take tasks in until there are as many as are wanted, or the time for it is over; their keys.
+async def take(service: Service, offer: Offer, settled: Collection[str]) -> list[tuple[str, str]]:
+    """Take tasks in until there are as many as are wanted, or the time for it is over.
 
-    Whoever is to stop gives back what it has not begun.
+    Returns their keys, each with what tasks of it need. Whoever is to stop gives back what it has not begun.
 
     Args:
         settled: Tasks that the swarm has by the lines of an earlier producer.
@@ -275,7 +275,9 @@ class Taking:
             if len(message.data) > LINE_BYTES_MAX:
                 raise RecordError(f"is longer than {LINE_BYTES_MAX:,} bytes")
             record = from_json(message.data, named=message.identity, otherwise=message.otherwise)
-            kept = self._arrivals.keep(record, sequence=message.sequence, reply=message.reply)
+            kept = self._arrivals.keep(
+                record, self.service.spec.able, sequence=message.sequence, reply=message.reply
+            )
         except RecordError as error:
             self._arrivals.set_aside(message.data, message.sequence or None, str(error))
             counters["source_set_aside"] += 1

@@ -20,8 +20,8 @@ from typing import Any
 
 from squall.bus.tasks import task_group
 from squall.services.intake.arrivals import begin
+from squall.services.intake.source import is_streamed
 from squall.services.intake.store import taken_in
-from squall.services.intake.subject import comes_in
 from squall.services.launch.places import PROCESSES
 from squall.services.node.history import History
 from squall.services.node.service import Origin
@@ -69,7 +69,7 @@ async def driven(
     """
     started_s = time.monotonic()
     if spec.tasks_from and not directory.tasks.exists():
-        if comes_in(spec.tasks_from):
+        if is_streamed(spec.tasks_from):
             begin(directory)
         else:
             spec, _ = await asyncio.to_thread(taken_in, spec, directory)
@@ -89,7 +89,7 @@ async def driven(
             run = Run(swarm, directory, history, progress, results)
             async with under_load(run, interrupt=interrupt, tools=tools):
                 yield run
-            if comes_in(spec.tasks_from) and (offered := run.offered):
+            if is_streamed(spec.tasks_from) and (offered := run.offered):
                 directory.with_tasks(spec, offered)  # as many as there were to be, as it turned out
         shutil.rmtree(directory.broker, ignore_errors=True)  # all of it was read back
         run.close(time.monotonic() - started_s)
@@ -147,7 +147,7 @@ async def _offer_all(run: Run) -> None:
         opening = tasks.daemon(swarm.pattern.opening(swarm, run.directory))
         while not swarm.producer.done():
             offered = swarm.offered()
-            if offered is not None and not comes_in(swarm.spec.tasks_from):
+            if offered is not None and not is_streamed(swarm.spec.tasks_from):
                 swarm.tell(Left(max(0, swarm.spec.tasks - offered) / swarm.spec.rate_per_s))
             await asyncio.wait({swarm.producer}, timeout=LOOK_S)
         # With the load over, what waits for more of it would wait for ever.

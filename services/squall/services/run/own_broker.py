@@ -15,6 +15,7 @@ from squall.bus.guard import Guard
 from squall.bus.identity import SYSTEM, Authority, Credentials
 from squall.bus.system import Accounts
 from squall.bus.tasks import task_group
+from squall.bus.topology.model import Topology
 from squall.services.handlers.guests import guest_of
 from squall.services.patterns import pattern_of
 from squall.services.run.access import Access, Own
@@ -37,6 +38,12 @@ BROKER_LOG = "broker.log"
 """The broker's log, among those of a run."""
 
 
+def topology_of(spec: Spec) -> Topology:
+    """Who there is on a swarm's own broker, guests included."""
+    guest = guest_of(spec.handling, spec.handler_timeout_s)
+    return replace(pattern_of(spec).topology(spec), guests=() if guest is None else (guest,))
+
+
 @contextlib.asynccontextmanager
 async def own_broker(
     spec: Spec, run: RunDirectory, guard: Guard, starts: Starts, *, host: str = LOOPBACK
@@ -52,9 +59,7 @@ async def own_broker(
         BusError: It cannot be started, or not be kept running.
     """
     pattern = pattern_of(spec)
-    guest = guest_of(spec.handling, spec.handler_timeout_s)
-    topology = replace(pattern.topology(spec), guests=() if guest is None else (guest,))
-    authority = Authority.create(topology)
+    authority = Authority.create(topology_of(spec))
 
     def launcher() -> Credentials:
         return authority.credentials(LAUNCHER, LAUNCHER_LIFE_S)

@@ -6,7 +6,7 @@ from squall.bus.border import printable
 from squall.services.effects.kinds import is_outside
 from squall.services.errors import SpecError
 from squall.services.handlers.kinds import kind_of
-from squall.services.intake.subject import comes_in
+from squall.services.intake.source import is_streamed
 from squall.services.launch.places import PROCESSES
 from squall.services.launch.room import check_room
 from squall.services.run.spec import Spec
@@ -31,7 +31,7 @@ def check_reach(spec: Spec, url: str | None, on: str) -> None:
         "a broker of yours": url is not None,
         f"the handler {printable(spec.handler, SHOWN_MAX)}": kind_of(spec.handler).outside == "a network",
         f"the sink {printable(spec.effects, SHOWN_MAX)}": is_outside(spec.effects),
-        f"the tasks of {printable(spec.tasks_from, SHOWN_MAX)}": comes_in(spec.tasks_from),
+        f"the tasks of {printable(spec.tasks_from, SHOWN_MAX)}": is_streamed(spec.tasks_from),
         "variables of the handler": bool(spec.handler_environment),
     }
     missed = next((what for what, is_wanted in wants.items() if is_wanted), "")

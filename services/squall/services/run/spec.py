@@ -6,7 +6,7 @@ becomes a spec is in `swarm_toml.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -144,6 +144,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     workloads: ClassVar[Sequence[str]] = (INDEPENDENT, OWN)
     """Which workloads swarms of this kind can have."""
+
+    @property
+    def able(self) -> Collection[str]:
+        """The capabilities of all agents, of which a task of a user's own may need one."""
+        return ()
 
     @property
     def is_sequenced(self) -> bool:

@@ -33,6 +33,8 @@ from squall.services.run.spec import S, Spec, spec_as
 
 log = logging.getLogger("squall")
 
+LOOK_S = 0.05
+
 STOP_S = 10.0
 
 DRAIN_S = 30.0
@@ -149,7 +151,14 @@ class Swarm:
     async def stop_producer(self) -> None:
         """Have the producer offer nothing more, and end; one that does not in time is killed."""
         self.load_cut_short = self.load_cut_short or not self.producer.done()
-        await self._nodes.end(PRODUCER, grace_s=PRODUCER_STOP_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PRODUCER_STOP_S):
+                # One that was killed just now is on its way back, and has to say that jobs are complete.
+                while not self.producer.done():
+                    if (unit := self.units.get(PRODUCER)) is not None:
+                        await self.launcher.stop(unit, grace_s=PRODUCER_STOP_S)
+                    await asyncio.wait({self.producer}, timeout=LOOK_S)
+        await self._nodes.end(PRODUCER, grace_s=0.0)
 
     async def add(self, role: str) -> str:
         """Have one more node of a role serve; its name, once it does.

@@ -14,6 +14,7 @@ from squall.services.effects.kinds import FIELDS
 from squall.services.errors import SpecError
 from squall.services.handlers import kinds
 from squall.services.intake import subject
+from squall.services.intake.source import is_streamed
 from squall.services.intake.store import TASKS_MAX
 from squall.services.patterns import DEFAULT, pattern_of
 from squall.services.run.spec import OWN, Spec, check_common
@@ -63,7 +64,7 @@ def convert(values: dict[str, Any], origin: str) -> Spec:
         raise SpecError(f"{origin}: {refusal(values, Spec)}")
     pattern = pattern_of(name)
     known = pattern.spec.__struct_fields__
-    if OPENING in known and subject.comes_in(str(values.get("tasks_from", ""))):
+    if OPENING in known and is_streamed(str(values.get("tasks_from", ""))):
         values = {OPENING: False, **values}  # nobody knows when the middle of such a run is
     for field in values:
         if field not in known:

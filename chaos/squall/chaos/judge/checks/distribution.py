@@ -88,7 +88,7 @@ def _is_held_to_it(history: History) -> bool:
 
 
 def _unable(history: History) -> list[str]:
-    """Tasks that somebody ended who had not the capability."""
+    """Tasks that somebody ended who had not the capability, and another one had."""
     said = history.spec.get("capabilities")
     able: Mapping[str, Sequence[str]] = said if isinstance(said, Mapping) else {}
     agents = {node.node for node in history.nodes if node.role == AGENT}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from squall.chaos.evidence.facts import Count, Operation
 from squall.chaos.evidence.model import History
@@ -19,7 +20,10 @@ from squall.chaos.judge.checks.poison import containment
 from squall.chaos.judge.checks.taking_part import TAKING_PART
 from squall.chaos.judge.decide import Finding, decide, named, tasks, undrained, unexercised, unknown
 from squall.chaos.judge.promise import DELIVERING, Promise, Promises, an_experiment
-from squall.chaos.plan.series import EXPERIMENT, further_runs
+from squall.chaos.plan.distributed import NAME as BY_NAME
+from squall.chaos.plan.distributed import distributed
+from squall.chaos.plan.series import EXPERIMENT, Plan, further_runs
+from squall.services.run.spec import Spec
 
 JAIN_MIN = 0.95
 
@@ -184,6 +188,11 @@ def jain(shares: Sequence[int]) -> float:
     return sum(shares) ** 2 / squares if squares else 0.0
 
 
+def runs(spec: Spec, seed: int) -> Sequence[Plan]:
+    """Those that a pattern with a leader has, and one in which tasks are given out by name."""
+    return *further_runs(spec, seed), distributed(spec, seed)
+
+
 PROMISES = Promises(
     pattern="hierarchical",
     promises=(
@@ -230,7 +239,7 @@ PROMISES = Promises(
             when=an_experiment,
             sometimes=True,
         ),
-        DISTRIBUTED,
+        replace(DISTRIBUTED, shown_by=BY_NAME),
         LEDGER,
         *RECOVERING,
         TAKING_PART,
@@ -247,7 +256,7 @@ PROMISES = Promises(
         *DELIVERING,
     ),
     experiment={**EXPERIMENT, "pause_leader": False, "window_max": WINDOW_MAX},
-    runs=further_runs,
+    runs=runs,
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from squall.chaos.evidence.model import History, Pace
 from squall.chaos.judge.decide import named
-from squall.services.intake.subject import comes_in
+from squall.services.intake.source import is_streamed
 from squall.services.patterns.pattern import PRODUCER
 
 CLOCKS = ("clock-off", "clock-jump")
@@ -86,7 +86,7 @@ def late_beginnings(history: History) -> list[str]:
 
 def _comes_in(history: History) -> bool:
     """Whether tasks are due as they come in, which is no producer's doing."""
-    return comes_in(history.asked.tasks_from)
+    return is_streamed(history.asked.tasks_from)
 
 
 def _moved(history: History) -> bool:

@@ -200,7 +200,7 @@ def order(case: Case) -> Finding:
     came_in, sink = places(history), defaultdict[str, list[str]](list)
     for register in history.registers:
         if register.task in came_in:
-            sink[register.task.rpartition("-")[0]].append(register.task)
+            sink[register.key].append(register.task)
     if not sink:
         return unknown("of no task both ends are on record")
     laps = laps_made(history)
