@@ -55,7 +55,7 @@ UNUSABLE: list[tuple[list[str], str]] = [
 ]
 UNUSABLE_MORE: list[tuple[list[str], str]] = [
     (["run", "hierarchical", "--agents", "0"], "agents"),
-    (["run", "hierarchical", "--on", "containers"], "cannot run on 'containers' yet"),
+    (["run", "hierarchical", "--on", "sandboxes"], "cannot run on 'sandboxes'"),
     (["run", "hierarchical", "--handler", "nothing"], "package.module:function"),
     (["run", "hierarchical", "--nats", "localhost"], "is no NATS URL"),
     (["run", "hierarchical", "--nats", "nats://me:secret@127.0.0.1:4222"], "do not belong in a URL"),
