@@ -149,3 +149,18 @@ def test_what_containers_do_not_reach_is_refused(changes: dict[str, str], url: s
     else:
         check_reach(spec, url, "containers")
     check_reach(spec, url, "processes")
+
+
+@pytest.mark.parametrize("folder", ["/", "home"])
+def test_a_handler_of_ones_own_shows_agents_no_whole_machine(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home" / "work").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / folder)
+    spec = HierarchicalSpec(handler="mine:decide")
+    with pytest.raises(SpecError, match="would be shown all of"):
+        check_reach(spec, None, "containers")
+    check_reach(HierarchicalSpec(), None, "containers")
+    monkeypatch.chdir(tmp_path / "home" / "work")
+    check_reach(spec, None, "containers")

@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import json
 import logging
 import os
 import secrets
 import shutil
 import signal
-import socket
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import urlsplit
@@ -33,11 +29,12 @@ from msgspec.structs import replace
 from squall.bus.guard import Guard, seen
 from squall.bus.subjects import GATEWAY
 from squall.bus.tasks import task_group
-from squall.services.errors import LaunchError, SpecError
+from squall.services.errors import SpecError
 from squall.services.launch import Cable, Mint, Unit, nothing_minted
 from squall.services.launch.collected import HISTORY, Collected
 from squall.services.launch.engine import LABEL, Engine, EngineError
 from squall.services.launch.image import checked_image
+from squall.services.launch.networks import Hangs, Network, NetworkCable, made
 from squall.services.launch.piped import PipedLauncher, PipedUnit, piped
 from squall.services.launch.processes import resident_kib
 from squall.services.node.service import NodeStart
@@ -63,39 +60,11 @@ FREEZE_S = 10.0
 COLLECT_S = 0.1
 """How often what nodes wrote is brought over."""
 
-LOOK_S = 0.05
-
-ENGINE_FAILED = 125
-"""Exit status of ``docker run`` where the engine started nothing."""
-
-NETWORKS_TRIED_MAX = 5
-
 VENUE_NUMBER = -1
 """Which address of its network the venue keeps: the last, as gateways are given those from the first on."""
 
 Mount = tuple[Path, Path, Literal["", "readonly"]]
 """What of this machine is seen where in a container, and how."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network of the engine that leads nowhere else.
-
-    Attributes:
-        subnet: Its addresses.
-    """
-
-    name: str
-    subnet: ipaddress.IPv4Network
-
-    @property
-    def gateway(self) -> str:
-        """This machine's address in it."""
-        return str(self.subnet[1])
-
-    def address(self, number: int) -> str:
-        """One of its other addresses; they come again after as many as there are."""
-        return str(self.subnet[2 + number % (self.subnet.num_addresses - 3)])
 
 
 class ContainerUnit(PipedUnit):
@@ -151,34 +120,6 @@ class ContainerUnit(PipedUnit):
         return 128 - status if status > 128 else status
 
 
-class NetworkCable:
-    """What containers hang on; see `squall.services.launch.Cable`."""
-
-    def __init__(self, engine: Engine, network: Network) -> None:
-        self._engine = engine
-        self._network = network
-
-    async def pull(self, unit: Unit) -> None:
-        with contextlib.suppress(EngineError):  # it has ended, or is off already; `is_out` tells
-            await self._engine.ask(
-                "network", "disconnect", "--force", self._network.name, _contained(unit).name
-            )
-
-    async def plug(self, unit: Unit) -> None:
-        node = _contained(unit)
-        with contextlib.suppress(EngineError):
-            await self._engine.ask("network", "connect", "--ip", node.address, self._network.name, node.name)
-
-    async def is_out(self, unit: Unit) -> bool:
-        node = _contained(unit)
-        form = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
-        try:
-            on = (await self._engine.ask("inspect", "--format", form, node.name)).split()
-        except EngineError:
-            return False
-        return self._network.name not in on and not _leads_to(node.pid, self._network.subnet)
-
-
 class ContainerLauncher(PipedLauncher):
     """Starts nodes as containers. Made by `containers`.
 
@@ -200,7 +141,7 @@ class ContainerLauncher(PipedLauncher):
         self._trade = trade
         self._prefix = f"squall-{secrets.token_hex(4)}"
         self._started = 0
-        self.cable = NetworkCable(engine, nodes)
+        self.cable = NetworkCable(engine, nodes, _hanging)
         self._user = (NODE_UID, NODE_UID) if os.getuid() == 0 else (os.getuid(), os.getgid())
 
     def host(self, node: str) -> str:
@@ -332,21 +273,16 @@ class ContainerLauncher(PipedLauncher):
         await super().stop(unit, grace_s=grace_s)
 
 
-def _leads_to(pid: int, subnet: ipaddress.IPv4Network) -> bool:
-    """Whether a process has a route to a network, by its kernel's table."""
-    try:
-        lines = Path(f"/proc/{pid}/net/route").read_text().splitlines()[1:]
-    except OSError:
-        return False
-    wanted = f"{int.from_bytes(subnet.network_address.packed, 'little'):08X}"
-    return any(line.split()[1] == wanted for line in lines)
-
-
 def _child_of(pid: str) -> int:
     """The process that another has started; 0 if there is none."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
     return 0
+
+
+def _hanging(unit: Unit) -> Hangs:
+    node = _contained(unit)
+    return Hangs(node.name, node.address, node.pid)
 
 
 def _contained(unit: Unit) -> ContainerUnit:
@@ -393,9 +329,8 @@ async def containers(guard: Guard, run: RunDirectory) -> AsyncIterator[Container
     image = await checked_image(engine)
     try:
         run.containers.mkdir(exist_ok=True)
-        nodes = await _network(engine, run)
-        trade = await _network(engine, run)
-        _check_is_here(nodes)
+        nodes, trade = await made(engine, run.path), await made(engine, run.path)
+        nodes.check_is_here()
         collected = Collected(run.containers, run.history)
         async with task_group() as tasks:
             tasks.daemon(_keep_collecting(collected))
@@ -412,10 +347,10 @@ def _bring_home(run: RunDirectory, collected: Collected) -> None:
         log.warning("%d lines of the nodes' own histories are left out", collected.refused)
     for file in (run.venue, run.tasks):
         if file.is_symlink():
-            own = file.resolve()
+            own = run.path / file.readlink()  # as we made it, whatever lies there
             file.unlink()
             for each in own.parent.glob(f"{own.name}*"):
-                os.chown(each, os.getuid(), os.getgid())
+                os.chown(each, os.getuid(), os.getgid(), follow_symlinks=False)
                 each.rename(file.with_name(each.name))
     shutil.rmtree(run.containers)
 
@@ -424,45 +359,6 @@ async def _keep_collecting(collected: Collected) -> None:
     while True:
         await asyncio.to_thread(collected.collect)
         await asyncio.sleep(COLLECT_S)
-
-
-async def _network(engine: Engine, run: RunDirectory) -> Network:
-    """A network that is not there yet, with addresses that a container may be given.
-
-    The engine chooses addresses that nothing else has; that a container keeps one it allows only in a network
-    whose addresses it was told.
-    """
-    for _ in range(NETWORKS_TRIED_MAX):
-        name = f"squall-{secrets.token_hex(4)}"
-        create = ("network", "create", "--internal", "--label", f"{LABEL}={run.path}")
-        await engine.ask(*create, name)
-        found = json.loads(await engine.ask("network", "inspect", name))[0]["IPAM"]["Config"][0]
-        await engine.ask("network", "rm", name)
-        network = Network(name, ipaddress.IPv4Network(found["Subnet"]))
-        try:
-            await engine.ask(*create, "--subnet", str(network.subnet), "--gateway", network.gateway, name)
-        except EngineError as error:
-            log.info("the addresses %s were taken meanwhile: %s", network.subnet, error)
-            continue
-        return network
-    raise LaunchError("the engine has no addresses for a network", "remove networks that nobody uses")
-
-
-def _check_is_here(network: Network) -> None:
-    """See that the engine's networks end at this machine.
-
-    Raises:
-        SpecError: They do not.
-    """
-    try:
-        with socket.socket() as tried:
-            tried.bind((network.gateway, 0))
-    except OSError as error:
-        raise SpecError(
-            f"the container engine is not on this machine: its network ends at {network.gateway}, which is "
-            "no address of ours",
-            "run Squall where the engine runs",
-        ) from error
 
 
 async def remove(engine: Engine, run: Path) -> int:

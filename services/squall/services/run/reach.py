@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from squall.bus.border import printable
 from squall.services.effects.kinds import is_outside
 from squall.services.errors import SpecError
@@ -9,7 +11,7 @@ from squall.services.handlers.kinds import kind_of
 from squall.services.intake.source import is_streamed
 from squall.services.launch.places import PROCESSES
 from squall.services.launch.room import check_room
-from squall.services.run.spec import Spec
+from squall.services.run.spec import Spec, is_own
 
 SHOWN_MAX = 100
 
@@ -27,6 +29,11 @@ def check_reach(spec: Spec, url: str | None, on: str) -> None:
     check_room(spec.agents)
     if on == PROCESSES:
         return
+    if is_own(spec.handler) and Path.cwd() in (Path("/"), Path.home()):
+        raise SpecError(
+            f"agents on {on} would be shown all of {Path.cwd()}, as a handler of yours is found from there",
+            "give the command in a folder of its own",
+        )
     wants = {
         "a broker of yours": url is not None,
         f"the handler {printable(spec.handler, SHOWN_MAX)}": kind_of(spec.handler).outside == "a network",
