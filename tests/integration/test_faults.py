@@ -23,7 +23,7 @@ from squall.services.roles import venue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats, pytest.mark.toxiproxy]
 
-LINK_FAULTS = sorted(name for name in FAULTS if KINDS[name].breaks == "link")
+LINK_FAULTS = sorted(name for name in FAULTS if KINDS[name].breaks == "link" and not KINDS[name].place)
 NO_SWARM: Any = None
 """A fault of a link acts on the node's proxy and asks nothing of the swarm."""
 
