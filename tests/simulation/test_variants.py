@@ -13,8 +13,8 @@ from squall.chaos.simulation.outcome import Plan, outcome
 pytestmark = pytest.mark.simulation
 
 SEEDS_MAX = 60
-"""The rarest of them shows in about one schedule of twenty, so that twenty are caught by luck: of 69 there were
-four before stars gave tasks out by name, and three since."""
+"""The rarest of them shows in about one schedule of twenty, so that it is luck if twenty catch it: of 69 four
+did before stars gave tasks out by name, and three since."""
 
 VARIANTS = [
     ("hierarchical", "crashes-by-defect"),  # by the name of the one node that it changes
