@@ -14,8 +14,8 @@ pytestmark = pytest.mark.simulation
 
 SEEDS_MAX = 20
 SELDOM_SEEDS_MAX = 60
-"""For what shows in about one schedule of twenty, so that it is luck if twenty catch it: of 69 four did, before
-stars gave tasks out by name, and three do since."""
+"""For what shows in about one schedule of twenty, so that it is luck if twenty catch it: of 69 four did
+before stars gave tasks out by name, and three do since."""
 
 SELDOM = ("star", "hub-without-fence")
 
